@@ -26,7 +26,6 @@ export function stringifyPlain(plain: unknown): string {
   );
 }
 
-/** Parses the output of `stringifyPlain`; undefined for invalid text. */
 export function parsePlain(text: string | undefined): unknown {
   try {
     return text === undefined

@@ -1,7 +1,5 @@
 import { type Example, table } from "./define.examples.ts";
 
-const cache = "(x: float32[batch, 4, 2], u: float32[batch, 2, 2], at: int64[batch])";
-
 export const scatterExamples: readonly Example[] = [
   ...table()`
     ScatterElements along rows |
@@ -24,9 +22,6 @@ export const scatterExamples: readonly Example[] = [
     Scatter along rows |
       opset 10 (x: float32[batch, 3], u: float32[batch, 1]) i: int64[2, 1] = [-1, 0]; y = Scatter(x, i, u) {axis=1}
     Scatter of a vector | opset 9 (x: int64[4], u: int64[2]) i: int32[2] = [3, 0]; y = Scatter(x, i, u)
-    TensorScatter into a cache | opset 24 ${cache} y = TensorScatter(x, u, at) | feeds at: 0, 2
-    TensorScatter around the end | opset 24 ${cache} y = TensorScatter(x, u, at) {axis=1, mode="circular"} | feeds at: 3, 2
-    TensorScatter at the start | opset 24 (x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)
   `,
   ...["mul", "max", "min"].flatMap((reduction) => [
     ...table({ misses: { gradient: "inference only" } })`

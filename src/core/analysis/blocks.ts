@@ -34,7 +34,6 @@ export interface Blocks {
   readonly repeats: readonly (readonly Block[])[];
 }
 
-/** Returns the blocks of the main graph. */
 export function blocks(model: Model, inference: Inference): Blocks {
   const { graph } = model;
   const parameters = parametersOf(model, inference);

@@ -21,7 +21,6 @@ export class FunctionCalls {
   readonly #model: Model;
   readonly #types: ValueTypes;
   readonly #inferGraph: (body: Graph) => void;
-  /** Opset versions of function bodies. */
   readonly #opsets = new Map<Graph, ReadonlyMap<string, number>>();
   readonly #active = new Set<LocalFunction>();
   /** Outputs of functions by call text: function, attributes and operands. */
@@ -43,7 +42,6 @@ export class FunctionCalls {
     return (this.#opsets.get(root) ?? this.#model.opsets).get(domain) ?? 1;
   }
 
-  /** Counts the visit of a node that is in a function body. */
   countVisit(): void {
     if (this.#active.size > 0) this.#visitedNodes++;
   }

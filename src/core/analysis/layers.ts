@@ -26,7 +26,6 @@ export interface Layer {
   readonly isScale?: true;
 }
 
-/** Returns the layers of the main graph, in order. */
 export const layers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision((model, inference) =>
   allLayers(model, inference).filter((layer) => !isInside(layer)),
 );

@@ -1,7 +1,6 @@
 /** Sizes of the values that exist at the same time during a run. */
 import { bytesFor, elementCount, fixedDims, type Graph, subgraphs, type Value } from "#graph";
 
-/** Returns the bytes of a computed value or an input; 0 for stored values, and if the dimensions are not fixed. */
 export function bytesOfValue({ tensor, type }: Value): number {
   const dims = fixedDims(type?.dims);
   return tensor !== undefined || type === undefined || type.type === "string" || dims === undefined

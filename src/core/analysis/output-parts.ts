@@ -46,7 +46,6 @@ export const joinedParts = cachePerRevision(
   },
 );
 
-/** @param range see `OutputPart`. */
 export function definePart(output: string, indices: PartIndices, range?: number): OutputPart {
   const count = Math.max(0, ...[...indices.keys()].map((axis) => axis + 1));
   const spans = Array.from({ length: count }, (_, axis) => spanText(indices.get(axis)));

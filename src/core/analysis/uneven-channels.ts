@@ -11,7 +11,6 @@ export const widestBlock = 16;
 export interface UnevenChannels {
   /** The number of convolutions whose output channels changed to a number that is not a multiple of `widestBlock`. */
   readonly layers: number;
-  /** The number of convolutions in the changed model. */
   readonly convolutions: number;
   /** The distinct channel counts of these convolutions, in ascending order. */
   readonly counts: readonly number[];

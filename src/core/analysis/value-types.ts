@@ -76,7 +76,6 @@ export class ValueTypes {
     this.#operands.set(value, { ...inferred, type, dims, stored });
   }
 
-  /** Returns the name of the unknown dimensions of an output. */
   dimName(node: Node, output: number): string {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;

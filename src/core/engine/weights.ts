@@ -19,7 +19,6 @@ const minLargeTotalBytes = 2 ** 25;
 /** The maximum bytes of inline weights, which are in memory three times while the runtime loads them. */
 const maxInlineBytes = 2 ** 27;
 
-/** A model as it is passed to the runtime. */
 export interface Handover {
   readonly bytes: Uint8Array;
   /** The folder to which file paths in the encoded model are relative. */

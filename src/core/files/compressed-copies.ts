@@ -98,7 +98,6 @@ export const sizesOfCopies = (files: readonly string[], requested: readonly Enco
     async (copy) => (await openFile(copy)).size,
   );
 
-/** Compresses a file in memory, and returns the name and bytes of each copy. */
 export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,

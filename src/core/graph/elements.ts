@@ -39,7 +39,6 @@ export interface Carried {
   unknown: Uint8Array | undefined;
 }
 
-/** An empty map that all values and nodes without metadata share. */
 export const noMetadata: ReadonlyMap<string, string> = new Map();
 
 export interface Value extends Carried {

@@ -20,7 +20,6 @@ export interface LocalFunction {
   readonly graph: Graph;
 }
 
-/** Returns the model-local function that a node calls; undefined for an operator. */
 export function functionOf({ functions }: Model, node: Node): LocalFunction | undefined {
   return functions.length === 0
     ? undefined

@@ -158,7 +158,6 @@ export class Graph implements Carried {
     });
   }
 
-  /** Returns `stem`, or `stem` with a number if the model already uses this name. */
   freshName(stem: string): string {
     return this.#shared.names.fresh(stem);
   }

@@ -13,7 +13,6 @@ import { writeModel } from "./text.ts";
 const numbers = new WeakMap<object, number>();
 let count = 0;
 
-/** Returns a unique number for an immutable object. */
 export function identity(object: object): number {
   return memoize(numbers, object, () => ++count);
 }

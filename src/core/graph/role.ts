@@ -65,7 +65,6 @@ export function roleWords({ kind }: Role): string {
   return descriptions[kind];
 }
 
-/** Parses the output of `roleText`; returns undefined for other text. */
 export function parseRole(text: string): Role | undefined {
   switch (text) {
     case "parameter":

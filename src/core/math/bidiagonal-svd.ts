@@ -15,7 +15,6 @@ const maxRotationValues = 2 ** 17;
 /** Columns per tile, chosen so that a tile fits into the second-level cache. */
 const tile = 64;
 
-/** Applies collected rotations to the rows of a matrix, and clears the list. */
 function rotateRows(rotations: number[], { data, columns }: Matrix): void {
   for (let from = 0; from < columns; from += tile) {
     const width = Math.min(tile, columns - from);

@@ -107,7 +107,6 @@ export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask:
   };
 }
 
-/** Returns the numbers, with 0 where the mask is 0. */
 export function applyMask(numbers: Scores, mask: Mask): Scores {
   if (numbers instanceof Float64Array) return numbers.map((value, index) => (mask[index] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);

@@ -100,7 +100,6 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
 
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Returns the text of UTF-8 bytes; undefined if they are invalid. */
 export function decodeText(bytes: Uint8Array): string | undefined {
   // Names are short and ASCII, for which a loop is several times faster than the decoder.
   if (bytes.byteLength < 64) {

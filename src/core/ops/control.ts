@@ -15,7 +15,6 @@ const facets = {
 
 const acceptsContainers = true as const;
 
-/** Returns the condition of If. Returns undefined for a condition that is computed at run time. */
 function conditionOf(site: Site): boolean | undefined {
   const { elements, small } = site.inputs[0] ?? {};
   const [element] = elements ?? [];

@@ -21,7 +21,6 @@ export interface Operand extends ValueType {
 
 /** The information that a definition gets about the node that it is applied to (ONNX: InferenceContext): opset version, inputs and attributes. */
 export interface Site {
-  /** The opset version of the operator's domain. */
   readonly version: number;
   readonly inputs: readonly (Operand | undefined)[];
   /** The number of outputs, including trailing absent ones. */
@@ -128,7 +127,6 @@ export type AxisLink =
 export interface NodeChange {
   /** The new value of each changed attribute. The value undefined removes the attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
-  /** The new integers of each changed list. */
   readonly inputs?: Readonly<Record<number, readonly number[]>>;
   /** The remaining part of each stored input whose axes do not count channels, such as packed blocks. */
   readonly packed?: Readonly<Record<number, RemainingPart>>;
@@ -359,7 +357,6 @@ export interface Traits {
   readonly codes?: readonly CodedInput[];
   /** Whether the operator computes element by element, so that the order of elements does not matter. */
   readonly byElement?: true;
-  /** Whether the two inputs can be swapped. */
   readonly commutes?: boolean;
   /** Whether the operator is a step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
@@ -440,7 +437,6 @@ export interface OpDef<S> extends Traits {
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
   /** Returns dLoss/dInput for each wanted input. The caller sums over broadcast axes. Omitted if the operator is lowered first. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
-  /** Returns the number of multiply-accumulates. */
   readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
   /** Returns how the operator is quantized. Omitted if it has no quantized form. */
   readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;

@@ -16,7 +16,6 @@ function knownScalarOf(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-/** Returns the number of elements of Range, if it follows from start, limit and step. */
 function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {

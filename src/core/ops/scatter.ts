@@ -1,5 +1,5 @@
 /**
- * ScatterElements, ScatterND, TensorScatter, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
+ * ScatterElements, ScatterND, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
  * Without reduction, replaced data gets no gradient. With "add", data and updates get the gradient. Other reductions have no gradient. If several
  * updates replace the same position, the result is undefined, and each update gets the full gradient.
  */
@@ -15,7 +15,6 @@ import {
   requirePositions,
   requireTuples,
   sameAsInput,
-  sameAxes,
   sizesOf,
   typeOf,
 } from "./shared/rules.ts";
@@ -133,23 +132,6 @@ export const Scatter = defineOp<Settings>({
   wants: (s, site, output) => [...wantedIndicesOf(s, site), ...forwardWanted(output, 0, 2)],
   axes: (s, site, dims) => scatterLinks("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
-});
-
-/** Writes updates into a cache along an axis, from a start position per sample. In mode "circular", positions wrap around. */
-export const TensorScatter = defineOp({
-  name: "TensorScatter",
-  read: (site) => ({ axis: readInteger(site, "axis", -2) }),
-  infer: (_, site) => sameAsInput(site),
-  axes: (s, _, dims) => {
-    const cacheAxis = wrapAxis(s.axis, dims.length);
-    const refused = (axis: number): boolean => axis === cacheAxis;
-    const reason = "TensorScatter writes by position along this axis";
-    return [
-      ...[0, 1].flatMap((input) => sameAxes(dims, { refused, reason, input })),
-      { from: ["in2", 0], to: ["out0", 0] },
-    ];
-  },
-  gradient: inferenceOnly,
 });
 
 export const scatterOperators: readonly Op[] = [defineScatter("ScatterElements"), defineScatter("ScatterND")];

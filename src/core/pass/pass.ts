@@ -82,7 +82,6 @@ export interface CalibrationData {
   labelled?(options: OptionValues): boolean;
 }
 
-/** Properties of a pass for recipes, the command line and help. */
 export interface PassDescription {
   /** The name of the command and of the recipe step. */
   readonly id: string;

@@ -102,7 +102,6 @@ export const fileNameOf = (path: string): string => basename(path);
 /** Returns the extension in lower case, such as ".onnx"; "" if there is none. */
 export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
-/** Returns the version of an installed package; undefined if it is not installed. */
 export function packageVersion(name: string): string | undefined {
   try {
     const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`);

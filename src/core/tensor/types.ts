@@ -48,7 +48,6 @@ export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, element
   Record<FixedType, number>
 >;
 
-/** Codes of TensorProto.DataType. */
 export const typeCodes = Object.fromEntries([
   ...fixedTypes.map((type) => [type, elementTypes[type][0]]),
   ["string", 8],

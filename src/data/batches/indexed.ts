@@ -7,7 +7,6 @@ import { type Batch, PithError, random } from "#ir";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
-/** The positions of a batch's samples in the dataset, and the epoch. */
 export interface BatchPosition {
   readonly samples: Uint32Array;
   readonly epoch: number;
@@ -134,7 +133,6 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
   );
 }
 
-/** Returns the samples of a dataset at the given positions as a dataset. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
   return indexedPending({ ...dataset, name }, positions.length, (indices, epoch) =>
     gatherPending(

@@ -8,7 +8,8 @@ import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import type { ModelInput } from "../batches/bind.ts";
 import { csv, type Dataset, jsonl, openDataset } from "../index.ts";
-import { fromModule } from "../sources/module.ts";
+import { moduleSource } from "../sources/module.ts";
+import { readPart } from "../sources/source.ts";
 
 const root = temporaryFolder();
 
@@ -73,8 +74,8 @@ describe("columns named like a label", () => {
     });
     const batch: Batch = { x: column(7, 8), target: column(0, 1) };
     const exports = { default: () => [batch] };
-    expect(await whole(await fromModule("own", exports))).toEqual({ x: [7, 8], label: [0, 1] });
-    const dataset = await fromModule("own", exports, undefined, [input("x"), input("target")]);
+    expect(await whole(await readPart(moduleSource("own", exports), undefined))).toEqual({ x: [7, 8], label: [0, 1] });
+    const dataset = await readPart(moduleSource("own", exports, [input("x"), input("target")]), undefined);
     expect(await whole(dataset)).toEqual({ x: [7, 8], target: [0, 1] });
   });
 

@@ -1,7 +1,6 @@
 /** Converts nested arrays, from JSON lines or a user's module, to tensors. */
 import { type Dense, PithError, sameDims, truncateList } from "#ir";
 
-/** A flattened array with its dimensions. */
 export interface Nested {
   readonly dims: readonly number[];
   /** The elements in row-major order. */

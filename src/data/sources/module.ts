@@ -14,30 +14,16 @@ import { plainArrays, sampleCount } from "../batches/rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { labelName, withLabel } from "../files/labels.ts";
 import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
-import { mapParts, readPart, type Source, sourceOfSamples } from "./source.ts";
+import { mapParts, type Source, sourceOfSamples } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
 }
 
 /**
- * Returns the dataset that a loaded module exports, or a split of it.
+ * Returns the source that a loaded module exports: splits, a function for both splits, or a single dataset.
  * @param inputs The inputs of the model. A column with the name of an input is not a label.
  * @throws PithError E_DATA if the module exports no dataset, or not the requested split.
- */
-export async function fromModule(
-  name: string,
-  exports: Readonly<Record<string, unknown>>,
-  part?: Part,
-  inputs: readonly ModelInput[] = [],
-): Promise<Dataset> {
-  const source = moduleSource(name, exports, inputs);
-  return readPart(source, source.divisible ? undefined : part);
-}
-
-/**
- * Returns the source that a loaded module exports: splits, a function for both splits, or a single dataset.
- * @throws PithError as `fromModule` does.
  */
 export function moduleSource(
   name: string,

@@ -288,7 +288,6 @@ function namesOf(names: readonly string[], family: string): Names {
   return mapParts<string, string>(Object.fromEntries(byPriority.map(({ part, name }) => [part, name])), (name) => name);
 }
 
-/** Options for reading the contents of files. */
 interface Reading {
   /** The inputs of the model. A column with the name of an input is fed to it and is not the label, even if it is called "y" or "score". */
   readonly inputs?: readonly ModelInput[];

@@ -19,7 +19,6 @@ interface UtteranceOptions {
   readonly rate: number;
   /** Longer sounds are divided at quiet moments. */
   readonly maxSeconds: number;
-  /** Maximum number of utterances. */
   readonly count: number;
 }
 

@@ -11,7 +11,6 @@ export const templateName = "chat_template.jinja";
 
 interface ChatTemplate {
   readonly text: string;
-  /** Name of the file that contains the template. */
   readonly file: string;
   readonly settings: PlainObject;
 }

@@ -53,7 +53,6 @@ export const inlineFunctions = definePass({
   },
 });
 
-/** @returns the nodes of the inlined body. */
 function inline(model: Model, node: Node, called: LocalFunction): readonly Node[] {
   const { graph } = node;
   for (const [domain, version] of called.opsets)

@@ -8,7 +8,6 @@ import { findStates } from "../../data/batches/states.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
-  /** Values of the main graph to return instead of the outputs. */
   readonly observed?: readonly string[] | undefined;
   /** Whether the next run overwrites the outputs, which saves copies and allocations. */
   readonly overwrites?: boolean | undefined;

@@ -22,7 +22,6 @@ interface Settings {
   readonly heads: number;
   /** The factor of the scores. 0 stands for the default, 1/√width of a head. */
   readonly scale: number;
-  /** The bias of masked keys. */
   readonly maskValue: number;
   readonly isCausal: boolean;
   readonly outputs: number;
@@ -51,7 +50,6 @@ interface Ports {
 interface ProjectedSettings extends Settings {
   /** The numbers of channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
-  /** Whether past and present are the same buffer. */
   readonly sharesBuffer: boolean;
   readonly appliesRotary: boolean;
 }

@@ -22,7 +22,6 @@ import {
   totalLengthOf,
 } from "./attend.ts";
 
-/** Returns the length of the cache after the step. */
 function cacheLength(site: Site): Dim | undefined {
   const total = totalLengthOf(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
