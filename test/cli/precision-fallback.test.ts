@@ -15,7 +15,7 @@ describe("a layer that quantization ruins", () => {
     expect(code, err).toBe(0);
     expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers with the largest error$/m);
     expect(out).toMatch(
-      /^kept at higher precision \(1\) to meet the goal: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/m,
+      /^kept at higher precision to meet the goal \(1 layer, \+1\d\.\d kB, \d attempts?\):\n {2}fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/m,
     );
     expect(out).toMatch(/^tested on: points\.csv \(267; 133 others chose the bits of layers\)$/m);
     rmSync(at("out.onnx"));
