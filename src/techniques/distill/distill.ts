@@ -16,8 +16,8 @@ import { defaultBatch, unmetRequirement } from "../../learn/train/train-options.
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayers as keep, prune } from "../prune/index.ts";
 import { type KeptLayers, keptLayers } from "../prune/keep-layers.ts";
-import { chooseLoss, distillation, hintonText, imitations, settingsOfAnotherLoss } from "./distillation.ts";
-import { temperatureOf } from "./losses/class-scores.ts";
+import { chooseLoss, distillation, hintonText, settingsOfAnotherLoss } from "./distillation.ts";
+import { imitations, temperatureOf } from "./losses/imitations.ts";
 import { sameClassesHint } from "./losses/read.ts";
 
 const { loss: _, ...training } = train.options.entries;

@@ -6,11 +6,7 @@ import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
-import { scoreLosses, temperatureOf, temperatureRange } from "./losses/class-scores.ts";
-import { featureLosses } from "./losses/features.ts";
-import type { DistillationLoss } from "./losses/read.ts";
-
-export const imitations: readonly DistillationLoss[] = [...scoreLosses, ...featureLosses];
+import { imitations, temperatureOf, temperatureRange } from "./losses/imitations.ts";
 
 export interface DistillationOptions {
   /** The model to learn from. The losses of several teachers are averaged. */

@@ -8,7 +8,8 @@ import { parseModel } from "../../../core/graph/text.ts";
 import { float32, inMemory, int64 } from "../../../core/tensor/dense.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { createStep } from "../../../learn/train/index.ts";
-import { distillation, imitations } from "../distillation.ts";
+import { distillation } from "../distillation.ts";
+import { imitations } from "./imitations.ts";
 
 interface Case {
   readonly loss: string;

@@ -1,6 +1,6 @@
 /**
  * Creates distillation losses from their formulas: finds the values of student and teacher to compare, and masks padding. To add a
- * loss, declare it in `class-scores.ts` or `features.ts`, and add a row with formula and paper to docs/distillation.md.
+ * loss, declare it in `imitations.ts`, and add a row with formula and paper to docs/distillation.md.
  */
 import * as v from "valibot";
 import { valueNamed } from "#analysis";

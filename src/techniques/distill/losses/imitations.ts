@@ -1,8 +1,23 @@
-/** Distillation losses that compare scores [rows, classes] of classes or independent labels of student and teacher. Rows of padding tokens are masked. */
+/** Distillation losses: they compare scores [rows, classes] of classes or independent labels, or other outputs of student and teacher. Padding is masked. */
 import * as v from "valibot";
 import { type Emit, PithError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
-import { average, divergenceOf, mean, type Pair, type Pairs, sizeOf, type Writing } from "./imitation.ts";
+import { number } from "../../../learn/train/losses/parse.ts";
+import {
+  average,
+  cosineDistances,
+  difference,
+  divergenceOf,
+  mean,
+  type Pair,
+  type Pairs,
+  requireSame,
+  sizeOf,
+  square,
+  squaredError,
+  vectorPerSample,
+  type Writing,
+} from "./imitation.ts";
 import { type DistillationLoss, distillationLoss } from "./read.ts";
 
 const [minTemperature, maxTemperature] = [0.01, 100];
@@ -32,7 +47,9 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
 /** Lower bound of probabilities, which keeps their logarithms finite. */
 const minProbability = 1e-37;
 
-export const scoreLosses: readonly DistillationLoss[] = [
+const meanSquare = (emit: Emit, pair: Pair): Value => mean(emit, square(emit, difference(emit, pair)));
+
+export const imitations: readonly DistillationLoss[] = [
   distillationLoss({
     name: "hinton",
     meaning: "KL divergence of softened class distributions",
@@ -66,5 +83,25 @@ export const scoreLosses: readonly DistillationLoss[] = [
         const rows = emit.ReduceMean([emit.Sub([loss, minimum]), [-1]], { keepdims: 0 });
         return mean(emit, rows, mask);
       }),
+  }),
+  distillationLoss({
+    name: "output-mse",
+    meaning: "squared error of each output of floats",
+    reads: "outputs",
+    write: (writing, [pair]) => squaredError(writing, pair),
+  }),
+  distillationLoss({
+    name: "embedding",
+    meaning: "squared error and cosine distance of vectors",
+    reads: "output",
+    settings: { mse: number, cosine: number },
+    write(writing, [outputs], { mse = 0.2, cosine = 0.8 }) {
+      const { emit } = writing;
+      const pair = requireSame(vectorPerSample(writing, outputs));
+      return emit.Add([
+        emit.Mul([meanSquare(emit, pair), mse]),
+        emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),
+      ]);
+    },
   }),
 ];
