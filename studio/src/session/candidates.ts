@@ -80,7 +80,8 @@ async function makeOnSamples(
     engine,
     seed: 0,
     signal,
-    log: ({ text }: { readonly text: string }) => report({ note: text }),
+    // The page estimates the time itself.
+    log: ({ id, text }: { readonly id: string; readonly text: string }) => id !== "duration" && report({ note: text }),
     progress: (done: number, total?: number, _?: string, loss?: number) => report({ stage, done, total, loss }),
   };
   const options: RunOptions = {

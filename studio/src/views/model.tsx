@@ -64,8 +64,8 @@ export function ModelPage(): JSX.Element {
       </p>
       <h1>
         {download === undefined ? bytesText(bytes) : `Your visitors download ${bytesText(download)}`}.{" "}
-        {unbroken(`${integerText(count)} of ${integerText(layers.length)} layers`)} hold {percentText(share)} of{" "}
-        {download === undefined ? "it" : "the file"}.
+        {unbroken(`${integerText(count)} of ${integerText(layers.length)} layers`)} {count === 1 ? "holds" : "hold"}{" "}
+        {percentText(share)} of {download === undefined ? "it" : "the file"}.
       </h1>
       <Figures
         figures={[

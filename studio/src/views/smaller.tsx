@@ -85,7 +85,9 @@ export function Smaller(): JSX.Element {
           <div class="pane">
             <h2>{nameOf(settings.value)}</h2>
             <Figures figures={chosen === undefined ? estimateFigures(before) : candidateFigures(chosen, before)} />
-            {shown === undefined ? null : (
+            {shown === undefined ? (
+              <p class="note">The bytes of the layers are known after the search.</p>
+            ) : (
               <Treemap
                 sizes={shown}
                 full={before}
