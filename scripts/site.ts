@@ -26,7 +26,7 @@ const outerPages = {
 };
 
 /** Pages of wide tables, which take the room of the outline. */
-const tablePages: ReadonlySet<string> = new Set(["docs/benchmarks.md", "docs/real-models.md"]);
+const tablePages: ReadonlySet<string> = new Set(["README.md", "docs/benchmarks.md", "docs/real-models.md"]);
 
 function collectPages(): void {
   const guides = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })

@@ -77,8 +77,8 @@ describe("a report", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
-    expect(page).toContain('original: <b class="good">class 3 ✓</b><br>result: <b class="bad">class 5 ✗</b>');
-    expect(page).toContain("original: <b>class 2</b><br>result: <b>nothing</b>");
+    expect(page).toContain('original: <b class="good">class\u00a03 ✓</b><br>result: <b class="bad">class\u00a05 ✗</b>');
+    expect(page).toContain("original: <b>class\u00a02</b><br>result: <b>nothing</b>");
   });
 
   test("shows class names of the data as escaped text", () => {
@@ -88,7 +88,7 @@ describe("a report", () => {
       `original: <b class="good">cat ✓</b><br>result: <b class="bad">${escapeText(evilName)} ✗</b>`,
     );
     expect(named).toContain("label <b>cat</b>");
-    expect(named).toContain("original: <b>class 2</b><br>result: <b>nothing</b>");
+    expect(named).toContain("original: <b>class\u00a02</b><br>result: <b>nothing</b>");
   });
 
   test.each([

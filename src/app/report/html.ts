@@ -127,7 +127,7 @@ function resultText(run: Run): string {
 }
 
 function predictions({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
-  const className = (value: number): string => names?.[value] ?? `class ${value}`;
+  const className = (value: number): string => names?.[value] ?? `class\u00a0${value}`;
   const prediction = (value: number): Markup => {
     if (value < 0) return html`<b>nothing</b>`;
     if (label === undefined) return html`<b>${className(value)}</b>`;
