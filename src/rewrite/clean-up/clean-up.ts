@@ -4,7 +4,6 @@ import { type Change, type Context, definePass, noOptions, type Pass } from "#pa
 
 type Run = (model: Model, context: Context) => readonly Change[] | Promise<readonly Change[]>;
 
-/** Defines a pass without options that skips nothing. */
 export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeof noOptions> {
   return definePass({
     id,

@@ -125,7 +125,6 @@ async function removeNonzero(
   }
 }
 
-/** Returns the number of removed units, or why none was removed. */
 async function removeUnits(
   model: Model,
   inference: Inference,
@@ -332,10 +331,7 @@ async function runPart(
     try {
       const results: (readonly (Dense | undefined)[])[] = [];
       for (const tensors of feeds) {
-        const namedFeeds = part.graph.inputs.flatMap(({ name }, index) => {
-          const dense = tensors[index];
-          return dense === undefined ? [] : [[name, dense] as const];
-        });
+        const namedFeeds = tensors.map((dense, index) => [part.graph.inputs[index]?.name ?? "", dense] as const);
         const outputTensors = await session.run(Object.fromEntries(namedFeeds));
         results.push(part.graph.outputs.map(({ name }) => outputTensors[name]));
       }

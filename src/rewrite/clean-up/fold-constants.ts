@@ -234,19 +234,14 @@ function bytesOf({ type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/** The bytes of a protobuf field: tag, length, content. */
-const entryBytes = (content: number): number => {
-  let bytes = content + 2;
-  for (let rest = content; rest > 127; rest = Math.floor(rest / 128)) bytes++;
-  return bytes;
-};
+/** The bytes of a protobuf field: tag, length (7 bits in a byte), content. */
+const entryBytes = (content: number): number => content + 2 + Math.floor(Math.log2(Math.max(1, content)) / 7);
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
 
 const storedBytes = (value: Value): number =>
   tensorBytes(value.name, fixedDims(value.type?.dims) ?? [], bytesOf(value));
 
-/** Returns the bytes of a stored tensor in the file; 0 for a computed value. */
 function bytesInFile({ name, tensor, producer }: Value): number {
   const stored = tensor ?? (producer && constantOf(producer));
   return stored === undefined ? 0 : tensorBytes(name, stored.dims, stored.bytes);

@@ -153,7 +153,6 @@ function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: I
   );
 }
 
-/** Applies the fusion rules that keep all layers. */
 const fuseBetweenLayers = defineCleanUp(
   fuseNodes.id,
   fuseNodes.summary,
