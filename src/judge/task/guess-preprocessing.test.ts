@@ -86,7 +86,20 @@ describe("guessPreprocessing", () => {
       progress: (done) => counts.push(done),
     });
     expect(guess).toMatchObject({ trusted: true, indistinct: [] });
-    expect(counts.at(-1)).toBe(32);
+    expect(counts.at(-1)).toBe(16);
+  });
+
+  it("tries candidates that are far behind on 16 samples only", async () => {
+    const counts: number[] = [];
+    const { chosen, scores } = await guessPreprocessing(
+      engine,
+      model,
+      pixels(Array.from({ length: 2000 }, (_, at) => at % 2)),
+      { progress: (done) => counts.push(done) },
+    );
+    expect(chosen).toBe(presets.unit);
+    expect(scores.map(({ accuracy }) => accuracy.count)).toEqual([16, 16, 16, 16]);
+    expect(counts.at(-1)).toBe(4 * 16);
   });
 
   it("chooses the narrowest range of candidates with equal predictions, and names the others", async () => {

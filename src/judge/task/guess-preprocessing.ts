@@ -25,8 +25,8 @@ import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
-/** Numbers of samples in the rounds of successive halving. */
-const rounds = [32, 64, 128, 256, 1024] as const;
+/** Numbers of samples in the rounds of successive halving. The first one drops only candidates that are significantly worse. */
+const rounds = [16, 32, 64, 128, 256, 1024] as const;
 const maxSamples = 1024;
 /** Number of samples after which the guess ends if even the best candidate is still at chance level. */
 const samplesForChance = 256;
@@ -59,7 +59,7 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries common preprocessings on 32 random samples, then the better half of them on 64, 128, 256 and 1,024 samples.
+ * Tries common preprocessings on 16 and 32 random samples, then the better half of them on 64, 128, 256 and 1,024 samples.
  *
  * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
  * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.
@@ -133,7 +133,7 @@ export async function guessPreprocessing(
     if (chosen === undefined || sample.count <= size) break;
     const isDecided = remaining.length === 1 || (size >= samplesForSimilar && haveSimilarRanges(remaining));
     if (isTrusted(chosen) ? isDecided : size >= samplesForChance) break;
-    remainingTrials = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
+    remainingTrials = remaining.slice(0, countAfter(trials.length, size)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
   const best = preferNarrow(chosen, [...latestTrials.values()]);
@@ -210,14 +210,14 @@ function maxRuns(candidateCount: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];
     if (before !== undefined && count <= before) return sum;
-    const candidatesInRound = rounds.slice(0, round).reduce(halve, candidateCount);
+    const candidatesInRound = rounds.slice(0, round).reduce<number>(countAfter, candidateCount);
     return sum + candidatesInRound * (Math.min(size, count) - (before ?? 0));
   }, 0);
 }
 
-/** Returns the number of candidates that remain after a round: half of them, at least two. */
-function halve(count: number): number {
-  return Math.max(Math.min(count, 2), Math.ceil(count / 2));
+/** Returns the maximum number of candidates that remain after a round: half of them, at least two; all if the losses of the round are too few. */
+function countAfter(count: number, size: number): number {
+  return size < minLosses ? count : Math.max(Math.min(count, 2), Math.ceil(count / 2));
 }
 
 function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | undefined): Preprocessing {
