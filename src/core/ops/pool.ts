@@ -5,7 +5,7 @@
 import { elementCount, fromNumbers, Miss } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { readFlag } from "./shared/attributes.ts";
-import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
+import { mistakenForIntegers } from "./shared/misses.ts";
 import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
@@ -95,36 +95,27 @@ export const AveragePool = defineOp({
   },
 });
 
-type GlobalPoolFacets = Pick<OpDef<number | null>, "read" | "unchanged" | "quantize" | "gradient">;
+type GlobalPoolFacets = Pick<OpDef<null>, "quantize"> & { readonly gradient: NonNullable<OpDef<null>["gradient"]> };
 
-const defineGlobalPool = (
-  name: string,
-  { read = () => null, gradient = inferenceOnly, ...more }: GlobalPoolFacets,
-): Op =>
-  defineOp<number | null>({
+const defineGlobalPool = (name: string, facets: GlobalPoolFacets): Op =>
+  defineOp({
     name,
-    read,
     infer: (_, site) => inferShape(site, globalPoolDims),
+    // The mean and the maximum of a single spatial position are the input.
+    unchanged: (_, site) => (site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined),
     homogeneous: [[0]],
     axes: () => channelAxes(),
-    gradient,
-    ...more,
+    ...facets,
   });
-
-/** Returns input 0 if there is a single spatial position: its mean and maximum are the input. */
-const unchangedSinglePosition: GlobalPoolFacets["unchanged"] = (_, site) =>
-  site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined;
 
 export const poolOperators: readonly Op[] = [
   defineGlobalPool("GlobalAveragePool", {
-    unchanged: unchangedSinglePosition,
     gradient: (_, { emit, inputs: [x], up }) => [
       emit.Expand([emit.Div([up, elementCount(sizesOf(x).slice(2))]), sizesOf(x)]),
     ],
     quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
   defineGlobalPool("GlobalMaxPool", {
-    unchanged: unchangedSinglePosition,
     gradient: (_, { emit, inputs: [x], y, up }) => {
       const isMaximum = emit.CastLike([emit.Equal([x, y]), x]);
       const axes = range(sizesOf(x).length - 2, 2);

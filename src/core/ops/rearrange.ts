@@ -125,11 +125,9 @@ function moveToDepth(
   return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), outDims);
 }
 
-const divideDim = (dim: Dim, factor: number): Dim => floorDims(dim, factor);
-
 /** Defines DepthToSpace or SpaceToDepth. @param deepPort The port with more channels. */
 function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
-  const [scaleSize, scaleChannels] = deepPort === "in0" ? [multiplyDims, divideDim] : [divideDim, multiplyDims];
+  const [scaleSize, scaleChannels] = deepPort === "in0" ? [multiplyDims, floorDims] : [floorDims, multiplyDims];
   const write = deepPort === "in0" ? moveToDepth : moveToSpace;
   return defineOp<BlockSettings>({
     name,
@@ -147,7 +145,7 @@ function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
     unchanged: ({ size }) => (size === 1 ? 0 : undefined),
     homogeneous: [[0]],
     axes: (s, _, [, channels = 0]) =>
-      blockLinks(s, deepPort, deepPort === "in0" ? divideDim(channels, s.size * s.size) : channels),
+      blockLinks(s, deepPort, deepPort === "in0" ? floorDims(channels, s.size * s.size) : channels),
     gradient: (s, { emit, inputs: [x], up }) => [write(emit, up, s, sizesOf(x))],
     quantize: () => ({ kind: "transparent" }),
   });
