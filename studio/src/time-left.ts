@@ -129,8 +129,8 @@ function keyOf(stage: string, { preset, isTrained, isFast }: Settings): string {
 }
 
 function stagesOf(settings: Settings, hasSamples: boolean): readonly string[] {
-  const made = recipeOf(settings);
-  const steps = "steps" in made ? made.steps.flatMap((step) => Object.keys(step)) : [];
+  const recipe = recipeOf(settings);
+  const steps = "steps" in recipe ? recipe.steps.flatMap((step) => Object.keys(step)) : [];
   const stages = hasSamples
     ? ["original", ...steps.flatMap((step) => [step, "evaluate"]), "timing the finalists"]
     : [...steps, "compare the outputs", "measure the speed"];

@@ -167,7 +167,7 @@ graph (x: float32[batch, 1, 64, 64]) -> (y) {
   };
   const data = memory("x", { x: numbersFor([64, 1, 64, 64], 5) });
   await quantize(parseModel(text), { scheme: "static", bits: 4, data }, { engine });
-  // Of both models, the first layer is read on 8 samples, and the second on all 48 that are not held out.
+  // Both models read 8 samples for the first layer, and all 48 that are not held out for the second.
   expect(rows.get("h")).toBeLessThanOrEqual(48);
   expect(rows.get("y")).toBeGreaterThanOrEqual(2 * 48);
 });

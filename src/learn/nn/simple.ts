@@ -1,23 +1,23 @@
-import { dimsText, float32, int64, PithError } from "#ir";
+import { dimsText, type Emit, float32, int64, PithError, type Value } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
 const elementwise =
-  (op: "Relu" | "Sigmoid" | "Tanh" | "Gelu") =>
+  (apply: (emit: Emit, x: Value) => Value) =>
   (): Module =>
   ({ emit, name }, x) =>
-    emit.named(`${name}.output`)[op]([x]);
+    apply(emit.named(`${name}.output`), x);
 
 /** max(x, 0). */
-export const relu = elementwise("Relu");
+export const relu = elementwise((emit, x) => emit.Relu([x]));
 
 /** 1 / (1 + e⁻ˣ). */
-export const sigmoid = elementwise("Sigmoid");
+export const sigmoid = elementwise((emit, x) => emit.Sigmoid([x]));
 
 /** The hyperbolic tangent. */
-export const tanh = elementwise("Tanh");
+export const tanh = elementwise((emit, x) => emit.Tanh([x]));
 
 /** x · Φ(x), with the distribution function of the normal distribution (Hendrycks and Gimpel 2016). */
-export const gelu = elementwise("Gelu");
+export const gelu = elementwise((emit, x) => emit.Gelu([x]));
 
 /** x / (1 + e⁻ˣ) (Elfwing et al. 2018). */
 export function silu(): Module {

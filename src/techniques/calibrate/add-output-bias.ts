@@ -54,9 +54,9 @@ async function addToStored(model: Model, node: Node, input: number, value: Value
 export function scaleOf(value: Value): Value | undefined {
   const inputs = value.producer?.inputs ?? [];
   const root = storedRoot(value);
-  const [scale, ...others] = inputs.filter((input) => input?.tensor?.type === "float32");
+  const [scale, ...furtherScales] = inputs.filter((input) => input?.tensor?.type === "float32");
   if (root?.tensor === undefined || isFloat(root.tensor.type) || !inputs.includes(root)) return undefined;
-  if (value.uses.size > 1 || others.length > 0) return undefined;
+  if (value.uses.size > 1 || furtherScales.length > 0) return undefined;
   return (scale?.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
 }
 

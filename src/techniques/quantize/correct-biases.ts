@@ -95,9 +95,9 @@ async function correctLayers(
     const total = samples.count ?? Number.POSITIVE_INFINITY;
     const begin = async (count: number) => {
       await storage.release();
-      const taken = take(samples, count);
-      const calibration = await Calibration.begin(model, taken, walkOptions);
-      return { count, calibration, reference: await Calibration.begin(match.original, taken, walkOptions) };
+      const firstSamples = take(samples, count);
+      const calibration = await Calibration.begin(model, firstSamples, walkOptions);
+      return { count, calibration, reference: await Calibration.begin(match.original, firstSamples, walkOptions) };
     };
     let walk: Awaited<ReturnType<typeof begin>> | undefined;
     const inference = infer(model);
