@@ -1,27 +1,29 @@
-import { dimsText, type Emit, float32, int64, PithError, type Value } from "#ir";
+import { dimsText, float32, int64, PithError } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
-const elementwise =
-  (apply: (emit: Emit, x: Value) => Value) =>
-  (): Module =>
-  ({ emit, name }, x) =>
-    apply(emit.named(`${name}.output`), x);
-
 /** max(x, 0). */
-export const relu = elementwise((emit, x) => emit.Relu([x]));
+export function relu(): Module {
+  return ({ emit, name }, x) => emit.named(`${name}.output`).Relu([x]);
+}
 
 /** 1 / (1 + e⁻ˣ). */
-export const sigmoid = elementwise((emit, x) => emit.Sigmoid([x]));
+export function sigmoid(): Module {
+  return ({ emit, name }, x) => emit.named(`${name}.output`).Sigmoid([x]);
+}
 
 /** The hyperbolic tangent. */
-export const tanh = elementwise((emit, x) => emit.Tanh([x]));
-
-/** x · Φ(x), with the distribution function of the normal distribution (Hendrycks and Gimpel 2016). */
-export const gelu = elementwise((emit, x) => emit.Gelu([x]));
+export function tanh(): Module {
+  return ({ emit, name }, x) => emit.named(`${name}.output`).Tanh([x]);
+}
 
 /** x / (1 + e⁻ˣ) (Elfwing et al. 2018). */
 export function silu(): Module {
   return ({ emit, name }, x) => emit.named(`${name}.output`).Mul([x, emit.named(`${name}.sigmoid`).Sigmoid([x])]);
+}
+
+/** x · Φ(x), with the distribution function of the normal distribution (Hendrycks and Gimpel 2016). */
+export function gelu(): Module {
+  return ({ emit, name }, x) => emit.named(`${name}.output`).Gelu([x]);
 }
 
 /**
