@@ -1,12 +1,10 @@
 import { expect, test } from "vitest";
 import { numbersFor } from "../../../test/quantize/networks.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { nearest, quantize } from "../quantize/index.ts";
-import { gramMatrices } from "./gram.ts";
 import type { Solver } from "./solver.ts";
-import { readFeatures, type Statistic } from "./statistic.ts";
+import type { Statistic } from "./statistic.ts";
 
 const rows: Statistic<number> = {
   begin() {
@@ -88,15 +86,3 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
     expect(begun).toBe(2);
   },
 );
-
-test.each([
-  ["pixels", { axis: 1 }, 2 * 520],
-  ["positions of a sequence", { axis: 3 }, 2 * 1088],
-])("Gram matrices use evenly spaced rows of %s", async (_, layout, rows) => {
-  const batch = readFeatures(float32([16, 8, 32, 32], new Float32Array(16 * 8 * 32 * 32).fill(1)), layout);
-  const running = gramMatrices.begin();
-  for (const features of [batch, batch]) await running.add(features);
-  const { groups, ...gram } = running.end();
-  expect(gram).toEqual({ rows });
-  expect(groups[0]?.data[0]).toBe(rows);
-});

@@ -15,9 +15,9 @@ export interface Gram {
   readonly cross?: readonly Matrix[];
 }
 
-/** Returns the number of rows to use of a batch. Neighboring pixels are so similar that half of them is enough. A group of few columns needs fewer. */
-const countRows = ({ rows, columns, groups, inner }: Features): number =>
-  Math.min(rows, (inner > 1 ? 1 : 2) * (512 + columns), groups > 1 ? 64 + 8 * columns : Number.POSITIVE_INFINITY);
+/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. A group of few columns needs fewer. */
+const maxRowsOf = (columns: number, groups: number): number =>
+  Math.min(1024 + 2 * columns, groups > 1 ? 64 + 8 * columns : Number.POSITIVE_INFINITY);
 
 /**
  * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
@@ -50,7 +50,7 @@ export const gramMatrices: Statistic<Gram> = {
   },
 };
 
-function selectRows(features: Features): Uint32Array {
-  const count = countRows(features);
-  return Uint32Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * features.rows) / count));
+function selectRows({ rows, columns, groups }: Features): Uint32Array {
+  const count = Math.min(rows, maxRowsOf(columns, groups));
+  return Uint32Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * rows) / count));
 }
