@@ -42,6 +42,10 @@ const slopes: readonly Example[] = table()`
   PRelu with one slope | (x: float32[batch, 3], s: float32[1]) y = PRelu(x, s) | feeds x: from -2 to 2
   PRelu of a scalar | (x: float32[], s: float32[]) y = PRelu(x, s) | feeds x: -0.7
   PRelu of opset 7 | opset 7 (x: float32[batch, 3], s: float32[3]) y = PRelu(x, s) | feeds x: from -2 to 2
+  PRelu of opset 6 with a slope for each channel |
+    opset 6 (x: float32[batch, 3, 3], s: float32[3]) y = PRelu(x, s) | no read: broadcasts along inner axes
+  PRelu of opset 6 with one slope | opset 6 (x: float32[batch, 3, 3], s: float32[1]) y: float32[batch, 3, 3] = PRelu(x, s)
+    | except run: ONNX Runtime has no kernels for what was superseded before opset 7
 `;
 
 const cases = (op: string): readonly Example[] => table()`

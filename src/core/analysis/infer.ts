@@ -162,12 +162,17 @@ class ModelInference implements Inference {
     else if (unknownOutput >= 0)
       this.#misses.set(node, new Miss(`the type of output ${unknownOutput} is not known`, describe(node)));
     // If the definition fails, the outputs get the element type of the input that the definition declares to have the same type.
-    const source = node.inputs[entryOf(node)?.sameType ?? -1];
+    // Before opset 7, elementwise operators had its dimensions, too, because only the second operand was broadcast.
+    const { sameType = -1, byElement } = entryOf(node) ?? {};
+    const source = node.inputs[sameType];
     const sourceOperand = source && this.operand(source);
     const typeOnly =
       sourceOperand === undefined || sourceOperand.container !== undefined
         ? undefined
-        : { type: sourceOperand.type, dims: undefined };
+        : {
+            type: sourceOperand.type,
+            dims: byElement && this.#calls.versionOf(node) < 7 ? sourceOperand.dims : undefined,
+          };
     node.outputs.forEach((value, index) => {
       if (value !== undefined) this.#types.record(value, outputs instanceof Miss ? typeOnly : outputs[index], stored);
     });

@@ -177,6 +177,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   defineBinary({
     name: "PRelu",
+    oldAxis: 1,
     homogeneous: [[0]],
     derivatives: [
       ({ emit, up, a, b }) => emit.Where([emit.Less([a, 0]), emit.Mul([up, b]), up]),

@@ -110,19 +110,20 @@ export interface BinaryRow<S> extends OperatorRow<S> {
   readonly neutral?: { readonly left?: number; readonly right?: number };
   /** Returns scale and shift of x for a stored value c on the right (`x ∘ c`) or on the left (`c ∘ x`). */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
+  /** The axis of the first operand from which the second aligned before opset 7, without an attribute. */
+  readonly oldAxis?: number;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly parameters?: OpDef<S>["parameters"];
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
 
-/** Returns whether the second operand aligns with inner axes of the first. Before opset 7, the attributes `broadcast` and `axis` allowed this. */
-function alignsInnerAxes(site: Site): boolean {
-  if (site.version >= 7 || readInteger(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined)
-    return false;
-  const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
-  const axis = readInteger(site, "axis", 0);
-  return (axis < 0 ? axis + a : axis) + b !== a;
+/** Returns whether the second operand aligns with inner axes of the first. Before opset 7, `axis` allowed this, or the operator required it. */
+function alignsInnerAxes(site: Site, oldAxis: number | undefined): boolean {
+  const axis = readInteger(site, "broadcast", 0) === 0 ? oldAxis : readInteger(site, "axis", undefined);
+  const [a = [], b] = [site.inputs[0]?.dims, site.inputs[1]?.dims];
+  if (site.version >= 7 || axis === undefined || b?.every((dim) => dim === 1)) return false;
+  return (axis < 0 ? axis + a.length : axis) + (b?.length ?? 0) !== a.length;
 }
 
 export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
@@ -135,7 +136,9 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
     inChannelBlocks: row.inChannelBlocks,
     ...(row.type === undefined ? { sameType: 0 } : {}),
     read: (site) =>
-      alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
+      alignsInnerAxes(site, row.oldAxis)
+        ? new Miss("broadcasts along inner axes, as before opset 7")
+        : (row.read?.(site) as S),
     infer: (_, site) => {
       const outputs = inferShape(site, broadcast, row.type, [0, 1]);
       return outputs instanceof Miss ? outputs : outputs.map((inferred) => addKnownElements(inferred, site, row));
