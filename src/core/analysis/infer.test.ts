@@ -41,6 +41,14 @@ describe("infer", () => {
     expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["has a scale that is not positive"]);
   });
 
+  it("gives a layer before opset 7 that broadcasts along inner axes the dimensions of its first operand", () => {
+    const net = parseModel(
+      "opset 6\ngraph (x: float32[batch, 3, 4]) -> (y) {\n  s: float32[3] = zeros\n  y = PRelu (x, s)\n}",
+    );
+    expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["broadcasts along inner axes, as before opset 7"]);
+    expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 3, 4]");
+  });
+
   it("states that pieces without length cannot be split off", () => {
     const net = model(
       "  size: int64[] = [0]\n  at: int64[] = [0]\n  s = SplitToSequence (x, size)\n  y = SequenceAt (s, at)",
