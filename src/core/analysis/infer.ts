@@ -164,17 +164,11 @@ class ModelInference implements Inference {
     // If the definition fails, the outputs get the element type of the input that the definition declares to have the same type.
     // Before opset 7, elementwise operators had its dimensions, too, because only the second operand was broadcast.
     const { sameType = -1, byElement } = entryOf(node) ?? {};
-    const source = node.inputs[sameType];
-    const sourceOperand = source && this.operand(source);
-    const typeOnly =
-      sourceOperand === undefined || sourceOperand.container !== undefined
-        ? undefined
-        : {
-            type: sourceOperand.type,
-            dims: byElement && this.#calls.versionOf(node) < 7 ? sourceOperand.dims : undefined,
-          };
+    const [source, keepsDims] = [node.inputs[sameType], byElement && this.#calls.versionOf(node) < 7];
+    const { type, dims, container } = (source && this.operand(source)) ?? {};
+    const known = type && container === undefined ? { type, dims: keepsDims ? dims : undefined } : undefined;
     node.outputs.forEach((value, index) => {
-      if (value !== undefined) this.#types.record(value, outputs instanceof Miss ? typeOnly : outputs[index], stored);
+      if (value !== undefined) this.#types.record(value, outputs instanceof Miss ? known : outputs[index], stored);
     });
   };
 
