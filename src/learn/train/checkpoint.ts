@@ -3,8 +3,8 @@
  * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
  */
 
-import type { Batch, Dense, Model, Tensor, Value } from "#ir";
-import { allNodes, allValues, bytesOfText, dimsText, inMemory, open, PithError, save } from "#ir";
+import type { Batch, Dense, Model, Tensor } from "#ir";
+import { allTensors, allValues, bytesOfText, inMemory, open, PithError, save, writeModel } from "#ir";
 import { fileKind, joinPath } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import { parsePlain, stringifyPlain } from "../../core/plain.ts";
@@ -110,19 +110,19 @@ export function requireSameTraining({ path, bestPath }: CheckpointFiles, saved: 
   });
 }
 
-/** Returns the SHA-256 of a model's nodes and stored tensors. Only type and dimensions count for tensors that training changes. */
+/**
+ * Returns the SHA-256 of a model's functions, and of its graph as text with hashes for tensors, which are read one at a time. Only type and dimensions
+ * count for tensors that training changes.
+ */
 export async function modelHash(model: Model, trained: ReadonlySet<string> = new Set()): Promise<string> {
-  const namesOf = (values: readonly (Value | undefined)[]): string => values.map((value) => value?.name ?? "").join();
-  const lines = Array.from(
-    allNodes(model.graph),
-    ({ op, inputs, outputs }) => `${op} ${namesOf([...inputs, ...outputs])}`,
-  );
-  lines.push(namesOf(model.graph.outputs));
+  const changing = new Set<Tensor>();
   for (const { name, tensor, role } of allValues(model.graph)) {
-    if (tensor === undefined) continue;
     const isChanging = trained.has(name) || (trained.size > 0 && (role?.kind === "state" || role?.kind === "tied"));
-    const content = isChanging ? "" : await sha256Text([elementBytes(await tensor.read())]);
-    lines.push(`${name} ${tensor.type}${dimsText(tensor.dims)} ${content}`);
+    if (tensor !== undefined && isChanging) changing.add(tensor);
   }
-  return sha256Text([bytesOfText(lines.toSorted().join("\n"))]);
+  const hashes = new Map<Tensor, string>();
+  for (const tensor of allTensors(model.graph))
+    hashes.set(tensor, changing.has(tensor) ? "" : await sha256Text([elementBytes(await tensor.read())]));
+  const text = writeModel(model, (tensor) => hashes.get(tensor) ?? "", { inferred: false });
+  return sha256Text([bytesOfText(text), ...model.header.functions]);
 }

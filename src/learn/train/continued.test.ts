@@ -14,6 +14,7 @@ import {
   validation,
   weights,
 } from "../../../test/train/corners.ts";
+import { parseModel } from "../../core/graph/text.ts";
 import { open } from "../../core/onnx/index.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { mapBatches, memory } from "../../data/index.ts";
@@ -103,6 +104,20 @@ describe("checkpoints", () => {
     const message = `"${checkpoint}/last.onnx" is a checkpoint of another model, or of other values that are not trained.`;
     for (const model of [wider, other])
       await expect(train(model, options, { seed: 1 })).rejects.toMatchObject({ code: "E_OPTION", message });
+  });
+
+  test("are rejected for another attribute", async () => {
+    const checkpoint = temporaryFolder();
+    const steep = (alpha: number) =>
+      parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (logits: float32[batch, 3]) {
+  w: float32[3, 3] parameter = random(seed 1)
+  h = LeakyRelu(input) {alpha=${alpha}}
+  logits = MatMul(h, w)
+}`);
+    await train(steep(0.1), { data, epochs: 1, batch: 24, checkpoint }, { seed: 1 });
+    const options = { data, epochs: 2, batch: 24, checkpoint, resume: true };
+    await expect(train(steep(0.9), options, { seed: 1 })).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
   test("are rejected for other samples", async () => {

@@ -34,3 +34,21 @@ graph (x: float32[n, 2]) -> (y) {
   expect(await hash("float32[2, 2] = [[1, 2], [3, 4]]", "float32[] = 2")).not.toBe(first);
   expect(await hash("float32[2, 1] = [[1], [3]]", "float32[] = 1")).not.toBe(first);
 });
+
+test("the hash of a model depends on domains, attributes and tensors of its nodes, also in subgraphs", async () => {
+  const hashes = await Promise.all(
+    ["LeakyRelu(t) {alpha=0.1}", "LeakyRelu(t) {alpha=0.9}", "lab.LeakyRelu(t) {alpha=0.1}"]
+      .flatMap((node) => ["float32[] 1", "float32[] 2"].map((value) => [node, value] as const))
+      .map(([node, value]) =>
+        modelHash(
+          parseModel(`opset 21, lab 1
+graph (x: float32[n, 2], flag: bool[]) -> (y: float32[n, 2]) {
+  c = Constant() {value=${value}}
+  t = Add(x, c)
+  y = If(flag) {then_branch=graph () -> (a) { a = ${node} }, else_branch=graph () -> (b) { b = Neg(t) }}
+}`),
+        ),
+      ),
+  );
+  expect(new Set(hashes).size).toBe(6);
+});
