@@ -48,5 +48,8 @@ export const noiseExamples: readonly Example[] = [
     Bernoulli | (x: float32[batch, 3]) y = Bernoulli(x) | feeds x: from 0 to 1
     Bernoulli of integers | (x: float32[batch, 3]) y = Bernoulli(x) {dtype=7} | feeds x: from 0 to 1
     Bernoulli of booleans | opset 15 (x: float64[3]) y = Bernoulli(x) {dtype=9} | feeds x: from 0 to 1
+    Multinomial | (x: float32[batch, 3]) y = Multinomial(x)
+    Multinomial of several | (x: float32[batch, 3]) y = Multinomial(x) {sample_size=5, dtype=7}
+    Multinomial of opset 7 | opset 7 (x: float32[2, 3]) y = Multinomial(x) {sample_size=2, seed=1.0}
   `,
 ];

@@ -8,6 +8,12 @@ const overall = (op: string): readonly Example[] => table()`
   ${op} of a single place | (x: float32[batch, 3, 1, 1]) y = ${op}(x)
 `;
 
+const blocks = table(
+  { except: { cost: "adding up is written as a product with ones" } },
+  (x, image, block, settings = "") =>
+    `(x: float32[${x}]) image: int64[2] = [${image}]; block: int64[2] = [${block}]; y = Col2Im(x, image, block) {${settings}}`,
+);
+
 export const poolExamples: readonly Example[] = [
   ...max`
     MaxPool 2 × 2 | 2, 4, 4 | kernel_shape=[2, 2], strides=[2, 2]
@@ -38,4 +44,9 @@ export const poolExamples: readonly Example[] = [
   `,
   ...overall("GlobalAveragePool"),
   ...overall("GlobalMaxPool"),
+  ...blocks`
+    Col2Im without overlap | batch, 8, 4 | 4, 4 | 2, 2 | strides=[2, 2]
+    Col2Im with overlap and padding | 1, 6, 12 | 3, 4 | 2, 3 | pads=[1, 0, 1, 1]
+    Col2Im, dilated | batch, 4, 6 | 4, 5 | 2, 2 | dilations=[2, 2]
+  `,
 ];

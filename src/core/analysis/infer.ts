@@ -66,9 +66,17 @@ export function infer(model: Model): Inference {
   return inference;
 }
 
-/** Returns whether a node draws random numbers. Such nodes are never folded to constants or merged with equal nodes. */
+/** Returns whether a node draws random numbers. */
 export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
+}
+
+/**
+ * Returns whether equal inputs always give equal outputs. Other nodes are neither folded to constants nor merged with equal nodes. Operators without a
+ * definition count as random.
+ */
+export function isDeterministic(node: Node): boolean {
+  return entryOf(node) !== undefined && !isRandom(node);
 }
 
 /** Returns the attribute kind of a random node's seed; undefined for nodes that are not random. */

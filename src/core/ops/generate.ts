@@ -1,4 +1,4 @@
-/** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli). */
+/** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
 import type { DataType, Dim } from "#graph";
 import { addDims, ceilDims, isFloat, isSymbolic, Miss, multiplyDims, quotientParts, toFloat64 } from "#graph";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
@@ -118,6 +118,16 @@ const defineDrawLike = (name: string, names: readonly string[]): Op =>
     infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
     gradient: noGradients,
   });
+
+export const Multinomial = defineInert(drawsNumbers, {
+  name: "Multinomial",
+  random: drawsFloats,
+  read: (site) => ({
+    type: readElementType(site, "dtype", "int32") ?? "int32",
+    count: readInteger(site, "sample_size", 1),
+  }),
+  infer: (s, site) => [{ type: s.type, dims: [requireInput(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
+});
 
 export const noiseOperators: readonly Op[] = [
   defineDraw("RandomNormal", ["mean", "scale"]),

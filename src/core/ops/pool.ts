@@ -1,11 +1,11 @@
 /**
- * Pooling over the spatial axes of N × C × spatial: maximum and mean.
+ * Pooling over the spatial axes of N × C × spatial: maximum and mean. Col2Im assembles an image from windows.
  * In MaxPool, the first maximum of a window receives the gradient, as in ONNX Runtime. In GlobalMaxPool, equal maxima share it evenly.
  */
-import { elementCount, fromNumbers, Miss } from "#graph";
+import { divideDims, elementCount, fromNumbers, Miss } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { readFlag } from "./shared/attributes.ts";
-import { mistakenForIntegers } from "./shared/misses.ts";
+import { constantIntegersOf, readFlag } from "./shared/attributes.ts";
+import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
 import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
@@ -14,6 +14,7 @@ import {
   poolAttributes,
   poolDims,
   readPool,
+  readWindow,
   spreadSettings,
   type Window,
   windowCounts,
@@ -107,6 +108,34 @@ const defineGlobalPool = (name: string, facets: GlobalPoolFacets): Op =>
     axes: () => channelAxes(),
     ...facets,
   });
+
+/** Adds up overlapping windows of an image: N × (C · kernel positions) × windows → N × C × image. */
+export const Col2Im = defineOp({
+  name: "Col2Im",
+  sameType: 0,
+  read: (site) => {
+    const block = constantIntegersOf(site.inputs[2]);
+    return block === undefined
+      ? new Miss("the size of its blocks is not known")
+      : { ...readWindow(site, block), image: site.inputs[1]?.elements };
+  },
+  infer: (s, site) =>
+    inferShape(site, ([batch = 1, blocks = 1]) => {
+      const channels = divideDims(blocks, elementCount(s.kernel));
+      return channels === undefined || s.image === undefined ? undefined : [batch, channels, ...s.image];
+    }),
+  axes: (s) => {
+    const count = elementCount(s.kernel);
+    const pixelsOfChannel = (channel: number): number[] => range(count, channel * count);
+    const pixelsOfSameChannel = (index: number): number[] => pixelsOfChannel(Math.floor(index / count));
+    return [
+      { from: ["in0", 0], to: ["out0", 0] },
+      { from: ["in0", 1], to: ["in0", 1], map: pixelsOfSameChannel },
+      { from: ["out0", 1], to: ["in0", 1], map: pixelsOfChannel },
+    ];
+  },
+  gradient: inferenceOnly,
+});
 
 export const poolOperators: readonly Op[] = [
   defineGlobalPool("GlobalAveragePool", {

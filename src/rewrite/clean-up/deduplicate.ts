@@ -3,10 +3,10 @@
  *      a = Shape(x)                           a = Shape(x)
  *      b = Shape(x)                      →    y = Add(a, a)
  *      y = Add(a, b)
- * Random nodes, and nodes that have subgraphs or outputs with roles, are not merged. If both outputs are model outputs, both nodes are kept, because
- * copying an output needs a node, too.
+ * Random nodes, unknown operators, and nodes that have subgraphs or outputs with roles, are not merged. If both outputs are model outputs, both nodes
+ * are kept, because copying an output needs a node, too.
  */
-import { isRandom } from "#analysis";
+import { isDeterministic } from "#analysis";
 import type { Graph, Node, Tensor, Value } from "#ir";
 import { allGraphs, canTakeName, describe, isUsed, replaceUses, subgraphs } from "#ir";
 import type { Change } from "#pass";
@@ -29,7 +29,7 @@ function deduplicateGraph(graph: Graph, changes: Change[], tensors: Map<Tensor, 
     return number;
   };
   for (const node of graph.nodes()) {
-    if (isRandom(node) || subgraphs(node).length > 0) continue;
+    if (!isDeterministic(node) || subgraphs(node).length > 0) continue;
     if (node.outputs.some((output) => output?.role !== undefined)) continue;
     const attributes = [...node.attributes]
       .sort(([a], [b]) => (a < b ? -1 : 1))

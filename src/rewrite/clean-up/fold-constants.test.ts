@@ -50,6 +50,8 @@ graph (i: int64[n], x: float32[n, 8]) -> (y: float32[n, 64]) {
   });
 
   it.each([
+    ["a draw", "p: float32[1, 2] = [[1, 0]]", "w = Multinomial (p) {dtype=6, sample_size=2}"],
+    ["an operator without a definition", "", "w: float32[2] = LpNormalization (v)"],
     ["a mask", "w_mask: float32[2] mask = [1, 0]", "w = Mul (v, w_mask)"],
     ["a parameter", "w_orig: float32[2] parameter = [1, 0]", "w = Mul (v, w_orig)"],
     ["weights in 8 bits", "q: int8[2] = [1, 2]\n  s: float32[] = [0.5]", "w = DequantizeLinear (q, s)"],

@@ -1,12 +1,12 @@
 /**
  * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Before: `w = Reshape(weight, shape); y =
- * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Not folded: random nodes, values with roles, and results that would enlarge the file
- * (fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor). A single result can exceed the tensors that it replaces by
- * a kilobyte if the total does not grow. A constant node that is not folded still needs its sources, so its producers may not be folded either. The
- * runtime folds such nodes when it loads the model.
+ * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Not folded: random nodes, unknown operators, values with roles, and results that would
+ * enlarge the file (fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor). A single result can exceed the tensors
+ * that it replaces by a kilobyte if the total does not grow. A constant node that is not folded still needs its sources, so its producers may not be
+ * folded either. The runtime folds such nodes when it loads the model.
  */
 
-import { arithmeticTypes, computedWeights, type Inference, infer, isRandom } from "#analysis";
+import { arithmeticTypes, computedWeights, type Inference, infer, isDeterministic } from "#analysis";
 import type { Dense, Graph, Model, Node, Value } from "#ir";
 import {
   allNodes,
@@ -84,7 +84,7 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
 const isEqual = (a: Dense, b: Dense): boolean =>
   a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, index) => Object.is(entry, b.data[index]));
 
-/** Returns bytes and innermost graph of a value's stored float sources; undefined if a source has a role or is quantized. */
+/** Returns bytes and innermost graph of a value's stored float sources; undefined if a source has a role, is quantized or not deterministic. */
 function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
@@ -93,6 +93,7 @@ function floatSources(value: Value): { readonly bytes: number; readonly graph: G
     const { role, tensor, producer, graph } = source;
     const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
     if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
+    if (producer !== undefined && !isDeterministic(producer)) return undefined;
     if (tensor !== undefined && isFloat(tensor.type)) {
       bytes += tensor.bytes;
       if (innermost === undefined || graph.sees(innermost)) innermost = source;
@@ -150,17 +151,16 @@ function foldExcept(
     const { tensor, producer, role } = value;
     if (role !== undefined || isProtected(value)) return false;
     if (tensor !== undefined) return true;
-    return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
+    if (producer === undefined || folded.has(producer)) return producer !== undefined;
+    // A node without inputs is constant if its operator is known and not random.
+    const isConstant = inference.operand(value)?.stored === true && !(inference.at(producer) instanceof Miss);
+    return producer.inputs.length === 0 && isConstant;
   };
-  const isConstant = (value: Value): boolean => inference.operand(value)?.stored === true && isKnown(value);
-  // A node without inputs is constant if its operator is known and not random.
-  const isKnown = ({ producer }: Value): boolean =>
-    producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
   for (const node of allNodes(model.graph)) {
     const isConstantNode =
       !excluded.has(node) &&
       node.inputs.length > 0 &&
-      !isRandom(node) &&
+      isDeterministic(node) &&
       subgraphs(node).length === 0 &&
       node.inputs.every((input) => input === undefined || isAvailable(input));
     if (isConstantNode && node.outputs.every((output) => output === undefined || canBeStored(node, output)))
