@@ -21,7 +21,7 @@ describe(`a loss of ${lost} of 200 predictions, which is not significant`, () =>
     const { code, out, err } = await pith(...quantize("--max-drop", "1%"));
     expect(code, err).toBe(0);
     expect(err).toMatch(/^1\.5 points lost, 1\.0 points allowed/m);
-    expect(out).toMatch(/^kept at higher precision \(1\) to meet the goal: .*\n {2}fc3: kept in float/m);
+    expect(out).toMatch(/^kept at higher precision to meet the goal \(1 layer, .*\n {2}fc3: kept in float/m);
     expect(err).not.toContain("not statistically significant");
   });
 

@@ -138,7 +138,9 @@ function createComparer(
     },
     async separate(goal, context) {
       const original = await evaluator.open(evaluator.original);
-      const separated = await separateSearchSamples(original, task, evaluator.options, goal, context);
+      // The search samples are all compared: none of them is set aside for another choice.
+      const options = { ...evaluator.options, choice: undefined };
+      const separated = await separateSearchSamples(original, task, options, goal, context);
       if (separated instanceof Miss) return separated;
       const divided = await evaluator.divide();
       const otherComparer = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);

@@ -1,4 +1,4 @@
-/** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each choice of ranks. */
+/** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each rank. */
 
 import { widestBlock } from "#analysis";
 import type { Miss } from "#ir";

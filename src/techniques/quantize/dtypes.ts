@@ -1,4 +1,4 @@
-/** The table of dtypes that transformers.js loads: the suffix of the file name, and the settings of `quantize` that create the file. */
+/** The table of the dtypes of transformers.js that `quantize` writes: the suffix of the file name, and the settings of `quantize` that create the file. */
 
 export interface Dtype {
   /** End of the file's name before ".onnx". */
@@ -51,7 +51,7 @@ const table = {
 export type DtypeName = keyof typeof table;
 
 /**
- * The dtypes that transformers.js loads, by name.
+ * The dtypes of transformers.js that `quantize` writes, by name.
  * @example
  * const model = await open("minilm/onnx/model.onnx");
  * await quantize(model, { dtype: "q4" });
