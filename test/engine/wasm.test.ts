@@ -45,6 +45,29 @@ describe("the runtime in WebAssembly", () => {
     }
   });
 
+  test("returns an output that is also added to a convolution, as the native runtime does", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[1, 1, 2, 2]) -> (a: float32[1, 1, 2, 2], y: float32[1, 1, 2, 2]) {
+  w: float32[1, 1, 1, 1] = [[[[2]]]]
+  v: float32[1, 1, 1, 1] = [[[[3]]]]
+  c: float32[1] = [1]
+  e = Relu(x)
+  a = Conv(e, w, c)
+  b = Conv(e, v, c)
+  s = Add(b, a)
+  r = Relu(s)
+  y = Neg(r)
+}`);
+    const feeds = { x: float32([1, 1, 2, 2], [1, -1, 2, 0]) };
+    for (const runtime of ["native", "wasm"] as const) {
+      const session = await createEngine({ runtime }).load(model, { threads: 1, inPlace: true });
+      const outputs = await session.run(feeds, ["a", "y"]);
+      expect([...(outputs.a?.data ?? [])]).toEqual([3, 1, 5, 1]);
+      expect([...(outputs.y?.data ?? [])]).toEqual([-7, -2, -12, -2]);
+      await session.release();
+    }
+  });
+
   test("rejects unsupported types, as the native runtime does", async () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[4]) -> (y) {\n  s: float32[] = 1\n  z: int4[] = 0\n  y = QuantizeLinear(x, s, z)\n}\n",

@@ -65,7 +65,7 @@ async function createSession(
       ...(name === "native" ? {} : { executionProviders: [name] }),
       ...(name === "native" ? { extra: { session: configuration(folder, options) } } : {}),
       ...(files.length === 0 ? {} : { externalData: files }),
-      ...sessionOptions(options),
+      ...sessionOptions(options, name),
     });
   } catch (cause) {
     throw unsupportedTypeError(errorMessage(cause)) ?? engineError("ONNX Runtime rejected the model", cause);
@@ -89,9 +89,11 @@ function configuration(folder: string | undefined, options: LoadOptions): Readon
   };
 }
 
-function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
+function sessionOptions(options: LoadOptions, runtime: RuntimeName): InferenceSession.SessionOptions {
+  // At level "all", WebAssembly loses an output that a convolution with a bias adds in place, such as an observed value.
+  const level = runtime !== "native" && options.inPlace === true ? "extended" : "all";
   return {
-    graphOptimizationLevel: options.optimize === false ? "disabled" : "all",
+    graphOptimizationLevel: options.optimize === false ? "disabled" : level,
     enableMemPattern: false,
     // Disables log lines about errors, which repeat the messages of exceptions.
     logSeverityLevel: 4,
@@ -141,7 +143,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
         // The run has filled the buffers. It then failed at the sequence output, as intended (`addListOutput`).
         if (isNative && listOutput !== undefined && fetch !== undefined && !isNames(fetch) && isNonTensorError(cause))
           return fetch;
-        if (isNonTensorError(cause)) throw nonTensorError(nonTensorNames, cause);
+        if (nonTensorNames.length > 0 && isNonTensorError(cause)) throw nonTensorError(nonTensorNames, cause);
         throw engineError("ONNX Runtime failed", cause);
       }
     },
