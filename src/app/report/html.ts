@@ -28,6 +28,7 @@ import type {
 } from "../../judge/record/data.ts";
 import { benchCommand, filesOf, quoteWord, targetFlag } from "../../judge/record/shell-command.ts";
 import {
+  brotliTitle,
   chosenOf,
   comparesWithOriginal,
   gainSentence,
@@ -216,7 +217,7 @@ function keyFigures(run: Run): Markup {
   return html`<dl class="figures">
 ${renderFigure("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.gzip !== undefined && renderFigure("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
-${original.brotli !== undefined && renderFigure("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
+${original.brotli !== undefined && renderFigure(`compressed (${brotliTitle(original, result)})`, fromTo(original.brotli, result?.brotli, bytes))}
 ${renderFigure(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
 ${speed !== undefined && renderFigure("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
 ${original.macs !== undefined && renderFigure("multiply-accumulates", fromTo(original.macs, result?.macs, count))}

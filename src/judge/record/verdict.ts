@@ -75,10 +75,14 @@ export function gainSentence(run: Run): string {
 
 /** Returns the download size before and after: "Download (brotli): 993 kB → 61.5 kB." */
 export function downloadSentence(run: Run): string | undefined {
-  const [before, after] = [run.original.brotli, chosenOf(run)?.result.brotli];
-  return before === undefined || after === undefined
-    ? undefined
-    : `Download (brotli): ${bytes(before)} → ${bytes(after)}.`;
+  const [before, after] = [run.original, chosenOf(run)?.result];
+  if (before.brotli === undefined || after?.brotli === undefined) return undefined;
+  return `Download (${brotliTitle(before, after)}): ${bytes(before.brotli)} → ${bytes(after.brotli)}.`;
+}
+
+/** Returns the title of sizes after brotli, which states whether one of them is an estimate. */
+export function brotliTitle(...measured: readonly (Pick<Measured, "sampled"> | undefined)[]): string {
+  return measured.some((file) => file?.sampled === true) ? "brotli, estimated" : "brotli";
 }
 
 /** Returns "229 kB of the exporter's metadata in the original"; undefined if it is a negligible share of the model. */
