@@ -45,7 +45,7 @@ export function withBestRows(text: string, results: RealResults): string {
   const commands = new Set(rows.map(({ command }) => `\`npx --no-install ${command}\``));
   return `${text.slice(0, from + start.length)}${table}
 
-These commands make the files: ${[...commands].join(", ")}. WebAssembly has no kernels for 4 bits, so a page runs \`q4\` on WebGPU. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
+These commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. WebAssembly has no kernels for 4 bits, so a page runs \`q4\` on WebGPU. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
 ${text.slice(to)}`;
 }
 

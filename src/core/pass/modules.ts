@@ -21,7 +21,8 @@ export function modulePath(
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
   const read = (text: string): void => {
-    if (!path.test(text)) throw new PithError("E_OPTION", message, { hint: didYouMean(text, words) });
+    if (!path.test(text))
+      throw new PithError("E_OPTION", `${message}, got "${text}"`, { hint: didYouMean(text, words) });
   };
   const schema = v.pipe(v.string(), parsableBy(read));
   moduleSchemas.add(schema);

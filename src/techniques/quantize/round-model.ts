@@ -64,7 +64,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
     const plan = planLayer(layer, options, weightFormChoice(inference, noRoundings));
     return plan instanceof Miss ? undefined : plan.form.blocks;
   };
-  context.phase?.(options.scheme === "static" ? "calibrate" : "round");
+  context.phase?.(options.scheme === "static" ? "calibrate" : "round layers");
   const original = model.clone();
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
     roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });

@@ -85,7 +85,7 @@ export async function quantizeStatically(
       form: isMeasured ? measuredCodesForm(layerOptions, { target, ...grid }) : floatCodesForm(layer, layerOptions),
     };
   });
-  context.phase?.("round");
+  context.phase?.("round layers");
   const planChanges = await writePlan(model, plan, inference, rounding, context);
   changes.push(...planChanges.changes);
   for (const node of placement.operators)
