@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { extname, join } from "node:path";
+import { extname, join, normalize } from "node:path";
 
 const types = {
   ".html": "text/html",
@@ -16,8 +16,8 @@ const types = {
 
 createServer(async (request, response) => {
   try {
-    // The constructor of URL removes "..", so no path leaves the folder.
-    const path = join(process.cwd(), decodeURIComponent(new URL(request.url, "http://localhost").pathname));
+    // From the root, normalize removes each "..", also those that the address encodes (%2f), so no path leaves the folder.
+    const path = join(process.cwd(), normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname)));
     const isCompressed = existsSync(`${path}.br`) && /\bbr\b/.test(request.headers["accept-encoding"] ?? "");
     const bytes = await readFile(isCompressed ? `${path}.br` : path);
     response.writeHead(200, {
