@@ -1,4 +1,4 @@
-/** The loss by which recovery and the training of quantized values follow the original's outputs. */
+/** The loss by which `recover` follows the outputs of the original. */
 import { partsOf } from "#analysis";
 import { type Emit, elementCount, fixedDims, float32, type Model, sameDims, type Value } from "#ir";
 import { castToFloat32, type Loss, type NamedValues, outputOf } from "../loss.ts";
