@@ -82,6 +82,8 @@ export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Contex
   const { data, settings, size, validation, loss } = plan;
   const untrained = model.clone();
   takeState(untrained);
+  // A saved model states the inferred types of its outputs, which the same model in memory may lack.
+  for (const output of untrained.graph.outputs) output.type = undefined;
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
   const teacherHashes: string[] = [];
