@@ -1,6 +1,6 @@
 /**
  * Serves the files of the current folder at http://localhost:8000, to this machine only. If a copy `FILE.br` exists, it is sent in place of FILE,
- * and the browser decompresses it.
+ * and the browser decompresses it. `node server.mjs 8080` uses another port.
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ const types = {
   ".wasm": "application/wasm",
 };
 
-createServer(async (request, response) => {
+const server = createServer(async (request, response) => {
   try {
     // From the root, normalize removes each "..", also those that the address encodes (%2f), so no path leaves the folder.
     const path = join(process.cwd(), normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname)));
@@ -29,4 +29,7 @@ createServer(async (request, response) => {
   } catch {
     response.writeHead(404).end("not found");
   }
-}).listen(8000, "localhost", () => console.log("http://localhost:8000/"));
+});
+server.listen(Number(process.argv[2] ?? 8000), "localhost", () =>
+  console.log(`http://localhost:${server.address().port}/`),
+);

@@ -36,7 +36,7 @@ describe("infer", () => {
     expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["a step is 0"]);
   });
 
-  it("states that a Resize has a scale that is no size", () => {
+  it("states that the scale of a Resize is not a positive number", () => {
     const net = model("  scales: float32[3] = [1, nan, 1]\n  y = Resize (x, _, scales)");
     expect(infer(net).misses.map(({ reason }) => reason)).toEqual(["has a scale that is not positive"]);
   });
