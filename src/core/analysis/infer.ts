@@ -174,9 +174,10 @@ class ModelInference implements Inference {
     const { sameType = -1, byElement } = entryOf(node) ?? {};
     const [source, keepsDims] = [node.inputs[sameType], byElement && this.#calls.versionOf(node) < 7];
     const { type, dims, container } = (source && this.operand(source)) ?? {};
-    const known = type && container === undefined ? { type, dims: keepsDims ? dims : undefined } : undefined;
+    const fallbackType = type && container === undefined ? { type, dims: keepsDims ? dims : undefined } : undefined;
     node.outputs.forEach((value, index) => {
-      if (value !== undefined) this.#types.record(value, outputs instanceof Miss ? known : outputs[index], stored);
+      if (value !== undefined)
+        this.#types.record(value, outputs instanceof Miss ? fallbackType : outputs[index], stored);
     });
   };
 
