@@ -146,10 +146,7 @@ export async function continueEach(
   });
 }
 
-/**
- * Returns the reason to reject a variant: its transcripts miss the goal, or significantly fewer than half of its tokens equal the original's. Undefined
- * without this reason.
- */
+/** Returns the reason to reject a variant: its transcripts miss the goal, or significantly fewer than half of its tokens equal the original's. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed, lost }: EndToEnd): string | undefined {
   if (lost !== undefined) return lost;
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
@@ -167,10 +164,7 @@ export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness
 export const batchNote =
   "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of such files are measured one sample at a time.";
 
-/**
- * Returns "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)" or "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192
- * tokens)".
- */
+/** Returns "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)" or "no (…)"; for texts "no (98.9 % of 192 tokens)". */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   const isSame = batch >= minEqualCosine;

@@ -16,10 +16,7 @@ export const loaderOutcome = v.object({
   outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
   reason: v.optional(v.string()),
-  /**
-   * Signal-to-noise ratio in decibels of the output that differs most; absent if nothing differs. For text generators, this output is the scores of
-   * the first token.
-   */
+  /** Signal-to-noise ratio in decibels of the output that differs most (of text generators, the first token's scores); absent if nothing differs. */
   signalToNoise: v.optional(v.number()),
   /** For text generators: number of generated tokens. Each is predicted after the originals' tokens (teacher forcing). */
   tokens: v.optional(v.number()),

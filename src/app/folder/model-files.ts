@@ -11,10 +11,7 @@ export function isFileOfModel(file: string, path: string): boolean {
   return path === file || (data?.model === file && data.finalName === path);
 }
 
-/**
- * Returns the first file of a model that the user wrote or changed. Two kinds of files do not count, because a killed process of Pith left them:
- * files of an unreadable model, and files of a model with Pith's metadata that the record does not list.
- */
+/** Returns the first file of a model that the user wrote. Unreadable files, and unlisted files with Pith's metadata, are from a killed process. */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
   let authoredFile: string | undefined;
@@ -50,10 +47,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   return files;
 }
 
-/**
- * Hashes a model and its external data files, and removes data files that the model does not read. @throws PithError E_FILE if the model reads a data
- * file that is not named after it (`model.onnx_data`, …), E_OPTION if it has more data files than transformers.js reads.
- */
+/** Hashes a model's files; removes unread data files. @throws PithError E_FILE for a foreign data file, E_OPTION for more than transformers.js reads. */
 export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const readFiles = weightFilesOf(await open(joinPath(out, file)));

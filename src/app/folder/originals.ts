@@ -181,10 +181,7 @@ async function sidecarsIn(folder: string): Promise<NewFile[]> {
   return files;
 }
 
-/**
- * Copies the original models and their sidecar files to the output folder. @throws PithError E_OPTION if the output folder has another model under
- * the name of an original: the variants next to it would not be made from it.
- */
+/** Copies the originals and their sidecar files. @throws PithError E_OPTION if the output folder has another model under an original's name. */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);

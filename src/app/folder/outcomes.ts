@@ -17,10 +17,7 @@ const defaultFileBytes = 2e9;
 /** Codes of a wrong request, which can concern some files only. */
 const requestCodes: readonly string[] = ["E_OPTION", "E_USAGE"];
 
-/**
- * Rejects a file because its work failed, so that the other files are made. Faults of Pith count as well.
- * @throws the error if the run was stopped, or if the system fails for every file, such as with a full disk.
- */
+/** Rejects a file whose work failed, also by a fault of Pith. @throws the error if the run was stopped, or the system fails for every file. */
 export async function rejectFailed(run: FolderRun, file: string, dtype: FileDtype, error: unknown): Promise<void> {
   const isKnown = error instanceof PithError;
   if (isSystemError(error) || (isKnown && error.code === "E_STOPPED")) throw error;

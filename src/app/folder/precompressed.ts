@@ -1,7 +1,4 @@
-/**
- * Writes and removes .gz and .br copies of the model files in an output folder, for web servers. The folder's record lists the copies that Pith
- * wrote; other copies are never overwritten.
- */
+/** Writes and removes .gz and .br copies of model files. The folder's record lists those that Pith wrote; others are never overwritten. */
 
 import { joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";

@@ -95,10 +95,7 @@ async function makeAndTime(run: FolderRun, module: Module, dtype: DtypeName, fal
   await timeFile(run, module, dtype);
 }
 
-/**
- * Makes files of each module, those with few bits first, until one is acceptable and about as fast as the original. For speed, all are made. The precision
- * fallback takes several attempts per file, so it is used for q8 only, before dtypes of more bits.
- */
+/** Makes files of each module, fewest bits first, until one is acceptable and fast (for speed: all). Below 8 bits, none uses the precision fallback. */
 async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
   const { modules, requestedDtypes, rows, options } = run;
   const byBits = requestedDtypes.toSorted((a, b) => dtypeBits(a) - dtypeBits(b));
@@ -232,10 +229,7 @@ const inputMakers: readonly { readonly inputs: readonly string[]; readonly files
   { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
 ];
 
-/**
- * Returns a sentence about missing files, without its period; undefined if no file is missing.
- * @param inputs names of the inputs of all models of the folder.
- */
+/** Returns a sentence, without its period, about missing files. @param inputs names of the inputs of all models of the folder. */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missingFiles = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
@@ -246,10 +240,7 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   return `${joinList(missingFiles, missingFiles.length)} ${verb} missing, so transformers.js cannot run this folder. Copy the missing files into it from the page of the model`;
 }
 
-/**
- * Minimum relative speed of a file that counts as equally fast: its processor time is at most 1.25 times the original's. Repeated measurements of the
- * same network vary from 0.85 to 1.15.
- */
+/** Minimum relative speed of a file that counts as equally fast. Repeated measurements of the same network vary from 0.85 to 1.15. */
 export const minSpeed = 0.8;
 
 /** Removes files with a precision fallback that are neither smaller nor faster than a file of the same module with a higher-precision dtype. */

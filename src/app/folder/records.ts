@@ -50,7 +50,6 @@ const figuresSchema = v.object({
   loader: v.optional(loaderOutcome),
 });
 
-/** Size and speed of a file, and its similarity to the original. */
 export type FileFigures = v.InferOutput<typeof figuresSchema>;
 
 const recordSchema = v.object({

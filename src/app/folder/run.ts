@@ -24,7 +24,6 @@ export interface FolderOptions {
   readonly precompress?: readonly Encoding[] | undefined;
   /** Writes the compressed copies of files (default: in this process, where a stop can wait seconds for a step of brotli). */
   readonly compress?: ((files: readonly string[], encodings: readonly Encoding[]) => Promise<CopySizes>) | undefined;
-  /** Other options of `quantize`, for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
   /** Further settings that affect results and are recorded. A variant that was made with different settings is made again. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
@@ -49,19 +48,14 @@ export interface FolderOptions {
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
   /** Whether `make` compares each file together with the originals of the other models, so that `keepSmallest` can combine dtypes. */
   readonly makesTogether?: boolean | undefined;
-  /**
-   * Searches each model over all techniques, with `keepSmallest` only. A result that is better than the variants replaces the copy of the original.
-   */
+  /** Searches each model over all techniques (with `keepSmallest` only). A result better than the variants replaces the copy of the original. */
   readonly search?: ModuleSearch | undefined;
 }
 
 export interface ModuleSearch {
   /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /**
-   * Searches one module. @param share share of the search time, in proportion to the bytes of the modules. @returns the best model, and larger ones
-   * that lose less. @throws PithError if there is no acceptable result.
-   */
+  /** Searches one module. @param share share of the search time. @returns the best model, then larger ones that lose less. @throws PithError if none. */
   find(module: Module, share: number): Promise<readonly Found[]>;
 }
 

@@ -150,10 +150,7 @@ export interface SpeechOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Compares the transcripts of two sets of models: by the word error rate of the user's utterances, or by the tokens after the original's on noise.
- * @returns the comparison, and the original's transcripts as tokens.
- */
+/** Compares two sets of models by the word error rate on utterances, or by tokens on noise. Also returns the original's transcripts as tokens. */
 export async function compareSpeech(
   engine: Engine,
   original: Generator,

@@ -39,10 +39,7 @@ function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | un
   return tokenNearness(together) ?? together?.answers ?? nearness;
 }
 
-/**
- * Formats a similarity without the metric, which is in the column's title: "98.3 % of 60 (−8.9 … +4.5)", "76.5 % of 512 (99.7 %: −0.3 … +0.6)", "18.3
- * dB".
- */
+/** Formats a similarity without the metric, which the column's title names: "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB". */
 export function nearnessText({
   unit,
   value,

@@ -20,7 +20,6 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, FolderVariant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** Converts a comparison without data to entries of the record. */
 export function nearnessWithoutData(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {

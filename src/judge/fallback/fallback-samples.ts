@@ -1,7 +1,4 @@
-/**
- * Splits the samples between the search of the precision fallback and the evaluation of its result. Without data, the search and the evaluation use
- * different texts, or random inputs with different seeds.
- */
+/** Splits samples between the search of the precision fallback and the evaluation of its result. Without data, both have separate texts or seeds. */
 import { Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import { allowance, difference } from "../../core/numbers.ts";
@@ -66,10 +63,7 @@ export async function separateSearchSamples(
 
 const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDivided} for the test are needed`;
 
-/**
- * Number of standard errors by which the drop must be below the maximum, so that the goal is also met on other samples. With one standard error, a
- * MobileNetV2 with 40 layers at higher precision lost 4.2 points on other samples.
- */
+/** Number of standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
 const standardErrors = 2;
 
 function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">, goal: Goal): FallbackVerdict {

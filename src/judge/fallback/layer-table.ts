@@ -79,10 +79,7 @@ export async function findLayerToBlame(
   return errors instanceof Miss ? undefined : errors?.blamed;
 }
 
-/**
- * Fills the table of two models. @param data undefined: random inputs. @returns a Miss if the two cannot be compared on random inputs.
- * @throws PithError as `layerErrors`.
- */
+/** Fills the table. @param data undefined: random inputs. @returns a Miss if these do not fit both models. @throws PithError as `layerErrors`. */
 export async function layerTable(
   original: Model,
   candidate: Model,
@@ -117,7 +114,6 @@ export async function layerTable(
 const noiseOf = (decibels: number): number =>
   Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
 
-/** Estimates of the changed layers. */
 export interface ErrorEstimates extends Partial<Pick<LayerTable, "blamed">> {
   readonly rows: ReadonlyMap<string, { readonly share?: number | undefined; readonly estimate: number }>;
 }
@@ -148,10 +144,7 @@ export async function estimateErrors(
   };
 }
 
-/**
- * Returns a function that predicts a layer's share from another figure of it: the figure times the median ratio of share to figure. `spread` is the
- * median deviation of the logarithmic ratios; a small spread means good predictions.
- */
+/** Returns a predictor of a layer's share: a figure times the median ratio of share to figure. `spread`: median deviation of the log ratios. */
 function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;

@@ -66,10 +66,7 @@ export class FailedFallback extends Miss {
   }
 }
 
-/**
- * Maximum numbers of attempts. Attempts on a third of the samples take twice as long as one evaluation of a model on all of them, as the evaluation of
- * the original and the result does. Other settings of the pass change every layer, so each attempt is half a conversion.
- */
+/** Maximum numbers of attempts. Six on a third of the samples take as long as two evaluations. Other settings change every layer: half a conversion. */
 const maxAttempts = { layers: 6, settings: 2 };
 
 interface FallbackOutput {
@@ -78,10 +75,7 @@ interface FallbackOutput {
   readonly fallback: PrecisionFallback;
 }
 
-/**
- * Finds less lossy settings, or if the pass has none that meet the goal, the layers to keep at higher precision.
- * @returns a Miss if nothing meets the goal with a file smaller than the original.
- */
+/** Finds less lossy settings, else the layers to keep at higher precision. @returns a Miss if nothing smaller than the original meets the goal. */
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
   const settings = pass.milderSettings?.(options) ?? [];
@@ -100,10 +94,7 @@ export async function findFallback(request: FallbackRequest, context: Context): 
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
 
-/**
- * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). Many settings
- * differ by less, so that no error is below `minError` and bisection reaches all of them.
- */
+/** Returns squared errors of a pass's settings, relative to the requested one: neighbors differ by √2 or less, so that none is below `minError`. */
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 

@@ -1,7 +1,4 @@
-/**
- * Chooses the options of a step for a maximum size: the bits of each layer for a file, or the settings for a download. The error share of each layer
- * is measured at 4 bits. Each further bit is assumed to divide the share by four (6 dB).
- */
+/** Chooses options of a step for a maximum size: bits of each layer for a file (each further bit divides its error by four), or settings for a download. */
 import { encodedSize, encodedSource, PithError, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
@@ -19,10 +16,7 @@ const measuredBits = 4;
 /** Maximum number of attempts. The file size is known only after writing, so a result that is too large is retried with a smaller budget. */
 const maxAttempts = 4;
 
-/**
- * Returns the options with the bits per layer that lose least within a maximum file size. @param bytes the maximum.
- * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the context's signal; errors of the pass.
- */
+/** Returns the bits per layer that lose least within `bytes`. @throws PithError E_UNSUPPORTED if even the smallest file is larger, E_STOPPED. */
 export async function fitToBytes(
   request: Omit<TableRequest, "requestedOutput">,
   bytes: number,
@@ -88,10 +82,7 @@ export async function fitToBytes(
 const tooLarge = (text: string): PithError =>
   new PithError("E_UNSUPPORTED", text, { hint: "Remove channels first: pith prune --structured." });
 
-/**
- * Returns the options of the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better.
- * @param bytes maximum of the compressed file (brotli). @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
- */
+/** Returns the least lossy setting whose brotli file has at most `bytes`, by bisection. @throws PithError E_UNSUPPORTED if none has, E_STOPPED. */
 export async function fitToDownload(
   {
     pass,

@@ -145,10 +145,7 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
   return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
-/**
- * Returns the finding as it is if one of its layers was changed. If none was, but their share of the error was measured, the error arose before them
- * (kind "before"); if it was not measured, undefined.
- */
+/** Returns the finding if one of its layers changed; else kind "before" if its share was measured, or undefined. */
 export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };

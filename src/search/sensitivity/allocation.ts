@@ -93,7 +93,6 @@ export async function allocationFrom(
   return { recipe: recipeFrom({ steps: [step] }), rows, share };
 }
 
-/** Returns the cost of a changed model relative to the original. */
 async function remainingShare(
   original: Model,
   result: Model,

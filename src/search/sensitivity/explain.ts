@@ -8,7 +8,6 @@ import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applySetting, sweeps } from "./sweeps.ts";
 
-/** Effect of one technique applied to this layer only. */
 export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
   /** Mildest setting that changes the layer; undefined if no setting does. */
@@ -18,7 +17,6 @@ export interface TechniqueExplanation {
 }
 
 export interface ChannelsExplanation {
-  /** Number of the layer's output channels. */
   readonly count: number;
   /** Number of channels that can be removed. */
   readonly free: number;
@@ -28,10 +26,7 @@ export interface ChannelsExplanation {
   readonly together: readonly string[];
   /** Reasons why channels cannot be removed, each with the number of channels. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /**
-   * The channel that the caller asked about. `from` is the lowest amount (in steps of 0.1 %) at which `prune` removes the channel by magnitude.
-   * `reason` says why `prune` never removes it.
-   */
+  /** The requested channel: the lowest amount (steps of 0.1 %) at which `prune` by magnitude removes it, or the reason why it never does. */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 

@@ -114,10 +114,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/**
- * Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". The advised number of samples follows from the
- * width of an interval, which is proportional to 1/√n for n samples.
- */
+/** Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". An interval is proportional to 1/√n. */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = usualDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(

@@ -110,10 +110,7 @@ export interface Measurement {
   readonly setting: number;
 }
 
-/**
- * Returns the units of each technique. They contain every layer that the pass changes if all layers are requested.
- * @param alike combine layers whose names differ only in numbers.
- */
+/** Returns the units of each technique: every layer that its pass changes. @param alike combine layers whose names differ only in numbers. */
 export async function unitsOf(
   model: Model,
   kinds: readonly SensitivityKind[],

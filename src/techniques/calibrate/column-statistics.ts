@@ -32,8 +32,6 @@ const columnSums = (
  * await seen.release();
  */
 export const columnNorms: Statistic<Float64Array> = columnSums((x) => x ** 2, Math.sqrt);
-
-/** The mean of |x| of each column over all rows. */
 export const meanMagnitudes = columnSums(Math.abs, (sum, rows) => sum / Math.max(1, rows));
 
 export interface ColumnRange {
@@ -131,10 +129,7 @@ export interface PairedSums {
   readonly yy: Float64Array;
 }
 
-/**
- * Minimum number of positions of which every fifth is read: neighboring positions are similar. A step of 2 or 4 would read only one phase of an image
- * that was enlarged by this factor.
- */
+/** Minimum number of positions of which every fifth is read: neighbors are similar. A step of 2 or 4 would read one phase of an enlarged image. */
 const manyPositions = 2048;
 
 export const pairedSums: Statistic<PairedSums> = {
@@ -176,7 +171,6 @@ export interface RowReads {
   readonly reads: ReadonlyMap<number, number>;
 }
 
-/** Counts how often each row of a table is read. */
 export const rowReads: Statistic<RowReads> = {
   begin() {
     const reads = new Map<number, number>();

@@ -3,10 +3,7 @@ import { Miss, PithError } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import { type InverseHessian, invertHessian } from "../shared/optimal-brain-surgeon.ts";
 
-/**
- * Inverts the Gram matrices of layer inputs for error compensation (`shared/optimal-brain-surgeon.ts`).
- * @param damping share of the mean of the diagonal that is added to it. @throws PithError E_DATA if they are singular.
- */
+/** Inverts Gram matrices of layer inputs. @param damping share of the diagonal's mean that is added to it. @throws PithError E_DATA if singular. */
 export async function computeInverseHessians(
   { name }: Layer,
   grams: readonly Matrix[],

@@ -1,7 +1,4 @@
-/**
- * Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times.
- * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
- */
+/** Caches statistics of a model's values by model, data set and seed, because a search for precise layers quantizes the same model many times. */
 
 import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -20,10 +17,7 @@ const maxModels = 2;
 /** Statistics by value name, per model hash, setting and data set. */
 const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
 
-/**
- * Returns statistics of values, and measures those that are not cached. A stream yields other samples each time, so nothing is
- * cached for streams. @param setting a text that identifies everything else on which the statistics depend.
- */
+/** Returns cached statistics of values; measures the others. Streams are not cached. @param setting identifies everything else that matters. */
 export async function measureOnce<R>(
   model: Model,
   dataset: Dataset,

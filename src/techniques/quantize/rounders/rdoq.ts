@@ -24,7 +24,6 @@ import { type ChooseCode, type Correction, createCorrection, curvaturesOf, round
 
 /** Each round uses the code lengths of the round before. Further rounds save less than 2 % of the bits. */
 const rounds = 3;
-/** Passes of coordinate descent. */
 const descents = 3;
 /** Added to the diagonal of a group's Gram matrix: shares of the group's mean diagonal, and of the mean over all groups. */
 const [groupDamping, damping] = [0.01, 0.001];
