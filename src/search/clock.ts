@@ -1,7 +1,4 @@
-/**
- * Measures how much of its time limit a search has used. The store records the seconds of each candidate, so that a search that was stopped continues
- * with the remaining time. Candidates that another search has finished earlier do not count.
- */
+/** Measures how much of its time limit a search has used, over its stops. Candidates that another search has finished earlier do not count. */
 
 import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/attempt.ts";
@@ -9,10 +6,7 @@ import type { Store } from "../judge/steps/store.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 import type { SearchOptions } from "./search-task.ts";
 
-/**
- * Recorded duration of a candidate. `at` is the time of its end in milliseconds since 1970. `by` identifies the options of the search that evaluated
- * the candidate.
- */
+/** Recorded duration. `at`: its end in milliseconds since 1970. `by`: the options of the search that evaluated the candidate. */
 interface CandidateTime {
   readonly seconds: number;
   readonly at: number;
@@ -39,10 +33,7 @@ export class Clock {
     this.#search = JSON.stringify(settings);
   }
 
-  /**
-   * Starts the clock, or continues that of the same search if it was stopped. @param candidates all candidates of the search.
-   * @returns the number of candidates with a record, and the seconds that this search has already spent on them.
-   */
+  /** Starts or continues the clock. @param candidates all of the search. @returns how many have a record, and the seconds already spent on them. */
   async begin(
     candidates: readonly Candidate[],
   ): Promise<{ readonly knownCount: number; readonly spentSeconds: number }> {
@@ -69,10 +60,7 @@ export class Clock {
     return this.#finishedEarlier.has(name);
   }
 
-  /**
-   * Records the duration of a candidate, unless a record exists. @param started value of `performance.now()` at the start, in ms.
-   * @returns the duration in seconds, and its part that counts as time of this search.
-   */
+  /** Records a candidate's duration, once. @param started by `performance.now()`. @returns its seconds, and the part that counts for this search. */
   async measure(candidate: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const seconds = secondsSince(started);
     const record = await this.#read(candidate);

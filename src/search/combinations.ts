@@ -1,7 +1,4 @@
-/**
- * Combines the moves that passes offer into candidates of a search. A candidate has at most one structural change (such as pruning), steps that
- * recover accuracy after it, one number format (such as int8), and training of the quantized model.
- */
+/** Combines offered moves into candidates: at most one structural change, recovery steps, one number format, and training of the quantized model. */
 import type { Move } from "#pass";
 import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
 
@@ -68,9 +65,7 @@ const fallbackOf = (plainName: string, { runs }: Offer): FallbackOffer => ({
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 
-/**
- * Returns the possible sequences of recovery steps: the empty one, and for each move, the cheapest move of every cheaper family and then this move.
- */
+/** Returns sequences of recovery steps: the empty one, and for each move, the cheapest move of every cheaper family and then this move. */
 function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   const sorted = offers.toSorted((a, b) => a.runs - b.runs);
   const families = [...new Set(sorted.map(({ family }) => family))];

@@ -117,10 +117,7 @@ export class Finals {
 /** Maximum number of finalists on the evaluation samples. Each additional finalist widens the confidence intervals. */
 export const maxFinalists = 4;
 
-/**
- * Selects up to `maxFinalists` candidates: the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of
- * the Pareto front. If no candidate meets the objective, returns those that come closest.
- */
+/** Selects up to `maxFinalists` candidates: cheapest, smallest within `bySize`, near the goal, others of the Pareto front; or else the closest. */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const usableCandidates = distinctUsableOf(tried);
   if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
@@ -152,20 +149,14 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   return [...new Set([...chosen, ...cheaperNearGoal])].slice(0, maxFinalists);
 }
 
-/**
- * Returns whether the candidate could meet the objective on other samples: it meets the objective with a drop that is about one standard error lower
- * (half of the distance to the interval's lower end).
- */
+/** Returns whether the objective is met with a drop about one standard error lower (half of the distance to the interval's lower end). */
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;
   const { low = drop } = intervalOf(candidate) ?? {};
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/**
- * Returns the candidates to evaluate if no finalist meets the goal: the two with the smallest drop, the two fastest if the search measured speeds,
- * and others in the order of their drops.
- */
+/** Returns the candidates after failed finalists: the two with the smallest drop, the two fastest if speeds were measured, then by drop. */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],

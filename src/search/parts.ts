@@ -6,10 +6,7 @@ import { minSamples } from "../judge/recipe/open-samples.ts";
 
 /** Maximum number of search samples. If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
 const maxSearchSamples = 2048;
-/**
- * Number of samples of the first interim look. A candidate is rejected there if its whole 99.7 % interval misses the goal. If 15 % of the predictions
- * change, the drop must exceed the goal by about 7.5 points.
- */
+/** Samples of the first interim look: it rejects a candidate whose 99.7 % interval misses the goal, by about 7.5 points if 15 % of predictions change. */
 export const firstLook = 256;
 
 export interface SearchParts {
@@ -20,10 +17,7 @@ export interface SearchParts {
   readonly isApart: boolean;
 }
 
-/**
- * Splits the test samples: candidates are compared on at most half of them, and finalists are evaluated on the others. Small data sets and streams
- * are not split.
- */
+/** Splits the test samples: at most half compare candidates, the others evaluate finalists. Small data sets and streams are not split. */
 export function searchParts(test: Dataset): SearchParts {
   if (!isIndexed(test) || test.count < 2 * minSamples) return { search: test, test, isApart: false };
   const order = random(testSeed, "search").permutation(test.count);

@@ -20,13 +20,10 @@ export interface Scored extends Trial {
 
 export type Usable = Scored & { readonly figures: Figures };
 
-/**
- * Returns whether the candidate has metric values and was not rejected. A model with a good metric value is rejected if its other outputs are wrong.
- */
+/** Returns whether a candidate has metric values and was not rejected, for example because its other outputs are wrong. */
 export const isUsable = (scored: Scored): scored is Usable =>
   scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.rejected === undefined;
 
-/** Returns the usable candidates, without those that have the same file as an earlier candidate. */
 export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
@@ -67,10 +64,7 @@ export function sampleCountOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/**
- * Returns the interval of the drop, with 95 % confidence, or 99.73 % if an interim look rejected the candidate. With validation samples, the
- * comparison covers n samples, but the drop all N search samples. The interval is then scaled by √(n / N).
- */
+/** Returns the drop's interval: 95 % confidence, 99.73 % after an interim look; scaled by √(n / N) if the comparison has n of N search samples. */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;

@@ -54,10 +54,7 @@ export class Rounds {
     return true;
   }
 
-  /**
-   * Returns the candidates of the next round. The first round has number formats, the most promising first. Each later round has one candidate per family
-   * of structural changes. @param seconds remaining seconds.
-   */
+  /** Returns the next round: number formats at first, later one candidate per family of structural changes. @param seconds remaining seconds. */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#firstFormats();

@@ -51,10 +51,7 @@ function dropOf({ comparison, agreement, validation }: Evaluation, { truth, inte
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/**
- * Returns the speed relative to the original; undefined if the objective does not depend on speed. Returns 0 if a minimum speed is required but the
- * candidate cannot be timed. Timings of a busy machine are not recorded.
- */
+/** Returns the speed relative to the original; undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
 async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluation,

@@ -79,10 +79,7 @@ export async function searchAhead(
   });
 }
 
-/**
- * Evaluates one candidate and stores the result in `resumeFolder`, where a search with the same folder and options finds it. @throws PithError as
- * `search`.
- */
+/** Evaluates a candidate and stores the result in `resumeFolder`, where a search with equal options finds it. @throws PithError as `search`. */
 export async function evaluateCandidateIn(
   original: Model,
   task: Task,

@@ -1,15 +1,9 @@
-/**
- * Estimates the work of trying a candidate: in runs of the original on one sample, from the estimates of the moves, or in seconds, from the measured
- * time of the passes. If an earlier candidate begins with the same steps, these steps cost nothing, because their results are stored.
- */
+/** Estimates a candidate's work in runs of the original on one sample, or in seconds. Steps that an earlier candidate also begins with cost nothing. */
 import { counted, waiting } from "../core/numbers.ts";
 import type { StepRecord } from "../judge/record/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
-/**
- * Share of a format's work that remains if another format of its family was tried before. Activation statistics of the original are then reused, but
- * statistics that are measured on already quantized layers are not.
- */
+/** Share of a format's work after another of its family: activation statistics are reused, but not those measured on quantized layers. */
 const familyWorkShare = 0.5;
 /** Work of a candidate in addition to its moves and evaluation, in runs of the original on one sample. */
 const overhead = 200;

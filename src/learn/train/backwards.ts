@@ -17,10 +17,7 @@ interface BackwardOptions {
   readonly channelBlock: number | undefined;
 }
 
-/**
- * Accumulates all gradients. Returns the nodes that do not pass a gradient to an input that depends on a parameter.
- * @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed.
- */
+/** Accumulates all gradients. Returns the nodes that stop them. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH. */
 export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
   const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";

@@ -101,7 +101,6 @@ function fixedSize(model: Model): number | undefined {
 /** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
 export const memoryLimit = 1.25 * 2 ** 30;
 
-/** Returns the bytes of all computed values. The forward pass of a training step keeps most of them. */
 function computedBytes({ graph }: Model): number {
   return [...graph.nodes()].reduce((sum, node) => sum + outputBytes(node), 0);
 }

@@ -73,10 +73,7 @@ export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor>
   return state;
 }
 
-/**
- * Identifies a training: the hash of its model, its samples, and its options by name, with null for options that were not given. A
- * checkpoint of another training is rejected.
- */
+/** Identifies a training: hashes of model and samples, and options by name (null if not given). A checkpoint of another training is rejected. */
 export type Identity = Readonly<Record<string, unknown>>;
 
 /** The files of a checkpoint: the current state and, with validation, the best weights. */
@@ -110,10 +107,7 @@ export function requireSameTraining({ path, bestPath }: CheckpointFiles, saved: 
   });
 }
 
-/**
- * Returns the SHA-256 of a model's functions, and of its graph as text with hashes for tensors, which are read one at a time. Only type and dimensions
- * count for tensors that training changes.
- */
+/** Returns the SHA-256 of a model's functions and graph, with hashes for tensors. Of tensors that training changes, only type and dimensions count. */
 export async function modelHash(model: Model, trained: ReadonlySet<string> = new Set()): Promise<string> {
   const changing = new Set<Tensor>();
   for (const { name, tensor, role } of allValues(model.graph)) {

@@ -34,10 +34,7 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
-  /**
-   * Momentum: each gradient output is g + carry · c, where the caller feeds c, usually the previous output. A matrix product adds c as
-   * its bias, without another pass over memory.
-   */
+  /** Momentum: each gradient output is g + carry · c, where the caller feeds c. A matrix product adds c as its bias, without another pass over memory. */
   readonly carry?: number | undefined;
   /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
   readonly states?: ReadonlyMap<string, string>;
@@ -54,10 +51,7 @@ export interface Training {
   readonly gradients: ReadonlyMap<string, string>;
   /** With `carry`: maps a parameter to the name of the input c. */
   readonly carried: ReadonlyMap<string, string>;
-  /**
-   * Parameters that cannot be trained, each with a node without gradient (Round, a comparison, an index) on its way to the loss. All of its paths end
-   * at such nodes.
-   */
+  /** Untrainable parameters, each with a node without gradient (Round, a comparison, an index) at which its paths to the loss end. */
   readonly stopped: ReadonlyMap<string, Node>;
 }
 

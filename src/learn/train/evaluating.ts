@@ -7,10 +7,7 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-/**
- * Returns whether the weights are evaluated now. @param moment "step" before each step, "epoch" at the end of an epoch, or the end of a training
- * inside an epoch.
- */
+/** Returns whether weights are evaluated. @param moment "step" before each step, "epoch" after one, "end" of a training inside an epoch. */
 export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;

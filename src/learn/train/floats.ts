@@ -16,15 +16,11 @@ export function requireFloats(dense: Dense | undefined, length: number, owner: s
   });
 }
 
-/** Returns zeros of the same length and type. */
 export function zerosLike(values: Floats): Floats {
   return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
 }
 
-/**
- * Returns the magnitude below which a number counts as zero: denormal numbers, which arise whenever momentum decays, would take twenty times as long.
- * Products of larger numbers with learning rates down to 1e-8 are normal numbers.
- */
+/** Returns the magnitude below which a number counts as zero: denormal numbers, which arise when momentum decays, take twenty times as long. */
 export const tinyOf = (values: Floats): number => (values instanceof Float32Array ? 1e-30 : 1e-290);
 
 /** The same for numbers that are squared: (1-β₂) times the square of a larger number is a normal number. */

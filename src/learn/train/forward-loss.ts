@@ -10,10 +10,7 @@ import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { type LossGraph, sizesOf, writeLoss } from "./write-loss.ts";
 
-/**
- * Returns the mean loss over the samples of a data set.
- * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
- */
+/** Returns the mean loss over a data set. @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the signal. */
 export async function validationLoss(
   model: Model,
   data: Dataset,
@@ -48,11 +45,7 @@ export async function validationLoss(
 
 const maxEntries = 16;
 
-/**
- * Returns a function that creates an object for the sizes of a batch, or returns the cached one. The least recently used objects are released if
- * there are too many, or if they use too much memory. @param make creates the object. Its `bytes` are the memory of one run's values, which a session
- * keeps for the next run.
- */
+/** Returns a function that makes or reuses an object for the sizes of a batch; releases the least recently used. @param make `bytes`: kept memory. */
 export function cacheBySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
   release: (entry: T) => Promise<void>,

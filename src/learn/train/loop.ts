@@ -180,10 +180,7 @@ class TrainingLoop {
     this.#context.log({ id: "stop", text });
   }
 
-  /**
-   * Creates the training state for batches like `example`. @param example default: the first batch of the data, for a training that resumes after its
-   * last step.
-   */
+  /** Creates the training state for batches like `example` (default: the first batch, for a training that resumes after its last step). */
   async #openTraining(example?: Batch): Promise<TrainingState> {
     if (this.#training !== undefined) return this.#training;
     const { data, size, log, validation, checkpoint } = this.#plan;

@@ -78,10 +78,7 @@ export interface Target {
   feeds(batch: Batch): Batch;
 }
 
-/**
- * Returns a target with the shape of a value: another output of the model, or a reshaped column of the data.
- * @throws PithError E_DATA if the column has another number of elements.
- */
+/** Returns a target in the shape of a value: another output, or a column of the data. @throws PithError E_DATA if the column has another size. */
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined)
@@ -118,10 +115,7 @@ export function requireColumn(batch: Batch, label: string): Dense {
 /** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
-/**
- * Adds an input [samples, tokens] that selects tokens: 0 for padding (by the attention mask) and for labels of −100, otherwise 1.
- * @param unit "token": labels are ignored if there is an attention mask. "prediction": a token also needs a label.
- */
+/** Adds an input [samples, tokens]: 0 for padding and labels of −100, else 1. @param unit "token": without labels, if there is a mask. */
 export function addTokenMask(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],

@@ -1,7 +1,4 @@
-/**
- * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
- * parameter arrays, so it starts from zero for another network.
- */
+/** An optimizer is a rule for one parameter and its arrays, changed in place. State belongs to these arrays: another network starts from zero. */
 import { type Batch, memoize, PithError } from "#ir";
 import { denseOf, type Floats, flush, move, requireFloats, tinyOf, zerosLike } from "./floats.ts";
 

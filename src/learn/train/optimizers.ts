@@ -86,7 +86,6 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
   });
 }
 
-/** The optimizers by name, with their default learning rates. */
 export const optimizers = {
   adam: { rate: 0.001, make: adam },
   adamw: { rate: 0.001, make: adamW },

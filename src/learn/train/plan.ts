@@ -88,10 +88,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   };
 }
 
-/**
- * Returns the default rate, lowered to 5 % of the smallest RMS of a trained layer's weights, by a factor of at most ten. A step of Adam
- * changes each weight by about the rate, and the first layer of a model for pixels up to 255 has small weights. Pruned weights do not count.
- */
+/** Returns the default rate; except for SGD at most 5 % of a trained layer's smallest RMS, since Adam changes weights by the rate (down to a tenth). */
 async function rateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {
   const rate = defaultRate(optimizer);
   if (optimizer.name === "sgd") return rate;
@@ -158,10 +155,7 @@ function optimizerOf(options: TrainOptions): Optimizer {
   return optimizers[optimizer].make(weightDecay === undefined ? {} : { weightDecay });
 }
 
-/**
- * Returns training and validation samples.
- * @param validation A data set or path, or a share that is drawn by the seed.
- */
+/** Returns training and validation samples. @param validation a data set or path, or a share that is drawn by the seed. */
 export async function openData(
   data: Dataset | string,
   validation: Dataset | string | number,

@@ -33,10 +33,7 @@ export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progr
   readonly best: Model | undefined;
 }
 
-/**
- * Opens the checkpoint from which a training resumes; undefined if it starts from the model.
- * @throws PithError E_DATA if the file is not a checkpoint, E_OPTION if it belongs to another training.
- */
+/** Opens the checkpoint from which a training resumes, if any. @throws PithError E_DATA for another file, E_OPTION for another training's. */
 export async function openCheckpoint(
   trained: Model,
   plan: Plan,

@@ -124,10 +124,7 @@ function sharedKey(node: Node, shared: ReadonlyMap<Node, string>): string | unde
   return shared.get(node) ?? (neighbors.length === 0 ? undefined : neighbors.join(""));
 }
 
-/**
- * Separates running statistics from trained parameters, in place: in an untrained network the mean of a batch normalization
- * equals its bias (0), and the variance its scale (1). A shared mean would move with the bias, or overwrite it.
- */
+/** Separates running statistics from trained parameters that they equal in an untrained network: a shared mean would move with the bias. */
 export function separateStatistics(
   model: Model,
   inference: Inference,

@@ -132,10 +132,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   };
 }
 
-/**
- * Returns a copy of the model, and the names of its trained tensors. Of tied tensors, only the first is trained.
- * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train.
- */
+/** Returns a copy of the model and its trained tensors (the first of tied ones). @throws PithError E_NAME for unknown layers, E_TYPE_MISMATCH for none. */
 async function trainableCopy(original: Model, options: StepOptions, context: Context) {
   const model = original.clone();
   raiseOpset(model, gradientOpset);

@@ -90,10 +90,7 @@ function inferImpliedShapes(
   );
 }
 
-/**
- * Returns the student's input that feeds a teacher's input: the input of the same name. If there is none and the teacher has a single input, returns the
- * student's only input, or its only input of the same type.
- */
+/** Returns the student's input for a teacher's: that of the same name; for a teacher with one input, the only one, or the only one of its type. */
 function findStudentInput(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const sameName = feeds.find(({ name }) => name === input.name);

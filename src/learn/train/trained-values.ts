@@ -21,10 +21,7 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   );
 }
 
-/**
- * Returns whether weight decay applies to a stored tensor. Matrices decay; biases, and scales and shifts of normalizations, do not
- * (Goyal et al. 2017), nor do unclassified vectors.
- */
+/** Returns whether weight decay applies to a tensor: to matrices, but not to biases, normalizations (Goyal et al. 2017) or other vectors. */
 export function decaysOf(model: Model): (name: string, dims: readonly number[]) => boolean {
   const inference = infer(model);
   const weights = new Set(layersOf(model, inference).map(({ weight }) => weight.name));

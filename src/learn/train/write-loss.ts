@@ -19,11 +19,7 @@ export function sizesOf(batch: Batch): string {
     .join();
 }
 
-/**
- * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
- * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model has recurrent states without a column, and
- * the errors of the loss.
- */
+/** Adds a loss in place and fixes inputs to the sizes of `example`. @throws PithError E_DATA, E_UNSUPPORTED for states without a column, as the loss. */
 export async function writeLoss(model: Model, example: Batch, loss: Loss, log: Context["log"]): Promise<LossGraph> {
   const binding = feedingOf(model, example, "training data");
   if (binding.states.length > 0) {

@@ -16,7 +16,6 @@ type ImportJob = (address: string) => Promise<{ readonly default?: unknown }>;
 
 const controller = new AbortController();
 
-/** Waits for the request of the parent process. */
 export function serveJob(importJob: ImportJob): void {
   // Ctrl-C reaches the whole process group: the parent decides and sends a message.
   process.on("SIGINT", () => {});

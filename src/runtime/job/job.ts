@@ -1,7 +1,4 @@
-/**
- * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
- * process, and native memory is freed only when a process ends. The module of a job exports the function as default.
- */
+/** A job is a function in a separate process: ONNX Runtime blocks its thread, and some graphs abort. Its module exports the function as default. */
 import { statSync } from "node:fs";
 import type { Fault } from "../../core/platform/serialized-error.ts";
 
@@ -63,7 +60,6 @@ export function isJobMessage<M extends ToChild | ToParent>(message: unknown): me
 /** Returns the time of a file's last change in milliseconds; undefined if it does not exist. */
 export const changeTime = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 
-/** Returns a context whose methods send events. */
 export function eventContext(
   settings: Pick<JobContext, "signal" | "temporary">,
   onEvent: (event: JobEvent) => void,

@@ -86,13 +86,11 @@ export function suppressOverlaps(
   return keptDetections;
 }
 
-/** Sorts detections by falling score, equal ones by index. */
 function sortByScore(detections: readonly Detection[]): [index: number, detection: Detection][] {
   return [...detections.entries()].sort(([i, a], [j, b]) => b.score - a.score || i - j);
 }
 
 interface BoxForm {
-  /** Whether boxes are given by center and size. */
   readonly isCentered: boolean;
   readonly firstClass: number;
 }

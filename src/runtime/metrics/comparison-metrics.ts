@@ -49,9 +49,7 @@ export function meanKl(options: MetricOptions = {}): Metric {
   });
 }
 
-/**
- * Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. The worst part of the output counts.
- */
+/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. The worst part counts. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   return defineSumMetric(
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY },
@@ -94,10 +92,7 @@ type Sums = Readonly<Record<(typeof columnsOfSums)[number], number>>;
 
 const wholeOutput: OutputPart = { name: "", indices: new Map() };
 
-/**
- * Defines a metric whose value is the lowest value of a part.
- * @param reduce returns the value of a part. `total` are the sums over all parts; undefined if there is one part.
- */
+/** Defines a metric with the lowest value of a part. @param reduce returns it for one part; `total` are the sums over all parts, if several. */
 function defineSumMetric(
   metric: Pick<Metric, "name" | "unit" | "best">,
   options: MetricOptions,
@@ -155,7 +150,6 @@ function defineSumMetric(
   };
 }
 
-/** Reads the sums of one part, or the sums over several parts. */
 function readSums(columns: Float64Array): Sums {
   const sums = columnSums(columns, columnsOfSums.length);
   return Object.fromEntries(columnsOfSums.map((name, index) => [name, sums[index] ?? 0])) as Sums;

@@ -66,10 +66,7 @@ export function hasPixels(output: Dense, form: DetectionForm): boolean {
   return toFloat64(output).some((value, index) => value > 2 && fieldOf(index, output, form) < 4);
 }
 
-/**
- * Returns the share of the boxes with a fifth value of at least 0.25 that also have a later value of at least 0.25. It is near 1 if the fifth value is
- * an objectness, near 0 if it is the score of a class, and NaN without such boxes.
- */
+/** Returns the share of boxes with a fifth value ≥ 0.25 that also have a later one: near 1 for an objectness, near 0 for a class; NaN without such. */
 export function objectnessShare(outputs: readonly Dense[], { classes = 1 }: DetectionForm): number {
   const width = 5 + classes;
   const isHigh = (value = 0): boolean => value >= predictionLimits.minScore;
@@ -85,10 +82,7 @@ function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { la
   return fieldAxis(layout) === 1 ? Math.floor(index / columns) % rows : index % columns;
 }
 
-/**
- * Agreement of the detections with the original's: 2 · matched / (n₁ + n₂), for the numbers n₁ and n₂ of detections of both models on all samples.
- * A detection matches one of the original of the same class with an IoU of at least 0.5.
- */
+/** Agreement of detections: 2 · matched / (n₁ + n₂), for both models' numbers of detections. Matches have the same class and an IoU of at least 0.5. */
 export function detectionAgreement(options: MetricOptions = {}): Metric {
   return boxRatio(
     "agreement",

@@ -76,10 +76,7 @@ export function cosine(options: MetricOptions = {}): Metric {
   });
 }
 
-/**
- * Share of each sample's k nearest neighbors (by cosine, among the other samples) that the model keeps: what a search returns.
- * @throws PithError E_OPTION for a k below 1, E_DATA when measured on fewer than 4 k samples.
- */
+/** Share of each sample's k nearest neighbors (by cosine) that the model keeps. @throws PithError E_OPTION for k < 1, E_DATA for fewer than 4 k samples. */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);

@@ -60,10 +60,7 @@ export async function evaluateAll(
   });
 }
 
-/**
- * Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. Outputs of `remembered`, a model that does
- * not change, are kept for later measurements on the same samples.
- */
+/** Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. Outputs of `remembered` are kept. */
 export async function measure(
   engine: Engine,
   models: readonly Model[],

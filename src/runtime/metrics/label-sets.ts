@@ -29,10 +29,7 @@ function isEqualSide(value: number, other: number, threshold: number): boolean {
   return !Number.isNaN(value) && !Number.isNaN(other) && value > threshold === other > threshold;
 }
 
-/**
- * Mean over samples of F1 = 2 · |A ∩ B| / (|A| + |B|), for the set A of labels with a probability above 0.5 and the set B of true labels; 1 if both
- * are empty.
- */
+/** Mean over samples of F1 = 2 · |A ∩ B| / (|A| + |B|) of the labels A above 0.5 and the true labels B; 1 if both are empty. */
 export function labelF1(options: MetricOptions = {}): Metric {
   return averageRows({
     name: "mean F1",

@@ -2,10 +2,7 @@
 
 import { type Batch, type Dense, dimsText, isFloat, memoize, PithError, toFloat64 } from "#ir";
 
-/**
- * Returns the name of the evaluated output: the requested one, else "logits", else the first float output, else the first.
- * @throws PithError E_DATA if there is none.
- */
+/** Returns the evaluated output: the requested one, else "logits", else the first float output, else the first. @throws PithError E_DATA without one. */
 export function mainOutputName(outputs: Batch, requestedName?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");
@@ -54,11 +51,7 @@ export function namesClasses({ type, data }: Dense, labels: number): boolean {
   return (type !== "int8" && type !== "uint8") || data.length === labels;
 }
 
-/**
- * Reads an output as class scores.
- * @param texts Indices of class names, shared by the compared outputs; new names are added.
- * @throws PithError E_DATA if the elements do not divide into scores for the labels.
- */
+/** Reads an output as class scores. @param texts indices of class names, to which new ones are added. @throws PithError E_DATA if sizes do not fit. */
 export function readScores(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
   const values = dense.type === "string" ? indicesOfNames(dense.data, texts) : toFloat64(dense);
   const classes = labels === 0 ? 0 : values.length / labels;

@@ -1,7 +1,4 @@
-/**
- * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case, punctuation and forms of letters (NFKC) do
- * not count. Words are separated by spaces; numbers in digits differ from numbers in words.
- */
+/** Word error rate: (substitutions + deletions + insertions) / reference words. Case, punctuation and forms of letters (NFKC) do not count. */
 import type { Batch } from "#ir";
 import type { Metric } from "./types.ts";
 

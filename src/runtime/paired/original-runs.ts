@@ -1,7 +1,4 @@
-/**
- * Runs the original on random inputs until there are enough samples to compare: 32 for cheap models, at least four. Sizes that the graph leaves open
- * are tried from the most to the least likely, and sizes that the original rejects are skipped.
- */
+/** Runs the original on random inputs until 4 to 32 samples can be compared. Unknown sizes are tried from the likeliest; rejected ones are skipped. */
 import { hasBatchAxis } from "#analysis";
 import type { Batch, Dense, Model } from "#ir";
 import { asPithError, isFloat, isSymbolic, Miss, random, stripPeriod, throwIfAborted, toNumbers } from "#ir";
@@ -112,7 +109,6 @@ export async function runOriginal(
   };
 }
 
-/** Returns the runs with further ones for the cache of a decoder. */
 async function withCachedSteps(
   session: Session,
   model: Model,
@@ -143,7 +139,6 @@ function finiteSamples({ expected, samples }: ModelRun): readonly number[] {
   );
 }
 
-/** Returns the inputs of the samples at these positions. */
 export function gatherSamples({ feeds, samples }: Pick<ModelRun, "feeds" | "samples">, positions: Uint32Array): Batch {
   return mapColumns(feeds, (dense) => (dense.dims[0] === samples ? gatherRows(dense, positions) : dense));
 }

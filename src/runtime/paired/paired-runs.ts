@@ -39,7 +39,6 @@ export interface PairedRuns {
   readonly result: Model;
   /** Reason why values cannot be compared: the models draw different random numbers. */
   readonly otherDraws: string | undefined;
-  /** Number of random samples that were left out because outputs of the original are not finite. */
   readonly leftOut?: number;
 }
 
@@ -52,10 +51,7 @@ type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pic
 /** Maximum multiply-accumulates of a run on one thread. */
 const maxWorkOfThread = 1e8;
 
-/**
- * Runs both models on random inputs. Returns a Miss if they cannot be compared.
- * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED on the signal.
- */
+/** Runs both models on random inputs; a Miss if they cannot be compared. @throws ResultFails if only the result fails, E_ENGINE_MISSING, E_STOPPED. */
 export async function pairedRuns(
   engine: Engine,
   original: Model,

@@ -108,10 +108,7 @@ export const nextCaches = (caches: readonly State[], before: Batch, outputs: Bat
     }),
   );
 
-/**
- * Returns the inputs that tokens provide. `mask` can be longer than `ids`: its last entries are those of `ids`.
- * @param isPartial whether inputs without a value are left out. @throws PithError E_UNSUPPORTED for one, if not `isPartial`.
- */
+/** Returns the inputs that tokens provide; `mask` ends with the entries of `ids`. @throws PithError E_UNSUPPORTED for another input, unless `isPartial`. */
 export function tokenFeeds(
   { graph }: Model,
   ids: TokenRows,
@@ -163,7 +160,6 @@ function positionsOf(mask: readonly number[]): readonly number[] {
   });
 }
 
-/** Returns the cache before the first token. */
 function emptyCaches({ graph }: Model, caches: readonly State[], count: number): Batch {
   const pasts = graph.feeds.filter(({ name }) => caches.some(({ input }) => input === name));
   return Object.fromEntries(pasts.map((past) => [past.name, emptyCache(past, count)]));

@@ -56,10 +56,7 @@ export class Difference {
   }
 }
 
-/**
- * Minimum variance over samples of data, as a share of the mean square, at which values count as depending on their inputs: ten times the squared
- * error of rounding to float16. A temperature of 300 ± 2 K varies by 5e-5.
- */
+/** Minimum variance over samples, relative to the mean square, of values that depend on inputs. A temperature of 300 ± 2 K varies by 5e-5. */
 export const minVariationOfData = 1e-6;
 
 /** Minimum change over the samples, as a share of the operator's range, at which the values of a saturating operator are not saturated. */
@@ -77,7 +74,6 @@ export function worstFirst<T>(rows: readonly T[], figureOf: (row: T) => number |
   });
 }
 
-/** Returns 10 log10(signal / noise); infinite without noise. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
 }

@@ -1,4 +1,3 @@
-/** Elapsed times and timers. */
 export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
 
 /** Maximum delay of a timer in milliseconds (24.8 days); a timer with a longer delay runs immediately. */

@@ -36,10 +36,7 @@ export class Feeder {
   readonly #owner: string;
   #states: Batch;
 
-  /**
-   * @param other A model with the same inputs, whose fixed batch size also applies.
-   * @throws PithError E_DATA if an input has neither a fitting column nor a state.
-   */
+  /** @param other a model with the same inputs, whose fixed batch size also applies. @throws PithError E_DATA for an input without column or state. */
   constructor(model: Model, batch: Batch, owner: string, other = model) {
     // Uses the unchanged model: an observed value that became an output is not a state.
     this.feeding = feedingOf(model, batch, owner);
@@ -95,10 +92,7 @@ export interface OneRun {
   readonly size: number;
 }
 
-/**
- * Returns the first sample (or the model's fixed number of samples) with initial states.
- * @throws PithError E_DATA if there is none, or an input has no column that fits.
- */
+/** Returns the first sample (or the model's fixed number) with initial states. @throws PithError E_DATA if none fits. */
 export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
   const first = await firstBatch(samples);
   const { size = 1, feeds, zeros } = feedingOf(model, first, samples.name);

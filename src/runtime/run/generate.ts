@@ -40,7 +40,6 @@ export interface GenerateOptions {
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Inputs of the encoder, and the rules for the tokens of a transcript. */
 export interface SpeechPrompt {
   readonly inputs: Batch;
   /** First tokens of the decoder, for instance for language and task. */
@@ -52,10 +51,7 @@ export interface SpeechPrompt {
   readonly suppressedFirst: readonly number[];
 }
 
-/**
- * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt. A transcript can be shorter.
- * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
- */
+/** Returns the next token after each prompt and further token: `steps` per prompt, fewer for transcripts. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function generate(
   engine: Engine,
   models: Generator,

@@ -96,10 +96,7 @@ function requireWork(models: readonly Model[], { rounds = 30 }: LatencyOptions):
     throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
 }
 
-/**
- * Times models as `latency` does, on one batch for each. A page that times models cannot make inputs, because its server has no tokenizer.
- * @throws PithError as `latency`.
- */
+/** Times models as `latency` does, on given batches: the server of a page has no tokenizer to make inputs. @throws PithError as `latency`. */
 export async function timeModels(
   engine: Engine,
   models: readonly Model[],
@@ -225,7 +222,6 @@ export function unsteadyNote(advice: string | undefined): string {
   return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${idleAdvice}`;
 }
 
-/** Returns the median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {
   const sorted = values.toSorted();
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };

@@ -27,10 +27,7 @@ export function infinityTest(type: DataType): (value: number) => boolean {
   return (value) => Math.abs(value) >= end;
 }
 
-/**
- * Returns a predicate for pairs of values to skip: the original's is set by a mask, and the result's is not an ordinary score.
- * @param original All values of the original's output.
- */
+/** Returns a predicate for pairs to skip: the original's value is set by a mask, the result's is no ordinary score. @param original the whole output. */
 export function fillPredicate(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
   const isInfiniteValue = infinityTest(type);
   let largestScore = 0;

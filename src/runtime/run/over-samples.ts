@@ -40,11 +40,7 @@ const defaultBatch = 16;
 /** A data set, or the inputs of each run. */
 export type Samples = Dataset | readonly Batch[];
 
-/**
- * Runs models on the same samples batch by batch and passes the observed values of each to `add`.
- * @returns the number of samples.
- * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
- */
+/** Runs models on the same samples and passes observed values to `add`. @returns the number of samples. @throws PithError E_DATA if none, E_STOPPED. */
 export async function overSamples(
   engine: Engine,
   models: readonly Observation[],

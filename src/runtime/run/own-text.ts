@@ -84,10 +84,7 @@ export async function ownText(
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
-/**
- * Returns texts for a model: those that a language model generates itself, or sentences. @returns undefined for models of other inputs.
- * @param isTimed whether the sentences are one text of a length for timing.
- */
+/** Returns texts that a language model generates itself, or sentences; undefined for other inputs. @param isTimed one text of a length for timing. */
 export async function ownInputs(
   engine: Engine,
   model: Model,

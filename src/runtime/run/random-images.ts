@@ -22,10 +22,7 @@ export function imageSides(dims: readonly number[]): Sides | undefined {
 /** Weights of the levels with one, two, four, … blocks per side. */
 const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
 
-/**
- * Returns a batch of images, row-major.
- * @param scale Values of black and white; if undefined, images alternate between values from 0 to 1 and values with mean 0 and deviation 1.
- */
+/** Returns images, row-major. @param scale values of black and white; undefined: alternates 0 to 1 with mean 0 and deviation 1. */
 export function images(
   dims: readonly number[],
   { channel, sides }: Sides,

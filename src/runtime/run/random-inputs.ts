@@ -99,7 +99,6 @@ const randomInputsOf = cachePerRevision((model, inference): RandomInputs => {
   };
 });
 
-/** The element types for which random values can be drawn. */
 type Drawable = Exclude<DataType, "string" | "complex64" | "complex128" | "float8e8m0">;
 
 function isDrawable(type: ValueType): type is ValueType & { readonly type: Drawable } {
@@ -165,10 +164,7 @@ export interface Guess {
   assignment(model: Model): Assignment;
 }
 
-/**
- * The sizes to try for symbolic dimensions other than the batch: `length` for sequences, `side` for dimensions that are named like the height or
- * width of an image, `cached` for earlier tokens (default 2).
- */
+/** Sizes to try for symbolic dimensions but the batch: `length` of sequences, `side` of images, `cached` earlier tokens (default 2). */
 export type TrialSizes = readonly [length: number, side: number, cached?: number];
 
 export interface GuessOptions {

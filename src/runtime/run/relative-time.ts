@@ -63,7 +63,6 @@ export async function relativeTimer(
   const [feeds = {}] = (await timedInputs(engine, [original], { samples, seed, signal })).feeds;
   const session = await engine.load(original, { threads: 1, spinning: false });
   return {
-    /** Runs both models interleaved. */
     async timePair(model: Model): Promise<PairedRunTimes> {
       const changed = await engine.load(model, { threads: 1, spinning: false });
       const changedFeeds = feedsFor(model, feeds);
@@ -86,7 +85,6 @@ export async function relativeTimer(
   };
 }
 
-/** Returns the processor time of a run on one thread, as a share of the original's. */
 export const shareOfTime = ({ before, after }: PairedRunTimes): number => after / before;
 
 /** Minimum milliseconds of processor time of one series of runs (the clock counts in microseconds), and of all series. */
@@ -98,10 +96,7 @@ export async function minTimesPerRun(...args: Parameters<typeof timeSeries>): Pr
   return (await timeSeries(...args)).map((times) => Math.min(...times));
 }
 
-/**
- * Returns each session's processor times per run in milliseconds, one of each series; NaN if they cannot be read (browsers). Runs are interleaved.
- * @throws PithError E_STOPPED on the signal.
- */
+/** Returns each session's processor times per run in milliseconds, one per series; NaN in browsers. Runs are interleaved. @throws PithError E_STOPPED. */
 async function timeSeries(
   sessions: readonly Pick<Session, "run">[],
   feeds: Batch,

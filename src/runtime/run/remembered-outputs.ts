@@ -1,7 +1,4 @@
-/**
- * Remembers the outputs of a model for each sample, by the content of the sample: a guess of the preprocessing, a comparison and a check of the function
- * run the original on the same samples.
- */
+/** Remembers a model's outputs per sample by its content, because several steps run the original on the same samples. */
 import { hasRandomNodes } from "#analysis";
 import { type Batch, type Model, memoize } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -31,10 +28,7 @@ export function cloneWithKnownOutputs(model: Model): Model {
 
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
-/**
- * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
- * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
- */
+/** Returns a runner that runs only unknown samples and loads the model at the first. The model must not change; batch sizes are kept apart. */
 export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, net: Model, batchSize: number): Runner {
   const copy = copies.get(net);
   const isCopy = copy?.revision === net.graph.revision && copy.revisionOf === copy.of.graph.revision;

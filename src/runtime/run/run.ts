@@ -14,10 +14,7 @@ export interface RunnerOptions extends LoadOptions {
 }
 
 export interface Runner {
-  /**
-   * Returns all tensor outputs, or the observed values, for all samples of a batch; axis 0 counts samples. Samples of different sizes are padded
-   * (`padRows`).
-   */
+  /** Returns all tensor outputs, or the observed values; axis 0 counts samples. Samples of different sizes are padded (`padRows`). */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
 }

@@ -6,10 +6,7 @@ import { compressedSize, type Encoding, openFile } from "#platform";
 /** Bytes per chunk. With chunks of 256 KiB, an estimate from 2 MiB covers too few layers and is wrong by up to 7 %. */
 const chunkBytes = 2 ** 16;
 
-/**
- * Maximum bytes that are compressed. Brotli takes four seconds per megabyte, and gzip a fiftieth of that. Of larger files, evenly spaced chunks are
- * compressed: estimates are wrong by up to 1 % for float weights, and 5 % for weights with few distinct values.
- */
+/** Maximum bytes to compress; brotli takes four seconds per megabyte. Larger files are estimated from chunks, wrong by up to 1 %, or 5 % for few values. */
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
 /** Bytes of a file that show how much smaller quality 11 is. */
@@ -33,17 +30,10 @@ export interface Size extends CompressedSize {
 
 export type SizedPart = string | ByteSource | Uint8Array;
 
-/**
- * Returns the size of a file, or the sum of several (a model and its external data). The sizes of large files after compression are estimated.
- * @throws PithError E_FILE if one cannot be read.
- */
+/** Returns the size of a file, or of several together. Sizes of large files after compression are estimates. @throws PithError E_FILE. */
 export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSize(parts, undefined);
 
-/**
- * Returns the size of files as `size` does.
- * @param maxBrotliBytes larger files are estimated after brotli; "quick" in half a second: at quality 5, times the ratio of qualities 11 and 5.
- * @throws PithError E_STOPPED on the signal.
- */
+/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" in half a second. @throws PithError E_STOPPED. */
 export async function measureSize(
   parts: readonly SizedPart[],
   signal: AbortSignal | undefined,

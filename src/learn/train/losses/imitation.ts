@@ -3,10 +3,7 @@ import { partsOf } from "#analysis";
 import { type Emit, elementCount, fixedDims, float32, type Model, sameDims, type Value } from "#ir";
 import { castToFloat32, type Loss, type NamedValues, outputOf } from "../loss.ts";
 
-/**
- * The relative noise of an output s against the original's t, Σ (s - t)² / Σ t², which needs no labels. On logits it is no worse than
- * softened distributions (Kim et al. 2021, arXiv 2105.08919). For an output of several parts, it is the mean over the parts.
- */
+/** Relative noise Σ (s - t)² / Σ t² of an output against the original's, as a mean over parts. No worse than softened logits (Kim et al. 2021). */
 export function imitation(original: Model, output?: string): Loss {
   return {
     name: "imitation",

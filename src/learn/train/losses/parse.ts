@@ -73,10 +73,7 @@ export const lossNames: readonly string[] = losses.map(({ name }) => name);
 
 const termPattern = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
-/**
- * Parses a loss.
- * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
- */
+/** Parses a loss. @throws PithError E_OPTION with the names of all losses. */
 export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
 }
@@ -151,10 +148,7 @@ export interface WeightedLoss {
   readonly weight?: number | undefined;
 }
 
-/**
- * Returns Σ weight · loss.
- * @throws PithError E_OPTION if the list is empty.
- */
+/** Returns Σ weight · loss. @throws PithError E_OPTION if the list is empty. */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
   return {
