@@ -1,10 +1,7 @@
 import { elementCount, isFloat, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 
-/**
- * Returns the `pith simplify` command that replaces an `If` node by one of its branches. Returns undefined if the
- * condition depends on a float input or on more than one input element.
- */
+/** Returns the `pith simplify` command that replaces an `If` by one of its branches; undefined if several input elements or a float decide. */
 export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;

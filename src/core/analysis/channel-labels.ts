@@ -79,10 +79,7 @@ export class Labels {
     return true;
   }
 
-  /**
-   * Returns the label at each index along an axis, -1 for an index without a unit; undefined if no index has a
-   * unit. Tied axes share one array. Labels of merged units differ, so pass each label to `find`.
-   */
+  /** Returns the label at each index (-1: no unit); undefined if none has one. Tied axes share one array. Pass labels to `find`: merged ones differ. */
   at({ value, axis }: ValueAxis): Int32Array | undefined {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.label;
   }
@@ -119,10 +116,7 @@ export class Labels {
     return this.#sets.find(unit);
   }
 
-  /**
-   * For each index below `count`: assigns the unit `unitAt(index)` to all of `positions[index]`, or to `index` if `positions` is
-   * undefined. A unit of -1 is not assigned. Does nothing for axes of unknown size.
-   */
+  /** Assigns `unitAt(index)` to all of `positions[index]`, or to `index` without `positions`. Ignores units of -1, and axes of unknown size. */
   assign(
     end: ValueAxis,
     count: number,

@@ -1,7 +1,4 @@
-/**
- * Lists, for channel analysis (`channels.ts`), how the axes of each node's inputs and outputs correspond. Operator definitions state these links by
- * port number; this file replaces the port numbers by values of the graph.
- */
+/** Lists, for channel analysis (`channels.ts`), the axis links that operator definitions state by port number, as links between values. */
 import { describe, Miss, type Model, type Node, type Use, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";

@@ -6,10 +6,7 @@ import { describe, Miss, type Model, type Node, type Value } from "#graph";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-links.ts";
 
-/**
- * Returns the first reason found for each unit that cannot be removed.
- * @param closed Links along which units do not spread, because the operator offers several links and another one was chosen.
- */
+/** Returns the first reason for each unit that cannot be removed. Units do not spread along `closed` links, because others were chosen. */
 export function refusals(
   model: Model,
   rules: readonly Rule[],

@@ -7,7 +7,6 @@ export interface Cost {
   readonly macs: Dim | undefined;
   /** MACs of one execution of each node, including nodes in subgraphs. */
   readonly perNode: ReadonlyMap<Node, Dim>;
-  /** Stored bytes of all tensors. */
   readonly bytes: number;
   readonly misses: readonly Miss[];
 }

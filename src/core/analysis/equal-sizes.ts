@@ -12,7 +12,6 @@ import type { Inference } from "./infer.ts";
 /** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */
 export type EqualSizes = (dim: Dim) => Dim;
 
-/** Collects the equalities between dimensions of a model and returns the rewriting function that follows from them. */
 export function equalSizes(model: Model, inference: Inference): EqualSizes {
   const values = new Map<string, Dim>();
   const rewrite: EqualSizes = (dim) => {

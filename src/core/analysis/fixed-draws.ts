@@ -23,9 +23,7 @@ export function haveSameDraws(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/**
- * Returns a copy in which every random node has a seed derived from the name of its first output. A model without random nodes is returned unchanged.
- */
+/** Returns a copy whose random nodes have seeds derived from the names of their first outputs; the model itself if it has no random nodes. */
 export function withFixedDraws(model: Model): Model {
   if (!hasRandomNodes(model)) return model;
   const copy = model.clone();

@@ -52,9 +52,7 @@ interface CachedInference {
 
 const cache = new WeakMap<Graph, CachedInference>();
 
-/**
- * Infers all values of a model without reading weights. Visits each node once, and more often in loops. The result is cached until the model changes.
- */
+/** Infers all values of a model without reading weights. Visits each node once, and more often in loops. Cached until the model changes. */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
@@ -66,15 +64,11 @@ export function infer(model: Model): Inference {
   return inference;
 }
 
-/** Returns whether a node draws random numbers. */
 export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
 
-/**
- * Returns whether equal inputs always give equal outputs. Other nodes are neither folded to constants nor merged with equal nodes. Operators without a
- * definition count as random.
- */
+/** Returns whether equal inputs always give equal outputs, so that a node can be folded or merged. Operators without a definition count as random. */
 export function isDeterministic(node: Node): boolean {
   return entryOf(node) !== undefined && !isRandom(node);
 }
@@ -86,10 +80,7 @@ export function seedKind(node: Node): "float" | "int" | undefined {
   return entryOf(node)?.random?.(node.inputs.map((value) => value && tensorOf(value)));
 }
 
-/**
- * Returns the model function that a node calls. Custom operators with a Pith definition are excluded, because
- * their function bodies serve other runtimes.
- */
+/** Returns the model function that a node calls. Functions of custom operators with a Pith definition are excluded: they serve other runtimes. */
 export function calledFunction(model: Model, node: Node): LocalFunction | undefined {
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }

@@ -203,9 +203,7 @@ function lastDim(value: Value | undefined): number | undefined {
   return typeof last === "number" ? last : undefined;
 }
 
-/**
- * Returns whether `node` and its producers all pass `isStep` and read only stored tensors or values in `computed`. Adds their outputs to `computed`.
- */
+/** Returns whether `node` and its producers pass `isStep` and read only stored or `computed` values. Adds their outputs to `computed`. */
 function computeFrom(node: Node, computed: Set<Value>, isStep: (node: Node) => boolean): boolean {
   const pending = [node];
   for (let next = pending.at(-1); next !== undefined; next = pending.at(-1)) {

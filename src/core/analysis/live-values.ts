@@ -8,10 +8,7 @@ export function bytesOfValue({ tensor, type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/**
- * Returns the maximum bytes of inputs, outputs and computed values that exist at the same time, if nodes run in order and values are freed after their
- * last use. Requires an inferred graph.
- */
+/** Returns the maximum bytes of values that exist at once, if nodes run in order and values are freed after their last use. Requires inference. */
 export function peakBytes(graph: Graph): number {
   const nodes = [...graph.nodes()];
   const lastUses = new Map<Value, number>();

@@ -11,10 +11,7 @@ export interface Maker {
   readonly output: Value;
 }
 
-/**
- * Yields, from a value backward, the nodes that only move, cast or quantize elements, and finally the first node that computes something else.
- * @param throughScaling Also continues backward through nodes that scale and shift by stored values.
- */
+/** Yields, backward from a value, nodes that only move, cast or quantize it (`throughScaling`: or scale by stored values), and then its maker. */
 export function* makersOf(
   value: Value,
   inference: Inference,

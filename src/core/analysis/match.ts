@@ -4,10 +4,7 @@ import { blocks } from "./blocks.ts";
 import { infer } from "./infer.ts";
 import { type Layer, layers } from "./layers.ts";
 
-/**
- * Returns a function that finds layers with the same name or the same output as a layer. An output layer tied
- * to an embedding shares its name, so two layers can match.
- */
+/** Returns a function that finds layers with the same name or output as a layer. Two can match, as an output layer tied to an embedding. */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
   const outputName = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
   const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, outputName)];

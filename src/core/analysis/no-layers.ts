@@ -62,10 +62,7 @@ function hasMatrices(node: Node, inference: Inference): boolean {
   );
 }
 
-/**
- * Returns whether a value is a stored float tensor with at least two axes longer than 1. Biases and
- * normalization scales are vectors, including those of shape [1, 10] or [8, 1, 1].
- */
+/** Returns whether a value is a stored float tensor with two axes longer than 1. Biases and scales are vectors, even of shape [8, 1, 1]. */
 function isMatrix(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
   if (operand?.stored !== true || !isFloat(operand.type)) return false;

@@ -66,10 +66,7 @@ function guessOf(model: Model, output: string | undefined): { readonly kind: Out
   return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", isAssumed: true } : { kind: "number" };
 }
 
-/**
- * Returns whether a value is computed by a function with a negative lower bound (tanh), possibly scaled afterwards.
- * Actions and joint positions are bounded like this, class scores are not.
- */
+/** Returns whether a function with a negative lower bound (tanh) computes a value, as for actions and joint positions. Class scores have none. */
 function isBetweenSigns(value: Value, inference: Inference): boolean {
   for (const { bound } of makersOf(value, inference, true)) {
     const [low = 0] = bound.saturates() ?? [];
@@ -95,9 +92,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/**
- * Returns whether the dimensions are those of an image, with 1 or 3 channels first or last. Segmentation scores have one channel per class instead.
- */
+/** Returns whether the dimensions are those of an image: 1 or 3 channels, first or last. Segmentation scores have one channel per class. */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...rest] = dims;
   const last = dims.at(-1);
@@ -106,10 +101,7 @@ function isImage([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (areColors(first, rest) || areColors(last, dims.slice(0, 2)));
 }
 
-/**
- * Returns the output with the given name. Without a name, returns "logits" if it exists, or else the first
- * float output, the first tensor, or the first output.
- */
+/** Returns the output with this name. Without a name: "logits", or else the first float output, the first tensor, or the first output. */
 export function mainOutput(outputs: readonly Value[], name?: string): Value | undefined {
   if (name !== undefined) return outputs.find((output) => output.name === name);
   return (

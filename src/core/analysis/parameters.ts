@@ -74,10 +74,7 @@ function multipliesCodes(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
-/**
- * Yields the stored tensors that a value is made from: the tensor itself, the tensor that the value is a slice of (fused
- * attention matrices), or the tensors that it concatenates (reordered gates).
- */
+/** Yields the stored tensors of a value: itself, the one it slices (fused attention matrices), or those it concatenates (reordered gates). */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
   if (root !== undefined) {

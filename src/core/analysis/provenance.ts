@@ -7,10 +7,7 @@ import type { Model } from "#graph";
 
 export const keptKey = "pith.kept";
 
-/**
- * Adds the remaining channels to the metadata.
- * @param kept The output channels that remain, by layer name, as indices of the layer before this pruning step.
- */
+/** Adds the remaining output channels of layers to the metadata. `kept` has their indices before this pruning step, by layer name. */
 export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = readRanges(model);
   for (const [layer, channels] of kept) {

@@ -17,10 +17,7 @@ interface Selectable {
   readonly node?: Node;
 }
 
-/**
- * Returns the layers that a selection includes.
- * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type; E_OPTION if `except` excludes all selected layers.
- */
+/** Returns the selected layers. @throws PithError E_NAME if a pattern matches no layer or operator type; E_OPTION if `except` excludes all. */
 export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
   const patterns = splitPatterns(selection.layers);
   const excludedPatterns = splitPatterns(selection.except);

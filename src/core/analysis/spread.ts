@@ -1,6 +1,4 @@
-/**
- * Spreads labels (`channel-labels.ts`) along the axis links of operators until nothing changes. Shows which indices of which axes belong together.
- */
+/** Spreads labels (`channel-labels.ts`) along axis links until nothing changes, and so finds which indices of which axes belong together. */
 
 import { groupBy } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
@@ -107,10 +105,7 @@ interface LabelCounts {
   readonly joins: number;
 }
 
-/**
- * Spreads units along a link, unless nothing has changed since the last time: no index of the two axes got a unit, and, for a link
- * with images, no units merged. In a deep network, most links are skipped in most sweeps.
- */
+/** Spreads units along a link, unless no index of its axes got a unit and (with images) no units merged since the last time. */
 function spreadIfChanged(link: Link, labels: Labels, countsAtLastSpread: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
   const last = countsAtLastSpread.get(link);

@@ -1,13 +1,7 @@
-/**
- * Corrects types stated in the file that became wrong when the graph was changed. Inference does not correct them, so that an
- * unchanged model is saved with its original types.
- */
+/** Corrects stated types that a change made wrong. Inference does not, so that an unchanged model is saved with its original types. */
 import { allValues, type Model, type ValueType } from "#graph";
 
-/**
- * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of the changed values.
- * @param replacesAll Replaces all stated types, as needed after input dimensions were fixed or freed.
- */
+/** Replaces stated types that contradict the inferred ones, or all, after input dimensions changed. Returns the names of the changed values. */
 export function updateStatedTypes(model: Model, replacesAll = false): readonly string[] {
   const names: string[] = [];
   for (const value of allValues(model.graph)) {

@@ -43,10 +43,7 @@ export function isStored(value: Value): boolean {
   return whyNotStored(value) === undefined;
 }
 
-/**
- * Returns why `readStored` cannot read a value: the value depends on a model input, or on an operator that Pith does not
- * know. Undefined if the value can be read.
- */
+/** Returns why `readStored` cannot read a value: it depends on a model input, or on an unknown operator. Undefined if it can. */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
   const pending = [value];

@@ -26,12 +26,9 @@ export interface LabeledAxis {
 }
 
 interface UnitGroup<A extends LabeledAxis> {
-  /** Indices of the starts. */
   readonly starts: number[];
-  /** Number of units. */
   units: number;
   readonly slices: (Omit<A, "label"> & Slice)[];
-  /** The reason for each refused unit. */
   readonly refused: Map<number, Miss>;
 }
 

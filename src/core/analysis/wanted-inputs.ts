@@ -84,9 +84,7 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 /** The assumed maximum ratio of a bias to the values that it is added to. */
 const maxBias = 8;
 
-/**
- * Estimates the standard deviation of a layer's training data. Returns 1 unless the bias or a following normalization indicates a much larger value.
- */
+/** Estimates the standard deviation of a layer's training data: 1, unless the bias or a following normalization indicates a much larger value. */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];

@@ -39,10 +39,7 @@ function sizePerGroup({ groups }: WeightRole, dims: readonly number[], axis: num
   return (dims[axis] ?? 0) / (axis === 0 ? groups : 1);
 }
 
-/**
- * Converts a tensor to one matrix (outputs × features) per group.
- * @param values The elements of a tensor with dimensions `dims`, in row-major order.
- */
+/** Converts the row-major elements of a tensor with dimensions `dims` to one matrix (outputs × features) per group. */
 export function weightMatrices(
   role: WeightRole,
   dims: readonly number[],
@@ -115,10 +112,7 @@ export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<nu
   return undefined;
 }
 
-/**
- * Returns how a weight is stored: "float" (possibly masked), "quantized" with scales, "packed" in the blocks of one operator, or
- * "computed" from floats by other nodes.
- */
+/** Returns the storage of a weight: "float" (possibly masked), "quantized" with scales, "packed" by one operator, or "computed" by other nodes. */
 export function weightStorage({
   weight,
   effective,
@@ -134,7 +128,7 @@ export function weightStorage({
 
 export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
 
-/** Returns whether a layer computes with a float weight, so that training can change it. A table is no such layer. */
+/** Returns whether a layer, other than a table, computes with a float weight, so that training can change it. */
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => layer.role.kind !== "lookup" && !isQuantized(layer));
 
@@ -155,10 +149,7 @@ export interface WeightNeeds {
   readonly readers?: number;
   readonly mustBeUntied?: true;
   readonly allowsSubgraphs?: true;
-  /**
-   * The model's parameters (`parametersOf`). Other stored tensors are constants of the graph and are rejected.
-   * Undefined if the user selected the layers, which allows all tensors.
-   */
+  /** The model's parameters (`parametersOf`); other tensors are rejected. Undefined if the user selected the layers, which allows all tensors. */
   readonly learned?: ReadonlySet<Value> | undefined;
 }
 
@@ -177,10 +168,7 @@ export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64"
 const orderAdvice = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
-/**
- * Returns why the stored tensor of a weight or bias does not meet a technique's needs; undefined if it meets them.
- * @param what The name of the tensor in the reason.
- */
+/** Returns why a stored weight or bias, called `what` in the reason, does not meet a technique's needs; undefined if it does. */
 export function requireStored(
   value: Value,
   { types, mustBeUntied, allowsSubgraphs, learned, read }: WeightNeeds,
