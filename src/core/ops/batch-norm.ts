@@ -23,10 +23,7 @@ interface Settings {
   readonly isPerElement: boolean;
 }
 
-/**
- * Writes training mode as primitives: normalizes with the mean and the biased variance of the batch, and updates the running statistics to
- * momentum · running + (1 - momentum) · batch.
- */
+/** Writes primitives: normalizes with the batch's mean and biased variance, and updates statistics to momentum · running + (1 - momentum) · batch. */
 function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const rank = x?.type?.dims?.length;
@@ -123,10 +120,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
 const hasCompleteBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && sizesOf(x).length === 4 && (sizesOf(x)[1] ?? 0) % size === 0;
 
-/**
- * Writes training mode on blocked channels, with three passes that read and one that writes. The variance is E[x²] - E[x]², as in Flax, which loses
- * precision for large means.
- */
+/** Writes training mode on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]² as in Flax, imprecise for large means. */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
   const [, channels = 1] = sizesOf(x);
   const reciprocalCount = channels / elementCount(sizesOf(x));

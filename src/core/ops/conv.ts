@@ -256,10 +256,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
 
 const convSiteOf = (site: Site): Site => pickInputs(site, [0, 1, 3]);
 
-/**
- * Convolves data that each kernel position reads at an offset, with linear interpolation, optionally multiplied by a mask. Offsets are
- * N × (offset groups · kernel positions · 2) × output positions.
- */
+/** Reads each kernel position at an interpolated offset, optionally times a mask. Offsets: N × (offset groups · kernel positions · 2) × output. */
 export const DeformConv = defineOp({
   name: "DeformConv",
   sameType: 0,

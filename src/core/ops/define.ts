@@ -5,9 +5,7 @@ import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/**
- * The facets that a definition must have: a gradient or a lowering. A definition with a weight must also have parameters, cost and quantization.
- */
+/** The required facets: a gradient or a lowering; for a definition with a weight, also parameters, cost and quantization. */
 export type Complete<S> = (
   | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
   | RequiredFacets<S, "gradient">

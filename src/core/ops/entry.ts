@@ -6,10 +6,7 @@ import type { Attribute, Container, Dense, Dim, Emit, Miss, Node, Tensor, Value,
 
 /** The type, the dimensions and the content of one input or output of a node, as far as they are known before the run. */
 export interface Operand extends ValueType {
-  /**
-   * The container type (sequence, optional, map) if the value is not a tensor. `type` is then the innermost element type, and `dims` is undefined.
-   * Only operators with the trait `containers` receive such operands.
-   */
+  /** The container type (sequence, optional, map) of a value that is not a tensor, for operators with `containers`. `type` is the innermost type. */
   readonly container?: Container;
   /** Known elements of a small tensor, possibly symbolic. They carry shapes through Shape → Gather → Concat → Reshape. */
   readonly elements?: readonly Dim[];
@@ -26,10 +23,7 @@ export interface Site {
   /** The number of outputs, including trailing absent ones. */
   readonly outputs: number;
   attribute(name: string): Attribute | undefined;
-  /**
-   * Returns a symbol for a dimension that depends on the data, such as the number of nonzeros. Equal arguments return the same symbol, so outputs
-   * that share the dimension pass the same arguments.
-   */
+  /** Returns a symbol for a dimension that depends on the data, such as the number of nonzeros. Equal arguments return the same symbol. */
   open(output: number, axis: number): Dim;
   body(attribute: string): Body | undefined;
 }
@@ -77,10 +71,7 @@ export interface GradientScope {
   readonly upstream: readonly (Value | undefined)[];
   /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
-  /**
-   * Removes and returns the sum of dLoss/dInput that other nodes have contributed so far. A definition calls this method if adding to the sum costs
-   * nothing, as in a matrix product (Gemm), and then returns the total as its gradient.
-   */
+  /** Removes and returns the sum of dLoss/dInput so far, for a definition that adds to it at no cost (Gemm) and returns the total. */
   take(input: number): Contribution | undefined;
   /** The number of channels per block, if ONNX Runtime's convolutions on blocked channels are available. */
   readonly channelBlock?: number | undefined;
@@ -148,10 +139,7 @@ export interface ChannelCut {
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
-  /**
-   * Returns the changes of attributes and constants after the removal of channels. Operators whose attributes or constants repeat dimensions define
-   * this method: Reshape, grouped Conv, Split.
-   */
+  /** Returns the changes of attributes and constants that repeat dimensions, after the removal of channels: Reshape, grouped Conv, Split. */
   readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 
@@ -216,10 +204,7 @@ export interface ChainPart {
   readonly window?: readonly number[];
 }
 
-/**
- * Writes a chain of layers instead of one layer. The node's transposition of the data applies to the first part, its scale factors and its bias to
- * the last part.
- */
+/** Writes a chain of layers instead of one. The transposition of the data applies to the first part, its scale factors and bias to the last. */
 export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 
 /** y = scale · x + shift with a stored scale and shift per index of an axis, as in batch normalization or a product with a vector. */
@@ -252,10 +237,7 @@ export interface TrainingForm {
   readonly states: readonly number[];
   /** Whether an attribute or constant input sets training mode, independent of roles. */
   readonly declared: boolean;
-  /**
-   * Writes the outputs in training and the next values of the states.
-   * @param draw Returns an odd random number below 2³¹ that changes in each step.
-   */
+  /** Writes the training outputs and the next values of the states. `draw` returns an odd random number below 2³¹, another in each step. */
   write(
     emit: Emit,
     inputs: readonly (Value | undefined)[],
@@ -296,10 +278,7 @@ export type QuantizeRule =
   /** Values are only moved or selected, so output and input share scale and zero point. */
   | {
       readonly kind: "transparent";
-      /**
-       * Writes the operator on a quantized input 0. Only defined for operators that ONNX Runtime does not fuse with DequantizeLinear and
-       * QuantizeLinear.
-       */
+      /** Writes the operator on a quantized input 0, if ONNX Runtime does not fuse it with DequantizeLinear and QuantizeLinear. */
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
   /** Limits values to an interval that contains 0; an undefined bound is infinite. A quantized range with these bounds has the same effect. */
@@ -403,9 +382,7 @@ export interface OpDef<S> extends Traits {
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
   /** Returns the stored scale and shift that the operator applies to an input. The preceding layer can absorb them. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
-  /**
-   * States how positive factors pass through the operator. A list of products suffices if no extra links are needed. Omitted if factors cannot pass.
-   */
+  /** States how positive factors pass through the operator; omitted if they cannot. A list of products suffices if no extra links are needed. */
   readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
   /** Returns the training form. Omitted if training and inference compute the same. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
@@ -421,17 +398,11 @@ export interface OpDef<S> extends Traits {
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
   /** Returns the inputs that are initialized with 1 (scales, running variances). Other stored vectors are initialized with 0. */
   readonly scales?: (s: S, site: Site) => readonly number[];
-  /**
-   * Returns the value ranges that inputs need (indices, bounds). `output` contains the ranges that readers of output 0 need. Omitted if any value is
-   * valid.
-   */
+  /** Returns the value ranges that inputs need (indices, bounds). `output`: those that readers of output 0 need. Omitted if any value is valid. */
   readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
   /** Returns the role of the weight, or several roles for an operator with several matrices. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  /**
-   * Returns the links between axes. `dims` are the dimensions of input 0. While these are unknown, the facet is not called. A list of links suffices
-   * without `resize`.
-   */
+  /** Returns the links between axes, as a list or with `resize`. `dims` are those of input 0; while they are unknown, the facet is not called. */
   readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
   /** Writes a fused operator as primitives, one value per output. `lower` and `gradient` can use opset 18, because callers upgrade the model first. */
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;

@@ -249,10 +249,7 @@ function defineResize(name: "Resize" | "Upsample"): Op {
 
 export const resizeOperators: readonly Op[] = [defineResize("Resize"), defineResize("Upsample")];
 
-/**
- * Settings of the interpolation along one axis. `antialias` widens the kernel by 1 / scale when downsampling. Coordinates are rounded to float32 as in
- * ONNX Runtime, because ⌊x⌋ of the exact coordinate can differ.
- */
+/** Settings along one axis. `antialias` widens the kernel by 1 / scale when downsampling. Coordinates are float32, as in ONNX Runtime. */
 interface Interpolation {
   readonly mode: "nearest" | "linear" | "cubic";
   /** The attribute `coordinate_transformation_mode`. */

@@ -50,10 +50,7 @@ function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefine
   return emit.Where([isLater, scalar(emit, type, lowestValue(type)), 0]);
 }
 
-/**
- * Writes the bias of a mask: `maskValue` for masked keys, 0 for visible keys. The mask has the form N × keys or N × length × keys (1: visible,
- * 0: masked). It can also be a vector of N end positions, or of N end positions followed by N start positions.
- */
+/** Writes 0 for visible keys, `maskValue` for others. Masks: N × keys, N × length × keys (1: visible), or N end positions, perhaps with N starts. */
 export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: number): Value | Miss {
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];

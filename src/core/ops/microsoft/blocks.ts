@@ -147,10 +147,7 @@ function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
 const indicesOfRun = (run: number, length: number, size: number): number[] =>
   range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
-/**
- * Links the axes of MatMulNBits: outputs are rows, and inputs are removed in complete blocks. Scales can be flattened and zero points can share bytes,
- * so both are rewritten when channels are removed.
- */
+/** Links outputs to rows, and inputs in complete blocks. Flattened scales, and zero points that share bytes, are rewritten for a cut. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.isPrepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reorderedInputs;
@@ -344,10 +341,7 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
   return castLike(emit, numbers, scales);
 }
 
-/**
- * Links the axes of GatherBlockQuantized. Only complete blocks, and complete bytes of values and zero points, can be removed. ONNX Runtime 1.24 reads
- * zero points as if rows did not start with a new byte.
- */
+/** Links complete blocks, and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points as if rows shared bytes. */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;

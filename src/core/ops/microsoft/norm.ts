@@ -46,11 +46,7 @@ export const SimplifiedLayerNormalization = defineOp({
   },
 });
 
-/**
- * Defines a normalization of the sum of input, skip and bias.
- * @param shift The input that is added after the normalization, if the operator has one.
- * @param bias The input that is added before the normalization.
- */
+/** Defines a normalization of the sum of input, skip and the input `bias`, to which it adds the input `shift`, if there is one. */
 function defineSkipNormalization(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];

@@ -20,7 +20,6 @@ interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks"
   cost?(site: Site): Dim | Miss;
 }
 
-/** Reads the settings of a window or convolution, and computes with them. */
 const withSettings = <S, T>(read: (site: Site) => S | Miss, compute: (s: S, site: Site) => T) => {
   return (site: Site): T | Miss => {
     const s = read(site);

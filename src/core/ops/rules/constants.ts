@@ -59,10 +59,7 @@ function broadcastPositions(dims: readonly number[], out: readonly number[]): re
   return positions;
 }
 
-/**
- * Returns whether a factor is 0, or between 2⁻⁴⁰ and 2⁴⁰ (float16: 2⁻⁶ and 2⁶). With larger factors, an intermediate result can overflow although the
- * merged result does not.
- */
+/** Returns whether a factor is 0 or 2⁻⁴⁰ to 2⁴⁰ (float16: 2⁻⁶ to 2⁶). With larger ones, only intermediate results can overflow. */
 export function isModerate(factor: number, type: DataType = "float32"): boolean {
   const [size, limit] = [Math.abs(factor), 2 ** (type === "float16" ? 6 : 40)];
   return size === 0 || (size <= limit && size >= 1 / limit);

@@ -119,10 +119,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return nextAxis === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/**
- * Returns the shape input of a Reshape from `dims` to `out`. Symbolic dimensions are written as 0 (copied) or -1 (inferred). Undefined if several
- * dimensions would be inferred, or if 0 and -1 would occur together, because this fails at run time if the batch is empty.
- */
+/** Returns a Reshape's shape, with symbols as 0 (copied) or -1 (inferred). Undefined for two -1, or 0 and -1: they fail for an empty batch. */
 export function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,

@@ -66,10 +66,7 @@ export function constantIntegersOf(operand: Operand | undefined): readonly numbe
   return elements?.every((element) => typeof element === "number") ? (elements as readonly number[]) : undefined;
 }
 
-/**
- * Reads integers that are an attribute in old opsets and an input in new opsets.
- * @returns The integers (`known`), "runtime" if the input is computed at run time, and undefined if the node has neither attribute nor input.
- */
+/** Reads integers that are an attribute in old opsets and an input in new ones: "runtime" if computed at run time, undefined without either. */
 export function readAttributeOrInput(
   site: Site,
   name: string,

@@ -121,12 +121,7 @@ export function convolveInBlocks(
   return reorderFromBlocks(emit, y, outputs);
 }
 
-/**
- * Writes dLoss/dX: dY, with zeros inserted for the strides, convolved with the reversed kernel.
- * @param sizes The spatial dimensions of the data.
- * @param addend Returns a value that the convolution adds to its result.
- * @returns Undefined if the result would need negative padding.
- */
+/** Writes dLoss/dX: dY, spread by the strides, convolved with the reversed kernel, plus `addend`. Undefined if it would need negative padding. */
 export function writeDataGradientInBlocks(
   s: ConvSettings,
   emit: Emit,
@@ -223,10 +218,7 @@ export function matchScaleInBlocks(y: Value, size: number): (ScaleInputs & { rea
   return elementCount(sizesOf(scale)) === sizesOf(y)[1] ? { x, scale, shift, sum } : undefined;
 }
 
-/**
- * Writes Σ x (average pooling) or Σ x · y (a depthwise convolution with y as the kernel) per channel. At most 1024 values are added sequentially,
- * which limits rounding errors.
- */
+/** Writes Σ x (average pooling) or Σ x · y (y as kernel) per channel. At most 1024 values are added in a row, which limits rounding errors. */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
   const positions = elementCount(spatial);

@@ -38,10 +38,7 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...paddingFlag };
 }
 
-/**
- * Replaces a convolution by a chain of convolutions. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, because
- * an earlier part would not add its bias at padded positions.
- */
+/** Replaces a convolution by a chain. Parts without window axes are 1 × 1. Only the last has the bias, which padded positions would otherwise lack. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
     const lastPart = parts.at(-1);
@@ -62,10 +59,7 @@ export function convChain(s: ConvSettings): Chain {
   };
 }
 
-/**
- * Links the axes of a convolution. With one group, input and output channels are removed independently. In a depthwise convolution, a channel is
- * removed together with its kernels. With other groups, channels are removed at the same positions of every group.
- */
+/** Links channels, removable alone with one group, with their kernels if depthwise, and otherwise at the same positions of every group. */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // Reads the numbers of channels from the weight, because the data's dimensions can be unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {

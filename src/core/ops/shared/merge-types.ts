@@ -1,7 +1,4 @@
-/**
- * Merges what is known about two values of which a node returns one (branches, loop iterations, sequence elements). Dimensions and elements that differ
- * become unknown.
- */
+/** Merges what is known of two values, one of which a node returns (branches, iterations, sequence elements). What differs becomes unknown. */
 import { type AnyType, type Container, type DataType, type Dim, isContainer, sameDims } from "#graph";
 import type { Inferred } from "../define.ts";
 

@@ -56,10 +56,7 @@ const writeMean = (emit: Emit, value: Value, axes: readonly number[]): Value =>
 
 const writeDeviation = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
-/**
- * Writes (x - mean) / √(variance + ε), the mean, and 1 / √(variance + ε). Statistics have size 1 along `axes`. The variance is the mean of squared
- * deviations, because E[x²] - E[x]² loses precision for large means.
- */
+/** Writes (x - mean) / √(variance + ε) and its statistics, of size 1 along `axes`. E[x²] - E[x]² would lose precision for large means. */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
   const mean = writeMean(emit, x, axes);
   const centered = emit.Sub([x, mean]);

@@ -1,7 +1,4 @@
-/**
- * Facets of operators that multiply matrices: shapes, linked axes, weight and cost of y = A B (MatMul) and y = α A B + β C (Gemm), and how operators
- * with additional inputs, such as the scales of QLinearConv, reuse the facets of the float operator.
- */
+/** Facets of matrix products y = A B (MatMul) and y = α A B + β C (Gemm), also for operators with more inputs, such as scales. */
 import { type DataType, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type {
   AxisEnd,
@@ -23,11 +20,7 @@ export function pickInputs(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
-/**
- * Converts the axis rule of a float operator, such as Conv, to an operator with more inputs, such as QLinearConv.
- * @param inputs The inputs of the node that correspond to the float operator's inputs, in order.
- * @param axisOf Maps an axis of the float operator's data and result to the axis in the node.
- */
+/** Converts the axis rule of a float operator to one whose `inputs` correspond to its inputs. `axisOf` maps axes of data and result. */
 export function mapLinksToInputs(
   floatRule: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],

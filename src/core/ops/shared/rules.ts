@@ -15,10 +15,7 @@ import {
 } from "#graph";
 import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
-/**
- * Returns the dimensions to which shapes broadcast by NumPy's rule. A symbol and a number above 1 give the number. Two different symbols give their
- * maximum, because one of them can be 1.
- */
+/** Broadcasts by NumPy's rule. A symbol and a number above 1 give the number; two different symbols give their maximum, because one can be 1. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
   const result: Dim[] = [];
@@ -92,7 +89,6 @@ export function requirePositions(input: number, count: Dim | undefined): readonl
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
-/** Returns the requirement that an input contains lengths from 1 to `count`. */
 export function requireLengths(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }

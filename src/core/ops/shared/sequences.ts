@@ -10,7 +10,6 @@ export const readPosition = (site: Site): { readonly position: number | undefine
   position: constantIntegersOf(site.inputs[1])?.[0],
 });
 
-/** Converts a position that can be negative, counted from the end, to a position from the front. */
 export const countFromFront = (position: number, length: number): number =>
   position < 0 ? position + length : position;
 

@@ -268,7 +268,6 @@ function readByTap(
 
 const sumSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });
 
-/** Reshapes parts to equal dimensions and concatenates them. */
 function joinParts(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
   const reshapedParts = parts.map((part) => reshapeTo(emit, part, dims));
   const [singlePart] = reshapedParts;
