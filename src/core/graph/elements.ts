@@ -60,10 +60,7 @@ export interface Value extends Carried {
   foreign: ForeignValue | undefined;
 }
 
-/**
- * Protobuf messages in wire format. `type` is the TypeProto of a sequence, map or optional; `sparse` is a SparseTensorProto; `info` is the type
- * information of a stored tensor, as far as it exceeds element type and dimensions.
- */
+/** Protobuf messages: `type` (TypeProto of a sequence, map, …), `sparse` (SparseTensorProto), `info` (more about the type of a stored tensor). */
 export interface ForeignValue {
   readonly type?: Uint8Array;
   /** The parsed form of `type`. */
@@ -110,10 +107,7 @@ export type Attribute =
   /** An attribute that Pith writes back unchanged: a sparse tensor, a type, or a reference in a function. The bytes are the AttributeProto. */
   | { readonly kind: "opaque"; readonly value: Uint8Array };
 
-/**
- * Converts an integer to a number, clamped to ±Number.MAX_SAFE_INTEGER. ONNX writes "to the end" as 2⁶³ − 1,
- * and the clamped value still exceeds every dimension.
- */
+/** Converts an integer to a number, clamped to ±MAX_SAFE_INTEGER, which exceeds every dimension. ONNX writes 2⁶³ − 1 for "to the end". */
 export function toInteger(value: number | bigint): number {
   if (typeof value === "number") return value;
   const limit = BigInt(Number.MAX_SAFE_INTEGER);
@@ -254,14 +248,12 @@ export class ValueImplementation implements Value {
     return this.inferred ?? this.#stated;
   }
 
-  /** Sets the stated type. The inferred type becomes invalid. */
   set type(type: ValueType | undefined) {
     this.#stated = type;
     this.inferred = undefined;
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores this state. */
   snapshot(): () => void {
     const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
@@ -320,7 +312,6 @@ export class NodeImplementation implements Node {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores this state. */
   snapshot(): () => void {
     const { doc, metadata, unknown, attributes } = this;
     const name = this.#name;

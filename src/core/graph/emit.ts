@@ -34,10 +34,7 @@ type Split<Text, Separator extends string> = Text extends `${infer First}${Separ
 
 type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
 
-/**
- * All versions of an operator in a line of the schema, except those that no opset from 7 on uses. A version that is only a number has the contents of
- * the preceding version.
- */
+/** The versions of an operator that opsets from 7 on use. A version that is only a number has the contents of the preceding version. */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?
       | (Rest extends `${Old}${" " | "|"}${string}` | Old ? never : Contents<Version, Before>)
@@ -72,16 +69,10 @@ export type AttributesOf<Op extends OpName> = Flattened<
 /** The metadata key that stores the pass which wrote a node. */
 export const passKey = "pith.pass";
 
-/**
- * Builds a subgraph attribute: a function that adds nodes to `body` and returns the subgraph's outputs. It adds inputs with `body.addInput`. The
- * nodes can also read values of outer graphs.
- */
+/** Builds a subgraph attribute: adds nodes to `body`, and inputs by `body.addInput`, and returns the outputs. Nodes can read outer values. */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
-/**
- * An input of a new node. Undefined omits the input. A number becomes a scalar constant with the type of the first other input that is not bool. A
- * list becomes an int64 vector.
- */
+/** An input of a new node; undefined omits it. A number gets the type of the first other input that is not bool; a list is an int64 vector. */
 export type Input = Value | undefined | number | readonly number[];
 
 export type Emit = {
@@ -135,11 +126,7 @@ export interface EmitOptions {
   readonly opsets: Map<string, number>;
 }
 
-/**
- * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph.
- * @throws PithError From each call: E_UNSUPPORTED if the opset lacks the operator, attribute or number of
- * inputs; E_TYPE_MISMATCH for an attribute value of the wrong type.
- */
+/** Returns an `Emit` for `graph`. Calls throw E_UNSUPPORTED if the opset lacks the operator's form, E_TYPE_MISMATCH for a wrong attribute type. */
 export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
 }
@@ -197,10 +184,7 @@ function minOutputs(target: Target, key: string): number {
   return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
 }
 
-/**
- * Returns the opset version of a domain.
- * @throws PithError E_UNSUPPORTED if the model does not import the default domain.
- */
+/** @throws PithError E_UNSUPPORTED if the model does not import the default domain. */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
   const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
   if (version === undefined) throw new PithError("E_UNSUPPORTED", "The model imports no operator set of ai.onnx.");

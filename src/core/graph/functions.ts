@@ -29,10 +29,7 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
 /** The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model. */
 const maxExpandedNodes = 250_000;
 
-/**
- * Returns the number of nodes of a call with all nested calls expanded, or infinity for a cycle. The number can
- * be astronomical, because each level of calls can multiply it.
- */
+/** Returns the number of nodes of a call with nested calls expanded; infinity for a cycle. Each level of calls can multiply the number. */
 function countExpandedNodes({ functions }: Model, called: LocalFunction): number {
   return indexOf(functions).expandedNodes.get(called) ?? Number.POSITIVE_INFINITY;
 }
@@ -104,10 +101,7 @@ function countAllExpandedNodes(
   return new Map(countedFunctions.map((local) => [local, nodes.get(local) ?? 0]));
 }
 
-/**
- * Returns a function's body for one call, with the call's attributes filled in. Attributes that contain graphs
- * are omitted, because such graphs can read values outside the function.
- */
+/** Returns a function's body with the attributes of a call. Attributes that contain graphs are omitted, because graphs can read outer values. */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;

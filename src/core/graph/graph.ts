@@ -73,9 +73,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts of the model have the same definitions.
-   */
+  /** Operator definitions that `addOperators` (`pith/extend`) added to the model, its copies and extracted parts. */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -359,10 +357,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Returns a function that restores this graph and its subgraphs, with the same node and value objects, in
-   * linear time. For a whole model, use `snapshot.ts`.
-   */
+  /** Returns a function that restores this graph and its subgraphs, with the same objects, in linear time. For a model, use `snapshot.ts`. */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;
     const nodes = [...this.#nodes.forwards()];

@@ -13,10 +13,7 @@ export interface InlineOptions {
   readonly prefix?: string;
 }
 
-/**
- * Copies the nodes and stored tensors of `from` into `to`. The copied nodes read values of outer graphs directly. Copies whose names are taken get
- * new names; `restoreNames` gives them their original names after `from` has been removed.
- */
+/** Copies the nodes and stored tensors of `from` into `to`. Outer values are read directly. `restoreNames` can restore names that were taken. */
 export function inlineGraph(
   from: Graph,
   to: Graph,

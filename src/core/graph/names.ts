@@ -3,10 +3,7 @@ import { usedValues } from "./elements.ts";
 import { allGraphs, type Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/**
- * Gives nodes and subgraphs distinct names. Of several nodes with the same name, the first keeps the name. Also renames values in subgraphs that have the
- * name of a value around them.
- */
+/** Gives nodes and subgraphs distinct names; the first of several keeps its name. Renames values of subgraphs that have an outer value's name. */
 export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];

@@ -49,10 +49,7 @@ export function substitute(old: Value, replacement: Value): void {
   if (graph.freshName(name) === name) graph.rename(replacement, name);
 }
 
-/**
- * Replaces a node by one value per output (`substitute`). Each value gets the stated type of the output.
- * @throws PithError E_MODEL if an output without a replacement is used.
- */
+/** Replaces a node by one value per output, with its stated type (`substitute`). @throws PithError E_MODEL if an output without one is used. */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {
   const { graph } = node;
   const outputs = [...node.outputs];
@@ -66,10 +63,7 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 
-/**
- * Returns whether a value can be renamed to the name of a graph output. Inputs, outputs, weights with a role
- * and values of other graphs must keep their names.
- */
+/** Returns whether a value can get the name of a graph output. Inputs, outputs, weights with a role and outer values keep their names. */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
   const isNamedWeight = value.tensor !== undefined && value.role !== undefined;

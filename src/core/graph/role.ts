@@ -10,10 +10,7 @@ export type Role =
   | { readonly kind: "state" }
   /** The same parameter as `name`, possibly transposed. The two are trained as one. */
   | Tied
-  /**
-   * The output of a node without a useful gradient (rounding, sign, comparison). As the gradient for the node's first input x, training uses the
-   * gradient of slope · clip(x, low, high). By default, the slope is 1 and the bounds are infinite.
-   */
+  /** The output of a node without a useful gradient, such as rounding. Training uses that of slope · clip(x, low, high), by default 1 and ±∞. */
   | StraightThrough;
 
 export interface Tied {

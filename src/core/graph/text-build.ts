@@ -1,7 +1,4 @@
-/**
- * Builds a graph from its parsed text. Parsing is a separate step, because the text can use names before it
- * defines them, and in subgraphs a name refers to the innermost graph that defines it.
- */
+/** Builds a graph from its parsed text, which can use names before it defines them. In subgraphs, the innermost definition of a name counts. */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
 import { Graph, type Value, type ValueType } from "./graph.ts";
@@ -47,10 +44,7 @@ export interface GraphSyntax {
 /** The names that each graph under construction defines. */
 type Definitions = Map<Graph, ReadonlySet<string>>;
 
-/**
- * Fills an empty graph from its parsed text.
- * @param scanner Provides line and column for errors.
- */
+/** Fills an empty graph from its parsed text. The scanner provides line and column for errors. */
 export function buildGraph(
   scanner: Scanner,
   syntax: GraphSyntax,

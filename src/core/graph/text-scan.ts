@@ -54,10 +54,7 @@ export class Scanner {
     }
   }
 
-  /**
-   * Consumes and returns the text of a number; undefined if something else comes next. Text with a point, an exponent, `inf` or `nan` denotes a
-   * float.
-   */
+  /** Consumes and returns the text of a number; undefined if something else comes next. A point, an exponent, `inf` or `nan` denotes a float. */
   number(): string | undefined {
     return this.#take(number);
   }

@@ -137,10 +137,7 @@ class Printer {
     return `${outputs === "" ? "()" : outputs} = ${operatorText(node)}${name}(${inputs})${settings}`;
   }
 
-  /**
-   * Returns the text of a graph output. It includes the type only for produced values, because inputs, stored
-   * tensors and outer values are declared elsewhere.
-   */
+  /** Returns the text of a graph output. Only produced values include the type, because others are declared elsewhere. */
   #output(value: Value, graph: Graph): string {
     return value.graph === graph && value.producer !== undefined ? this.#declaration(value) : quoteName(value.name);
   }

@@ -13,7 +13,7 @@ import { checkForm, schemasOf } from "./schema.ts";
  * - Values and nodes agree about producers, uses, inputs and outputs.
  * - Value names are unique among nested graphs, and node names within a graph, as ONNX Runtime requires.
  * - A stored tensor has the declared type and dimensions of its value.
- * - A mask is stored or fed, and a tied value refers to a tensor of matching dimensions.
+ * - Parameters, buffers, masks and tied values are stored or fed, and a tied value refers to a tensor of matching dimensions.
  * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a schema are accepted.
  */
 export function verify(model: Model): readonly string[] {
@@ -31,10 +31,7 @@ export function verify(model: Model): readonly string[] {
   return faults;
 }
 
-/**
- * Throws the first violation that `verify` finds and that is not in `known`, the violations that existed before.
- * @throws PithError E_MODEL
- */
+/** Throws E_MODEL for the first violation that `verify` finds and that did not exist before (`known`). */
 export function assertValid(model: Model, known: readonly string[] = []): void {
   const faults = verify(model).filter((fault) => !known.includes(fault));
   const [first] = faults;
@@ -46,10 +43,7 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
   );
 }
 
-/**
- * Checks that every value exists before its use.
- * @param visible The outer values that exist at the start of the graph.
- */
+/** Checks that every value exists before its use. `visible` are the outer values that exist at the start of the graph. */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
   const availableValues = new Set(visible);
@@ -173,7 +167,6 @@ function roleFaults(value: Value): string[] {
   }
 }
 
-/** Checks that a value with a role is stored or fed. */
 function storageFaults({ name, role, tensor, graph }: Value): string[] {
   if (role === undefined || tensor !== undefined || graph.inputs.some((input) => input.name === name)) return [];
   return [`"${name}" is a ${role.kind}, but neither stored nor an input.`];
