@@ -34,10 +34,7 @@ export function parseDataName(name: string): DataName | undefined {
   return finalName === undefined || model === undefined ? undefined : { model, finalName, saver };
 }
 
-/**
- * Chooses the first names for weight files that no file has, or that only the replaced model uses.
- * @returns The names, and the files that only the replaced model used.
- */
+/** Chooses the first names that no file has, or that only the replaced model uses. Also returns the names that only that model used. */
 export async function chooseDataNames(
   path: string,
   count: number,
@@ -115,10 +112,7 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
 /** Represents all files: a model that cannot be read completely can refer to any file. */
 const anyFile = "*";
 
-/**
- * Returns the weight files that the models of a folder read, with links resolved.
- * @param except The path of a model that is about to be replaced, and is therefore ignored.
- */
+/** Returns the weight files that the models of a folder read, with links resolved. Ignores the model `except`, which is about to be replaced. */
 async function listReadFiles(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const readFiles = new Set<string>();
   const replacedModel = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));

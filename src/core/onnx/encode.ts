@@ -64,10 +64,7 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
   return totalSize(requireFit(await modelPieces(model, options)));
 }
 
-/**
- * Returns a source with the contents of the model's file, without writing the file.
- * @throws PithError as `encode` does.
- */
+/** Returns a source with the contents of the model's file, without writing the file. @throws PithError as `encode` does. */
 export async function encodedSource(model: Model): Promise<ByteSource> {
   const pieces = requireFit(await modelPieces(model, {}));
   let cachedPiece: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
@@ -97,10 +94,7 @@ export function fitInFile(pieces: readonly Piece[], fileBytes = protobufLimit): 
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
-/**
- * Returns the pieces unchanged.
- * @throws PithError E_UNSUPPORTED if the pieces are too large for one file.
- */
+/** @throws PithError E_UNSUPPORTED if the pieces are too large for one file. */
 export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
   if (fitInFile(pieces)) return pieces;
   throw new PithError(

@@ -1,7 +1,4 @@
-/**
- * Reads external weights. The `external_data` of a TensorProto names a file, an offset and a length. Each file
- * is opened once, and only the requested ranges are read.
- */
+/** Reads external weights: ranges of files that the `external_data` of a TensorProto states. Each file is opened once. */
 import { type ByteSource, memoize, PithError, type StoredBytes } from "#graph";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
@@ -40,10 +37,7 @@ export class ExternalFiles {
   }
 }
 
-/**
- * Returns the file and range of a tensor's elements.
- * @throws PithError E_MODEL if the fields do not name a file, or if the range exceeds the file.
- */
+/** Returns the file and range of a tensor's elements. @throws PithError E_MODEL if no file is named, or if the range exceeds the file. */
 export async function readExternal(
   fields: readonly Field[],
   bytes: number,

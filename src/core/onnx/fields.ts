@@ -2,9 +2,7 @@
 import { concatBytes, PithError } from "#graph";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
-/**
- * A field with its offsets in the file. Consecutive unpacked numbers with equal field numbers count as one field: a sequence of tags and payloads.
- */
+/** A field with its offsets in the file. Consecutive unpacked numbers with equal field numbers are one field: tags and payloads in turn. */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
@@ -103,11 +101,7 @@ export class FieldList {
   }
 }
 
-/**
- * Returns the fields of a message in memory.
- * @param base The offset of the message in the file.
- * @throws PithError E_NOT_ONNX
- */
+/** Returns the fields of a message in memory, which is at offset `base` of the file. @throws PithError E_NOT_ONNX */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
   const memory = { bytes, base };
   const list = new FieldList(() => memory);
@@ -168,10 +162,7 @@ export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void 
   }
 }
 
-/**
- * Returns the values of a field of fixed-width numbers, packed or not, without tags.
- * @param wire The wire type: 1 for 8-byte numbers, 5 for 4-byte numbers.
- */
+/** Returns the values of a field of fixed-width numbers, packed or not, without tags. Wire type 1 has 8 bytes per number, 5 has 4 bytes. */
 export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   const width = wire === 1 ? 8 : 4;
   if (field.wire === 2) {
@@ -193,10 +184,7 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   return values.subarray(0, length);
 }
 
-/**
- * Returns the text of a field.
- * @throws PithError E_NOT_ONNX if the field is not UTF-8.
- */
+/** @throws PithError E_NOT_ONNX if the field is not UTF-8. */
 export function fieldText(field: Field): string {
   const text = decodeText(payload(field));
   if (text === undefined) throw malformedError(field.start, "a text is not UTF-8");

@@ -15,10 +15,7 @@ const maxWindowBytes = 2 ** 18;
 
 /** The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million fields. */
 const fieldsLimit = 2 ** 22;
-/**
- * The maximum number of nodes, outputs, attributes, inputs, types and tensors together, which need up to 2 KB of memory each. A network of 100,000
- * nodes has half a million of these elements.
- */
+/** The maximum number of nodes, values, attributes and tensors, at up to 2 KB of memory each. A network of 100,000 nodes has half a million. */
 const elementsLimit = 2 ** 20;
 /** The maximum total bytes of long texts, functions and other contents that are kept in memory. */
 const carriedLimit = 2 ** 28;
@@ -74,10 +71,7 @@ export class LazyFile {
     return this.#countFields(splitFields(payload(field), field.start));
   }
 
-  /**
-   * Returns a field with its bytes, including the tag.
-   * @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit.
-   */
+  /** Returns a field with its bytes, including the tag. @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit. */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
     this.#loadedBytes += field.end - field.from;
@@ -90,10 +84,7 @@ export class LazyFile {
     return { ...field, bytes: await this.source.read(field.from, field.end) };
   }
 
-  /**
-   * Adds to the number of graph elements that the file contains.
-   * @throws PithError E_UNSUPPORTED if the file has too many of them.
-   */
+  /** Adds to the number of graph elements in the file. @throws PithError E_UNSUPPORTED if it becomes too large. */
   count(elements: number): void {
     this.#elements += elements;
     if (this.#elements > elementsLimit) {

@@ -1,16 +1,10 @@
-/**
- * Maps immutable types, attributes and tensors to their bytes in the file from which they were read. The encoder writes these objects back byte for
- * byte, including unknown fields.
- */
+/** Maps immutable types, attributes and tensors to their bytes in the file, which the encoder writes back, including unknown fields. */
 import type { Attribute, StoredBytes, Tensor, ValueType } from "#graph";
 
 export interface Origin {
   /** The complete message, if it can be written back unchanged. */
   readonly message?: Uint8Array;
-  /**
-   * All fields that Pith did not parse, for a message that cannot be written back as a whole. For a tensor, all fields except
-   * dimensions, type and data.
-   */
+  /** The unparsed fields of a message that cannot be written back as a whole. For a tensor: all but dimensions, type and data. */
   readonly carried?: Uint8Array | undefined;
   readonly name?: string;
   /** The data fields of a tensor, with tags; undefined for external data. */

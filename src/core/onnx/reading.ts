@@ -20,6 +20,5 @@ export interface Reading {
 export interface Writing {
   /** The elements of string tensors that are not stored in a file. They are read in advance, because the size of their encoding depends on them. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
-  /** Writes a subgraph. */
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

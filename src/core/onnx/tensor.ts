@@ -1,7 +1,4 @@
-/**
- * Reads tensors (TensorProto). The elements of tensors above 8 KiB are read on demand. The file ranges of their data fields are recorded, so that
- * saving can copy them byte for byte.
- */
+/** Reads tensors (TensorProto), on demand above 8 KiB. The file ranges of their data are recorded, so that saving can copy them byte for byte. */
 import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "#graph";
 import {
   bitsOf,
@@ -73,11 +70,7 @@ export interface ReadTensor {
   readonly unknown: Uint8Array | undefined;
 }
 
-/**
- * Reads a tensor from the fields of its TensorProto.
- * @param owner The tensor's place in error messages.
- * @throws PithError E_MODEL if dimensions, type and data contradict each other; E_UNSUPPORTED for an unknown element type.
- */
+/** Reads a tensor. @throws PithError E_MODEL if dimensions, type and data disagree; E_UNSUPPORTED for an unknown type. Errors name `owner`. */
 export async function readTensor(
   file: LazyFile,
   fields: readonly Field[],
@@ -238,18 +231,12 @@ const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
   string: stringData,
 };
 
-/**
- * Returns the number of the typed field for a type. float16 and smaller types are stored as bits in int32_data. Types below 8 bits are stored packed.
- */
+/** Returns the number of the typed field for a type. float16 and smaller types are bits in int32_data, packed below 8 bits. */
 export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;
 }
 
-/**
- * Decodes the typed fields of a TensorProto.
- * @param place The tensor's place in error messages.
- * @throws PithError E_MODEL if the number of elements does not match the dimensions.
- */
+/** Decodes typed fields. @throws PithError E_MODEL, with `place`, if the number of elements does not match the dimensions. */
 function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
   const number = typedField(type);

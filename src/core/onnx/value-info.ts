@@ -159,10 +159,7 @@ function readContainer(field: Field, name: string, depth: number): Container | u
   }
 }
 
-/**
- * Parses a tensor type.
- * @param nameUnknownDim Returns the name of a dimension that the file leaves unknown.
- */
+/** Parses a tensor type. `nameUnknownDim` returns the name of a dimension that the file leaves unknown. */
 function readTensorType(tensor: Field, name: string, nameUnknownDim: (axis: number) => Dim): ValueType | undefined {
   const fields = partsOf(tensor);
   const shape = lastField(fields, tensorTypeFields.shape);

@@ -69,11 +69,7 @@ export interface Header {
 /** The maximum bytes of a header: a tag has at most 5 bytes (10 if padded), and a length or integer at most 10. */
 export const headerLimit = 20;
 
-/**
- * Reads the header of the field at offset `position`.
- * @param base The offset of `bytes` in the file.
- * @throws PithError E_NOT_ONNX
- */
+/** Reads the header of the field at offset `position` of the file; `bytes` start at offset `base`. @throws PithError E_NOT_ONNX */
 export function readHeader(bytes: Uint8Array, base: number, position: number, messageEnd: number): Header {
   const cursor = new Cursor(bytes, position - base, base);
   const limit = messageEnd - base;

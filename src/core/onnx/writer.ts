@@ -45,11 +45,7 @@ export class Writer {
   #carried: readonly Field[];
   #nextCarried = 0;
 
-  /**
-   * Creates a writer.
-   * @param carried Fields in wire format to be written back. Those whose number the caller also writes are dropped.
-   * @param room The initial buffer size in bytes.
-   */
+  /** @param carried Fields in wire format to write back, unless the caller writes their numbers. @param room The initial buffer size in bytes. */
   constructor(carried?: Uint8Array, room = 128) {
     this.#buffer = new Uint8Array(room);
     this.#carried = sortedFields(carried);
@@ -186,10 +182,7 @@ export class Writer {
 /** The approximate size of chunks in bytes, which is efficient for disks and small in memory. */
 const chunkBytes = 2 ** 20;
 
-/**
- * Yields the bytes of pieces in chunks. Needs a few megabytes of memory besides produced blocks. Chunks can
- * share memory with pieces, so they must not be modified.
- */
+/** Yields the bytes of pieces in chunks, which can share memory with pieces and must not be modified. Needs little memory besides blocks. */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let remainingBytes = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(remainingBytes, chunkBytes));
