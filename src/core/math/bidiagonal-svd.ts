@@ -3,10 +3,7 @@ import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
-/**
- * Entries with a magnitude below this value count as 0. The value is far below the rounding error of entries near 1. Its fourth power, which the
- * shift needs, does not underflow.
- */
+/** Magnitudes below this count as 0. It is far below rounding errors near 1, and its fourth power, which the shift needs, does not underflow. */
 const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
@@ -32,10 +29,7 @@ function rotation(f: number, g: number): { readonly cosine: number; readonly sin
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
 }
 
-/**
- * Returns the singular values, unsorted, positive or negative. The entries of the matrix must have magnitudes near 1. Applies the rotations to the
- * rows of `left` and `right`: identity matrices become the singular vectors.
- */
+/** Returns the unsorted, signed singular values; magnitudes must be near 1. Rotates `left` and `right`: identities become the singular vectors. */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
   const [d, e] = [diagonal.slice(), new Float64Array(count)];

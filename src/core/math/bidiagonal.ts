@@ -1,7 +1,4 @@
-/**
- * Bidiagonalization A = Q B Pᵀ with an upper bidiagonal B, by blocked Householder reflections (Golub and Van
- * Loan, Matrix Computations, 5.4.8; LAPACK's `dlabrd`). Half of the work is matrix-vector products.
- */
+/** Bidiagonalization A = Q B Pᵀ by blocked Householder reflections (Golub and Van Loan, Matrix Computations, 5.4.8; LAPACK's `dlabrd`). */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
 import { type Block, blockOf, blockSize, reflect } from "./reflections.ts";
 import { product, type Steps } from "./steps.ts";

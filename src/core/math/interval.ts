@@ -45,10 +45,7 @@ const minResamples = 200;
 /** The maximum number of values drawn for all resamples together. Large data therefore gets fewer resamples. */
 const maxDraws = 4e7;
 
-/**
- * Returns a proportion with Wilson's interval (95 % by default). The interval stays within 0..1 and is accurate for few samples and for proportions near 0 or 1.
- * @throws PithError E_DATA without samples.
- */
+/** Returns a proportion with Wilson's interval (95 % by default), accurate for few samples, and near 0 or 1. @throws PithError E_DATA for none. */
 export function wilson(successes: number, count: number, { confidence, z }: Level = defaultLevel): Estimate {
   requireSamples(count);
   const share = successes / count;
@@ -71,10 +68,7 @@ export function meanInterval(values: Float64Array, level: Level = defaultLevel):
   return { value: mean, low: mean - halfWidth, high: mean + halfWidth, count, confidence: level.confidence };
 }
 
-/**
- * Returns the quantile of Student's distribution. The result is exact for one and two degrees of freedom.
- * Otherwise, Cornish and Fisher's expansion is accurate to three digits.
- */
+/** Returns the quantile of Student's distribution: exact for 1 and 2 degrees of freedom, else to three digits (Cornish and Fisher). */
 function studentQuantile({ confidence, z }: Level, freedom: number): number {
   if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
   if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
@@ -88,11 +82,7 @@ function studentQuantile({ confidence, z }: Level, freedom: number): number {
   return z * (1 + terms.reduce((sum, term, index) => sum + term / freedom ** (index + 1), 0));
 }
 
-/**
- * Returns a metric of rows with its bootstrap 95 % interval, which is unbounded for fewer than 8 samples.
- * @param rows samples × columns, in row-major order.
- * @param reduce Computes the metric from rows.
- */
+/** Returns a metric of `rows` (samples × columns) with its bootstrap 95 % interval, which is unbounded for fewer than 8 samples. */
 export function bootstrap(
   rows: Float64Array,
   columns: number,
@@ -103,9 +93,7 @@ export function bootstrap(
   return { value: reduce(rows), low, high, count: rows.length / columns, confidence: defaultLevel.confidence };
 }
 
-/**
- * Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws the same indices from both, so that samples stay paired.
- */
+/** Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws equal indices from both, so that samples stay paired. */
 export function bootstrapPairs(
   first: Float64Array,
   second: Float64Array,

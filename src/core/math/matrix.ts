@@ -14,10 +14,7 @@ export interface Matrix {
 /** Computes the product a · b of an (m × k) and a (k × n) matrix. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
-/**
- * Returns a matrix with the given elements, zeros by default.
- * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
- */
+/** Returns a matrix, of zeros by default. @throws PithError E_SHAPE_MISMATCH if the number of elements is not rows · columns. */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
   if (data.length !== rows * columns) {
     throw new PithError(
@@ -114,7 +111,6 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
-/** The function `multiply` in the asynchronous form of `Multiply`. */
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
 /** Returns rows [from, to) as a view without copying. */

@@ -95,10 +95,7 @@ function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: 
   return tau;
 }
 
-/**
- * Computes a QR factorization in place on contiguous columns. R is stored on and above the diagonal, the
- * reflectors below it, with an implied v₀ = 1. Returns τ of each reflector.
- */
+/** QR factorization of contiguous columns in place: R on and above the diagonal, reflectors below, with an implied v₀ = 1. Returns each τ. */
 function householder(columns: Float64Array, length: number, count: number): Float64Array {
   const tau = new Float64Array(Math.min(length, count));
   for (let step = 0; step < tau.length; step++) {
@@ -118,9 +115,7 @@ function householder(columns: Float64Array, length: number, count: number): Floa
   return tau;
 }
 
-/**
- * The squared norm below which a vector counts as zero, because squares of its entries would underflow. Matrix entries must have magnitudes near 1.
- */
+/** The squared norm below which a vector counts as zero: squares of its entries would underflow. Matrix entries must have magnitudes near 1. */
 const negligibleSquare = 2 ** -900;
 
 /** Replaces x = (x₀, tail) by (∓‖x‖, v) with (I − τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */

@@ -1,10 +1,6 @@
-/**
- * Lets one implementation of a matrix algorithm run synchronously, or asynchronously with a `Multiply`. The algorithm is a generator that yields the
- * factors of each large product and receives the product.
- */
+/** Runs matrix algorithms synchronously, or asynchronously with a `Multiply`. They are generators that yield factors and receive the product. */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 
-/** A matrix algorithm that yields pairs of factors, receives their products, and returns T. */
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
 /** Requests a product from the caller of a generator: `yield* product(a, b)`. */

@@ -33,10 +33,7 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
   return runWith(leadingTriplets(source, Math.min(source.rows, source.columns)), multiply);
 }
 
-/**
- * Returns the min(m, n) singular values in descending order, at a third of the cost of `svd`.
- * @throws PithError E_DATA if an element is NaN or infinite.
- */
+/** Returns the singular values in descending order, at a third of the cost of `svd`. @throws PithError E_DATA if an element is NaN or infinite. */
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
@@ -76,10 +73,7 @@ function* valuesOnly(source: Matrix): Steps<Float64Array> {
     .reverse();
 }
 
-/**
- * Returns the columns (or rows, if there are fewer) as rows, divided by `scale` so that their magnitudes are
- * near 1 and squares neither overflow nor underflow.
- */
+/** Returns columns (rows, if there are fewer) as rows, divided by `scale`: their magnitudes are near 1, so that squares do not overflow. */
 function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly scale: number } {
   const largest = largestMagnitude(source);
   if (!Number.isFinite(largest)) {

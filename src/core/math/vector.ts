@@ -33,10 +33,7 @@ export function axpy(
   }
 }
 
-/**
- * Computes out[r] = (row r of `a`) · x, for `rows` rows of `count` elements that start `stride` apart. Processes four rows at a time, so that x is
- * read once per four rows.
- */
+/** Computes out[r] = (row r of `a`) · x for `rows` rows that start `stride` apart: four at a time, to read x less often. */
 export function dotRows(
   a: Float64Array,
   fromA: number,

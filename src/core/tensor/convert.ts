@@ -23,18 +23,12 @@ export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
-/**
- * Returns all elements in float64. The result can share memory with the tensor, so it must not be changed.
- * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
- */
+/** Returns all elements in float64, perhaps in shared memory: do not change it. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
-/**
- * Returns all elements in float32. The result can share memory with the tensor, so it must not be changed.
- * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
- */
+/** Returns all elements in float32, under the conditions of `toFloat64`. */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);

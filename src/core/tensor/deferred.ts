@@ -6,10 +6,7 @@ import type { DataType, Dense, Tensor } from "./types.ts";
 /** The minimum size in bytes of a deferred tensor. Smaller tensors are computed once and kept in memory. */
 const minDeferredBytes = 2 ** 20;
 
-/**
- * Returns a tensor whose elements are computed at every read. The elements of tensors below `minDeferredBytes` are computed once and kept in memory.
- * @param compute Returns the elements. It must return equal elements each time, so it can read immutable tensors, but not a graph that may change.
- */
+/** Returns a tensor that is computed at each read, or once if small. `compute` must not read what may change, such as a graph. */
 export async function deferTensor(
   type: Exclude<DataType, "string">,
   dims: readonly number[],

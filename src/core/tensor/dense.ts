@@ -22,10 +22,7 @@ export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
 
-/**
- * Returns a tensor that shares memory with little-endian bytes. Unaligned bytes are copied.
- * @throws PithError E_MODEL if the number of bytes does not match the dimensions.
- */
+/** Shares memory with little-endian bytes; copies unaligned ones. @throws PithError E_MODEL if the number of bytes does not match the dimensions. */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
   if (bytes.byteLength !== expected) {

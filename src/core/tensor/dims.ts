@@ -111,9 +111,7 @@ export function floorDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/**
- * Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions.
- */
+/** Returns a / b, possibly fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round to dimensions. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exactQuotient = divideDims(a, b);
@@ -266,12 +264,7 @@ export interface AxisLayout {
   readonly inner: number;
 }
 
-/**
- * Returns the layout along an axis.
- * @param axis A negative axis counts from the end.
- * @param axes The number of axes from `axis` on that are treated as one.
- * @throws PithError E_OPTION if there is no such axis.
- */
+/** Returns the layout along axes from `axis` on (negative: from the end), taken as one axis. @throws PithError E_OPTION if there is no such axis. */
 export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
   const start = axis < 0 ? axis + dims.length : axis;
   const end = start + axes;

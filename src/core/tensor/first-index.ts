@@ -1,7 +1,4 @@
-/**
- * Returns the first index in [low, high) for which a condition is true, by binary search; `high` if it is false for all. If the condition is true for
- * an index, it must be true for all later indices.
- */
+/** Returns the first index in [low, high) from which on a condition is true, by binary search; `high` if it is false for all. */
 export function firstIndex(low: number, high: number, isReached: (index: number) => boolean): number {
   let [first, last] = [low, high];
   while (first < last) {

@@ -17,10 +17,7 @@ export function isPacked(type: string): type is PackedType {
   return Object.hasOwn(layouts, type);
 }
 
-/**
- * Unpacks the first `count` elements to one array element each. For float4e2m1 these are the bits of the floats.
- * @throws PithError E_SHAPE_MISMATCH if there are too few bytes.
- */
+/** Unpacks the first `count` elements, for float4e2m1 their bits. @throws PithError E_SHAPE_MISMATCH if there are too few bytes. */
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
   const elementsPerByte = 8 / bits;

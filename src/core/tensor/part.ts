@@ -40,10 +40,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 /** The size of a block in bytes, a multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/**
- * Yields all elements as vectors: in blocks of a megabyte if the tensor is computed in blocks or stored in a file, otherwise at once. Each block
- * overwrites the memory of the previous block.
- */
+/** Yields all elements as vectors, in blocks if they are computed in blocks or in a file. Each block overwrites the memory of the previous block. */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && readBlocks(stored));

@@ -76,10 +76,7 @@ export interface ByteSource {
   readonly size: number;
   /** The name in messages, such as a path or URL. */
   readonly name: string;
-  /**
-   * Reads the bytes [start, end). The result can share memory with the source, so it must not be changed.
-   * @throws PithError E_SOURCE_CHANGED if the file was replaced, E_FILE if it cannot be read.
-   */
+  /** Reads the bytes [start, end), perhaps in shared memory: do not change them. @throws PithError E_SOURCE_CHANGED, E_FILE */
   read(start: number, end: number): Promise<Uint8Array>;
   /** Fills `bytes` synchronously with data from offset `start` on. Only defined if this is faster than `read`. Does not detect a changed file. */
   fill?(bytes: Uint8Array, start: number): void;
@@ -104,9 +101,6 @@ export interface Tensor {
   readonly stored: StoredBytes | undefined;
   /** Reads all elements. The result can be shared, so it must not be changed. */
   read(): Promise<Dense>;
-  /**
-   * Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous block. Only defined if the elements are
-   * computed in blocks.
-   */
+  /** Yields the bytes in blocks of complete elements, if they are computed in blocks. Each block overwrites the memory of the previous block. */
   blocks?(): AsyncIterable<Uint8Array>;
 }
