@@ -9,10 +9,7 @@ export interface LoadOptions {
   readonly inPlace?: boolean;
   /** Saves memory, for few runs: the native runtime maps weights from their file and does not pack them. Runs then take twice as long. */
   readonly lean?: boolean;
-  /**
-   * Prepares for alternating runs of several sessions: threads of the native runtime stop spinning after each run, so that other sessions can use the
-   * processors.
-   */
+  /** Prepares for alternating runs of several sessions: native threads stop spinning after a run, so that other sessions can use the processors. */
   readonly amongOthers?: boolean;
   /** Whether native threads spin while they wait for work (default: true). False saves a quarter of the processor time of single-threaded runs. */
   readonly spinning?: boolean;

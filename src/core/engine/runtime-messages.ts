@@ -1,6 +1,4 @@
-/**
- * Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The full text is in the `cause` of errors.
- */
+/** Reduces ONNX Runtime's messages to a sentence without source locations, signatures and conditions. An error's `cause` has the full text. */
 import { stripPeriod } from "#graph";
 
 /** The maximum length of a message in characters. Longer messages are truncated after a sentence. */

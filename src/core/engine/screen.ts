@@ -70,11 +70,7 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toLocaleString("en", { maximumSignificantDigits: 3 })} GB`;
 }
 
-/**
- * Rejects a model before it is loaded.
- * @throws PithError E_UNSUPPORTED for an input or output type that cannot be passed, a value larger than the machine's memory, or functions that
- * expand to too many nodes.
- */
+/** Checks a model before it is loaded. `screenSession` then checks the output types that the runtime infers. @throws PithError E_UNSUPPORTED */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
   if (reason !== undefined)

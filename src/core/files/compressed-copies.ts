@@ -18,10 +18,7 @@ export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
   encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
-/**
- * Returns the compressed copies of an earlier model at this path, except those in the encodings that the caller writes (`written`). A server would
- * send the returned copies instead of the new model.
- */
+/** Returns an earlier model's copies, except in the encodings `written`. A server would send these copies instead of the new model. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwrittenEncodings = encodings.filter((encoding) => !written.includes(encoding));
   const copies = copiesOf(path, unwrittenEncodings).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
@@ -39,11 +36,7 @@ export interface CopySizes {
   readonly sampled?: false;
 }
 
-/**
- * Writes a copy of each source in each encoding, and returns the total size per encoding.
- * @param write Stores a copy and returns its size in bytes.
- * @throws PithError E_STOPPED if the signal is aborted.
- */
+/** Copies each source in each encoding by `write`, which returns the size. Returns the totals. @throws PithError E_STOPPED on the signal. */
 async function writeCopies(
   sources: readonly { readonly name: string; readonly chunks: () => Chunks }[],
   requested: readonly Encoding[],

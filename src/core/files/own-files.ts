@@ -32,10 +32,7 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
   return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
 }
 
-/**
- * Selects the files to write, and lists the paths that are skipped because the author of the folder has a file there.
- * @param written Receives the hashes of the files to write. The caller must save it before it writes the files.
- */
+/** Selects the files to write, and those that the folder's author has. The caller must save `written`, with new hashes, before it writes. */
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],
@@ -56,10 +53,7 @@ export async function planWrites(
   return { writes, kept: keptPaths };
 }
 
-/**
- * Writes files, and the record of their folder at `path`, atomically. The record is written first. Compressed copies that Pith wrote of these files
- * are removed, unless they are among the files.
- */
+/** Writes files atomically, after the record of their folder at `path`. Removes outdated compressed copies that Pith wrote of the files. */
 export function writeOwned(
   path: string,
   record: object,

@@ -1,7 +1,4 @@
-/**
- * Keeps files under paths in a page, which has no file system: the files that the user chose, and those that Pith wrote. A path without a file is a URL
- * relative to the page.
- */
+/** Keeps files under paths in a page: those that the user chose, and those that Pith wrote. Other paths are URLs relative to the page. */
 import type { ByteSource } from "../tensor/types.ts";
 import { blobSource, leavesFolderError } from "./sources.ts";
 
@@ -53,10 +50,7 @@ export function namesIn(folder: string): string[] | undefined {
   return names.size === 0 ? undefined : [...names].sort();
 }
 
-/**
- * Returns the path of a file that the file `owner` refers to. It must be in the owner's folder or below.
- * @throws PithError E_MODEL if the location leaves the folder.
- */
+/** Returns the path of a file that the file `owner` refers to. @throws PithError E_MODEL if it is not in the owner's folder or below. */
 export function pathBeside(owner: string, location: string): string {
   const isOutside = location === "" || /^\/|[\\\0]/.test(location) || location.split("/").includes("..");
   if (isOutside) throw leavesFolderError(owner, location);

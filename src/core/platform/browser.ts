@@ -14,10 +14,7 @@ export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/**
- * Opens a Blob, a file that was added, or a URL (relative to the page) for reading. Reads ranges if the server supports them.
- * @throws PithError E_FILE if the file cannot be fetched.
- */
+/** Opens a Blob, an added file or a URL; reads ranges if the server supports them. @throws PithError E_FILE if the file cannot be fetched. */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   return sourceAt(String(place)) ?? urlSource(absoluteUrl(String(place)));
@@ -118,10 +115,7 @@ export const removeFile = (path: string): Promise<void> =>
 
 export const imageExtensions = async (): Promise<readonly string[]> => [".jpg", ".jpeg", ".png", ".webp"];
 
-/**
- * Decodes a JPEG, PNG or WebP file with the browser's decoder. The result is upright RGB without transparency.
- * @throws PithError E_DATA
- */
+/** Decodes a JPEG, PNG or WebP file with the browser's decoder, to upright RGB without transparency. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format } = imageHeader(bytes, name);
   try {

@@ -17,15 +17,9 @@ export interface Digest {
 
 /** A temporary file for data that does not fit in memory. The file is removed when it is closed or when the process ends. */
 export interface ScratchFile {
-  /**
-   * Appends bytes and returns their start offset.
-   * @throws PithError E_FILE if the disk is full.
-   */
+  /** Appends bytes and returns their start offset. @throws PithError E_FILE if the disk is full. */
   append(bytes: Uint8Array): Promise<number>;
-  /**
-   * Fills `bytes` with data from offset `start` on.
-   * @throws PithError E_FILE
-   */
+  /** Fills `bytes` with data from offset `start` on. @throws PithError E_FILE */
   fill(bytes: Uint8Array, start: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -6,10 +6,7 @@ import { PithError } from "../errors.ts";
 import { concatBytes, viewOf } from "../tensor/dense.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
-/**
- * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so individual values differ slightly from those of libjpeg.
- * @throws PithError E_DATA if the file is damaged or not an image.
- */
+/** Decodes JPEG or PNG. Chroma is not smoothed, so values differ slightly from libjpeg. @throws PithError E_DATA if the file is not a valid image. */
 export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
   const { format, orientation } = imageHeader(bytes, name);
   try {
@@ -49,10 +46,7 @@ function fromPng(bytes: Uint8Array): Pixels {
 
 const pixelChunkTypes: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
 
-/**
- * Returns a PNG file without metadata, because color profiles and texts can unpack to any size.
- * @throws Error if the pixel data unpacks to more bytes than the header implies.
- */
+/** Removes a PNG's metadata, which can unpack to any size. @throws Error if the pixel data unpacks to more bytes than the header implies. */
 function pixelChunks(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
   const signature = 8;
@@ -81,19 +75,14 @@ const inflatedPiece = 4096;
 /** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/**
- * Returns the maximum bytes of unpacked pixel lines with their filter bytes. Interlacing in seven passes at most doubles the number of filter bytes.
- */
+/** Returns the maximum bytes of unpacked pixel lines with filter bytes, whose number interlacing in seven passes at most doubles. */
 function maxInflatedBytes(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
   const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
   return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));
 }
 
-/**
- * Returns a function that reads a sample of a pixel, of 16 bits the upper 8. Samples below 8 bits (gray values, palette indices) are returned as
- * stored.
- */
+/** Returns a reader of a pixel's samples: the upper 8 of 16 bits, and fewer than 8 bits (gray, palette indices) as stored. */
 function createSampler(
   data: ArrayLike<number>,
   width: number,

@@ -37,10 +37,7 @@ export interface ImageHeader {
   readonly components: number;
 }
 
-/**
- * Reads the header of an image.
- * @throws PithError E_DATA if the bytes are not JPEG, PNG or WebP, or are too few for the pixels that the header states.
- */
+/** Reads the header of an image. @throws PithError E_DATA if it is not JPEG, PNG or WebP, or has too few bytes for its stated pixels. */
 export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const format = imageFormat(bytes, name);
   const header = { format, ...headers[format](bytes) };

@@ -1,7 +1,4 @@
-/**
- * Locks folders so that one process at a time writes to them. Each process creates an empty file named after
- * itself. The process with the oldest file holds the lock.
- */
+/** Locks folders for one writing process: each process creates an empty file named after itself, and the oldest file holds the lock. */
 import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -9,11 +6,7 @@ import { PithError } from "../errors.ts";
 import { fileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryOf, temporaryPathFor } from "./node-leftovers.ts";
 
-/**
- * Locks an existing folder until the returned function is called or the process ends.
- * @param shown The folder's name for messages.
- * @throws PithError E_FILE if the folder is locked, also by this process, or not writable.
- */
+/** Locks an existing folder until the result is called or the process ends. @throws PithError E_FILE if it is locked already, or not writable. */
 export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
   const name = join(folder, "run.claim");
   await removeLeftovers(name);

@@ -25,10 +25,7 @@ export async function imageExtensions(): Promise<readonly string[]> {
   return [".jpg", ".jpeg", ".png", ...((await loadSharp()) === undefined ? [] : [".webp"])];
 }
 
-/**
- * Decodes a JPEG, PNG or WebP file to upright RGB without color profiles, with exactly the values of Pillow.
- * @throws PithError E_DATA if the file is damaged or not an image.
- */
+/** Decodes JPEG, PNG or WebP to upright RGB without color profiles, exactly as Pillow. @throws PithError E_DATA if the file is not a valid image. */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format, components } = imageHeader(bytes, name);
   const sharp = await loadSharp();

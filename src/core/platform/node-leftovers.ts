@@ -60,10 +60,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/**
- * Returns whether a file is abandoned: the process in its suffix (`processSuffix`) has ended, or, if that process is on another host, a day has
- * passed since the last change.
- */
+/** Returns whether a file is abandoned: its process (`processSuffix`) has ended, or, on another host, a day has passed since its last change. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;

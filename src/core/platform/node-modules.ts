@@ -23,10 +23,7 @@ function withoutLinks(path: string): string {
   }
 }
 
-/**
- * Imports a user's ES module by its path.
- * @throws PithError E_FILE if the module does not exist; `code` if it cannot be imported; E_OPTION if `permitModules` excludes it.
- */
+/** Imports a user's module. @throws PithError E_FILE if it does not exist; `code` if its import fails; E_OPTION if `permitModules` excludes it. */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const absolutePath = resolve(path);
   if (permittedPaths?.has(withoutLinks(absolutePath)) === false)

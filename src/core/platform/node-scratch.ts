@@ -9,10 +9,7 @@ import type { ScratchFile } from "./files.ts";
 import { fileError, maxSystemCall, readFully } from "./node-file-errors.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
-/**
- * Opens an unlinked file in TMPDIR, or, if this variable is not set, in a temporary folder of the system that is not in memory.
- * @throws PithError E_FILE if the file cannot be created.
- */
+/** Opens an unlinked file in TMPDIR, by default in a folder of the system that is not in memory. @throws PithError E_FILE if this fails. */
 export async function scratchFile(): Promise<ScratchFile> {
   const folder = await scratchFolder();
   const path = join(folder, `${temporaryPrefix()}${randomBytes(6).toString("hex")}`);

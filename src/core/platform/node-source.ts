@@ -1,7 +1,4 @@
-/**
- * Opens files for reading in ranges. The handle stays open, so that a model stays readable while `save`
- * replaces its path. Files that were modified in place are rejected.
- */
+/** Opens files for reading in ranges, which stay readable while `save` replaces their paths. Files that were modified in place are rejected. */
 import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
@@ -63,20 +60,14 @@ export class FileSource implements ByteSource {
     }
   }
 
-  /**
-   * Checks that the contents of the open file have not changed.
-   * @throws PithError E_SOURCE_CHANGED if it was modified, so that earlier reads may be invalid.
-   */
+  /** @throws PithError E_SOURCE_CHANGED if the open file was modified, so that earlier reads may be invalid. */
   async requireUnchanged(): Promise<void> {
     const currentIdentity = await identify(this.#handle).catch(throwFileError(`"${this.name}" cannot be read`));
     if (!isSameFile(this.identity, currentIdentity)) throw changedError(this.name);
   }
 }
 
-/**
- * Reads ranges of a source in order and returns their bytes as one array. Files are read synchronously, because a thread switch takes twenty times as
- * long as reading a few hundred bytes.
- */
+/** Reads ranges in order as one array: files synchronously, because a thread switch takes as long as twenty reads of a few hundred bytes. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   if (!(source instanceof FileSource)) return readOneByOne(source, ranges);
   const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
@@ -89,10 +80,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/**
- * Opens a file, Blob, or http(s) or file URL for reading in ranges.
- * @throws PithError E_FILE if it cannot be opened.
- */
+/** Opens a file, Blob, or http(s) or file URL for reading in ranges. @throws PithError E_FILE if it cannot be opened. */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   const text = String(place);

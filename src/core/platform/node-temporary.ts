@@ -16,10 +16,7 @@ export interface TemporaryFolder {
 const retries = { maxRetries: 10, retryDelay: 50 };
 let hasRemovedDead = false;
 
-/**
- * Creates an empty temporary folder. The first call removes folders that killed processes left.
- * @throws PithError E_FILE
- */
+/** Creates an empty temporary folder. The first call removes folders that killed processes left. @throws PithError E_FILE */
 export async function temporaryFolder(): Promise<TemporaryFolder> {
   const systemFolder = tmpdir();
   try {
@@ -49,10 +46,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
   }
 }
 
-/**
- * Returns the absolute path of a file, with links resolved.
- * @throws PithError E_FILE if the file does not exist.
- */
+/** Returns the absolute path of a file, with links resolved. @throws PithError E_FILE if the file does not exist. */
 export function realPath(path: string): Promise<string> {
   return realpath(path).catch(throwFileError(`"${path}" cannot be found`));
 }

@@ -1,7 +1,4 @@
-/**
- * Runs worker threads in Node, which answer questions (`threads.ts`). Memory can be transferred to a thread without copying. A thread ends with the
- * process, and works even while the event loop of the main thread is blocked.
- */
+/** Runs threads that answer questions (`threads.ts`), also while the main thread's event loop is blocked. They end with the process. */
 
 import { Worker } from "node:worker_threads";
 import { moduleOf } from "#root";
@@ -15,10 +12,7 @@ interface OpenQuestion {
   reject(error: unknown): void;
 }
 
-/**
- * Starts a thread that runs a module of type `Answering`. The thread keeps the process alive only while a
- * question is unanswered. Returns undefined if threads are unavailable.
- */
+/** Starts a thread for a module of type `Answering`; undefined if it cannot. Only unanswered questions keep the process alive. */
 export function startThread(module: URL): Thread | undefined {
   const openQuestions = new Map<number, OpenQuestion>();
   let [hasEnded, questionCount] = [false, 0];

@@ -102,10 +102,7 @@ export async function writeFilesAtomically(
   for (const folder of new Set(stagedFiles.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
-/**
- * Checks that a file can be written, so that this does not fail after hours of work. Does not change an existing file.
- * @throws PithError E_FILE as `writeFileAtomically` does.
- */
+/** Checks that a file can be written, before hours of work, and does not change it. @throws PithError E_FILE as `writeFileAtomically` does. */
 export async function tryToWrite(path: string): Promise<void> {
   const file = await stage(path, "followed").catch(throwUnwritable(path));
   try {
@@ -170,10 +167,7 @@ async function writeTemporary({ temporary, path, mode }: StagedFile, parts: Part
   await handle.close().catch(throwUnwritable(path));
 }
 
-/**
- * Writes parts of any size through one buffer. Reads and writes are synchronous, because waking a waiting
- * thread takes longer than access to the page cache.
- */
+/** Writes parts through one buffer, synchronously, because waking a waiting thread takes longer than access to the page cache. */
 class Output {
   readonly #handle: FileHandle;
   readonly #path: string;
@@ -205,10 +199,7 @@ class Output {
     if (!(part instanceof Uint8Array) && part.source instanceof FileSource) this.#sources.add(part.source);
   }
 
-  /**
-   * Waits until all data is synced.
-   * @throws PithError E_SOURCE_CHANGED if a file from which ranges were copied has changed.
-   */
+  /** Waits until all data is synced. @throws PithError E_SOURCE_CHANGED if a file from which ranges were copied has changed. */
   async finish(): Promise<void> {
     this.#flush();
     for (const source of this.#sources) await source.requireUnchanged();

@@ -25,10 +25,7 @@ export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./no
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/**
- * Reads a file.
- * @throws PithError E_FILE
- */
+/** @throws PithError E_FILE */
 export function readFile(path: string): Promise<Uint8Array> {
   return readWhole(path).catch(throwFileError(`"${path}" cannot be read`));
 }
@@ -37,18 +34,12 @@ export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
 }
 
-/**
- * Appends to a file, which is created if missing.
- * @throws PithError E_FILE
- */
+/** Appends to a file, which is created if missing. @throws PithError E_FILE */
 export function appendFile(path: string, data: string | Uint8Array): Promise<void> {
   return append(path, data).catch(throwFileError(`"${path}" cannot be written`));
 }
 
-/**
- * Returns the names in a folder in ascending order.
- * @throws PithError E_FILE
- */
+/** Returns the names in a folder in ascending order. @throws PithError E_FILE */
 export async function listFolder(path: string): Promise<string[]> {
   return (await readdir(path).catch(throwFileError(`The folder "${path}" cannot be read`))).sort();
 }
@@ -62,10 +53,7 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
   }
 }
 
-/**
- * Creates a folder and its parents if they do not exist.
- * @throws PithError E_FILE
- */
+/** Creates a folder and its parents if they do not exist. @throws PithError E_FILE */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
   // Creates parents one by one, because Node's recursive mkdir never returns on a file system that denies a folder ("/proc/a").
@@ -76,10 +64,7 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
-/**
- * Renames a file.
- * @throws PithError E_FILE
- */
+/** @throws PithError E_FILE */
 export function renameFile(from: string, to: string): Promise<void> {
   return rename(from, to).catch(throwFileError(`"${to}" cannot be written`));
 }

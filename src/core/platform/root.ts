@@ -11,12 +11,7 @@ export function moduleExtension(): ".ts" | ".js" {
   return import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 }
 
-/**
- * Returns the URL of a module.
- * @param path The path below the root, without extension.
- * @example
- * moduleOf("app/cli/jobs/inspect")
- */
+/** Returns the URL of a module by its path below the root, without extension: `moduleOf("app/cli/jobs/inspect")`. */
 export function moduleOf(path: string): URL {
   return new URL(path + moduleExtension(), root());
 }

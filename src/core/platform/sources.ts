@@ -33,10 +33,7 @@ export function blobSource(blob: Blob): ByteSource {
   };
 }
 
-/**
- * Opens a file over HTTP. Reads ranges if the server supports this; otherwise, reads the complete file at once.
- * @throws PithError E_FILE if the file cannot be fetched.
- */
+/** Opens a file over HTTP: by ranges if the server supports them, otherwise at once. @throws PithError E_FILE if it cannot be fetched. */
 export async function urlSource(url: URL | string): Promise<ByteSource> {
   const name = String(url);
   const probe = await request(name, 0, 1);
@@ -67,10 +64,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   };
 }
 
-/**
- * Opens a file over HTTP that a model file refers to. It must be in the model's folder or below.
- * @throws PithError E_MODEL if the location leaves the folder; E_FILE if the file cannot be fetched.
- */
+/** Opens a file that a model file refers to. @throws PithError E_MODEL if it is outside the model's folder; E_FILE if it cannot be fetched. */
 export async function urlBeside(owner: string, location: string): Promise<ByteSource> {
   const folder = new URL(".", owner).href;
   const url = URL.canParse(location)
@@ -104,10 +98,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/**
- * Checks a range.
- * @throws PithError E_FILE if the range exceeds the source.
- */
+/** @throws PithError E_FILE if the range exceeds the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {
     throw new PithError("E_FILE", `${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
