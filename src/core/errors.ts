@@ -1,7 +1,4 @@
-/**
- * Defines how Pith reports failures. A `PithError` is thrown for invalid input or an invalid request. A `Miss`
- * with a reason is returned if something cannot be done. Any other exception is a bug in Pith.
- */
+/** Failures: a `PithError` is thrown for an invalid input or request, a `Miss` is returned with its reason, and other exceptions are bugs in Pith. */
 
 /** All codes of a `PithError`. Codes are stable, because scripts match on them. */
 export const errorCodes = [
@@ -65,10 +62,7 @@ export class PithError extends Error {
   }
 }
 
-/**
- * Throws an error if a stop was requested. Long loops call this function regularly.
- * @throws PithError E_STOPPED with `sentence` as its message.
- */
+/** Throws E_STOPPED with this sentence if a stop was requested. Long loops call this function regularly. */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
@@ -154,7 +148,6 @@ export function uncapitalize(text: string): string {
   return text.replace(/^\p{Lu}(?=[\p{Ll} ])/u, (letter) => letter.toLowerCase());
 }
 
-/** Removes the final period, so that a sentence can be part of another one. */
 export function stripPeriod(sentence: string): string {
   return sentence.replace(/\.$/, "");
 }

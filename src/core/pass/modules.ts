@@ -12,10 +12,7 @@ const path = /\.m?[jt]s$/;
 
 const moduleSchemas = new WeakSet<object>();
 
-/**
- * Returns a schema for the path of a module, to be combined with others in a union.
- * @param words Other accepted words, which are suggested for similar text.
- */
+/** Returns a schema for the path of a module, to be combined with others in a union. `words` are the other accepted words, for suggestions. */
 export function modulePath(
   message: string,
   words: readonly string[] = [],
@@ -50,11 +47,7 @@ export async function openModules(
   return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
 }
 
-/**
- * Returns the default export of a user's module.
- * @param at The option, for error messages.
- * @throws PithError as `openModules` does.
- */
+/** Returns the default export of a user's module. Errors name the option `at`. @throws PithError as `openModules` does. */
 export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw asPithError(cause).reworded({ at });
@@ -78,10 +71,7 @@ export function modelOption(): v.GenericSchema<string | Model, Model> {
   return schema;
 }
 
-/**
- * Replaces paths by models.
- * @throws PithError as `open` does.
- */
+/** Replaces paths by models. @throws PithError as `open` does. */
 export async function openModels(
   schema: v.GenericSchema,
   options: OptionValues,

@@ -18,9 +18,7 @@ export interface Move {
   readonly left?: number;
   /** For a number format: the part of `left` that does not depend on the weights, such as nodes, names and scales; 0 by default. */
   readonly fixed?: number;
-  /**
-   * For a number format: its loss relative to others of its family. A search first tries one format of a family and uses its result to choose others.
-   */
+  /** For a number format: its loss relative to others of its family. A search tries one format of a family first, and chooses others by its result. */
   readonly loses?: number;
   /** For recovery steps: the estimated share of the loss that they recover. */
   readonly heals?: number;

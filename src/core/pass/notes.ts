@@ -28,7 +28,6 @@ export function clearNotes(model: Model): readonly string[] {
 
 export const hasNotes = (model: Model): boolean => findNotes(model).next().done !== true;
 
-/** Yields each element with exporter metadata, with a function that removes the metadata. */
 function* findNotes({ header, graph: main }: Model): Generator<{ readonly at: string; readonly clear: () => void }> {
   const functions = header.functions.map((message) => functionWithout(message, isExporterText));
   if (functions.some((message, index) => message !== header.functions[index]))

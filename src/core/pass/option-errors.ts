@@ -87,10 +87,7 @@ export function unknownName(
   };
 }
 
-/**
- * Returns the most informative issue. A mistyped name is preferred to a missing one. For a union, the issue
- * comes from the member that matched the outer structure of the value.
- */
+/** Prefers a mistyped name to a missing one, and, for a union, the issue of the member that matched the outer structure of the value. */
 function mostInformative(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;

@@ -10,9 +10,7 @@ export type FlagMetadata = {
   readonly negated?: string;
   /** Whether the option is set per layer, as in `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /**
-   * How numbers without a percent sign are read. True rejects 1, because it could mean 1 % or all. False reads numbers up to 1 as counts, not shares.
-   */
+  /** How numbers without a percent sign are read. True rejects 1 (1 % or all?). False reads numbers up to 1 as counts, not shares. */
   readonly percent?: boolean;
   /** Whether `--help` shows the flag; `--help-all` shows every flag. */
   readonly common?: boolean;
@@ -73,10 +71,7 @@ type Reader = (value: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();
 
-/**
- * Returns a check that rejects a value with the error that `read` throws. Option texts are thereby parsed
- * before any work. The caller adds the option's name to the message.
- */
+/** Returns a check that rejects a value with the error of `read`, so that option texts are parsed before any work. */
 export function parsableBy<T>(read: (value: T) => unknown) {
   const rejection = (value: T): PithError | undefined => {
     try {
@@ -130,10 +125,7 @@ export interface LayerSelection {
   readonly except?: string | string[] | undefined;
 }
 
-/**
- * Returns the options `layers` and `except`, which `selectLayers` reads.
- * @param verb The verb for what the pass does to a layer, for the help.
- */
+/** Returns the options `layers` and `except`, which `selectLayers` reads. The verb states in the help what the pass does to a layer. */
 export const selectionOptions = (verb: string, opposite = "exclude") => ({
   layers: described(
     names,

@@ -58,10 +58,7 @@ export interface Outcome {
   readonly learnt?: Learnt | undefined;
 }
 
-/**
- * The number of samples that a pass learned from (`fitted`), and of other samples that decided whether changes
- * were kept (`checked`). Undefined if unknown.
- */
+/** The number of samples that a pass learned from (`fitted`), and of others that decided whether changes were kept (`checked`). */
 export interface Learnt {
   readonly fitted: number | undefined;
   readonly checked: number | undefined;
@@ -94,38 +91,23 @@ export interface PassDescription {
   readonly reference?: "teacher" | "original";
   /** The option for further reference models. */
   readonly furtherReferences?: string;
-  /**
-   * Checks a reference model before any slow work.
-   * @throws PithError if the reference does not fit.
-   */
+  /** Checks a reference model before any slow work. @throws PithError if the reference does not fit. */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
-  /**
-   * Checks that the options fit the model, which is not changed, before any slow work.
-   * @throws PithError if the options do not fit.
-   */
+  /** Checks that the options fit the model, which is not changed, before any slow work. @throws PithError if they do not fit. */
   checkModel?(model: Model, options: OptionValues): Promise<void>;
   /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
   cutsFirst?(options: OptionValues): boolean;
   /** Whether the result must have a smaller file. */
   readonly makesSmaller?: "file";
-  /**
-   * Returns advice for a smaller loss, such as "Use a smaller `amount`".
-   * @param lostBefore Whether the input model already had the loss.
-   */
+  /** Returns advice for a smaller loss, such as "Use a smaller `amount`". `lostBefore`: the input model already had the loss. */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
   /** Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined if there is none. */
   faster?(options: OptionValues, original: Model): string | undefined | Promise<string | undefined>;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /**
-   * Returns less lossy settings of the pass, in descending order of loss: neighbors differ by about √2 in squared error. They are tried before
-   * `milderForms`.
-   */
+  /** Returns less lossy settings, in descending order of loss: neighbors differ by about √2 in squared error. They precede `milderForms`. */
   milderSettings?(options: OptionValues): readonly OptionValues[];
-  /**
-   * Returns the settings of the method whose results compress best, in descending order of loss.
-   * @throws PithError if the options exclude the method.
-   */
+  /** Returns the settings whose results compress best, in descending order of loss. @throws PithError if the options exclude the method. */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
   /** The pass that, with the same options, makes a reference model whose layers are comparable. It is used for changes of kind `scaledKind`. */
   readonly unrounded?: AnyPass;
@@ -140,10 +122,7 @@ export interface PassDescription {
   readonly removesNotes?: true;
 }
 
-/**
- * Returns the reference model whose layers are comparable with those of a result.
- * @param run Runs a pass on the original with the options of the result.
- */
+/** Returns the reference model whose layers are comparable with a result. `run` runs a pass on the original with the options of the result. */
 export async function equalizedReference(
   { unrounded }: AnyPass,
   original: Model,

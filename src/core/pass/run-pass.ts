@@ -86,7 +86,6 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
   }
 }
 
-/** Updates the IR version, names and stated types after a change of the model. */
 function finishPass(model: Model): void {
   leaveDefaults(model);
   makeNamesDistinct(model);
@@ -94,10 +93,7 @@ function finishPass(model: Model): void {
   updateStatedTypes(model);
 }
 
-/**
- * Removes stored tensors from the inputs. Up to IR version 3, they are weights; later, they are overridable
- * defaults, which passes treat as constants.
- */
+/** Removes stored tensors from the inputs. Up to IR version 3 they are weights; later, overridable defaults, which passes treat as constants. */
 function leaveDefaults(model: Model): void {
   const old = model.header.irVersion < 4;
   if (old) model.header.irVersion = 4;

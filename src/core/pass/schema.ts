@@ -71,7 +71,6 @@ export function nodesAt(schema: v.GenericSchema, path: readonly (string | number
   return nodes;
 }
 
-/** Returns a schema together with the schemas that it wraps, and union members. */
 export function flattenSchema(node: SchemaNode): SchemaNode[] {
   const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isSchema)];
   return [node, ...inner.flatMap(flattenSchema)];
