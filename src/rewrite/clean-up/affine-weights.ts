@@ -7,10 +7,7 @@ import type { WeightRole } from "../../core/ops/entry.ts";
 /** The smallest magnitude that the largest element of a scaled weight can have: smaller elements would lose digits in float32. */
 const minMagnitude = 2 ** -100;
 
-/**
- * Multiplies a weight by one factor per output or input channel; a single factor applies to all.
- * @returns undefined if the products overflow or underflow float32.
- */
+/** Multiplies a weight by a factor per output or input channel, or by one for all; undefined if the products overflow or underflow float32. */
 export function scaleChannels(
   dense: Dense,
   role: WeightRole,

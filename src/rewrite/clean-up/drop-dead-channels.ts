@@ -44,9 +44,7 @@ import { entryOf } from "../../core/ops/index.ts";
 import { change, deadChannels } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-/**
- * Cuts channels whose weights are all zero, in place, and adds their values to the biases of the next layers. Lists constant channels that must stay.
- */
+/** Removes channels whose weights are all zero, in place, and adds their values to the next biases. Lists constant channels that must stay. */
 export const dropDeadChannels = definePass({
   ...deadChannels,
   options: noOptions,

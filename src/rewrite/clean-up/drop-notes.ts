@@ -3,10 +3,7 @@ import { allGraphs, describe, statesMoreThanNotes } from "#ir";
 import { clearNotes, isExporterKey } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 
-/**
- * Removes exporter metadata from nodes, values and graphs, including module paths that name no layer, and types of stored tensors, which
- * the tensors state as well. Names of layers are kept.
- */
+/** Removes exporter metadata, including module paths that name no layer, and types that stored tensors state as well. Keeps names of layers. */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
   const cleared = new Set(clearNotes(model));
   const unnamedNodes = new Set(

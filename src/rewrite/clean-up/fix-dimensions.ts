@@ -14,10 +14,7 @@ export const fixOption = described(
   "sizes of named dimensions",
 );
 
-/**
- * Sets named dimensions of the inputs to fixed sizes, and the dimensions that depend on them.
- * @throws PithError E_NAME for a name that no input has.
- */
+/** Fixes the sizes of named input dimensions, and of those that depend on them. @throws PithError E_NAME for a name that no input has. */
 export const fixDimensions = definePass({
   id: "fix-dimensions",
   summary: "Fix the size of named dimensions",

@@ -20,10 +20,7 @@ export async function withFreeChannels(model: Model): Promise<Model> {
   return copy;
 }
 
-/**
- * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). Tries the complete rewrite first.
- * @returns the result of `analyze` for the form that is kept.
- */
+/** Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). Returns the analysis of the kept form. */
 export async function freeChannels<Analysis extends { readonly free: Freedom }>(
   model: Model,
   analyze: (model: Model) => Analysis,

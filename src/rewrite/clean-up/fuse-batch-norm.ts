@@ -21,10 +21,7 @@ import { change } from "./clean-up.ts";
 import { foldIntoReader } from "./fuse-into-reader.ts";
 import { protectedValues } from "./protected.ts";
 
-/**
- * Folds each batch normalization with stored statistics into the preceding layer. Values with a role stay; lists what cannot be folded.
- * Source: the algebra above; ONNX Runtime folds only into Conv, when it loads the model.
- */
+/** Folds each batch normalization with stored statistics into the preceding layer, and lists what cannot be folded. Values with a role stay. */
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",
   summary: "Fold batch normalization into the layer before it",

@@ -23,7 +23,6 @@ import {
 import { type Change, definePass, noOptions } from "#pass";
 import { change } from "./clean-up.ts";
 
-/** Replaces calls of the model's own functions by their bodies, and removes uncalled functions. */
 export const inlineFunctions = definePass({
   id: "inline-functions",
   summary: "Inline the functions of the model",

@@ -22,10 +22,7 @@ import { raiseOpset } from "./raise-opset.ts";
 
 export const loweringOpset = 18;
 
-/**
- * Replaces fused operators by primitives; raises the model to opset 18 if there are any.
- * @throws PithError E_UNSUPPORTED if it cannot be raised.
- */
+/** Replaces fused operators by primitives; raises the model to opset 18 if there are any. @throws PithError E_UNSUPPORTED if it cannot be raised. */
 export const lowerFused = definePass({
   id: "lower-fused",
   summary: "Write fused operators as primitives",
@@ -76,10 +73,7 @@ function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Chan
   return misses;
 }
 
-/**
- * Replaces operators with an input that only states a type, such as CastLike, by primitives, in place, if the type is known.
- * @returns the number of replaced operators.
- */
+/** Replaces operators with an input that only states a type, such as CastLike, in place, if the type is known. Returns their number. */
 export function lowerTypeCasts(model: Model): number {
   const inference = infer(model);
   let count = 0;

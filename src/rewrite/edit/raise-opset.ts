@@ -36,10 +36,7 @@ import { entryOf } from "../../core/ops/index.ts";
 const irVersionFor = (opset: number): number =>
   opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
 
-/**
- * Raises the default opset to at least `version`, in place. On an error the model is unchanged.
- * @throws PithError E_UNSUPPORTED naming the first node whose meaning or form would change.
- */
+/** Raises the default opset to at least `version`, in place. @throws PithError E_UNSUPPORTED if a node would change: nothing changes then. */
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? 1;
   if (from >= version) return;

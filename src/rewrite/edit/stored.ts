@@ -13,10 +13,7 @@ export function createStoredReader(value: Value): (() => Promise<Dense>) | undef
   return createMaskedReader(masking);
 }
 
-/**
- * Reads values that depend only on stored tensors, without changing the model. Values that `createStoredReader` can read need no run.
- * @throws PithError E_MODEL if a value depends on an input.
- */
+/** Reads values that depend only on stored tensors; runs those that `createStoredReader` cannot read. @throws PithError E_MODEL for other values. */
 export async function readStored(
   model: Model,
   values: readonly Value[],
