@@ -32,9 +32,9 @@ import type { Bound, Op } from "../../core/ops/define.ts";
 import type { Site } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 
-/** The IR version that an opset requires: ONNX Runtime rejects newer opsets in files with an older IR. */
+/** The IR version of the ONNX release that introduced an opset, at least 8 (`OP_SET_ID_VERSION_MAP` of onnx.helper). */
 const irVersionFor = (opset: number): number =>
-  opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
+  opset >= 28 ? 14 : opset >= 25 ? 13 : opset >= 24 ? 12 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
 
 /** Raises the default opset to at least `version`, in place. @throws PithError E_UNSUPPORTED if a node would change: nothing changes then. */
 export function raiseOpset(model: Model, version: number): void {
