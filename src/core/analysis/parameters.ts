@@ -1,6 +1,6 @@
 /**
- * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except those that the graph shows to be
- * constants. `isConstantWeight` and `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
+ * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except these constants
+ * (`fixed-tables.ts` recognizes others by their elements):
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
  * - means and standard deviations of images, applied to inputs before any trained operator;
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;
@@ -194,9 +194,8 @@ function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /**
- * Returns whether a layer's stored weight is an untrained constant: a weight with one output (per group) whose elements are all equal only sums or
- * averages, as in a blur. Three cases count as trained: a weight with a role (`parameter`, …), a weight of zeros, because pruning creates it, and a
- * vector of ones or zeros, because scales and biases start with these values.
+ * Returns whether a layer's weight is untrained: with one output (per group) and equal elements, it only sums or averages, as in a blur. Weights with
+ * a role are trained. Weights of zeros can be pruned ones, and scales start as vectors of ones.
  */
 function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | "weight">): boolean {
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
@@ -207,7 +206,7 @@ function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | 
 }
 
 /**
- * Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows it, possibly after a Reshape:
+ * Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows it, possibly after a Reshape.
  * GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */
 function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {

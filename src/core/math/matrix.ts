@@ -1,4 +1,4 @@
-/** Dense real matrices: flat, row-major, float64. For large products, callers pass the `Multiply` of ONNX Runtime, which is 30 to 60 times faster. */
+/** Dense real matrices: flat, row-major, float64. For large products, callers pass the `Multiply` of ONNX Runtime, which is up to 30 times faster. */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";

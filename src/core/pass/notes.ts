@@ -1,7 +1,7 @@
 /**
  * Removes exporter metadata that no runtime reads, such as stack traces, classes and folded tensors. It can be the largest part of a small file:
  *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
- * Keeps the names of layers, and everything that users can have written: metadata of the model, other keys and texts.
+ * Keeps the names of layers, and all other keys and texts, which users can have written.
  */
 
 import { allGraphs, type Carried, describe, type Model } from "#graph";
