@@ -29,7 +29,7 @@ export function percent(fraction: number, digits = 1): string {
   return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
-/** Returns whether tables should show sparsity: more than 5 % of the weights of one of two models are zero, or the shares differ by 1 % or more. */
+/** Returns whether tables show sparsity: a share of zeros above 5 % in one of two models, or a difference of at least 1 %. */
 export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
   if (share === undefined || other === undefined) return false;
   return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;

@@ -1,7 +1,4 @@
-/**
- * Finds the channels that cannot be removed, with the reasons: model inputs and outputs, operators, subgraphs, axes of
- * unknown size, and units (sets of channels that are removed together, `channel-labels.ts`) that contain an entire axis.
- */
+/** Finds the channels that cannot be removed, and why: model inputs and outputs, operators, subgraphs, unknown sizes, and units that fill an axis. */
 import { describe, Miss, type Model, type Node, type Value } from "#graph";
 import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-links.ts";

@@ -107,7 +107,7 @@ function findUnits(
   let units = spreadUnits();
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
   // Operators with equal sizes get the same choice, because their units meet: those of queries meet those of keys.
-  // All sets together are the last resort: a key head that all query heads share has no such choice, so that queries and their outputs must agree.
+  // Last, all sets get one choice: a key head that all query heads share has none, so that queries and their outputs must agree.
   const open = alternatives.filter(({ links }) => links.length > 1 && links.every(({ hasImages }) => hasImages));
   for (const similar of [...groupBy(open, sizesOf).values(), open])
     for (let choice = 0; choice < (similar[0]?.links.length ?? 0); choice++) {

@@ -17,7 +17,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/** Returns the form if the axes that Softmax normalizes can be the class axis (the last axis, or axis 1 of images); undefined if they cannot. */
+/** Returns the form if the normalized axes can be the class axis (the last axis, or axis 1 of images); undefined otherwise. */
 function formIfOverClasses(
   { form, axes }: Distribution,
   normalized: Value,

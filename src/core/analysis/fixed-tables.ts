@@ -97,7 +97,7 @@ class TableProperties {
     return this.#isWithinOne;
   }
 
-  /** Whether the elements can be sines or cosines: all magnitudes are at most 1, one is 1 (cos 0), and some are between 0 and 1. */
+  /** Whether the elements can be sines or cosines: magnitudes of at most 1, one of 1 (cos 0), and some between 0 and 1. */
   get isWave(): boolean {
     return this.#isWithinOne && this.#hasOne && this.#hasBetween;
   }

@@ -138,7 +138,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Returns the advice to store a computed weight with `pith simplify`; an empty text if it is larger than the tensors that it is computed from. */
+/** Returns the advice to store a computed weight with `pith simplify`; an empty text if it is larger than its sources. */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);

@@ -9,8 +9,8 @@ import { assumedScores, type OutputKind, outputKind } from "./output-kind.ts";
 import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";
 
 /**
- * Ratio of standard deviations above which neighboring spans have different scales. Their variances then differ by 100, so that losing the smaller
- * one costs less than the default maximum drop of 0.01 in R² if both have equally many values. The classes of one head differ by less.
+ * Ratio of standard deviations above which neighboring spans have different scales. Their variances then differ by 100. If both have as many
+ * values, losing the smaller one costs less than the default maximum drop of 0.01 in R². The classes of one head differ by less.
  */
 const minScaleRatio = 10;
 /** Maximum size of an axis whose indices can have different meanings. Longer axes count positions or entries of a vocabulary. */

@@ -1,12 +1,12 @@
 /**
- * Finds where a positive factor s per channel can be applied without changing the model (equalization): one layer's weight and bias are multiplied by
+ * Finds where a positive factor s per channel can be applied without changing the model (equalization). One layer's weight and bias are multiplied by
  * s, and the next layer's weight is divided by s along its inputs. A unit is one such factor. Units spread along links as channels do
  * (`channels.ts`), but only through operators that commute with a factor (`homogeneous`). Along an output axis of a product:
  * - If an operand is stored, the operand is rescaled, so the factors before and after the product are independent. If all products of a node have a
  *   stored operand, new units start at the node's output.
  * - If no operand is stored, the output has the factor of a computed operand: the first whose producer is homogeneous.
  * Along an axis that a product sums over, one operand has the factor and the other has its inverse. Units are refused at model inputs and outputs, at
- * operators that are not homogeneous, at stored tensors with other readers, and if a unit meets its own inverse.
+ * other operators, at stored tensors with other readers, and if a unit meets its own inverse.
  */
 import { describe, groupBy, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";

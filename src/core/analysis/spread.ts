@@ -131,10 +131,7 @@ function spreadAlong(link: Link, labels: Labels): void {
   labels.assign(from, size, unitAt);
 }
 
-/**
- * Merges the units within each image of the chosen (or outermost) link that contains a unit without a step backward along any
- * of the alternatives. Returns whether units were merged.
- */
+/** Merges the units of each image of the chosen (or outermost) link if no alternative allows one of them a step backward. Returns whether any merged. */
 function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
   const link = chosen ?? links[0];
   const end = link && labels.at(link.to);

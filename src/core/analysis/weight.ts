@@ -132,7 +132,7 @@ export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].in
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => layer.role.kind !== "lookup" && !isQuantized(layer));
 
-/** Returns the name of the tensor that this value is a tied copy of, or of its first tied copy; undefined if the value is not tied. */
+/** Returns the name of the tensor that a value is tied to, or of its first tied copy; undefined if it is not tied. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }

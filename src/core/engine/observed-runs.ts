@@ -1,4 +1,4 @@
-/** Reports runs of models to the process that watches this one: a run blocks its thread, so that this process cannot report how long it takes. */
+/** Reports runs of models to the process that watches this one, because a run blocks its thread. */
 
 type Observer = (isRunning: boolean) => void;
 
@@ -13,7 +13,7 @@ export function observeRuns(newObserver: Observer): void {
   observer = newObserver;
 }
 
-/** Calls `run`. While it runs, the observer has a reported start without an end: the end of a short run is reported only if no other run follows. */
+/** Calls `run`. Meanwhile, the observer has a start without an end. The end of a short run is reported only if no other run follows. */
 export async function observed<T>(run: () => Promise<T>): Promise<T> {
   if (observer === undefined) return run();
   const start = performance.now();

@@ -8,8 +8,8 @@ import { copiesOf, encodings } from "./compressed-copies.ts";
 import { bytesHash, fileHash } from "./hash.ts";
 
 /**
- * Hashes of the files that Pith wrote, by relative path. While a file is being replaced, both the old and the new hash are recorded, because a killed
- * process can leave the old or the new contents. An empty list marks a file whose contents are not known before it is written.
+ * Hashes of the files that Pith wrote, by relative path. While a file is being replaced, the old and the new hash are recorded: a killed process can
+ * leave either contents. An empty list marks a file whose contents are not known before it is written.
  */
 export type FileHashes = Map<string, readonly string[]>;
 

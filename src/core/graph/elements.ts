@@ -124,7 +124,6 @@ export function describe(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
-/** Returns a node's name, or the name of its first output if the node has no name. */
 export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }

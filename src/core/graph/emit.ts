@@ -99,7 +99,7 @@ export interface EmitTools {
   named(name: string): Emit;
 }
 
-/** The outputs that `many` creates: a tuple if the type of their number is a literal such as 3, and an array if it is `number`. */
+/** The outputs that `many` creates: a tuple if the type of their number is a literal, an array if it is `number`. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? Counted<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]

@@ -4,8 +4,8 @@ import type { Graph, Node, Value } from "./graph.ts";
 
 /**
  * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`. If `old` is an output of its graph, the replacement gets
- * the name of `old`; or, if it must keep its own name (`canTakeName`), an Identity node copies it to an output with the name of `old`. The time is
- * proportional to the number of uses.
+ * the name of `old`. If it must keep its own name (`canTakeName`), an Identity node copies it to an output of that name. The time is proportional to
+ * the number of uses.
  * @param except A node that continues to read `old`.
  * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`. The graph is then unchanged.
  */

@@ -18,7 +18,6 @@ import type { Scanner } from "./text-scan.ts";
 
 const recipes = new WeakMap<Tensor, string>();
 
-/** Returns the recipe from which a tensor was parsed; undefined for other tensors. */
 export function recipeOf(tensor: Tensor): string | undefined {
   return recipes.get(tensor);
 }

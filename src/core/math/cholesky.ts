@@ -23,7 +23,7 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
   return runWith(factorize(source), multiply);
 }
 
-/** For each panel of columns: subtracts the products of previous panels, factorizes the top square C, and solves X · Cᵀ = R for the rows R below. */
+/** Per panel of columns: subtracts products of previous panels, factorizes the top square C, and solves X · Cᵀ = R for the rows R below. */
 export function* factorize(source: Matrix, size = squareSize(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {

@@ -1,6 +1,6 @@
 /**
- * Reads and writes value types (ValueInfoProto, TypeProto). A dimension without a name or size gets a unique name, such as `?input.0` for axis 0 of
- * `input`, so that two unknown dimensions are never equal. These names are not saved.
+ * Reads and writes value types (ValueInfoProto, TypeProto). An unknown dimension gets a unique name, such as `?input.0` for axis 0 of `input`, so
+ * that two of them are never equal. These names are not saved.
  */
 import type { AnyType, Container, Dim, Role, Value, ValueType } from "#graph";
 import { isContainer, isUnknownDim, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
@@ -192,7 +192,7 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
   return dims;
 }
 
-/** Returns the type to save: the stated type, or, if a value of the main graph has none, the inferred type, because the format requires a type. */
+/** Returns the type to save: the stated type, or else, in the main graph, the inferred type, because the format requires one. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);

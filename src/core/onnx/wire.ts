@@ -1,6 +1,6 @@
 /**
- * Reads protobuf's wire format. A message is a sequence of fields. Each has a tag (number × 8 + wire type) and a payload: a varint (type 0), 8 bytes
- * (1), a length and that number of bytes (2), or 4 bytes (5). Every length is checked against the enclosing message before use.
+ * Reads protobuf's wire format. A message is a sequence of fields, each with a tag (number × 8 + wire type) and a payload. Wire types: 0 varint,
+ * 1 8 bytes, 2 a length and that number of bytes, 5 4 bytes. Every length is checked against the enclosing message before use.
  */
 import { PithError } from "#graph";
 

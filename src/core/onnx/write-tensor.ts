@@ -50,7 +50,7 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(f.location, 1);
 }
 
-/** Returns the raw bytes of a tensor's elements as a file range, as bytes in memory, or as a function that computes them while they are written. */
+/** Returns a tensor's raw bytes: a file range, bytes in memory, or a function that computes them while they are written. */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

@@ -41,7 +41,7 @@ const biasInputs = (_: unknown, site: Site): readonly number[] =>
     return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
   });
 
-/** Returns likely values of integers that are compared with a constant: 0 and 1 for a constant 0 or 1, otherwise the constant (a sample rate). */
+/** Returns likely values of integers compared with a constant: 0 and 1 for a constant 0 or 1, else the constant (a sample rate). */
 const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
     const otherOperand = site.inputs[1 - input];

@@ -23,8 +23,8 @@ function isZero(input: Tensor | "computed" | undefined): boolean {
 const randomRange = 2 ** 31;
 
 /**
- * Writes a mask that is true with probability 1 - ratio for each element of x: r_i · c_j mod 2³¹ ≥ ratio · 2³¹, with a random odd number r_i per row
- * and c_j per column. These are computed from stored numbers and `draw`, the number of the step, so a mask depends only on the step.
+ * Writes a mask that is true with probability 1 - ratio: r_i · c_j mod 2³¹ ≥ ratio · 2³¹. r_i (per row) and c_j (per column) are random odd numbers.
+ * These are computed from stored numbers and `draw`, so a mask depends only on the step.
  */
 function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
   const dims = fixedDims(x.type?.dims);

@@ -32,10 +32,7 @@ export function isModule(schema: v.GenericSchema, name: string, value: unknown):
   );
 }
 
-/**
- * Replaces module paths by their default exports.
- * @throws PithError E_FILE if the module does not exist, E_OPTION if it cannot be imported or has no default export.
- */
+/** Replaces module paths by their default exports. @throws PithError E_FILE for a missing module, E_OPTION for a failed import or no default export. */
 export async function openModules(
   owner: string,
   schema: v.GenericSchema,

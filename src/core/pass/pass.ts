@@ -89,7 +89,6 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option for the reference model. An `original` can be omitted if the context contains one. */
   readonly reference?: "teacher" | "original";
-  /** The option for further reference models. */
   readonly furtherReferences?: string;
   /** Checks a reference model before any slow work. @throws PithError if the reference does not fit. */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
@@ -97,7 +96,6 @@ export interface PassDescription {
   checkModel?(model: Model, options: OptionValues): Promise<void>;
   /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
   cutsFirst?(options: OptionValues): boolean;
-  /** Whether the result must have a smaller file. */
   readonly makesSmaller?: "file";
   /** Returns advice for a smaller loss, such as "Use a smaller `amount`". `lostBefore`: the input model already had the loss. */
   gentler?(options: OptionValues, lostBefore?: boolean): string;

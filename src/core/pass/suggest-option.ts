@@ -39,10 +39,7 @@ export function didYouMean(typed: string, words: readonly string[]): string | un
         .replace(/, (?=[^,]*$)/, " or ")}?`;
 }
 
-/**
- * Returns a hint for an unknown option. The intended option is found by another spelling (`learning_rate`,
- * `--learning-rate`), by another tool's name (`lr`), or by edit distance.
- */
+/** Returns a hint for an unknown option: one of another spelling (`--learning-rate`), another tool's name (`lr`), or low edit distance. */
 export function unknownOptionHint(typed: string, names: readonly string[]): string | undefined {
   const key = normalize(typed);
   const optionEqualTo = (meant: string | undefined) => names.find((name) => normalize(name) === normalize(meant ?? ""));

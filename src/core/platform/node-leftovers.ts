@@ -74,7 +74,7 @@ export const hasOwner = (ending: string, owner: number): boolean => ending.start
 function belongsToDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
   const [, host, owner] = ownerPattern.exec(ending) ?? [];
   if (host !== hostId) return undefined;
-  // A dead process can have had the id of this process: ids are reused, and in a container, every start of a program can have the same id.
+  // A dead process can have had the id of this process: in a container, every start of a program can have the same id.
   if (Number(owner) === process.pid) return mtimeMs < Date.now() - process.uptime() * 1000 - clockSlack;
   return !isAlive(Number(owner));
 }

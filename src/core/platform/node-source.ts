@@ -137,7 +137,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   let target: string;
   try {
     target = await realpath(path);
-    // In the cache of a model hub, a model's folder contains links, and the targets of the model and its weights are in one other folder.
+    // In the cache of a model hub, a model's folder contains links, whose targets are in one other folder.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, target)))
       throw rejectionError(

@@ -1,7 +1,6 @@
 /**
- * Disables ONNX Runtime's telemetry. From version 1.29 on, the runtime's builds for Linux and macOS record sessions in the home folder and send the
- * records: graph name, producer, opsets, hashes of weights, and a device id. The runtime reads the variable that disables this once, when the first
- * session is created.
+ * Disables ONNX Runtime's telemetry. From version 1.29 on, builds for Linux and macOS record sessions in the home folder and send the records. They
+ * contain graph name, producer, opsets, hashes of weights, and a device id. The variable is read once, when the first session is created.
  */
 import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";

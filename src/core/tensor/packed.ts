@@ -1,4 +1,4 @@
-/** Packs elements below 8 bits as ONNX does: in order, the first element in the low bits of a byte, with zero bits at the end of the last byte. */
+/** Packs elements below 8 bits as ONNX does: from the low bits of a byte up, with zero bits at the end of the last byte. */
 import { PithError } from "../errors.ts";
 
 /** Element types of which several elements share a byte. */

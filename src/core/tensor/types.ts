@@ -1,6 +1,6 @@
 /**
- * Element types and tensors. Types have the names of onnxruntime, so that a `Dense` can be fed without conversion. Types for which JavaScript has no
- * array are stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts`).
+ * Element types and tensors. Types have the names of onnxruntime, so that a `Dense` can be fed without conversion. Types without a JavaScript array
+ * are stored as bits. 16-bit floats are in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts`).
  * Complex numbers are stored as pairs of floats.
  */
 

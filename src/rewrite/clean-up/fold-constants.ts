@@ -1,9 +1,8 @@
 /**
  * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Before: `w = Reshape(weight, shape); y =
- * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Not folded: random nodes, unknown operators, values with roles, and results that would
- * enlarge the file (fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor). A single result can exceed the tensors
- * that it replaces by a kilobyte if the total does not grow. A constant node that is not folded still needs its sources, so its producers may not be
- * folded either. The runtime folds such nodes when it loads the model.
+ * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Random nodes, unknown operators and values with roles stay. So do results that would
+ * enlarge the file: fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor. A single result can exceed the tensors
+ * that it replaces by a kilobyte if the total does not grow. A node that stays still needs its sources, so its producers may have to stay, too.
  */
 
 import { arithmeticTypes, computedWeights, type Inference, infer, isDeterministic } from "#analysis";
@@ -169,7 +168,7 @@ function foldExcept(
   return folded;
 }
 
-/** Returns whether a result can be stored: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
+/** Returns whether a result can be stored: without a role, not unpacked, of a known size that fits memory or does not exceed an input. */
 function canBeStored(node: Node, output: Value): boolean {
   const bytes = bytesOf(output);
   const fits = bytes <= maxResultBytes || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
@@ -263,7 +262,7 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
 
 /**
  * Returns the bytes of an output minus the bytes of the nodes and tensors that it replaces. Infinite for unknown sizes, and for another form of a
- * weight that is kept: the file would contain the weight twice, and tied weights would be separated.
+ * weight that is kept, because the file would contain the weight twice.
  */
 function computeGrowth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const isRemoved = (value: Value): boolean =>

@@ -4,7 +4,8 @@
  *      (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
  *      h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
  *      y = BatchNormalization(h, scale, bias, mean, variance)
- * Sums and products with stored vectors are the cases s_c = 1 and no shift; they can also go into the following layer (`fuse-into-reader.ts`). A mask on the weight stays: its product is linear in the weight.
+ * Sums and products with stored vectors are the cases s_c = 1 and no shift, and can also go into the following layer (`fuse-into-reader.ts`). A mask
+ * on the weight stays: its product is linear in the weight.
  * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
  */
 import { type Inference, infer, type Layer, layerAt, leadsToCodes, requireWeight, weightNeeds } from "#analysis";
@@ -45,18 +46,17 @@ function requireNotRounded(model: Model): (layer: Layer) => true | Miss {
 
 const roundedLater = "its output is quantized later, and folding would change the rounding";
 
-/**
- * Folds every batch normalization that follows a layer, in place.
- * @param options `trained`: also fold parameters with roles, because training is finished; `into`: layers that can change (default: all),
- * returning a Miss to report; `arithmetic`: also fold sums and products with stored vectors; `engine`: evaluates computed biases, such as exported
- * zeros. Without it, layers with computed biases stay.
- */
+/** Folds every batch normalization that follows a layer, in place. */
 export async function fuseBatchNorms(
   model: Model,
   options: {
+    /** Whether training is finished, so that parameters with roles are folded, too. */
     readonly trained: boolean;
+    /** Returns whether a layer can change (default: all can), or a Miss to report. */
     readonly into?: (layer: Layer) => boolean | Miss;
+    /** Whether sums and products with stored vectors are folded, too. */
     readonly arithmetic?: boolean;
+    /** Evaluates computed biases, such as exported zeros. Without it, layers with computed biases stay. */
     readonly engine?: Engine;
   },
 ): Promise<Outcome> {

@@ -1,6 +1,6 @@
 /**
- * Finds the values that clean-ups must not change in a model with roles (masked, in training): values with a role, and operators' parameters,
- * because two zero biases are only equal by chance. After `finalize` nothing is protected.
+ * Finds the values that clean-ups must not change in a model with roles (masked, in training): values with a role, and parameters of operators. Two
+ * zero biases, for example, are only equal by chance. After `finalize` nothing is protected.
  */
 import { type Inference, parameterRoots } from "#analysis";
 import { allValues, type Model, type Value } from "#ir";

@@ -87,7 +87,7 @@ function inferProjected(
   ].slice(0, site.outputs);
 }
 
-/** Returns the number of past keys: the size of an input along an axis, 0 if the input is absent, and undefined if the size is unknown. */
+/** Returns the number of past keys, the size of an input along an axis: 0 without the input, undefined if unknown. */
 const pastLength = (site: Site, input: number, axis: number): Dim | undefined =>
   site.inputs[input] === undefined ? 0 : site.inputs[input]?.dims?.[axis];
 

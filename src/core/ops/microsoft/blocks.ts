@@ -1,7 +1,7 @@
 /**
- * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
- * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be removed in complete blocks. ONNX Runtime's kernels can also quantize
- * the data to 8 bits (`accuracy_level` 4); the primitives do not.
+ * Block-quantized weights: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the flattened matrix),
+ * GatherBlockQuantized (rows of a table). Inputs can only be removed in complete blocks. ONNX Runtime's kernels can also quantize the data to 8 bits
+ * (`accuracy_level` 4); the primitives do not.
  */
 import type { Dense, Dim, Emit, Value } from "#graph";
 import {

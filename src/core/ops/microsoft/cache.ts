@@ -2,8 +2,8 @@
  * Attention with a key-value cache whose length is an integer input (GroupQueryAttention).
  * Several query heads share a key and value head:
  *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
- * Queries see keys up to their position, up to the last position of the sample (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
- * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
+ * Queries see keys up to their position and the sample's last position (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
+ * The operator is lowered for complete sequences and after a past of known length, but not if the cache is a larger buffer.
  */
 import type { Dim, Emit, Value } from "#graph";
 import { addDims, extremeDims, Miss, typeCodes } from "#graph";

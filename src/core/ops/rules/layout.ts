@@ -131,8 +131,8 @@ export function reshapeTarget(
 }
 
 /**
- * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative: for a
- * window that contains only pads, ONNX Runtime would return the lowest finite number instead of -∞.
+ * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative and no
+ * window contains only pads. ONNX Runtime would otherwise return the lowest finite number instead of -∞.
  */
 export const padWindowPair: Pair = {
   id: "padded-window",

@@ -63,7 +63,6 @@ const entryOf = ({ starts, ends, steps }: Bounds, index: number) => ({
   step: steps[index] ?? 1,
 });
 
-/** Merges the bounds of a slice and its reader; undefined if the reader is not a Slice with stored bounds. */
 function mergeReader(scope: PairScope, innerBounds: Bounds, reader: Node): Bounds | undefined {
   const dims = scope.firstSite.inputs[0]?.dims;
   const outer = reader.op === "Slice" && reader.domain === "" ? boundsOf(scope.site(reader)) : undefined;

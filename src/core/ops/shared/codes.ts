@@ -25,7 +25,6 @@ export function writeQuantize(emit: Emit, x: Value, scale: Value | undefined, ze
   return emit.QuantizeLinear([x, toScalar(emit, scale), toScalar(emit, zeroPoint) ?? scalar(emit, "uint8", 0)]);
 }
 
-/** Returns the type of the quantized output: the type of the zero point, or of the fallback input if there is no zero point. */
 export function quantizedTypeOf(site: Site, zeroPointInput: number, fallbackInput = 0): DataType {
   return site.inputs[zeroPointInput]?.type ?? site.inputs[fallbackInput]?.type ?? "uint8";
 }

@@ -116,7 +116,6 @@ export const toChannelsLast = ([batch = 1, channels = 1, ...spatial]: readonly D
   channels,
 ];
 
-/** Returns a copy of the site in which the dimensions of input 0 are reordered from channels last to channels first. */
 export function withChannelsFirstData(site: Site): Site {
   const [data] = site.inputs;
   return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: toChannelsFirst(data.dims) }) };

@@ -153,7 +153,7 @@ export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<str
   return { inputs: Object.fromEntries(entries.map(([, value], index) => [1 + index, value])) };
 }
 
-/** Returns integers for an input of a node, in the type of the list that they replace or join: Slice accepts int32 or int64 for all its lists. */
+/** Returns integers for an input, in the type of the list that they replace or join: Slice requires one type for all lists. */
 export function listFor({ inputs }: Pick<Node, "inputs">, input: number, numbers: readonly number[]): Dense {
   const type = (inputs[input] ?? inputs[1])?.type?.type === "int32" ? "int32" : "int64";
   return fromNumbers(type, [numbers.length], numbers);
