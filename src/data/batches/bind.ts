@@ -34,10 +34,7 @@ export interface Binding {
   feeds(batch: Batch): Batch;
 }
 
-/**
- * Binds batches to inputs. All batches must have the columns of `batch`. @param owner The name of the dataset in errors.
- * @throws PithError E_DATA if an input has no column, or if its column does not fit.
- */
+/** Binds batches with the columns of `batch` to inputs. @param owner the dataset's name in errors. @throws PithError E_DATA without a fitting column. */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
   const bindings = inputs.map((input) => bindInput(input, inputs.length, batch, owner));
   const sizes = new Map(
@@ -128,7 +125,6 @@ export function fitSample(
 
 const withoutOnes = (dims: readonly number[]): readonly number[] => dims.filter((dim) => dim !== 1);
 
-/** Formats a change between a flat row and a tensor. */
 export function flatText(from: readonly number[], to: readonly number[]): string {
   return `${dimsText(from)} is read as ${dimsText(to)}, in the same order of elements`;
 }

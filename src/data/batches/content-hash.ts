@@ -8,10 +8,7 @@ import type { Dataset } from "./types.ts";
 /** The number of samples per digest. Another number would change all hashes, also those in existing records. */
 const chunk = 256;
 
-/**
- * Returns a SHA-256 over digests of batches of 256 samples. The digests cover names, types, dimensions and
- * elements, but not the name or location of the dataset.
- */
+/** Returns a SHA-256 over digests of 256 samples each: of names, types, dimensions and elements, but not of the dataset's name or location. */
 export async function contentHash(dataset: Dataset): Promise<string> {
   const digests: Uint8Array[] = [];
   for await (const batch of dataset.batches({ size: chunk })) {

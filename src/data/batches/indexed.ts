@@ -103,7 +103,6 @@ export function indexed(
   });
 }
 
-/** Creates a dataset from a function that reads samples before their preparation. */
 function indexedPending({ name, classes, synthetic }: Dataset, count: number, gather: Gather): IndexedDataset {
   const gatherComplete: IndexedDataset["gather"] = async (...request) => completeBatch(await gather(...request));
   pendingGathers.set(gatherComplete, gather);
@@ -143,10 +142,7 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
   );
 }
 
-/**
- * Returns a dataset whose batches are changed by a function, which must keep the number of samples.
- * @param portable Describes the change, so that another thread can apply it; undefined if only this thread can.
- */
+/** Returns a dataset with changed batches; `change` keeps the number of samples. @param portable the change for other threads, if they can apply it. */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {

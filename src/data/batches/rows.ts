@@ -102,10 +102,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   return { type: first.type, dims, data } as Dense;
 }
 
-/**
- * Pads tensors to equal sizes on all axes except the first, for example outputs with different numbers of boxes. Floats are padded with NaN, integers
- * with 0. Text and tensors of a different rank are returned unchanged.
- */
+/** Pads tensors to equal sizes on all axes but the first: floats with NaN, integers with 0. Text and tensors of another rank stay unchanged. */
 export function padRows(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
   const [first] = parts;
   const maxDims = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
@@ -138,11 +135,7 @@ export function sliceBatch(batch: Batch, start: number, end: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, start, end));
 }
 
-/**
- * Concatenates batches.
- * @param change Is applied to the parts of each column first.
- * @throws PithError as `joinRows` does.
- */
+/** Concatenates batches. @param change is applied to the parts of each column first. @throws PithError as `joinRows` does. */
 export function joinBatches(
   parts: readonly Batch[],
   owner: string,

@@ -15,7 +15,6 @@ export function take(dataset: Dataset, count: number): Dataset {
   return samplesBetween(dataset, 0, Math.max(0, count));
 }
 
-/** Returns the samples of a stream from position `first` to `end` (exclusive). */
 function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
   const { name, classes } = dataset;
   return {
@@ -46,10 +45,7 @@ export function streamOf(dataset: Dataset): Dataset {
   return register(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
 }
 
-/**
- * Returns a random subset of `count` samples in random order. If there are no more than `count` samples,
- * returns all in their order. For a stream, returns the first `count` samples.
- */
+/** Returns `count` random samples in random order; all in their order if there are no more. Of a stream, returns the first. */
 export function draw(dataset: IndexedDataset, count: number, seed: number): IndexedDataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset {
@@ -59,10 +55,7 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
 
 type Division<D extends Dataset> = { readonly [part in "drawn" | "rest"]: D };
 
-/**
- * Returns a random subset of `count` samples in random order, and the other samples in their order. The seed makes the result reproducible.
- * For a stream, the subset is its first samples.
- */
+/** Returns `count` random samples, by the seed, and the others in their order. Of a stream, the first samples are set aside. */
 export function setAside(dataset: IndexedDataset, count: number, seed: number): Division<IndexedDataset>;
 export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset>;
 export function setAside(dataset: Dataset, count: number, seed: number): Division<Dataset> {
@@ -105,10 +98,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   });
 }
 
-/**
- * Reads a dataset into memory, up to `limit` samples.
- * @throws PithError E_DATA if it is empty, or if samples differ in size.
- */
+/** Reads a dataset into memory, up to `limit` samples. @throws PithError E_DATA if it is empty, or if samples differ in size. */
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
   const kept = await keepInMemory(dataset, limit);
   if (isIndexed(kept)) return kept;
@@ -117,10 +107,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   });
 }
 
-/**
- * Reads a dataset into memory, up to `limit` samples. If batches differ in the size of their samples, the result is a stream of these batches.
- * @throws PithError E_DATA if it is empty, or if batches differ in columns or types.
- */
+/** Reads up to `limit` samples into memory; batches of different sizes become a stream. @throws PithError E_DATA if empty, or columns or types differ. */
 export async function keepInMemory(
   dataset: Dataset,
   limit = Number.POSITIVE_INFINITY,

@@ -133,10 +133,7 @@ export function statesText(states: readonly State[]): string {
   return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
 }
 
-/**
- * Returns zeros for the state of one sample.
- * @param size Returns the size of a dimension if it is fixed. Dimensions of unknown size count samples, so their size is 1.
- */
+/** Returns zeros for the state of one sample. @param size returns the size of a dimension, if it is fixed; others count samples, so they are 1. */
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {

@@ -1,6 +1,4 @@
-/**
- * Stores batches that are read several times, in order or by sample. Batches are kept in memory while there is room, and then in a temporary file.
- */
+/** Stores batches that are read several times, in order or by sample: in memory while there is room, then in a temporary file. */
 
 import { type Batch, bytesOf, type DataType, type Dense, dimsText, firstIndex, PithError, viewBytes } from "#ir";
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";

@@ -17,10 +17,7 @@ export interface Dataset {
   readonly count: number | undefined;
   /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
-  /**
-   * The origin of samples that Pith made because the user gave none: "text that the model generated". Reports state it, and comparisons of language
-   * models judge the tokens.
-   */
+  /** Origin of samples that Pith made: "text that the model generated". Reports state it; comparisons of language models judge the tokens. */
   readonly synthetic?: string | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
@@ -28,10 +25,7 @@ export interface Dataset {
 /** A dataset with random access, which can be shuffled and split. */
 export interface IndexedDataset extends Dataset {
   readonly count: number;
-  /**
-   * Returns the samples at these positions, in this order, as one batch.
-   * @param epoch The number of the epoch, which determines random augmentations.
-   */
+  /** Returns the samples at these positions, in this order. @param epoch determines random augmentations. */
   gather(positions: Uint32Array, epoch?: number): Batch | Promise<Batch>;
 }
 

@@ -22,10 +22,7 @@ export function cifarFile(name: string): { readonly part: Part; readonly labels:
   return { part, labels: (batch10 ?? test10) === undefined ? 2 : 1 };
 }
 
-/**
- * Opens files with the columns "image" (uint8, N × 3 × 32 × 32 RGB) and "label" (int64).
- * @throws PithError E_DATA if a file is not an integer number of records long.
- */
+/** Opens files as "image" (uint8, N × 3 × 32 × 32 RGB) and "label" (int64). @throws PithError E_DATA if a file does not consist of whole records. */
 export async function cifar(name: string, files: readonly ByteSource[], labels: 1 | 2): Promise<IndexedDataset> {
   const recordBytes = labels + imageBytes;
   const parts = await Promise.all(files.map((file) => recordsOf(file, recordBytes)));

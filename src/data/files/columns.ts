@@ -22,10 +22,7 @@ export const maxInMemory = 2 ** 25;
 /** The maximum bytes of one sample. A batch of larger samples would not fit into memory. */
 const maxSampleBytes = 2 ** 30;
 
-/**
- * Returns a file's uncompressed bytes as a source. Small and compressed files are read into memory; large ones are read on demand.
- * @throws PithError E_DATA as `readAll` does.
- */
+/** Returns a file's uncompressed bytes: in memory if it is small or compressed, else read on demand. @throws PithError E_DATA as `readAll` does. */
 export async function withBytes(file: ByteSource): Promise<ByteSource> {
   if (file.size > maxInMemory && !(await isGzip(file))) return file;
   return bytesSource(await readAll(file), file.name);

@@ -8,10 +8,7 @@ export interface TextRecord {
   readonly line: number;
 }
 
-/**
- * Returns the records of a table. The separator is a tab if the first line contains one, otherwise a comma.
- * @throws PithError E_DATA for an unclosed quotation mark, or a line longer than 32 MiB.
- */
+/** Returns a table's records. The separator is a tab if the first line has one, else a comma. @throws PithError E_DATA for an open quote or long line. */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
   requireShortLines(source, name);

@@ -22,7 +22,6 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-/** Parses the header of an idx file. @throws PithError E_DATA if it is invalid. */
 function readHeader(bytes: Uint8Array, name: string): FileRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
@@ -88,10 +87,7 @@ export function idxFile(
   return { family, part: part.toLowerCase() === "train" ? "train" : "test", holds };
 }
 
-/**
- * Opens a pair of idx files with the columns "image" (uint8, N × 1 × H × W) and "label" (int64).
- * @throws PithError E_DATA if a file is damaged, or if the numbers of images and labels differ.
- */
+/** Opens a pair of idx files as "image" (uint8, N × 1 × H × W) and "label" (int64). @throws PithError E_DATA if one is damaged or the counts differ. */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
   const image = await idxColumn(images);
   const label = await idxColumn(labels);

@@ -6,10 +6,7 @@ export const labelNames: readonly string[] = "label labels target targets class 
   " ",
 );
 
-/**
- * Checks that column names are distinct, ignoring case in names of labels.
- * @throws PithError E_DATA with the numbers of the columns that have the same name.
- */
+/** Requires distinct column names (label names in any case). @throws PithError E_DATA with the numbers of columns of the same name. */
 export function requireDistinct(titles: readonly string[], owner: string): void {
   const canonicalTitles = titles.map((title) => {
     const lower = title.trim().toLowerCase();
@@ -44,10 +41,7 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
-/**
- * Returns the name of the label column; undefined if no column has a common name of labels.
- * @param inputs The inputs of the model. A column with the name of an input is not the label.
- */
+/** Returns the label column's name, if it is a common one. @param inputs of the model: a column with an input's name is not the label. */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
@@ -82,16 +76,12 @@ function areClasses(label: Dense): boolean {
   return toFloat64(label).every((value) => Number.isInteger(value));
 }
 
-/** Flattens labels of shape N × 1 to N. */
 function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
   const [count, width, ...rest] = label.dims;
   return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
 }
 
-/**
- * Returns the number of a class. Case, spaces, "_" and "-" are ignored in names, and digits are the number itself.
- * @throws PithError E_DATA for an unknown class.
- */
+/** Returns a class's number. Case, spaces, "_" and "-" are ignored; digits are the number. @throws PithError E_DATA for an unknown class. */
 export function classNumber(name: string, classes: readonly string[], location: string): number {
   const exactIndex = classes.indexOf(name);
   if (exactIndex >= 0) return exactIndex;
@@ -117,11 +107,7 @@ export function classOrder(names: readonly string[], classes: readonly string[] 
   return classes ?? [...new Set(names)].sort();
 }
 
-/**
- * Returns the class numbers of labels.
- * @param order The result of `classOrder`.
- * @throws PithError E_DATA for an unknown class.
- */
+/** Returns the class numbers of labels. @param order of `classOrder`. @throws PithError E_DATA for an unknown class. */
 export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
   return { type: "int64", dims: [names.length], data };

@@ -7,7 +7,6 @@ export interface Nested {
   readonly values: readonly (number | string)[];
 }
 
-/** The maximum number of nested arrays. */
 const maxAxes = 32;
 
 /** Flattens nested arrays. @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length. */
@@ -44,10 +43,7 @@ export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-/**
- * Returns a tensor of strings, of int64 if all numbers are integers, or of float32 otherwise.
- * @throws PithError E_DATA if text and numbers are mixed.
- */
+/** Returns a tensor of strings, of int64 if all numbers are integers, or of float32. @throws PithError E_DATA if text and numbers are mixed. */
 export function tensorOf({ dims, values }: Nested, location: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };

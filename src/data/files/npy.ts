@@ -1,7 +1,4 @@
-/**
- * Reads and writes NumPy's .npy format (a Python dictionary as header, then the elements) and .npz format (a zip archive of .npy files).
- * Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
- */
+/** Reads and writes NumPy's .npy and .npz (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html). */
 
 import { zipSync } from "fflate";
 import type { Batch, ByteSource, DataType, Dense } from "#ir";
@@ -121,10 +118,7 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   return columnInMemory(parseNpy(await source.read(0, size), name));
 }
 
-/**
- * Opens the arrays of a .npz file as columns, in the order of the file. Rows of large arrays are read on demand.
- * @throws PithError E_DATA if the file is damaged.
- */
+/** Opens a .npz file's arrays as columns, in the order of the file; large ones on demand. @throws PithError E_DATA if the file is damaged. */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
   const totalBytes = arrays.reduce((sum, [, { size }]) => sum + size, 0);

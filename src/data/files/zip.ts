@@ -1,6 +1,4 @@
-/**
- * Opens the files of a zip archive (.npz) as sources, which are decompressed on reading. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
- */
+/** Opens the files of a zip archive (.npz), decompressed on reading. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
 
 import { type ByteSource, PithError, viewOf } from "#ir";
 import { archiveMemory, unpackGzip } from "./bytes.ts";

@@ -13,13 +13,9 @@ export const augmentationSchema = v.strictObject({
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
-/** Augmentation options as text or as an object, which `parseAugmentation` checks. */
 export const augmentationOption = v.union([v.string(), augmentationSchema]);
 
-/**
- * Checks augmentation options. In text, words have numbers, as in "crop=4 flip".
- * @throws PithError E_OPTION for an unknown word, an invalid number, or if no augmentation is given.
- */
+/** Checks augmentation options. In text, words have numbers: "crop=4 flip". @throws PithError E_OPTION for an unknown word, an invalid number or none. */
 export function parseAugmentation(options: string | Augmentation): Augmentation {
   const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);
   if (!result.success) {

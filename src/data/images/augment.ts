@@ -1,7 +1,4 @@
-/**
- * Augments images of a dataset. The result depends only on seed, epoch and sample position. Resumed trainings,
- * teachers and students therefore see the same images.
- */
+/** Augments images. The result depends only on seed, epoch and position, so resumed trainings, teachers and students see the same images. */
 import { type Batch, type Dense, dimsText, PithError, type Random, random } from "#ir";
 import { type BatchChange, mapBatches } from "../batches/indexed.ts";
 import { rowLength } from "../batches/rows.ts";

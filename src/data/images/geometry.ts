@@ -60,7 +60,6 @@ function cropStart(size: number, crop: number): number {
   return size < crop ? -Math.floor((crop - size) / 2) : roundHalfEven((size - crop) / 2);
 }
 
-/** Returns an image after resize and center crop. */
 export function fitTo(
   data: Uint8Array,
   extent: Extent,

@@ -146,10 +146,7 @@ async function* fitAhead(
   }
 }
 
-/**
- * Reads image files as uint8 of shape N × H × W × C.
- * @throws PithError E_DATA if a file is damaged, or if sizes differ and the geometry does not set one.
- */
+/** Reads images as uint8 N × H × W × C. @throws PithError E_DATA if a file is damaged, or if sizes differ and the geometry does not set one. */
 export async function readImages(
   paths: readonly string[],
   target: ImageTarget,

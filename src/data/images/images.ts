@@ -20,10 +20,7 @@ export function isImageFile(name: string): boolean {
 }
 
 export interface ImagesOptions {
-  /**
-   * The class names in the model's order. By default, they are read from names.txt or classes.txt (one per
-   * line), or are the sorted names of the class folders.
-   */
+  /** Class names in the model's order. Default: the lines of names.txt or classes.txt, or the sorted names of the class folders. */
   readonly classes?: readonly string[] | undefined;
   /** Is called with warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;

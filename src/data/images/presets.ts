@@ -102,10 +102,7 @@ export function fromPreprocessorConfig(config: unknown): Preprocessing {
   return result;
 }
 
-/**
- * Returns resize and crop of a preprocessor_config.json. A size is a number, { height, width } or { shortest_edge }. Filters are Pillow's numbers: 2
- * is bilinear and 3 is bicubic.
- */
+/** Returns resize and crop of a preprocessor_config.json. A size is a number, { height, width } or { shortest_edge }; filters are Pillow's numbers. */
 function declaredGeometry(settings: PlainObject): Geometry {
   const parseSize = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;

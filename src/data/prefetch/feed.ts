@@ -1,7 +1,7 @@
 /**
  * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
  *
- * Threads are started if the consumer waits for more than 2 % of the time, and has waited at least as long as starting a thread takes. If it waits a
+ * Threads are started if the consumer waits for more than 2 % of the time, in all at least as long as a start takes. If it waits a
  * time w for each batch and uses the batch for a time u, w/u threads suffice. If n threads do not suffice, n · (w + u) / u are started, limited by
  * the number of cores. At most two batches per thread are prepared ahead.
  *
@@ -49,10 +49,7 @@ const minMeasured = 2;
 /** The maximum bytes of batches in progress. Two batches are always allowed, even if they are larger. */
 const maxBytes = 2 ** 29;
 
-/**
- * Prefetches several rounds of a dataset. The caller must close the feed.
- * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
- */
+/** Prefetches several rounds of a dataset; the caller closes the feed. @throws the dataset's errors on reading, at the batch that causes them. */
 export function createFeed(
   dataset: Dataset,
   rounds: Iterable<Round>,
@@ -163,11 +160,7 @@ async function* readRounds(
 
 const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefined;
 
-/**
- * Yields the batches of a dataset, with prefetching.
- * @param options `threads` is the number of additional threads. By default, it is determined from waiting times.
- * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
- */
+/** Yields batches with prefetching. @param options `threads`: additional ones (default: by waiting times). @throws the dataset's errors on reading. */
 export async function* prefetched(
   dataset: Dataset,
   batches: BatchOptions,
@@ -250,10 +243,7 @@ export function endWorkers(): void {
   for (const { thread } of workers.splice(0)) thread.end();
 }
 
-/**
- * Applies portable changes in the least busy of the first `threads` threads; returns undefined if there are no threads.
- * @throws The error of the change.
- */
+/** Applies portable changes in the least busy of the first `threads` threads; undefined without threads. @throws the error of the change. */
 async function prepareInWorker(
   batch: Batch,
   changes: readonly PlacedChange[],

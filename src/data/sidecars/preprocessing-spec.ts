@@ -1,18 +1,13 @@
-/**
- * Stores preprocessing settings in the model's metadata. Later commands then do not guess the preprocessing again. With a compressed model, the guess
- * could be different.
- */
+/** Stores preprocessing settings in a model's metadata, because a guess with a compressed model could be different. */
 import { PithError } from "#ir";
 import type { FrameOptions } from "../files/frames.ts";
 import { geometryText } from "../images/geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "../images/presets.ts";
 
 export interface PreprocessingSpec {
-  /** Settings for images; undefined if the text contains none. */
   readonly images: Preprocessing | undefined;
   /** The maximum number of tokens of a text, or of a window of running text. */
   readonly length: number | undefined;
-  /** Settings for sound; undefined if the text contains none. */
   readonly frames: FrameOptions | undefined;
 }
 
@@ -82,9 +77,7 @@ export function preprocessingSpecText({ images, length, frames }: PreprocessingS
   ].join(" ");
 }
 
-/**
- * Returns the name of a preset, such as "imagenet", or the settings, such as "scale=1 mean=123,117,104 std=1 channels=BGR". The geometry is appended.
- */
+/** Returns the preset's name ("imagenet") or the settings ("scale=1 mean=123,117,104 std=1 channels=BGR"), followed by the geometry. */
 function preprocessingText(preprocessing: Preprocessing): string {
   const { scale, mean, std, channels, layout } = preprocessing;
   const matchingPreset = Object.values(presets).find(

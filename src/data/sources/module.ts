@@ -153,10 +153,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
   return batch;
 }
 
-/**
- * Converts an array to a column. In labels, integers are classes (int64). Numbers of other columns become float64, so that all batches have the same
- * type; they are converted to the types of the model's inputs later.
- */
+/** Converts an array to a column: labels of integers are int64, other numbers float64, so that all batches have one type before they are bound. */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
   const tensor = tensorOf(flattenNested(array, place), place);
   if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);

@@ -127,10 +127,7 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   return layoutOfTables(folder, names);
 }
 
-/**
- * Selects the files of one dataset among tables and arrays: files such as train.csv and dev.csv, or the only
- * file. If there are tables, .txt files in the same folder are ignored.
- */
+/** Selects the files of a dataset among tables and arrays: train.csv and dev.csv, or the only file. Tables take precedence over .txt files. */
 function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const files = names.filter(isDataFile);
   const tables = files.filter((name) => extensionOf(name) !== ".txt");
@@ -297,7 +294,6 @@ interface Reading {
   readonly running?: {
     readonly tokenizer: TextTokenizer | undefined;
     readonly length?: number;
-    /** Sidecar files that were not copied to the model's folder. */
     readonly missingFiles?: string | undefined;
   };
   readonly frames?: FrameOptions | undefined;

@@ -160,12 +160,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
 
 const asIndexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
 
-/**
- * Divides a dataset into randomly drawn samples and the rest.
- * @param requested The number of drawn samples.
- * @param max Returns the maximum number of drawn samples.
- * @param restCount The maximum number of samples in `rest`.
- */
+/** Divides a dataset into `requested` random samples, at most `max`, and at most `restCount` others. */
 async function divide(
   dataset: Dataset,
   requested: number,

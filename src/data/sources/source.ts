@@ -65,10 +65,7 @@ export async function readPart(
 /** Returns the number of test samples when a dataset is divided: a fifth. It can be fractional. */
 export const defaultTestCount = (count: number): number => 0.2 * count;
 
-/**
- * Returns the training or test samples of a dataset without splits. The division is random, but always the same.
- * @throws PithError E_DATA for the training samples if there are too few samples to divide.
- */
+/** Returns the training or test samples of a dataset without splits, always the same random ones. @throws PithError E_DATA if too few for training. */
 function splitOff(dataset: Dataset, part: Part, testCountOf: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const share = testCountOf(dataset.count) / Math.max(1, dataset.count);

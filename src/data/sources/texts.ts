@@ -11,10 +11,7 @@ export interface Texts {
 
 const batchRows = 1024;
 
-/**
- * Returns the texts of a .txt file or a table; no texts for other kinds of files.
- * @throws PithError E_DATA as `openDataset` does, and if the column of texts is ambiguous.
- */
+/** Returns the texts of a .txt file or a table; none for other files. @throws PithError E_DATA as `openDataset` does, and if the column is ambiguous. */
 export async function textsIn(path: string): Promise<Texts> {
   if ((await fileKind(path)) !== "file") return { texts: [] };
   if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };

@@ -27,7 +27,6 @@ export interface SequenceOptions {
   readonly tokenizer?: TextTokenizer | undefined;
   /** The maximum number of tokens of a text; the model's maximum by default. Longer texts are truncated. */
   readonly length?: number | undefined;
-  /** Sidecar files that were not copied to the model's folder, for an error message. */
   readonly missingFiles?: string | undefined;
   /** Whether the model predicts the next token, so that labels are derived from the tokens. */
   readonly language?: boolean;
@@ -83,10 +82,7 @@ const pairNames = [
 /** Column names of single texts in public datasets, in descending priority. */
 const singleNames = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
 
-/**
- * Returns the names of the one or two text columns of a batch; undefined if it has no text.
- * @throws PithError E_DATA if it is ambiguous which columns to use.
- */
+/** Returns the names of the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if it is ambiguous which to use. */
 export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
   const files = imageFiles(batch);
   const texts = Object.keys(batch).filter(
@@ -109,10 +105,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   });
 }
 
-/**
- * Returns the name of the only text column if it is unusual; undefined for a common name, and for pairs of texts.
- * @throws PithError E_DATA as `textColumns` does, or if the column contains only numbers.
- */
+/** Returns the name of the only text column, if it is unusual. @throws PithError E_DATA as `textColumns` does, or if the column contains only numbers. */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
   if (column === undefined || pair !== undefined || singleNames.some((name) => name === column.toLowerCase()))

@@ -13,10 +13,7 @@ export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefine
   return integerInputs.length === 1 ? integerInputs[0] : undefined;
 }
 
-/**
- * Returns whether a model is a language model: at every token, it scores all possible next tokens.
- * @param architecture The architecture in config.json.
- */
+/** Returns whether a model scores all possible next tokens at every token. @param architecture of config.json. */
 export function isLanguageModel(
   inputs: readonly ModelInput[],
   outputs: readonly ModelInput[],

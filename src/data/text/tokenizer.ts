@@ -1,7 +1,4 @@
-/**
- * Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS] and [SEP],
- * and shortens the longer one of two texts.
- */
+/** Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS], and shortens the longer of two texts. */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { errorMessage, PithError } from "#ir";
@@ -57,10 +54,7 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
 }
 
-/**
- * Returns the error for text data without a tokenizer.
- * @param missingFiles Sidecar files that were not copied to the model's folder, as the model records them.
- */
+/** Returns the error for text without a tokenizer. @param missingFiles sidecar files that were not copied to the model's folder. */
 export function missingTokenizerError(
   name: string,
   missingFiles: string | undefined,
@@ -78,10 +72,7 @@ export function missingTokenizerError(
 /** The maximum nesting of settings. The code that reads settings is recursive, so deeper ones could overflow the stack. */
 const maxDepth = 100;
 
-/**
- * Reads a JSON object from a file; returns undefined if the file does not exist.
- * @throws PithError E_DATA if the file does not contain a JSON object.
- */
+/** Reads a JSON object; undefined if the file does not exist. @throws PithError E_DATA if it does not contain a JSON object. */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
   let parsed: unknown;

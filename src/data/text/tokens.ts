@@ -35,10 +35,7 @@ interface Tokens {
 
 const noLabel = -100n;
 
-/**
- * Returns the windows of a file of token ids, with the columns "tokens" (int64 [N, length]) and "label" (the next token for each token).
- * @throws PithError E_DATA if the file is too short, or if its size does not match its name.
- */
+/** Returns a file's windows: "tokens" (int64 [N, length]) and "label" (next tokens). @throws PithError E_DATA if the file's size does not fit. */
 export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
   const { width, sequences } = format;
   const count = source.size / width;
@@ -64,10 +61,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
 }
 
-/**
- * Returns the windows of a text, with the columns of `tokensInFile`. The token ids are kept in memory, with four bytes each.
- * @throws PithError E_DATA if the text is too short for a window.
- */
+/** Returns a text's windows, with the columns of `tokensInFile`; ids are in memory, four bytes each. @throws PithError E_DATA if the text is too short. */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;
@@ -100,10 +94,7 @@ export function* pieces(text: string): Iterable<string> {
   }
 }
 
-/**
- * Returns windows of `length` tokens.
- * @param isFollowed Whether the token after a window is the label of the window's last token, as in running text.
- */
+/** Returns windows of `length` tokens. @param isFollowed whether the token after a window is its last label, as in running text. */
 function windows(name: string, tokens: Tokens, length: number, isFollowed: boolean): IndexedDataset {
   const count = Math.floor((tokens.count - (isFollowed ? 1 : 0)) / length);
   if (count < 1) {
