@@ -39,10 +39,7 @@ export interface InvarianceOptions extends MetricOptions {
   readonly signal?: AbortSignal;
 }
 
-/**
- * Runs samples in batches and alone, and compares the outputs. Returns a Miss if the model takes one sample at a time or the data has one sample.
- * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- */
+/** Runs samples in batches and alone, and compares outputs; a Miss if the model or data has one sample at a time. @throws PithError E_DATA, E_STOPPED. */
 export async function batchInvariance(
   engine: Engine,
   model: Model,
@@ -99,10 +96,7 @@ export interface BatchChoice extends BatchNote {
   readonly batch: number;
 }
 
-/**
- * Returns the batch size for evaluation: the requested one, if there is one. The default is `defaultBatch`, or 1 if outputs depend on the batch.
- * @param metric name of the metric, for the note.
- */
+/** Returns the requested batch size; by default `defaultBatch`, or 1 if outputs depend on the batch. @param metric its name, for the note. */
 export async function chooseBatch(
   engine: Engine,
   models: readonly Model[],

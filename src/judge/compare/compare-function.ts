@@ -1,7 +1,4 @@
-/**
- * Checks whether a changed model still computes about the same function as its original, on random inputs or samples of data. Only large differences
- * count as lost, because models are not trained on random inputs.
- */
+/** Checks whether a changed model still computes about the same function. Only large differences count: models are not trained on random inputs. */
 
 import { withFixedDraws } from "#analysis";
 import { type Batch, type Dense, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
@@ -50,7 +47,6 @@ export interface Likeness extends OutputLikeness {
   readonly uncompared?: readonly string[];
   /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
-  /** Number of random samples that were left out because outputs of the original are not finite. */
   readonly leftOut?: number;
   readonly ofData?: true;
   /** Name of the inputs, if they are neither the user's samples nor random: "text that the model generated: …". */
@@ -80,9 +76,9 @@ export const minSame = 0.5;
 const noNumbers = "the model has no numeric output";
 
 /**
- * Checks whether a changed model still computes the same function, on the inputs that commands use without data: a language model on text that the
- * original generates, models of texts or sound on sentences or noise if the files next to them describe their inputs, and other models on 4 to 32
- * random inputs depending on their cost.
+ * Checks whether a changed model still computes the same function, on the inputs that commands use without data. A language model runs on text that
+ * the original generates. Models of texts or sound run on sentences or noise if files next to them describe their inputs. Others run on 4 to 32
+ * random inputs, depending on their cost.
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original lacks `output`, E_STOPPED on the signal.
  * @example
@@ -219,10 +215,7 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   return { likeness, saturated };
 }
 
-/**
- * Returns the finding for the output that differs most; undefined if no values were compared and no name, type or shape differs.
- * @param isNamed whether the finding names its output.
- */
+/** Returns the finding for the output that differs most; undefined if nothing was compared and all forms are equal. @param isNamed whether it names its output. */
 function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likeness | string | undefined {
   if (outputs.length === 0) return noNumbers;
   const findings = outputs.flatMap(({ likeness }) => (typeof likeness === "object" ? [likeness] : []));
@@ -248,10 +241,7 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
 /** Maximum bytes of the original's outputs, which are kept until the result has run. */
 const maxBytes = 2 ** 28;
 
-/**
- * Runs both with graph optimization. The result receives the original's recurrent states.
- * @throws ResultFails if the original runs and the result does not; PithError E_DATA if the data does not fit, E_STOPPED on the signal.
- */
+/** Runs both, optimized; the result gets the original's recurrent states. @throws ResultFails if only the result fails, PithError E_DATA, E_STOPPED. */
 async function pairedSamples(
   engine: Engine,
   original: Model,

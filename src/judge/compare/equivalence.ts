@@ -138,10 +138,7 @@ interface OutputDifference {
   readonly rounding: number;
 }
 
-/**
- * Compares the outputs of one pair of runs. For quantized models with fusion, integer outputs of equal shape are not compared: a difference can be
- * one rounding step or a wrong result.
- */
+/** Compares one pair of runs. Integer outputs of fused quantized models are skipped: a difference can be one rounding step or a wrong result. */
 function compareRounded(
   { outputs, before }: SaturatingModels,
   { expected, got }: Pair,

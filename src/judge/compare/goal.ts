@@ -95,10 +95,7 @@ export function needsFallback({ met, drop }: Verdict, goal: Goal): boolean {
   return !isWithin(drop, goal) && (!met || goal.stated === true);
 }
 
-/**
- * Returns whether the candidate's metric value is NaN or infinite, and the original's is not the same. Identical outputs have an infinite signal to
- * noise in both models, which is not an error.
- */
+/** Returns whether the candidate's value is NaN or infinite, unlike the original's: identical outputs have an infinite signal to noise. */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }

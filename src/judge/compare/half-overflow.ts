@@ -35,11 +35,7 @@ const maxSamples = 8;
 /** Maximum bytes of a stored tensor that can be a mask; larger ones are weights. */
 const maxMaskBytes = 2 ** 24;
 
-/**
- * Returns a sentence about the value that overflows most; undefined if no value overflows, or if the result computes nothing in float16.
- * @param data samples to run on (default: random inputs).
- * @throws PithError as runs of the original do, E_STOPPED on the signal.
- */
+/** Returns a sentence about the value that overflows float16 most, if any. @param data default: random inputs. @throws PithError as the original's runs. */
 export async function findHalfOverflow(
   engine: Engine,
   original: Model,

@@ -45,10 +45,7 @@ export interface ComparedOutput {
   readonly isPart?: boolean;
   /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
-  /**
-   * Whether the output contains indices or class labels, and the model has numeric outputs as well. Such an output fails the comparison only if it
-   * predicts other classes.
-   */
+  /** Whether the output has indices or labels next to numeric outputs. It then fails only if it predicts other classes. */
   readonly isAuxiliary: boolean;
   /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;
@@ -72,20 +69,14 @@ export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relative
 const minVariation = 1e-3;
 /** Maximum squared error on random inputs that counts as rounding, as a share of the output's squared values. */
 const maxRoundingNoise = 0.01;
-/**
- * Relative error at which an output that does not depend on the inputs is lost. Real networks in int8, int4 and float16 differ by at most 12 %; with
- * weights of only two values, by 46 % and more.
- */
+/** Relative error at which a constant output is lost. Networks in int8, int4 and float16 differ by up to 12 %; with weights of two values, by at least 46 %. */
 const minUnmovedLoss = 0.3;
 
 /** Names inputs in a sentence, without their number. @param data samples of the user, or those that Pith made; undefined for random inputs. */
 export const inputsPhrase = (data: Dataset | undefined): string =>
   data === undefined ? "random inputs" : (data.synthetic ?? "the samples");
 
-/**
- * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
- * @param data samples on which the models ran; undefined for random inputs.
- */
+/** Compares every output; only names, types and shapes if the models draw different random numbers. @param data undefined: random inputs. */
 export function compareEachOutput(
   data: Dataset | undefined,
   { original, result, pairs, otherDraws }: PairedRuns,

@@ -13,10 +13,7 @@ export interface SaturatingModels {
   readonly before: ReadonlyMap<string, string>;
 }
 
-/**
- * Returns copies of both models with the inputs of saturating operators as additional outputs; the models themselves if nothing saturates.
- * @param selected names of the outputs to examine (default: all).
- */
+/** Returns copies with the inputs of saturating operators as outputs; the models if nothing saturates. @param selected outputs to examine (default: all). */
 export function withSaturating(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
   const copies = { original: original.clone(), other: other.clone() };
   const outputs = selected ?? original.graph.outputs.map(({ name }) => name);

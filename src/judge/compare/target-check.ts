@@ -114,9 +114,7 @@ async function checkTarget(
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
-/**
- * Returns the signal-to-noise ratio in decibels. For outputs that do not depend on the inputs, the signal is their power instead of their variance.
- */
+/** Returns decibels of signal to noise. The signal of outputs that do not depend on the inputs is their power instead of their variance. */
 function levelOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);

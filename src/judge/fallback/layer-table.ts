@@ -79,7 +79,7 @@ export async function findLayerToBlame(
   return errors instanceof Miss ? undefined : errors?.blamed;
 }
 
-/** Fills the table. @param data undefined: random inputs. @returns a Miss if these do not fit both models. @throws PithError as `layerErrors`. */
+/** Fills the table. @param data undefined: random inputs. @returns a Miss if the models cannot be compared on these. @throws PithError as `layerErrors`. */
 export async function layerTable(
   original: Model,
   candidate: Model,

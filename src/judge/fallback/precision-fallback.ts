@@ -66,7 +66,10 @@ export class FailedFallback extends Miss {
   }
 }
 
-/** Maximum numbers of attempts. Six on a third of the samples take as long as two evaluations. Other settings change every layer: half a conversion. */
+/**
+ * Maximum numbers of attempts. On a third of the samples, they take as long as the evaluation of the original and the result on all of them. Other
+ * settings of the pass change every layer, so each attempt is half a conversion.
+ */
 const maxAttempts = { layers: 6, settings: 2 };
 
 interface FallbackOutput {
@@ -94,7 +97,10 @@ export async function findFallback(request: FallbackRequest, context: Context): 
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
 
-/** Returns squared errors of a pass's settings, relative to the requested one: neighbors differ by √2 or less, so that none is below `minError`. */
+/**
+ * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). Many settings
+ * differ by less, so that no error is below `minError` and bisection reaches all of them.
+ */
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 

@@ -82,7 +82,7 @@ export async function fitToBytes(
 const tooLarge = (text: string): PithError =>
   new PithError("E_UNSUPPORTED", text, { hint: "Remove channels first: pith prune --structured." });
 
-/** Returns the least lossy setting whose brotli file has at most `bytes`, by bisection. @throws PithError E_UNSUPPORTED if none has, E_STOPPED. */
+/** Returns the least lossy setting within `bytes` after brotli, by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function fitToDownload(
   {
     pass,

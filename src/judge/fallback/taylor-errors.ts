@@ -1,5 +1,5 @@
 /**
- * Estimates how much a change Δ of each layer's weight changes the outputs y, to first order, for all layers in the same forward and backward passes:
+ * Estimates, to first order, how much a change Δ of each layer's weight changes the outputs y. All layers share the forward and backward passes:
  *
  *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
  *

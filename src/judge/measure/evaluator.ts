@@ -67,10 +67,7 @@ export class FigureRecords {
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
-  /**
-   * Number of samples of the first interim look (default: no interim looks); each further look doubles it. Requires samples in random order. An
-   * interim look can only reject a candidate that clearly misses the goal.
-   */
+  /** Number of samples of the first interim look (default: none); each further one doubles it. Looks only reject clear misses; samples are in random order. */
   readonly firstLook?: number | undefined;
 }
 
@@ -158,10 +155,7 @@ export class Evaluator {
     return this.#measured.figures.store.open(measured.sha256);
   }
 
-  /**
-   * Adds the sizes after gzip and brotli, computed once per file. Compression takes seconds, so call this only for files that are shown, or compared
-   * by these sizes.
-   */
+  /** Adds sizes after gzip and brotli, once per file. This takes seconds, so call it only for files that are shown or compared by these sizes. */
   async sized<M extends Measured>(measured: M): Promise<M & CompressedSize> {
     const { store } = this.#measured.figures;
     const { sha256 } = measured;
@@ -188,10 +182,7 @@ export class Evaluator {
     return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.predicted.length };
   }
 
-  /**
-   * Measures a stored model. @param digestBefore digest of a step's output, which can have masks. @param goal if an interim look shows that the model misses
-   * this goal, the other samples are skipped.
-   */
+  /** Measures a stored model. @param digestBefore a step's output, which can have masks. @param goal an interim look that misses it ends the measurement. */
   async measure(digestBefore: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#measured.figures;
     const { digest, model } = await storeWithoutMasks(digestBefore, store);

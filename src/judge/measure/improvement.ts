@@ -5,20 +5,14 @@ import type { Measured, Variant } from "../record/data.ts";
 import { plainFile } from "./weigh.ts";
 
 const minGain = 1.005;
-/**
- * Maximum ratio of processor times (result to original) that counts as faster. Ratios closer to 1 can be noise: measured twice, the same network took
- * 0.85 to 1.15 times as long.
- */
+/** Maximum ratio of processor times, result to original, that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
 const maxFasterRatio = 0.8;
 
 function noGainOfSize(before: number, after: number): string | undefined {
   return before / after >= minGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
-/**
- * Returns the reason why a result's file is not smaller than its original's; undefined if it is smaller. Dropping the exporter's metadata does not
- * count as a gain.
- */
+/** Returns why a result's file is not smaller, if it is not. Dropping the exporter's metadata does not count as a gain. */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const { files } = await plainFile(original);
@@ -31,10 +25,7 @@ function sizeText(before: number, after: number): string {
   return after / before < minGain ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
-/**
- * Returns the reason why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work processor time of a run
- * relative to the original's; undefined if not measured.
- */
+/** Returns why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
 export function whyNothingGained(
   original: Measured,
   { result, comparison }: Variant,

@@ -7,17 +7,11 @@ import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
   readonly text: string;
-  /**
-   * "broken": the metric is NaN; "goal": the goal is missed; "target": the outputs on a target runtime are wrong. `LostFunction` describes the other
-   * values.
-   */
+  /** "broken": the metric is NaN; "goal": it is missed; "target": wrong outputs on a target runtime; others: see `LostFunction`. */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
 
-/**
- * Returns why a result that meets the goal has lost its knowledge of the classes, which a drop of few points can hide if one class is rare. A goal
- * that allows more than the default drop permits the loss.
- */
+/** Returns why a result that meets the goal lost its knowledge: a small drop can hide a rare class. A goal beyond the default drop permits it. */
 export function findLostKnowledge(
   { comparison, lostKnowledge }: Pick<HoldoutComparison, "comparison" | "lostKnowledge">,
   goal: Goal | undefined,
@@ -26,10 +20,7 @@ export function findLostKnowledge(
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
-/**
- * Returns the most important reason to reject a result, if there is a reason.
- * @param onTargets checks the target runtimes. It is called only if no other check rejects the result, or if `forced`.
- */
+/** Returns the most important reason to reject a result, if any. @param onTargets checks the targets, if nothing else rejects it or with `forced`. */
 export async function judgeResult(
   {
     comparison,

@@ -52,10 +52,7 @@ export interface FunctionTest {
   readonly forced: boolean;
 }
 
-/**
- * Returns the original with only those outputs that the result still has. `requirePorts` (`judge/steps/step.ts`) has checked that a missing output
- * was removed on purpose.
- */
+/** Returns the original with only the outputs that the result has; `requirePorts` has checked that others were removed on purpose. */
 export function withOutputsOf(original: Model, result: Model): Model {
   const names = new Set(result.graph.outputs.map(({ name }) => name));
   if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
@@ -78,10 +75,7 @@ function comparesAll(byMetric: Comparison | undefined, trained: Training): boole
 export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
   truth === "original" && unit !== "share";
 
-/**
- * Compares the function of both models, then checks that the result loads with default session options.
- * @throws ResultFails if the result does not load, PithError E_DATA if the models cannot be compared without data.
- */
+/** Compares both functions, then requires that the result loads. @throws ResultFails if not, PithError E_DATA if nothing can be compared without data. */
 export async function checkFunction(
   { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
   original: Model,

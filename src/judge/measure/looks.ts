@@ -36,10 +36,7 @@ export class Looks {
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
 
-  /**
-   * @param task test samples in random order; any order if `firstLook` includes all samples.
-   * @param knownRows metric rows of the original for the first samples or all, which are not run again.
-   */
+  /** @param task test samples in random order, unless `firstLook` covers all. @param knownRows the original's rows for the first samples, or all. */
   constructor(
     model: Model,
     task: Judged,

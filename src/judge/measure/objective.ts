@@ -54,10 +54,7 @@ const maxTimingError = 0.03;
 /** `Objective.slack`: small for size and speed targets, which are predictable (`slackOfTarget`), and larger for drops (`slackOfGoal`). */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
-/**
- * Creates the objective that the options describe.
- * @param maxDrop maximum drop of the goal; undefined if the original is at chance level. Drops then do not count.
- */
+/** @param maxDrop maximum drop of the goal; undefined if the original is at chance level, so that drops do not count. */
 export function objectiveOf(
   { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,

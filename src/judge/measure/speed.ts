@@ -17,9 +17,7 @@ export interface Speed extends Spread {
 /** Speed of a result relative to the file `against`, or the reason why it was not measured. */
 export type Timed = { readonly against: string } & (Speed | { readonly unmeasured: string });
 
-/**
- * Times both models on the first of `samples`, or without samples as `timedInputs`. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed.
- */
+/** Times both models on the first of `samples` or `timedInputs`; undefined if operators, weight types and sizes are equal, and so is the speed. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },

@@ -16,10 +16,7 @@ export interface OriginalTime {
   readonly samples: number;
 }
 
-/**
- * Estimates the seconds of steps from their runs of the model. Computations on weights alone are not included.
- * @param task provides the sizes of the splits, and the metric.
- */
+/** Estimates the seconds of steps from their runs of the model, without computations on weights. @param task sizes of splits, and the metric. */
 export function stepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
@@ -70,10 +67,7 @@ export function durationText(
 const minSeconds = 0.5;
 const minBatches = 2;
 
-/**
- * Returns a context whose `progress` logs the estimated total duration once, early in the first of several evaluations.
- * @param passes number of evaluations of all samples. @param now returns the time in seconds.
- */
+/** Returns a context that logs the estimated duration once, early in the first evaluation. @param passes number of evaluations. @param now returns seconds. */
 export function announceDuration<
   C extends {
     log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;

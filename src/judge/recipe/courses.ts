@@ -102,10 +102,7 @@ function isSchedule(pass: AnyPass, value: object, path: Path): boolean {
 export interface OptionSchedule {
   readonly from: number;
   readonly to: number;
-  /**
-   * Curve: a name ("linear"), a function, or the path of a module that exports a function. The function maps the share of the rounds to the share of
-   * the way from `from` to `to` (0 to 1).
-   */
+  /** A name ("linear"), a function or a module's path: maps the share of the rounds to the share of the way from `from` to `to` (0 to 1). */
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 

@@ -37,10 +37,7 @@ export interface Tested {
   readonly searched?: number | undefined;
 }
 
-/**
- * Opens a task for recipes.
- * @throws PithError as `openTask`; E_DATA, before anything is run, if a step trains on labels and all samples are test samples.
- */
+/** Opens a task for recipes. @throws PithError as `openTask`; E_DATA early if a step trains on labels and all samples are test samples. */
 export async function openSamples(
   model: Model,
   writtenRecipes: readonly Recipe[],

@@ -34,15 +34,9 @@ export interface RecipeStep {
   readonly id: string;
   /** Options as written in the recipe, without the pass's defaults. */
   readonly options: OptionValues;
-  /**
-   * Whether the result of the step is measured (default: true; inside a repeat, only for its last step). "fallback" adds the precision fallback if the
-   * goal is missed.
-   */
+  /** Whether the step's result is measured (default: true; in a repeat, for its last step). "fallback": with precision fallback if the goal is missed. */
   readonly judge?: boolean | "fallback";
-  /**
-   * Maximum bytes of the file, for which the bits per layer are chosen (`fitToBytes`). Only searches set it; their final recipes contain the
-   * chosen bits as `overrides` instead.
-   */
+  /** Maximum bytes of the file, for which bits per layer are chosen (`fitToBytes`). Set by searches; final recipes have `overrides` instead. */
   readonly maxBytes?: number;
 }
 

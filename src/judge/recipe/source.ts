@@ -18,10 +18,7 @@ const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, 
 /** Maximum number of characters, because parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
-/**
- * Reads YAML or JSON. @param name the file's name in errors. @param shorter how to shorten a text that is too long.
- * @throws PithError E_OPTION with file, line and column.
- */
+/** Reads YAML or JSON. @param name of the file. @param shorter how to shorten a long text. @throws PithError E_OPTION with file, line and column. */
 export function readSource(text: string, name: string, shorter?: string): Source {
   if (text.length > maxText) {
     const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;

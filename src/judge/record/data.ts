@@ -66,9 +66,7 @@ export interface SearchedPoint {
   readonly speed?: number | undefined;
   /** Number of evaluated samples. It is lower than `SearchRecord.samples` if fewer samples showed that the goal is missed. */
   readonly samples?: number | undefined;
-  /**
-   * Drop in the metric's unit, positive if worse than the original. `interval` has 95 % confidence, or 99.73 % if not all search samples were used.
-   */
+  /** Drop in the metric's unit, positive if worse. `interval`: 95 % confidence, or 99.73 % if not all search samples were used. */
   readonly drop?: number | undefined;
   readonly interval?: { readonly low: number; readonly high: number } | undefined;
   readonly isOnFront: boolean;
@@ -183,10 +181,7 @@ export interface Variant {
   readonly searched?: { readonly drop: number; readonly samples: number };
   /** Comparison of all outputs if there are very few samples, or the reason why they could not be compared. */
   readonly likeness?: Likeness | string;
-  /**
-   * Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. Undefined without such outputs, and
-   * after training on labels.
-   */
+  /** Comparison of outputs that the metric does not evaluate, or why there is none; undefined without such outputs and after training on labels. */
   readonly others?: Likeness | string;
   readonly targets?: readonly OnTarget[];
 }

@@ -13,10 +13,7 @@ const maxNumbers = 12;
 const maxInputs = 4;
 const maxCharacters = 280;
 
-/**
- * Returns a view of the samples at `positions`; undefined for a sample that is not accessible.
- * @param ready samples as fed to the model. @param stored samples before preprocessing.
- */
+/** Returns views of samples; undefined for inaccessible ones. @param ready as fed to the model. @param stored before preprocessing. */
 export async function viewsOf(
   positions: readonly number[],
   ready: Dataset,

@@ -122,10 +122,7 @@ export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: numbe
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
-/**
- * Returns ✗ if the variant was rejected, "" without a goal, and ✓ if the estimated drop meets the goal on test, validation and search samples.
- * Returns ? if one of these estimates misses the goal, but the miss is not statistically significant.
- */
+/** Returns ✗ if rejected, "" without a goal, ✓ if the drop meets it on test, validation and search samples, ? if one misses it insignificantly. */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { rejected, verdict } = variant;
   if (rejected !== undefined || verdict?.met === false) return "✗";
@@ -372,10 +369,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
 }
 
-/**
- * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), which is statistically significant". Undefined if the drop
- * is not statistically significant.
- */
+/** Returns a warning about a result that meets the goal with a significant drop: "accuracy is slightly worse (−0.1 points), which is …". */
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
   const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;

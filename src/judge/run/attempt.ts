@@ -52,9 +52,7 @@ export interface Attempt {
   readonly evaluator?: Evaluator;
 }
 
-/**
- * Runs a candidate. If there are other candidates, an error does not throw but rejects the candidate, and so does a result that is not smaller.
- */
+/** Runs a candidate. With other candidates, an error or a result that is not smaller rejects it instead of throwing. */
 export async function tryCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,

@@ -1,5 +1,5 @@
 /**
- * Runs the steps of a candidate, compares their results with the original, keeps layers at higher precision if a result misses the goal, and judges
+ * Runs the steps of a candidate and compares their results with the original. Keeps layers at higher precision if a result misses the goal, and judges
  * the last result. A command is a candidate of one step, a recipe one of several steps, and `pith eval` one without steps.
  */
 import { capitalize, Miss, type Model, PithError, throwIfAborted } from "#ir";

@@ -1,7 +1,4 @@
-/**
- * Selects the result of a run to keep: of the results that meet the goal and reach the objective's targets, the one with the lowest cost. Rejects
- * results that gain nothing or miss a size or speed target.
- */
+/** Selects the result to keep: of those that meet goal and targets, the one with the lowest cost. Rejects results that gain nothing or miss a target. */
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { whyNothingGained } from "../measure/improvement.ts";
 import { type Figures, type Objective, objectiveOf, paretoFrontOf, sizeFor } from "../measure/objective.ts";

@@ -32,10 +32,7 @@ export async function metricInputsOf(
 
 const maxHashedSamples = 64;
 
-/**
- * Returns plain data that identifies samples: the hash of their contents. Samples that are too large to hash are identified by their number, the hash
- * of 64 of them, and the hash of their file; a stream by the hash of its file or by its name.
- */
+/** Identifies samples by a hash of their contents; if too large, by number, hash of 64 and hash of the file; a stream by its file's hash or its name. */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
@@ -55,10 +52,7 @@ function evenlyOf(dataset: IndexedDataset, maxCount: number): Dataset {
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/**
- * Describes the splits of a task by number and hash. The training and calibration splits are included only if a step uses them.
- * @param earlierParts an earlier description of this task.
- */
+/** Describes a task's splits by number and hash: training and calibration if a step uses them. @param earlierParts of the same task. */
 export async function partsOf(task: Task, candidates: readonly CandidateSteps[], earlierParts?: Parts): Promise<Parts> {
   const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))

@@ -65,10 +65,7 @@ export interface JudgedModel {
   readonly judgement: Omit<Judgement, "lost"> | undefined;
 }
 
-/**
- * Measures both models on the same samples, and compares their outputs.
- * @throws PithError E_OPTION if the metric compares with an original and there is none; errors of the runs.
- */
+/** Measures both models on the same samples, and compares outputs. @throws PithError E_OPTION if the metric needs an original and there is none. */
 export async function measureModels(request: MeasureRequest, context: StepContext): Promise<JudgedModel> {
   const { model, original, task, inputs, output, targets } = request;
   const measurement = task && (await measureOnTask(request, task, context));

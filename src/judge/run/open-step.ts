@@ -21,10 +21,7 @@ interface CheckedStep {
   readonly needs: string | undefined;
 }
 
-/**
- * Checks a step before its data is opened, and opens its references, so that errors appear before slow work.
- * @param original path of the original, for passes that have no option for it.
- */
+/** Checks a step and opens its references before its data, so that errors appear early. @param original for passes without an option for it. */
 export async function checkStep(
   id: string,
   input: NamedModel,

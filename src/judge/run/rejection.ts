@@ -100,10 +100,7 @@ async function blameLayer({
   return errors && restrictToChanged(errors, changedLayers);
 }
 
-/**
- * Returns the error of a run that kept no result: E_ACCURACY_LOST if accuracy was lost; E_UNSUPPORTED if nothing changed, nothing became smaller, or
- * no result reached a target.
- */
+/** Returns the error of a run without result: E_ACCURACY_LOST if accuracy was lost, else E_UNSUPPORTED (nothing changed, shrank or reached a target). */
 export function errorOfRun(run: Run): PithError {
   const [onlyVariant, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";

@@ -308,10 +308,7 @@ function namesOf(disagreements: readonly Disagreement[], classes: Dataset["class
 /** Number of samples for comparing layers. It is small, because the outputs of all layers of both models are in memory at once. */
 const comparedSamples = 16;
 
-/**
- * Adds a view of the sample (a small image, text or first values) to each disagreement.
- * @param ready samples as the models receive them. @param stored the same samples before preprocessing, if available.
- */
+/** Adds a view of the sample to each disagreement. @param ready samples as the models receive them. @param stored before preprocessing, if available. */
 async function addSampleViews(
   disagreements: readonly Disagreement[],
   ready: Dataset,

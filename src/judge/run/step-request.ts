@@ -42,9 +42,7 @@ export interface StepRequest {
   readonly force?: boolean | undefined;
   /** Keep layers at higher precision if the result misses the goal. */
   readonly fallback?: boolean | undefined;
-  /** Maximum bytes of the file, for which options are chosen. */
   readonly maxBytes?: number | undefined;
-  /** Maximum bytes of the compressed file, for which options are chosen. */
   readonly maxDownload?: number | undefined;
   /**
    * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and

@@ -75,10 +75,7 @@ export async function openTrials(
   };
 }
 
-/**
- * Runs a recipe and stores its results in `resumeFolder`, where `compress` with this recipe alone finds them.
- * @throws PithError as `runRecipe`, except for a rejected result.
- */
+/** Runs a recipe and stores results in `resumeFolder`, where `compress` finds them. @throws PithError as `runRecipe`, except for a rejected result. */
 export async function runIn(
   original: Model,
   candidate: Candidate,

@@ -1,7 +1,4 @@
-/**
- * Runs jobs speculatively in other processes. The search then does the same work itself, and finds the results in the shared store. So results do not
- * depend on the number of jobs.
- */
+/** Runs jobs speculatively in other processes. The search does the same work and finds results in the shared store, so they never depend on the jobs. */
 
 export interface RoundContext {
   readonly signal: AbortSignal;

@@ -1,7 +1,4 @@
-/**
- * Runs the steps of recipes on models of a store. A record of each finished step refers to its input, output and samples by digest. So no finished
- * step is repeated, neither in a resumed run nor in a recipe that begins with the same steps.
- */
+/** Runs steps on stored models. A record of each step names input, output and samples by digest, so that no finished step is repeated. */
 
 import { type Miss, Model } from "#ir";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
@@ -87,10 +84,7 @@ export class Runner {
     return states;
   }
 
-  /**
-   * Runs a step on a model, or returns its stored result. @param changed replaces parts of the context, such as `log`.
-   * @throws PithError as the pass; after a failed run of this step, the same error again.
-   */
+  /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass, or of its earlier failure. */
   async run(step: Step, input: string, changed?: Partial<Context>): Promise<StepResult> {
     const result = await this.#runOnce(step, input, changed);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
@@ -233,10 +227,7 @@ export class Runner {
   }
 }
 
-/**
- * Returns options without module paths, which differ between machines. A key contains the hashes of modules instead. Paths of models remain, because
- * a model's weights can be in another file, which the model's hash does not cover.
- */
+/** Returns options without module paths, which differ between machines; keys have their hashes. Paths of models stay: weights can be in another file. */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

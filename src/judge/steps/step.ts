@@ -26,10 +26,7 @@ export function samplesOf(pass: AnyPass, options: OptionValues, parts: StepParts
   return (part && parts[part]) ?? (textHelps(pass, options) ? parts.text : undefined);
 }
 
-/**
- * Runs a step's pass on a model, in place, with the samples of its split.
- * @throws PithError as the pass does. @throws Error if the resulting model is invalid or has other inputs or outputs.
- */
+/** Runs a step's pass in place, with the samples of its split. @throws PithError as the pass, Error if the model is invalid or its ports changed. */
 export async function runStep(
   pass: AnyPass,
   model: Model,

@@ -25,10 +25,7 @@ export interface Store {
   has(digest: string): Promise<boolean>;
   /** Records of finished steps; undefined in a store without records, in which every step always runs. */
   readonly records: Records | undefined;
-  /**
-   * Removes the least recently used files until the folder is below its limit, except the models in `needed`. Call this method between steps, while
-   * no process that shares the folder runs a step.
-   */
+  /** Removes the least recently used files above the limit, except `needed`. Call it between steps, while no process that shares the folder runs one. */
   trim(needed: readonly string[]): Promise<void>;
   release(): Promise<void>;
 }
@@ -52,10 +49,7 @@ export interface StoreOptions {
   readonly resumeBytes?: number | undefined;
 }
 
-/**
- * Returns the record under a key. Without such a record, does the work and records its result.
- * @param isFinal returns false for a result that can differ next time. Such a result is not recorded.
- */
+/** Returns the record under a key, or does the work and records it. @param isFinal returns false for a result that can differ next time: it is not recorded. */
 export async function recordOnce<T>(
   records: Records | undefined,
   key: unknown,
@@ -76,10 +70,7 @@ export interface StoreOfResults extends Omit<Store, "original" | "read"> {
 /** Returns the SHA-256 of the model's encoded file, without writing a file. */
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
-/**
- * Opens the store in `resumeFolder`, or by default in a temporary folder, or in memory if there is no disk.
- * @param original is not copied into the store. Opened models get the custom operators of the original.
- */
+/** Opens the store in `resumeFolder`, by default in a temporary folder, or in memory without a disk. Opened models get the custom operators of `original`. */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
   const store = await openResults(options);

@@ -150,10 +150,7 @@ export async function guessPreprocessing(
   };
 }
 
-/**
- * Evaluates the model with each preprocessing. Consecutive preprocessings with the same geometry share decoded images. @param batch some samples,
- * which show how images are stored.
- */
+/** Evaluates each preprocessing; consecutive ones with the same geometry share decoded images. @param batch shows how images are stored. */
 async function* evaluateEach(
   engine: Engine,
   model: Model,
@@ -227,10 +224,7 @@ function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | unde
   return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
-/**
- * Factors on the logits (inverse temperatures) from 2⁻⁹ to 2¹². Without biases, only the confidence depends on the input scale, not the prediction
- * (Guo et al. 2017, arXiv 1706.04599).
- */
+/** Factors on the logits (inverse temperatures): without biases, only the confidence depends on the input scale (Guo et al. 2017, arXiv 1706.04599). */
 const logitFactors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
 /** Minimum relative difference of losses that counts. The steps between the temperatures cause smaller differences. */
 const minLossDifference = 0.1;
@@ -284,10 +278,7 @@ function lossOf({ loss }: Trial): number {
   return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }
 
-/**
- * Returns whether a trial is significantly worse than the best one on their common samples: it has fewer right predictions, or higher losses without
- * significantly more right predictions.
- */
+/** Returns whether a trial is significantly worse on common samples: fewer right predictions, or higher losses without significantly more of them. */
 function isWorse(trial: Trial, best: Trial): boolean {
   if (isLessAccurate(trial, best)) return true;
   const count = Math.min(trial.losses.length, best.losses.length);

@@ -63,10 +63,7 @@ const numericMetrics: ReadonlySet<MetricName> = new Set([
   "r-squared",
 ]);
 
-/**
- * Returns the metrics for a comparison with the original, most informative first.
- * @param options number of samples, and requested metric: if it is numeric, ambiguous outputs count as numbers instead of class scores.
- */
+/** Returns metrics for a comparison with the original, most informative first. @param options a numeric metric makes ambiguous outputs numbers. */
 export function comparisonMetrics(
   model: Model,
   output: string | undefined,
@@ -113,10 +110,7 @@ export function comparisonMetrics(
   }
 }
 
-/**
- * Decides from the graph whether the main output contains probabilities, because after quantization their sum is not 1, and whether it contains
- * independent labels or detections. If the graph does not show this, `findReading` decides by the values.
- */
+/** Reads from the graph whether the main output has probabilities (quantized, they do not sum to 1), labels or detections; else `findReading` decides. */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);

@@ -43,10 +43,7 @@ export interface TaskOptions {
    * calibration, by this command or (if the model records them) earlier ones. "all" also includes used samples.
    */
   readonly part?: PartsOptions["part"];
-  /**
-   * Preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded in the model, as the files beside it specify, or
-   * guessed.
-   */
+  /** Preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded, as files beside the model specify, or guessed. */
   readonly preprocess?: string | Preprocessing | undefined;
   /** Constant values of inputs that the data does not provide: `{ sr: 16000 }`. */
   readonly set?: Settings;

@@ -62,9 +62,7 @@ export interface PreparationContext {
   readonly learns: boolean;
   /** Whether the samples will calibrate value ranges, which depend on the input scale. */
   readonly calibrates: boolean;
-  /** Whether the caller fails without labels. If true, no preprocessing is guessed for unlabeled data. */
   readonly needsLabels: boolean;
-  /** Called before the preprocessing is guessed, which can take minutes. */
   onGuess(): void;
 }
 
