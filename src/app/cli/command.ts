@@ -50,10 +50,7 @@ export interface Session {
   readonly passed: Readonly<Record<string, unknown>>;
   /** Model file → folder that the user named instead of the file. */
   readonly folders: ReadonlyMap<string, string>;
-  /**
-   * Runs a job (`jobs/<module>.ts`) in a separate process, or with `isHere` in this process. With `keeps`, a stop waits until the job has saved its
-   * work.
-   */
+  /** Runs a job (`jobs/<module>.ts`) in another process, or with `isHere` in this one. With `keeps`, a stop waits until the job has saved its work. */
   job<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],

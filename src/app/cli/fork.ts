@@ -1,15 +1,9 @@
-/**
- * Runs a command in a process of its own. Its module in `processes/` checks the options, does the work and returns a result. Words and options cross
- * as plain data, and so does the result: what it prints is recorded.
- */
+/** Runs a command in a process of its own: its module in `processes/` does the work. Words, options and the recorded result cross as plain data. */
 import type { JobOptions, Process, Session } from "./command.ts";
 import type commandJob from "./jobs/command.ts";
 import { replay } from "./print/recording.ts";
 
-/**
- * @param name name of the module.
- * @param title name of the process in messages (default: the command and its first word).
- */
+/** @param name of the module. @param title name of the process in messages (default: the command and its first word). */
 export async function fork<P extends Process<never> = Process<unknown>>(
   name: string,
   words: readonly string[],

@@ -24,7 +24,6 @@ export interface PassCommand {
 export interface NextFiles {
   readonly model: string;
   readonly original: string | undefined;
-  /** The file that the command wrote. */
   readonly written: string;
   /** The samples that the user gave, or a placeholder. */
   readonly data: string;

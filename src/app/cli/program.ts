@@ -262,10 +262,7 @@ const npxPith = "npx --no-install pith";
 /** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. They are not on the PATH of the user's shell. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
-/**
- * Returns the words that start Pith. If it is installed in a project, there is no `pith` on the PATH. Without `--no-install`, npx in another folder
- * would download a package of somebody else.
- */
+/** Returns the words that start Pith. If a project installs it, `pith` is not on the PATH, and npx without `--no-install` could download another package. */
 export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | typeof npxPith {
   const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !projectFolder.test(folder));
   const isInstalled = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));

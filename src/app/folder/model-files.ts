@@ -47,7 +47,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   return files;
 }
 
-/** Hashes a model's files; removes unread data files. @throws PithError E_FILE for a foreign data file, E_OPTION for more than transformers.js reads. */
+/** Hashes a model's files; removes unread data files. @throws PithError E_FILE for a data file of another name, E_OPTION for too many of them. */
 export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const readFiles = weightFilesOf(await open(joinPath(out, file)));

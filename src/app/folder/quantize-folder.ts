@@ -240,7 +240,7 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   return `${joinList(missingFiles, missingFiles.length)} ${verb} missing, so transformers.js cannot run this folder. Copy the missing files into it from the page of the model`;
 }
 
-/** Minimum relative speed of a file that counts as equally fast. Repeated measurements of the same network vary from 0.85 to 1.15. */
+/** Minimum relative speed, by processor time, of a file that counts as equally fast. Repeated measurements of one network vary from 0.85 to 1.15. */
 export const minSpeed = 0.8;
 
 /** Removes files with a precision fallback that are neither smaller nor faster than a file of the same module with a higher-precision dtype. */

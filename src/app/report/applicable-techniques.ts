@@ -31,10 +31,7 @@ export function channelFinder(groups: readonly Group[]): (layer: Layer) => Chann
   };
 }
 
-/**
- * Returns the maximum rank at which two factors of the matrix (outputs × inputs · kernel positions) save bytes; 0 if no rank saves bytes. Returns
- * undefined if `factorize` skips the layer.
- */
+/** Returns the maximum rank whose two factors save bytes; 0 if none does, undefined if `factorize` skips the layer. */
 export function payingRank(layer: Layer): number | undefined {
   if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
   const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);

@@ -1,7 +1,4 @@
-/**
- * Draws file or download size against metric, for reports and other pages. Thin lines are intervals of the metric, thick lines those of the paired
- * difference.
- */
+/** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
 import type { Unit } from "../../core/estimate.ts";
 import { bytes, figure } from "../../core/numbers.ts";
 import type { Run } from "../../judge/record/data.ts";

@@ -24,9 +24,7 @@ export interface Summary extends Outcome {
   readonly sentences: readonly string[];
 }
 
-/**
- * Returns what a report says first about a run: one word, "7.87 × smaller and 2.15 × as fast (2.05–2.21).", and sentences on accuracy, goal and choice.
- */
+/** Returns one word, "7.87 × smaller and 2.15 × as fast (2.05–2.21).", and sentences on accuracy, goal and choice. */
 export function summarize(run: Run): Summary {
   return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };
 }
@@ -39,10 +37,7 @@ export function verdictSentences(run: Run): readonly string[] {
 
 const trainingStages = ["blocks", "end-to-end"];
 
-/**
- * Returns, for example, "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels.", also for a training whose
- * result was undone.
- */
+/** Returns "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels.", also for undone trainings. */
 const unchangedSentences = (run: Run): readonly string[] =>
   (chosenOf(run)?.steps ?? []).flatMap(({ id, name, changes, misses }) => {
     const isUndone = ({ at = "" }: StepRecord["misses"][number]): boolean =>
@@ -93,10 +88,7 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
   return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${advice}.`;
 }
 
-/**
- * Returns a clause such as "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined if there was no
- * choice.
- */
+/** Returns "the smallest of 13 candidates that is within the goal and about as fast as the original", if there was a choice. */
 export function choiceClause(run: Run): string | undefined {
   const { choice, goal } = run;
   if (choice === undefined) return undefined;
@@ -144,10 +136,7 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
   return conditions.length === 0 ? phrase : `${phrase} that is ${conditions.join(" and ")}`;
 }
 
-/**
- * Returns " Smaller, but not kept: int8 weights (292 kB), which is 0.43 × as fast (--for size keeps it)." Without a reliable timing, the processor time replaces the
- * speed.
- */
+/** Returns " Smaller, but not kept: int8 weights (292 kB), which is 0.43 × as fast (--for size keeps it).", or with processor time if timing is unreliable. */
 export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smallerVariant = over === undefined ? undefined : run.variants[over];

@@ -78,10 +78,7 @@ const [minWidth, widthPerLayer] = [980, 9];
 /** Signal-to-noise ratio in decibels at which equal layers, whose ratio is infinite, are drawn. */
 const maxDecibels = 100;
 
-/**
- * Returns an SVG image of the error of each layer, as in reports. Its classes are styled by the page.
- * @param width pixels; text keeps its size if the image is shown with this width.
- */
+/** Returns an SVG image of the error of each layer, styled by the page. @param width in pixels at which text keeps its size. */
 export const drawLayers = (errors: LayersDrawing, width: number): string => layersChart(errors, width).markup;
 
 function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {

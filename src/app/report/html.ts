@@ -97,9 +97,7 @@ const maxReasons = 5;
 /** Signal-to-noise ratio in decibels at which a bar is empty: the noise has a thousandth of the signal's amplitude. */
 const emptyBar = 60;
 
-/**
- * Returns HTML of samples whose predictions changed, as in the report; undefined without such samples. Its classes are styled by the page.
- */
+/** Returns HTML of samples whose predictions changed, if any, styled by the page. */
 export const drawDisagreements = (run: Run): string | undefined => disagreementsSection(run)?.markup;
 
 function disagreementsSection(run: Run): Markup | undefined {

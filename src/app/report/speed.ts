@@ -22,10 +22,7 @@ interface Computed {
   readonly uneven?: UnevenChannels | undefined;
 }
 
-/**
- * Explains why fewer operations do not make the result faster, as far as known. Returns undefined if it is faster, or if the operations are not
- * fewer.
- */
+/** Explains, as far as known, why fewer operations are not faster; undefined if they are, or there are no fewer. */
 export function notFasterText(speed: Spread, { before, uneven }: Computed, after: Macs): string | undefined {
   const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (

@@ -28,10 +28,7 @@ interface Point {
   readonly value: number;
 }
 
-/**
- * Returns an SVG image of the losses of a training, as in reports; undefined with fewer than two finite losses.
- * @param width pixels; text keeps its size if the image is shown with this width.
- */
+/** Returns an SVG image of a training's losses; undefined with fewer than two finite ones. @param width in pixels at which text keeps its size. */
 export const drawTraining = (curve: TrainedCurve, width: number): string | undefined =>
   trainingChart({ curve, history: undefined }, width)?.markup;
 

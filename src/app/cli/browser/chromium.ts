@@ -1,7 +1,4 @@
-/**
- * Opens a page in a headless Chromium, for targets in a browser. Playwright controls the browser through a pipe, so no port is open. If this process
- * is killed, the pipe closes and the browser ends.
- */
+/** Opens a page in a headless Chromium. Playwright controls it through a pipe: no port is open, and the browser ends with this process. */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
@@ -23,10 +20,7 @@ const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>
   ),
 };
 
-/**
- * Finds the program of a Chromium: CHROME_PATH if it is set, then an installed browser, then the one of `npx playwright-core install chromium`.
- * @throws PithError E_ENGINE_MISSING if there is no browser, E_FILE if CHROME_PATH is not a program.
- */
+/** Finds a Chromium: CHROME_PATH, an installed one, or Playwright's. @throws PithError E_ENGINE_MISSING if there is none, E_FILE for a wrong CHROME_PATH. */
 export async function findChromium(): Promise<string> {
   const chromePath = process.env.CHROME_PATH ?? "";
   if (chromePath !== "") {
@@ -68,10 +62,7 @@ async function loadDriver(): Promise<BrowserType> {
 /** Milliseconds in which a started browser must respond to Playwright. */
 const startTimeout = 300_000;
 
-/**
- * Opens a page in a new browser. @param temporary folder for the browser's profile.
- * @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start.
- */
+/** Opens a page in a new browser. @param temporary folder for its profile. @throws PithError as `findChromium`, E_ENGINE if the browser does not start. */
 export async function openPage(temporary: string): Promise<{
   readonly page: Page;
   /** Rejects if the page or the browser ends, or if a script of the page throws an error. */

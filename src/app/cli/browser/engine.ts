@@ -32,10 +32,7 @@ export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal">
   readonly runtimes?: string;
 }
 
-/**
- * Opens a browser with a page that runs models. @param options `temporary` is the folder for files of models and of the browser.
- * @throws PithError as `openPage` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
- */
+/** Opens a browser with a page that runs models. @param options `temporary`: for its files. @throws PithError as `openPage`, E_ENGINE_MISSING, E_STOPPED. */
 export async function openBrowser(
   runtime: "wasm" | "webgpu",
   { temporary, signal, runtimes }: BrowserOptions,
@@ -154,10 +151,7 @@ interface ModulesOptions {
   readonly runtimes?: string | undefined;
 }
 
-/**
- * Opens an empty page that can import `pageModule` and its imports. All other requests fail, so the page has no network access.
- * @throws PithError E_ENGINE_MISSING without onnxruntime-web.
- */
+/** Opens an empty page that can import `pageModule`; all other requests fail. @throws PithError E_ENGINE_MISSING without onnxruntime-web. */
 async function provideModules(page: Page, { runtime, runtimes = runtimeFolder() }: ModulesOptions): Promise<void> {
   await page.context().route("**/*", async (route) => {
     const [, area, ...parts] = new URL(route.request().url()).pathname.split("/");

@@ -1,7 +1,4 @@
-/**
- * Values that the page and its driver (`engine.ts`) exchange. Models and tensors are transferred as files, because Playwright's encoding of values
- * takes seconds for megabytes.
- */
+/** Values between the page and its driver (`engine.ts`). Models and tensors are files: Playwright's encoding takes seconds for megabytes. */
 import { type Batch, type Dense, inMemory, Model } from "#ir";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
 

@@ -61,10 +61,7 @@ const comparing = ["drop", "agreement", "speed", "runtimes"] as const;
 const sampled = ["drop", "agreement"] as const;
 const limits = ["bytes", "download", ...comparing] as const;
 
-/**
- * Reads budgets from the text of a YAML file, or of a package.json with the key "pith".
- * @throws PithError E_OPTION with line, column, the accepted values, and the nearest name for a typo.
- */
+/** Reads budgets from YAML, or a package.json with the key "pith". @throws PithError E_OPTION with line, column, accepted values and the nearest name. */
 export function parseBudgets(text: string, name: string): readonly Budgets[] {
   const source = readSource(text, name);
   const inPackage = /(^|[/\\])package\.json$/.test(name);

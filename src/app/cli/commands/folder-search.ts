@@ -146,10 +146,7 @@ function figuresOf(
   };
 }
 
-/**
- * Lists all targets; those on which the outputs could not be checked get a "?". No target has wrong outputs, because files that fail on a target
- * are not written.
- */
+/** Lists all targets, with a "?" if the outputs could not be checked. Files with wrong outputs on a target are not written. */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };

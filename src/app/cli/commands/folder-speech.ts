@@ -27,7 +27,6 @@ export async function openFolderSpeech(
 }
 
 export interface SpeechJudge {
-  /** Returns lines about the sounds. */
   judgedOn(endToEnd: EndToEnd): string[];
   compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
   /** Returns the models with which a file runs. */

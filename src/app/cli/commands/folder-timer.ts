@@ -12,10 +12,7 @@ import type benchJob from "../jobs/bench.ts";
 /** Rounds of timing, and the maximum seconds of one file and of all. */
 const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
 
-/**
- * Returns a function that times a file and its original, as `bench` does. If this fails on a target, the function logs a warning.
- * @param fileCount number of files that share the time.
- */
+/** Returns a function that times a file and its original, as `bench` does, or logs why it cannot. @param fileCount files that share the time. */
 export function createTimer(
   targets: readonly TargetName[],
   set: Settings,

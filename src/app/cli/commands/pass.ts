@@ -88,9 +88,7 @@ function modelIn(word: string | undefined, referenceModel: unknown, name: string
   );
 }
 
-/**
- * Adds to the error of a stopped command what was written or kept. With checkpoints, returns an error that already has a hint unchanged.
- */
+/** Adds to the error of a stopped command what was written or kept; with checkpoints, not to an error that already has a hint. */
 function describeStop(
   error: PithError,
   {

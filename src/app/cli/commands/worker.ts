@@ -71,10 +71,7 @@ const jobSchema = v.object({
   }),
 });
 
-/**
- * Checks the data of a job, and drops unknown fields.
- * @throws PithError E_UNSUPPORTED for a job of another version or of an unknown kind, E_DATA for one that Pith did not write.
- */
+/** Checks a job's data; drops unknown fields. @throws PithError E_UNSUPPORTED for another version or kind, E_DATA for data that Pith did not write. */
 export function readJob(data: unknown): Work {
   const { job } = validate(jobSchema, { job: data });
   const { version, kind, name } = job;

@@ -191,10 +191,7 @@ function isSafe({ type, path, oid = "", lfs }: HubFile): boolean {
   );
 }
 
-/**
- * Returns the original models, and the path that stands for all of them: `root` is a folder, or a file if the only model has an unusual name.
- * @throws PithError E_FILE if there is none, or several that Pith cannot choose from.
- */
+/** Returns the original models, and the folder or file (`root`) that stands for all. @throws PithError E_FILE for none, or several to choose from. */
 function findModels(
   files: ReadonlyMap<string, unknown>,
   word: string,
@@ -281,10 +278,7 @@ async function downloadFile(
 
 const hashOf = ({ oid = "", lfs }: HubFile): string => lfs?.oid ?? oid;
 
-/**
- * Returns whether a file has its listed size and hash. The cache records when the file was last modified, so that it is read again only after
- * a change.
- */
+/** Returns whether a file has its listed size and hash. The cache records the time of its last change, so that it is read only after one. */
 async function isIntact(path: string, file: HubFile, cache: string): Promise<boolean> {
   const { size, mtimeMs } = (await fs.stat(path).catch(() => undefined)) ?? {};
   if (size !== file.size) return false;

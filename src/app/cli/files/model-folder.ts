@@ -25,9 +25,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
   return file;
 }
 
-/**
- * Checks that a model exists. Call this before checks of output paths, whose default names derive from the model's path. @throws PithError E_FILE.
- */
+/** Checks that a model exists; call it before checks of output paths, whose names derive from the model's. @throws PithError E_FILE. */
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;
   await stat(path).catch((cause) => {

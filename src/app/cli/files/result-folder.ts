@@ -53,10 +53,7 @@ export const sweptFolder: FolderContents = {
   names: ["sensitivity.json", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
 
-/**
- * Checks that results can be written into a folder.
- * @throws PithError E_OPTION if they would overwrite inputs or files of the user; E_FILE if they cannot be written.
- */
+/** Checks that results can be written. @throws PithError E_OPTION if they would overwrite inputs or files of the user; E_FILE. */
 export async function requireFreeFolder(
   out: string,
   folder: FolderContents,

@@ -44,10 +44,7 @@ interface NamedModels {
   readonly folders: Session["folders"];
 }
 
-/**
- * Decides where a result is written. @param outOption value of `--out`: a file, or a folder if the model is in one. @param suffix suffix of the
- * default name, such as ".pruned".
- */
+/** @param outOption value of `--out`: a file, or a folder if the model is in one. @param suffix of the default name, such as ".pruned". */
 export function resolveResultPlace(models: NamedModels, outOption: string | undefined, suffix: string): ResultPlace {
   const source = /\.onnx$/i.test(outOption ?? "") ? undefined : sourceFolder(models, outOption);
   const isLoaded = source !== undefined && dirname(source.file) === "onnx";

@@ -47,10 +47,7 @@ const sharedOptions = [
   "validation",
 ];
 
-/**
- * Returns a text, or plain data, in which option names are flags. Messages have option names; only what a user of the command line reads has flags.
- * @param flags flags of the command (default: those that several commands have).
- */
+/** Writes option names in a text or data as flags, which only users of the command line read. @param flags of the command (default: common ones). */
 export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
   const keys = new Set(flags === undefined ? sharedOptions : optionNamesOf(flags));
   const replace = (part: unknown): unknown => {

@@ -1,10 +1,7 @@
 import { PithError } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
 
-/**
- * Parses the words of --set, which was split at commas. A word without a name adds values to the previous input.
- * @throws PithError E_OPTION for a word that assigns no numbers.
- */
+/** Parses the words of --set, split at commas: one without a name continues the previous input. @throws PithError E_OPTION for a word without numbers. */
 export function parseSettings(words: readonly string[]): Settings {
   const settings: string[] = [];
   for (const word of words) {

@@ -31,10 +31,7 @@ interface Writing {
   readonly precompress?: readonly Encoding[] | undefined;
 }
 
-/**
- * Writes a result. If sidecar files (tokenizer, configuration) are not copied next to it, the result records their names.
- * @returns the files of the model, and the sizes of compressed copies.
- */
+/** Writes a result, which records the names of sidecar files that are not copied. @returns its files, and the sizes of compressed copies. */
 export async function saveResult(
   result: Model,
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,

@@ -3,10 +3,7 @@ import type { Batch, Model } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { contentOf, hasValue } from "../../../rewrite/clean-up/set-inputs.ts";
 
-/**
- * Returns the constant inputs of a model. Skips names that the model lacks, because several models can have different inputs.
- * @throws PithError as `contentOf`.
- */
+/** Returns a model's constant inputs; skips names of other models. @throws PithError as `contentOf`. */
 export function contentsFor(model: Model, set: Settings): Batch {
   const settings = Object.entries(set).filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));
   return Object.fromEntries(settings.map(([name, value]) => [name, contentOf(model, name, value)]));

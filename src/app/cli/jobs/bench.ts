@@ -1,7 +1,4 @@
-/**
- * Job of `pith bench`: times all models, interleaved, relative to the first model. Language models run on text that the first one generates, other
- * models on the same random inputs.
- */
+/** Job of `pith bench`: times models, interleaved, relative to the first. Language models run on text of the first, others on the same random inputs. */
 
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";

@@ -219,10 +219,7 @@ async function feedsOf(
   }));
 }
 
-/**
- * Generates tokens greedily, and feeds the `forced` tokens instead of the generated ones. Returns the generated tokens, and the scores of the first
- * step.
- */
+/** Generates tokens greedily, or feeds the `forced` ones. Returns the generated tokens and the scores of the first step. */
 async function generate(
   library: Library,
   model: Model,

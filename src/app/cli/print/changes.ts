@@ -13,7 +13,6 @@ type Paint = (text: string) => string;
 
 const maxShown = 5;
 
-/** Formats changes. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   // A layer in several branches has a change for each of them.
   const lines = new Map(changes.map((change) => [`${change.at}: ${changeText(change)}`, change]));

@@ -55,10 +55,7 @@ export function showPlan(result: PassOutput): Result {
   };
 }
 
-/**
- * Returns lines about cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here". If
- * the result is not faster, a line explains why.
- */
+/** Returns cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), …", and why it is not faster. */
 function plannedLines({ before }: PassOutput, { parameters, macs, speed, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [

@@ -1,5 +1,5 @@
 /**
- * Escapes text for terminals and logs of GitHub Actions, because names in a file can contain escape sequences, forged lines, bidirectional controls or
+ * Escapes text for terminals and logs of GitHub Actions. Names in a file can contain escape sequences, forged lines, bidirectional controls or
  * commands to the runner (`::error::` at the start of a line, `##[error]` or `##vso[…]` anywhere). JSON reads the escapes as the same text.
  */
 import { randomUUID } from "node:crypto";

@@ -46,9 +46,7 @@ export interface NamedRow {
   readonly cells: readonly string[];
 }
 
-/**
- * Merges rows of layers with equal cells whose names differ only in the first number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q".
- */
+/** Merges rows of equal cells whose names differ in the first number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
 export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,

@@ -20,10 +20,7 @@ export async function nameInJobs(path: string): Promise<string> {
   return `modules/${await sha256Text([await readFile(path)])}/${basename(path)}`;
 }
 
-/**
- * Returns a function that finds the path of a module by its name in jobs. The function throws E_OPTION for an unknown module.
- * @throws PithError E_FILE.
- */
+/** Returns a function that finds a module by its name in jobs, and throws E_OPTION for an unknown one. @throws PithError E_FILE. */
 export async function moduleFinder(paths: readonly string[]): Promise<RenameModule> {
   const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);
   const pathByName = new Map(await Promise.all(names));
@@ -38,10 +35,7 @@ export async function moduleFinder(paths: readonly string[]): Promise<RenameModu
   };
 }
 
-/**
- * Returns an input in which modules are renamed.
- * @throws PithError E_OPTION for a recipe that names other local files, which workers do not have; any error of `rename`.
- */
+/** Renames modules in an input. @throws PithError E_OPTION for a recipe that names other local files, which workers lack; errors of `rename`. */
 export async function withModules<I extends SharedInput>(input: I, rename: RenameModule): Promise<I> {
   const { path } = input.data;
   const renamed = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;

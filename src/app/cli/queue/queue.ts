@@ -174,10 +174,7 @@ interface Server {
   readonly options: RedisOptions;
 }
 
-/**
- * Parses the address of a server. The password can also come from REDISCLI_AUTH, as for redis-cli.
- * @throws PithError E_USAGE. Its message does not contain the address, which can include a password.
- */
+/** Parses a server's address; the password can come from REDISCLI_AUTH. @throws PithError E_USAGE, without the address, which can include a password. */
 function parseServer(url: string): Server {
   const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
   if (server !== undefined) return server;

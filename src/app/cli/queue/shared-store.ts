@@ -83,11 +83,7 @@ export function resolveInput<I extends SharedInput>(folder: string, input: I): I
   };
 }
 
-/**
- * Prepares a job on a worker: makes paths absolute.
- * @param rename returns the local file for a module of a job. @throws PithError for an unknown module.
- * @throws PithError as `withModules` and `resolveInput`.
- */
+/** Prepares a job on a worker: makes paths absolute. @param rename returns the local file of a module. @throws PithError as `withModules`, `resolveInput`. */
 export async function receiveInput<I extends SharedInput>(store: string, job: I, rename: RenameModule): Promise<I> {
   const input = await withModules(job, rename);
   const resolvedInput = resolveInput(store, input);
@@ -128,11 +124,7 @@ function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
   throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
 }
 
-/**
- * Rejects links in a store, because they could lead to any file of this machine.
- * @param paths absolute paths. Paths that do not exist or are outside the store are not checked.
- * @throws PithError E_DATA.
- */
+/** Rejects links, which could lead to any file of this machine. @param paths absolute; missing or outer ones are not checked. @throws PithError E_DATA. */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const storePath = resolve(store);
   const root = await realpath(store).catch(() => storePath);
@@ -158,10 +150,7 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
   }
 }
 
-/**
- * Creates a folder: fills a temporary folder and renames it, so that the folder is always complete. If several processes create the same folder, that
- * of the first one is used.
- */
+/** Creates a complete folder by renaming a temporary one. If several processes create it, the first one is used. */
 async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await exists(target)) return;
   await mkdir(dirname(target), { recursive: true });

@@ -1,7 +1,4 @@
-/**
- * Runs the session of the studio in a child process, because ONNX Runtime blocks its thread and can crash. A process that crashed, or that did not stop
- * in time, is replaced at the next call. Each call names the model and the samples, so that the next process opens them again.
- */
+/** Runs the studio's session in a child process: ONNX Runtime can block or crash. A dead process is replaced, as each call names its model and samples. */
 import type { ChildProcess } from "node:child_process";
 import { PithError } from "#ir";
 import type { Job } from "../../../runtime/job/job.ts";
@@ -25,11 +22,7 @@ export interface SessionOptions {
 }
 
 export interface SessionProcess {
-  /**
-   * Sends a call, and passes its answers on until it has finished.
-   * @param parameters text that the session decodes.
-   * @throws PithError E_ENGINE if the process crashes.
-   */
+  /** Sends a call and passes on its answers. @param parameters text that the session decodes. @throws PithError E_ENGINE if the process crashes. */
   call(name: string, parameters: string, onAnswer: (answer: Answer) => void, signal: AbortSignal): Promise<void>;
   /** Ends the process. Resolves after its temporary folder is removed. */
   end(): Promise<void>;

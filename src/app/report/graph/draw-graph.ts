@@ -1,4 +1,3 @@
-/** Draws the main graph of a model as SVG. */
 import { allLayers, counterpartsAmong, infer, type Layer, layers, storedForm, weightBits } from "#analysis";
 import { dimsText, elementCount, type Model, PithError } from "#ir";
 import { bytes, count, counted } from "../../../core/numbers.ts";
@@ -10,11 +9,7 @@ import { collectPicture } from "./graph.ts";
 /** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
 export const drawGraph = (model: Model): string => svgOf(model, undefined).markup;
 
-/**
- * Returns the same drawing as the content of an SVG file.
- * @param original The model from which this one was made: each layer shows its bytes in both.
- * @throws PithError E_OPTION if no layer of the original has a counterpart.
- */
+/** Returns the drawing as an SVG file. @param original whose bytes each layer also shows. @throws PithError E_OPTION if none of its layers has a match. */
 export const pictureOfGraph = (model: Model, original: Model | undefined): string =>
   svgOf(model, original, ' xmlns="http://www.w3.org/2000/svg"', html`<style>${trusted(tokens + graphStyle)}</style>`)
     .markup;

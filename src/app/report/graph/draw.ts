@@ -125,10 +125,7 @@ function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBo
   return curveThrough(spots);
 }
 
-/**
- * Returns a monotone cubic curve through points. The slopes dx/dy are harmonic means of the neighboring slopes, 0 at turns and ends, so the curve
- * never overshoots (Fritsch, Butland 1984).
- */
+/** Returns a monotone cubic curve. Slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const previous = spots[index] ?? spot;
@@ -203,10 +200,7 @@ export function frames(boxes: readonly FramedBox[]): readonly Frame[] {
   return acceptedFrames;
 }
 
-/**
- * Returns the block in a node's path. "/encoder/layer.3/attention/MatMul" and "encoder.layer.3.attention" are in the block "layer.3" of the stem
- * "encoder.layer".
- */
+/** Returns the block in a path: "/encoder/layer.3/attention/MatMul" is in the block "layer.3" of the stem "encoder.layer". */
 function blockOf(path: string): { readonly key: string; readonly stem: string; readonly label: string } | undefined {
   const parts = path.split(/[/.]/).filter((part) => part !== "");
   // The last part names the node itself, so its number counts nodes and not blocks.

@@ -183,10 +183,7 @@ function sharersOf(layer: Layer): readonly string[] {
   return [...tied, ...[...sharers].map(describe)];
 }
 
-/**
- * Maximum number of listed nodes that share a weight. In a network that is unrolled over time, thousands of nodes read one weight, so complete lists
- * would grow quadratically.
- */
+/** Maximum number of listed nodes that share a weight: a network unrolled over time can have thousands, whose lists would grow quadratically. */
 const maxSharers = 8;
 
 function describePort(value: Value): Port {

@@ -60,7 +60,6 @@ export interface InspectedBlock {
   readonly outputs: readonly string[];
 }
 
-/** All blocks in order, and repetitions of equal blocks. */
 export interface Blocks {
   readonly all: readonly InspectedBlock[];
   /** Repetitions of equal blocks: index of the first block in `all`, and number of blocks. */
