@@ -1,6 +1,6 @@
 /**
  * Collects statistics of layer inputs over calibration samples, layer by layer, while the caller changes the layers. The values
- * before the current node are stored for all samples, in memory or on disk, so that only the nodes up to the next layer run:
+ * before the current node are stored for all samples, in memory or on disk. Only the nodes up to the next layer run:
  *
  *     x → a → b → c → …          at b: the values of a are stored, and only b runs
  *

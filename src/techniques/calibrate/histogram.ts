@@ -11,7 +11,7 @@ export interface Histogram extends ValueRange {
 }
 
 /**
- * Histogram of 8192 bins over [-b, b), where b is the smallest power of two that covers the values, so at least 2048 bins are in
+ * Histogram of 8192 bins over [-b, b), where b is the smallest power of two that covers the values. At least 2048 bins are in
  * the range. One pass over the samples suffices: if a value is outside, b doubles, and each two neighboring bins are merged.
  * Infinities and NaN are not counted; they only change `min` and `max`.
  * @example

@@ -1,4 +1,7 @@
-/** Caches statistics of a model's values by model, data set and seed, because a search for precise layers quantizes the same model many times. */
+/**
+ * Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times.
+ * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
+ */
 
 import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -17,7 +20,7 @@ const maxModels = 2;
 /** Statistics by value name, per model hash, setting and data set. */
 const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
 
-/** Returns cached statistics of values; measures the others. Streams are not cached. @param setting identifies everything else that matters. */
+/** Returns cached statistics; measures the others, and always those of streams, whose samples differ. @param setting identifies what else they depend on. */
 export async function measureOnce<R>(
   model: Model,
   dataset: Dataset,

@@ -145,7 +145,10 @@ async function findKeptChannels(
   return channels;
 }
 
-/** Returns the remaining channels as indices into the original, which can be pruned itself; undefined if the metadata does not fit the layers. */
+/**
+ * Returns the remaining channels from the metadata, as indices into the original; undefined if they do not fit the layers. The original can be pruned
+ * itself: both models record indices into the unpruned layer.
+ */
 function readRecordedChannels(
   original: Model,
   before: Layer,

@@ -55,10 +55,7 @@ export interface Decomposition {
   stepOfRank(problem: Problem, rank: number): Step;
   /** Returns the possible steps without losses. */
   steps(problem: Problem): readonly Step[];
-  /**
-   * Computes all singular values, which takes minutes for thousands of rows and columns.
-   * @returns Steps sorted by increasing cost; losses never increase.
-   */
+  /** Computes all singular values (minutes for thousands of rows and columns). @returns steps by increasing cost; losses never increase. */
   spectrum(problem: Problem): Promise<readonly Step[]>;
   factors(problem: Problem, step: Step): Promise<{ readonly parts: readonly Part[]; readonly relativeError: number }>;
 }

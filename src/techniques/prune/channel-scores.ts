@@ -163,10 +163,7 @@ export async function defaultUnitScorer(
   return ranking;
 }
 
-/**
- * Returns the cross-entropy between the even distribution and the predictions. Its gradient at the scores is softmax − 1 / classes, so
- * it does not vanish for samples that the network was trained on, as the gradient of the loss on labels does.
- */
+/** Returns the cross-entropy of the predictions to the even distribution: its gradient softmax − 1 / classes does not vanish on training samples. */
 async function evenCrossEntropy(): Promise<Loss> {
   const [{ outputOf }, { requireClasses, scoreRows }] = [
     await import("../../learn/train/loss.ts"),
@@ -290,7 +287,7 @@ function findReading(node: Node, input: number, { inference }: Network, slices: 
 
 /**
  * Collects the statistics that a criterion needs: of layer inputs, or of gradients of gates. The gates of a group are a vector ξ of ones, one per
- * unit, by which each channel is multiplied before a layer sums over the channels:
+ * unit. Each channel is multiplied by its gate before a layer sums over the channels:
  *
  *     y = Conv(x, w)        y = Conv(x · ξ[unit of each channel], w)
  */

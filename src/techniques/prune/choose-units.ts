@@ -46,7 +46,7 @@ function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
 /**
  * Gives each unit its place in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
  * middle of its channels is within the amount; places are measured in units of mean size. So a unit that is removed at one amount is also removed at
- * all larger amounts, and the removed share differs from the amount by at most half a unit.
+ * all larger amounts. The removed share differs from the amount by at most half a unit.
  * @param candidates in the order of removal.
  */
 function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {

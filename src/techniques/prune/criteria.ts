@@ -56,10 +56,7 @@ const wanda = {
 const lossIncrease = (values: ArrayLike<number>, squares: Float64Array): Float64Array =>
   squares.map((square, index) => 0.5 * (values[index] ?? 0) ** 2 * square);
 
-/**
- * Second-order change of the loss with a diagonal Hessian (LeCun, Denker and Solla 1990, "Optimal Brain Damage"), here the empirical
- * Fisher information over single samples. The score of a channel is the sum over its weights.
- */
+/** Second-order change of the loss with a diagonal Hessian (LeCun et al. 1990, "Optimal Brain Damage"): empirical Fisher information, summed per channel. */
 export const fisher = {
   id: "fisher",
   summary: "change of the loss without the weight, ½ w² · E[g²], g its gradient (needs labeled samples)",

@@ -33,10 +33,7 @@ export interface ChannelUnits<E = unknown> {
   /** The statistic of the gates' gradients, if the criterion requires it (`GateStatistic`). */
   readonly evidence: E;
   readonly random: Random;
-  /**
-   * Returns a score per unit: the sum over its channels, relative to the mean over the tensor's units, averaged over tensors.
-   * Returns a `Miss` if the group has no such tensors. @param score returns a number per channel.
-   */
+  /** Returns the sum over a unit's channels, relative to the tensor's mean, averaged over tensors; a `Miss` without any. @param score of each channel. */
   mean(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
   /** Like `mean`, but sums over channels and tensors: for estimates of the loss change, which are comparable between layers. */
   sum(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
@@ -45,10 +42,7 @@ export interface ChannelUnits<E = unknown> {
 /** Statistic of the inputs of layers that sum over channels, one column per channel. */
 export type ActivationStatistic<E> = Statistic<E> & { readonly of: "activations" };
 
-/**
- * Statistic of ∂loss/∂ξ per unit, where ξ = 1 multiplies the unit wherever a layer sums over it: −∂loss/∂ξ is the first-order
- * change of the loss without the unit.
- */
+/** Statistic of ∂loss/∂ξ per unit, where ξ = 1 multiplies it wherever a layer sums over it: −∂loss/∂ξ is the loss's first-order change without it. */
 export type GateStatistic<E> = Omit<GradientStatistic<E>, "of"> & { readonly of: "gates" };
 
 export type ChannelStatistic<E> = ActivationStatistic<E> | GateStatistic<E>;

@@ -33,10 +33,7 @@ export const channelsLeft = (choice: Choice): readonly Remains[] =>
     size: unitOf.length,
   }));
 
-/**
- * Returns a line for every layer that loses output channels. The line includes the share of the group if the layer's share differs,
- * and the number of units if a unit has several channels of the layer.
- */
+/** Returns a line for each layer that loses channels, with the group's share if the layer's differs, and units of several channels. */
 export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const { group, units } = choice;
   const removed = new Set(units);

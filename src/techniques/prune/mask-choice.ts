@@ -29,10 +29,7 @@ export interface MaskOptions extends LayerSelection {
 
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
-/**
- * Chooses all masks before applying the first, so that a failure leaves the model unchanged.
- * @param chooserFor receives all parameters and returns a function that chooses the mask of a parameter.
- */
+/** Chooses all masks before applying one, so that a failure changes nothing. @param chooserFor gets all parameters; returns the chooser of a mask. */
 export async function prunePrepared(
   model: Model,
   { keepMasks, ...selection }: MaskOptions,

@@ -1,5 +1,5 @@
 /**
- * Pruning as a pass: weights or channels are ranked by a criterion (`criteria/`).
+ * Pruning as a pass: weights or channels are ranked by a criterion (`criteria.ts`).
  *
  * Unstructured: weights become zero; the file compresses better, but is not smaller or faster. `keepMasks` stores masks for training, which doubles
  * the file until `remove` folds them in. Structured: removes channels and everything that depends on them:

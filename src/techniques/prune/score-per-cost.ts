@@ -10,10 +10,7 @@ import type { CostBound } from "./cost-bound.ts";
  */
 const power = 1.5;
 
-/**
- * Converts Taylor scores s, estimates of the loss change, to the change for the multiply-accumulates or parameters that a unit saves. Several removed
- * units of a group change the loss by (Σ s^(1/p))^p, and a unit's score is the increase of this estimate.
- */
+/** Converts Taylor scores s to the loss change per saved cost: units of a group change it by (Σ s^(1/p))^p, and a score is the increase of this estimate. */
 export function scorePerCost(scorer: UnitScorer, { kind }: CostBound, model: Model): UnitScorer {
   const inference = infer(model);
   const [{ perNode }, sizes] = [cost(model, inference), assumedSizes(model)];

@@ -134,11 +134,7 @@ function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOp
 /** Shares of the cost bound. Finer multiples are tried if the cost is below the first; a warning is printed if it is below the second. */
 const [retryBelow, warnBelow] = [0.85, 0.9];
 
-/**
- * Returns the requested amount, or the smallest amount that meets the cost bound. Without `roundTo`, finer multiples of channels are
- * used if the default multiples lead to a cost far below the bound.
- * @throws PithError E_OPTION if no amount meets the bound.
- */
+/** Returns the requested amount, or the smallest within the cost bound; without `roundTo`, finer multiples if the cost is far below. @throws E_OPTION. */
 async function decideAmount(
   model: Model,
   ranked: readonly RankedSet[],

@@ -3,8 +3,8 @@
  *
  *     y'' = f y' + s,     f = var(y) / cov(y, y'),     s = E[y] - f E[y']           for each channel y of the original
  *
- * Rounding errors of weights are proportional to the inputs, so the mean alone (Nagel et al. 2019, arXiv 1906.04721) would be corrected at the cost of
- * large outputs, and scores would shrink. f multiplies the scales of the quantized values and costs nothing at run time.
+ * Rounding errors of weights are proportional to the inputs. A correction of the mean alone (Nagel et al. 2019, arXiv 1906.04721) is at the cost of
+ * large outputs, and scores shrink. f multiplies the scales of the quantized values and costs nothing at run time.
  */
 import { biasedOutput, type Inference, infer, type Layer, layers } from "#analysis";
 import { elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
@@ -184,10 +184,7 @@ async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Arra
   return factors;
 }
 
-/**
- * Returns f of each channel, or the same f for all channels. f multiplies noise as well, so it is nearer to 1 the weaker the correlation. It is 1 if the
- * channel is constant, or if its slope shows that the signal is lost.
- */
+/** Returns f of each channel, or one for all: nearer to 1 the weaker the correlation, because it scales noise too; 1 if constant or the signal is lost. */
 function slopeFactors({ count, x, y, xx, xy, yy }: PairedSums, isPerChannel: boolean): Float64Array {
   const covarianceOf = (products: Float64Array, a: Float64Array, b: Float64Array): Float64Array =>
     products.map((sum, channel) => sum - ((a[channel] ?? 0) * (b[channel] ?? 0)) / count);

@@ -84,10 +84,7 @@ const bytesOf = (layers: readonly Layer[], bits: 4 | 8, block: number, scaleByte
     return sum + rows * (count * ((block * bits) / 8 + scaleBytes) + Math.ceil((count * bits) / 8));
   }, 0);
 
-/**
- * Returns 8 bits for the layer that scores tokens and the table that shares its weight, if the weights grow little.
- * @param requestedBlock the block size that the options give.
- */
+/** Returns 8 bits for the token scorer and a table that shares its weight, if the weights grow little. @param requestedBlock given in the options. */
 function headOverrides(
   all: readonly Layer[],
   heads: readonly Layer[],

@@ -217,7 +217,6 @@ async function roundWeights(
 
 interface RoundedWeight {
   readonly result: Value;
-  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
 }
 

@@ -1,11 +1,11 @@
 /**
  * Keeps layers of language models precise whose inputs one scale does not resolve. A few activations of some tokens are thousands of times as large as
- * the others (Sun et al. 2024, arXiv 2402.17762), and with a range from min to max of a run, rounding adds noise with the power
+ * the others (Sun et al. 2024, arXiv 2402.17762). With a range from min to max of a run, rounding adds noise with the power
  *
  *     s² / 12,  s = (max - min) / 255
  *
- * to each token. The signal to noise of a layer is that of its median token. 8-bit blocks of weights, whose products round the inputs in blocks, too, cost
- * 6 % more bytes and some speed, so other layers keep the integer arithmetic.
+ * to each token. The signal to noise of a layer is that of its median token. The products of 8-bit blocks of weights round the inputs in blocks, too. They
+ * cost 6 % more bytes and some speed, so other layers keep the integer arithmetic.
  */
 import { allLayers, infer, isInside, optionsOfLayer, selectLayers } from "#analysis";
 import { emitInto, Miss, type Model, replaceUses, zeros } from "#ir";

@@ -201,10 +201,7 @@ export const calibrationNeed = {
   },
 };
 
-/**
- * Work per calibration sample, in forward runs of the model (measured on image networks, in batches, on one thread): of ranges,
- * equalization and bias correction together, and of rounding that reconstructs outputs.
- */
+/** Work per calibration sample in forward runs (measured on image networks, one thread): ranges, equalization and bias correction; and reconstruction. */
 const [rangeRuns, reconstructionRuns] = [35, 140];
 
 export const runsPerSample = (options: OptionValues): number =>
@@ -228,10 +225,7 @@ const lowEntropyOptions: readonly string[] = ["rounder", "distortion"];
 const withoutMethod = (names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] =>
   isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype, target: options.target })) : [];
 
-/**
- * Returns the dtypes that do not admit low-entropy values, if these are requested.
- * @throws PithError E_OPTION if none of the dtypes admits them.
- */
+/** Returns the dtypes that do not admit requested low-entropy values. @throws PithError E_OPTION if none of the dtypes admits them. */
 export function withoutLowEntropy(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
   const excluding = withoutMethod(names, options);
   if (excluding.length === 0 || excluding.length < names.length) return excluding;

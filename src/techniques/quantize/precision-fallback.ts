@@ -16,10 +16,7 @@ export const milderSettings = (options: OptionValues): readonly OptionValues[] =
       )
     : [];
 
-/**
- * Returns the settings for a download size: the rounding method rdoq, whose values brotli compresses well, with all distortions.
- * @throws PithError E_OPTION if the options choose other values.
- */
+/** Returns the settings for a download size: rdoq, whose values brotli compresses well, with all distortions. @throws PithError E_OPTION for other values. */
 export function downloadSettings(options: OptionValues): readonly OptionValues[] {
   if (isLowEntropy({ rounder: rdoq.id, ...options }) && admitsLowEntropy(options))
     return distortions.map((distortion) => ({ rounder: rdoq.id, distortion }));
@@ -30,10 +27,7 @@ export function downloadSettings(options: OptionValues): readonly OptionValues[]
   );
 }
 
-/**
- * Returns the options for a bit width: integers for 8 and 4 bits, palettes for other widths. With 4 bits, only standard ONNX operators are used, because
- * others do not support convolutions.
- */
+/** Returns the options for a bit width: integers for 8 and 4 bits (4: standard ONNX operators, also for convolutions), palettes for others. */
 export const optionsForBits = (bits: number): OptionValues =>
   bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
 

@@ -3,8 +3,8 @@
  *
  *     s = (max - min) / (2ᵇ - 1)
  *
- * and rounding adds noise with the power s² / 12. A few huge values, such as the -1e9 of masks or an outlier channel of a residual
- * stream, make the step too large for all other values. The measure is the noise relative to the bulk (the values that are not 0 and
+ * and rounding adds noise with the power s² / 12. A few huge values, such as the -1e9 of masks or an outlier channel, make
+ * the step too large for all other values. The measure is the noise relative to the bulk (the values that are not 0 and
  * whose magnitude is below a quarter of the largest):
  *
  *     noise = s² / 12 / mean x² of the bulk
@@ -28,10 +28,7 @@ const maxNoise = { needed: 1, free: 0.005 };
 
 export const isUnresolved = (noise: number, kind: keyof typeof maxNoise = "needed"): boolean => noise > maxNoise[kind];
 
-/**
- * Returns why no scale represents a range well, as text that follows a value's name; undefined if a scale does.
- * @param kind whether layers need the quantized value.
- */
+/** Returns why no scale represents a range well, as text after a value's name. @param kind whether layers need the quantized value. */
 export function explainUnfitRange(
   range: ValueRange,
   noise: number,

@@ -116,10 +116,7 @@ function noteFloatReader(change: Change, reader: Node | undefined): Change {
     : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
 }
 
-/**
- * Returns, by layer to quantize, the first node that reads its matrix in float and cannot share the quantized values. Most of
- * these layers are embedding tables that are also the last layer.
- */
+/** Returns, by layer, the first node that reads its matrix in float and cannot share quantized values: mostly tables that are also the last layer. */
 function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = allLayers(model, inference);

@@ -145,7 +145,6 @@ function readNumber(value: Value | undefined): number | undefined {
 }
 
 export interface WeightRounding extends FakeRounding {
-  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
 }
 

@@ -29,10 +29,7 @@ export const fusionFor = (target: readonly TargetName[]): { readonly raise: true
 export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
   channelDims(1).length > 1 ? "uint8" : "int8";
 
-/**
- * Runtimes that cannot run a format in any version (1.24.3 to 1.30, measured in Chromium), with the reason. A format that some
- * version runs is tried in the installed one (`docs/targets.md`).
- */
+/** Runtimes that cannot run a format in any version (1.24.3 to 1.30, measured in Chromium), with the reason. Others are tried (`docs/targets.md`). */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };

@@ -1,7 +1,4 @@
-/**
- * Integer arithmetic with measured ranges: QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime fuses
- * into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
- */
+/** Integer arithmetic with measured ranges: ONNX Runtime fuses (De)QuantizeLinear around float operators. Values equal those of its quantizer. */
 import { infer, type Layer, layers, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
 import type { Emit, Model, Value } from "#ir";
 import {

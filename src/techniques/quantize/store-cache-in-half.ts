@@ -1,7 +1,4 @@
-/**
- * Stores the cache in float16: changes the type of its inputs and outputs, with a Cast to float32 after each input and to float16 before each output.
- * The conversion to float16 arithmetic makes the Casts redundant.
- */
+/** Stores the cache in float16, with Casts after its inputs and before its outputs, which float16 arithmetic then makes redundant. */
 import { emitInto, type Model, typeCodes } from "#ir";
 import type { State } from "../../data/batches/states.ts";
 import { isOfEncoder } from "../../runtime/run/decoding.ts";

@@ -67,9 +67,7 @@ export interface BlockRows {
   readonly areColumns: boolean;
 }
 
-/**
- * The number of rows that are processed together. With `stretch` elements of each row at a time, each cache line is read once if rows are columns.
- */
+/** Number of rows that are processed together, with `stretch` elements of each: each cache line is read once if rows are columns. */
 const tile = 1024;
 const stretch = 8;
 
@@ -217,10 +215,7 @@ export interface RowPacking {
   readonly fill?: (row: number) => number;
 }
 
-/**
- * Packs quantized rows into bytes, low bits first, each row padded to complete blocks.
- * @returns rows × ⌈width / block⌉ blocks of block · bits / 8 bytes.
- */
+/** Packs rows into bytes, low bits first, in complete blocks. @returns rows × ⌈width / block⌉ blocks of block · bits / 8 bytes. */
 export function packRows(codes: ArrayLike<number>, { width, block, bits, fill = () => 0 }: RowPacking): Uint8Array {
   const valuesPerByte = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;

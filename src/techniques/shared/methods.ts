@@ -42,9 +42,7 @@ export function methodTable<M extends object, const Name extends string>(
   };
 }
 
-/**
- * Returns whether a value is a method: an object with an `id` and one of the functions `does`. If it has `evidence`, that must be a valid statistic.
- */
+/** Returns whether a value is a method: an `id`, one of the functions `does`, and no invalid statistic as `evidence`. */
 export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");
   const hasValidStatistic = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
@@ -64,11 +62,7 @@ export function memberOf(value: unknown, name: string): unknown {
 export const areMatrices = (value: unknown): boolean =>
   Array.isArray(value) && value.every((item) => typeof memberOf(memberOf(item, "data"), "length") === "number");
 
-/**
- * Returns the result of a custom method, which must be synchronous.
- * @param whose The method in error messages, such as `The pattern "comb"`.
- * @throws PithError E_OPTION if the method throws or returns a promise.
- */
+/** Returns the result of a synchronous custom method. @param whose names it in messages. @throws PithError E_OPTION if it throws or returns a promise. */
 export function answerOf<T>(whose: string, method: () => T): T {
   let answer: T;
   try {
@@ -83,10 +77,7 @@ export function answerOf<T>(whose: string, method: () => T): T {
   });
 }
 
-/**
- * Returns the result of a custom method, which can be a promise.
- * @throws PithError E_OPTION if the method throws.
- */
+/** Returns the result of a custom method, which can be a promise. @throws PithError E_OPTION if the method throws. */
 export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promise<T>): Promise<T> {
   try {
     return await method();
@@ -99,10 +90,7 @@ interface Collecting {
   begin(...settings: never[]): { add(...samples: never[]): unknown; end(): unknown };
 }
 
-/**
- * Wraps the statistic of a custom method, so that its exceptions name the method.
- * @param answered `awaitedAnswerOf` if the results of `add` can be promises, otherwise `answerOf`.
- */
+/** Wraps a statistic, so that exceptions name the method. @param answered `awaitedAnswerOf` if `add` can return promises, else `answerOf`. */
 export function statisticOf<S extends Collecting>(
   whose: string,
   statistic: S,

@@ -88,8 +88,8 @@ export async function solveRidge(
 }
 
 /**
- * Returns the solution of A δ = g with δ = 0 at the fixed entries Z of each output. It solves a system of the free entries, or if there are more of
- * these, a system of Z for each set of outputs that share Z:
+ * Returns the solution of A δ = g with δ = 0 at the fixed entries Z of each output. It solves a system of the free entries, or, if Z has fewer,
+ * a system of Z for each set of outputs that share Z:
  *
  *     δ = δ₀ − A⁻¹[:, Z] (A⁻¹[Z, Z])⁻¹ δ₀[Z],   δ₀ = A⁻¹ g
  */

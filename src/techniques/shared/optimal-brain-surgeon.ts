@@ -16,10 +16,7 @@ const blockSize = 128;
 /** The share of the mean of H's diagonal that is added to the diagonal, because H is singular if there are few samples. */
 const damping = 0.01;
 
-/**
- * Returns a matrix with a damped diagonal.
- * @param reference The matrix whose mean diagonal determines the damping.
- */
+/** Returns a matrix with a damped diagonal. @param reference its mean diagonal determines the damping. */
 export function dampDiagonal(source: Matrix, reference = source): Matrix {
   const size = source.rows;
   let mean = 0;
@@ -35,11 +32,7 @@ export interface InverseHessian {
   readonly dead: Uint8Array;
 }
 
-/**
- * Returns U of the inverse Hessian, or a `Miss` if the Hessian has no inverse despite damping.
- * @param gram H = Σ x xᵀ.
- * @param share The damping as a share of the mean of H's diagonal; 0.01 by default.
- */
+/** Returns U of the inverse Hessian, or a `Miss` without one. @param gram H = Σ x xᵀ. @param share damping, as a share of H's mean diagonal (0.01). */
 export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
   runWith(factorizeInverse(gram, share), multiply);
 
@@ -63,10 +56,7 @@ function* factorizeInverse(gram: Matrix, share: number): Steps<InverseHessian | 
 export interface ColumnUpdate {
   /** The number of columns that `visit` receives at once, before any of them changes; all columns by default. */
   readonly step?: number;
-  /**
-   * Is called before a step changes columns.
-   * @param columns The next columns, starting at `from`, corrected for all earlier changes; one matrix per group.
-   */
+  /** Called before a step changes columns. @param columns those from `from`, corrected for earlier changes; one matrix per group. */
   visit?(columns: readonly Matrix[], from: number): void;
   /** Returns the new value of a weight, such as its rounded value. */
   project(group: number, row: number, column: number, value: number): number;

@@ -180,10 +180,7 @@ export function quantizeColumns(
   }
 }
 
-/**
- * Adding this constant to a number below 2⁵¹ and subtracting it rounds to the nearest integer, halves to even.
- * Sums from 2⁵² to 2⁵³ have no fraction bits.
- */
+/** Adding and subtracting this rounds a number below 2⁵¹ to the nearest integer, halves to even: sums from 2⁵² to 2⁵³ have no fraction bits. */
 export const roundingShift = 1.5 * 2 ** 52;
 
 function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {

@@ -1,7 +1,4 @@
-/**
- * Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of the output, or of the layers that it
- * scales, falls.
- */
+/** Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of outputs or scaled layers falls. */
 import type { Model } from "#ir";
 import type { Change, Context } from "#pass";
 import { draw } from "../../../data/batches/select.ts";

@@ -7,10 +7,7 @@ import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
-/**
- * Returns a layer's form, the reason why it cannot have this format, or undefined if the options do not ask for it.
- * @param learned the existing fake quantization of the weight.
- */
+/** Returns a layer's form, the reason against this format, or undefined if not asked for. @param learned existing fake quantization. */
 export type Format = (
   layer: Layer,
   options: WeightsSettings,

@@ -34,10 +34,7 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
   );
 }
 
-/**
- * Returns whether a value belongs to the lower of two centroids. Compares with the midpoint, because rounding errors in the two distances could put
- * values in the wrong order.
- */
+/** Returns whether a value belongs to the lower of two centroids, by the midpoint, because rounded distances could break the order. */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
 }

@@ -53,9 +53,7 @@ export async function writeProduct(
 
 const scaledBiases = oncePerRun<Value>();
 
-/**
- * Returns beta · b. A vector with one value per channel gets the shape that aligns it with the channels of y. Layers that share a bias share the result.
- */
+/** Returns beta · b; a vector per channel in the shape of y's channels. Layers that share a bias share the result. */
 async function scaledBias({ layer, rule }: Target, run: Writing): Promise<Value | undefined> {
   const { bias, outputs } = layer;
   if (bias === undefined) return undefined;

@@ -11,12 +11,7 @@ import { axpy } from "../../../core/math/vector.ts";
 /** The number of columns per matrix product. */
 const blockSize = 128;
 
-/**
- * Rounds each column once.
- * @param rounded ŵ, which is changed in place.
- * @param gram H = Σ x xᵀ.
- * @param project Returns the nearest value that quantization can represent.
- */
+/** Rounds each column once. @param rounded ŵ, changed in place. @param gram H = Σ x xᵀ. @param project returns the nearest representable value. */
 export const descend = (
   weight: Matrix,
   rounded: Matrix,

@@ -32,10 +32,7 @@ export const createCodes =
     return rounding.codes;
   };
 
-/**
- * Returns the quantized value (code) of a weight.
- * @param sliceIndex the index of the scale that the weight uses. @param curvature a change d of the weight adds curvature · d² to the layer's error. @param code the current code, if there is one.
- */
+/** Returns the code of a weight. @param sliceIndex of its scale. @param curvature a change d adds curvature · d² to the error. @param code the current one. */
 export type ChooseCode = (sliceIndex: number, value: number, curvature: number, code: number | undefined) => number;
 
 /** Rounding of a weight matrix whose remaining columns compensate for the error of the rounded columns. */

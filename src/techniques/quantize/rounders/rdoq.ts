@@ -102,7 +102,7 @@ interface ErrorModel {
 
 const errorModels = new WeakMap<Gram, ErrorModel>();
 
-/** Returns the number of reads of each row, plus 1 and a tenth of the mean, so that rows that no sample reads also have a weight. */
+/** Returns the number of reads of each row, plus 1 and a tenth of the mean: rows that no sample reads also have a weight. */
 function readsOfRows({ reads }: RowReads, count: number): Float64Array {
   const rows = new Float64Array(count);
   let total = 0;
