@@ -1,4 +1,7 @@
-/** Measures how much of its time limit a search has used, over its stops. Candidates that another search has finished earlier do not count. */
+/**
+ * Measures how much of its time limit a search has used. The store records the seconds of each candidate, so that a search that was stopped continues
+ * with the remaining time. Candidates that another search has finished earlier do not count.
+ */
 
 import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/attempt.ts";

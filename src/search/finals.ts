@@ -117,7 +117,10 @@ export class Finals {
 /** Maximum number of finalists on the evaluation samples. Each additional finalist widens the confidence intervals. */
 export const maxFinalists = 4;
 
-/** Selects up to `maxFinalists` candidates: cheapest, smallest within `bySize`, near the goal, others of the Pareto front; or else the closest. */
+/**
+ * Selects up to `maxFinalists` candidates: the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of
+ * the Pareto front. If no candidate meets the objective, returns those that come closest.
+ */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const usableCandidates = distinctUsableOf(tried);
   if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);

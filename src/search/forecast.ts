@@ -23,7 +23,10 @@ export interface Trial {
   readonly isUnchanged?: boolean;
 }
 
-/** Assumed drops in multiples of the maximum: of a structural change that leaves half (without recovery), a format, and an untrained low-bit format. */
+/**
+ * Drops that are assumed before any measurement, in multiples of the goal's maximum drop: of a structural change that leaves half of the bytes
+ * (without recovery), of a number format, and of a low-bit format that still has to be trained.
+ */
 const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [10, 0.3, 3];
 /** Bits per weight: of float32, and the maximum and minimum of integer formats and palettes. */
 const [floatBits, maxBits, minBits] = [32, 8, 2];
@@ -100,8 +103,8 @@ export class Forecast {
 
   /**
    * Predicts a format whose bits per weight are chosen to reach a target size after the structural change. Each bit less means four times the noise
-   * power, and about four times the drop. If the target size was not reached after structural changes that left a share l of the bytes, only those that
-   * leave at most 0.75 l are predicted to reach it.
+   * power, and about four times the drop. If it was not reached after structural changes that left a share l of the bytes, only those that leave at most
+   * 0.75 l are predicted to reach it.
    */
   #predictFitted(
     numbers: Offer,
@@ -143,7 +146,10 @@ export class Forecast {
     };
   }
 
-  /** Predicts a format without structural change. Returns "rejected" for a trained format with one, unless the format was tried alone. */
+  /**
+   * Predicts a format as if there were no structural change. For a trained format that has not been tried alone, returns "rejected" if the candidate
+   * also has a structural change.
+   */
   #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "rejected" {
     const formatTrials = this.#trials.filter(
       ({ combination: { structure, numbers: otherNumbers } }) =>
@@ -205,7 +211,10 @@ export class Forecast {
     return { share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
   }
 
-  /** Returns by how much a format's bytes exceed the expected, at least. Structural changes of its candidates also cause excess: hence the square root. */
+  /**
+   * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Both can cause
+   * the excess, so the format's part is assumed to be the square root. The candidate with the lowest excess counts.
+   */
   #byteExcess({ name, left: remainingShare = 1, fixed: fixedShare = 0 }: Offer): number {
     const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined

@@ -6,7 +6,10 @@ import { minSamples } from "../judge/recipe/open-samples.ts";
 
 /** Maximum number of search samples. If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
 const maxSearchSamples = 2048;
-/** Samples of the first interim look: it rejects a candidate whose 99.7 % interval misses the goal, by about 7.5 points if 15 % of predictions change. */
+/**
+ * Number of samples of the first interim look. A candidate is rejected there if its whole 99.7 % interval misses the goal. If 15 % of the predictions
+ * change, the drop must exceed the goal by about 7.5 points.
+ */
 export const firstLook = 256;
 
 export interface SearchParts {

@@ -54,7 +54,7 @@ export class Rounds {
     return true;
   }
 
-  /** Returns the next round: number formats at first, later one candidate per family of structural changes. @param seconds remaining seconds. */
+  /** Returns the next round: number formats, most promising first; later, one candidate per family of structural changes. @param seconds that remain. */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#firstFormats();
@@ -76,8 +76,8 @@ export class Rounds {
   /**
    * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them.
    *
-   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If no candidate is expected to
-   * meet it, these are candidates that are expected to come closer than all tried ones, or that belong to an untried family.
+   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If none is expected to meet it,
+   * these are candidates that are expected to come closer than all tried ones, or of an untried family.
    *
    * Once a result meets the objective, these are the candidates that are expected to be better than the best, the highest gain per work first. If no
    * candidate is expected to be better, these are less lossy formats of the best candidate.

@@ -85,7 +85,7 @@ export function scoreText(
 
 /**
  * Estimates the drop of accuracy on other samples, from two estimates. With few samples, the measured difference d₁ is mostly noise, but the share f
- * of changed predictions is precise, and of these changes about 0.4 are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning).
+ * of changed predictions is precise. About 0.4 of these changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning).
  * For n samples, both estimates are weighted by their inverse variances:
  *
  *     d₁ = (lost − gained) / n     variance f / n

@@ -17,7 +17,7 @@ interface BackwardOptions {
   readonly channelBlock: number | undefined;
 }
 
-/** Accumulates all gradients. Returns the nodes that stop them. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH. */
+/** Accumulates all gradients. Returns nodes that pass none to an input that depends on a parameter. @throws E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH. */
 export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
   const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
@@ -170,8 +170,8 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   return leading === 0 && broadcastAxes.length > 0 ? summed : emit.Reshape([summed, to]);
 }
 
-// A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node as
-// if the node computed the declared surrogate, by default the identity:
+// A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node.
+// The gradient is that of the declared surrogate, by default the identity:
 //
 //     slope · clip(x, low, high),     so     dx = slope · dy  where  low ≤ x ≤ high,  else 0
 //

@@ -34,7 +34,7 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
-  /** Momentum: each gradient output is g + carry · c, where the caller feeds c. A matrix product adds c as its bias, without another pass over memory. */
+  /** Momentum: each gradient output is g + carry · c, where c is usually the previous output. A matrix product adds c as its bias, without another pass. */
   readonly carry?: number | undefined;
   /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
   readonly states?: ReadonlyMap<string, string>;

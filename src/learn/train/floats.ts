@@ -20,7 +20,10 @@ export function zerosLike(values: Floats): Floats {
   return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
 }
 
-/** Returns the magnitude below which a number counts as zero: denormal numbers, which arise when momentum decays, take twenty times as long. */
+/**
+ * Returns the magnitude below which a number counts as zero: denormal numbers, which arise whenever momentum decays, would take twenty times as long.
+ * Products of larger numbers with learning rates down to 1e-8 are normal numbers.
+ */
 export const tinyOf = (values: Floats): number => (values instanceof Float32Array ? 1e-30 : 1e-290);
 
 /** The same for numbers that are squared: (1-β₂) times the square of a larger number is a normal number. */

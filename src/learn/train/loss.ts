@@ -115,7 +115,10 @@ export function requireColumn(batch: Batch, label: string): Dense {
 /** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
-/** Adds an input [samples, tokens]: 0 for padding and labels of −100, else 1. @param unit "token": without labels, if there is a mask. */
+/**
+ * Adds an input [samples, tokens] that selects tokens: 0 for padding (by the attention mask) and for labels of −100, otherwise 1.
+ * @param unit "token": labels are ignored if there is an attention mask. "prediction": a token also needs a label.
+ */
 export function addTokenMask(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],

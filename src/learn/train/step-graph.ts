@@ -92,8 +92,8 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 // whose parameters are not trained stay in inference mode.
 
 /**
- * Writes nodes in their training form. Returns the name of the next value of each state, and the name of the input for a random odd number
- * below 2³¹ per step, if a node needs random numbers.
+ * Writes nodes in their training form. Returns the name of the next value of each state. If a node needs random numbers, also returns the name of
+ * the input for them: an odd number below 2³¹ per step.
  * @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written.
  */
 function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: ReadonlySet<string>) {

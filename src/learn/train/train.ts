@@ -95,7 +95,7 @@ function logRoles({ declared, parted }: Declaration, context: Context): void {
 /** Minimum share of zeros at which a matrix without a mask counts as pruned. */
 const minZeroShare = 0.1;
 
-/** Returns a warning about pruned matrices without masks, whose zeros training would overwrite. Matrices with one other value do not count. */
+/** Returns a warning about pruned matrices without masks, whose zeros training would overwrite. Matrices with at most one other value do not count. */
 export async function describeUnmaskedZeros(model: Model, selection: Selection): Promise<string | undefined> {
   const names: string[] = [];
   let [zeros, total] = [0, 0];

@@ -1,4 +1,7 @@
-/** A job is a function in a separate process: ONNX Runtime blocks its thread, and some graphs abort. Its module exports the function as default. */
+/**
+ * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
+ * process, and native memory is freed only when a process ends. The module of a job exports the function as default.
+ */
 import { statSync } from "node:fs";
 import type { Fault } from "../../core/platform/serialized-error.ts";
 

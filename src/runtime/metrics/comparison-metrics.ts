@@ -67,7 +67,7 @@ const roundingShare = 1e-12;
  *
  * Each of the `width` elements of a sample has a separate mean over the samples. A common mean would count an offset between two outputs, such as 5
  * and 300, as explained variance. A single sample has one mean over all of its values. A constant original yields 1 or 0. A part that hardly varies
- * is divided by its power instead, a saturated part by its squared range, and a part of zeros by the power of the whole output.
+ * is divided by its power instead, and a saturated part by its squared range. A part of zeros is divided by the power of the whole output.
  */
 export function determination(options: MetricOptions = {}): Metric {
   return defineSumMetric({ name: "R²", unit: "", best: 1 }, options, (sums, samples, total) => {

@@ -66,7 +66,10 @@ export function hasPixels(output: Dense, form: DetectionForm): boolean {
   return toFloat64(output).some((value, index) => value > 2 && fieldOf(index, output, form) < 4);
 }
 
-/** Returns the share of boxes with a fifth value ≥ 0.25 that also have a later one: near 1 for an objectness, near 0 for a class; NaN without such. */
+/**
+ * Returns the share of the boxes with a fifth value of at least 0.25 that also have a later value of at least 0.25. It is near 1 for an objectness,
+ * near 0 for the score of a class, and NaN without such boxes.
+ */
 export function objectnessShare(outputs: readonly Dense[], { classes = 1 }: DetectionForm): number {
   const width = 5 + classes;
   const isHigh = (value = 0): boolean => value >= predictionLimits.minScore;
@@ -82,7 +85,7 @@ function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { la
   return fieldAxis(layout) === 1 ? Math.floor(index / columns) % rows : index % columns;
 }
 
-/** Agreement of detections: 2 · matched / (n₁ + n₂), for both models' numbers of detections. Matches have the same class and an IoU of at least 0.5. */
+/** Agreement with the original's detections: 2 · matched / (n₁ + n₂), for n₁ and n₂ detections. Matches have the same class and an IoU of at least 0.5. */
 export function detectionAgreement(options: MetricOptions = {}): Metric {
   return boxRatio(
     "agreement",

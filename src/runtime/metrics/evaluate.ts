@@ -60,7 +60,7 @@ export async function evaluateAll(
   });
 }
 
-/** Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. Outputs of `remembered` are kept. */
+/** Returns rows [model][metric] of the same batches; the first model is the original unless `held` is false. Keeps outputs of the unchanging `remembered`. */
 export async function measure(
   engine: Engine,
   models: readonly Model[],

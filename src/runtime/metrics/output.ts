@@ -2,7 +2,7 @@
 
 import { type Batch, type Dense, dimsText, isFloat, memoize, PithError, toFloat64 } from "#ir";
 
-/** Returns the evaluated output: the requested one, else "logits", else the first float output, else the first. @throws PithError E_DATA without one. */
+/** Returns the name of the evaluated output: the requested one, "logits", the first float output, or the first. @throws PithError E_DATA without one. */
 export function mainOutputName(outputs: Batch, requestedName?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");

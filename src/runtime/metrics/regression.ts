@@ -18,7 +18,7 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
 /** Maximum of an image without error, because an infinite value would make the mean infinite. */
 const maxDecibels = 100;
 
-/** Peak signal to noise 10 log10(peak² / mean squared error) in decibels, at most 100 per image. Outputs are clipped to 0 … `peak` (1). */
+/** Peak signal to noise 10 log10(peak² / mean squared error) in decibels, at most 100 per image, averaged. Outputs are clipped to 0 … `peak` (1). */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
   return averageRows({

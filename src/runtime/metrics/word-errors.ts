@@ -1,4 +1,7 @@
-/** Word error rate: (substitutions + deletions + insertions) / reference words. Case, punctuation and forms of letters (NFKC) do not count. */
+/**
+ * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case, punctuation and forms of letters (NFKC) do
+ * not count. Words are separated by spaces; numbers in digits differ from numbers in words.
+ */
 import type { Batch } from "#ir";
 import type { Metric } from "./types.ts";
 

@@ -4,8 +4,8 @@
  *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
  *     z₁ = g₁(x); z₂ = g₂(z₁)
  *
- * Without a selected cut it computes the original, with all selected the candidate, and with one selected the original in which that part is the
- * candidate's.
+ * Without a selected cut it computes the original, and with all selected the candidate. With one selected, it computes the original in which that
+ * part is the candidate's.
  */
 
 import { infer, withFixedDraws } from "#analysis";

@@ -59,7 +59,7 @@ const smallWork = 1e9;
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
  *
- * A layer's share is Σ noise / signal over the parts of the float outputs with only this layer replaced, divided by the same with all replaced. Shares of
+ * A layer's share is Σ noise / signal over parts of the float outputs with only this layer replaced, relative to all replaced. Shares of
  * independent errors sum to about 1. An error between two layers (a quantized softmax, a sum in float16) counts to the layer after it, unless the
  * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
  *
@@ -145,7 +145,7 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
   return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
-/** Returns the finding if one of its layers changed; else kind "before" if its share was measured, or undefined. */
+/** Returns the finding if one of its layers changed. If not, the error arose before them (kind "before"), or is unknown if its share was not measured. */
 export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };

@@ -56,7 +56,10 @@ export class Difference {
   }
 }
 
-/** Minimum variance over samples, relative to the mean square, of values that depend on inputs. A temperature of 300 ± 2 K varies by 5e-5. */
+/**
+ * Minimum variance over samples of data, as a share of the mean square, at which values count as depending on their inputs: ten times the squared
+ * error of rounding to float16. A temperature of 300 ± 2 K varies by 5e-5.
+ */
 export const minVariationOfData = 1e-6;
 
 /** Minimum change over the samples, as a share of the operator's range, at which the values of a saturating operator are not saturated. */

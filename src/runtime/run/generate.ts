@@ -51,7 +51,10 @@ export interface SpeechPrompt {
   readonly suppressedFirst: readonly number[];
 }
 
-/** Returns the next token after each prompt and further token: `steps` per prompt, fewer for transcripts. @throws PithError E_UNSUPPORTED, E_STOPPED. */
+/**
+ * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt. A transcript can be shorter.
+ * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
+ */
 export async function generate(
   engine: Engine,
   models: Generator,

@@ -51,7 +51,10 @@ export function watchLoads(engine: Engine): WatchedEngine {
   };
 }
 
-/** Loads a model that was not loaded before. Unsupported operators and inputs are no error. @throws ResultFails E_ENGINE, also if only optimization fails. */
+/**
+ * Loads a model, if it was not loaded before. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
+ * @throws ResultFails E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
+ */
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
   try {

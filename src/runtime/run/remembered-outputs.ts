@@ -28,7 +28,10 @@ export function cloneWithKnownOutputs(model: Model): Model {
 
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
-/** Returns a runner that runs only unknown samples and loads the model at the first. The model must not change; batch sizes are kept apart. */
+/**
+ * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
+ * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
+ */
 export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, net: Model, batchSize: number): Runner {
   const copy = copies.get(net);
   const isCopy = copy?.revision === net.graph.revision && copy.revisionOf === copy.of.graph.revision;

@@ -114,7 +114,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/** Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". An interval is proportional to 1/√n. */
+/** Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". Its advice assumes intervals proportional to 1/√n. */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = usualDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(

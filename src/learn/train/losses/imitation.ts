@@ -3,7 +3,10 @@ import { partsOf } from "#analysis";
 import { type Emit, elementCount, fixedDims, float32, type Model, sameDims, type Value } from "#ir";
 import { castToFloat32, type Loss, type NamedValues, outputOf } from "../loss.ts";
 
-/** Relative noise Σ (s - t)² / Σ t² of an output against the original's, as a mean over parts. No worse than softened logits (Kim et al. 2021). */
+/**
+ * The relative noise of an output s against the original's t, Σ (s - t)² / Σ t², which needs no labels. On logits it is no worse than
+ * softened distributions (Kim et al. 2021, arXiv 2105.08919). For an output of several parts, it is the mean over the parts.
+ */
 export function imitation(original: Model, output?: string): Loss {
   return {
     name: "imitation",
@@ -23,7 +26,7 @@ export function imitation(original: Model, output?: string): Loss {
 const minPower = 1e-12;
 
 /**
- * Divides each part p of an output by √(K Σₚ t² / n) with K parts, n elements and the teacher's values t, so that the mean square of t is 1 and all
+ * Divides each part p of an output by √(K Σₚ t² / n), with K parts, n elements and the teacher's values t. The mean square of t is then 1, and all
  * parts have the same weight. An output of one part is only cast.
  * @param values values of the same shape as `target`.
  */
