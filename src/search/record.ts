@@ -14,7 +14,6 @@ export interface Scored extends Trial {
   readonly seconds: number;
   /** Part of the duration that counts as time of this search. */
   readonly spent: number;
-  /** Name of an earlier candidate with the same file. */
   readonly sameAs: string | undefined;
 }
 

@@ -10,7 +10,6 @@ export interface Parts {
   /** The training samples. If the data has a single split, they are drawn from it only with `trains` or `trainAlone`; undefined otherwise. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
-  /** Text that the model generated. */
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   /** The number of available test samples, before the limit `test`; undefined for a stream. */
@@ -57,7 +56,7 @@ export interface PartsOptions extends SourceReading {
 const maxShareOfOnePart = 0.2;
 /** The minimum number of samples for a useful calibration. */
 export const minCalibrated = 32;
-/** The number of test samples that suffices after a training, which the others of a single split then serve. */
+/** Number of test samples that suffice after a training. The others of a single split are then training samples. */
 const testedAfterTraining = 150;
 /** The maximum share of training samples that is used for calibration. */
 const maxShareOfTraining = 0.5;

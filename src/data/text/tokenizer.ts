@@ -16,7 +16,6 @@ export interface TextTokenizer {
   readonly vocabularySize: number;
   /** The maximum number of tokens that the model accepts; undefined if no file states it. */
   readonly longest: number | undefined;
-  /** The id of padding tokens. */
   readonly padding: number;
   readonly paddingSide: "left" | "right";
   /** The id of unknown tokens; undefined if the vocabulary covers all text. */

@@ -33,7 +33,7 @@ export interface PairedResult extends HoldoutComparison {
 
 type Judged = Pick<Task, "test" | "metric">;
 
-/** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is predicted. */
+/** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is present. */
 export interface GoalOptions extends Omit<Goal, "maxDrop"> {
   readonly maxDrop?: number | undefined;
 }

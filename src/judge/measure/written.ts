@@ -12,7 +12,6 @@ import { countMacs, countWeights, plainFile, weigh } from "./weigh.ts";
 
 export interface StoredModel {
   readonly model: Model;
-  /** The model's file, and its external data. */
   readonly files: readonly ByteSource[];
 }
 

@@ -47,7 +47,7 @@ export interface TaskOptions {
   readonly preprocess?: string | Preprocessing | undefined;
   /** Constant values of inputs that the data does not provide: `{ sr: 16000 }`. */
   readonly set?: Settings;
-  /** Outputs that are fed as inputs at the next step, each as "input=output" (default: guessed from types, shapes and names). */
+  /** Outputs that are fed as inputs at the next step, each as "output=input" (default: guessed from types, shapes and names). */
   readonly states?: readonly string[];
   /** Number of calibration samples (default: 0), which are a part of the training samples. */
   readonly calibrate?: number;

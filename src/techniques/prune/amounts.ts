@@ -33,7 +33,6 @@ export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Pro
 
 interface SharedAmount {
   readonly allocation: Allocation;
-  /** Share of the remaining entries. */
   readonly amount: number;
   /** Options of individual layers. Layers with an `amount` here do not take part in the allocation. */
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;

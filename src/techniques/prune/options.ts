@@ -53,7 +53,7 @@ const fields = v.strictObject({
   ...selectionOptions("prune"),
   /** Amounts of individual layers, which the allocation then omits: { "layer4*": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(share) }),
-  /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; "taylor" for channels with data. */
+  /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; for channels with data "taylor", or "activation" without classes. */
   importance: option(criteria.schema, "criterion or module (default: magnitude; --structured with --data: taylor)", {
     value: "criterion",
     common: true,

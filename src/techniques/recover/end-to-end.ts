@@ -15,7 +15,6 @@ import { trainOptions } from "../../learn/train/train-options.ts";
 import { abortAfter } from "../../runtime/run/elapsed.ts";
 import { copyTrainedTensors, defaultBatch, explainUntrainable, type Stage } from "./stage.ts";
 
-/** Number of steps of the training by default. */
 export const defaultSteps = 50;
 
 /** Few samples are divided into smaller batches, so that an epoch has several steps. */

@@ -309,7 +309,6 @@ interface FitAndCheck {
 
 /** Rows of inputs per feature; more rows add little. */
 const rowsPerFeature = 16;
-/** Minimum number of rows in total. */
 const minRows = 1024;
 const rowsFor = (width: number): number => Math.max(minRows, rowsPerFeature * width);
 /** Every fourth batch is held out to choose λ. */

@@ -69,7 +69,6 @@ function plannedLines({ before }: PassOutput, { parameters, macs, speed, uneven 
 
 export interface OutputFiles {
   readonly replaced: ReadonlySet<string>;
-  /** Paths of compressed copies of the result. */
   readonly copies: readonly string[];
   /** Paths of files that are written even if the model does not change. */
   readonly alsoWritten: readonly string[];

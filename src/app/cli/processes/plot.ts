@@ -10,7 +10,6 @@ import { besideInput, exists, requireOther, requireOtherThanWeights } from "../f
 import { requireWritable } from "../files/writable.ts";
 import { openModel } from "../job-parts/open-model.ts";
 
-/** Writes the picture of a model's graph. */
 export default async function plot(
   [path = ""]: readonly string[],
   { out: outFlag, original }: v.InferOutput<typeof options>,

@@ -19,7 +19,6 @@ import type { Answer, SessionProcess } from "./session-process.ts";
 export interface StudioOptions {
   /** Folder of the built page. */
   readonly page: string;
-  /** Folder for uploaded files. */
   readonly uploads: string;
   readonly session: SessionProcess;
   /** Paths that the page opens at the start. */

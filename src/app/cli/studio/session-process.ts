@@ -4,10 +4,8 @@ import { PithError } from "#ir";
 import type { Job } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 
-/** A message of the session about one call. */
 export interface Answer {
   readonly id: number;
-  /** Text for the page. */
   readonly line: string;
   readonly isLast: boolean;
 }
