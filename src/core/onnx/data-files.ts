@@ -34,7 +34,7 @@ export function parseDataName(name: string): DataName | undefined {
   return finalName === undefined || model === undefined ? undefined : { model, finalName, saver };
 }
 
-/** Chooses the first names that no file has, or that only the replaced model uses. Also returns the names that only that model used. */
+/** Chooses the first names that no file has, or that only the replaced model reads. Also returns the names of that model's weight files. */
 export async function chooseDataNames(
   path: string,
   count: number,

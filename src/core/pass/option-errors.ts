@@ -162,8 +162,7 @@ function isPlain(value: unknown): boolean {
 
 /**
  * Validates options and fills in defaults.
- * @throws PithError E_OPTION with the path of the first invalid option and the accepted values. For a mistyped
- * name, the hint contains the most similar one.
+ * @throws PithError E_OPTION with the path of an invalid option and the accepted values, or, for a mistyped name, with the most similar one as hint.
  */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);

@@ -10,7 +10,7 @@ export type FlagMetadata = {
   readonly negated?: string;
   /** Whether the option is set per layer, as in `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /** How numbers without a percent sign are read. True rejects 1 (1 % or all?). False reads numbers up to 1 as counts, not shares. */
+  /** True rejects 1 without a percent sign (1 % or all?). False accepts numbers above 1, which other options with shares reject. */
   readonly percent?: boolean;
   /** Whether `--help` shows the flag; `--help-all` shows every flag. */
   readonly common?: boolean;

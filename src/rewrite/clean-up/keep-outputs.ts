@@ -10,8 +10,8 @@ export const keepOption = described(
 );
 
 /**
- * Makes some values the only outputs, and removes everything that they do not need. They can be any values of the main graph.
- * @throws PithError E_NAME for a name that no value has.
+ * Makes some values the only outputs, and removes everything that they do not need. They can be any values of the main graph that are not stored.
+ * @throws PithError E_NAME for other names.
  * @example
  * await keepOutputs(model, { outputs: ["logits"] });
  */

@@ -1,7 +1,7 @@
 /**
  * Raises the opset of a model. A node stays if its definition reads the same settings under both versions and the new schema accepts it.
  * Removed attributes are dropped if the settings stay equal; attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
- * If settings depend on unknown ranks or contents, all possible ones are compared. Other nodes are lowered to primitives, if possible.
+ * If settings depend on an unknown rank, those for ranks of 0 to 8 are compared. Other nodes are lowered to primitives, if possible.
  */
 import { type Inference, infer } from "#analysis";
 import type { Attribute, DataType, Dense, FloatType, Model, Node } from "#ir";
@@ -187,7 +187,7 @@ function asConstant(
 
 const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-/** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */
+/** Returns whether a definition reads the same settings at two sites; if it needs unknown ranks, for ranks of 0 to 8. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   const comparison = compareSettings(op, before, after);
   if (!(comparison instanceof Miss)) return comparison;
@@ -197,7 +197,7 @@ function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   return results.length === 0 ? comparison : results.every(Boolean);
 }
 
-/** Assumes this rank for tensors of unknown rank, and nonnegative values for computed integers (axes, sizes). */
+/** Assumes this rank for tensors of unknown rank, and 0, 1, 2, … for lists of computed integers (axes, sizes). */
 function assumeRank(site: Site, rank: number): Site {
   const inputs = site.inputs.map((operand) => {
     if (operand === undefined || operand.container !== undefined) return operand;
