@@ -48,9 +48,8 @@ export async function makeFile(
     const keptText = formatKept(authoredFile === file ? "it" : authoredFile);
     return rejectFile(run, file, dtype, `${keptText}. Remove it, or write to another folder.`);
   }
-  const originalBrotli = [...records.values()].find(
-    (record) => record.source_hash === hash && record.originalBrotli !== undefined,
-  )?.originalBrotli;
+  const { originalBrotli, originalSampled } =
+    [...records.values()].find((record) => record.source_hash === hash && record.originalBrotli !== undefined) ?? {};
   // The record is removed first, because the process can be killed before it records the new file.
   await removeCopies(run, file);
   if (forgetFile(run, file)) await writeRecorded(run, []);
@@ -63,6 +62,7 @@ export async function makeFile(
       together,
       fallback,
       originalBrotli,
+      originalSampled,
     });
     for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };

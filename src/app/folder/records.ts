@@ -26,6 +26,9 @@ const figuresSchema = v.object({
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
+  /** Whether `brotli` and `originalBrotli` are estimates. */
+  sampled: v.optional(v.boolean()),
+  originalSampled: v.optional(v.boolean()),
   /** Encodings of the written compressed copies. For these encodings, `gzip` and `brotli` are the exact sizes of the copies. */
   copies: v.optional(v.array(v.picklist(encodings))),
   /** Estimated bytes of a page that runs the file, and the names of tensors above WebGPU's guaranteed buffer size. */

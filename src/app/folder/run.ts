@@ -84,6 +84,7 @@ export interface FolderVariant {
   readonly fallback?: boolean | undefined;
   /** Size of the original after brotli; undefined before the first variant of an original, which measures this size. */
   readonly originalBrotli: number | undefined;
+  readonly originalSampled?: boolean | undefined;
 }
 
 /** Dtype of a file. "searched" is the result of a search, which replaces the original and which transformers.js calls fp32. */

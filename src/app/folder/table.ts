@@ -83,16 +83,18 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
     return { metric, unit, value: value - difference, samples };
   });
   const [brotli] = variants.flatMap(({ originalBrotli }) => originalBrotli ?? []);
-  return { dtype: "fp32", file, bytes, brotli, nearness };
+  const sampled = variants.some(({ originalSampled }) => originalSampled === true);
+  return { dtype: "fp32", file, bytes, brotli, sampled, nearness };
 }
 
 const estimateSign = "≈";
 
 /** Formats a compressed size. Sizes of written copies are exact; other sizes can be estimates, which are marked. */
-function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
+function compressedText({ bytes: fileBytes = 0, copies = [], sampled, ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";
-  return `${isEstimated(fileBytes, encoding) && !copies.includes(encoding) ? `${estimateSign} ` : ""}${bytes(size)}`;
+  const isEstimate = isEstimated(fileBytes, encoding) || (sampled === true && encoding === "br");
+  return `${isEstimate && !copies.includes(encoding) ? `${estimateSign} ` : ""}${bytes(size)}`;
 }
 
 /** Returns a note that lists the files with compressed copies: "model_q4.onnx (.gz, .br)". */

@@ -59,7 +59,7 @@ interface Original {
 }
 
 async function makeVariant(
-  { source, out, dtype, fileBytes, together, originalBrotli }: FolderVariant,
+  { source, out, dtype, fileBytes, together, originalBrotli, originalSampled }: FolderVariant,
   { model: original, inputs }: Original,
   options: FolderOptions["quantize"],
   context: Context,
@@ -83,13 +83,17 @@ async function makeVariant(
   await save(result, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
-  const { bytes, gzip, brotli } = await measureSize(parts, context.signal);
+  const sizes = await measureSize(parts, context.signal, "quick");
   const originalFiles = new Set([fileNameOf(source), ...weightFilesOf(original)]);
   const originalParts = Array.from(originalFiles, (file) => joinPath(folderOf(source), file));
+  const originalSizes =
+    originalBrotli === undefined
+      ? await measureSize(originalParts, context.signal, "quick")
+      : { brotli: originalBrotli, sampled: originalSampled };
   const preciseTexts = (fallback?.preciseLayers ?? []).map(formatPreciseLayer);
   return {
-    ...{ bytes, gzip, brotli },
-    originalBrotli: originalBrotli ?? (await measureSize(originalParts, context.signal)).brotli,
+    ...sizes,
+    ...{ originalBrotli: originalSizes.brotli, originalSampled: originalSizes.sampled },
     ...(preciseTexts.length === 0 ? {} : { preciseLayers: preciseTexts }),
     ...nearnessWithoutData(likeness),
   };

@@ -3,13 +3,13 @@ import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.
 import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { fileAt, namesIn, pathBeside, sourceAt } from "./browser-files.ts";
-import type { Chunks, Digest, Encoding, ScratchFile } from "./files.ts";
+import type { Chunks, Compressor, Digest, ScratchFile } from "./files.ts";
 import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
 export { addFiles } from "./browser-files.ts";
-export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Compressor, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
@@ -186,14 +186,14 @@ export const machineMemory = (): number => 2 ** 32;
 export const disableTelemetry = async (): Promise<void> => {};
 
 /** Returns the size after compression with the browser's compressor, whose level is fixed. */
-export async function compressedSize(chunks: () => Chunks, encoding: Encoding | "quick br"): Promise<number> {
+export async function compressedSize(chunks: () => Chunks, encoding: Compressor): Promise<number> {
   let size = 0;
   for await (const part of compressed(chunks, encoding)) size += part.length;
   return size;
 }
 
 /** Yields the compressed bytes lazily. @throws PithError E_UNSUPPORTED for brotli, which browsers cannot write. */
-export async function* compressed(chunks: () => Chunks, encoding: Encoding | "quick br"): AsyncIterable<Uint8Array> {
+export async function* compressed(chunks: () => Chunks, encoding: Compressor): AsyncIterable<Uint8Array> {
   if (encoding !== "gzip") await refuse("Browsers have no brotli compressor.", "Compress with gzip, or in Node.");
   yield* transformed(chunks(), new CompressionStream("gzip"));
 }

@@ -6,6 +6,9 @@ export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 /** Compression formats, named as in the header Content-Encoding. */
 export type Encoding = "gzip" | "br";
 
+/** An encoding, or brotli at a lower quality, which only estimates use. */
+export type Compressor = Encoding | "good br" | "quick br";
+
 /** The contents of a file in order: bytes in memory, or ranges of other files that are copied. */
 export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 

@@ -2,25 +2,26 @@
 import { addAbortSignal, pipeline, Readable, type Transform } from "node:stream";
 import { createBrotliCompress, createGunzip, createGzip, constants as zlib } from "node:zlib";
 import { throwIfAborted } from "../errors.ts";
-import type { Chunks, Encoding } from "./files.ts";
+import type { Chunks, Compressor } from "./files.ts";
 
 /** Brotli with the largest window that browsers accept. */
 const brotli = (quality: number): Transform =>
   createBrotliCompress({ params: { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 } });
 
-const compressors: Readonly<Record<Encoding | "quick br", () => Transform>> = {
+const compressors: Readonly<Record<Compressor, () => Transform>> = {
   gzip: () => createGzip({ level: 9 }),
   br: () => brotli(11),
-  "quick br": () => brotli(5),
+  "good br": () => brotli(10),
+  "quick br": () => brotli(7),
 };
 
 /**
- * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11 (`quick br`: 5).
+ * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11 (`good br`: 10, `quick br`: 7).
  * @throws PithError E_STOPPED on the signal. One step of brotli can then occupy a thread for seconds, which only the end of a process interrupts.
  */
 export async function compressedSize(
   chunks: () => Chunks,
-  encoding: keyof typeof compressors,
+  encoding: Compressor,
   signal?: AbortSignal,
 ): Promise<number> {
   let size = 0;
@@ -31,7 +32,7 @@ export async function compressedSize(
 /** Yields the compressed bytes lazily, with the same settings as `compressedSize`. @throws PithError E_STOPPED on the signal. */
 export const compressed = (
   chunks: () => Chunks,
-  encoding: keyof typeof compressors,
+  encoding: Compressor,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> => transformChunks(chunks(), compressors[encoding](), signal);
 

@@ -8,7 +8,7 @@ import { PithError } from "../errors.ts";
 import type { Digest } from "./files.ts";
 import { throwFileError } from "./node-file-errors.ts";
 
-export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Compressor, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { touchFile, trimFolder } from "./node-bounded.ts";
 export { claimFolder } from "./node-claim.ts";

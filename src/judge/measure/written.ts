@@ -3,7 +3,7 @@ import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#an
 import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/batches/types.ts";
-import { type CompressedSize, measureSize, size } from "../../runtime/run/size.ts";
+import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import type { Weight } from "../record/data.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
@@ -43,16 +43,13 @@ interface WrittenRequest {
   /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
   readonly forDownload: boolean;
   /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
-  readonly variant: { readonly originalBrotli: number | undefined } | undefined;
+  readonly variant: Partial<CompressedSize> | undefined;
   readonly reference: { readonly path: string; readonly model: Model };
   readonly samples: Dataset | undefined;
 }
 
 /** The maximum bytes of a model that brotli compresses whole if the command is for downloads: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
-
-/** The maximum bytes of a model whose size after brotli is measured and not estimated: about 2 seconds. */
-const maxCheapBytes = 2 ** 19;
 
 export async function weighFiles({ model, files }: StoredModel): Promise<WeightAndCost> {
   return { ...(await weigh(model, files)), macs: countMacs(model) };
@@ -62,13 +59,15 @@ export async function measureWritten(request: WrittenRequest, context: Context):
   const { original, written, copies, forDownload, variant, reference, samples } = request;
   const { weight, model } = original;
   const result = written.model;
-  const isMeasured = forDownload || weight.bytes <= maxCheapBytes;
-  const maxBytes = variant !== undefined ? undefined : isMeasured ? maxWholeBytes : "quick";
+  const maxBytes = !forDownload ? "quick" : variant === undefined ? maxWholeBytes : undefined;
   const [before, after] = await Promise.all([
     // A folder shows the size of its original with the exporter's metadata.
     variant === undefined
       ? withCompressedSizes(original, weight, {}, copies.brotli === undefined ? maxBytes : maxWholeBytes)
-      : { ...weight, brotli: variant.originalBrotli ?? (await size(...original.files)).brotli },
+      : {
+          ...(variant.brotli === undefined ? await measureSize(original.files, undefined, maxBytes) : variant),
+          ...weight,
+        },
     withCompressedSizes(written, await weighFiles(written), copies, maxBytes),
   ]);
   const masked = isPruned(result);

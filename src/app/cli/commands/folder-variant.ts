@@ -23,7 +23,7 @@ interface VariantOptions {
   readonly fallback: boolean | undefined;
   readonly settings: Pick<
     PassInput,
-    "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload"
+    "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload" | "forDownload"
   >;
   /** Returns the samples of a model that does not run alone. */
   samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
@@ -37,15 +37,9 @@ export function variantWriter(
   { passed, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: FolderVariant) => Promise<FileFigures> {
-  const writeVariant = async ({
-    source,
-    out,
-    dtype,
-    fileBytes,
-    together,
-    fallback = commandFallback,
-    originalBrotli,
-  }: FolderVariant): Promise<FileFigures> => {
+  const writeVariant = async (variant: FolderVariant): Promise<FileFigures> => {
+    const { source, out, dtype, fileBytes, together, fallback = commandFallback } = variant;
+    const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
       fallback: fallback !== false,
       together,
@@ -54,7 +48,7 @@ export function variantWriter(
       model: source,
       out,
       copiesSidecars: true,
-      variant: { originalBrotli },
+      variant: brotli === undefined ? {} : { brotli, sampled },
       textFile: textFileOf(source),
       fileBytes,
       seed: session.seed,
@@ -73,7 +67,7 @@ export function variantWriter(
     const endToEnd = await speech.compare(models.modules);
     const lostText = lostEndToEnd(endToEnd);
     if (lostText !== undefined && fallback !== false && together === undefined)
-      return writeVariant({ source, out, dtype, fileBytes, originalBrotli, fallback, together: models });
+      return writeVariant({ ...variant, fallback, together: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
     return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.judgedOn(endToEnd) };
@@ -94,7 +88,8 @@ function figuresOf(result: WrittenOutput): FileFigures {
   const { before, after, samples, preprocessing, fallback } = result;
   const preciseField = fallback === undefined ? {} : { preciseLayers: fallback.preciseLayers.map(formatPreciseLayer) };
   const judgedOn = samples && dataLines(samples, preprocessing);
-  const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli, originalBrotli: before.brotli };
+  const { bytes, gzip, brotli, sampled } = after;
+  const sizes = { bytes, gzip, brotli, sampled, originalBrotli: before.brotli, originalSampled: before.sampled };
   return { ...sizes, ...preciseField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
 }
 

@@ -139,7 +139,7 @@ export async function writeVariants(
 async function openFolder(
   folder: string,
   options: FolderArguments,
-  { dtypes, keepSmallest }: Choice,
+  { dtypes, keepSmallest, purpose }: Choice,
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ) {
@@ -191,6 +191,7 @@ async function openFolder(
     );
   const settings = {
     ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
+    ...(purpose === "download" ? { forDownload: true } : {}),
     ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
   };
   const needsInputs = hasLowEntropy && !isAlone;

@@ -3,7 +3,7 @@ import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/me
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
-import type { FolderVariant } from "../../folder/run.ts";
+import type { CompressedSize } from "../../../runtime/run/size.ts";
 import type { Together } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -27,7 +27,9 @@ export interface PassInput
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;
   /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
-  readonly variant?: Pick<FolderVariant, "originalBrotli">;
+  readonly variant?: Partial<CompressedSize>;
+  /** Whether results are chosen by their size after brotli, so that it is not estimated quickly. */
+  readonly forDownload?: boolean;
   /** File that keeps the text which the model generates, for further variants of the model. */
   readonly textFile?: string | undefined;
   readonly seed: number;

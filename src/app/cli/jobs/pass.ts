@@ -70,7 +70,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
       original: { ...stored, weight: before },
       written: await openFilesOf(result, files),
       copies,
-      forDownload: input.targetDownload !== undefined || isLowEntropy(input.options),
+      forDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
       variant: input.variant,
       reference: reference ?? request.input,
       samples,
