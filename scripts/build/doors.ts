@@ -1,4 +1,4 @@
-/** Imports of package.json that name the modules of one part of `core` in the sources. The build replaces them, so the package has none. */
+/** Imports of package.json that name the modules of one part of the sources. The build replaces them, so the package has none. */
 import { join } from "node:path";
 
 const modules = {
@@ -6,6 +6,7 @@ const modules = {
   "#ir": "core/ir/index",
   "#analysis": "core/analysis/index",
   "#pass": "core/pass/index",
+  "#batches": "data/batches/index",
 } as const;
 
 export const doorModules: readonly string[] = Object.values(modules);

@@ -1,5 +1,5 @@
 /** Limits a search by time or number of candidates, and tells how much is left. */
-import { integer } from "../core/numbers.ts";
+import { integer } from "#ir";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 
 export interface BudgetOptions {

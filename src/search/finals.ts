@@ -1,7 +1,7 @@
 /** Evaluates the best candidates of a search: the best so far on the search samples, and at the end the finalists on other samples. */
 
+import { counted } from "#ir";
 import type { Context } from "#pass";
-import { counted } from "../core/numbers.ts";
 import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../judge/compare/goal.ts";
 import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/objective.ts";

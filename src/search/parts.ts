@@ -1,6 +1,5 @@
+import { isIndexed, testSeed, view } from "#batches";
 import { random } from "#ir";
-import { isIndexed, view } from "../data/batches/indexed.ts";
-import { testSeed } from "../data/batches/select.ts";
 import type { Dataset } from "../data/index.ts";
 import { minSamples } from "../judge/recipe/open-samples.ts";
 

@@ -1,6 +1,6 @@
 /** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
 
-import { bytes, change, times } from "../core/numbers.ts";
+import { bytes, change, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/measure/objective.ts";

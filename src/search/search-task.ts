@@ -1,8 +1,7 @@
 /** Opens a search: measures the original on the search samples and lists all candidates. */
 
-import type { Model } from "#ir";
+import { counted, integer, type Model } from "#ir";
 import type { Context } from "#pass";
-import { counted, integer } from "../core/numbers.ts";
 import { minSamples } from "../judge/recipe/open-samples.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../judge/run/run.ts";

@@ -4,9 +4,8 @@
  *
  * Candidates are compared on half of the test samples. Finalists are evaluated on the other half.
  */
-import { type Model, throwIfAborted } from "#ir";
+import { counted, integer, type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { counted, integer } from "../core/numbers.ts";
 import { usualDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
 import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";

@@ -1,10 +1,9 @@
 import * as v from "valibot";
-import { Miss, type Model, open } from "#ir";
+import { counted, Miss, type Model, open, percent } from "#ir";
 import type { Context } from "#pass";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { wilson } from "../../core/math/interval.ts";
-import { counted, percent } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { batchInvariance } from "../../judge/compare/batch-dependence.ts";

@@ -1,5 +1,5 @@
 /** Computes the settings in config.json with which transformers.js loads the variants. */
-import { isObject, type PlainObject } from "../../core/plain.ts";
+import { isObject, type PlainObject } from "#ir";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { dataFileCounts } from "./layout.ts";
 

@@ -1,7 +1,6 @@
 /** Checks whether transformers.js loads and runs a variant, and how similar the variant's outputs are to the originals'. */
 import * as v from "valibot";
-import { Miss, stripPeriod } from "#ir";
-import { figure, percent } from "../../core/numbers.ts";
+import { figure, Miss, percent, stripPeriod } from "#ir";
 import { Difference } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";

@@ -1,11 +1,10 @@
 /** Writes and removes .gz and .br copies of model files. The folder's record lists those that Pith wrote; others are never overwritten. */
 
-import { joinList } from "#ir";
+import { bytes, joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
-import { bytes } from "../../core/numbers.ts";
 import { describe, writeRecorded } from "./describe.ts";
 import { isFileOfModel } from "./model-files.ts";
 import type { FolderRun } from "./run.ts";

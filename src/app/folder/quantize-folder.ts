@@ -6,12 +6,11 @@
  * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
 
-import { joinList, stripPeriod, throwIfAborted } from "#ir";
+import { bytes, joinList, stripPeriod, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
-import { bytes } from "../../core/numbers.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { objectiveOf, sizeFor } from "../../judge/measure/objective.ts";
 import { choose } from "../../judge/run/choose.ts";

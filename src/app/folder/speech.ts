@@ -4,12 +4,11 @@
  *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
  */
 
-import { type Batch, capitalize, Miss, type Model, PithError, uncapitalize } from "#ir";
+import type { Batch, Model, PlainObject } from "#ir";
+import { allowance, capitalize, counted, integer, isObject, Miss, PithError, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { wilson, z95 } from "../../core/math/interval.ts";
-import { allowance, counted, integer } from "../../core/numbers.ts";
-import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";

@@ -1,8 +1,7 @@
 /** Estimates the memory that a page needs for a model, and names tensors that a device may refuse. */
 import { bytesOfValue, infer, peakBytes } from "#analysis";
-import { allValues, asPithError, isSymbolic, open } from "#ir";
+import { allValues, asPithError, bytes, isSymbolic, open } from "#ir";
 import { completeContext } from "#pass";
-import { bytes } from "../../core/numbers.ts";
 import { fixDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { guesses, randomInputs, type TrialSizes } from "../../runtime/run/random-inputs.ts";
 import type { FileFigures } from "./records.ts";

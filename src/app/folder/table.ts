@@ -1,19 +1,20 @@
 /** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
 
-import { capitalize, joinList } from "#ir";
-import type { Encoding } from "#platform";
-import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
-import { defaultLevel } from "../../core/math/interval.ts";
 import {
   bytes,
+  capitalize,
   changeInterval,
   confidenceText,
   counted,
   figure,
   integer,
+  joinList,
   speedText,
   times,
-} from "../../core/numbers.ts";
+} from "#ir";
+import type { Encoding } from "#platform";
+import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
+import { defaultLevel } from "../../core/math/interval.ts";
 import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";

@@ -1,6 +1,7 @@
 /** Checks the files of all modules together, in transformers.js and end to end. Files that fail are repaired or rejected. */
+
+import { counted } from "#ir";
 import { joinPath } from "#platform";
-import { counted } from "../../core/numbers.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe } from "./describe.ts";
 import { compareTogether, lostEndToEnd, type ModulePaths } from "./end-to-end.ts";

@@ -1,9 +1,8 @@
 /** Makes variants of models, as the default of `FolderOptions.make`: quantizes each model, and compares it with the original without data. */
 
-import { capitalize, type Model, memoize, open, PithError, save } from "#ir";
+import { capitalize, counted, type Model, memoize, open, PithError, save } from "#ir";
 import type { Context } from "#pass";
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
-import { counted } from "../../core/numbers.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { formatPreciseLayer } from "../../judge/fallback/precise-layers.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";

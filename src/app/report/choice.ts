@@ -1,5 +1,5 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
-import { bytes, counted, integer, times } from "../../core/numbers.ts";
+import { bytes, counted, integer, times } from "#ir";
 import { isWithin } from "../../judge/compare/goal.ts";
 import { minDivided } from "../../judge/measure/holdout.ts";
 import { minSamples } from "../../judge/recipe/open-samples.ts";

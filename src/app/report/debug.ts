@@ -1,6 +1,5 @@
 /** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
-import { capitalize } from "#ir";
-import { integer, minus, percent } from "../../core/numbers.ts";
+import { capitalize, integer, minus, percent } from "#ir";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { type Blame, blameText, isSpread, type LayerError } from "../../runtime/noise/layer-errors.ts";
 import { html, type Markup, page } from "./markup.ts";

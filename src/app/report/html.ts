@@ -1,21 +1,21 @@
 /** Writes `report.html`, a self-contained file: gain and verdict, then the measurements, then everything that is needed to repeat the run. */
 
-import { groupBy } from "#ir";
-import { type Change, changeText } from "#pass";
-import type { Estimate } from "../../core/estimate.ts";
 import {
   bytes,
   confidenceText,
   count,
   counted,
+  type Estimate,
   figure,
   figureInterval,
+  groupBy,
   integer,
   minus,
   percent,
   runTime,
   times,
-} from "../../core/numbers.ts";
+} from "#ir";
+import { type Change, changeText } from "#pass";
 import type {
   Disagreement,
   LayerNoise,

@@ -1,6 +1,5 @@
 /** Draws axes, grids and labels, and computes scales, for the charts of all pages. */
-import type { Unit } from "../../core/estimate.ts";
-import { minus } from "../../core/numbers.ts";
+import { minus, type Unit } from "#ir";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Size of an image, and edges of the drawing area inside it. */

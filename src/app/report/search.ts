@@ -1,5 +1,5 @@
 /** Builds the table of a search's candidates in the report. Points of the chart link to the rows of this table. */
-import { bytes, change, changeInterval, counted, duration, times } from "../../core/numbers.ts";
+import { bytes, change, changeInterval, counted, duration, times } from "#ir";
 import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
 import { html, type Markup } from "./markup.ts";
 import { changeTitle, numberCell, numberHead, textHead, wideTable } from "./tables.ts";

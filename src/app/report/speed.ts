@@ -1,7 +1,6 @@
 /** Reports the speed of a result relative to another model. */
 import { type UnevenChannels, widestBlock } from "#analysis";
-import { truncateList } from "#ir";
-import { integer, percent, runTime, speedText } from "../../core/numbers.ts";
+import { integer, percent, runTime, speedText, truncateList } from "#ir";
 import type { Timed } from "../../judge/measure/speed.ts";
 import { comparableCounts, type OperationCount } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";

@@ -9,7 +9,7 @@ import {
   speedText,
   times,
   unitOfChange,
-} from "../../core/numbers.ts";
+} from "#ir";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/goal.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
 import {

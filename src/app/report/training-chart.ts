@@ -1,5 +1,5 @@
 /** Draws the losses and evaluations of a training, for reports and other pages. */
-import { counted, figure } from "../../core/numbers.ts";
+import { counted, figure } from "#ir";
 import type { StepRecord, TrainedCurve } from "../../judge/record/data.ts";
 import { chartWidths } from "./chart.ts";
 import { html, type Markup } from "./markup.ts";

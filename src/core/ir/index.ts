@@ -1,5 +1,7 @@
-/** Exports the graph and its file format to code above `core` (`#ir`). */
+/** Exports the graph, its file format and texts of numbers to code above `core` (`#ir`). */
+export * from "../estimate.ts";
 export * from "../graph/index.ts";
+export * from "../numbers.ts";
 export * from "../onnx/data-files.ts";
 export * from "../onnx/encode.ts";
 export * from "../onnx/index.ts";
@@ -7,3 +9,4 @@ export * from "../onnx/sniff.ts";
 export * from "../onnx/value-info.ts";
 export * from "../onnx/wire.ts";
 export * from "../onnx/writer.ts";
+export * from "../plain.ts";

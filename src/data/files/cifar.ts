@@ -2,9 +2,9 @@
  * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has one or two label bytes and three 32 × 32 planes (red, green,
  * blue). CIFAR-10 has one label byte. CIFAR-100 has two (coarse and fine), of which the fine one is used.
  */
+
+import { type IndexedDataset, indexed, type Part } from "#batches";
 import { type Batch, type ByteSource, PithError } from "#ir";
-import { indexed } from "../batches/indexed.ts";
-import type { IndexedDataset, Part } from "../batches/types.ts";
 import { readRows, withBytes } from "./columns.ts";
 
 const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];

@@ -1,11 +1,9 @@
 /** Columns of datasets in array files (.npy, idx, CIFAR): in memory, or as rows of a file that are read on demand. */
 
+import { gatherRows, type IndexedDataset, indexed, sampleCount } from "#batches";
 import type { Batch, ByteSource, DataType, Dense } from "#ir";
 import { dimsText, elementCount, PithError, viewBytes } from "#ir";
 import { bytesSource, readRanges } from "#platform";
-import { indexed } from "../batches/indexed.ts";
-import { gatherRows, sampleCount } from "../batches/rows.ts";
-import type { IndexedDataset } from "../batches/types.ts";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
 /** A column with one value or tensor per sample. Axis 0 of `dims` counts samples. */

@@ -2,9 +2,9 @@
  * Splits sound into frames for streaming models. Each sample of the dataset is a frame of `context` previous values and `frame` new ones. Frames of a
  * file are in order, because models carry states from frame to frame. "begin" marks the first frame of a file. The last frame is padded with silence.
  */
+
+import { type Dataset, requireSize } from "#batches";
 import { type Batch, PithError, random } from "#ir";
-import { requireSize } from "../batches/indexed.ts";
-import type { Dataset } from "../batches/types.ts";
 import { requireRate, type Sound } from "./wav.ts";
 
 export interface FrameOptions {

@@ -1,6 +1,7 @@
 /** Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank, dimensions and elements, all big-endian. */
+
+import type { IndexedDataset, Part } from "#batches";
 import { type ByteSource, type Dense, dimsText, elementCount, PithError, viewBytes } from "#ir";
-import type { IndexedDataset, Part } from "../batches/types.ts";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
 import {
   type Column,

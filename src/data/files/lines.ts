@@ -1,9 +1,8 @@
 /** Reads text with one sample per line. Only the offsets of lines (16 bytes per line) are kept in memory; the text of lines is read on demand. */
 
+import { type IndexedDataset, indexed } from "#batches";
 import { type ByteSource, PithError } from "#ir";
 import { readRanges } from "#platform";
-import { indexed } from "../batches/indexed.ts";
-import type { IndexedDataset } from "../batches/types.ts";
 import { withBytes } from "./columns.ts";
 
 const newline = 0x0a;

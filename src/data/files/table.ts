@@ -1,9 +1,7 @@
 /** Reads tables (.csv, .tsv) and JSON lines (.jsonl) into memory as datasets. */
-import { type Dense, PithError } from "#ir";
-import { isObject, type PlainObject } from "../../core/plain.ts";
-import type { ModelInput } from "../batches/bind.ts";
-import { memory } from "../batches/indexed.ts";
-import type { IndexedDataset } from "../batches/types.ts";
+
+import { type IndexedDataset, type ModelInput, memory } from "#batches";
+import { type Dense, isObject, PithError, type PlainObject } from "#ir";
 import { records, type TextRecord } from "./delimited.ts";
 import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
 import { linesOf, requireShortLines } from "./lines.ts";

@@ -1,8 +1,8 @@
 /** Reads, decodes and resizes the images of a batch to the size and channels of a model input. */
 
+import { quickHash } from "#batches";
 import { type Batch, type Dense, type Dim, elementCount, PithError, type ValueType } from "#ir";
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
-import { quickHash } from "../batches/content-hash.ts";
 import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
 /** The channels that an input requires, and its size if the model fixes it. */

@@ -1,10 +1,8 @@
 /** Opens folders of image files as datasets. The column "image" contains only paths; `preprocess` reads and decodes the files. */
 
+import { firstBatch, type IndexedDataset, memory } from "#batches";
 import { type Dense, joinList, nearest, PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
-import { memory } from "../batches/indexed.ts";
-import { firstBatch } from "../batches/select.ts";
-import type { IndexedDataset } from "../batches/types.ts";
 import { records } from "../files/delimited.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "../files/labels.ts";
 

@@ -1,8 +1,8 @@
 /** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once. */
+
+import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
+import { copyInput, fitSample, fitsDims, flatText, mapBatches } from "#batches";
 import { type Batch, type Dense, dimsText, fromNumbers, isSymbolic, PithError, truncateList } from "#ir";
-import { copyInput, fitSample, fitsDims, flatText, type ModelInput } from "../batches/bind.ts";
-import { type BatchChange, mapBatches } from "../batches/indexed.ts";
-import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { commonGeometries, type Extent, type Geometry, geometryText } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";

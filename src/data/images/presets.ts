@@ -1,6 +1,5 @@
 /** Common preprocessings of images, and text that describes them: "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR". */
-import { nearest, PithError } from "#ir";
-import { isObject, type PlainObject } from "../../core/plain.ts";
+import { isObject, nearest, PithError, type PlainObject } from "#ir";
 import type { Extent, Geometry } from "./geometry.ts";
 
 /** Preprocessing of images: resize, center crop, then x = (byte · scale − mean) / std. */

@@ -9,19 +9,11 @@
  * of users, and all changes in a browser. All feeds share the threads.
  */
 
+import type { BatchOptions, Dataset, PendingBatch, PlacedChange, Portable } from "#batches";
+import { bytesOfBatch, completeBatch, copyArrays, isIndexed, pendingBatches, transferable } from "#batches";
 import type { Batch } from "#ir";
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
-import {
-  completeBatch,
-  isIndexed,
-  type PendingBatch,
-  type PlacedChange,
-  type Portable,
-  pendingBatches,
-} from "../batches/indexed.ts";
-import { bytesOfBatch, copyArrays, transferable } from "../batches/rows.ts";
-import type { BatchOptions, Dataset } from "../batches/types.ts";
 import type { PreparingQuestion } from "./preparing.ts";
 
 export interface Round extends BatchOptions {

@@ -1,9 +1,8 @@
 /** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back without copying. */
 
+import { type BatchChange, type BatchPosition, type Portable, transferable } from "#batches";
 import { type Batch, PithError } from "#ir";
 import type { Answer } from "#platform";
-import type { BatchChange, BatchPosition, Portable } from "../batches/indexed.ts";
-import { transferable } from "../batches/rows.ts";
 import { augmentation } from "../images/augment.ts";
 import { preprocessing } from "../images/preprocess.ts";
 import { tokenization } from "../text/sequences.ts";

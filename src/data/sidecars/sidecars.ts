@@ -1,9 +1,8 @@
 /** Reads sidecar files: files in a model's folder (configuration, tokenizer) that determine how the model's data is read. */
 
+import { findStates, type ModelInput } from "#batches";
 import type { Model } from "#ir";
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
-import type { ModelInput } from "../batches/bind.ts";
-import { findStates } from "../batches/states.ts";
 import type { FrameOptions } from "../files/frames.ts";
 import { fromPreprocessorConfig, type Preprocessing } from "../images/presets.ts";
 import type { OpenDatasetOptions } from "../sources/open.ts";

@@ -3,11 +3,9 @@
  *      pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
 import * as v from "valibot";
+import { contentHash, type IndexedDataset, memory } from "#batches";
 import { fileNameOf } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
-import { contentHash } from "../batches/content-hash.ts";
-import { memory } from "../batches/indexed.ts";
-import type { IndexedDataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
 import type { Parts } from "../sources/parts.ts";
 import type { Recording } from "./preprocessing-spec.ts";

@@ -4,14 +4,20 @@
  * nested array or a tensor `{ type, dims, data }`.
  */
 
+import type { BatchOptions, Dataset, IndexedDataset, ModelInput, Part } from "#batches";
+import { isDataset, isIndexed, isRegistered, plainArrays, sampleCount } from "#batches";
 import type { Batch, DataType, Dense } from "#ir";
-import { bitsOf, dimsText, elementCount, errorMessage, failureOfCode, PithError, toFloat64, truncateList } from "#ir";
-import { isObject } from "../../core/plain.ts";
-import type { ModelInput } from "../batches/bind.ts";
-import { isIndexed, isRegistered } from "../batches/indexed.ts";
-import { isDataset } from "../batches/option.ts";
-import { plainArrays, sampleCount } from "../batches/rows.ts";
-import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
+import {
+  bitsOf,
+  dimsText,
+  elementCount,
+  errorMessage,
+  failureOfCode,
+  isObject,
+  PithError,
+  toFloat64,
+  truncateList,
+} from "#ir";
 import { labelName, withLabel } from "../files/labels.ts";
 import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
 import { mapParts, type Source, sourceOfSamples } from "./source.ts";

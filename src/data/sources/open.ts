@@ -1,11 +1,8 @@
 /** Opens the dataset at a path: recognizes its format, files and splits by the names of files and folders. */
 
+import { type Dataset, type ModelInput, mapBatches, type Part, streamOf } from "#batches";
 import { type ByteSource, dimsText, groupBy, PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, fileNameOf, folderOf, importModule, joinPath, listFolder, openFile } from "#platform";
-import type { ModelInput } from "../batches/bind.ts";
-import { mapBatches } from "../batches/indexed.ts";
-import { streamOf } from "../batches/select.ts";
-import type { Dataset, Part } from "../batches/types.ts";
 import { readAll } from "../files/bytes.ts";
 import { cifar, cifarFile } from "../files/cifar.ts";
 import { type Column, fromColumns } from "../files/columns.ts";

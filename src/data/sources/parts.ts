@@ -1,8 +1,8 @@
 /** Divides the data at a path into disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
+
+import type { Dataset, IndexedDataset, Part } from "#batches";
+import { draw, isIndexed, keepInMemory, setAside, testSeed } from "#batches";
 import { PithError } from "#ir";
-import { isIndexed } from "../batches/indexed.ts";
-import { draw, keepInMemory, setAside, testSeed } from "../batches/select.ts";
-import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 

@@ -1,10 +1,8 @@
 /** Finds equal samples. Test samples that occur in another split bias a metric, and repeated test samples narrow its interval. */
+
+import { type Dataset, elementBytes, isIndexed, quickHash, sliceRows } from "#batches";
+import { counted, integer } from "#ir";
 import { fileHash } from "../../core/files/hash.ts";
-import { counted, integer } from "../../core/numbers.ts";
-import { elementBytes, quickHash } from "../batches/content-hash.ts";
-import { isIndexed } from "../batches/indexed.ts";
-import { sliceRows } from "../batches/rows.ts";
-import type { Dataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
 
 /** Maximum bytes and image files of a split that are read to compare samples. Of a larger split, evenly spread samples are compared. */

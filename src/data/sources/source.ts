@@ -1,8 +1,7 @@
 /** The data at a path as it is stored: with predefined splits, as test samples only, or as one set that can be divided. */
+
+import { type Dataset, isIndexed, type Part, split } from "#batches";
 import { PithError } from "#ir";
-import { isIndexed } from "../batches/indexed.ts";
-import { split } from "../batches/select.ts";
-import type { Dataset, Part } from "../batches/types.ts";
 
 /** The data at a path before a split is selected. */
 export interface Source {

@@ -1,8 +1,7 @@
 /** Reads WAV files as utterances: short sounds, each with its transcript if the folder has transcripts. */
 
-import { PithError, truncateList } from "#ir";
+import { counted, PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, fileNameOf, joinPath, listFolder, openFile, readText } from "#platform";
-import { counted } from "../../core/numbers.ts";
 import { openWav, requireRate, type Sound } from "../files/wav.ts";
 import { openDataset } from "./open.ts";
 

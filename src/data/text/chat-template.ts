@@ -1,8 +1,7 @@
 /** Renders turns of a chat with the template in the folder of a language model. */
-import { errorMessage, Miss, PithError, stripPeriod } from "#ir";
+import { errorMessage, isObject, Miss, PithError, type PlainObject, stripPeriod } from "#ir";
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { isObject, type PlainObject } from "../../core/plain.ts";
 import { openTokenizer, readSettings } from "./tokenizer.ts";
 
 export type RenderTemplate = NonNullable<Context["renderTemplate"]>;

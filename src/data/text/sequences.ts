@@ -6,12 +6,10 @@
  * - The cache (past_key_values) is empty.
  * For language models, the label of a token is the next token, or −100 for the last token of a text.
  */
+
+import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
+import { attentionMask, copyInput, mapBatches, take } from "#batches";
 import { type Batch, type Dense, PithError, truncateList } from "#ir";
-import { copyInput, type ModelInput } from "../batches/bind.ts";
-import { type BatchChange, mapBatches } from "../batches/indexed.ts";
-import { attentionMask } from "../batches/rows.ts";
-import { take } from "../batches/select.ts";
-import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
 import { emptyCache, tokenInput } from "./token-inputs.ts";
 import {

@@ -1,6 +1,7 @@
 /** Recognizes inputs of language models. Does not load a tokenizer, because a page that runs models has none. */
+
+import type { ModelInput } from "#batches";
 import { type DataType, type Dense, type Dim, dimsText, PithError } from "#ir";
-import type { ModelInput } from "../batches/bind.ts";
 
 /** Returns the input for token ids: an input with a usual name. Without such a name, returns the only integer input of shape N × T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {

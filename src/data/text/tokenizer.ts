@@ -1,9 +1,8 @@
 /** Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS], and shortens the longer of two texts. */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { errorMessage, PithError } from "#ir";
+import { errorMessage, isNestedDeeper, isObject, PithError, type PlainObject } from "#ir";
 import { fileKind, joinPath, readText } from "#platform";
-import { isNestedDeeper, isObject, type PlainObject } from "../../core/plain.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];

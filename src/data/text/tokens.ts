@@ -4,9 +4,8 @@
  * such a sequence has the label −100, which metrics ignore.
  */
 
+import { type IndexedDataset, indexed } from "#batches";
 import { type ByteSource, PithError, viewOf } from "#ir";
-import { indexed } from "../batches/indexed.ts";
-import type { IndexedDataset } from "../batches/types.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 export interface TokenFile {

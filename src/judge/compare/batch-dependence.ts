@@ -3,15 +3,22 @@
  * were computed in batches by such a model differ from those of queries that run alone.
  */
 import { hasBatchAxis, hasRandomNodes } from "#analysis";
+import type { Dataset } from "#batches";
+import { attentionMaskOf, findStates, firstBatch, isIndexed, mapColumns, sampleCount, sliceBatch } from "#batches";
 import type { Batch, Dense, Model } from "#ir";
-import { asPithError, capitalize, Miss, PithError, takeIndices, throwIfAborted, toFloat64 } from "#ir";
+import {
+  asPithError,
+  capitalize,
+  counted,
+  integer,
+  Miss,
+  PithError,
+  percent,
+  takeIndices,
+  throwIfAborted,
+  toFloat64,
+} from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { counted, integer, percent } from "../../core/numbers.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../../data/batches/rows.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import { findStates } from "../../data/batches/states.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { vectors } from "../../runtime/metrics/embedding.ts";
 import { defaultBatch } from "../../runtime/metrics/evaluate.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";

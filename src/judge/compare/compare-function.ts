@@ -1,14 +1,10 @@
 /** Checks whether a changed model still computes about the same function. Only large differences count: models are not trained on random inputs. */
 
 import { withFixedDraws } from "#analysis";
-import { type Batch, type Dense, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
+import { bytesOfBatch, type Dataset, isIndexed, testSeed } from "#batches";
+import { type Batch, type Dense, type Estimate, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import type { Estimate } from "../../core/estimate.ts";
 import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { bytesOfBatch } from "../../data/batches/rows.ts";
-import { testSeed } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";

@@ -1,6 +1,6 @@
-import { type Model, PithError } from "#ir";
+import type { Dataset } from "#batches";
+import { type Estimate, type Model, PithError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Estimate } from "../../core/estimate.ts";
 import {
   bootstrapPairs,
   defaultLevel,
@@ -11,7 +11,6 @@ import {
   pairedScores,
   wilson,
 } from "../../core/math/interval.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, isAllNaN } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

@@ -1,5 +1,5 @@
 /** Decides from a comparison of two models whether a goal is met. */
-import type { Estimate, Unit } from "../../core/estimate.ts";
+import type { Estimate, Unit } from "#ir";
 import { z95, zOf } from "../../core/math/interval.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 

@@ -3,11 +3,13 @@
  * compute the result in float32, where nothing overflows.
  */
 import { convertsQuantization, infer } from "#analysis";
+import type { Dataset } from "#batches";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
 import {
   allNodes,
   allValues,
   clampToHalf,
+  count,
   describe,
   emitInto,
   emitter,
@@ -21,8 +23,6 @@ import {
   zeros,
 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { count } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { inputsFor } from "../../runtime/paired/paired-runs.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";

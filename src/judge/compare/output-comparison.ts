@@ -6,9 +6,8 @@
  * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
  */
 import { dataDependentSizes, type OutputPart, partsOf, selectPart } from "#analysis";
-import { type Batch, type Dense, dimsText, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
-import { figure } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "#batches";
+import { type Batch, type Dense, dimsText, figure, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { minSamples } from "../../runtime/paired/candidate-sizes.ts";

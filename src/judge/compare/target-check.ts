@@ -1,9 +1,8 @@
 /** Checks a result on its target runtimes: is its error relative to the original larger there than on the native runtime? */
 
-import { allValues, asPithError, Miss, type Model, stripPeriod } from "#ir";
+import type { Dataset } from "#batches";
+import { allValues, asPithError, counted, figure, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { counted, figure } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { compareLayers, minDecibels } from "../../runtime/noise/layers.ts";
 import { completeRuns, type PairedRuns, runResult } from "../../runtime/paired/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";

@@ -1,7 +1,7 @@
 /** Describes layers that are kept at higher precision, for reports and the command line. */
 
+import { bytes as bytesText, counted, percent } from "#ir";
 import type { OptionValues } from "#pass";
-import { bytes as bytesText, counted, percent } from "../../core/numbers.ts";
 
 export interface PreciseLayer {
   readonly layer: string;

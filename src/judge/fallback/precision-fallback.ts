@@ -10,9 +10,9 @@
  * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
  */
 import { allLayers, infer, isStored } from "#analysis";
-import { elementCount, encodedSize, fixedDims, Miss, type Model, throwIfAborted, usedValues, type Value } from "#ir";
+import type { Model, Value } from "#ir";
+import { counted, elementCount, encodedSize, fixedDims, Miss, throwIfAborted, usedValues } from "#ir";
 import { type AnyPass, type Change, type Context, type OptionValues, quantizedKind } from "#pass";
-import { counted } from "../../core/numbers.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";

@@ -1,11 +1,8 @@
 /** Compares models on the validation samples, on which a result is chosen. The chosen value is biased. */
 
-import { joinArrays, random } from "#ir";
-import type { Estimate } from "../../core/estimate.ts";
+import { range, testSeed } from "#batches";
+import { allowance, counted, type Estimate, figure, joinArrays, random } from "#ir";
 import type { Level } from "../../core/math/interval.ts";
-import { allowance, counted, figure } from "../../core/numbers.ts";
-import { range } from "../../data/batches/indexed.ts";
-import { testSeed } from "../../data/batches/select.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";

@@ -1,5 +1,4 @@
-import { encodedSize, type Model } from "#ir";
-import { times } from "../../core/numbers.ts";
+import { encodedSize, type Model, times } from "#ir";
 import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/data.ts";
 import { plainFile } from "./weigh.ts";

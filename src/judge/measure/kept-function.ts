@@ -2,9 +2,10 @@
  * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
  * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
  */
+
+import type { Dataset } from "#batches";
 import { asPithError, type Model, PithError, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";

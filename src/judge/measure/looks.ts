@@ -6,11 +6,10 @@
  * results.
  */
 
+import { isIndexed, range, testSeed, view } from "#batches";
 import { type Model, random } from "#ir";
 import type { Context } from "#pass";
 import { defaultLevel, earlyLevel, type Level } from "../../core/math/interval.ts";
-import { isIndexed, range, view } from "../../data/batches/indexed.ts";
-import { testSeed } from "../../data/batches/select.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import type { Rows } from "./holdout.ts";

@@ -1,5 +1,5 @@
 /** The objective by which a run or search chooses a result: a cost to minimize (file size, download, time), and limits that exclude results. */
-import { bytes as bytesText, times } from "../../core/numbers.ts";
+import { bytes as bytesText, times } from "#ir";
 
 export interface Figures {
   /** Bytes of the file, or of its download (`sizeFor`). */

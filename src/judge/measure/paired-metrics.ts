@@ -1,9 +1,9 @@
 /** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
-import { type Model, notFiniteHint, PithError } from "#ir";
+
+import { isIndexed, range, view } from "#batches";
+import { counted, figure, type Model, notFiniteHint, PithError } from "#ir";
 import type { Context } from "#pass";
 import type { Level } from "../../core/math/interval.ts";
-import { counted, figure } from "../../core/numbers.ts";
-import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
 import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

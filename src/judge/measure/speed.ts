@@ -1,8 +1,8 @@
 /** Measures the speed of a result relative to another model. */
-import { allNodes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
+
+import type { Dataset } from "#batches";
+import { allNodes, bytes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
 import type { Context } from "#pass";
-import { bytes } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { maxTimedBytes } from "../../runtime/run/large-weights.ts";
 import { type Spread, spread } from "../../runtime/run/latency.ts";
 import { type PairedRunTimes, relativeTime } from "../../runtime/run/relative-time.ts";

@@ -1,6 +1,6 @@
 /** Estimates the duration of a run from the original's time on the samples. */
 
-import { counted, integer, waiting } from "../../core/numbers.ts";
+import { counted, integer, waiting } from "#ir";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, partFor } from "../steps/step-options.ts";

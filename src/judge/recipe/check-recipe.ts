@@ -1,11 +1,9 @@
 /** Checks recipes: names of passes, their options and their schedules. */
 
 import * as v from "valibot";
-import { asPithError, stripPeriod } from "#ir";
+import type { Dataset } from "#batches";
+import { asPithError, integer, isObject, stripPeriod } from "#ir";
 import { type AnyPass, didYouMean, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
-import { integer } from "../../core/numbers.ts";
-import { isObject } from "../../core/plain.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";

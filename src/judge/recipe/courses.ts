@@ -1,9 +1,8 @@
 /** Schedules of recipes: options of a repeated step whose numbers change from round to round (`{ from, to, curve }`). */
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { isObject, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import { defaultExport, described, modulePath, namesAt, numbersAt, option } from "#pass";
-import { isObject } from "../../core/plain.ts";
 
 /** Shape of a schedule over several rounds: returns the value between `from` and `to` when a share `t` of the rounds has passed. */
 type Curve = (t: number, from: number, to: number) => number;

@@ -1,7 +1,6 @@
 /** Opens the data of recipes as disjoint training, calibration and test samples. The same data and recipe give the same splits. */
-import type { Model } from "#ir";
+import { counted, integer, type Model } from "#ir";
 import type { AnyPass, Context } from "#pass";
-import { counted, integer } from "../../core/numbers.ts";
 import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";

@@ -1,9 +1,8 @@
 /** Reads and writes recipes as YAML and JSON. */
 
 import { stringify } from "yaml";
-import { PithError } from "#ir";
+import { isObject, PithError } from "#ir";
 import type { AnyPass } from "#pass";
-import { isObject } from "../../core/plain.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 import { readSource } from "./source.ts";

@@ -1,8 +1,6 @@
 /** Reads files that people write, in YAML or JSON, and reports errors in them with line and column. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
-import { errorMessage, PithError } from "#ir";
-import { integer } from "../../core/numbers.ts";
-import { isNestedDeeper } from "../../core/plain.ts";
+import { errorMessage, integer, isNestedDeeper, PithError } from "#ir";
 import type { Path } from "./courses.ts";
 
 export interface Source {

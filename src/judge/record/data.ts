@@ -1,7 +1,6 @@
 /** A run as plain data, as in `run.json`. A run compares variants of one model on the same samples, and keeps at most one. */
-import type { ErrorCode } from "#ir";
+import type { ErrorCode, Estimate, Unit } from "#ir";
 import type { Change, Learnt } from "#pass";
-import type { Estimate, Unit } from "../../core/estimate.ts";
 import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { CompressedSize } from "../../runtime/run/size.ts";

@@ -1,7 +1,6 @@
 /** Advises how many samples narrow the interval of a drop to the goal. */
 
-import type { Estimate, Unit } from "../../core/estimate.ts";
-import { allowance, counted, integer } from "../../core/numbers.ts";
+import { allowance, counted, type Estimate, integer, type Unit } from "#ir";
 import type { Goal } from "../compare/goal.ts";
 
 /** Numbers of samples that the verdict did not use, or that were available. */

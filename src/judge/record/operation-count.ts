@@ -1,6 +1,5 @@
 /** Converts, compares and formats counts of operations that can depend on symbolic sizes, such as multiply-accumulates per batch. */
-import { type Dim, dimText, isUnknownDim, joinList, productParts, symbol } from "#ir";
-import { count } from "../../core/numbers.ts";
+import { count, type Dim, dimText, isUnknownDim, joinList, productParts, symbol } from "#ir";
 
 /** Number of operations: `count` for each `per` ("batch", "batch*seq"), or in all if `per` is undefined. */
 export interface OperationCount {

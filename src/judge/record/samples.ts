@@ -1,8 +1,7 @@
 /** Converts samples to views for reports: small images, texts, drawn series, or the first values of each input. */
 import { encode } from "fast-png";
+import { isIndexed, samplesIn, sliceBatch } from "#batches";
 import { type Batch, type Dense, toNumbers } from "#ir";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { findImages } from "../../data/images/preprocess.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { SampleView } from "./data.ts";

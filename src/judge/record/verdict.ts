@@ -1,11 +1,9 @@
 /** Sentences about the result of a run: size, speed, accuracy and whether the goal is met. The command line and the reports show them. */
-import { capitalize } from "#ir";
-import type { Change } from "#pass";
-import type { Unit } from "../../core/estimate.ts";
+import type { ChangeTexts, Unit } from "#ir";
 import {
   allowance,
   bytes,
-  type ChangeTexts,
+  capitalize,
   changeInterval,
   changeTexts,
   confidenceText,
@@ -18,7 +16,8 @@ import {
   speedText,
   times,
   unitOfChange,
-} from "../../core/numbers.ts";
+} from "#ir";
+import type { Change } from "#pass";
 import { type Spread, workOf } from "../../runtime/run/latency.ts";
 import { fewSamples, type Likeness } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/goal.ts";

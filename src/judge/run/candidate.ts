@@ -2,10 +2,10 @@
  * Runs the steps of a candidate and compares their results with the original. Keeps layers at higher precision if a result misses the goal, and judges
  * the last result. A command is a candidate of one step, a recipe one of several steps, and `pith eval` one without steps.
  */
-import { capitalize, Miss, type Model, PithError, throwIfAborted } from "#ir";
+
+import type { Dataset } from "#batches";
+import { capitalize, counted, excessText, Miss, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context, OptionValues } from "#pass";
-import { counted, excessText } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";

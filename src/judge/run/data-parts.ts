@@ -1,11 +1,9 @@
 /** Computes keys that identify the samples and settings of a run. Stored results are found again only under the same keys. */
 
+import { bytesOfBatch, contentHash, isIndexed, range, view } from "#batches";
 import { openModules } from "#pass";
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
-import { contentHash } from "../../data/batches/content-hash.ts";
-import { isIndexed, range, view } from "../../data/batches/indexed.ts";
-import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/data.ts";

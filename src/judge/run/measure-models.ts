@@ -1,8 +1,7 @@
 /** Judges a model as it is, alone or beside its original: a run without steps. Only this run has several metrics. */
 import { outputKind } from "#analysis";
-import { Miss, type Model, PithError } from "#ir";
+import { type Estimate, Miss, type Model, PithError, type Unit } from "#ir";
 import type { Context } from "#pass";
-import type { Estimate, Unit } from "../../core/estimate.ts";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, answers, answersOf, isAllNaN } from "../../runtime/metrics/predictions.ts";

@@ -1,8 +1,7 @@
 /** States why the result of a step, or every result of a run, is rejected. */
 import { hasFloatWeights, infer } from "#analysis";
-import { capitalize, groupBy, type Model, PithError } from "#ir";
+import { bytes, capitalize, counted, groupBy, integer, type Model, PithError } from "#ir";
 import { type Change, equalizedReference, namesAt } from "#pass";
-import { bytes, counted, integer } from "../../core/numbers.ts";
 import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { isWithin, judge } from "../compare/goal.ts";
 import { findLayerToBlame } from "../fallback/layer-table.ts";

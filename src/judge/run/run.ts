@@ -1,8 +1,7 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
 
-import { asPithError, type Model, open as openBytes } from "#ir";
+import { asPithError, bytes, type Model, open as openBytes, times } from "#ir";
 import { type AnyPass, type Context, completeContext } from "#pass";
-import { bytes, times } from "../../core/numbers.ts";
 import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

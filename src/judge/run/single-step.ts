@@ -1,9 +1,8 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
 
 import { keptKey } from "#analysis";
-import type { Model } from "#ir";
-import { figure } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "#batches";
+import { figure, type Model } from "#ir";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";

@@ -1,8 +1,8 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
-import { asPithError, Miss, type Model } from "#ir";
+
+import { draw } from "#batches";
+import { allowance, asPithError, figure, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
-import { allowance, figure } from "../../core/numbers.ts";
-import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";

@@ -1,6 +1,6 @@
 /** Store of models and records in a folder, as `<digest>.onnx`, `<key>.json`, and folders of training checkpoints. */
 
-import { bytesOfText, encode, open, PithError } from "#ir";
+import { bytesOfText, encode, open, PithError, parsePlain, stringifyPlain } from "#ir";
 import {
   fileKind,
   joinPath,
@@ -16,7 +16,6 @@ import {
   writeFileAtomically,
 } from "#platform";
 import { bytesOfFile } from "../../core/files/hash.ts";
-import { parsePlain, stringifyPlain } from "../../core/plain.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

@@ -1,9 +1,8 @@
 /** Computes the names of files in a store: a model is named by the SHA-256 of its file, a record by the SHA-256 of everything that determines it. */
 
-import { bytesOfText } from "#ir";
+import { bytesOfText, stringifyPlain } from "#ir";
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { stringifyPlain } from "../../core/plain.ts";
 import { version } from "../../core/version.ts";
 
 /** Versions that are part of each record's key, because other versions of Pith or the runtime can compute other results. */

@@ -1,11 +1,10 @@
 /** Runs steps on stored models. A record of each step names input, output and samples by digest, so that no finished step is repeated. */
 
-import { type Miss, Model } from "#ir";
+import { isObject, type Miss, Model } from "#ir";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
 import { isModule, namesAt, openModules } from "#pass";
 import { readFile } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { isObject } from "../../core/plain.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";

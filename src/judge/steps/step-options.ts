@@ -1,9 +1,8 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
 import { allLayers, infer, selectLayers } from "#analysis";
-import type { Model } from "#ir";
+import { isObject, type Model } from "#ir";
 import { type AnyPass, type CalibrationData, type OptionValues, selectionOptions } from "#pass";
-import { isObject } from "../../core/plain.ts";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 export function trains(pass: AnyPass): boolean {

@@ -1,7 +1,7 @@
+import type { Dataset } from "#batches";
 import { assertValid, type Model, verify } from "#ir";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
 import { namesAt, openModules, removedPortKind } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";

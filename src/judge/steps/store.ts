@@ -3,10 +3,21 @@
  * the inputs, no old result is found. The store is a folder, or memory if there is no disk.
  */
 
-import { allValues, type ByteSource, encode, encodedSource, encodeToBytes, Model, open, PithError, save } from "#ir";
+import {
+  allValues,
+  type ByteSource,
+  encode,
+  encodedSource,
+  encodeToBytes,
+  Model,
+  open,
+  PithError,
+  parsePlain,
+  save,
+  stringifyPlain,
+} from "#ir";
 import { bytesSource, joinPath, temporaryFolder } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { parsePlain, stringifyPlain } from "../../core/plain.ts";
 import { cloneWithKnownOutputs } from "../../runtime/run/remembered-outputs.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";

@@ -1,6 +1,7 @@
 /** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
+
+import { gatherRows, samplesIn } from "#batches";
 import { type Dense, fixedDims, type Model, PithError } from "#ir";
-import { gatherRows, samplesIn } from "../../data/batches/rows.ts";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
 

@@ -1,13 +1,9 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
-import { type Batch, elementCount, joinArrays, joinList, type Model, PithError, toFloat64 } from "#ir";
+import { collect, type Dataset, draw, range, samplesIn, view } from "#batches";
+import { type Batch, type Estimate, elementCount, joinArrays, joinList, type Model, PithError, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Estimate } from "../../core/estimate.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
-import { range, view } from "../../data/batches/indexed.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
-import { collect, draw } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
   type ImageInput,

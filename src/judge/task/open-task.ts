@@ -1,9 +1,7 @@
 import { assumedScores, outputKind } from "#analysis";
-import { dimsText, type Model, PithError } from "#ir";
+import { firstBatch, parseState, setAside, setStates, testSeed } from "#batches";
+import { counted, dimsText, integer, type Model, PithError } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { counted, integer } from "../../core/numbers.ts";
-import { firstBatch, setAside, testSeed } from "../../data/batches/select.ts";
-import { parseState, setStates } from "../../data/batches/states.ts";
 import {
   type Dataset,
   draw,

@@ -1,9 +1,9 @@
 /** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
 import { infer, mainOutput } from "#analysis";
-import { type Batch, capitalize, elementCount, type Model, PithError, toFloat64, truncateList } from "#ir";
+import { firstBatch } from "#batches";
+import type { Batch, Model } from "#ir";
+import { capitalize, counted, elementCount, integer, PithError, percent, toFloat64, truncateList } from "#ir";
 import type { Context } from "#pass";
-import { counted, integer, percent } from "../../core/numbers.ts";
-import { firstBatch } from "../../data/batches/select.ts";
 import { flatImageText, usedGeometryText } from "../../data/images/preprocess.ts";
 import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";

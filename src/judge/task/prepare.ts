@@ -1,13 +1,9 @@
 /** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
 import { isBeyondClasses, mainOutput, outputKind } from "#analysis";
-import type { Batch, Dense, Model, Value } from "#ir";
-import { dimsText, elementCount, isFloat, PithError, toFloat64 } from "#ir";
+import { findStates, firstBatch, isIndexed, statesText } from "#batches";
+import type { Batch, Dense, Estimate, Model, Value } from "#ir";
+import { counted, dimsText, elementCount, integer, isFloat, minus, PithError, percent, toFloat64 } from "#ir";
 import type { Context } from "#pass";
-import type { Estimate } from "../../core/estimate.ts";
-import { counted, integer, minus, percent } from "../../core/numbers.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import { findStates, statesText } from "../../data/batches/states.ts";
 import { inputsLikeLabels } from "../../data/files/labels.ts";
 import { imageChannels } from "../../data/images/preprocess.ts";
 import { rangeOf } from "../../data/images/presets.ts";

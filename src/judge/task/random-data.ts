@@ -1,11 +1,8 @@
 /** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
 
+import { type IndexedDataset, indexed, joinBatches, testSeed } from "#batches";
 import { type Model, PithError, random } from "#ir";
 import type { Context } from "#pass";
-import { indexed } from "../../data/batches/indexed.ts";
-import { joinBatches } from "../../data/batches/rows.ts";
-import { testSeed } from "../../data/batches/select.ts";
-import type { IndexedDataset } from "../../data/batches/types.ts";
 import {
   firstThatRuns,
   guesses,

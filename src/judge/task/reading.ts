@@ -1,10 +1,8 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
 import { canHaveScales, mainOutput, outputKind, partsOf, possibleDetectionForms } from "#analysis";
-import { asPithError, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
+import { firstBatch, isIndexed, testSeed } from "#batches";
+import { asPithError, counted, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
 import type { Context } from "#pass";
-import { counted } from "../../core/numbers.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { firstBatch, testSeed } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areDetections, hasPixels, objectnessShare, readDetections } from "../../runtime/metrics/detections.ts";

@@ -1,18 +1,7 @@
 import { hasBatchAxis } from "#analysis";
-import {
-  type Batch,
-  bytesFor,
-  elementCount,
-  fixedDims,
-  Model,
-  type Node,
-  PithError,
-  usedValues,
-  type Value,
-} from "#ir";
-import { bytes } from "../../core/numbers.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import { type Dataset, firstBatch } from "#batches";
+import type { Batch, Node, Value } from "#ir";
+import { bytes, bytesFor, elementCount, fixedDims, Model, PithError, usedValues } from "#ir";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 

@@ -3,12 +3,22 @@
  * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
  */
 
+import { elementBytes } from "#batches";
 import type { Batch, Dense, Model, Tensor } from "#ir";
-import { allTensors, allValues, bytesOfText, inMemory, open, PithError, save, writeModel } from "#ir";
+import {
+  allTensors,
+  allValues,
+  bytesOfText,
+  inMemory,
+  open,
+  PithError,
+  parsePlain,
+  save,
+  stringifyPlain,
+  writeModel,
+} from "#ir";
 import { fileKind, joinPath } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { parsePlain, stringifyPlain } from "../../core/plain.ts";
-import { elementBytes } from "../../data/batches/content-hash.ts";
 
 export interface Checkpoint {
   readonly model: Model;

@@ -1,7 +1,6 @@
 /** Evaluates the weights of a training on validation samples, and decides when to do so and when to stop. */
-import type { Model } from "#ir";
+import { counted, type Model } from "#ir";
 import type { Context } from "#pass";
-import { counted } from "../../core/numbers.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";

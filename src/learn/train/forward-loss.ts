@@ -1,8 +1,7 @@
+import { type Dataset, samplesIn } from "#batches";
 import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { memoryLimit, peakBytes } from "./batch-size.ts";

@@ -6,11 +6,9 @@
  * position-dependent rounding), or if a later run differs from a cached output.
  */
 import { downstream, infer } from "#analysis";
+import { type BatchStore, elementBytes, gatherRows, haveSameElements, mapColumns, openStorage } from "#batches";
 import { type Batch, type Dense, type Model, sameDims } from "#ir";
 import { sha256Text } from "../../core/files/hash.ts";
-import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
-import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
-import { type BatchStore, openStorage } from "../../data/batches/store.ts";
 
 export interface CacheBudget {
   bytesLeft: number;

@@ -1,8 +1,6 @@
+import { type Dataset, draw, firstBatch, sampleCount } from "#batches";
 import { type Model, memoize, PithError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { sampleCount } from "../../data/batches/rows.ts";
-import { draw, firstBatch } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";

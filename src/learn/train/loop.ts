@@ -3,11 +3,10 @@
  * optimizer, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
  */
 
-import { type Batch, type Model, PithError, save, throwIfAborted } from "#ir";
+import { firstBatch } from "#batches";
+import { type Batch, counted, type Model, PithError, save, throwIfAborted } from "#ir";
 import { type Context, shown } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
-import { counted } from "../../core/numbers.ts";
-import { firstBatch } from "../../data/batches/select.ts";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";

@@ -1,9 +1,9 @@
 /** Types and helpers of losses (`losses/`): nodes that are added after the model's outputs. */
 import { mainOutput } from "#analysis";
+import { attentionMaskOf } from "#batches";
 import type { Batch, Dense, Emit, Model, Value } from "#ir";
 import { dimsText, elementCount, fixedDims, float32, PithError } from "#ir";
 import type { Context } from "#pass";
-import { attentionMaskOf } from "../../data/batches/rows.ts";
 
 export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;

@@ -1,10 +1,8 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer, layers } from "#analysis";
+import { type Dataset, draw, isIndexed, setAside } from "#batches";
 import { type Model, PithError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { draw, setAside } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { augmented } from "../../data/images/augment.ts";
 import { parseAugmentation } from "../../data/images/augment-options.ts";
 import { trainPart } from "../../data/sources/open.ts";

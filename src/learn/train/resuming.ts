@@ -1,12 +1,9 @@
 /** Resumes a training from its checkpoint, after checking that model, data and settings are the same. */
 
+import { contentHash, type Dataset, firstBatch, haveSameElements, memory } from "#batches";
 import { type Model, open, type Tensor, type Value } from "#ir";
 import type { Context } from "#pass";
 import { fileKind } from "#platform";
-import { contentHash, haveSameElements } from "../../data/batches/content-hash.ts";
-import { memory } from "../../data/batches/indexed.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import {
   bestFile,
   type Checkpoint,

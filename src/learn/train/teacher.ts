@@ -1,4 +1,5 @@
 import { infer } from "#analysis";
+import { fitSample } from "#batches";
 import type { Emit, Model, Value } from "#ir";
 import {
   dimsText,
@@ -15,7 +16,6 @@ import {
   typeCodes,
   zeros,
 } from "#ir";
-import { fitSample } from "../../data/batches/bind.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { type NamedValues, namedValues } from "./loss.ts";

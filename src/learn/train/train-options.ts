@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { datasetObject, datasetOption } from "#batches";
 import { countOption, described, option, parsableBy, positiveOption, selectionOptions } from "#pass";
-import { datasetObject, datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { losses, lossOption } from "./losses/parse.ts";

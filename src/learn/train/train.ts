@@ -1,9 +1,8 @@
 /** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
 import { infer, maskingOf, type Selection } from "#analysis";
-import { joinList, Miss, type Model, type Role, toFloat64 } from "#ir";
+import { joinList, Miss, type Model, percent, type Role, toFloat64 } from "#ir";
 import { type Context, definePass, type Outcome } from "#pass";
-import { percent } from "../../core/numbers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { takeState } from "./checkpoint.ts";
 import { explainUnchanged } from "./evaluating.ts";

@@ -1,7 +1,6 @@
 /** The state of a training, which can be stored and restored bit by bit. */
-import type { Batch, Dense, Model } from "#ir";
+import type { Batch, Dense, Model, Unit } from "#ir";
 import type { Context } from "#pass";
-import type { Unit } from "../../core/estimate.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
 import { accumulator } from "./optimizer.ts";

@@ -1,8 +1,7 @@
 import { infer } from "#analysis";
-import type { Batch, Model, Value } from "#ir";
-import { dimsText, emitInto, extract, memoize, PithError } from "#ir";
+import { statesText } from "#batches";
+import { type Batch, dimsText, emitInto, extract, type Model, memoize, PithError, type Value } from "#ir";
 import type { Context } from "#pass";
-import { statesText } from "../../data/batches/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";

@@ -1,7 +1,6 @@
 /** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
-import type { Model } from "#ir";
-import { allNodes, asPithError, joinList, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
+import { allNodes, asPithError, joinList, type Model, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
 import { type Change, type Context, definePass, described, didYouMean, type Outcome } from "#pass";
 import { rulesById } from "../../core/ops/rules/index.ts";
 import { raiseOpset } from "../edit/raise-opset.ts";

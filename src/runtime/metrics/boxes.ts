@@ -4,8 +4,7 @@
  * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 somewhere. If every candidate's scores sum to 1 (softmax), class 0 is the
  * background, as in SSD. Both properties are read from the original.
  */
-import { type Batch, dimsText, PithError, toFloat64 } from "#ir";
-import { counted } from "../../core/numbers.ts";
+import { type Batch, counted, dimsText, PithError, toFloat64 } from "#ir";
 import { columnSums } from "./metrics.ts";
 import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";

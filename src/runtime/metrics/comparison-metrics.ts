@@ -1,8 +1,7 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
 import { type OutputPart, selectPart } from "#analysis";
-import { type Batch, type Dense, dimsText, elementCount, PithError, toFloat64 } from "#ir";
+import { type Batch, type Dense, dimsText, elementCount, integer, PithError, toFloat64 } from "#ir";
 import { RunningMeans } from "../../core/math/running-means.ts";
-import { integer } from "../../core/numbers.ts";
 import { Difference, decibels, minChange, minVariationOfData } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";

@@ -1,7 +1,6 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
 import { type DetectionForm, fieldAxis } from "#analysis";
-import { type Dense, dimsText, PithError, toFloat64 } from "#ir";
-import { counted, integer } from "../../core/numbers.ts";
+import { counted, type Dense, dimsText, integer, PithError, toFloat64 } from "#ir";
 import { type Box, boxRatio, type Detection, type Limits, matchBoxes, suppressOverlaps } from "./boxes.ts";
 import { labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";

@@ -1,7 +1,7 @@
 /** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
 
+import { attentionMaskOf } from "#batches";
 import { type Batch, dimsText, elementCount, PithError, toFloat64 } from "#ir";
-import { attentionMaskOf } from "../../data/batches/rows.ts";
 import { averageRows, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";

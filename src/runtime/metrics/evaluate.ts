@@ -1,10 +1,7 @@
-import { elementCount, fixedDims, joinArrays, type Model, PithError } from "#ir";
+import { type Dataset, samplesIn } from "#batches";
+import { counted, type Estimate, elementCount, fixedDims, joinArrays, type Model, PithError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Estimate } from "../../core/estimate.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
-import { counted } from "../../core/numbers.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { overSamples } from "../run/over-samples.ts";
 import type { Metric } from "./types.ts";
 

@@ -1,9 +1,8 @@
 /** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
 
-import { type Dense, elementCount, toFloat64 } from "#ir";
+import { samplesIn } from "#batches";
+import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
 import { mcnemarExact, wilson } from "../../core/math/interval.ts";
-import { counted, figure, integer } from "../../core/numbers.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
 import { bestClass, mainOutput, namesClasses, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
 

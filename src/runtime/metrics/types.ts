@@ -1,8 +1,7 @@
 /** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
 
-import type { Batch } from "#ir";
-import type { Unit } from "../../core/estimate.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "#batches";
+import type { Batch, Unit } from "#ir";
 
 export interface Metric {
   readonly name: string;

@@ -1,10 +1,10 @@
 /** Finds the layer that causes most of the output error by running the original with only that layer replaced (`exchange.ts`). */
 
 import { infer, layers as layersOf } from "#analysis";
+import type { Dataset } from "#batches";
 import type { Batch, Model, Node } from "#ir";
 import { asPithError, elementCount, joinList, Miss, stripPeriod, usedValues } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { minSamples } from "../paired/candidate-sizes.ts";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { worstFirst } from "../run/difference.ts";

@@ -1,11 +1,9 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { type OutputPart, partsOf } from "#analysis";
+import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
 import { type Batch, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
 import type { Context } from "#pass";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { bytesOfBatch } from "../../data/batches/rows.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { Difference, worstFirst } from "../run/difference.ts";
 import { isFeeds, overSamples, type Samples } from "../run/over-samples.ts";

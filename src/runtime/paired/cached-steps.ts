@@ -1,7 +1,7 @@
 /** Runs a decoder on a text as generation does: most tokens at once (prefill), and the last ones one at a time with the cache of those before. */
+
+import { attentionMaskOf, range, selectColumns } from "#batches";
 import type { Batch, Model } from "#ir";
-import { range } from "../../data/batches/indexed.ts";
-import { attentionMaskOf, selectColumns } from "../../data/batches/rows.ts";
 import { Decoding, decoderOf, type TokenRows, tokenFeeds, tokenRows } from "../run/decoding.ts";
 import type { ModelRun } from "./original-runs.ts";
 

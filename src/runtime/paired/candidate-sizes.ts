@@ -4,8 +4,7 @@
  *     work  =  multiply-accumulates  +  20 · computed elements  +  5,000 · input elements  +  40 · stored elements
  */
 import { cachePerRevision, cost, infer } from "#analysis";
-import { bytesFor, type Dim, type Model, memoize, storedBytes, type Value } from "#ir";
-import { bytes } from "../../core/numbers.ts";
+import { bytes, bytesFor, type Dim, type Model, memoize, storedBytes, type Value } from "#ir";
 import {
   type Assignment,
   type Guess,

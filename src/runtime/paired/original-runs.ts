@@ -1,11 +1,9 @@
 /** Runs the original on random inputs until 4 to 32 samples can be compared. Unknown sizes are tried from the likeliest; rejected ones are skipped. */
 import { hasBatchAxis } from "#analysis";
+import { gatherRows, mapColumns, range, type State, sliceRows } from "#batches";
 import type { Batch, Dense, Model } from "#ir";
 import { asPithError, isFloat, isSymbolic, Miss, random, stripPeriod, throwIfAborted, toNumbers } from "#ir";
 import type { Session } from "../../core/engine/index.ts";
-import { range } from "../../data/batches/indexed.ts";
-import { gatherRows, mapColumns, sliceRows } from "../../data/batches/rows.ts";
-import type { State } from "../../data/batches/states.ts";
 import type { RandomInputs, Shapes } from "../run/random-inputs.ts";
 import { runCachedSteps } from "./cached-steps.ts";
 import { affordableSamples, candidateSizes, minSamples, type SizeOptions } from "./candidate-sizes.ts";

@@ -7,12 +7,10 @@
  * Operators that the runtime lacks are removed from both (`unknown-operators.ts`), and expensive models run on smaller images (`smaller-images.ts`).
  */
 import { hasRandomNodes, haveSameDraws, withFixedDraws } from "#analysis";
+import { type Dataset, range, selectColumns } from "#batches";
 import { asPithError, type Batch, Miss, type Model, operatorName, PithError, stripPeriod, throwIfAborted } from "#ir";
 import type { Engine, LoadOptions, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
-import { range } from "../../data/batches/indexed.ts";
-import { selectColumns } from "../../data/batches/rows.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { nextCaches } from "../run/decoding.ts";
 import { largestDifference } from "../run/difference.ts";
 import { hasLargeWeights } from "../run/large-weights.ts";

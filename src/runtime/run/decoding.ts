@@ -7,9 +7,8 @@
  *               └── past_key_values.*, empty at the first step
  */
 import { allLayers, infer } from "#analysis";
+import { attentionMask, findStates, type State } from "#batches";
 import { type Batch, type Dense, fromNumbers, type Model, PithError, toNumbers } from "#ir";
-import { attentionMask } from "../../data/batches/rows.ts";
-import { findStates, type State } from "../../data/batches/states.ts";
 import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/token-inputs.ts";
 
 export type TokenRows = readonly (readonly number[])[];

@@ -1,11 +1,21 @@
 /** Provides the inputs of a model: columns of a data set, and recurrent states, which are zeros at first. */
 import { equalSizes, hasBatchAxis, infer } from "#analysis";
+import type { Binding, Dataset, State } from "#batches";
+import {
+  beginColumn,
+  bindInputs,
+  findStates,
+  firstBatch,
+  gatherRows,
+  initialState,
+  mapColumns,
+  nextState,
+  rowLength,
+  sampleCount,
+  samplesIn,
+  sliceBatch,
+} from "#batches";
 import { type Batch, elementCount, type Model, PithError } from "#ir";
-import { type Binding, bindInputs } from "../../data/batches/bind.ts";
-import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import { beginColumn, findStates, initialState, nextState, type State } from "../../data/batches/states.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 
 export interface Feeding extends Binding {
   /** Number of samples per run: the model's fixed number, or 1 if no axis counts samples; undefined if any number works. */

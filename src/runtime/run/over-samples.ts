@@ -1,9 +1,8 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
 import { withFixedDraws } from "#analysis";
+import { type Dataset, sampleCount, sliceBatch } from "#batches";
 import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { sampleCount, sliceBatch } from "../../data/batches/rows.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import { withKnownOutputs } from "./remembered-outputs.ts";

@@ -1,5 +1,6 @@
 /** Samples of text that a language model generates itself: realistic inputs for a model without data. */
 
+import { attentionMask, firstBatch, type IndexedDataset, memory, sampleCount, sliceBatch } from "#batches";
 import {
   asPithError,
   type Batch,
@@ -18,10 +19,6 @@ import {
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText, writeFileAtomically } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { memory } from "../../data/batches/indexed.ts";
-import { attentionMask, sampleCount, sliceBatch } from "../../data/batches/rows.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import type { IndexedDataset } from "../../data/batches/types.ts";
 import { readSidecars } from "../../data/sidecars/sidecars.ts";
 import { type RenderTemplate, renderChats } from "../../data/text/chat-template.ts";
 import { sentences } from "../../data/text/sentences.ts";

@@ -6,6 +6,7 @@
  * (`core/analysis/equal-sizes.ts`).
  */
 import { cachePerRevision, equalSizes, infer, wantedInputs } from "#analysis";
+import { findStates } from "#batches";
 import type { Batch, DataType, Dense, Dim, Model, Random, ValueType } from "#ir";
 import {
   allValues,
@@ -24,7 +25,6 @@ import {
 } from "#ir";
 import type { Session } from "../../core/engine/index.ts";
 import { requireMemory } from "../../core/engine/screen.ts";
-import { findStates } from "../../data/batches/states.ts";
 import { imageSides, images } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;

@@ -5,11 +5,10 @@
  * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 % within one process; the ratio of mean processor times varied by 30 %.
  */
 
-import { asPithError, type Batch, Miss, type Model, throwIfAborted } from "#ir";
+import type { Dataset } from "#batches";
+import { asPithError, type Batch, Miss, type Model, runTime, throwIfAborted } from "#ir";
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { runTime } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { feedsFor } from "./run.ts";
 import { timedInputs } from "./timed-inputs.ts";
 

@@ -1,10 +1,17 @@
 /** Remembers a model's outputs per sample by its content, because several steps run the original on the same samples. */
 import { hasRandomNodes } from "#analysis";
+import {
+  elementBytes,
+  findStates,
+  gatherRows,
+  joinBatches,
+  mapColumns,
+  padRows,
+  quickHash,
+  sliceBatch,
+} from "#batches";
 import { type Batch, type Model, memoize } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { elementBytes, quickHash } from "../../data/batches/content-hash.ts";
-import { gatherRows, joinBatches, mapColumns, padRows, sliceBatch } from "../../data/batches/rows.ts";
-import { findStates } from "../../data/batches/states.ts";
 import type { Runner } from "./run.ts";
 
 /** Maximum bytes of the outputs of one sample, and of all samples of a model at one batch size. */

@@ -1,10 +1,9 @@
 /** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
 import { dataDependentSizes, infer, wantedInputs, withFixedDraws } from "#analysis";
+import { findStates, joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "#batches";
 import type { Batch, DataType, Dense, Model } from "#ir";
 import { fromNumbers, isFloat, PithError, removeUnused, toFloat64, toNumbers } from "#ir";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
-import { joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "../../data/batches/rows.ts";
-import { findStates } from "../../data/batches/states.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {

@@ -1,13 +1,10 @@
 /** Realistic inputs for a model of texts or sound without data. */
 
+import { firstBatch, type IndexedDataset, joinRows, memory, range, view } from "#batches";
 import { type Batch, type Dense, Miss, type Model, open } from "#ir";
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { memory, range, view } from "../../data/batches/indexed.ts";
-import { joinRows } from "../../data/batches/rows.ts";
-import { firstBatch } from "../../data/batches/select.ts";
-import type { IndexedDataset } from "../../data/batches/types.ts";
 import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";

@@ -1,8 +1,8 @@
 /** Chooses the inputs for timing: one sample. */
 
+import type { Dataset } from "#batches";
 import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, random } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { oneRun } from "./feeding.ts";
 import { hasLargeWeights } from "./large-weights.ts";

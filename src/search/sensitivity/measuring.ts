@@ -1,8 +1,7 @@
 /** Measures the drop of a model with some layers changed, for `sensitivity`. Uses only as many samples as the precision of the drop requires. */
 import { allLayers, fixedMacs, infer } from "#analysis";
-import { Miss, type Model, PithError, storedBytes } from "#ir";
+import { type Estimate, Miss, type Model, PithError, storedBytes } from "#ir";
 import type { Context } from "#pass";
-import type { Estimate } from "../../core/estimate.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { judge, usualDrop } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";

@@ -1,8 +1,6 @@
 /** The result of `pith sensitivity` as JSON data (`sensitivity.json`), and sentences about it. */
 
-import { groupBy } from "#ir";
-import type { Estimate } from "../../core/estimate.ts";
-import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
+import { allowance, change, counted, type Estimate, groupBy, integer, percent } from "#ir";
 import { usualDrop } from "../../judge/compare/goal.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { worstFirst } from "../../runtime/run/difference.ts";

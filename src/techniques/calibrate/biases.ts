@@ -6,9 +6,9 @@
  * Layers are corrected in order. Convolutions in float32 are also scaled to the original's variance, as a batch normalization does.
  */
 import { biasedOutput, infer, type Layer, layers as layersOf, requireWeight, weightNeeds } from "#analysis";
+import type { Dataset } from "#batches";
 import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
 import type { Context } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.ts";
 import { addOutputBias, isAboveRounding } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";

@@ -7,15 +7,13 @@
  * Values without a sample axis (sizes, masks) are computed again. Recurrent states are stored like inputs, with their initial values.
  */
 import { infer, isStored, type Layer, layers } from "#analysis";
+import type { BatchStore, Dataset, Storage } from "#batches";
+import { copyArrays, draw, firstBatch, mapColumns, openStorage, sampleCount, selectColumns, take } from "#batches";
 import type { Batch, Dense, Dim, Model, Node, Value } from "#ir";
 import { extract, fromNumbers, isFloat, Miss, throwIfAborted, usedValues } from "#ir";
 import { type Context, completeContext } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import { copyArrays, mapColumns, sampleCount, selectColumns } from "../../data/batches/rows.ts";
-import { draw, firstBatch, take } from "../../data/batches/select.ts";
-import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";

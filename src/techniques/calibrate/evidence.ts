@@ -1,9 +1,9 @@
 /** Collects the statistics of layer inputs that a rounding or pruning method requires. */
 import { describeNonFinite, infer, type Layer, layers } from "#analysis";
+import type { Dataset } from "#batches";
 import { Miss, type Model, PithError, random } from "#ir";
 import type { Context } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { statisticOf } from "../shared/methods.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";

@@ -3,10 +3,9 @@
  * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
  */
 
+import { type Dataset, isIndexed } from "#batches";
 import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
 import { observe } from "./observe.ts";

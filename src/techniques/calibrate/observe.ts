@@ -5,10 +5,9 @@
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), ReduceSum(h))
  */
 
+import { type Dataset, findStates } from "#batches";
 import { elementCount, fixedDims, type Model, notFiniteHint, PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { findStates } from "../../data/batches/states.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
 import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
 

@@ -1,10 +1,8 @@
 import * as v from "valibot";
 import { allLayers, fixedMacs, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
-import { isFloat, Miss, type Model, PithError } from "#ir";
+import { firstBatch, haveSameElements } from "#batches";
+import { bytes, count, counted, isFloat, Miss, type Model, PithError, percent } from "#ir";
 import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
-import { bytes, count, counted, percent } from "../../core/numbers.ts";
-import { haveSameElements } from "../../data/batches/content-hash.ts";
-import { firstBatch } from "../../data/batches/select.ts";
 import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";

@@ -1,7 +1,7 @@
 /** Candidates that distillation adds to a search: more epochs recover more of a loss. */
 
+import { integer } from "#ir";
 import type { Move, MovesRequest } from "#pass";
-import { integer } from "../../core/numbers.ts";
 
 const epochs = [1, 3, 8, 20];
 /** Number of samples that shows whether more training is worth its time. */

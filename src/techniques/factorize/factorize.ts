@@ -8,13 +8,23 @@
  */
 import type * as v from "valibot";
 import { infer, type Layer, layers as layersOf, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
-import type { Value } from "#ir";
-import { bitsOf, elementCount, fixedDims, groupBy, Miss, removeReplaced, throwIfAborted, usedTensors } from "#ir";
+import {
+  bitsOf,
+  elementCount,
+  fixedDims,
+  groupBy,
+  integer,
+  Miss,
+  percent,
+  removeReplaced,
+  throwIfAborted,
+  usedTensors,
+  type Value,
+} from "#ir";
 import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
 import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../core/math/matrix.ts";
-import { integer, percent } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { blockScale } from "../shared/blocks.ts";

@@ -1,7 +1,7 @@
 import * as v from "valibot";
+import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";
 import { countOption, described, option, overridesOption, positiveOption, selectionOptions } from "#pass";
-import { datasetOption } from "../../data/batches/option.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 

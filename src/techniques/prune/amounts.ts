@@ -1,9 +1,8 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
 import { optionsOfLayer } from "#analysis";
-import { joinList, Miss, PithError } from "#ir";
+import { counted, integer, joinList, Miss, PithError } from "#ir";
 import type { Change, Context } from "#pass";
 import type { Cut } from "../../core/math/smallest.ts";
-import { counted, integer } from "../../core/numbers.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";

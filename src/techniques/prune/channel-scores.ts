@@ -9,6 +9,7 @@
  */
 import type { Group, Inference, Layer, Slice } from "#analysis";
 import { describeNonFinite, infer, layers, outputKind, outputsOf } from "#analysis";
+import { draw } from "#batches";
 import type { Model, Node } from "#ir";
 import {
   emitInto,
@@ -25,7 +26,6 @@ import {
 } from "#ir";
 import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
-import { draw } from "../../data/batches/select.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";

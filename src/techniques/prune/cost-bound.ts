@@ -1,8 +1,8 @@
 /** Finds the amount to prune for a cost bound: multiply-accumulates, bytes of the file, or time on this machine. */
 import { cut, fixedMacs, type Removal } from "#analysis";
+import type { Dataset } from "#batches";
 import { encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 

@@ -7,13 +7,10 @@
  * over channel vectors at all positions of all samples, without padding (attention mask). The runtime computes sums in float64.
  */
 import { type Block, type Inference, infer, layers } from "#analysis";
+import { attentionMask, type Dataset, draw, firstBatch, take } from "#batches";
 import type { Model, Value } from "#ir";
-import { dimsText, formatReason, fromNumbers, Miss, notFiniteHint, PithError, typeCodes } from "#ir";
+import { counted, dimsText, formatReason, fromNumbers, Miss, notFiniteHint, PithError, typeCodes } from "#ir";
 import type { Context, Outcome } from "#pass";
-import { counted } from "../../core/numbers.ts";
-import { attentionMask } from "../../data/batches/rows.ts";
-import { draw, firstBatch, take } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { observe } from "../calibrate/observe.ts";

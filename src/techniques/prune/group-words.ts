@@ -1,8 +1,7 @@
 /** Describes pruned channel groups in changes and skipped layers. */
 import { type Group, outputsOf } from "#analysis";
-import { groupBy, Miss, roundHalfEven } from "#ir";
+import { counted, groupBy, Miss, roundHalfEven } from "#ir";
 import type { Change, Outcome } from "#pass";
-import { counted } from "../../core/numbers.ts";
 import type { Remains } from "./amounts.ts";
 import type { Choice } from "./choose-units.ts";
 export function partsOf(group: Group): string {

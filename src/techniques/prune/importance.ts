@@ -9,11 +9,11 @@ import {
   weightNumbers,
   weightStorage,
 } from "#analysis";
+import type { Dataset } from "#batches";
 import { Miss, type Model, PithError, random, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { withEvidence } from "../calibrate/evidence.ts";

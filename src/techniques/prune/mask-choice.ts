@@ -1,8 +1,7 @@
 import { type Layer, maskingOf } from "#analysis";
-import { type Dense, elementCount, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
+import { type Dense, elementCount, integer, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 import type { Change, LayerSelection, Outcome } from "#pass";
 import { applyMask, type Cut, createCutter, cutMask, type Mask } from "../../core/math/smallest.ts";
-import { integer } from "../../core/numbers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";

@@ -1,7 +1,7 @@
 import * as v from "valibot";
+import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";
 import { bytesOf, countOption, described, option, overridesOption, selectionOptions, sizeOption } from "#pass";
-import { datasetOption } from "../../data/batches/option.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { allocations } from "./allocations.ts";

@@ -7,13 +7,9 @@
  * large outputs, and scores shrink. f multiplies the scales of the quantized values and costs nothing at run time.
  */
 import { biasedOutput, type Inference, infer, type Layer, layers } from "#analysis";
-import { elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
+import { type Dataset, draw, firstBatch, isIndexed, keepInMemory, openStorage, setAside, take } from "#batches";
+import { counted, elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
 import type { Change, Context } from "#pass";
-import { counted } from "../../core/numbers.ts";
-import { isIndexed } from "../../data/batches/indexed.ts";
-import { draw, firstBatch, keepInMemory, setAside, take } from "../../data/batches/select.ts";
-import { openStorage } from "../../data/batches/store.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { createTrials, noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";

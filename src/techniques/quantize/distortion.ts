@@ -7,11 +7,9 @@
  * Sensitivities are measured on the network: each layer is rounded alone.
  */
 import { allLayers, infer, type Layer, parametersOf, selectLayers } from "#analysis";
-import type { Model, Value } from "#ir";
-import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, toFloats } from "#ir";
+import { type Dataset, draw } from "#batches";
+import { deferTensor, elementCount, fixedDims, fromNumbers, Miss, type Model, toFloats, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
-import { draw } from "../../data/batches/select.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { layerErrors } from "../../runtime/noise/layer-errors.ts";

@@ -7,10 +7,10 @@
 import * as v from "valibot";
 import type { Layer } from "#analysis";
 import { infer, layers, nameBeforeMasking, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
+import type { Dataset } from "#batches";
 import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { definePass, described, overridesOption, selectionOptions } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";

@@ -1,7 +1,6 @@
 /** Gives language models with a cache the fastest operators of their runtimes before quantization (docs/simplify.md). */
-import { allNodes, type Model } from "#ir";
+import { allNodes, integer, type Model } from "#ir";
 import type { Context } from "#pass";
-import { integer } from "../../core/numbers.ts";
 import { parameterRules } from "../../core/ops/rules/index.ts";
 import { deadChannels } from "../../rewrite/clean-up/clean-up.ts";
 import { simplifyRaised } from "../../rewrite/clean-up/simplify.ts";

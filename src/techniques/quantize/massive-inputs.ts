@@ -8,10 +8,9 @@
  * cost 6 % more bytes and some speed, so other layers keep the integer arithmetic.
  */
 import { allLayers, infer, isInside, optionsOfLayer, selectLayers } from "#analysis";
-import { emitInto, Miss, type Model, replaceUses, zeros } from "#ir";
+import type { Dataset } from "#batches";
+import { emitInto, integer, Miss, type Model, replaceUses, zeros } from "#ir";
 import type { Change, Context } from "#pass";
-import { integer } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { resolveConditions } from "../../rewrite/clean-up/resolve-conditions.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";

@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { datasetOption } from "#batches";
 import { PithError } from "#ir";
 import type { LayerSelection, OptionValues } from "#pass";
 import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
-import { datasetOption } from "../../data/batches/option.ts";
 import { type DtypeName, dtypeNames, dtypes, stepsOfDtype } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";

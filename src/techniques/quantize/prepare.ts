@@ -4,8 +4,7 @@
  */
 import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
-import type { Model, Node, Value } from "#ir";
-import { inMemory, Miss, removeUnused, substitute, tentatively } from "#ir";
+import { inMemory, Miss, type Model, type Node, removeUnused, substitute, tentatively, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";

@@ -5,9 +5,9 @@
  *     mse          p · [min, max], p = 1, 0.99, … 0.1, with the lowest squared error of 8 bits, including the error of clipping
  */
 
+import { isIndexed } from "#batches";
 import { type Model, PithError, type Value } from "#ir";
 import type { Context } from "#pass";
-import { isIndexed } from "../../data/batches/indexed.ts";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
 import { measureOnce, observeOnce } from "../calibrate/kept.ts";
 import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";

@@ -10,9 +10,8 @@
  *     noise = s² / 12 / mean x² of the bulk
  */
 
-import { type Dense, fromNumbers, toFloat64, typeCodes, type Value } from "#ir";
+import { counted, type Dense, fromNumbers, integer, toFloat64, typeCodes, type Value } from "#ir";
 import type { Context } from "#pass";
-import { counted, integer } from "../../core/numbers.ts";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";

@@ -11,14 +11,13 @@ import {
   selectLayers,
   smallBuffersAmong,
 } from "#analysis";
-import type { Model, Tensor, Value } from "#ir";
+import type { Miss, Model, Tensor, Value } from "#ir";
 import {
   blocksOf,
   buffer,
   concatBytes,
   emitInto,
   float32,
-  type Miss,
   PithError,
   replaceUses,
   sameDims,

@@ -1,10 +1,10 @@
 /** Rounds the weight of a layer: computes scales and quantized values by the rounding method. */
 import { type Layer, requireWeight, weightNeeds } from "#analysis";
+import type { Dataset } from "#batches";
 import type { Dense, Miss, Model, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, PithError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
 import type { BlockScales } from "../shared/blocks.ts";

@@ -7,8 +7,7 @@
  */
 
 import { type Inference, infer } from "#analysis";
-import { describe, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, type Value } from "#ir";
-import { counted } from "../../core/numbers.ts";
+import { counted, describe, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, type Value } from "#ir";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { channelMoments } from "../calibrate/column-statistics.ts";
 import { type Stage, startCalibration } from "./stage.ts";

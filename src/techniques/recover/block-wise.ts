@@ -7,13 +7,10 @@
  * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
  */
 import { type Block, blocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
+import { type BatchStore, type Dataset, indexed, view } from "#batches";
 import type { Batch, Dense, Model, Node, Value } from "#ir";
-import { extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
+import { counted, extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
 import type { Context } from "#pass";
-import { counted } from "../../core/numbers.ts";
-import { indexed, view } from "../../data/batches/indexed.ts";
-import type { BatchStore } from "../../data/batches/store.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
 import { meanSquaredError } from "../../learn/train/losses/numbers.ts";
 import { train } from "../../learn/train/train.ts";

@@ -5,9 +5,10 @@
  *
  * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
  */
+
+import type { Dataset } from "#batches";
 import { PithError } from "#ir";
 import { parseOptions } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { chooseBatchSize } from "../../learn/train/batch-size.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";
 import { trainInPlace } from "../../learn/train/train.ts";

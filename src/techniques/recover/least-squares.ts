@@ -19,14 +19,13 @@ import {
   weightNumbers,
   weightShape,
 } from "#analysis";
-import { fromNumbers, inMemory, isFloat, joinArrays, Miss, type Model, type Random, random, toFloat64 } from "#ir";
+import { firstBatch, openStorage, take } from "#batches";
+import type { Model, Random } from "#ir";
+import { counted, fromNumbers, inMemory, isFloat, joinArrays, Miss, random, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
 import { axpy } from "../../core/math/vector.ts";
-import { counted } from "../../core/numbers.ts";
-import { firstBatch, take } from "../../data/batches/select.ts";
-import { openStorage } from "../../data/batches/store.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";

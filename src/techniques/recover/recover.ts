@@ -9,16 +9,12 @@
 
 import * as v from "valibot";
 import { fixedMacs } from "#analysis";
-import { Miss, type Model, PithError, snapshot } from "#ir";
+import type { Dataset, IndexedDataset } from "#batches";
+import { collect, datasetOption, firstBatch, isIndexed, openStorage, range, setAside, take, view } from "#batches";
+import { counted, Miss, type Model, PithError, snapshot, waiting } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { countOption, definePass, described, minutesOption, modelOption, option, positiveOption } from "#pass";
 import { processorTime } from "#platform";
-import { counted, waiting } from "../../core/numbers.ts";
-import { isIndexed, range, view } from "../../data/batches/indexed.ts";
-import { datasetOption } from "../../data/batches/option.ts";
-import { collect, firstBatch, setAside, take } from "../../data/batches/select.ts";
-import { openStorage } from "../../data/batches/store.ts";
-import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";

@@ -1,9 +1,8 @@
 /** Scores a model by how near its outputs are to the original's on held-out samples. */
 import { mainOutput, partsOf } from "#analysis";
-import { type Model, PithError } from "#ir";
+import type { Dataset } from "#batches";
+import { type Model, minus, PithError } from "#ir";
 import type { Context } from "#pass";
-import { minus } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

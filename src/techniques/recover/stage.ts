@@ -1,8 +1,8 @@
 /** Interface of the recovery stages, and functions that they share. */
+
+import type { IndexedDataset, Storage } from "#batches";
 import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
-import type { Storage } from "../../data/batches/store.ts";
-import type { IndexedDataset } from "../../data/batches/types.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Match } from "../calibrate/match.ts";
 

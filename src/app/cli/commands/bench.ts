@@ -1,7 +1,6 @@
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { bytes, count, counted, duration, PithError, runTime, speedText } from "#ir";
 import { countOption, described, option } from "#pass";
-import { bytes, count, counted, duration, runTime, speedText } from "../../../core/numbers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";

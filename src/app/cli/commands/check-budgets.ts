@@ -1,7 +1,7 @@
 /** Reads the budgets of `pith check`: the limits of bytes, losses and time for each model of a repository. */
 import * as v from "valibot";
+import { isObject } from "#ir";
 import { bytesOf, countOption, inWords, misfitOf, parsableBy, positiveOption, sizeOption } from "#pass";
-import { isObject } from "../../../core/plain.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readSource, requireShallow, type Source } from "../../../judge/recipe/source.ts";

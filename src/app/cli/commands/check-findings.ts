@@ -1,7 +1,6 @@
 /** Decides for each budget of a model: passed, failed, or undecided. */
-import type { Estimate, Unit } from "../../../core/estimate.ts";
+import { bytes, changeInterval, counted, difference, type Estimate, integer, percent, times, type Unit } from "#ir";
 import { wilson } from "../../../core/math/interval.ts";
-import { bytes, changeInterval, counted, difference, integer, percent, times } from "../../../core/numbers.ts";
 import { roundUp } from "../../../judge/record/more-samples.ts";
 import { changeOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";

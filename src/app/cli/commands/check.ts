@@ -2,11 +2,10 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
-import { open, PithError } from "#ir";
+import { bytes, open, PithError } from "#ir";
 import { option } from "#pass";
 import { fileKind, readText, sha256 } from "#platform";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
-import { bytes } from "../../../core/numbers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { Column } from "../../report/tables.ts";

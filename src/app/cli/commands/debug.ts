@@ -1,7 +1,6 @@
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { counted, PithError } from "#ir";
 import { option } from "#pass";
-import { counted } from "../../../core/numbers.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, partFlag } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";

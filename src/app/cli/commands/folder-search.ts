@@ -1,8 +1,7 @@
 /** Runs the search of `pith compress` for each model of a folder, in a job as for a single model. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PithError } from "#ir";
-import { counted } from "../../../core/numbers.ts";
+import { counted, PithError } from "#ir";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
 import type { Measured, Run, Variant } from "../../../judge/record/data.ts";

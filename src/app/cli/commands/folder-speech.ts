@@ -1,7 +1,6 @@
 /** Compares the files of a speech model's folder by their transcripts: each file runs with the originals of the other models. */
 import { basename, join } from "node:path";
-import { Miss, open, PithError } from "#ir";
-import { counted } from "../../../core/numbers.ts";
+import { counted, Miss, open, PithError } from "#ir";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
 import type { FolderVariant } from "../../folder/run.ts";
 import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";

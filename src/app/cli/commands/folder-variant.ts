@@ -1,6 +1,5 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
-import { capitalize, PithError } from "#ir";
-import { bytes } from "../../../core/numbers.ts";
+import { bytes, capitalize, PithError } from "#ir";
 import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import { comparedNearness, lostEndToEnd, type Nearness, tokenNearness } from "../../folder/end-to-end.ts";

@@ -1,10 +1,9 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { joinList, PithError } from "#ir";
+import { counted, joinList, PithError } from "#ir";
 import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
-import { counted } from "../../../core/numbers.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";

@@ -1,9 +1,8 @@
 /** The command `pith worker`: runs jobs that other machines put into a queue. */
 import { basename } from "node:path";
 import * as v from "valibot";
-import { errorMessage, PithError } from "#ir";
+import { duration, errorMessage, PithError } from "#ir";
 import { countOption, described, inWords, misfitOf, option } from "#pass";
-import { duration } from "../../../core/numbers.ts";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";

@@ -1,8 +1,8 @@
 /** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). All commands that read data share them. */
 import * as v from "valibot";
+import { parseState } from "#batches";
 import { PithError } from "#ir";
 import { countOption, option } from "#pass";
-import { parseState } from "../../../data/batches/states.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { parseSettings } from "./set.ts";
 

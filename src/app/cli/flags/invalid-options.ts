@@ -1,4 +1,4 @@
-import { isObject } from "../../../core/plain.ts";
+import { isObject } from "#ir";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {

@@ -1,9 +1,8 @@
 /** Runs jobs of a command in parallel, in several local processes or by the workers of a queue. */
 import { basename } from "node:path";
-import { joinList, type Model, PithError, storedBytes } from "#ir";
+import { counted, joinList, type Model, PithError, storedBytes } from "#ir";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { counted } from "../../../core/numbers.ts";
 import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";

@@ -1,8 +1,8 @@
 /** Opens the models and the data of a command that judges a model as it is, alone or next to its original. */
 import type * as v from "valibot";
+import { firstBatch } from "#batches";
 import { type Batch, open, PithError, truncateList } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import { firstBatch } from "../../../data/batches/select.ts";
 import { labelNames } from "../../../data/files/labels.ts";
 import { imageFiles } from "../../../data/images/image-batches.ts";
 import { findImages } from "../../../data/images/preprocess.ts";

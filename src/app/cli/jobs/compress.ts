@@ -1,12 +1,11 @@
 /** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { bytesOfText, capitalize, joinList, type Model, throwIfAborted } from "#ir";
+import { bytes, bytesOfText, capitalize, counted, figure, joinList, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, joinPath, packageVersion } from "#platform";
 import { copiesInMemory } from "../../../core/files/compressed-copies.ts";
 import { bytesOfFile } from "../../../core/files/hash.ts";
-import { bytes, counted, figure } from "../../../core/numbers.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";

@@ -1,9 +1,8 @@
 /** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
 
-import { Miss, open, PithError } from "#ir";
+import { Miss, open, PithError, percent } from "#ir";
 import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import { percent } from "../../../core/numbers.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";

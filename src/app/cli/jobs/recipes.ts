@@ -1,6 +1,5 @@
 /** Job of `pith compress` with several models: runs a recipe on each, in other processes or by the workers of a queue. */
-import { asPithError, type Model, throwIfAborted } from "#ir";
-import { counted, integer } from "../../../core/numbers.ts";
+import { asPithError, counted, integer, type Model, throwIfAborted } from "#ir";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";

@@ -1,7 +1,6 @@
 /** Formats the changes and the skipped layers of a pass. Layers with equal texts share a line. */
-import { groupBy, joinList } from "#ir";
+import { bytes as bytesText, counted, groupBy, integer, joinList } from "#ir";
 import { type Change, changeText } from "#pass";
-import { bytes as bytesText, counted, integer } from "../../../core/numbers.ts";
 import {
   describePreciseLayer,
   formatSettings,

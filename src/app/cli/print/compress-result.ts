@@ -1,6 +1,5 @@
 /** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
-import { groupBy, PithError, uncapitalize } from "#ir";
-import { allowance, counted, integer } from "../../../core/numbers.ts";
+import { allowance, counted, groupBy, integer, PithError, uncapitalize } from "#ir";
 import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";

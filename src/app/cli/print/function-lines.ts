@@ -1,5 +1,5 @@
 /** Prints what comparisons of outputs show: similarity to the original, and checks on target runtimes. */
-import { counted, figure } from "../../../core/numbers.ts";
+import { counted, figure } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import type { Comparison } from "../../../judge/compare/goal.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";

@@ -1,6 +1,5 @@
 import { basename } from "node:path";
-import { formatReason, groupBy } from "#ir";
-import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
+import { bytes, count, counted, formatReason, groupBy, integer, percent, times } from "#ir";
 import { operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";

@@ -1,16 +1,18 @@
 /** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
-import { capitalize, PithError, uncapitalize } from "#ir";
 import {
   bytes,
+  capitalize,
   count,
   counted,
   figure,
   integer,
+  PithError,
   percent,
   sparsityMatters,
   speedText,
   times,
-} from "../../../core/numbers.ts";
+  uncapitalize,
+} from "#ir";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import type { PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";

@@ -1,5 +1,5 @@
 /** Formats lines about the samples that a command used. */
-import { integer } from "../../../core/numbers.ts";
+import { integer } from "#ir";
 import type { Part, SampleUse } from "../../../judge/recipe/open-samples.ts";
 
 /**

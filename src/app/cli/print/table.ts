@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import { times } from "../../../core/numbers.ts";
+import { times } from "#ir";
 import type { Column } from "../../report/tables.ts";
 import { printable, removeMarks } from "./printable.ts";
 

@@ -5,8 +5,7 @@
  * object per line. All text passes through `printable`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
-import { PithError } from "#ir";
-import { clock, count, integer } from "../../../core/numbers.ts";
+import { clock, count, integer, PithError } from "#ir";
 import type { JobEvent } from "../../../runtime/job/job.ts";
 import type { Column } from "../../report/tables.ts";
 import { type Colors, markedColors, printable, removeMarks } from "./printable.ts";

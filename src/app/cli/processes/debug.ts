@@ -1,9 +1,8 @@
 /** Compares each layer of a changed model with its original. */
 import type * as v from "valibot";
 import { allLayers, counterpartsAmong, infer } from "#analysis";
-import { bytesOfText, capitalize, groupBy, Miss, type Model, PithError } from "#ir";
+import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, PithError } from "#ir";
 import { writeFileAtomically } from "#platform";
-import { counted } from "../../../core/numbers.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";

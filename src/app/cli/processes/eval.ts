@@ -1,8 +1,8 @@
 /** Scores a model on data, compares it with its original, and decides whether it meets the goals. */
 import type * as v from "valibot";
-import { capitalize, notFiniteHint, open, PithError } from "#ir";
-import type { Estimate, Unit } from "../../../core/estimate.ts";
+import type { Estimate, Unit } from "#ir";
 import {
+  capitalize,
   counted,
   difference,
   figure,
@@ -10,8 +10,11 @@ import {
   formatDistinct,
   integer,
   minus,
+  notFiniteHint,
+  open,
+  PithError,
   percent,
-} from "../../../core/numbers.ts";
+} from "#ir";
 import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";

@@ -1,11 +1,10 @@
 import type * as v from "valibot";
 import { allLayers, infer, learnedTensors } from "#analysis";
-import { joinList, type Model, throwIfAborted } from "#ir";
+import { counted, integer, joinList, type Model, throwIfAborted } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { fromDense, type Matrix, type Multiply } from "../../../core/math/matrix.ts";
 import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
-import { counted, integer } from "../../../core/numbers.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";

@@ -1,7 +1,6 @@
 import type * as v from "valibot";
-import { bytesOfText, type Model } from "#ir";
+import { bytes, bytesOfText, type Model } from "#ir";
 import { writeFileAtomically } from "#platform";
-import { bytes } from "../../../core/numbers.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { pictureOfGraph } from "../../report/graph/draw-graph.ts";
 import type { ProcessSession, Result } from "../command.ts";

@@ -2,9 +2,19 @@
 import { basename } from "node:path";
 import type * as v from "valibot";
 import { allLayers, infer } from "#analysis";
-import { bytesOfText, PithError, throwIfAborted } from "#ir";
+import {
+  bytesOfText,
+  counted,
+  duration,
+  figure,
+  figureInterval,
+  integer,
+  PithError,
+  percent,
+  throwIfAborted,
+  unitOfChange,
+} from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import { counted, duration, figure, figureInterval, integer, percent, unitOfChange } from "../../../core/numbers.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { type Allocation, allocationFrom } from "../../../search/sensitivity/allocation.ts";

@@ -1,13 +1,14 @@
 /** Simplifies a model, compares it with the original, and writes it if the outputs are the same. */
 import type * as v from "valibot";
+import type { Batch, Dense, Model } from "#ir";
 import {
   allGraphs,
   allValues,
   asPithError,
-  type Batch,
-  type Dense,
+  bytes,
+  counted,
   encodedSize,
-  type Model,
+  integer,
   PithError,
   stripPeriod,
   throwIfAborted,
@@ -16,7 +17,6 @@ import {
 import type { Change } from "#pass";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { bytes, counted, integer } from "../../../core/numbers.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";

@@ -1,10 +1,9 @@
 /** Renames the user's modules in jobs for workers. A job names a module by content hash, and a worker imports only its own file with this hash. */
 import { basename, resolve } from "node:path";
-import { PithError } from "#ir";
+import { isObject, PithError } from "#ir";
 import type { OptionValues } from "#pass";
 import { readFile } from "#platform";
 import { sha256Text } from "../../../core/files/hash.ts";
-import { isObject } from "../../../core/plain.ts";
 import { filesOfStep, withOptions } from "../../../judge/recipe/pass-steps.ts";
 import type { RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe, recipeText } from "../../../judge/recipe/recipe-text.ts";

@@ -1,6 +1,5 @@
 import { allLayers, counterpartsAmong, infer, type Layer, layers, storedForm, weightBits } from "#analysis";
-import { dimsText, elementCount, type Model, PithError } from "#ir";
-import { bytes, count, counted } from "../../../core/numbers.ts";
+import { bytes, count, counted, dimsText, elementCount, type Model, PithError } from "#ir";
 import { type Content, html, type Markup, trusted } from "../markup.ts";
 import { graphStyle, tokens } from "../style.ts";
 import { clip, type DrawnBox, draw } from "./draw.ts";

@@ -1,7 +1,6 @@
 /** Losses on class scores: cross-entropy and binary cross-entropy. */
 import { distributionOf, infer, isShare } from "#analysis";
-import { type Batch, type Dense, dimsText, float32, PithError, type Value } from "#ir";
-import { counted } from "../../../core/numbers.ts";
+import { type Batch, counted, type Dense, dimsText, float32, PithError, type Value } from "#ir";
 import {
   asRows,
   ignoredLabel,

@@ -4,8 +4,7 @@
  */
 import * as v from "valibot";
 import { valueNamed } from "#analysis";
-import type { Batch, Model, Value } from "#ir";
-import { dimsText, isFloat, Miss, PithError } from "#ir";
+import { type Batch, dimsText, isFloat, Miss, type Model, PithError, type Value } from "#ir";
 import {
   addTokenMask,
   type Loss,

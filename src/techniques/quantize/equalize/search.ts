@@ -1,11 +1,11 @@
 /** Searches the factors of each group of units (channels with a common factor), on layer inputs that include earlier groups' factors. */
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
 import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices, weightShape } from "#analysis";
+import type { Dataset } from "#batches";
 import { emitInto, fixedDims, fromNumbers, Miss, type Model, toNumbers } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
-import type { Dataset } from "../../../data/batches/types.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";

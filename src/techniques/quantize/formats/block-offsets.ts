@@ -4,8 +4,7 @@
  *     h = Add(MatMulNBits(x, …), MatMul(MatMul(x, blocks), offset))        blocks: 1 in the rows of each block, so that x is summed over it
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
-import type { Dense, Emit, Value } from "#ir";
-import { deferTensor, float32, fromNumbers } from "#ir";
+import { type Dense, deferTensor, type Emit, float32, fromNumbers, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import { weightReader } from "../weight.ts";
 import { emitBeside, oncePerRun, type Writing } from "./format.ts";

@@ -3,8 +3,7 @@
  * byte-aligned; the symmetric zero point 2ᵇ⁻¹ is omitted.
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
-import type { DataType, Dense, Tensor } from "#ir";
-import { deferTensor, float32, fromNumbers, inMemory, toFloat32 } from "#ir";
+import { type DataType, type Dense, deferTensor, float32, fromNumbers, inMemory, type Tensor, toFloat32 } from "#ir";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../shared/blocks.ts";
 import { centeredZeroPoints, findLattice, integerZeroPoints } from "../block-lattice.ts";
