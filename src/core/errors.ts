@@ -23,6 +23,12 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
+interface ErrorDetails {
+  readonly hint?: string | readonly string[] | undefined;
+  readonly cause?: unknown;
+  readonly at?: string | undefined;
+}
+
 /** An error that the user can act on. It has a stable code, a sentence with place, expected and actual value, and a hint. */
 export class PithError extends Error {
   override readonly name = "PithError";
@@ -35,19 +41,7 @@ export class PithError extends Error {
   /** The message without `at`. */
   readonly sentence: string;
 
-  constructor(
-    code: ErrorCode,
-    sentence: string,
-    {
-      hint = [],
-      cause,
-      at,
-    }: {
-      readonly hint?: string | readonly string[] | undefined;
-      readonly cause?: unknown;
-      readonly at?: string | undefined;
-    } = {},
-  ) {
+  constructor(code: ErrorCode, sentence: string, { hint = [], cause, at }: ErrorDetails = {}) {
     super(at === undefined ? sentence : `${at}: ${sentence}`, cause === undefined ? undefined : { cause });
     this.code = code;
     this.advice = typeof hint === "string" ? [hint] : hint;
@@ -61,6 +55,19 @@ export class PithError extends Error {
     return new PithError(this.code, this.message, { hint: this.advice, ...changes, cause: this });
   }
 }
+
+const errorsOf =
+  (code: ErrorCode) =>
+  (sentence: string, details?: ErrorDetails): PithError =>
+    new PithError(code, sentence, details);
+
+export const dataError = errorsOf("E_DATA");
+export const fileError = errorsOf("E_FILE");
+export const modelError = errorsOf("E_MODEL");
+export const optionError = errorsOf("E_OPTION");
+export const shapeError = errorsOf("E_SHAPE_MISMATCH");
+export const unsupportedError = errorsOf("E_UNSUPPORTED");
+export const usageError = errorsOf("E_USAGE");
 
 /** Throws E_STOPPED with this sentence if a stop was requested. Long loops call this function regularly. */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {

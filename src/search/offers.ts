@@ -1,6 +1,6 @@
 /** Lists the candidates of a search: collects the moves that passes offer for a model, and combines them. */
 import { infer } from "#analysis";
-import { type Model, PithError } from "#ir";
+import { type Model, optionError } from "#ir";
 import type { AnyPass, MovesRequest } from "#pass";
 import type { ObjectiveOptions } from "../judge/measure/objective.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";
@@ -59,8 +59,7 @@ async function combineOffers(
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
   const unknownName = techniques?.find((name) => !searchedTechniques.includes(name));
   if (unknownName !== undefined)
-    throw new PithError(
-      "E_OPTION",
+    throw optionError(
       `\`techniques\`: unknown technique: expected ${searchedTechniques.join(", ")}, got "${unknownName}".`,
     );
   return searchedPasses.filter(({ id }) => techniques === undefined || techniques.includes(id));

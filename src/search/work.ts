@@ -1,5 +1,5 @@
 /** Estimates a candidate's work in runs of the original on one sample, or in seconds. Steps that an earlier candidate also begins with cost nothing. */
-import { counted, waiting } from "../core/numbers.ts";
+import { counted, waiting } from "#ir";
 import type { StepRecord } from "../judge/record/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 

@@ -7,7 +7,7 @@ import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { fileError } from "../../src/core/platform/node-file-errors.ts";
+import { asFileError } from "../../src/core/platform/node-file-errors.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
@@ -127,7 +127,7 @@ describe("an error after finished steps", () => {
   };
 
   test.each(["ENOSPC", "EDQUOT"])("names the disk to free and the stored work: %s", async (code) => {
-    const full = fileError('"out/pith-steps/a.onnx" cannot be written', Object.assign(new Error(code), { code }));
+    const full = asFileError('"out/pith-steps/a.onnx" cannot be written', Object.assign(new Error(code), { code }));
     const { thrown, kept } = await failed(full);
     expect(thrown).toMatchObject({
       code: "E_FILE",

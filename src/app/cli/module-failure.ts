@@ -1,13 +1,13 @@
 /** Distinguishes failures of the user's modules from bugs of Pith. */
 import { fileURLToPath } from "node:url";
-import { errorMessage, failureOfCode, PithError } from "#ir";
+import { errorMessage, failureOfCode, optionError, PithError } from "#ir";
 import { root } from "#root";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
 export function blameModule(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
-    return new PithError("E_OPTION", `A module threw ${errorMessage(error)}, which is not an error.`, {
+    return optionError(`A module threw ${errorMessage(error)}, which is not an error.`, {
       hint: 'Look for "throw" in the modules that you named: throw new Error("what is wrong").',
     });
   const file = throwingFile(error);

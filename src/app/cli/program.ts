@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
-import { capitalize, type ErrorCode, PithError } from "#ir";
+import { capitalize, type ErrorCode, PithError, usageError } from "#ir";
 import { appendFile } from "#platform";
 import { moduleOf } from "#root";
 import { permitModules } from "../../core/platform/node-modules.ts";
@@ -111,7 +111,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
     const failure =
       error instanceof CommanderError
-        ? await usageError(error, command, words)
+        ? await fromCommanderError(error, command, words)
         : await withAdvice(error, command, words);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
@@ -136,7 +136,7 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   const { nearest } = await import("../../core/graph/nearest.ts");
   const similarName = nearest(typedName, names);
   const hint = similarName === undefined ? "See pith --help." : `Did you mean ${similarName}?`;
-  throw new PithError("E_USAGE", `Unknown command '${typedName}'.`, { hint });
+  throw usageError(`Unknown command '${typedName}'.`, { hint });
 }
 
 /** Returns the error with additions for the user: the user's module that failed and similar paths. Removes advice about flags of other commands. */
@@ -196,7 +196,7 @@ async function buildProgram(
 }
 
 /** Converts an error of commander, such as `error: unknown option '--bts'\n(Did you mean --bits?)`, to a PithError. */
-async function usageError(
+async function fromCommanderError(
   error: CommanderError,
   command: Command | undefined,
   words: readonly string[],
@@ -213,7 +213,7 @@ async function usageError(
     .replace(/^\((.*)\)$/, "$1")
     .trim();
   const hint = (await suggestFlag(error, command)) ?? (suggestion === "" ? help : suggestion);
-  return new PithError("E_USAGE", capitalize(sentence), { hint });
+  return usageError(capitalize(sentence), { hint });
 }
 
 /** Returns a flag with the same meaning, because commander suggests only similar spellings. */

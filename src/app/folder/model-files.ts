@@ -1,6 +1,18 @@
 /** Handles the files of a model in a folder (the model and its external data): recognizes, hashes and removes them. */
 
-import { allNodes, allValues, Miss, type Model, open, PithError, parseDataName, passKey, removeUnread } from "#ir";
+import {
+  allNodes,
+  allValues,
+  fileError,
+  Miss,
+  type Model,
+  open,
+  optionError,
+  PithError,
+  parseDataName,
+  passKey,
+  removeUnread,
+} from "#ir";
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import { type FileHashes, isAuthoredFile } from "../../core/files/own-files.ts";
@@ -59,11 +71,11 @@ export async function hashAndPrune(out: string, file: string): Promise<FileHashe
   const files = [name, ...data.filter((dataFile) => readFiles.has(dataFile))];
   if (files.length - 1 > maxChunks) {
     const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${maxChunks}.`;
-    throw new PithError("E_OPTION", text, { hint: "Allow larger files (`fileBytes`)." });
+    throw optionError(text, { hint: "Allow larger files (`fileBytes`)." });
   }
   const otherFile = [...readFiles].find((usedFile) => !files.includes(usedFile));
   if (otherFile !== undefined)
-    throw new PithError("E_FILE", `The weights of "${name}" are in "${joinPath(folder, otherFile)}".`, {
+    throw fileError(`The weights of "${name}" are in "${joinPath(folder, otherFile)}".`, {
       hint: "Another model reads the file that they should be in. Write to another folder.",
     });
   const hashes = files.map(

@@ -1,4 +1,15 @@
-import { bytesOfText, joinList, Miss, type Model, open, PithError, sniff, throwIfAborted } from "#ir";
+import {
+  bytesOfText,
+  fileError,
+  joinList,
+  Miss,
+  type Model,
+  open,
+  optionError,
+  type PithError,
+  sniff,
+  throwIfAborted,
+} from "#ir";
 import type { Context } from "#pass";
 import {
   fileKind,
@@ -119,7 +130,7 @@ function cachedLayers({ graph }: Model): number {
 async function noModelsError(folder: string, names: readonly string[]): Promise<PithError> {
   const variants = names.filter((name) => name.endsWith(".onnx"));
   if (variants.length > 0)
-    return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
+    return fileError(`"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
       hint: "Put it next to them, in float32, as onnx/model.onnx.",
     });
   const topFiles = await listFolder(folder).catch((): string[] => []);
@@ -132,10 +143,10 @@ async function noModelsError(folder: string, names: readonly string[]): Promise<
     const hint = isInner
       ? `Name the folder above: ${folderOf(folder)}.`
       : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;
-    return new PithError("E_FILE", text, { hint });
+    return fileError(text, { hint });
   }
   const [other] = topFiles.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
-  return new PithError("E_FILE", `"${folder}" contains no ONNX model.`, {
+  return fileError(`"${folder}" contains no ONNX model.`, {
     hint: other?.hint ?? "transformers.js looks for onnx/model.onnx next to config.json.",
   });
 }
@@ -152,7 +163,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
 /** Rejects links to private files, because results are published. @throws PithError E_FILE for a link that leads out of the folder. */
 async function requireInside(folder: string, path: string): Promise<void> {
   if (!(await leavesFolder(folder, path))) return;
-  throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
+  throw fileError(`"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
     hint: "Put a copy of the file in its place, if its contents may become part of the result.",
   });
 }
@@ -202,7 +213,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
       otherModels.push(...files.filter((file) => file.path === path));
     else if (path.startsWith("onnx/")) {
       const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
-      throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
+      throw optionError(text, { hint: "Write to another folder." });
     } else context.log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
   }
   await makeFolder(joinPath(out, "onnx"));

@@ -5,7 +5,7 @@
  */
 
 import type { Batch, Model, PlainObject } from "#ir";
-import { allowance, capitalize, counted, integer, isObject, Miss, PithError, uncapitalize } from "#ir";
+import { allowance, capitalize, counted, dataError, integer, isObject, Miss, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { wilson, z95 } from "../../core/math/interval.ts";
@@ -103,7 +103,7 @@ export async function openUtterances(
     }));
   const utterances = await readUtterances(data.path, { rate, maxSeconds, count: data.samples ?? maxUtterances });
   if (utterances.length > 0) return utterances;
-  throw new PithError("E_DATA", `"${data.path}" has no WAV files, and the model reads speech.`, {
+  throw dataError(`"${data.path}" has no WAV files, and the model reads speech.`, {
     hint: "Convert other formats: ffmpeg -i sound.mp3 -ar 16000 -ac 1 sound.wav",
   });
 }

@@ -1,6 +1,6 @@
 /** Makes variants of models, as the default of `FolderOptions.make`: quantizes each model, and compares it with the original without data. */
 
-import { capitalize, counted, type Model, memoize, open, PithError, save } from "#ir";
+import { capitalize, counted, type Model, memoize, open, PithError, save, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
@@ -73,12 +73,12 @@ async function makeVariant(
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
   const { result, idle, likeness, rejection, fallback } = await runSingleStep(request, stepContext);
-  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
+  if (idle !== undefined) throw unsupportedError(`${capitalize(idle)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;
     throw new PithError("E_ACCURACY_LOST", `${capitalize([text, tried ?? []].flat().join("; "))}.`);
   }
-  if (result === undefined) throw new PithError("E_UNSUPPORTED", "Nothing changed.");
+  if (result === undefined) throw unsupportedError("Nothing changed.");
   await save(result, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));

@@ -1,6 +1,5 @@
 /** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
-import type { Unit } from "../../core/estimate.ts";
-import { bytes, figure } from "../../core/numbers.ts";
+import { bytes, figure, type Unit } from "#ir";
 import type { Run } from "../../judge/record/data.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 import { html, type Markup } from "./markup.ts";

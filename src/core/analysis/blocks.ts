@@ -29,12 +29,10 @@ export interface Block {
   readonly kind: number;
 }
 
-export interface Blocks {
-  readonly blocks: readonly Block[];
-  readonly repeats: readonly (readonly Block[])[];
-}
-
-export function blocks(model: Model, inference: Inference): Blocks {
+export function blocks(
+  model: Model,
+  inference: Inference,
+): { readonly blocks: readonly Block[]; readonly repeats: readonly (readonly Block[])[] } {
   const { graph } = model;
   const parameters = parametersOf(model, inference);
   const context: Context = {

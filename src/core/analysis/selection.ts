@@ -1,4 +1,14 @@
-import { allNodes, byNearness, type Graph, type Node, nearest, nodeName, PithError, truncateList } from "#graph";
+import {
+  allNodes,
+  byNearness,
+  type Graph,
+  type Node,
+  nearest,
+  nodeName,
+  optionError,
+  PithError,
+  truncateList,
+} from "#graph";
 
 /** Options that select layers and override other options per layer. */
 export interface Selection {
@@ -38,7 +48,7 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
     (layer) => (patterns === undefined || isLayer(patterns, layer)) && !excludesLayer(selection, layer),
   );
   if (selectedLayers.length === 0 && patterns !== undefined && excludedPatterns !== undefined)
-    throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
+    throw optionError('No layer is left: "except" names every layer that "layers" names.');
   return selectedLayers.filter(({ name }) => selection.unfit?.has(name) !== true);
 }
 

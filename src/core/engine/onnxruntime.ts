@@ -1,6 +1,6 @@
 /** Runs models on ONNX Runtime: onnxruntime-node, or onnxruntime-web in browsers and on request. Memory patterns are off: they cost 50 % memory. */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
-import { type Batch, type Dense, errorMessage, operatorName, PithError } from "#graph";
+import { type Batch, type Dense, errorMessage, operatorName, PithError, unsupportedError } from "#graph";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
 import { observed } from "./observed-runs.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
@@ -165,7 +165,7 @@ function fromRuntime(name: string, value: OnnxValue): Dense {
 function nonTensorError(names: readonly string[], cause: unknown): PithError {
   const quotedNames = names.map((name) => `"${name}"`).join(", ");
   const sentence = `Output ${quotedNames} is a sequence or a map: ONNX Runtime's JavaScript interface carries only tensors.`;
-  return new PithError("E_UNSUPPORTED", sentence, {
+  return unsupportedError(sentence, {
     hint: "Fetch the outputs that are tensors, or export the model without this one (skl2onnx: zipmap off).",
     cause,
   });

@@ -15,8 +15,9 @@ import {
   fixedDims,
   hasDistinctNames,
   makeNamesDistinct,
-  PithError,
+  type PithError,
   typeOfCode,
+  unsupportedError,
   whyNotExpanded,
 } from "#graph";
 import { machineMemory } from "#platform";
@@ -50,7 +51,7 @@ export function unsupportedTypeError(message: string): PithError | undefined {
 }
 
 function typeError(subject: string, type: string): PithError {
-  return new PithError("E_UNSUPPORTED", `${subject} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
+  return unsupportedError(`${subject} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
     hint: "Inside a graph the type is fine: put a Cast, or a DequantizeLinear, before this output or after this input.",
   });
 }
@@ -60,8 +61,7 @@ export function requireMemory(name: string, type: DataType, dims: readonly numbe
   const bytes = elementCount(dims) * (type === "string" ? 1 : bitsOf[type] / 8);
   const memory = machineMemory();
   if (bytes > memory)
-    throw new PithError(
-      "E_UNSUPPORTED",
+    throw unsupportedError(
       `The model cannot be run: "${name}" is ${type}${dimsText(dims)}, ${gigabytes(bytes)}, and this machine has ${gigabytes(memory)} of memory.`,
     );
 }
@@ -74,11 +74,9 @@ function gigabytes(bytes: number): string {
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
   if (reason !== undefined)
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `The model cannot be run: ${reason}, which ONNX Runtime does when it loads it.`,
-      { hint: "Export it again without functions that call each other." },
-    );
+    throw unsupportedError(`The model cannot be run: ${reason}, which ONNX Runtime does when it loads it.`, {
+      hint: "Export it again without functions that call each other.",
+    });
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requirePassableType(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;

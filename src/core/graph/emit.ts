@@ -3,7 +3,7 @@
  * schema. Each node is checked against the model's opset at run time, because the types also allow attributes of older versions (`axes` of
  * ReduceMean).
  */
-import { Miss, PithError } from "../errors.ts";
+import { Miss, PithError, unsupportedError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
 import { inMemory, isDense } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
@@ -187,7 +187,7 @@ function minOutputs(target: Target, key: string): number {
 /** @throws PithError E_UNSUPPORTED if the model does not import the default domain. */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
   const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
-  if (version === undefined) throw new PithError("E_UNSUPPORTED", "The model imports no operator set of ai.onnx.");
+  if (version === undefined) throw unsupportedError("The model imports no operator set of ai.onnx.");
   return version;
 }
 
@@ -211,7 +211,7 @@ function writeNode(
   );
   const form = { inputs: givenInputs, outputs, attributes: presentAttributes.map(([name]) => name) };
   const operator = checkForm(domain, op, version, form);
-  if (operator instanceof Miss) throw new PithError("E_UNSUPPORTED", operator.reason);
+  if (operator instanceof Miss) throw unsupportedError(operator.reason);
 
   const nodeAttributes: [string, Attribute][] = [];
   const subgraphs: [string, Subgraph][] = [];

@@ -1,4 +1,4 @@
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 import { type Copies, copyNode, copyValue } from "./clone.ts";
 import { describe, Graph, type Node, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -24,8 +24,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
     if (value.tensor !== undefined || value.foreign?.sparse !== undefined)
       copyValue(value, graph.addValue(name(value)), copies);
     else if (value.graph === model.graph) feeds.add(value);
-    else
-      throw new PithError("E_MODEL", `"${value.name}" is an input of a graph inside a node: nothing feeds it outside.`);
+    else throw modelError(`"${value.name}" is an input of a graph inside a node: nothing feeds it outside.`);
     return undefined;
   };
   const sourceNodes = (values: readonly Value[]): Node[] => values.flatMap((value) => sourceNode(value) ?? []);

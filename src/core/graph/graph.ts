@@ -2,7 +2,7 @@
  * A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. All changes are made by the methods of `Graph`, which keep
  * each value's uses consistent with the inputs of nodes, in O(1) per change.
  */
-import { PithError } from "../errors.ts";
+import { modelError, PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
 import {
   type Attribute,
@@ -252,7 +252,7 @@ export class Graph implements Carried {
     const ownedNode = this.#requireOwnNode(node);
     for (const output of ownedNode.outputs) {
       if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
-        throw new PithError("E_MODEL", `${describe(node)}: its output "${output.name}" is still used.`);
+        throw modelError(`${describe(node)}: its output "${output.name}" is still used.`);
       }
     }
     ownedNode.inputs.forEach((_, index) => {
@@ -272,7 +272,7 @@ export class Graph implements Carried {
   removeValue(value: Value): void {
     const ownedValue = this.#requireOwn(value);
     if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue)) {
-      throw new PithError("E_MODEL", `"${value.name}" cannot be removed: it is still used.`);
+      throw modelError(`"${value.name}" cannot be removed: it is still used.`);
     }
     if (this.#inputs.delete(ownedValue)) this.#inputList = undefined;
     this.#forget(ownedValue);
@@ -352,7 +352,7 @@ export class Graph implements Carried {
     const reader = otherNodes.find((node) =>
       usedValues(node).some(({ producer }) => movedNodes.has(producer as NodeImplementation)),
     );
-    if (reader !== undefined) throw new PithError("E_MODEL", `${describe(reader)} would stand before what it reads.`);
+    if (reader !== undefined) throw modelError(`${describe(reader)} would stand before what it reads.`);
     this.#nodes.reorder([...otherNodes, ...lastNodes]);
     this.#shared.revision++;
   }
@@ -457,19 +457,19 @@ export class Graph implements Carried {
 
   #requireOwn(value: Value): ValueImplementation {
     if (value.graph !== this || !(value instanceof ValueImplementation)) {
-      throw new PithError("E_MODEL", `"${value.name}" belongs to another graph.`);
+      throw modelError(`"${value.name}" belongs to another graph.`);
     }
     return value;
   }
 
   #requireVisible(value: Value): ValueImplementation {
     if (this.sees(value) && value instanceof ValueImplementation) return value;
-    throw new PithError("E_MODEL", `"${value.name}" belongs to a graph that is not visible from graph "${this.name}".`);
+    throw modelError(`"${value.name}" belongs to a graph that is not visible from graph "${this.name}".`);
   }
 
   #requireOwnNode(node: Node): NodeImplementation {
     if (node.graph !== this || !(node instanceof NodeImplementation) || node.isRemoved) {
-      throw new PithError("E_MODEL", `${describe(node)} is not in graph "${this.name}".`);
+      throw modelError(`${describe(node)} is not in graph "${this.name}".`);
     }
     return node;
   }

@@ -1,4 +1,4 @@
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 
 /**
  * Sorts nodes, and the nodes that they depend on, topologically: depth first, without recursion. The sort is stable.
@@ -23,7 +23,7 @@ export function inOrder<N>(
         order.push(top.node);
         stack.pop();
       } else if (stateOf.get(need) === "open") {
-        throw new PithError("E_MODEL", `${nameOf(need)} depends on itself.`);
+        throw modelError(`${nameOf(need)} depends on itself.`);
       } else if (stateOf.get(need) === undefined) {
         stateOf.set(need, "open");
         stack.push({ node: need, needs: needsOf(need), next: 0 });

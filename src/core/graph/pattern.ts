@@ -1,5 +1,5 @@
 /** Finds graph structures by patterns. A pattern is written with `emit`, so the same code can write a structure and find it. */
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
 
@@ -158,6 +158,6 @@ function* bindAll(
 }
 
 function required<T>(value: T | undefined, name: string): T {
-  if (value === undefined) throw new PithError("E_MODEL", `internal: the pattern does not use "${name}".`);
+  if (value === undefined) throw modelError(`internal: the pattern does not use "${name}".`);
   return value;
 }

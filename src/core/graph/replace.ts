@@ -1,5 +1,5 @@
 /** Replaces values while keeping the names by which callers address outputs, inputs and weights. */
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
@@ -13,10 +13,7 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   if (old === replacement) return;
   const { graph, name } = old;
   if (!graph.sees(replacement))
-    throw new PithError(
-      "E_MODEL",
-      `"${replacement.name}" belongs to a graph that is not visible from graph "${graph.name}".`,
-    );
+    throw modelError(`"${replacement.name}" belongs to a graph that is not visible from graph "${graph.name}".`);
   const isOutput = graph.isOutput(old);
   const needsCopy = isOutput && !canTakeName(replacement, graph);
   replaceReads(old, replacement, except);
@@ -77,7 +74,7 @@ function copyTo(name: string, value: Value, old: Value): Value {
   const place =
     producer !== undefined ? { after: producer } : old.producer !== undefined ? { before: old.producer } : {};
   const [output] = graph.addNode({ op: "Identity", inputs: [value], outputs: [name] }, place).outputs;
-  if (output === undefined) throw new PithError("E_MODEL", `internal: the copy to "${name}" has no output.`);
+  if (output === undefined) throw modelError(`internal: the copy to "${name}" has no output.`);
   output.type = old.stated ?? value.stated;
   output.inferred = old.inferred ?? value.inferred;
   return output;

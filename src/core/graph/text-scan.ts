@@ -1,5 +1,5 @@
 /** Splits the text of a model into tokens and locates errors. White space and comments (from `#` or `//` to the end of the line) separate tokens. */
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 
 /** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
 const word = /(?:[A-Za-z_]|\/(?!\/))(?:[\w./]|::|-(?=[A-Za-z]))*/y;
@@ -82,10 +82,7 @@ export class Scanner {
 
   fail(problem: string, position = this.position): never {
     const linesBefore = this.text.slice(0, position).split("\n");
-    throw new PithError(
-      "E_MODEL",
-      `Line ${linesBefore.length}, column ${(linesBefore.at(-1)?.length ?? 0) + 1}: ${problem}.`,
-    );
+    throw modelError(`Line ${linesBefore.length}, column ${(linesBefore.at(-1)?.length ?? 0) + 1}: ${problem}.`);
   }
 
   /** Returns the next token in quotes, for messages. */

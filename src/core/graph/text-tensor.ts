@@ -6,7 +6,7 @@
  * A tensor that was read from a recipe is also written as the recipe, because the text is short and gives the same elements again. Elements of small
  * float types can also be written as bits: `0x7e01`.
  */
-import { errorMessage, PithError, stripPeriod } from "../errors.ts";
+import { errorMessage, modelError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -99,8 +99,7 @@ function randomTensor(
   range: readonly [number, number] | undefined,
 ): Dense {
   const isInteger = !/float|complex/.test(type);
-  if (range === undefined && isInteger)
-    throw new PithError("E_MODEL", `random(seed ${seed}) of ${type} needs a range.`);
+  if (range === undefined && isInteger) throw modelError(`random(seed ${seed}) of ${type} needs a range.`);
   // A uniform distribution in ±b has variance b² / 3.
   const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, elementCount(dims)));
   const [from, to] = range ?? [-bound, bound];
@@ -109,11 +108,11 @@ function randomTensor(
 }
 
 function filled(type: DataType, dims: readonly number[], next: () => number): Dense {
-  if (type === "string") throw new PithError("E_MODEL", "Strings must be written out: they cannot be generated.");
+  if (type === "string") throw modelError("Strings must be written out: they cannot be generated.");
   const numbers = Array.from({ length: numbersIn(type, dims) }, next);
   if (type === "complex64") return { type, dims, data: Float32Array.from(numbers) };
   if (type === "complex128") return { type, dims, data: Float64Array.from(numbers) };
-  if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
+  if (type === "float8e8m0") throw modelError("The elements of float8e8m0 are written as their bits.");
   return fromNumbers(type, dims, numbers);
 }
 
@@ -142,7 +141,7 @@ function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void
 function fromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
   const expected = numbersIn(type, dims);
   if (tokens.length !== expected) {
-    throw new PithError("E_MODEL", `${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
+    throw modelError(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
   }
   if (type === "string") return { type, dims, data: tokens };
   if (isSmallFloat(type)) {
@@ -166,7 +165,7 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
     const [low = 0, high = 0] = range;
     const invalidNumber = numbers.find((value) => !(Number.isInteger(value) && value >= low && value <= high));
     if (invalidNumber !== undefined)
-      throw new PithError("E_MODEL", `${type} holds integers from ${low} to ${high}, got ${invalidNumber}.`);
+      throw modelError(`${type} holds integers from ${low} to ${high}, got ${invalidNumber}.`);
   }
   let nextIndex = 0;
   return filled(type, dims, () => numbers[nextIndex++] ?? 0);
@@ -176,7 +175,7 @@ function parseInteger64(type: "int64" | "uint64", token: string): bigint {
   const value = /^[+-]?\d+$/.test(token) ? BigInt(token) : undefined;
   const fits =
     value !== undefined && (type === "int64" ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) === value;
-  if (!fits) throw new PithError("E_MODEL", `${type} holds integers of 64 bits, got ${token}.`);
+  if (!fits) throw modelError(`${type} holds integers of 64 bits, got ${token}.`);
   return value;
 }
 
@@ -186,7 +185,7 @@ function isSmallFloat(type: DataType): type is SmallFloat {
 
 function encodeElement(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
-  if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
+  if (type === "float8e8m0") throw modelError("The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
   // A finite number beyond the type's range becomes the largest finite value. Infinity stays infinite.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;

@@ -18,7 +18,7 @@
  * A model that is parsed from text saves the types of intermediate values that the text states. The text omits metadata, documentation strings, local
  * functions and unknown fields.
  */
-import { PithError } from "../errors.ts";
+import { unsupportedError } from "../errors.ts";
 import { hexadecimal } from "../tensor/dense.ts";
 import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -73,11 +73,9 @@ function completeContents(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`,
-      { hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`." },
-    );
+    throw unsupportedError(`A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`, {
+      hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
+    });
   }
   return elementsText(tensor.small);
 }

@@ -1,5 +1,5 @@
 /** Checks that a model is valid. Called after every step, and in tests after every pass. Reads names, types and dimensions, but no weights. */
-import { Miss, PithError } from "../errors.ts";
+import { Miss, modelError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -36,8 +36,7 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
   const faults = verify(model).filter((fault) => !known.includes(fault));
   const [first] = faults;
   if (first === undefined) return;
-  throw new PithError(
-    "E_MODEL",
+  throw modelError(
     first,
     faults.length === 1 ? {} : { hint: `${faults.length - 1} more: ${faults.slice(1, 5).join(" ")}` },
   );

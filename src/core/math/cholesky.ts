@@ -1,5 +1,5 @@
 /** Cholesky factorization A = L · Lᵀ and solvers, blocked (Golub and Van Loan, Matrix Computations, 4.2.9). */
-import { Miss, PithError } from "../errors.ts";
+import { Miss, shapeError } from "../errors.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
@@ -77,10 +77,7 @@ export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply)
 function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
   const size = squareSize(lower);
   if (right.rows !== size) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`,
-    );
+    throw shapeError(`A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`);
   }
   return yield* solveBackward(lower, yield* solveForward(lower, matrix(size, right.columns, right.data.slice())));
 }
@@ -163,7 +160,7 @@ function invertSmall(lower: Matrix): Matrix {
 
 function squareSize(source: Matrix): number {
   if (source.rows !== source.columns) {
-    throw new PithError("E_SHAPE_MISMATCH", `A square matrix is needed, got ${source.rows} × ${source.columns}.`);
+    throw shapeError(`A square matrix is needed, got ${source.rows} × ${source.columns}.`);
   }
   return source.rows;
 }

@@ -6,7 +6,7 @@
  *     difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
  * Here `gained` samples are correct only in the second model, and `lost` only in the first.
  */
-import { PithError } from "../errors.ts";
+import { dataError } from "../errors.ts";
 import type { Estimate } from "../estimate.ts";
 import { random } from "../tensor/random.ts";
 
@@ -194,7 +194,7 @@ function argumentAt(decreasing: (at: number) => number, from: number, to: number
 /** Returns the mean over samples of the difference second − first, with Student's interval. */
 export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
   if (first.length !== second.length) {
-    throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
+    throw dataError(`Pairs need the same samples: got ${first.length} and ${second.length}.`);
   }
   return meanInterval(
     second.map((value, index) => value - (first[index] ?? 0)),
@@ -244,5 +244,5 @@ export function moments(values: Float64Array): { readonly mean: number; readonly
 }
 
 function requireSamples(count: number): void {
-  if (!(count >= 1)) throw new PithError("E_DATA", `A metric needs at least one sample, got ${count}.`);
+  if (!(count >= 1)) throw dataError(`A metric needs at least one sample, got ${count}.`);
 }

@@ -1,5 +1,5 @@
 /** Dense real matrices: flat, row-major, float64. For large products, callers pass the `Multiply` of ONNX Runtime, which is up to 30 times faster. */
-import { PithError } from "../errors.ts";
+import { shapeError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -17,10 +17,7 @@ export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 /** Returns a matrix, of zeros by default. @throws PithError E_SHAPE_MISMATCH if the number of elements is not rows · columns. */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
   if (data.length !== rows * columns) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `A ${rows} × ${columns} matrix takes ${rows * columns} numbers, got ${data.length}.`,
-    );
+    throw shapeError(`A ${rows} × ${columns} matrix takes ${rows * columns} numbers, got ${data.length}.`);
   }
   return { rows, columns, data };
 }
@@ -41,7 +38,7 @@ export function identity(size: number): Matrix {
  */
 export function fromDense(dense: Dense): Matrix {
   const [rows, ...columns] = dense.dims;
-  if (rows === undefined) throw new PithError("E_SHAPE_MISMATCH", `A matrix has an axis or more, got ${dense.type}[].`);
+  if (rows === undefined) throw shapeError(`A matrix has an axis or more, got ${dense.type}[].`);
   return matrix(rows, elementCount(columns), toFloat64(dense));
 }
 
@@ -68,10 +65,7 @@ export function transpose(source: Matrix): Matrix {
  */
 export function multiply(a: Matrix, b: Matrix): Matrix {
   if (a.columns !== b.rows) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `${a.rows} × ${a.columns} times ${b.rows} × ${b.columns}: inner dimensions differ.`,
-    );
+    throw shapeError(`${a.rows} × ${a.columns} times ${b.rows} × ${b.columns}: inner dimensions differ.`);
   }
   const inner = a.columns;
   const width = b.columns;
@@ -149,10 +143,7 @@ export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
 
 export function subtract(a: Matrix, b: Matrix): Matrix {
   if (a.rows !== b.rows || a.columns !== b.columns) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `${a.rows} × ${a.columns} minus ${b.rows} × ${b.columns}: dimensions differ.`,
-    );
+    throw shapeError(`${a.rows} × ${a.columns} minus ${b.rows} × ${b.columns}: dimensions differ.`);
   }
   const result = matrix(a.rows, a.columns);
   for (let index = 0; index < a.data.length; index++) result.data[index] = (a.data[index] ?? 0) - (b.data[index] ?? 0);

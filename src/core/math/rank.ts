@@ -1,5 +1,5 @@
 /** Computes ranks from singular values: NumPy's matrix rank, the lowest rank for a share of the energy, and the highest rank that saves elements. */
-import { PithError } from "../errors.ts";
+import { optionError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
@@ -58,8 +58,7 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
  * rankForEnergy([0.64, 0.36], 0.6); // 1
  */
 export function rankForEnergy(shares: ArrayLike<number>, energy: number): number {
-  if (!(energy > 0 && energy <= 1))
-    throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
+  if (!(energy > 0 && energy <= 1)) throw optionError(`The energy must be above 0 and at most 1, got ${energy}.`);
   // Adds up shares from the smallest to the largest. The tolerance of 1e-12 prevents rounding errors from raising the rank.
   let [rank, excess] = [shares.length, 1 - energy + 1e-12];
   while (rank > 0) {

@@ -1,5 +1,5 @@
 /** Selects the entries of smallest magnitude for pruning, in one pass over weights or scores that are read in parts to save memory. */
-import { PithError } from "../errors.ts";
+import { dataError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
 import { wordsOf } from "../tensor/half.ts";
 
@@ -72,7 +72,7 @@ function countAround(scores: Scores, mask: Mask | undefined, { low, high }: Brac
     if ((isBelow | Number(size > high)) !== 0) continue;
     if (size === low) atLow++;
     else if (size === high) atHigh++;
-    else if (Number.isNaN(size)) throw new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
+    else if (Number.isNaN(size)) throw dataError("A score is NaN, so the entries cannot be ranked.");
     else between.push(size);
   }
   return { below, atLow, between, atHigh };

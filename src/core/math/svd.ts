@@ -3,7 +3,7 @@
  *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ with B bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
  * No Gram matrix is computed, so the errors of small singular values are near 2⁻⁵³ · s₁, as the tolerance of NumPy's matrix rank assumes.
  */
-import { PithError } from "../errors.ts";
+import { dataError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
 import { bidiagonalSvd } from "./bidiagonal-svd.ts";
 import { identity, largestMagnitude, type Matrix, type Multiply, matrix, transpose } from "./matrix.ts";
@@ -77,8 +77,7 @@ function* valuesOnly(source: Matrix): Steps<Float64Array> {
 function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly scale: number } {
   const largest = largestMagnitude(source);
   if (!Number.isFinite(largest)) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `A singular value decomposition needs finite numbers, a ${source.rows} × ${source.columns} matrix holds ${largest}.`,
     );
   }

@@ -6,7 +6,7 @@
  * The iteration starts from a random V, and ends when the captured energy ‖Z‖² no longer grows. Q is orthonormal, so the error is
  * known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
  */
-import { Miss, PithError } from "../errors.ts";
+import { dataError, Miss, optionError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invertLower } from "./cholesky.ts";
 import {
@@ -54,10 +54,7 @@ export async function truncatedSvd(
 ): Promise<TruncatedSvd> {
   const smaller = Math.min(source.rows, source.columns);
   if (!Number.isInteger(rank) || rank < 0 || rank > smaller) {
-    throw new PithError(
-      "E_OPTION",
-      `The rank of a ${source.rows} × ${source.columns} matrix is from 0 to ${smaller}, got ${rank}.`,
-    );
+    throw optionError(`The rank of a ${source.rows} × ${source.columns} matrix is from 0 to ${smaller}, got ${rank}.`);
   }
   const method = options.method ?? (smaller > 600 && 5 * rank <= 2 * smaller ? "randomized" : "exact");
   return method === "exact" ? exactSvd(source, rank, options) : randomizedSvd(source, rank, options);
@@ -86,10 +83,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const { multiply = multiplyHere, seed = 0 } = options;
   const norm = frobenius(source);
   if (!Number.isFinite(norm)) {
-    throw new PithError(
-      "E_DATA",
-      `A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`,
-    );
+    throw dataError(`A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`);
   }
   if (norm === 0) return exactSvd(source, rank, options);
   // Scales the matrix so that squares neither overflow nor underflow.

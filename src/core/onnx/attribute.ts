@@ -1,4 +1,4 @@
-import { type Attribute, Graph, type Node, PithError, type Tensor, viewOf } from "#graph";
+import { type Attribute, Graph, modelError, type Node, type Tensor, viewOf } from "#graph";
 import { eachVarint, type Field, fixedBytes, integerOf, isLoaded, joinCarried, payload, textOf } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
@@ -24,7 +24,7 @@ export async function readAttribute(
   const { file } = reading;
   const fields = await file.fieldsInside(message);
   const name = textOf(fields, f.name);
-  if (name === "") throw new PithError("E_MODEL", `${place}: an attribute has no name.`);
+  if (name === "") throw modelError(`${place}: an attribute has no name.`);
   const kind = fields.some((field) => field.number === f.reference)
     ? undefined
     : kindOf(integerOf(fields, f.type), fields);
@@ -77,7 +77,7 @@ async function readValue(
   };
   const loadValues = async (): Promise<Field[]> => Promise.all(values.map((field) => file.loaded(field)));
   const throwMissing = (): never => {
-    throw new PithError("E_MODEL", `${place}: it has no value.`);
+    throw modelError(`${place}: it has no value.`);
   };
   switch (kind) {
     case "float":

@@ -1,5 +1,5 @@
 import type { ByteSource, Graph, ModelHeader, Node, Value } from "#graph";
-import { defaultDomain, Model, PithError, usedValues } from "#graph";
+import { defaultDomain, Model, modelError, PithError, usedValues } from "#graph";
 import { readAttribute } from "./attribute.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
 import {
@@ -127,7 +127,7 @@ async function readHeaderFields(
   }
   // Before IR version 3, there was a single opset, which files did not state.
   if (header.opsets.size === 0 && header.irVersion >= 3) {
-    throw new PithError("E_MODEL", "its operator set is missing (opset_import).", {
+    throw modelError("its operator set is missing (opset_import).", {
       hint: "Set it where the model is made, onnx.helper.make_model(graph, opset_imports=[…]), or export it again.",
     });
   }
@@ -145,7 +145,7 @@ function containsDefault(field: Field): boolean {
 }
 
 async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Graph, depth: number): Promise<void> {
-  if (depth > depthLimit) throw new PithError("E_MODEL", `subgraphs are nested more than ${depthLimit} deep.`);
+  if (depth > depthLimit) throw modelError(`subgraphs are nested more than ${depthLimit} deep.`);
   const { file } = reading;
   const metadata: Field[] = [];
   const unknown: Field[] = [];
@@ -213,8 +213,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   graph.setOutputs(
     outputs.map((output) => {
       const value = graph.value(output.name);
-      if (value === undefined)
-        throw new PithError("E_MODEL", `graph "${graph.name}": nothing produces its output "${output.name}".`);
+      if (value === undefined) throw modelError(`graph "${graph.name}": nothing produces its output "${output.name}".`);
       if (value.graph === graph) applyInfo(value, output);
       return value;
     }),
@@ -227,7 +226,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   file.count(1);
   const readResult = await readTensor(file, await file.fieldsInside(field), reading.external, "tensor");
   const { name, tensor } = readResult;
-  if (name === "") throw new PithError("E_MODEL", `graph "${graph.name}": a stored tensor has no name.`);
+  if (name === "") throw modelError(`graph "${graph.name}": a stored tensor has no name.`);
   if (graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const value = graph.addValue(name, { type: tensor.type, dims: tensor.dims });
   value.tensor = tensor;
@@ -255,7 +254,7 @@ function addInputs(graph: Graph, infos: readonly ValueInfo[]): void {
   const names = new Set<string>();
   const inputs: Value[] = [];
   for (const info of infos) {
-    if (info.name === "") throw new PithError("E_MODEL", `graph "${graph.name}": an input has no name.`);
+    if (info.name === "") throw modelError(`graph "${graph.name}": an input has no name.`);
     if (names.has(info.name)) throw duplicateError(graph, info.name);
     names.add(info.name);
     const value = graph.ownValue(info.name) ?? graph.addValue(info.name);
@@ -309,7 +308,7 @@ function isSorted(graph: Graph): boolean {
 }
 
 function duplicateError(graph: Graph, name: string): PithError {
-  return new PithError("E_MODEL", `graph "${graph.name}": "${name}" is defined twice.`);
+  return modelError(`graph "${graph.name}": "${name}" is defined twice.`);
 }
 
 /** The fields of a NodeProto. Inputs and outputs are names. */
@@ -368,7 +367,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
   }
   file.count(1 + outputs.length + attributes.length + metadata.length);
   if (texts.op === "") {
-    throw new PithError("E_MODEL", `the node "${texts.name}" at byte ${message.from} has no operator type.`);
+    throw modelError(`the node "${texts.name}" at byte ${message.from} has no operator type.`);
   }
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }
@@ -379,7 +378,7 @@ async function addNode(reading: Reading, parsedNode: ReadNode, graph: Graph, dep
   const inputs = parsedNode.inputs.map((name) => {
     if (name === undefined) return undefined;
     const value = graph.value(name);
-    if (value === undefined) throw new PithError("E_MODEL", `${place}: nothing produces its input "${name}".`);
+    if (value === undefined) throw modelError(`${place}: nothing produces its input "${name}".`);
     return value;
   });
   const { op, domain, overload, name, outputs } = parsedNode;
@@ -389,7 +388,7 @@ async function addNode(reading: Reading, parsedNode: ReadNode, graph: Graph, dep
   [node.metadata] = readMetadata(parsedNode.metadata);
   for (const field of parsedNode.attributes) {
     const [key, attribute] = await readAttribute(reading, field, node, depth, place);
-    if (node.attributes.has(key)) throw new PithError("E_MODEL", `${place}: its attribute "${key}" is given twice.`);
+    if (node.attributes.has(key)) throw modelError(`${place}: its attribute "${key}" is given twice.`);
     graph.setAttribute(node, key, attribute);
   }
 }

@@ -3,7 +3,7 @@
  * for inputs, outputs, values whose type the file declared, and values with a role, metadata or documentation.
  */
 import type { ByteSource, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
-import { allTensors, PithError } from "#graph";
+import { allTensors, unsupportedError } from "#graph";
 import { writeAttribute } from "./attribute.ts";
 import { fieldText, lastField, payload, splitFields } from "./fields.ts";
 import { readOpset, writeMetadata } from "./metadata.ts";
@@ -97,13 +97,9 @@ export function fitInFile(pieces: readonly Piece[], fileBytes = protobufLimit): 
 /** @throws PithError E_UNSUPPORTED if the pieces are too large for one file. */
 export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
   if (fitInFile(pieces)) return pieces;
-  throw new PithError(
-    "E_UNSUPPORTED",
-    `The model takes ${totalSize(pieces)} bytes, and an ONNX file can take ${protobufLimit}.`,
-    {
-      hint: "save(model, path) stores the weights of the graph in a file next to the model. Constants in nodes cannot be moved.",
-    },
-  );
+  throw unsupportedError(`The model takes ${totalSize(pieces)} bytes, and an ONNX file can take ${protobufLimit}.`, {
+    hint: "save(model, path) stores the weights of the graph in a file next to the model. Constants in nodes cannot be moved.",
+  });
 }
 
 function totalSize(pieces: readonly Piece[]): number {

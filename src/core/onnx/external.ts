@@ -1,5 +1,5 @@
 /** Reads external weights: ranges of files that the `external_data` of a TensorProto states. Each file is opened once. */
-import { type ByteSource, memoize, PithError, type StoredBytes } from "#graph";
+import { type ByteSource, memoize, modelError, PithError, type StoredBytes, unsupportedError } from "#graph";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
@@ -26,8 +26,7 @@ export class ExternalFiles {
 
   async find(location: string, place: string): Promise<ByteSource> {
     if (this.#open === undefined) {
-      throw new PithError(
-        "E_UNSUPPORTED",
+      throw unsupportedError(
         `${place}: its elements are stored in "${location}", and the folder of the model is not known.`,
         { hint: "Open the model by its path or URL, or pass { external: (location) => … }." },
       );
@@ -47,18 +46,15 @@ export async function readExternal(
   const entries = new Map(fields.map(readEntry));
   const location = entries.get("location");
   if (location === undefined || location === "") {
-    throw new PithError("E_MODEL", `${place}: its elements are stored in another file, which is not named.`);
+    throw modelError(`${place}: its elements are stored in another file, which is not named.`);
   }
   if (files.count >= filesLimit && !files.has(location)) {
-    throw new PithError("E_UNSUPPORTED", `${place}: the model keeps its weights in more than ${filesLimit} files.`);
+    throw unsupportedError(`${place}: the model keeps its weights in more than ${filesLimit} files.`);
   }
   const start = parseInteger(entries.get("offset"), 0, place);
   const length = parseInteger(entries.get("length"), bytes, place);
   if (length !== bytes) {
-    throw new PithError(
-      "E_MODEL",
-      `${place}: its dimensions ask for ${bytes} bytes, "${location}" holds ${length} for it.`,
-    );
+    throw modelError(`${place}: its dimensions ask for ${bytes} bytes, "${location}" holds ${length} for it.`);
   }
   const source = await files.find(location, place).catch((error: unknown) => {
     if (!(error instanceof PithError)) throw error;
@@ -67,10 +63,7 @@ export async function readExternal(
   });
   const end = start + length;
   if (end > source.size) {
-    throw new PithError(
-      "E_MODEL",
-      `${place}: its elements end at byte ${end} of "${location}", which has ${source.size}.`,
-    );
+    throw modelError(`${place}: its elements end at byte ${end} of "${location}", which has ${source.size}.`);
   }
   return { source, start, end };
 }
@@ -78,6 +71,6 @@ export async function readExternal(
 function parseInteger(text: string | undefined, defaultValue: number, place: string): number {
   if (text === undefined) return defaultValue;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is not an offset or length.`);
+  if (!Number.isSafeInteger(value)) throw modelError(`${place}: "${text}" is not an offset or length.`);
   return value;
 }

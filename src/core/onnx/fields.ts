@@ -1,5 +1,5 @@
 /** Splits protobuf messages into fields. A field first has only its offsets in the file, and is read and parsed on demand. */
-import { concatBytes, PithError } from "#graph";
+import { concatBytes, unsupportedError } from "#graph";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
 /** A field with its offsets in the file. Consecutive unpacked numbers with equal field numbers are one field: tags and payloads in turn. */
@@ -88,7 +88,7 @@ export class FieldList {
     const header = this.#header;
     if (header === undefined) return this.#fields;
     if (this.#fields.length >= fieldLimit) {
-      throw new PithError("E_UNSUPPORTED", `at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
+      throw unsupportedError(`at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
     }
     const memory = this.#findMemory(this.#from, this.#end);
     this.#fields.push(

@@ -1,5 +1,5 @@
 /** Opens models of ONNX files, and saves models as such files, with weights inside or next to the file. */
-import { allValues, type ByteSource, type Model, PithError, type Tensor, type Value } from "#graph";
+import { allValues, type ByteSource, type Model, optionError, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,
   bytesSource,
@@ -106,10 +106,7 @@ function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | Byt
   if (source instanceof ArrayBuffer) return bytesSource(new Uint8Array(source));
   if (isSource(source)) return source;
   const got = (source as unknown) instanceof Promise ? "a promise: await it first" : String(source);
-  throw new PithError(
-    "E_OPTION",
-    `A path, URL, Blob, bytes, or { size, name, read } is needed to open a model, got ${got}.`,
-  );
+  throw optionError(`A path, URL, Blob, bytes, or { size, name, read } is needed to open a model, got ${got}.`);
 }
 
 function isSource(source: unknown): source is ByteSource {

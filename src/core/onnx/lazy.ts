@@ -3,7 +3,7 @@
  * fields are read. Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window grows during
  * sequential reads.
  */
-import { type ByteSource, PithError } from "#graph";
+import { type ByteSource, unsupportedError } from "#graph";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
@@ -76,8 +76,7 @@ export class LazyFile {
     if (isLoaded(field)) return field;
     this.#loadedBytes += field.end - field.from;
     if (this.#loadedBytes > carriedLimit) {
-      throw new PithError(
-        "E_UNSUPPORTED",
+      throw unsupportedError(
         `at byte ${field.from}: all parts except the weights take more than ${carriedLimit} bytes.`,
       );
     }
@@ -88,16 +87,13 @@ export class LazyFile {
   count(elements: number): void {
     this.#elements += elements;
     if (this.#elements > elementsLimit) {
-      throw new PithError(
-        "E_UNSUPPORTED",
-        `its graphs have more than ${elementsLimit} nodes, values and attributes together.`,
-      );
+      throw unsupportedError(`its graphs have more than ${elementsLimit} nodes, values and attributes together.`);
     }
   }
 
   #countFields(fields: Field[]): Field[] {
     this.#fields += fields.length;
-    if (this.#fields > fieldsLimit) throw new PithError("E_UNSUPPORTED", `it has more than ${fieldsLimit} fields.`);
+    if (this.#fields > fieldsLimit) throw unsupportedError(`it has more than ${fieldsLimit} fields.`);
     return fields;
   }
 

@@ -7,8 +7,10 @@ import {
   dimsText,
   elementCount,
   maxSmallBytes,
+  modelError,
   PithError,
   typeOfCode,
+  unsupportedError,
   viewBytes,
   zeros,
 } from "#graph";
@@ -97,7 +99,7 @@ export async function readTensor(
       const loaded = await file.loaded(field);
       eachVarint(loaded, (cursor) => {
         if (dims.push(Number(cursor.signed)) > maxRank) {
-          throw new PithError("E_MODEL", `${owner}: a tensor has more than ${maxRank} dimensions.`);
+          throw modelError(`${owner}: a tensor has more than ${maxRank} dimensions.`);
         }
       });
     } else if (field.number === f.type) code = Number(lastVarint(field));
@@ -105,8 +107,7 @@ export async function readTensor(
     else if (field.number === f.location) {
       isExternal = lastVarint(field) === 1;
       if (!isExternal) unreadFields.push(field);
-    } else if (field.number === f.segment)
-      throw new PithError("E_UNSUPPORTED", `${owner}: the tensor is split into segments.`);
+    } else if (field.number === f.segment) throw unsupportedError(`${owner}: the tensor is split into segments.`);
     else {
       const loaded = await file.loaded(field);
       otherFields.push(loaded);
@@ -126,7 +127,7 @@ export async function readTensor(
   const carried = joinCarried(otherFields);
   const attachments = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
   if (isExternal) {
-    if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot be stored in another file.`);
+    if (type === "string") throw modelError(`${place}: strings cannot be stored in another file.`);
     const stored = await readExternal(externalEntries, bytesFor(type, elementCount(dims)), external, place);
     const bytes = stored.end - stored.start;
     const small =
@@ -155,7 +156,7 @@ function locateElements(
   const raw = data.filter((field) => field.number === rawData);
   const [dataField] = raw.length > 0 ? raw : data;
   if (raw.length > 1 || (raw.length === 1 && data.length > 1)) {
-    throw new PithError("E_MODEL", `${place}: its elements are given twice.`);
+    throw modelError(`${place}: its elements are given twice.`);
   }
   if (dataField === undefined) {
     if (bytes > 0) checkCount(elementCount(dims), 0, "elements", place);
@@ -179,7 +180,7 @@ function locateElements(
 
 function decode(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   const raw = fields.find((field) => field.number === rawData);
-  if (raw !== undefined && type === "string") throw new PithError("E_MODEL", `${place}: strings cannot be raw bytes.`);
+  if (raw !== undefined && type === "string") throw modelError(`${place}: strings cannot be raw bytes.`);
   return raw === undefined || type === "string"
     ? decodeTyped(type, dims, fields, place)
     : viewBytes(type, dims, payload(raw));
@@ -207,16 +208,13 @@ function range(source: ByteSource, start: number, end: number): StoredBytes {
 function requireType(code: number, place: string): DataType {
   const type = typeOfCode(code);
   if (type !== undefined) return type;
-  if (code === 0) throw new PithError("E_MODEL", `${place}: the tensor has no element type.`);
-  throw new PithError(
-    "E_UNSUPPORTED",
-    `${place}: the element type is number ${code}, which this version does not know.`,
-  );
+  if (code === 0) throw modelError(`${place}: the tensor has no element type.`);
+  throw unsupportedError(`${place}: the element type is number ${code}, which this version does not know.`);
 }
 
 function checkDims(dims: readonly number[], place: string): void {
   if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims))) {
-    throw new PithError("E_MODEL", `${place}: ${dimsText(dims)} are not dimensions of a tensor.`);
+    throw modelError(`${place}: ${dimsText(dims)} are not dimensions of a tensor.`);
   }
 }
 
@@ -273,7 +271,7 @@ function decodeStrings(dims: readonly number[], fields: readonly Field[], place:
   checkCount(elementCount(dims), typedFields.length, "strings", place);
   return typedFields.map((field) => {
     const text = decodeText(payload(field));
-    if (text === undefined) throw new PithError("E_MODEL", "an element is not UTF-8.", { at: place });
+    if (text === undefined) throw modelError("an element is not UTF-8.", { at: place });
     return text;
   });
 }
@@ -281,6 +279,6 @@ function decodeStrings(dims: readonly number[], fields: readonly Field[], place:
 function checkCount(expected: number, got: number, what: string, place: string): void {
   if (expected !== got) {
     const sentence = `its dimensions ask for ${expected} ${what.split(" ")[0]}, it has ${got} ${what}.`;
-    throw new PithError("E_MODEL", sentence, { at: place });
+    throw modelError(sentence, { at: place });
   }
 }

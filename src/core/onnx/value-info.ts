@@ -3,7 +3,7 @@
  * that two of them are never equal. These names are not saved.
  */
 import type { AnyType, Container, Dim, Role, Value, ValueType } from "#graph";
-import { isContainer, isUnknownDim, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
+import { isContainer, isUnknownDim, modelError, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
 import {
   type Field,
   fieldText,
@@ -185,7 +185,7 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
       }
     }
     if (dims.length >= maxRank) {
-      throw new PithError("E_MODEL", `"${name}": it has more than ${maxRank} dimensions.`);
+      throw modelError(`"${name}": it has more than ${maxRank} dimensions.`);
     }
     dims.push(dim ?? nameUnknownDim(dims.length));
   }

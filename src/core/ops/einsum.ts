@@ -4,7 +4,7 @@
  * over. Along a repeated axis ("ii") it is written to the diagonal.
  */
 import type { Dim, Emit, Value } from "#graph";
-import { addDims, elementCount, extremeDims, fromNumbers, Miss, PithError } from "#graph";
+import { addDims, elementCount, extremeDims, fromNumbers, Miss, modelError } from "#graph";
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { readString } from "./shared/attributes.ts";
 import { chainProducts, storedOperands } from "./shared/products.ts";
@@ -22,7 +22,7 @@ const unknownRank = new Miss("the rank of an operand is not known");
 function parseAxisNames(term: string): readonly string[] {
   const names = term.replaceAll(/\s/g, "").match(/\.\.\.|[A-Za-z]/g) ?? [];
   if (names.join("") !== term.replaceAll(/\s/g, ""))
-    throw new PithError("E_MODEL", `attribute "equation" has a term with characters other than letters: "${term}".`);
+    throw modelError(`attribute "equation" has a term with characters other than letters: "${term}".`);
   return names;
 }
 
@@ -36,7 +36,7 @@ function read(site: Site): Equation | Miss {
   const terms = operandTerms.split(",").map(parseAxisNames);
   const ranks = site.inputs.map((operand) => operand?.dims?.length);
   if (terms.length !== ranks.length)
-    throw new PithError("E_MODEL", `attribute "equation" has ${terms.length} terms for ${ranks.length} operands.`);
+    throw modelError(`attribute "equation" has ${terms.length} terms for ${ranks.length} operands.`);
   const operands: (readonly string[])[] = [];
   let ellipsisRank = 0;
   for (const [input, names] of terms.entries()) {
@@ -49,10 +49,7 @@ function read(site: Site): Equation | Miss {
       operands.push(expandEllipsis(names, count));
     }
     if (rank !== undefined && operands.at(-1)?.length !== rank)
-      throw new PithError(
-        "E_MODEL",
-        `attribute "equation" names ${names.length} axes of operand ${input}, which has ${rank}.`,
-      );
+      throw modelError(`attribute "equation" names ${names.length} axes of operand ${input}, which has ${rank}.`);
   }
   const result = resultTerm === undefined ? impliedResult(terms) : parseAxisNames(resultTerm);
   return { operands, result: expandEllipsis(result, ellipsisRank) };

@@ -1,5 +1,5 @@
 /** Operators that move, join, split or repeat elements: Transpose, Concat, Split, Expand. */
-import { addDims, type Dim, fixedDims, Miss, type Node, PithError } from "#graph";
+import { addDims, type Dim, fixedDims, Miss, modelError, type Node } from "#graph";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { knownTensorOf, maxElements, withMovedElements, withUncheckedElements } from "./shared/elements.ts";
@@ -44,7 +44,7 @@ export const Transpose = defineOp({
     const perm = readIntegers(site, "perm");
     const axes = range(rank ?? perm?.length ?? 0);
     if (perm !== undefined && !(perm.length === axes.length && axes.every((axis) => perm.includes(axis))))
-      throw new PithError("E_MODEL", `attribute "perm" orders ${axes.length} axes, got [${perm.join(", ")}].`);
+      throw modelError(`attribute "perm" orders ${axes.length} axes, got [${perm.join(", ")}].`);
     return { perm: perm ?? (rank === undefined ? undefined : axes.reverse()) };
   },
   infer: (s, site) => {

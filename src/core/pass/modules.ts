@@ -1,7 +1,7 @@
 /** Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's default export). */
 
 import * as v from "valibot";
-import { asPithError, Model, PithError } from "#graph";
+import { asPithError, Model, optionError } from "#graph";
 import { importModule } from "#platform";
 import { parsableBy } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
@@ -18,8 +18,7 @@ export function modulePath(
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
   const read = (text: string): void => {
-    if (!path.test(text))
-      throw new PithError("E_OPTION", `${message}, got "${text}"`, { hint: didYouMean(text, words) });
+    if (!path.test(text)) throw optionError(`${message}, got "${text}"`, { hint: didYouMean(text, words) });
   };
   const schema = v.pipe(v.string(), parsableBy(read));
   moduleSchemas.add(schema);
@@ -51,7 +50,7 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
   });
   if (module.default === undefined) {
     const hint = 'Export it with "export default".';
-    throw new PithError("E_OPTION", `${at}: ${file} has no default export.`, { hint });
+    throw optionError(`${at}: ${file} has no default export.`, { hint });
   }
   return module.default;
 }

@@ -1,7 +1,7 @@
 /** Formats violations of option schemas: the option, the accepted values, and the probable name. */
 
 import * as v from "valibot";
-import { PithError, stripPeriod } from "#graph";
+import { optionError, stripPeriod } from "#graph";
 import { isObject } from "../plain.ts";
 import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
@@ -172,5 +172,5 @@ export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S
   // itself.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
-  throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
+  throw optionError(`${place}${sentence}.`, { hint });
 }

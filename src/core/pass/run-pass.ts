@@ -5,7 +5,7 @@ import {
   asPithError,
   graphSnapshot,
   makeNamesDistinct,
-  PithError,
+  optionError,
   passKey,
   removeUnused,
   snapshot,
@@ -32,7 +32,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
 ): Promise<R> {
   const { id, options, reference, run } = definition;
   if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
-    throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
+    throw optionError(`${id} takes a model, as open() gives it, got ${typeof model}.`);
   const parsed = parseOptions(id, options, await openModules(id, options, values));
   const context = completeContext(outer);
   const completed = await openModels(options, parsed as OptionValues, context.open);
@@ -40,7 +40,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   if (reference === "original" && completed.original === undefined)
     completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));
   if (snapshots.has(model.graph) && outer[changing] !== model.graph)
-    throw new PithError("E_OPTION", `${id}: another pass is changing this model.`, {
+    throw optionError(`${id}: another pass is changing this model.`, {
       hint: "Await the first pass. A pass that calls another passes its own context.",
     });
   const inside: Context & Inside = { ...context, [changing]: model.graph };

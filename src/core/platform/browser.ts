@@ -1,5 +1,5 @@
 /** Implements the exports of `node.ts` for browsers. Functions that need a disk fail with advice. */
-import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
+import { type ErrorCode, errorMessage, fileError, PithError, stripPeriod, unsupportedError } from "../errors.ts";
 import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { fileAt, namesIn, pathBeside, sourceAt } from "./browser-files.ts";
@@ -26,7 +26,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   const path = pathBeside(owner, location);
   const source = sourceAt(path);
   if (source !== undefined) return source;
-  throw new PithError("E_FILE", `"${owner}" stores weights in "${path}", which was not added.`, {
+  throw fileError(`"${owner}" stores weights in "${path}", which was not added.`, {
     hint: "Add both files, or the folder that contains them.",
   });
 }
@@ -227,5 +227,5 @@ function absoluteUrl(path: string): string {
 }
 
 function refuse(sentence: string, hint: string): Promise<never> {
-  return Promise.reject(new PithError("E_UNSUPPORTED", sentence, { hint }));
+  return Promise.reject(unsupportedError(sentence, { hint }));
 }

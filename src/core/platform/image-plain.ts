@@ -2,7 +2,7 @@
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
-import { PithError } from "../errors.ts";
+import { dataError } from "../errors.ts";
 import { concatBytes, viewOf } from "../tensor/dense.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
@@ -12,7 +12,7 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
   try {
     if (format === "PNG") return fromPng(bytes);
     if (format === "WebP")
-      throw new PithError("E_DATA", `${name} is a WebP image, which is read where sharp is installed.`, {
+      throw dataError(`${name} is a WebP image, which is read where sharp is installed.`, {
         hint: "npm install sharp",
       });
     const { width, height, data } = decodeJpeg(bytes, {

@@ -6,7 +6,7 @@
  * - The EXIF orientation is applied.
  */
 
-import { errorMessage, PithError } from "../errors.ts";
+import { dataError, errorMessage, PithError } from "../errors.ts";
 import { viewOf } from "../tensor/dense.ts";
 
 export interface Pixels {
@@ -49,7 +49,7 @@ export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
     pixels > maxPixels
       ? `: larger images than ${maxPixels / 2 ** 20} megapixels are not read`
       : `, and has ${bytes.length} bytes`;
-  throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Remove it from the data, or replace it." });
+  throw dataError(`${text}${limit}.`, { hint: "Remove it from the data, or replace it." });
 }
 
 function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
@@ -57,7 +57,7 @@ function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
   if (textAt(bytes, 0) === "RIFF" && textAt(bytes, 8) === "WEBP") return "WebP";
   const problem = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG nor a WebP image";
-  throw new PithError("E_DATA", `${name} ${problem}.`, { hint: "Convert it, or remove it from the data." });
+  throw dataError(`${name} ${problem}.`, { hint: "Convert it, or remove it from the data." });
 }
 
 function textAt(bytes: Uint8Array, start: number): string {
@@ -92,7 +92,7 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 export function damagedImageError(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = errorMessage(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
-  return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
+  return dataError(`${name}: the ${format} image is damaged or cut off (${reason}).`, {
     cause,
     hint: "Remove it from the data, or replace it.",
   });

@@ -2,8 +2,8 @@
 import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { PithError } from "../errors.ts";
-import { fileError } from "./node-file-errors.ts";
+import { fileError } from "../errors.ts";
+import { asFileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryOf, temporaryPathFor } from "./node-leftovers.ts";
 
 /** Locks an existing folder until the result is called or the process ends. @throws PithError E_FILE if it is locked already, or not writable. */
@@ -22,10 +22,10 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
     if (await isFirst(claim, name)) return release;
   } catch (cause) {
     release();
-    throw fileError(`"${shown}" cannot be written`, cause);
+    throw asFileError(`"${shown}" cannot be written`, cause);
   }
   release();
-  throw new PithError("E_FILE", `Another run is writing into "${shown}".`, {
+  throw fileError(`Another run is writing into "${shown}".`, {
     hint: "Wait until it has ended, or name another folder with -o.",
   });
 }

@@ -1,6 +1,6 @@
 /** Errors of Node.js file operations as PithError E_FILE, and complete reads from a file handle. */
 import type { FileHandle } from "node:fs/promises";
-import { errorMessage, PithError } from "../errors.ts";
+import { errorMessage, fileError, PithError } from "../errors.ts";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "it does not exist",
@@ -20,16 +20,16 @@ const reasons: Readonly<Record<string, string>> = {
 /** Returns a handler for `catch`, which throws PithError E_FILE with a sentence and the reason. */
 export function throwFileError(sentence: string): (cause: unknown) => never {
   return (cause) => {
-    throw fileError(sentence, cause);
+    throw asFileError(sentence, cause);
   };
 }
 
-export function fileError(sentence: string, cause: unknown): PithError {
+export function asFileError(sentence: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const isFull = code === "ENOSPC" || code === "EDQUOT";
   const hint = isFull ? "Free space on the disk of this path, or write to another disk." : undefined;
-  return new PithError("E_FILE", `${sentence}: ${reasons[code] ?? errorMessage(cause)}.`, { hint, cause });
+  return fileError(`${sentence}: ${reasons[code] ?? errorMessage(cause)}.`, { hint, cause });
 }
 
 /** The maximum bytes of one system read or write, because Linux allows slightly less than 2 GiB. */

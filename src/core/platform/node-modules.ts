@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
+import { type ErrorCode, errorMessage, fileError, optionError, PithError, stripPeriod } from "../errors.ts";
 
 let permittedPaths: Set<string> | undefined;
 
@@ -27,13 +27,13 @@ function withoutLinks(path: string): string {
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const absolutePath = resolve(path);
   if (permittedPaths?.has(withoutLinks(absolutePath)) === false)
-    throw new PithError("E_OPTION", `"${path}" is code that the command line does not name.`, {
+    throw optionError(`"${path}" is code that the command line does not name.`, {
       hint: `Code runs with your rights. If you trust it: --modules ${path}`,
     });
   const stats = await stat(absolutePath).catch(() => undefined);
   if (stats?.isFile() !== true) {
     const hint = absolutePath === path ? undefined : `It was looked for as ${absolutePath}.`;
-    throw new PithError("E_FILE", `"${path}" does not exist.`, { hint });
+    throw fileError(`"${path}" does not exist.`, { hint });
   }
   try {
     return (await import(pathToFileURL(absolutePath).href)) as Readonly<Record<string, unknown>>;

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
-import { fileError, maxSystemCall, readFully } from "./node-file-errors.ts";
+import { asFileError, maxSystemCall, readFully } from "./node-file-errors.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
 /** Opens an unlinked file in TMPDIR, by default in a folder of the system that is not in memory. @throws PithError E_FILE if this fails. */
@@ -46,7 +46,7 @@ export async function scratchFile(): Promise<ScratchFile> {
       try {
         if (!(await readFully(handle, bytes, start))) throw new Error("it ends too early");
       } catch (cause) {
-        throw fileError(`A temporary file in "${folder}" cannot be read`, cause);
+        throw asFileError(`A temporary file in "${folder}" cannot be read`, cause);
       }
     },
     async close() {
@@ -73,5 +73,5 @@ async function scratchFolder(): Promise<string> {
 
 function writeError(folder: string, cause: unknown): PithError {
   const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
-  return fileError(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
+  return asFileError(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
 }

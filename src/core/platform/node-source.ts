@@ -3,9 +3,9 @@ import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PithError } from "../errors.ts";
+import { fileError, modelError, PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { fileError, maxSystemCall, readFully, throwFileError } from "./node-file-errors.ts";
+import { asFileError, maxSystemCall, readFully, throwFileError } from "./node-file-errors.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
@@ -56,7 +56,7 @@ export class FileSource implements ByteSource {
         filled += count;
       }
     } catch (cause) {
-      throw fileError(`"${this.name}" cannot be read`, cause);
+      throw asFileError(`"${this.name}" cannot be read`, cause);
     }
   }
 
@@ -91,12 +91,12 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
     // Checks the type before opening, because opening a named pipe would block until someone writes to it.
     const stats = await stat(path);
     if (stats.isDirectory()) throw await folderError(path);
-    if (!stats.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
+    if (!stats.isFile()) throw fileError(`"${path}" is not a file.`);
     handle = await open(path, "r");
     return new FileSource(path, handle, await identify(handle));
   } catch (cause) {
     await handle?.close();
-    throw fileError(`"${path}" cannot be opened`, cause);
+    throw asFileError(`"${path}" cannot be opened`, cause);
   }
 }
 
@@ -113,7 +113,7 @@ async function folderError(path: string): Promise<PithError> {
     : models.length === 0
       ? undefined
       : `It holds ${models.length > 1 ? `${models.length} models: ` : ""}${shownModels}${models.length > 8 ? ", …" : ""}. Name one.`;
-  return new PithError("E_FILE", `"${path}" is not a file but a folder.`, { hint });
+  return fileError(`"${path}" is not a file but a folder.`, { hint });
 }
 
 /**
@@ -126,7 +126,7 @@ async function folderError(path: string): Promise<PithError> {
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {
   if (/^https?:/i.test(owner)) return urlBeside(owner, location);
   const rejectionError = (reason: string): PithError =>
-    new PithError("E_MODEL", `"${owner}" refers to "${location}": ${reason}.`, {
+    modelError(`"${owner}" refers to "${location}": ${reason}.`, {
       hint: "External data must be files of their own in the model's folder. A link may lead to another place in it, or into the folder of the file that the model itself is a link to.",
     });
   const parts = location.split(/[/\\]/);
@@ -148,7 +148,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     if (stats.nlink > 1)
       throw rejectionError(`the file has ${stats.nlink} hard links and may be another file under this name`);
   } catch (cause) {
-    throw fileError(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
+    throw asFileError(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }
   return openFile(target);
 }

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileError, throwFileError } from "./node-file-errors.ts";
+import { asFileError, throwFileError } from "./node-file-errors.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
@@ -40,7 +40,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
       },
     };
   } catch (cause) {
-    throw fileError(`No temporary folder can be made in "${systemFolder}"`, cause).reworded({
+    throw asFileError(`No temporary folder can be made in "${systemFolder}"`, cause).reworded({
       hint: "The environment variable TMPDIR (TEMP on Windows) names another place.",
     });
   }

@@ -18,7 +18,7 @@ import {
 } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { PithError } from "../errors.ts";
+import { fileError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
 import { throwFileError } from "./node-file-errors.ts";
@@ -138,15 +138,12 @@ async function stage(path: string, links: Links): Promise<StagedFile> {
   const isLink = links === "replaced" && (await lstat(target).catch(() => undefined))?.isSymbolicLink() === true;
   const oldStats = isLink ? undefined : await stat(target).catch(() => undefined);
   if (oldStats !== undefined && !oldStats.isFile()) {
-    throw new PithError(
-      "E_FILE",
-      `"${path}" cannot be written: it is ${oldStats.isDirectory() ? "a folder" : "not a file"}.`,
-    );
+    throw fileError(`"${path}" cannot be written: it is ${oldStats.isDirectory() ? "a folder" : "not a file"}.`);
   }
   const mode = oldStats === undefined ? undefined : oldStats.mode & 0o777;
   // Renaming requires permissions only for the folder, so a read-only file must be rejected explicitly.
   if (mode !== undefined && (mode & 0o222) === 0)
-    throw new PithError("E_FILE", `"${path}" cannot be written: the file is read-only.`, {
+    throw fileError(`"${path}" cannot be written: the file is read-only.`, {
       hint: "Name another file, or make this one writable.",
     });
   await removeLeftovers(target);

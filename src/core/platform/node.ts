@@ -4,7 +4,7 @@ import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { PithError } from "../errors.ts";
+import { unsupportedError } from "../errors.ts";
 import type { Digest } from "./files.ts";
 import { throwFileError } from "./node-file-errors.ts";
 
@@ -120,7 +120,5 @@ export function machineMemory(): number {
 
 /** Fails, because Node reads files by their paths. */
 export function addFiles(_: Iterable<readonly [path: string, file: Blob]>): void {
-  throw new PithError("E_UNSUPPORTED", "Files are added under paths in browsers only.", {
-    hint: "Node reads files by their paths.",
-  });
+  throw unsupportedError("Files are added under paths in browsers only.", { hint: "Node reads files by their paths." });
 }

@@ -1,5 +1,5 @@
 /** Creates byte sources without Node: from memory, Blobs and HTTP. */
-import { PithError } from "../errors.ts";
+import { fileError, modelError, PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
 /** Returns a source of bytes in memory. The bytes are not copied, so they must not change. */
@@ -76,7 +76,7 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
 }
 
 export const leavesFolderError = (owner: string, location: string): PithError =>
-  new PithError("E_MODEL", `"${owner}" refers to "${location}", which leaves its folder.`, {
+  modelError(`"${owner}" refers to "${location}", which leaves its folder.`, {
     hint: "External data must lie in the model's own folder.",
   });
 
@@ -101,7 +101,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
 /** @throws PithError E_FILE if the range exceeds the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {
-    throw new PithError("E_FILE", `${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
+    throw fileError(`${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
   }
 }
 
@@ -115,10 +115,10 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   try {
     response = await fetch(url, range);
   } catch (cause) {
-    throw new PithError("E_FILE", `${url} cannot be reached.`, { cause });
+    throw fileError(`${url} cannot be reached.`, { cause });
   }
   if (response.status === 416) return fetch(url);
-  if (!response.ok) throw new PithError("E_FILE", `${url}: the server answered ${response.status}.`);
+  if (!response.ok) throw fileError(`${url}: the server answered ${response.status}.`);
   return response;
 }
 

@@ -2,7 +2,7 @@
  * Converts elements of any type to JavaScript numbers and back. Values are rounded once, half to even, and integers saturate. Saturation preserves
  * the slice end 2^63 - 1, with which ONNX writes "to the end": as a double it is 2^63.
  */
-import { PithError } from "../errors.ts";
+import { dataError, PithError, shapeError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { decodeFloats, encodeFloats } from "./half.ts";
 import { pack, unpack } from "./packed.ts";
@@ -57,7 +57,7 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
 ): Dense<T> {
   const count = elementCount(dims);
   if (numbers.length !== count) {
-    throw new PithError("E_SHAPE_MISMATCH", `${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
+    throw shapeError(`${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
   }
   return { type, dims, data: encodeNumbers(type, numbers) } as Dense<T>;
 }
@@ -152,9 +152,7 @@ function encodeNumbers(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayL
   }
 }
 
-type IntegerArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
-
-function roundToIntegers<A extends IntegerArray>(
+function roundToIntegers<A extends Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array>(
   type: keyof typeof integerRange,
   into: A,
   numbers: ArrayLike<number>,
@@ -178,8 +176,5 @@ function saturatedBigInt(value: number, low: bigint, high: bigint): bigint {
 }
 
 function nanError(type: string, index?: number): PithError {
-  return new PithError(
-    "E_DATA",
-    `${index === undefined ? "An element" : `Element ${index}`} is NaN, which ${type} cannot hold.`,
-  );
+  return dataError(`${index === undefined ? "An element" : `Element ${index}`} is NaN, which ${type} cannot hold.`);
 }

@@ -1,4 +1,4 @@
-import { PithError } from "../errors.ts";
+import { modelError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
@@ -26,7 +26,7 @@ export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
   if (bytes.byteLength !== expected) {
-    throw new PithError("E_MODEL", `${type}${dimsText(dims)} takes ${expected} bytes, got ${bytes.byteLength}.`);
+    throw modelError(`${type}${dimsText(dims)} takes ${expected} bytes, got ${bytes.byteLength}.`);
   }
   const array = arrayOf(type);
   const width = array.BYTES_PER_ELEMENT;

@@ -4,7 +4,7 @@
  * long is replaced by a name ("?long0").
  */
 
-import { PithError } from "../errors.ts";
+import { optionError, PithError } from "../errors.ts";
 import { memoize } from "./memoize.ts";
 import {
   add,
@@ -268,7 +268,7 @@ export interface AxisLayout {
 export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
   const start = axis < 0 ? axis + dims.length : axis;
   const end = start + axes;
-  if (dims[start] === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
+  if (dims[start] === undefined) throw optionError(`${dimsText(dims)} has no axis ${axis}.`);
   const count = elementCount(dims.slice(start, end));
   return { outer: elementCount(dims.slice(0, start)), count, inner: elementCount(dims.slice(end)) };
 }

@@ -1,5 +1,5 @@
 /** Packs elements below 8 bits as ONNX does: from the low bits of a byte up, with zero bits at the end of the last byte. */
-import { PithError } from "../errors.ts";
+import { dataError, shapeError } from "../errors.ts";
 
 /** Element types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
@@ -23,8 +23,7 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
   const elementsPerByte = 8 / bits;
   const shift = Math.log2(elementsPerByte);
   if (packed.length * elementsPerByte < count) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
+    throw shapeError(
       `${count} elements of ${type} take ${Math.ceil(count / elementsPerByte)} bytes, got ${packed.length}.`,
     );
   }
@@ -47,7 +46,7 @@ export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
     if (!Number.isInteger(value) || value < low || value > high) {
-      throw new PithError("E_DATA", `Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
+      throw dataError(`Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
     }
     const byteIndex = Math.floor(index / perByte);
     packed[byteIndex] = (packed[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));

@@ -3,7 +3,7 @@
  * use Marsaglia's polar method with a custom logarithm, because JavaScript engines round `Math.log` differently. A stream's first state is a hash of
  * the seed and a name (any words and numbers). Streams are therefore independent, and a new stream never changes the numbers of other streams.
  */
-import { PithError } from "../errors.ts";
+import { optionError } from "../errors.ts";
 
 export interface Random {
   /** Returns the next 32 random bits, as an integer from 0 to 2^32 - 1. */
@@ -67,7 +67,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
 
   function integer(count: number): number {
     if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
-      throw new PithError("E_OPTION", `A random integer needs a count from 1 to 2^32, got ${count}.`);
+      throw optionError(`A random integer needs a count from 1 to 2^32, got ${count}.`);
     }
     // Redraws numbers above the last multiple of `count`. Otherwise, small results would be more likely.
     const limit = 0x100000000 - (0x100000000 % count);

@@ -2,14 +2,14 @@
  * Binds columns of a dataset to model inputs by name, before every run. If the model has one input and the data one column besides the label, names
  * need not match. Types are converted: integers change width, floats are rounded. Arrays are never reshaped, with the exceptions of `fitSample`.
  */
-import type { Batch, Dense, Dim, ValueType } from "#ir";
+import type { Batch, Dense, Dim, PithError, ValueType } from "#ir";
 import {
+  dataError,
   dimsText,
   elementCount,
   fixedDims,
   fromNumbers,
   isFloat,
-  PithError,
   sameDims,
   toFloat64,
   truncateList,
@@ -42,7 +42,7 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   );
   if (sizes.size > 1) {
     const inputList = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
-    throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${inputList}.`);
+    throw dataError(`${owner}: the inputs have different fixed batch sizes: ${inputList}.`);
   }
   const [size] = sizes.keys();
   return {
@@ -52,7 +52,7 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
       Object.fromEntries(
         bindings.map(({ input, column, dimsOf }) => {
           const dense = fed[column];
-          if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
+          if (dense === undefined) throw dataError(`${owner}: a batch has no "${column}".`);
           return [input.name, convert({ ...dense, dims: dimsOf(dense) } as Dense, input, column, owner)];
         }),
       ),
@@ -65,8 +65,7 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
   const column = batch[input.name] === undefined ? onlyColumn : input.name;
   const dense = column === undefined ? undefined : batch[column];
   if (column === undefined || dense === undefined) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner} has no column "${input.name}" for the model's input, only ${truncateList(Object.keys(batch))}.`,
       { hint: takesHint(input) },
     );
@@ -80,8 +79,7 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
   const sample = dense.dims.slice(1);
   const fits = targets.flatMap((target) => ({ target, ...fitSample(target, sample) }));
   const misfit = (dims: readonly number[], hint = shapeHint(input, dims)): PithError =>
-    new PithError(
-      "E_DATA",
+    dataError(
       `${owner}: array "${column}" is [${["N", ...dims].join(", ")}], input "${input.name}" takes ${dimsText(declared)}.`,
       dense.type === "string" ? textHint(input) : hint,
     );
@@ -187,8 +185,7 @@ function convert(dense: Dense, input: ModelInput, column: string, owner: string)
   const type = input.type?.type ?? dense.type;
   if (dense.type === type) return dense;
   if (dense.type === "uint8" && isFloat(type)) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
       {
         hint: "Open the data with openTask(model, { data }) of pith/task, which finds it. Or apply one: preprocess(dataset, input, presets.unit) of pith/data; presets.raw feeds the bytes unchanged.",
@@ -202,15 +199,14 @@ function convert(dense: Dense, input: ModelInput, column: string, owner: string)
     type === "complex128" ||
     type === "float8e8m0"
   ) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`,
       dense.type === "string" ? textHint(input) : {},
     );
   }
   const numbers = toFloat64(dense);
   if (!isFloat(type) && !numbers.every(Number.isInteger)) {
-    throw new PithError("E_DATA", `${owner}: "${column}" has non-integer values, input "${input.name}" takes ${type}.`);
+    throw dataError(`${owner}: "${column}" has non-integer values, input "${input.name}" takes ${type}.`);
   }
   return fromNumbers(type, dense.dims, numbers);
 }

@@ -3,7 +3,7 @@
  * can be read first and prepared later. A preparation depends only on settings, batch and positions, so threads can prepare batches in any order
  * (`feed.ts`).
  */
-import { type Batch, PithError, random } from "#ir";
+import { type Batch, optionError, random } from "#ir";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
@@ -185,6 +185,6 @@ export function range(count: number, start = 0): Uint32Array {
 
 export function requireSize(size: number, owner: string): void {
   if (!Number.isInteger(size) || size < 1) {
-    throw new PithError("E_OPTION", `${owner}: the batch size must be a whole number of at least 1, got ${size}.`);
+    throw optionError(`${owner}: the batch size must be a whole number of at least 1, got ${size}.`);
   }
 }

@@ -2,11 +2,11 @@
 import type { Batch, Dense } from "#ir";
 import {
   bitsOf,
+  dataError,
   dimsText,
   elementCount,
   fromNumbers,
   isFloat,
-  PithError,
   sameDims,
   stridesOf,
   unwrapBuffer,
@@ -18,15 +18,14 @@ export function sampleCount(batch: Batch, owner: string): number {
   let firstName = "";
   for (const [name, dense] of Object.entries(batch)) {
     const [rows] = dense.dims;
-    if (rows === undefined)
-      throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
+    if (rows === undefined) throw dataError(`${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
     if (count !== undefined && rows !== count) {
-      throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${firstName}" has ${count}.`);
+      throw dataError(`${owner}: "${name}" has ${rows} samples, "${firstName}" has ${count}.`);
     }
     if (count === undefined) firstName = name;
     count = rows;
   }
-  if (count === undefined) throw new PithError("E_DATA", `${owner} has no tensors.`);
+  if (count === undefined) throw dataError(`${owner} has no tensors.`);
   return count;
 }
 
@@ -69,9 +68,9 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
 /** Concatenates tensors along axis 0. @throws PithError E_DATA if types or other dimensions differ, or if a tensor is a scalar. */
 export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
   const [first] = parts;
-  if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
+  if (first === undefined) throw dataError(`${owner}: "${name}" is missing in the first batch.`);
   if (first.dims.length === 0)
-    throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
+    throw dataError(`${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
   const width = rowLength(first);
   const equalParts: Dense[] = parts.map((part, index) => {
     if (
@@ -83,10 +82,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
       return part;
     const got = part === undefined ? "nothing" : `${part.type}${dimsText(part.dims)}`;
     const expected = `${first.type}${dimsText(first.dims)}`;
-    throw new PithError(
-      "E_DATA",
-      `${owner}: "${name}" is ${expected} in the first batch and ${got} in batch ${index + 1}.`,
-    );
+    throw dataError(`${owner}: "${name}" is ${expected} in the first batch and ${got} in batch ${index + 1}.`);
   });
   const rows = equalParts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
   const dims = [rows, ...first.dims.slice(1)];
@@ -156,7 +152,7 @@ export function mapColumns(batch: Batch, change: (dense: Dense, name: string) =>
 /** Returns the number of array elements per row. @throws PithError E_DATA for types below 8 bits. */
 export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number {
   if (type !== "string" && bitsOf[type] < 8)
-    throw new PithError("E_DATA", `A data set cannot hold ${type}: its elements are packed.`);
+    throw dataError(`A data set cannot hold ${type}: its elements are packed.`);
   const elements = elementCount(dims.slice(1));
   return type === "complex64" || type === "complex128" ? 2 * elements : elements;
 }

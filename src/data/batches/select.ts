@@ -1,5 +1,5 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
-import { type Batch, PithError, random } from "#ir";
+import { type Batch, dataError, optionError, random } from "#ir";
 import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
 import { joinBatches, sampleCount, samplesIn, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
@@ -77,13 +77,13 @@ export function setAside(dataset: Dataset, count: number, seed: number): Divisio
  */
 export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
   if (!isIndexed(dataset)) {
-    throw new PithError("E_DATA", `${dataset.name} is a stream, which cannot be split.`, {
+    throw dataError(`${dataset.name} is a stream, which cannot be split.`, {
       hint: 'Read it into memory first: await collect(dataset), from "pith/data".',
     });
   }
   const total = fractions.reduce((sum, fraction) => sum + fraction, 0);
   if (fractions.some((fraction) => !(fraction >= 0)) || total > 1 + 1e-9) {
-    throw new PithError("E_OPTION", `Fractions must be at least 0 and sum to at most 1, got ${fractions.join(", ")}.`);
+    throw optionError(`Fractions must be at least 0 and sum to at most 1, got ${fractions.join(", ")}.`);
   }
   const order = random(seed, "split").permutation(dataset.count);
   let sum = 0;
@@ -102,7 +102,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
   const kept = await keepInMemory(dataset, limit);
   if (isIndexed(kept)) return kept;
-  throw new PithError("E_DATA", `${dataset.name} has samples of different sizes, which cannot be used here.`, {
+  throw dataError(`${dataset.name} has samples of different sizes, which cannot be used here.`, {
     hint: "Pad them to one size, with an attention mask if the model has one. Calibration and evaluation accept different sizes.",
   });
 }
@@ -116,7 +116,7 @@ export async function keepInMemory(
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
   const [first] = batches;
-  if (first === undefined) throw new PithError("E_DATA", `${name} has no samples.`);
+  if (first === undefined) throw dataError(`${name} has no samples.`);
   const sizesOf = (batch: Batch) => Object.values(batch).map(({ dims }) => String(dims.slice(1)));
   if (batches.every((batch) => String(sizesOf(batch)) === String(sizesOf(first))))
     return memory(name, joinBatches(batches, name), classes);
@@ -135,5 +135,5 @@ export async function keepInMemory(
 /** Returns the first batch, with up to `size` samples. @throws PithError E_DATA if there are no samples. */
 export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
   for await (const batch of dataset.batches({ size })) return batch;
-  throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  throw dataError(`${dataset.name} has no samples.`);
 }

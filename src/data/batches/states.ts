@@ -7,7 +7,7 @@
  * States start as zeros, and are reset at samples whose column "begin" is true.
  */
 import type { Batch, Dense, Dim, ValueType } from "#ir";
-import { bytesFor, dimsText, elementCount, PithError, viewBytes } from "#ir";
+import { bytesFor, dataError, dimsText, elementCount, optionError, PithError, viewBytes } from "#ir";
 
 /** The column that marks samples before which states are reset; its type is bool [N]. */
 export const beginColumn = "begin";
@@ -51,9 +51,7 @@ function requirePort(ports: readonly Port[], name: string, kind: string): void {
 export function parseState(text: string): State {
   const [, output = "", input = ""] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
   if (output !== "") return { output, input };
-  throw new PithError("E_OPTION", `"${text}" is not a state: expected output=input.`, {
-    hint: "For instance stateN=state.",
-  });
+  throw optionError(`"${text}" is not a state: expected output=input.`, { hint: "For instance stateN=state." });
 }
 
 /** Returns the stored states, and guessed states for inputs that the data does not contain. */
@@ -137,7 +135,7 @@ export function statesText(states: readonly State[]): string {
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {
-    throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
+    throw dataError(`The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
   }
   const stateDims = dims.map((dim) => {
     const resolved = size(dim);
@@ -153,9 +151,7 @@ export function nextState(outputs: Batch, { output, input }: State, previous: De
     return { ...dense, dims: previous.dims } as Dense;
   }
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
-  throw new PithError(
-    "E_DATA",
-    `The state "${input}" is ${previous.type}${dimsText(previous.dims)}, "${output}" gives ${got}.`,
-    { hint: 'Set the states: `states: "output=input"`.' },
-  );
+  throw dataError(`The state "${input}" is ${previous.type}${dimsText(previous.dims)}, "${output}" gives ${got}.`, {
+    hint: 'Set the states: `states: "output=input"`.',
+  });
 }

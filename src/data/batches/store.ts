@@ -1,6 +1,6 @@
 /** Stores batches that are read several times, in order or by sample: in memory while there is room, then in a temporary file. */
 
-import { type Batch, bytesOf, type DataType, type Dense, dimsText, firstIndex, PithError, viewBytes } from "#ir";
+import { type Batch, bytesOf, type DataType, type Dense, dataError, dimsText, firstIndex, viewBytes } from "#ir";
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { joinRows, rowLength, sampleCount, sliceBatch, sliceRows } from "./rows.ts";
 
@@ -100,7 +100,7 @@ class Store implements BatchStore {
   async batch(index: number, columns = this.columns): Promise<Batch> {
     const storedBatch = this.#batches[index];
     if (storedBatch === undefined)
-      throw new PithError("E_DATA", `${this.name} has no batch ${index}: it ends after ${this.#batches.length}.`);
+      throw dataError(`${this.name} has no batch ${index}: it ends after ${this.#batches.length}.`);
     const batch: Record<string, Dense> = {};
     for (const name of columns) {
       const column = storedBatch.columns.get(name);
@@ -117,8 +117,7 @@ class Store implements BatchStore {
       const rows = samples.map((sample) => sample[name]);
       const [first, differentRow] = [rows[0], rows.find((row) => formOf(row) !== formOf(rows[0]))];
       if (differentRow !== undefined)
-        throw new PithError(
-          "E_DATA",
+        throw dataError(
           `${this.name}: "${name}" is ${formOf(first)} for one sample and ${formOf(differentRow)} for another.`,
         );
       batch[name] = joinRows(name, rows, this.name);
@@ -159,7 +158,7 @@ class Store implements BatchStore {
     const storedBatch = this.#batches[next - 1];
     const row = position - (storedBatch?.first ?? 0);
     if (storedBatch === undefined || row >= storedBatch.count)
-      throw new PithError("E_DATA", `${this.name} has no sample ${position}: it ends after ${this.count}.`);
+      throw dataError(`${this.name} has no sample ${position}: it ends after ${this.count}.`);
     const sample: Record<string, Dense> = {};
     for (const [name, column] of storedBatch.columns) {
       if ("data" in column) sample[name] = sliceRows(column, row, row + 1);

@@ -1,6 +1,6 @@
 /** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
 
-import { type ByteSource, concatBytes, PithError, unwrapBuffer } from "#ir";
+import { type ByteSource, concatBytes, dataError, PithError, unwrapBuffer } from "#ir";
 import { availableMemory, inflated } from "#platform";
 
 /** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
@@ -27,7 +27,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
 }
 
 function tooLarge(name: string): PithError {
-  return new PithError("E_DATA", `${name} exceeds 512 MiB of text or records.`, {
+  return dataError(`${name} exceeds 512 MiB of text or records.`, {
     hint: "Split the file, or store arrays in .npy or .npz files, whose rows are read on demand.",
   });
 }
@@ -66,7 +66,7 @@ export function archiveMemory(name: string, available = availableMemory()): Memo
     total += bytes;
     if (total <= max) return;
     const limit = max === maxUnpacked ? "2 GiB" : `half of the free memory (${Math.floor(max / 2 ** 20)} MiB)`;
-    throw new PithError("E_DATA", `${name} exceeds ${limit} of compressed arrays.`, {
+    throw dataError(`${name} exceeds ${limit} of compressed arrays.`, {
       hint: "Save it without compression (numpy.savez or .npy files): rows are then read on demand.",
     });
   };
@@ -89,13 +89,11 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
     // After the last byte, reading continues to the end of the stream, so that the decompressor checks the checksum.
     while (count < end || (count === size && !isComplete)) {
       const { done, value } = await parts.next();
-      if (done === true && count < size)
-        throw new PithError("E_DATA", `${name} is truncated: expected ${size} bytes, got ${count}.`);
+      if (done === true && count < size) throw dataError(`${name} is truncated: expected ${size} bytes, got ${count}.`);
       if (done === true) {
         isComplete = true;
         memory(-streamMemory);
-      } else if (count + value.length > size)
-        throw new PithError("E_DATA", `${name} contains more than the declared ${size} bytes.`);
+      } else if (count + value.length > size) throw dataError(`${name} contains more than the declared ${size} bytes.`);
       else {
         if (count + value.length > unpackedBytes.length) {
           // The first bytes contain the header. If more are needed, all are, and pages that are not written take no memory.
@@ -146,7 +144,7 @@ async function* decompress(name: string, gzipped: AsyncIterable<Uint8Array>): As
     for await (const part of inflated(gzipped)) yield unwrapBuffer(part);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
-    throw new PithError("E_DATA", `${name}: the compressed data is damaged or truncated.`, { cause });
+    throw dataError(`${name}: the compressed data is damaged or truncated.`, { cause });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { type IndexedDataset, indexed, type Part } from "#batches";
-import { type Batch, type ByteSource, PithError } from "#ir";
+import { type Batch, type ByteSource, dataError } from "#ir";
 import { readRows, withBytes } from "./columns.ts";
 
 const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
@@ -60,8 +60,7 @@ async function recordsOf(
 ): Promise<{ readonly count: number; rows(positions: Uint32Array): Promise<Uint8Array> }> {
   const source = await withBytes(file);
   if (source.size === 0 || source.size % recordBytes !== 0) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${recordBytes} bytes.`,
     );
   }

@@ -2,7 +2,7 @@
 
 import { gatherRows, type IndexedDataset, indexed, sampleCount } from "#batches";
 import type { Batch, ByteSource, DataType, Dense } from "#ir";
-import { dimsText, elementCount, PithError, viewBytes } from "#ir";
+import { dataError, dimsText, elementCount, viewBytes } from "#ir";
 import { bytesSource, readRanges } from "#platform";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
@@ -56,8 +56,7 @@ export function columnInFile(source: ByteSource, { start, type, dims, width, big
   const sampleDims = dims.slice(1);
   const rowBytes = elementCount(sampleDims) * width;
   if (rowBytes > maxSampleBytes)
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${source.name}: a sample ${type}${dimsText(sampleDims)} takes ${rowBytes} bytes: expected at most 1 GiB.`,
     );
   return {
@@ -97,8 +96,7 @@ export function fromColumns(name: string, columns: Readonly<Record<string, Colum
   const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
   const count = sampleCount(Object.fromEntries(shapes), name);
   const empty = entries.find(([, { dims }]) => count > maxEmptyRows && elementCount(dims) === 0);
-  if (empty !== undefined)
-    throw new PithError("E_DATA", `${name}: "${empty[0]}" has ${count} samples without elements.`);
+  if (empty !== undefined) throw dataError(`${name}: "${empty[0]}" has ${count} samples without elements.`);
   return indexed(name, count, async (positions): Promise<Batch> => {
     const rows = await Promise.all(entries.map(async ([key, column]) => [key, await column.rows(positions)] as const));
     return Object.fromEntries(rows);

@@ -1,5 +1,5 @@
 /** Splits .csv (RFC 4180) and .tsv files into records. In .tsv files, each line is a record, and quotation marks count only around a whole field. */
-import { PithError } from "#ir";
+import { dataError } from "#ir";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {
@@ -41,7 +41,7 @@ function commaRecords(source: string, name: string): TextRecord[] {
       let field = "";
       if (source[offset] === '"') {
         const end = closingQuote(source, offset + 1);
-        if (end < 0) throw new PithError("E_DATA", `${name}, line ${firstLine}: a quotation mark is never closed.`);
+        if (end < 0) throw dataError(`${name}, line ${firstLine}: a quotation mark is never closed.`);
         const quoted = source.slice(offset, end + 1);
         line += quoted.split("\n").length - 1;
         field = unquote(quoted);

@@ -4,7 +4,7 @@
  */
 
 import { type Dataset, requireSize } from "#batches";
-import { type Batch, PithError, random } from "#ir";
+import { type Batch, dataError, random } from "#ir";
 import { requireRate, type Sound } from "./wav.ts";
 
 export interface FrameOptions {
@@ -26,7 +26,7 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
   if (rate !== undefined) for (const sound of sounds) requireRate(sound, rate);
   const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);
   const count = sounds.reduce((sum, sound) => sum + framesOf(sound), 0);
-  if (count === 0) throw new PithError("E_DATA", `${name} holds no sound.`);
+  if (count === 0) throw dataError(`${name} holds no sound.`);
   return {
     name,
     count,

@@ -1,7 +1,7 @@
 /** Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank, dimensions and elements, all big-endian. */
 
 import type { IndexedDataset, Part } from "#batches";
-import { type ByteSource, type Dense, dimsText, elementCount, PithError, viewBytes } from "#ir";
+import { type ByteSource, type Dense, dataError, dimsText, elementCount, viewBytes } from "#ir";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
 import {
   type Column,
@@ -28,7 +28,7 @@ function readHeader(bytes: Uint8Array, name: string): FileRows {
   const rank = bytes[3] ?? 0;
   const start = 4 + 4 * rank;
   if (bytes[0] !== 0 || bytes[1] !== 0 || format === undefined || rank === 0 || bytes.length < start) {
-    throw new PithError("E_DATA", `${name} is not an idx file: it starts with ${hex(bytes.subarray(0, 4))}.`);
+    throw dataError(`${name} is not an idx file: it starts with ${hex(bytes.subarray(0, 4))}.`);
   }
   const header = new DataView(bytes.buffer, bytes.byteOffset, start);
   const dims = Array.from({ length: rank }, (_, axis) => header.getUint32(4 + 4 * axis));
@@ -44,7 +44,7 @@ function requireSize(header: FileRows, size: number, name: string): void {
   const actual = size - header.start;
   if (actual === expected) return;
   const array = `${header.type}${dimsText(header.dims)}`;
-  throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${actual}.`);
+  throw dataError(`${name}: ${array} takes ${expected} bytes, the file has ${actual}.`);
 }
 
 /** Parses an idx file. @throws PithError E_DATA if the header is invalid, or if the file's length does not match it. */
@@ -94,8 +94,7 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
   const label = await idxColumn(labels);
   const [count, ...shape] = image.dims;
   if (image.type !== "uint8" || count === undefined || shape.length !== 2) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${images.name} should hold uint8 images [N, height, width], got ${image.type}${dimsText(image.dims)}.`,
     );
   }

@@ -1,5 +1,5 @@
 /** Finds the label column of a file by its common names, and converts labels to class numbers: the column "label" (int64). */
-import { type Batch, type Dense, PithError, toFloat64, toInt64, truncateList } from "#ir";
+import { type Batch, type Dense, dataError, toFloat64, toInt64, truncateList } from "#ir";
 
 /** Column names of the label, in descending priority. */
 export const labelNames: readonly string[] = "label labels target targets class score sentiment similarity y".split(
@@ -20,8 +20,7 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
   });
   const firstColumn = firstColumns.get(canonicalTitles[duplicateColumn] ?? "");
   if (firstColumn === undefined) return;
-  throw new PithError(
-    "E_DATA",
+  throw dataError(
     `${owner}: the columns ${firstColumn + 1} and ${duplicateColumn + 1} are both called "${canonicalTitles[duplicateColumn]}".`,
     { hint: "Rename one of them, or leave it out." },
   );
@@ -30,14 +29,11 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
 /** Converts integer labels to int64 classes. @throws PithError E_DATA if a label is not an integer. */
 export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
-  if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
+  if (labels.type === "string") throw dataError(`${owner}: labels are text; give each class its number.`);
   const numbers = toFloat64(labels);
   const wrongIndex = numbers.findIndex((value) => !Number.isInteger(value));
   if (wrongIndex >= 0)
-    throw new PithError(
-      "E_DATA",
-      `${owner}: label ${wrongIndex} is ${numbers[wrongIndex]}, not the number of a class.`,
-    );
+    throw dataError(`${owner}: label ${wrongIndex} is ${numbers[wrongIndex]}, not the number of a class.`);
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
@@ -61,8 +57,7 @@ export function withLabel(columns: Batch, owner: string, inputs: readonly NamedI
   const label = title === undefined ? undefined : columns[title];
   if (title === undefined || label === undefined) return columns;
   if (title !== "label" && columns.label !== undefined) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner}: "label" is an input of the model, and "${title}" cannot be the label under the same name.`,
       { hint: [`Leave "${title}" out.`, "Without labels the model can be compared with its original (`original`)."] },
     );
@@ -88,8 +83,7 @@ export function classNumber(name: string, classes: readonly string[], location: 
   const similarIndex = classes.findIndex((candidate) => normalizeName(candidate) === normalizeName(name));
   if (similarIndex >= 0) return similarIndex;
   if (/^\d+$/.test(name)) return Number(name);
-  throw new PithError(
-    "E_DATA",
+  throw dataError(
     `${location}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
     { hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers." },
   );

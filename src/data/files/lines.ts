@@ -1,7 +1,7 @@
 /** Reads text with one sample per line. Only the offsets of lines (16 bytes per line) are kept in memory; the text of lines is read on demand. */
 
 import { type IndexedDataset, indexed } from "#batches";
-import { type ByteSource, PithError } from "#ir";
+import { type ByteSource, dataError } from "#ir";
 import { readRanges } from "#platform";
 import { withBytes } from "./columns.ts";
 
@@ -12,7 +12,7 @@ const chunkBytes = 2 ** 20;
 export async function textLines(file: ByteSource): Promise<IndexedDataset> {
   const source = await withBytes(file);
   const bounds = await lineBounds(source);
-  if (bounds.length === 0) throw new PithError("E_DATA", `${source.name} has no lines of text.`);
+  if (bounds.length === 0) throw dataError(`${source.name} has no lines of text.`);
   return indexed(source.name, bounds.length / 2, async (positions) => {
     const ranges = Array.from(positions, (position) => ({
       start: bounds[2 * position] ?? 0,
@@ -74,7 +74,7 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
 export function requireShortLines(text: string, name: string): void {
   for (const { line, number } of linesOf(text))
     if (line.length > maxLine)
-      throw new PithError("E_DATA", `${name}, line ${number}: the line is longer than 32 MiB.`, {
+      throw dataError(`${name}, line ${number}: the line is longer than 32 MiB.`, {
         hint: "Store samples of this size in a .npy or .npz file.",
       });
 }
@@ -87,5 +87,5 @@ export function textOf(bytes: Uint8Array, name: string): string {
 
 function requireText(bytes: Uint8Array, name: string): void {
   if (!bytes.includes(0)) return;
-  throw new PithError("E_DATA", `${name} is not a text file: it holds zero bytes.`, { hint: "Save it as UTF-8." });
+  throw dataError(`${name} is not a text file: it holds zero bytes.`, { hint: "Save it as UTF-8." });
 }

@@ -1,5 +1,5 @@
 /** Converts nested arrays, from JSON lines or a user's module, to tensors. */
-import { type Dense, PithError, sameDims, truncateList } from "#ir";
+import { type Dense, dataError, type PithError, sameDims, truncateList } from "#ir";
 
 export interface Nested {
   readonly dims: readonly number[];
@@ -13,8 +13,7 @@ const maxAxes = 32;
 export function flattenNested(value: unknown, location: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
-    if (dims.length === maxAxes)
-      throw new PithError("E_DATA", `${location}: the array is nested deeper than ${maxAxes} arrays.`);
+    if (dims.length === maxAxes) throw dataError(`${location}: the array is nested deeper than ${maxAxes} arrays.`);
     dims.push(inner.length);
   }
   const values: (number | string)[] = [];
@@ -27,7 +26,7 @@ export function flattenNested(value: unknown, location: string): Nested {
     const isValue = typeof part === "number" || typeof part === "string";
     if (!isValue && typeof part !== "boolean" && typeof part !== "bigint") {
       const got = typeof part === "object" && part !== null ? `{${truncateList(Object.keys(part))}}` : String(part);
-      throw new PithError("E_DATA", `${location}: expected numbers or text, got ${got}.`);
+      throw dataError(`${location}: expected numbers or text, got ${got}.`);
     }
     if (axis !== dims.length) throw unevenError(location);
     values.push(isValue ? part : Number(part));
@@ -36,8 +35,7 @@ export function flattenNested(value: unknown, location: string): Nested {
   return { dims, values };
 }
 
-const unevenError = (location: string): PithError =>
-  new PithError("E_DATA", `${location}: the rows of an array differ in length.`);
+const unevenError = (location: string): PithError => dataError(`${location}: the rows of an array differ in length.`);
 
 export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
@@ -47,7 +45,7 @@ export function isArray(value: unknown): value is ArrayLike<unknown> {
 export function tensorOf({ dims, values }: Nested, location: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
-  if (texts.length > 0) throw new PithError("E_DATA", `${location}: some values are text, some are numbers.`);
+  if (texts.length > 0) throw dataError(`${location}: some values are text, some are numbers.`);
   return numbersOf(dims, Float64Array.from(values, Number));
 }
 
@@ -75,10 +73,7 @@ export class TensorBuilder {
   add({ dims, values }: Nested, location: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))
-      throw new PithError(
-        "E_DATA",
-        `${location}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`,
-      );
+      throw dataError(`${location}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`);
     this.#rows++;
     this.#reserve(values.length);
     for (const value of values) {
@@ -86,7 +81,7 @@ export class TensorBuilder {
       else this.#numbers[this.#count++] = value;
     }
     if (this.#texts.length > 0 && this.#count > 0)
-      throw new PithError("E_DATA", `${this.#name}: some values are text, some are numbers.`);
+      throw dataError(`${this.#name}: some values are text, some are numbers.`);
   }
 
   build(): Dense {

@@ -6,10 +6,11 @@ import {
   bytesFor,
   bytesOf,
   bytesOfText,
+  dataError,
   dimsText,
   elementCount,
-  PithError,
   stridesOf,
+  unsupportedError,
   unwrapBuffer,
   viewBytes,
   viewOf,
@@ -53,7 +54,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(1, 6));
   const major = bytes[6];
   if (bytes[0] !== 0x93 || magic !== "NUMPY" || major === undefined || major < 1 || major > 3 || bytes.length < 12) {
-    throw new PithError("E_DATA", `${name} is not a .npy file.`);
+    throw dataError(`${name} is not a .npy file.`);
   }
   const view = viewOf(bytes);
   const headerStart = major === 1 ? 10 : 12;
@@ -65,7 +66,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const type = types[descriptor?.[2] ?? ""];
   if (type === undefined || shape === undefined || order === undefined) {
     const headerText = header.length > 200 ? `${header.slice(0, 200)}…` : header.trim();
-    throw new PithError("E_DATA", `${name}: its header ${headerText} is not that of an array of numbers.`);
+    throw dataError(`${name}: its header ${headerText} is not that of an array of numbers.`);
   }
   const dims = shape
     .split(",")
@@ -74,7 +75,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const expected = bytesFor(type, elementCount(dims));
   if (size - start !== expected) {
     const got = size - start;
-    throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
+    throw dataError(`${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
   }
   const elementBytes = Number(descriptor?.[2]?.slice(1));
   const isComplex = type === "complex64" || type === "complex128";
@@ -110,8 +111,7 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   const isComplex = type === "complex64" || type === "complex128";
   if (!inMemory && !isFortran && !isComplex) return columnInFile(source, { start, type, dims, width, bigEndian });
   if (size > maxReordered)
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${name}: ${type}${dimsText(dims)} is stored in column-major order, which is supported up to 1 GiB.`,
       { hint: "Store it row by row: np.ascontiguousarray(array)." },
     );
@@ -140,8 +140,7 @@ export function npzBytes(arrays: Batch): Uint8Array {
 
 function npyBytes(dense: Dense): Uint8Array {
   const code = Object.entries(types).find(([, type]) => type === dense.type)?.[0];
-  if (code === undefined || dense.type === "string")
-    throw new PithError("E_UNSUPPORTED", `NumPy files cannot store ${dense.type}.`);
+  if (code === undefined || dense.type === "string") throw unsupportedError(`NumPy files cannot store ${dense.type}.`);
   const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
   const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
   // The header is padded so that elements start at a multiple of 64 bytes.

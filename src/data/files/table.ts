@@ -1,7 +1,7 @@
 /** Reads tables (.csv, .tsv) and JSON lines (.jsonl) into memory as datasets. */
 
 import { type IndexedDataset, type ModelInput, memory } from "#batches";
-import { type Dense, isObject, PithError, type PlainObject } from "#ir";
+import { type Dense, dataError, isObject, type PlainObject } from "#ir";
 import { records, type TextRecord } from "./delimited.ts";
 import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
 import { linesOf, requireShortLines } from "./lines.ts";
@@ -35,7 +35,7 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
   });
   for (const { fields, line } of rows) {
     if (fields.length !== titles.length) {
-      throw new PithError("E_DATA", `${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
+      throw dataError(`${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
     }
   }
   const cells = (column: number): readonly string[] => rows.map(({ fields }) => fields[column] ?? "");
@@ -44,7 +44,7 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
       const field = fields[column] ?? "";
       if (isNumber(field)) return Number(field);
       const location = `${name}, line ${line}, column "${titles[column]}"`;
-      throw new PithError("E_DATA", `${location}: expected a number, got "${field}".`);
+      throw dataError(`${location}: expected a number, got "${field}".`);
     });
   const columns: Record<string, Dense> = {};
   const unlabeled = [...titles.keys()].filter((column) => column !== labelColumn);
@@ -87,10 +87,9 @@ function parseTable(
   if (header !== undefined && areNumbers.includes(true) && areNumbers.includes(false)) {
     return { titles: defaultTitles(areNumbers, name), rows: [header, ...otherRows] };
   }
-  if (header === undefined || otherRows.length === 0)
-    throw new PithError("E_DATA", `${name} has no rows below a header.`);
+  if (header === undefined || otherRows.length === 0) throw dataError(`${name} has no rows below a header.`);
   if (!areNumbers.includes(false)) {
-    throw new PithError("E_DATA", `${name}: its first line holds numbers, not the names of the columns.`, {
+    throw dataError(`${name}: its first line holds numbers, not the names of the columns.`, {
       hint: 'Add a header line; call the label column "label".',
     });
   }
@@ -104,7 +103,7 @@ function defaultTitles(areNumbers: readonly boolean[], name: string): readonly s
   const titles = areNumbers.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
   const text = `its first line holds numbers beside text in ${areNumbers.length} columns, which need names`;
-  throw new PithError("E_DATA", `${name}: ${text}.`, { hint: 'Add a header line, like "sentence1,sentence2,label".' });
+  throw dataError(`${name}: ${text}.`, { hint: 'Add a header line, like "sentence1,sentence2,label".' });
 }
 
 function isNumber(field: string): boolean {
@@ -129,7 +128,7 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
       builder.add(flattenNested(row[key], cell), cell);
     }
   }
-  if (builders === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
+  if (builders === undefined) throw dataError(`${name} has no lines.`);
   const columns: Record<string, Dense> = {};
   for (const [key, builder] of builders) columns[key] = builder.build();
   const label = labelName(Object.keys(columns), options.inputs);
@@ -147,8 +146,8 @@ function parseObject(line: string, location: string): PlainObject {
   try {
     parsed = JSON.parse(line);
   } catch (cause) {
-    throw new PithError("E_DATA", `${location}: not JSON.`, { cause });
+    throw dataError(`${location}: not JSON.`, { cause });
   }
   if (isObject(parsed)) return parsed;
-  throw new PithError("E_DATA", `${location}: expected an object, {"name": numbers, …}.`);
+  throw dataError(`${location}: expected an object, {"name": numbers, …}.`);
 }

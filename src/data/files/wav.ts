@@ -3,7 +3,7 @@
  * from −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
-import { type ByteSource, PithError, viewOf } from "#ir";
+import { type ByteSource, dataError, viewOf } from "#ir";
 
 export interface Sound {
   readonly name: string;
@@ -18,7 +18,7 @@ export interface Sound {
 /** @throws PithError E_DATA if a sound has another rate, because Pith does not resample. */
 export function requireRate({ name, rate }: Sound, expectedRate: number): void {
   if (rate === expectedRate) return;
-  throw new PithError("E_DATA", `${name} has a sample rate of ${rate} Hz: the model takes ${expectedRate} Hz.`, {
+  throw dataError(`${name} has a sample rate of ${rate} Hz: the model takes ${expectedRate} Hz.`, {
     hint: `Resample it: ffmpeg -i in.wav -ar ${expectedRate} -ac 1 out.wav`,
   });
 }
@@ -36,9 +36,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
   const riffHeader = viewOf(await source.read(0, Math.min(12, size)));
   if (riffHeader.byteLength < 12 || textAt(riffHeader, 0) !== "RIFF" || textAt(riffHeader, 8) !== "WAVE") {
-    throw new PithError("E_DATA", `${name} is not a WAV file.`, {
-      hint: "Convert other formats: ffmpeg -i sound.mp3 sound.wav",
-    });
+    throw dataError(`${name} is not a WAV file.`, { hint: "Convert other formats: ffmpeg -i sound.mp3 sound.wav" });
   }
   let format: Format | undefined;
   let chunkStart = 12;
@@ -52,12 +50,11 @@ export async function openWav(source: ByteSource): Promise<Sound> {
         name,
       );
     if (id === "data") {
-      if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
+      if (format === undefined) throw dataError(`${name}: its data chunk comes before its fmt chunk.`);
       // Writers of streams leave 0 or the maximum if the length is unknown.
       const isUnknownLength = length === 0 || length === 0xffffffff;
       if (!isUnknownLength && start + length > size) {
-        throw new PithError(
-          "E_DATA",
+        throw dataError(
           `${name} is truncated: its header declares ${length} bytes of samples, the file has ${size - start}.`,
         );
       }
@@ -66,7 +63,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
     // Chunks are padded to an even length.
     chunkStart = start + length + (length % 2);
   }
-  throw new PithError("E_DATA", `${name} has no samples.`);
+  throw dataError(`${name} has no samples.`);
 }
 
 interface Format {
@@ -77,7 +74,7 @@ interface Format {
 }
 
 function readFormat(view: DataView, name: string): Format {
-  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is truncated: its fmt chunk is incomplete.`);
+  if (view.byteLength < 16) throw dataError(`${name} is truncated: its fmt chunk is incomplete.`);
   const tag = view.getUint16(0, true);
   const channels = view.getUint16(2, true);
   const rate = view.getUint32(4, true);
@@ -88,7 +85,7 @@ function readFormat(view: DataView, name: string): Format {
     (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
   if (!isSupported || channels === 0 || rate === 0) {
     const form = isSupported ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
-    throw new PithError("E_DATA", `${name}: samples of ${form} are not supported.`, {
+    throw dataError(`${name}: samples of ${form} are not supported.`, {
       hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
     });
   }

@@ -1,6 +1,6 @@
 /** Opens the files of a zip archive (.npz), decompressed on reading. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
 
-import { type ByteSource, PithError, viewOf } from "#ir";
+import { type ByteSource, dataError, type PithError, viewOf } from "#ir";
 import { archiveMemory, unpackGzip } from "./bytes.ts";
 
 const endMark = 0x06054b50;
@@ -49,7 +49,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     if (compression === storedMethod) entries.set(name, contents);
     else if (compression === deflateMethod)
       entries.set(name, unpackGzip(contents, size, memory, view.getUint32(entryStart + 16, true)));
-    else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${compression}).`);
+    else throw dataError(`${archive.name}: ${name} uses an unsupported compression (${compression}).`);
     entryStart = nextStart;
   }
   if (entryStart !== view.byteLength) throw archiveError(archive);
@@ -70,7 +70,7 @@ function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit:
     const next = ordered[index + 1];
     if (end <= (next?.start ?? limit)) continue;
     const other = next === undefined ? "the directory" : `"${next.name}"`;
-    throw new PithError("E_DATA", `${archive.name}: "${name}" and ${other} overlap in the zip archive.`, {
+    throw dataError(`${archive.name}: "${name}" and ${other} overlap in the zip archive.`, {
       hint: "The file is damaged, or made to fill memory: get it again, or write it with numpy.savez.",
     });
   }
@@ -145,7 +145,7 @@ function openEntry(archive: ByteSource, name: string, headerStart: number, size:
 }
 
 function archiveError({ name }: ByteSource): PithError {
-  return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
+  return dataError(`${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
 }
 
 function readUint64(view: DataView, offset: number): number {

@@ -1,6 +1,6 @@
 /** Options of image augmentation, as text ("crop=4 flip") or as an object. */
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError, type PithError } from "#ir";
 
 export const augmentationSchema = v.strictObject({
   /** Pads images with zeros by this many pixels and crops them randomly to the original size. */
@@ -23,22 +23,22 @@ export function parseAugmentation(options: string | Augmentation): Augmentation 
     const path = v.getDotPath(issue);
     if (issue.type === "strict_object" && path !== null && !(path in augmentationSchema.entries)) {
       const names = Object.keys(augmentationSchema.entries).join(", ");
-      throw optionError(`"${path}" is not known, only ${names}.`);
+      throw invalidAugmentation(`"${path}" is not known, only ${names}.`);
     }
     // In the text form, a word without a value has the value `true`.
     if (path !== null && issue.input === true)
-      throw optionError(`${path} takes ${path === "crop" ? "a number: crop=4" : "a word: layout=NCHW"}.`);
-    throw optionError(`${path === null ? "" : `${path}: `}${issue.message}.`);
+      throw invalidAugmentation(`${path} takes ${path === "crop" ? "a number: crop=4" : "a word: layout=NCHW"}.`);
+    throw invalidAugmentation(`${path === null ? "" : `${path}: `}${issue.message}.`);
   }
   const { layout: _, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw optionError("no augmentation is given.");
+    throw invalidAugmentation("no augmentation is given.");
   return result.output;
 }
 
-function optionError(sentence: string): PithError {
+function invalidAugmentation(sentence: string): PithError {
   const hint = 'For instance "crop=4 flip".';
-  return new PithError("E_OPTION", sentence, { at: "augment", hint });
+  return optionError(sentence, { at: "augment", hint });
 }
 
 function wordsOf(text: string): Readonly<Record<string, unknown>> {
@@ -49,6 +49,6 @@ function wordsOf(text: string): Readonly<Record<string, unknown>> {
     return [name, value === "" || Number.isNaN(Number(value)) ? value : Number(value)];
   });
   const duplicate = pairs.find(([name], index) => pairs.findIndex(([other]) => other === name) < index);
-  if (duplicate !== undefined) throw optionError(`"${duplicate[0]}" is given twice.`);
+  if (duplicate !== undefined) throw invalidAugmentation(`"${duplicate[0]}" is given twice.`);
   return Object.fromEntries(pairs);
 }

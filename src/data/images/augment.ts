@@ -1,8 +1,7 @@
 /** Augments images. The result depends only on seed, epoch and position, so resumed trainings, teachers and students see the same images. */
-import { type Batch, type Dense, dimsText, PithError, type Random, random } from "#ir";
-import { type BatchChange, mapBatches } from "../batches/indexed.ts";
-import { rowLength } from "../batches/rows.ts";
-import type { Dataset, IndexedDataset } from "../batches/types.ts";
+
+import { type BatchChange, type Dataset, type IndexedDataset, mapBatches, rowLength } from "#batches";
+import { type Batch, type Dense, dataError, dimsText, type Random, random } from "#ir";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";
 
@@ -57,15 +56,13 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
   const [[name, images] = ["", undefined]] = candidates;
   const columns = Object.entries(batch).map(([column, { type, dims }]) => `"${column}" ${type}${dimsText(dims)}`);
   if (candidates.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner}: expected one column of images, float32 or uint8 with four axes, got ${columns.join(", ")}.`,
     );
   }
   const { label } = batch;
   if (label !== undefined && label.dims.length > 2)
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot transform with the image.`,
       { hint: "Augment such images before they become a data set." },
     );
@@ -78,7 +75,7 @@ function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string
   const imageLayout = layout ?? (isChannelCount(a) ? "NCHW" : isChannelCount(c) ? "NHWC" : undefined);
   if (imageLayout === "NCHW") return { layout: imageLayout, channels: a, height: b, width: c };
   if (imageLayout === "NHWC") return { layout: imageLayout, channels: c, height: a, width: b };
-  throw new PithError("E_DATA", `${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
+  throw dataError(`${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
     hint: "Set layout=NCHW or layout=NHWC.",
   });
 }

@@ -1,7 +1,7 @@
 /** Reads, decodes and resizes the images of a batch to the size and channels of a model input. */
 
 import { quickHash } from "#batches";
-import { type Batch, type Dense, type Dim, elementCount, PithError, type ValueType } from "#ir";
+import { type Batch, type Dense, type Dim, dataError, elementCount, type ValueType } from "#ir";
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
@@ -166,7 +166,7 @@ export async function readImages(
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
       const [actualText, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
-      throw new PithError("E_DATA", `${paths[index]} is ${actualText}, the images before it are ${first}.`, {
+      throw dataError(`${paths[index]} is ${actualText}, the images before it are ${first}.`, {
         hint: 'The model takes any size: set one with `preprocess: "resize=224 crop=224"`.',
       });
     }

@@ -1,7 +1,7 @@
 /** Opens folders of image files as datasets. The column "image" contains only paths; `preprocess` reads and decodes the files. */
 
 import { firstBatch, type IndexedDataset, memory } from "#batches";
-import { type Dense, joinList, nearest, PithError, truncateList } from "#ir";
+import { type Dense, dataError, joinList, nearest, type PithError, truncateList } from "#ir";
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { records } from "../files/delimited.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "../files/labels.ts";
@@ -37,7 +37,7 @@ export interface ImagesOptions {
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const contents = await findImageFiles(folder);
-  if (contents === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
+  if (contents === undefined) throw dataError(`"${folder}" holds no images (.jpg, .jpeg, .png).`);
   if (contents.skipped.length > 0) options.warn?.(skippedText(folder, contents.skipped));
   const warnOfUnused = (unused: readonly string[], why: string): void => {
     if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
@@ -187,7 +187,7 @@ async function fromTable(
 ): Promise<{ readonly dataset: IndexedDataset; readonly used: ReadonlySet<string> }> {
   const rows = records(await readText(path), path);
   const [first] = rows;
-  if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
+  if (first === undefined) throw dataError(`${path} has no rows.`);
   const titles = first.fields.map((title) => title.trim().toLowerCase());
   const hasHeader = !first.fields.some((field) => isImageFile(field.trim()));
   if (hasHeader) requireDistinct(first.fields, path);
@@ -195,7 +195,7 @@ async function fromTable(
   const label = labelName(titles);
   const labelColumn = hasHeader ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileColumn < 0 || labelColumn < 0) {
-    throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
+    throw dataError(`${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
       hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }
@@ -210,10 +210,10 @@ async function fromTable(
     const [file, text] = [fields[fileColumn]?.trim(), fields[labelColumn]?.trim()];
     const location = `${path}, line ${line}`;
     if (file === undefined || text === undefined || file === "" || text === "") {
-      throw new PithError("E_DATA", `${location}: expected a file and a label, got "${fields.join(",")}".`);
+      throw dataError(`${location}: expected a file and a label, got "${fields.join(",")}".`);
     }
     if (file.split(/[/\\]/).includes(".."))
-      throw new PithError("E_DATA", `${location}: "${file}" is outside the folder of the table.`);
+      throw dataError(`${location}: "${file}" is outside the folder of the table.`);
     // The existence of files in subfolders is checked only when they are read.
     if (!file.includes("/") && !names.has(file)) throw missingFile(file, location, names);
     files.push(file);
@@ -232,7 +232,7 @@ function missingFile(file: string, location: string, names: ReadonlySet<string>)
     suggestion === undefined
       ? "Add the file, or remove the row. Names are relative to the folder of the table."
       : `Did you mean "${suggestion}"?`;
-  return new PithError("E_DATA", `${location}: the file "${file}" does not exist.`, { hint });
+  return dataError(`${location}: the file "${file}" does not exist.`, { hint });
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

@@ -2,7 +2,7 @@
 
 import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
 import { copyInput, fitSample, fitsDims, flatText, mapBatches } from "#batches";
-import { type Batch, type Dense, dimsText, fromNumbers, isSymbolic, PithError, truncateList } from "#ir";
+import { type Batch, type Dense, dataError, dimsText, fromNumbers, isSymbolic, truncateList } from "#ir";
 import { commonGeometries, type Extent, type Geometry, geometryText } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
@@ -85,8 +85,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   const stored = images === undefined ? undefined : batch[images.name];
   if (images === undefined || stored === undefined || stored.type !== "uint8") {
     const columns = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(columns)}.`,
     );
   }
@@ -163,7 +162,7 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
           `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
         ];
   const size = `${height}×${width} with ${channelsText(channels)}`;
-  throw new PithError("E_DATA", `Input "${input.name}" takes ${text} the images are ${size}.`, { hint });
+  throw dataError(`Input "${input.name}" takes ${text} the images are ${size}.`, { hint });
 }
 
 /** Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
@@ -221,8 +220,7 @@ function valueTable(how: Preprocessing, channel: number, channels: number): Floa
   const pick = (values: readonly number[], noun: string): number => {
     const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;
     if (value !== undefined) return value;
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `Preprocessing "${how.name}" has ${values.length} values of ${noun}, the images have ${channelsText(channels)}.`,
       { hint: `Give one value of ${noun}${channels === 1 ? "" : `, or ${channels} separated by commas`}.` },
     );
@@ -239,9 +237,7 @@ function toInputType(numbers: Float32Array, dims: readonly number[], input: Imag
   if (type === "uint8" && numbers.every((value) => value === Math.round(value) && value >= 0 && value <= 255)) {
     return fromNumbers(type, dims, numbers);
   }
-  throw new PithError(
-    "E_DATA",
-    `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`,
-    { hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "" },
-  );
+  throw dataError(`Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`, {
+    hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
+  });
 }

@@ -1,5 +1,5 @@
 /** Common preprocessings of images, and text that describes them: "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR". */
-import { isObject, nearest, PithError, type PlainObject } from "#ir";
+import { dataError, isObject, nearest, optionError, type PithError, type PlainObject } from "#ir";
 import type { Extent, Geometry } from "./geometry.ts";
 
 /** Preprocessing of images: resize, center crop, then x = (byte · scale − mean) / std. */
@@ -50,8 +50,6 @@ export const presets = {
   caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
 } as const satisfies Readonly<Record<string, Preprocessing>>;
 
-export type PresetName = keyof typeof presets;
-
 /** Returns the presets to try for a number of channels, most likely first. */
 export function candidates(channels: number): readonly Preprocessing[] {
   const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
@@ -80,7 +78,7 @@ export function parsePreprocessing(text: string): Preprocessing {
 
 /** Returns the preprocessing that a preprocessor_config.json (transformers) describes. @throws PithError E_DATA if the file is not an object. */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
-  if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
+  if (!isObject(config)) throw dataError("preprocessor_config.json should hold an object.");
   const readNumbers = (key: string, defaultValues: readonly number[]): readonly number[] => {
     const value = config[key];
     if (typeof value === "number") return [value];
@@ -156,19 +154,16 @@ function parseFraction(text: string, word: string): number {
 
 function checkPreprocessing({ name, std, scale }: Preprocessing): void {
   if (scale !== 0 && Number.isFinite(scale) && std.every((value) => value > 0 && Number.isFinite(value))) return;
-  throw new PithError(
-    "E_OPTION",
-    `Preprocessing "${name}": the scale must not be 0 and every std must be greater than 0.`,
-  );
+  throw optionError(`Preprocessing "${name}": the scale must not be 0 and every std must be greater than 0.`);
 }
 
-function isPreset(name: string): name is PresetName {
+function isPreset(name: string): name is keyof typeof presets {
   return Object.hasOwn(presets, name);
 }
 
 function unknownWord(word: string): PithError {
   const suggestion = nearest(word, Object.keys(presets));
-  return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
+  return optionError(`Preprocessing: "${word}" is not understood.`, {
     hint: `${suggestion === undefined ? "" : `Did you mean ${suggestion}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
   });
 }

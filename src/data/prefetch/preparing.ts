@@ -1,7 +1,7 @@
 /** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back without copying. */
 
 import { type BatchChange, type BatchPosition, type Portable, transferable } from "#batches";
-import { type Batch, PithError } from "#ir";
+import { type Batch, optionError } from "#ir";
 import type { Answer } from "#platform";
 import { augmentation } from "../images/augment.ts";
 import { preprocessing } from "../images/preprocess.ts";
@@ -30,7 +30,7 @@ export default async function prepare({ batch, steps }: PreparingQuestion): Prom
   let prepared = batch;
   for (const { id, place } of steps) {
     const change = changes.get(id);
-    if (change === undefined) throw new PithError("E_OPTION", `A worker thread cannot apply the step ${id}.`);
+    if (change === undefined) throw optionError(`A worker thread cannot apply the step ${id}.`);
     prepared = await change(prepared, place);
   }
   const { batch: answer, memory: transfer } = transferable(prepared);

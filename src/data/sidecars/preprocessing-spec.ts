@@ -1,5 +1,5 @@
 /** Stores preprocessing settings in a model's metadata, because a guess with a compressed model could be different. */
-import { PithError } from "#ir";
+import { dataError, optionError, PithError } from "#ir";
 import type { FrameOptions } from "../files/frames.ts";
 import { geometryText } from "../images/geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "../images/presets.ts";
@@ -23,14 +23,14 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
     }
     const min = key === "context" ? 0 : 1;
     if (!/^\d{1,7}$/.test(value) || Number(value) < min) {
-      throw new PithError("E_OPTION", `Preprocessing: "${word}" should be a whole number, like ${key}=128.`);
+      throw optionError(`Preprocessing: "${word}" should be a whole number, like ${key}=128.`);
     }
     numbers.set(key, Number(value));
   }
   const frame = numbers.get("frame");
   const [context, rate] = [numbers.get("context"), numbers.get("rate")];
   if (frame === undefined && (context !== undefined || rate !== undefined)) {
-    throw new PithError("E_OPTION", "Preprocessing: context and rate require frame=… (sound).");
+    throw optionError("Preprocessing: context and rate require frame=… (sound).");
   }
   return {
     images: imageWords.length === 0 ? undefined : parsePreprocessing(imageWords.join(" ")),
@@ -60,7 +60,7 @@ export function recordedPreprocessing({ header }: Recording): PreprocessingSpec 
     return parsePreprocessingSpec(text);
   } catch (cause) {
     if (!(cause instanceof PithError)) throw cause;
-    throw new PithError("E_DATA", `The model's metadata entry ${preprocessingKey} is invalid: "${text}".`, {
+    throw dataError(`The model's metadata entry ${preprocessingKey} is invalid: "${text}".`, {
       hint: "Set `preprocess`: the entry is then replaced.",
       cause,
     });

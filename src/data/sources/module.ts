@@ -9,12 +9,12 @@ import { isDataset, isIndexed, isRegistered, plainArrays, sampleCount } from "#b
 import type { Batch, DataType, Dense } from "#ir";
 import {
   bitsOf,
+  dataError,
   dimsText,
   elementCount,
   errorMessage,
   failureOfCode,
   isObject,
-  PithError,
   toFloat64,
   truncateList,
 } from "#ir";
@@ -57,7 +57,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
     if (typeof value === "function" && !isClass(value)) return fromFunction(name, value, part, inputs);
     const contents =
       value === undefined ? `only ${truncateList(Object.keys(exports)) || "nothing"}` : `but ${describe(value)}`;
-    throw new PithError("E_DATA", `${name} exports no ${isSplit ? `part "${key}"` : "data set"}, ${contents}.`, {
+    throw dataError(`${name} exports no ${isSplit ? `part "${key}"` : "data set"}, ${contents}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
   };
@@ -135,17 +135,14 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   if (typeof value === "object" && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)) {
     return value as AsyncIterable<unknown> | Iterable<unknown>;
   }
-  throw new PithError(
-    "E_DATA",
-    `${name}: its function must return a data set or yield batches, got ${describe(value)}.`,
-  );
+  throw dataError(`${name}: its function must return a data set or yield batches, got ${describe(value)}.`);
 }
 
 /** Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable. */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
-  if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
+  if (!isObject(value)) throw dataError(`${place}: expected named tensors, got ${describe(value)}.`);
   const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, column]) => {
     const columnText = `${place}, "${name}"`;
@@ -162,7 +159,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
 /** Converts an array to a column: labels of integers are int64, other numbers float64, so that all batches have one type before they are bound. */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
   const tensor = tensorOf(flattenNested(array, place), place);
-  if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
+  if (tensor.dims[0] === 0) throw dataError(`${place}: the array is empty.`);
   if (tensor.type === "string" || isLabel) return tensor;
   return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
 }
@@ -172,13 +169,13 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   const isType = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const isShape = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!isType || !isShape || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
-    throw new PithError("E_DATA", `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
+    throw dataError(`${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
   }
   const length = "length" in data ? Number(data.length) : 0;
   const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];
   const expected = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
   if (bits < 8 || length === expected) return;
-  throw new PithError("E_DATA", `${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
+  throw dataError(`${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
 }
 
 function describe(value: unknown): string {

@@ -1,7 +1,7 @@
 /** Opens the dataset at a path: recognizes its format, files and splits by the names of files and folders. */
 
 import { type Dataset, type ModelInput, mapBatches, type Part, streamOf } from "#batches";
-import { type ByteSource, dimsText, groupBy, PithError, truncateList } from "#ir";
+import { type ByteSource, dataError, dimsText, fileError, groupBy, truncateList } from "#ir";
 import { extensionOf, fileKind, fileNameOf, folderOf, importModule, joinPath, listFolder, openFile } from "#platform";
 import { readAll } from "../files/bytes.ts";
 import { cifar, cifarFile } from "../files/cifar.ts";
@@ -76,10 +76,10 @@ async function layoutOf(reference: string): Promise<Layout> {
   const kind = await fileKind(reference);
   if (kind === "folder") return layoutOfFolder(reference);
   if (kind === "other")
-    throw new PithError("E_FILE", `"${reference}" is neither a file nor a folder, and data is read more than once.`, {
+    throw fileError(`"${reference}" is neither a file nor a folder, and data is read more than once.`, {
       hint: "Write its output to a file.",
     });
-  if (kind !== "file") throw new PithError("E_FILE", `There is no data at "${reference}".`, { hint: accepted });
+  if (kind !== "file") throw fileError(`There is no data at "${reference}".`, { hint: accepted });
   const name = fileNameOf(reference);
   const folder = folderOf(reference);
   const file = idxFile(name);
@@ -100,7 +100,7 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   const idxFiles = recognize(folder, names, idxFile);
   const families = new Set(idxFiles.map(({ family }) => family));
   if (families.size > 1) {
-    throw new PithError("E_DATA", `"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
+    throw dataError(`"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
       hint: "Name one of the files instead of the folder.",
     });
   }
@@ -138,7 +138,7 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
   const otherHint = files.some((name) => /^\.np[yz]$/.test(extensionOf(name))) ? oneArrayFile : accepted;
   const hint = kinds.length === 0 ? otherHint : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
-  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${contents}.`, { hint });
+  throw dataError(`No data set is recognized in "${folder}": ${contents}.`, { hint });
 }
 
 function fileLayout(path: string): Layout {
@@ -208,7 +208,7 @@ function idxLayout(
     const [image, label] = (["images", "labels"] as const).map((holds) => {
       const file = group.find((candidate) => candidate.holds === holds);
       if (file !== undefined) return file.path;
-      throw new PithError("E_DATA", `"${folder}": the ${part} part has no idx file of ${holds}.`);
+      throw dataError(`"${folder}": the ${part} part has no idx file of ${holds}.`);
     });
     return idx(name, await openFile(image ?? ""), await openFile(label ?? ""));
   };
@@ -220,7 +220,7 @@ function cifarLayout(folder: string, files: readonly (PartFile & { readonly labe
     const labels = group[0]?.labels ?? 1;
     if (group.some((file) => file.labels !== labels)) {
       const fileList = group.map(({ path }) => fileNameOf(path)).join(", ");
-      throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${fileList}.`);
+      throw dataError(`"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${fileList}.`);
     }
     return cifar(name, await Promise.all(group.map(({ path }) => openFile(path))), labels);
   });
@@ -334,7 +334,7 @@ async function openSingle(path: string, reading: Reading): Promise<Source> {
   // An idx file with another name is recognized by its header.
   if (firstBytes[0] === 0 && firstBytes[1] === 0 && firstBytes.length === 4)
     return sourceOfSamples(fromColumns(path, { data: await idxColumn(source) }));
-  throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
+  throw dataError(`"${path}" is not a data set in a known format.`, { hint: accepted });
 }
 
 async function openText(source: ByteSource, { running }: Reading): Promise<Dataset> {
@@ -353,14 +353,13 @@ export async function openSounds(name: string, paths: readonly string[], reading
   if (reading.frames === undefined) {
     const [input] = reading.inputs ?? [];
     if (input !== undefined && takesFeatures(input))
-      throw new PithError(
-        "E_DATA",
+      throw dataError(
         `${name} is sound, and input "${input.name}" takes features of sound, with dimensions ${dimsText(input.type?.dims)}.`,
         {
           hint: "Pass the folder of the model, for instance pith quantize whisper/; or pass the features as arrays in an .npz file.",
         },
       );
-    throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
+    throw dataError(`${name} is sound, and the frame length of the model is unknown.`, {
       hint: 'Set the samples per frame and of context, and the sample rate: `preprocess: "frame=512 context=64 rate=16000"`.',
     });
   }

@@ -2,7 +2,7 @@
 
 import type { Dataset, IndexedDataset, Part } from "#batches";
 import { draw, isIndexed, keepInMemory, setAside, testSeed } from "#batches";
-import { PithError } from "#ir";
+import { dataError, optionError } from "#ir";
 import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
@@ -98,7 +98,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
         "Omit `part`: all other samples are then used for testing.",
         'Or choose options that need no samples, for example `importance: "magnitude"`.',
       ];
-      throw new PithError("E_OPTION", text, { hint });
+      throw optionError(text, { hint });
     }
     if (part === "all") return { ...untrained, ...testSubset(await wholeOf(source)) };
     const total = source.divisible ? (await source.openDefault()).count : undefined;
@@ -170,7 +170,7 @@ async function divide(
   const count = dataset.count === undefined ? requested : Math.min(requested, Math.floor(max(dataset.count)));
   if (count === 0) {
     const samples = dataset.count === 1 ? "1 sample" : `${dataset.count} samples`;
-    throw new PithError("E_DATA", `${dataset.name} has ${samples}, too few to set some aside for calibration.`, {
+    throw dataError(`${dataset.name} has ${samples}, too few to set some aside for calibration.`, {
       hint: `Give ${minCalibrated} or more: those that are set aside, and others to test on.`,
     });
   }
@@ -189,5 +189,5 @@ const untrained = { train: undefined, calibrate: undefined, divided: false } as 
 /** Returns all samples of a source. @throws PithError E_OPTION if the source has several splits. */
 function wholeOf({ owner, parts, openDefault: usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
-  throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} is already split into "train" and "test".`);
+  throw optionError(`\`part: "all"\`: ${owner} is already split into "train" and "test".`);
 }

@@ -1,7 +1,7 @@
 /** The data at a path as it is stored: with predefined splits, as test samples only, or as one set that can be divided. */
 
 import { type Dataset, isIndexed, type Part, split } from "#batches";
-import { PithError } from "#ir";
+import { dataError } from "#ir";
 
 /** The data at a path before a split is selected. */
 export interface Source {
@@ -58,7 +58,7 @@ export async function readPart(
   if (read !== undefined) return read();
   if (divisible) return splitOff(await openDefault(), part, testCountOf);
   const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
-  throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${available}.`);
+  throw dataError(`"${owner}" has no ${part} part, only ${available}.`);
 }
 
 /** Returns the number of test samples when a dataset is divided: a fifth. It can be fractional. */
@@ -72,5 +72,5 @@ function splitOff(dataset: Dataset, part: Part, testCountOf: (count: number) => 
   if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
   if (part === "test") return dataset;
   const samples = `${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
-  throw new PithError("E_DATA", `${dataset.name} has ${samples}, too few to split into training and test samples.`);
+  throw dataError(`${dataset.name} has ${samples}, too few to split into training and test samples.`);
 }

@@ -1,6 +1,6 @@
 /** Reads WAV files as utterances: short sounds, each with its transcript if the folder has transcripts. */
 
-import { counted, PithError, truncateList } from "#ir";
+import { counted, dataError, truncateList } from "#ir";
 import { extensionOf, fileKind, fileNameOf, joinPath, listFolder, openFile, readText } from "#platform";
 import { openWav, requireRate, type Sound } from "../files/wav.ts";
 import { openDataset } from "./open.ts";
@@ -37,8 +37,7 @@ export async function readUtterances(
   const silent = usedSounds.filter((file) => !transcripts.has(stemOf(file))).map(fileNameOf);
   const hasTranscripts = silent.length < usedSounds.length;
   if (hasTranscripts && silent.length > 0)
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `"${path}" has no transcript of ${truncateList(silent)}, and one of ${counted(usedSounds.length - silent.length, "sound")}.`,
       { hint: "Add the missing transcripts, or remove all." },
     );
@@ -48,7 +47,7 @@ export async function readUtterances(
     requireRate(sound, rate);
     const [name, transcript] = [fileNameOf(file), transcripts.get(stemOf(file))];
     if (transcript !== undefined && sound.length > maxSeconds * rate)
-      throw new PithError("E_DATA", `${name} is longer than ${maxSeconds} seconds, which the model takes at once.`, {
+      throw dataError(`${name} is longer than ${maxSeconds} seconds, which the model takes at once.`, {
         hint: "Divide it and its transcript, or remove the transcripts: Pith then divides it.",
       });
     const parts = await divide(sound, maxSeconds * rate);

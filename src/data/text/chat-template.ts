@@ -1,5 +1,5 @@
 /** Renders turns of a chat with the template in the folder of a language model. */
-import { errorMessage, isObject, Miss, PithError, type PlainObject, stripPeriod } from "#ir";
+import { dataError, errorMessage, isObject, Miss, type PlainObject, stripPeriod } from "#ir";
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { openTokenizer, readSettings } from "./tokenizer.ts";
@@ -8,14 +8,10 @@ export type RenderTemplate = NonNullable<Context["renderTemplate"]>;
 
 export const templateName = "chat_template.jinja";
 
-interface ChatTemplate {
-  readonly text: string;
-  readonly file: string;
-  readonly settings: PlainObject;
-}
-
 /** Returns the template in tokenizer_config.json or chat_template.jinja. @throws PithError E_DATA if the former is not JSON. */
-export async function chatTemplateIn(folder: string): Promise<ChatTemplate | undefined> {
+export async function chatTemplateIn(
+  folder: string,
+): Promise<{ readonly text: string; readonly file: string; readonly settings: PlainObject } | undefined> {
   const [file, ownFile] = ["tokenizer_config.json", joinPath(folder, templateName)];
   const settings = (await readSettings(joinPath(folder, file))) ?? {};
   const text = templateOf(settings);
@@ -45,7 +41,7 @@ export async function renderChats(
       const values = { messages: [{ role: "user", content }], add_generation_prompt: true, ...tokens };
       const chat = await render(template.text, values).catch((cause: unknown) => {
         const text = `${joinPath(folder, template.file)}: the chat template cannot be rendered: ${stripPeriod(errorMessage(cause))}.`;
-        throw new PithError("E_DATA", text, { cause, hint: "Correct the template, or provide samples (`data`)." });
+        throw dataError(text, { cause, hint: "Correct the template, or provide samples (`data`)." });
       });
       if (chat instanceof Miss) return chat;
       chats.push(tokenizer.plain(chat));

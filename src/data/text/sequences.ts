@@ -9,7 +9,7 @@
 
 import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
 import { attentionMask, copyInput, mapBatches, take } from "#batches";
-import { type Batch, type Dense, PithError, truncateList } from "#ir";
+import { type Batch, type Dense, dataError, truncateList } from "#ir";
 import { imageFiles } from "../images/image-batches.ts";
 import { emptyCache, tokenInput } from "./token-inputs.ts";
 import {
@@ -98,7 +98,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
     if (column !== undefined) return [column];
   }
   if (second === undefined) return [first];
-  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${truncateList(texts)}.`, {
+  throw dataError(`${owner} has ${texts.length} columns of text: ${truncateList(texts)}.`, {
     hint: 'Name the column to use "text", or two "text" and "text_pair".',
   });
 }
@@ -111,7 +111,7 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
   const dense = batch[column];
   const cells = dense?.type === "string" ? dense.data : [];
   if (cells.every((cell) => cell.trim() === "" || Number.isFinite(Number(cell))))
-    throw new PithError("E_DATA", `${owner} has no texts: its only column of text, "${column}", holds numbers.`, {
+    throw dataError(`${owner} has no texts: its only column of text, "${column}", holds numbers.`, {
       hint: 'Texts are read from a column called "text", or two "text" and "text_pair".',
     });
   return column;
@@ -121,18 +121,16 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
   const target = tokenInput(inputs);
   if (target === undefined) {
     const names = inputs.map(({ name }) => `"${name}"`).join(", ");
-    throw new PithError("E_DATA", `None of the inputs ${names} takes token ids, and ${owner} is text.`);
+    throw dataError(`None of the inputs ${names} takes token ids, and ${owner} is text.`);
   }
   const rows = encodings(batch, target, options, owner);
   const fixedLength = target.type?.dims?.[1];
   const maxLength = rows.reduce((max, { ids }) => Math.max(max, ids.length), 1);
   const length = typeof fixedLength === "number" ? fixedLength : maxLength;
   if (maxLength > length) {
-    throw new PithError(
-      "E_DATA",
-      `${owner} has samples of ${maxLength} tokens, input "${target.name}" takes ${length}.`,
-      { hint: `Set it: \`preprocess: "length=${length}"\`.` },
-    );
+    throw dataError(`${owner} has samples of ${maxLength} tokens, input "${target.name}" takes ${length}.`, {
+      hint: `Set it: \`preprocess: "length=${length}"\`.`,
+    });
   }
   const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};
   const padRows = (value: (row: Encoding, position: number) => number, filler: number): Dense<"int64"> => {
@@ -176,7 +174,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   }
   const columns = textColumns(batch, owner);
   const { tokenizer } = options;
-  if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
+  if (columns === undefined) throw dataError(`${owner} contains no text.`);
   if (tokenizer === undefined) throw missingTokenizerError(owner, options.missingFiles);
   const fixedLength = target.type?.dims?.[1];
   const longest = options.length ?? (typeof fixedLength === "number" ? fixedLength : tokenizer.longest);

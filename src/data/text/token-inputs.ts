@@ -1,7 +1,7 @@
 /** Recognizes inputs of language models. Does not load a tokenizer, because a page that runs models has none. */
 
 import type { ModelInput } from "#batches";
-import { type DataType, type Dense, type Dim, dimsText, PithError } from "#ir";
+import { type DataType, type Dense, type Dim, dataError, dimsText } from "#ir";
 
 /** Returns the input for token ids: an input with a usual name. Without such a name, returns the only integer input of shape N × T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
@@ -37,14 +37,11 @@ export function emptyCache(input: ModelInput, count: number): Dense {
   const type = input.type?.type ?? "float32";
   if (type === "bool") return { type, dims: [count, 1], data: new Uint8Array(count) };
   if (dims === undefined || (type !== "float32" && type !== "float16")) {
-    throw new PithError("E_DATA", `Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
+    throw dataError(`Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
   }
   const cacheDims = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
   if (!cacheDims.includes(0)) {
-    throw new PithError(
-      "E_DATA",
-      `Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`,
-    );
+    throw dataError(`Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`);
   }
   return type === "float32"
     ? { type, dims: cacheDims, data: new Float32Array() }

@@ -1,7 +1,7 @@
 /** Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS], and shortens the longer of two texts. */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { errorMessage, isNestedDeeper, isObject, PithError, type PlainObject } from "#ir";
+import { dataError, errorMessage, isNestedDeeper, isObject, PithError, type PlainObject } from "#ir";
 import { fileKind, joinPath, readText } from "#platform";
 
 export interface Encoding {
@@ -62,7 +62,7 @@ export function missingTokenizerError(
     missingFiles === undefined
       ? "Put the tokenizer.json of the model beside it, or in the folder above."
       : `Copy the files of the original to the folder of the model: ${missingFiles}.`;
-  return new PithError("E_DATA", `${name} is text, and the model has no tokenizer.json next to it.`, {
+  return dataError(`${name} is text, and the model has no tokenizer.json next to it.`, {
     hint: [advice, ...otherAdvice].join(" "),
   });
 }
@@ -78,12 +78,12 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
     parsed = JSON.parse(await readText(path));
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
-    throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
+    throw dataError(`${path} is not JSON.`, { cause });
   }
   if (isNestedDeeper(parsed, maxDepth))
-    throw new PithError("E_DATA", `${path}: expected at most ${maxDepth} levels of arrays and objects, got more.`);
+    throw dataError(`${path}: expected at most ${maxDepth} levels of arrays and objects, got more.`);
   if (isObject(parsed)) return parsed;
-  throw new PithError("E_DATA", `${path} should hold an object.`);
+  throw dataError(`${path} should hold an object.`);
 }
 
 /** Creates a tokenizer from the contents of its files. @throws PithError E_DATA for an unsupported kind. */
@@ -95,7 +95,7 @@ export function createTokenizer(
 ): TextTokenizer {
   const { model: vocabularyModel } = file;
   if (!isObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
-    throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
+    throw dataError(`${name} is not a tokenizer: its "model" has no vocabulary.`, {
       hint: "Use the tokenizer.json that was exported with the model.",
     });
   }
@@ -104,14 +104,14 @@ export function createTokenizer(
     library = new LibraryTokenizer(file, settings);
   } catch (cause) {
     const text = `${name}: this kind of tokenizer is not supported (${errorMessage(cause)}).`;
-    throw new PithError("E_DATA", text, { cause });
+    throw dataError(text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);
   // For a word that a WordLevel vocabulary lacks, the library returns undefined instead of an id.
   const checkedIds = (ids: readonly (number | undefined)[]): readonly number[] =>
     ids.map((id = unknown ?? 0) => {
       if (Number.isSafeInteger(id)) return id;
-      throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(id)}.`);
+      throw dataError(`${name}: ids of tokens are whole numbers, got ${JSON.stringify(id)}.`);
     });
   const encodePlain = (text: string): readonly number[] =>
     checkedIds(library.encode(text, { add_special_tokens: false }).ids);

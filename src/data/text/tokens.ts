@@ -5,7 +5,7 @@
  */
 
 import { type IndexedDataset, indexed } from "#batches";
-import { type ByteSource, PithError, viewOf } from "#ir";
+import { type ByteSource, dataError, viewOf } from "#ir";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 export interface TokenFile {
@@ -39,10 +39,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   const { width, sequences } = format;
   const count = source.size / width;
   if (!Number.isInteger(count)) {
-    throw new PithError(
-      "E_DATA",
-      `${source.name}: ${source.size} bytes are not a whole number of tokens of ${width} bytes.`,
-    );
+    throw dataError(`${source.name}: ${source.size} bytes are not a whole number of tokens of ${width} bytes.`);
   }
   const tokens: Tokens = {
     count,
@@ -57,7 +54,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   if (sequences === undefined) return windows(source.name, tokens, length, true);
   const [rows, columns] = sequences;
   if (rows * columns === count) return windows(source.name, tokens, columns, false);
-  throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
+  throw dataError(`${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
 }
 
 /** Returns a text's windows, with the columns of `tokensInFile`; ids are in memory, four bytes each. @throws PithError E_DATA if the text is too short. */
@@ -97,7 +94,7 @@ export function* pieces(text: string): Iterable<string> {
 function windows(name: string, tokens: Tokens, length: number, isFollowed: boolean): IndexedDataset {
   const count = Math.floor((tokens.count - (isFollowed ? 1 : 0)) / length);
   if (count < 1) {
-    throw new PithError("E_DATA", `${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
+    throw dataError(`${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
       hint: 'Shorter windows: `preprocess: "length=32"`.',
     });
   }

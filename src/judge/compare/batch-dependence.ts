@@ -10,6 +10,7 @@ import {
   asPithError,
   capitalize,
   counted,
+  dataError,
   integer,
   Miss,
   PithError,
@@ -88,7 +89,7 @@ export async function batchInvariance(
   } finally {
     await runner.release();
   }
-  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  if (done === 0) throw dataError(`${dataset.name} has no samples.`);
   if (maxBatch < 2) return new Miss("batch dependence needs at least two samples");
   const isRounding = maxError <= toleranceOf(model);
   return { samples: done, batch: maxBatch, worst, apart: isRounding ? 0 : maxError };

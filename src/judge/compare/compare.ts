@@ -1,5 +1,5 @@
 import type { Dataset } from "#batches";
-import { type Estimate, type Model, PithError } from "#ir";
+import { dataError, type Estimate, type Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import {
   bootstrapPairs,
@@ -38,10 +38,7 @@ export function compareRows(
 ): Comparison {
   if (original.length !== candidate.length || original.length === 0) {
     const sampleCounts = [original, candidate].map((rows) => rows.length / metric.columns);
-    throw new PithError(
-      "E_DATA",
-      `A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`,
-    );
+    throw dataError(`A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`);
   }
   const commonFields = {
     metric: nameWithParts(metric, original, candidate),

@@ -52,12 +52,10 @@ export interface ComparedOutput {
   readonly isCache?: boolean;
 }
 
-export type ComparedValues = "all" | "all but the answer" | "none";
-
 export interface OutputsOptions {
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
-  readonly values?: ComparedValues | undefined;
+  readonly values?: ("all" | "all but the answer" | "none") | undefined;
   /** Internal value → output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string> | undefined;
 }

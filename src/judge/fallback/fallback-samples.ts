@@ -1,8 +1,8 @@
 /** Splits samples between the search of the precision fallback and the evaluation of its result. Without data, both have separate texts or seeds. */
-import { Miss, type Model } from "#ir";
+
+import { isIndexed, view } from "#batches";
+import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
-import { allowance, difference } from "../../core/numbers.ts";
-import { isIndexed, view } from "../../data/batches/indexed.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";

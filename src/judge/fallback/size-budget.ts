@@ -1,8 +1,7 @@
 /** Chooses options of a step for a maximum size: bits of each layer for a file (each further bit divides its error by four), or settings for a download. */
-import { encodedSize, encodedSource, PithError, throwIfAborted } from "#ir";
+import { bytes as bytesText, encodedSize, encodedSource, type PithError, throwIfAborted, unsupportedError } from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
-import { bytes as bytesText } from "../../core/numbers.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import type { StepOutput } from "../steps/runner.ts";
@@ -80,7 +79,7 @@ export async function fitToBytes(
 }
 
 const tooLarge = (text: string): PithError =>
-  new PithError("E_UNSUPPORTED", text, { hint: "Remove channels first: pith prune --structured." });
+  unsupportedError(text, { hint: "Remove channels first: pith prune --structured." });
 
 /** Returns the least lossy setting within `bytes` after brotli, by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function fitToDownload(

@@ -4,7 +4,7 @@
  */
 
 import type { Dataset } from "#batches";
-import { asPithError, type Model, PithError, stripPeriod, uncapitalize } from "#ir";
+import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
@@ -103,7 +103,7 @@ export async function checkFunction(
   await requireLoads(engine, result, original);
   // With data, the metric shows what the result has lost. Without data, nothing does.
   if (test === undefined && typeof likeness === "string" && text === undefined && !forced)
-    throw new PithError("E_DATA", `The result could not be compared with the original: ${likeness}.`, {
+    throw dataError(`The result could not be compared with the original: ${likeness}.`, {
       hint: "Provide samples (`data`); `force` writes the result uncompared.",
     });
   if (text !== undefined)

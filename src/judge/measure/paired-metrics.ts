@@ -1,7 +1,7 @@
 /** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
 
 import { isIndexed, range, view } from "#batches";
-import { counted, figure, type Model, notFiniteHint, PithError } from "#ir";
+import { counted, dataError, figure, type Model, notFiniteHint } from "#ir";
 import type { Context } from "#pass";
 import type { Level } from "../../core/math/interval.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
@@ -144,8 +144,7 @@ export class PairedMetrics {
       answersWithNaN(metric, original, this.rows.answers)
     ) {
       const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
-      throw new PithError(
-        "E_DATA",
+      throw dataError(
         `The original outputs NaN on some or all of ${counted(original.count, "sample")}: its ${value}. Nothing was done.`,
         { hint: `${notFiniteHint} \`force\` continues anyway.` },
       );
@@ -155,7 +154,7 @@ export class PairedMetrics {
   /** Checks that the original is better than chance, because otherwise no drop can be measured. @throws PithError E_DATA if it is not. */
   requireAboveChance(): void {
     if (this.atChance === undefined) return;
-    throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
+    throw dataError(`${this.atChance} Nothing was done.`, {
       hint: "Preprocessing, labels or model do not match; `force` continues anyway.",
     });
   }

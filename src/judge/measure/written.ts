@@ -1,8 +1,8 @@
 /** Measures the result of a step and its input model: sizes, cost and speed. */
 import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#analysis";
+import type { Dataset } from "#batches";
 import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
-import type { Dataset } from "../../data/batches/types.ts";
 import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import type { Weight } from "../record/data.ts";

@@ -1,6 +1,6 @@
 /** Schedules of recipes: options of a repeated step whose numbers change from round to round (`{ from, to, curve }`). */
 import * as v from "valibot";
-import { isObject, PithError } from "#ir";
+import { isObject, optionError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import { defaultExport, described, modulePath, namesAt, numbersAt, option } from "#pass";
 
@@ -66,7 +66,7 @@ export async function withCurves(pass: AnyPass, options: OptionValues): Promise<
     const optionText = `${pass.id}: "curve"`;
     const curve = await defaultExport(optionSchedule.curve, optionText);
     if (typeof curve !== "function")
-      throw new PithError("E_OPTION", `${optionText}: ${optionSchedule.curve} has no function as its default export.`, {
+      throw optionError(`${optionText}: ${optionSchedule.curve} has no function as its default export.`, {
         hint: "export default (t) => t ** 2, for example: from 0 to 1, and to 1 at 1.",
       });
     openedSchedules.set(schedule, { ...optionSchedule, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });
@@ -112,7 +112,7 @@ export function valueInRound(round: number, rounds: number, { from, to, curve = 
     typeof curve === "string" ? curveOf(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
   const value = curveFunction(t, from, to);
   if (Number.isFinite(value)) return dropLastDigits(value);
-  throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
+  throw optionError(`"${curve}" does not lead from ${from} to ${to}.`, {
     hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
   });
 }
@@ -123,5 +123,5 @@ const curveOf = (curve: string): Curve => new Map<string, Curve>(Object.entries(
 function shareAt(t: number, curve: (t: number) => number): number {
   const share: unknown = curve(t);
   if (typeof share === "number" && share >= 0 && share <= 1) return share;
-  throw new PithError("E_OPTION", `"curve" gives shares from 0 to 1, got ${String(share)} at ${t}.`);
+  throw optionError(`"curve" gives shares from 0 to 1, got ${String(share)} at ${t}.`);
 }

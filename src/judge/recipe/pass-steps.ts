@@ -1,5 +1,5 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
-import { groupBy, PithError } from "#ir";
+import { groupBy, optionError } from "#ir";
 import { type AnyPass, type OptionValues, openModules } from "#pass";
 import { completeOptions, partFor } from "../steps/step-options.ts";
 import { optionsInRound, withCurves } from "./courses.ts";
@@ -77,7 +77,7 @@ export async function withOptions(
 
 function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
   const pass = stepPasses(passes).get(id);
-  if (pass === undefined) throw new PithError("E_OPTION", `There is no step "${id}".`);
+  if (pass === undefined) throw optionError(`There is no step "${id}".`);
   return pass;
 }
 

@@ -1,7 +1,7 @@
 /** Reads and writes recipes as YAML and JSON. */
 
 import { stringify } from "yaml";
-import { isObject, PithError } from "#ir";
+import { isObject, optionError } from "#ir";
 import type { AnyPass } from "#pass";
 import { checkRecipe } from "./check-recipe.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
@@ -33,7 +33,7 @@ export function recipeText(recipe: Recipe): string {
     const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
     if (typeof value !== "function" && !isOfClass) return value;
     const kind = isOfClass ? "an object" : "a function";
-    throw new PithError("E_OPTION", `"${String(key)}" is ${kind}, which a recipe in text cannot have.`);
+    throw optionError(`"${String(key)}" is ${kind}, which a recipe in text cannot have.`);
   };
   const { version, samples } = recipe;
   return stringify({ version, ...(samples && { samples }), steps }, assertPlain, { lineWidth: 120 });

@@ -1,6 +1,6 @@
 /** Reads files that people write, in YAML or JSON, and reports errors in them with line and column. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
-import { errorMessage, integer, isNestedDeeper, PithError } from "#ir";
+import { errorMessage, integer, isNestedDeeper, optionError } from "#ir";
 import type { Path } from "./courses.ts";
 
 export interface Source {
@@ -20,7 +20,7 @@ const maxText = 2 ** 20;
 export function readSource(text: string, name: string, shorter?: string): Source {
   if (text.length > maxText) {
     const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
-    throw new PithError("E_OPTION", `${name}: ${reason}.`, { hint: shorter });
+    throw optionError(`${name}: ${reason}.`, { hint: shorter });
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -31,14 +31,14 @@ export function readSource(text: string, name: string, shorter?: string): Source
   const [firstError] = document.errors;
   if (firstError !== undefined) {
     const reason = firstError.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${firstError.message}`;
-    throw new PithError("E_OPTION", `${positionOf(firstError.pos[0])}: ${reason}.`);
+    throw optionError(`${positionOf(firstError.pos[0])}: ${reason}.`);
   }
   let data: unknown;
   try {
     data = document.toJS();
   } catch (cause) {
     // This happens for aliases that expand exponentially, for example.
-    throw new PithError("E_OPTION", `${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
+    throw optionError(`${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
   }
   const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {
@@ -79,5 +79,5 @@ function startOf(node: unknown): number | undefined {
 export function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  throw new PithError("E_OPTION", `${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
+  throw optionError(`${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
 }

@@ -1,6 +1,6 @@
 /** Judges a model as it is, alone or beside its original: a run without steps. Only this run has several metrics. */
 import { outputKind } from "#analysis";
-import { type Estimate, Miss, type Model, PithError, type Unit } from "#ir";
+import { type Estimate, Miss, type Model, optionError, type Unit } from "#ir";
 import type { Context } from "#pass";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
@@ -150,10 +150,7 @@ function metricsFor(
   const hasOriginal = original !== undefined;
   const mainMetric = selectMetric(reference.model, metric, output, { labelled, hasOriginal, reading });
   if (mainMetric.truth === "original" && !hasOriginal)
-    throw new PithError(
-      "E_OPTION",
-      `\`metric: "${metric}"\` needs \`original\`: it compares a model with its original.`,
-    );
+    throw optionError(`\`metric: "${metric}"\` needs \`original\`: it compares a model with its original.`);
   const furtherMetrics = hasOriginal
     ? comparisonMetrics(original.model, output, { ...task, reading, samples: seen.count, metric })
     : [];

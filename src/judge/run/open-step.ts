@@ -1,5 +1,5 @@
 /** Opens the request of a step: checks of model and options, references, and texts for a step that they help. */
-import { open, PithError } from "#ir";
+import { open, optionError, type PithError } from "#ir";
 import { type AnyPass, downloadBytesOf, type OptionValues, openModules } from "#pass";
 import { realPath } from "#platform";
 import { tokenInput } from "../../data/text/token-inputs.ts";
@@ -83,7 +83,7 @@ async function openTexts(
 }
 
 const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
-  new PithError("E_OPTION", `${id} needs \`data\` here: ${reason}.`, {
+  optionError(`${id} needs \`data\` here: ${reason}.`, {
     hint: `Add typical inputs, such as \`data: "photos/"\`; ${about}.`,
   });
 
@@ -108,8 +108,7 @@ async function openReferences(
   for (const path of paths) {
     const model = await open(path);
     const place = await realPath(path);
-    if (openedModels.has(place))
-      throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
+    if (openedModels.has(place)) throw optionError(`${path} is named twice: each ${reference} has the same weight.`);
     await checkReference?.(input.model, model, options);
     openedModels.set(place, { path, model });
   }

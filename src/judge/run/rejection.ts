@@ -1,6 +1,16 @@
 /** States why the result of a step, or every result of a run, is rejected. */
 import { hasFloatWeights, infer } from "#analysis";
-import { bytes, capitalize, counted, groupBy, integer, type Model, PithError } from "#ir";
+import {
+  bytes,
+  capitalize,
+  counted,
+  groupBy,
+  integer,
+  type Model,
+  optionError,
+  PithError,
+  unsupportedError,
+} from "#ir";
 import { type Change, equalizedReference, namesAt } from "#pass";
 import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.ts";
 import { isWithin, judge } from "../compare/goal.ts";
@@ -104,7 +114,7 @@ export function errorOfRun(run: Run): PithError {
   const [onlyVariant, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
   const accuracyLost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
-  if (onlyVariant === undefined) return new PithError("E_OPTION", "There was nothing to try.");
+  if (onlyVariant === undefined) return optionError("There was nothing to try.");
   const failedChoice = run.missed === undefined ? undefined : run.variants[run.missed];
   if (failedChoice !== undefined) return accuracyLost(missedText(failedChoice, run));
   const offTargetError = offTarget(run);
@@ -112,7 +122,7 @@ export function errorOfRun(run: Run): PithError {
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No candidate meets the goal");
   const { rejected, rejectedAs, comparison, verdict } = onlyVariant;
   if (rejected !== undefined)
-    return rejectedAs === "lost" ? accuracyLost(rejected) : new PithError("E_UNSUPPORTED", `${capitalize(rejected)}.`);
+    return rejectedAs === "lost" ? accuracyLost(rejected) : unsupportedError(`${capitalize(rejected)}.`);
   if (comparison === undefined || verdict === undefined || run.goal === undefined)
     return accuracyLost("Nothing was kept");
   return accuracyLost(lossText(comparison, verdict, run.goal, run.data));
@@ -136,14 +146,14 @@ function offTarget({ variants }: Run): PithError | undefined {
     return undefined;
   const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
   const sentence = `No candidate is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
-  return new PithError("E_UNSUPPORTED", sentence, { hint: "Search longer (--minutes), or choose an easier target." });
+  return unsupportedError(sentence, { hint: "Search longer (--minutes), or choose an easier target." });
 }
 
 function nothingSmaller({ variants }: Run): PithError | undefined {
   const isLarger = ({ rejectedAs }: Variant): boolean => rejectedAs === "not smaller" || rejectedAs === "no gain";
   const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.rejectedAs === "unchanged";
   if (!variants.every(isUseless) || !variants.some(isLarger)) return undefined;
-  return new PithError("E_UNSUPPORTED", "No candidate is smaller than the original.");
+  return unsupportedError("No candidate is smaller than the original.");
 }
 
 function nothingToDo({ variants }: Run): PithError | undefined {
@@ -155,5 +165,5 @@ function nothingToDo({ variants }: Run): PithError | undefined {
     groupBy(variants, reasonOf),
     ([reason, group]) => `${group.map(({ name }) => name).join(", ")}: ${reason}`,
   );
-  return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
+  return unsupportedError(`There was nothing to do (${reasons.join("; ")}).`);
 }

@@ -13,8 +13,6 @@ import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCan
 import { metricInputsOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import type { RunOptions } from "./run.ts";
 
-export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
-
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
   readonly parts: Parts;
@@ -31,7 +29,7 @@ export async function openTrials(
   store: Store,
   recipes: readonly Candidate[],
   task: Task,
-  options: TrialsOptions,
+  options: RunOptions & Pick<EvaluatorOptions, "firstLook">,
   context: Context,
   earlier?: Trials,
 ): Promise<Trials> {

@@ -1,7 +1,7 @@
 /** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
 
 import { gatherRows, samplesIn } from "#batches";
-import { type Dense, fixedDims, type Model, PithError } from "#ir";
+import { type Dense, fixedDims, type Model, shapeError } from "#ir";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
 
@@ -15,7 +15,7 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
       if (hasValue(model, name, values)) return [];
       const content = contentOf(model, name, values);
       if (fixedDims(model.graph.value(name)?.type?.dims ?? []) !== undefined) return [[name, content]];
-      throw new PithError("E_SHAPE_MISMATCH", `\`set\`: input "${name}" has no fixed size that would fit all samples.`);
+      throw shapeError(`\`set\`: input "${name}" has no fixed size that would fit all samples.`);
     }),
   );
 }

@@ -1,7 +1,17 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
 import { collect, type Dataset, draw, range, samplesIn, view } from "#batches";
-import { type Batch, type Estimate, elementCount, joinArrays, joinList, type Model, PithError, toFloat64 } from "#ir";
+import {
+  type Batch,
+  dataError,
+  type Estimate,
+  elementCount,
+  joinArrays,
+  joinList,
+  type Model,
+  optionError,
+  toFloat64,
+} from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
@@ -73,13 +83,10 @@ export async function guessPreprocessing(
   const input = imageInput(model);
   const channels = imageChannels(batch, input);
   if (channels === undefined) {
-    throw new PithError(
-      "E_DATA",
-      `${dataset.name} has no stored images (uint8), so its preprocessing cannot be guessed.`,
-    );
+    throw dataError(`${dataset.name} has no stored images (uint8), so its preprocessing cannot be guessed.`);
   }
   if (batch.label === undefined) {
-    throw new PithError("E_DATA", `${dataset.name} has no labels: the preprocessing cannot be guessed.`, {
+    throw dataError(`${dataset.name} has no labels: the preprocessing cannot be guessed.`, {
       hint: "State the preprocessing.",
     });
   }
@@ -131,7 +138,7 @@ export async function guessPreprocessing(
     if (isTrusted(chosen) ? isDecided : size >= samplesForChance) break;
     remainingTrials = remaining.slice(0, countAfter(trials.length, size)).map((trial) => trial.preprocessing);
   }
-  if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
+  if (chosen === undefined) throw optionError("There is no preprocessing to try.");
   const best = preferNarrow(chosen, [...latestTrials.values()]);
   const beaten = [...latestTrials.values()].filter((trial) => trial !== best).sort(compareTrials);
   return {
@@ -306,5 +313,5 @@ export function imageInput(model: Model): ImageInput {
   if (input !== undefined && more.length === 0) return input;
   const names = joinList(feeds.map((value) => value.name));
   const text = `The model has ${feeds.length} inputs (${names}): expected one that takes images, got ${shaped.length}.`;
-  throw new PithError("E_DATA", text, { hint: "Check that the model, its original and the data belong together." });
+  throw dataError(text, { hint: "Check that the model, its original and the data belong together." });
 }

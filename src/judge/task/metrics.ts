@@ -10,7 +10,7 @@ import {
   outputKind,
   partsOf,
 } from "#analysis";
-import { dimsText, elementCount, type Model, PithError } from "#ir";
+import { dataError, dimsText, elementCount, type Model } from "#ir";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement } from "../../runtime/metrics/detections.ts";
@@ -48,11 +48,9 @@ function requireClasses(model: Model, output: string | undefined): void {
   const value = mainOutput(model.graph.outputs, output);
   const dims = value?.type?.dims;
   if (value === undefined || dims?.length !== 3 || dims[2] !== 1 || outputKind(model, output) !== "number") return;
-  throw new PithError(
-    "E_DATA",
-    `"${value.name}" is ${dimsText(dims)}, one number per step: there are no classes to agree on.`,
-    { hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.' },
-  );
+  throw dataError(`"${value.name}" is ${dimsText(dims)}, one number per step: there are no classes to agree on.`, {
+    hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
+  });
 }
 
 /** Names of metrics for numeric outputs. If one of them is requested, the outputs are not class scores. */

@@ -1,6 +1,6 @@
 import { assumedScores, outputKind } from "#analysis";
 import { firstBatch, parseState, setAside, setStates, testSeed } from "#batches";
-import { counted, dimsText, integer, type Model, PithError } from "#ir";
+import { counted, dataError, dimsText, integer, type Model } from "#ir";
 import { type Context, completeContext } from "#pass";
 import {
   type Dataset,
@@ -156,8 +156,7 @@ export async function openTask(
             context,
           );
   if (learns === "labels" && (stored.train === undefined || stored.divided)) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `${(stored.testSource ?? stored.test).name} has one part only: there are no training samples besides the test samples.`,
       {
         hint: "Name the folder, or the file to train on: parts are recognized by names of files and folders: train and test, or dev, val. A table without parts is split.",
@@ -333,11 +332,9 @@ async function textParts(
 ): Promise<Parts> {
   const inputs = await textInputs(model, context);
   if (inputs === undefined)
-    throw new PithError(
-      "E_DATA",
-      "Samples are needed: the model neither predicts the next token nor has a tokenizer.",
-      { hint: "Give `data`: a folder of images, a file of texts." },
-    );
+    throw dataError("Samples are needed: the model neither predicts the next token nor has a tokenizer.", {
+      hint: "Give `data`: a folder of images, a file of texts.",
+    });
   const withoutLabels = (part: IndexedDataset): IndexedDataset =>
     metric === "accuracy" ? mapBatches(part, ({ label: _, ...columns }) => columns) : part;
   const [test, calibration] = [withoutLabels(inputs.test), withoutLabels(inputs.calibrate)];
@@ -381,7 +378,7 @@ export function statedPreprocessing(
   const [text = ""] = texts;
   const other = texts.find((otherText) => otherText !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), isRecorded: text !== "" };
-  throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
+  throw dataError(`The model declares the preprocessing "${text}", the other model "${other}".`, {
     hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",
   });
 }

@@ -2,7 +2,7 @@
 import { infer, mainOutput } from "#analysis";
 import { firstBatch } from "#batches";
 import type { Batch, Model } from "#ir";
-import { capitalize, counted, elementCount, integer, PithError, percent, toFloat64, truncateList } from "#ir";
+import { capitalize, counted, dataError, elementCount, integer, percent, toFloat64, truncateList } from "#ir";
 import type { Context } from "#pass";
 import { flatImageText, usedGeometryText } from "../../data/images/preprocess.ts";
 import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
@@ -61,7 +61,7 @@ export async function prepareImages(
       ? "Classes are not ground truth for a detector"
       : "Its labels are not one class per image";
     const reason = label === undefined ? `${dataset.name} has no labels` : classesText;
-    throw new PithError("E_DATA", `${reason}, so the preprocessing of its images cannot be guessed.`, {
+    throw dataError(`${reason}, so the preprocessing of its images cannot be guessed.`, {
       hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
@@ -134,8 +134,7 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   const invalidFolders = folders.filter((folder, index) => isClass[index] === false && /^\d+$/.test(folder));
   if (invalidFolders.length === 0) return;
   const folderList = truncateList([...new Set(invalidFolders)].sort());
-  throw new PithError(
-    "E_DATA",
+  throw dataError(
     `The folders ${folderList} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
     { hint: "Put photos without labels in one folder." },
   );

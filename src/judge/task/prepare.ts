@@ -2,7 +2,18 @@
 import { isBeyondClasses, mainOutput, outputKind } from "#analysis";
 import { findStates, firstBatch, isIndexed, statesText } from "#batches";
 import type { Batch, Dense, Estimate, Model, Value } from "#ir";
-import { counted, dimsText, elementCount, integer, isFloat, minus, PithError, percent, toFloat64 } from "#ir";
+import {
+  counted,
+  dataError,
+  dimsText,
+  elementCount,
+  integer,
+  isFloat,
+  minus,
+  optionError,
+  percent,
+  toFloat64,
+} from "#ir";
 import type { Context } from "#pass";
 import { inputsLikeLabels } from "../../data/files/labels.ts";
 import { imageChannels } from "../../data/images/preprocess.ts";
@@ -106,7 +117,7 @@ async function prepareKind(
     withContents(change(part), constants);
   const kind = kindOf(model, first, dataset.name);
   if (kind !== "images" && stated.images !== undefined && !options.isRecorded) {
-    throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
+    throw optionError(`\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
   // The class of an image is not the truth for a detector.
   const labelled =
@@ -267,11 +278,9 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
   if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
   const inputText = `${input.type?.type}${dimsText(input.type?.dims)}`;
-  throw new PithError(
-    "E_DATA",
-    `${owner} holds images, and input "${input.name}" ${inputText} takes tokens of texts.`,
-    { hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model." },
-  );
+  throw dataError(`${owner} holds images, and input "${input.name}" ${inputText} takes tokens of texts.`, {
+    hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
+  });
 }
 
 /** Number of cells that suffice to distinguish numbers from text. */

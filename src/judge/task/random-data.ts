@@ -1,7 +1,7 @@
 /** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
 
 import { type IndexedDataset, indexed, joinBatches, testSeed } from "#batches";
-import { type Model, PithError, random } from "#ir";
+import { type Model, PithError, random, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import {
   firstThatRuns,
@@ -22,7 +22,7 @@ const lengths: readonly TrialSizes[] = [[64, 224], [32, 64], ...likelyLengths];
 export async function randomData(model: Model, { engine }: Pick<Context, "engine">): Promise<IndexedDataset> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined)
-    throw new PithError("E_UNSUPPORTED", `No random values can be generated for the input "${inputs.undrawable}".`);
+    throw unsupportedError(`No random values can be generated for the input "${inputs.undrawable}".`);
   const session = await engine.load(model);
   const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), testSeed);
   await session.release();
@@ -30,8 +30,7 @@ export async function randomData(model: Model, { engine }: Pick<Context, "engine
   const { shapes } = run.guess;
   const [wideInput] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
   if (wideInput !== undefined)
-    throw new PithError(
-      "E_UNSUPPORTED",
+    throw unsupportedError(
       `The input "${wideInput}" does not take single samples, so no random ones can be generated.`,
     );
   const sample = (position: number) => inputs.draw(shapes, random(testSeed, "random data", position));

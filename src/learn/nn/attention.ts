@@ -5,7 +5,7 @@
  *     x ─ key ─── Reshape ─ Transpose [b, h, d, t] ─┴ MatMul ─ Mul ─ Softmax ─┐
  *     x ─ value ─ Reshape ─ Transpose [b, h, t, d] ──────────────────────────┴ MatMul ─ Transpose ─ Reshape ─ output
  */
-import { dimsText, float32, int64, PithError, type Value } from "#ir";
+import { dimsText, float32, int64, optionError, PithError, type Value } from "#ir";
 import { linear } from "./linear.ts";
 import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
 
@@ -26,7 +26,7 @@ const maskedScore = -1e9;
 export function attention(width: number, heads: number, options: AttentionOptions = {}): Module {
   requireCount("attention: heads", heads);
   if (requireCount("attention: width", width) % heads !== 0)
-    throw new PithError("E_OPTION", `attention: a width of ${width} is not divisible by ${heads} heads.`);
+    throw optionError(`attention: a width of ${width} is not divisible by ${heads} heads.`);
   const depth = width / heads;
   const layer = linear(width, width);
   return (scope, x) => {

@@ -1,4 +1,4 @@
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 
 export interface ConvOptions {
@@ -52,8 +52,7 @@ function convolution(
   requireCount(`${moduleName}: inputs`, inputs);
   requireCount(`${moduleName}: outputs`, outputs);
   if (inputs % groups !== 0 || outputs % groups !== 0)
-    throw new PithError(
-      "E_OPTION",
+    throw optionError(
       `${moduleName}: ${inputs} input and ${outputs} output channels are not divisible by ${groups} groups.`,
     );
   const kernels = perAxis(`${moduleName}: kernel`, kernel, axes, 1);

@@ -1,6 +1,6 @@
 /** Interface of modules, which write parts of a network into a graph. The names of nested modules prefix the names of their parameters. */
-import type { Dim, Emit, Random, Role, Value } from "#ir";
-import { dimsText, elementCount, float32, PithError, parameter } from "#ir";
+import type { Dim, Emit, PithError, Random, Role, Value } from "#ir";
+import { dimsText, elementCount, float32, optionError, parameter, shapeError } from "#ir";
 
 export interface ModuleScope {
   readonly emit: Emit;
@@ -63,20 +63,19 @@ export function requireWidth(
 }
 
 export function mismatch(moduleName: string, name: string, expected: string, got: string, hint: string): PithError {
-  return new PithError("E_SHAPE_MISMATCH", `${moduleName} "${name}": expected ${expected}, got ${got}.`, { hint });
+  return shapeError(`${moduleName} "${name}": expected ${expected}, got ${got}.`, { hint });
 }
 
 /** @throws PithError E_OPTION unless `value` is an integer of at least `min`. */
 export function requireCount(label: string, value: number, min = 1): number {
   if (Number.isInteger(value) && value >= min) return value;
-  throw new PithError("E_OPTION", `${label} must be a whole number of at least ${min}, got ${value}.`);
+  throw optionError(`${label} must be a whole number of at least ${min}, got ${value}.`);
 }
 
 /** Returns one number per axis. @throws PithError E_OPTION for another count, or a number below `min`. */
 export function perAxis(label: string, option: number | readonly number[], axes: number, min: number): number[] {
   const sizes = typeof option === "number" ? new Array<number>(axes).fill(option) : [...option];
-  if (sizes.length !== axes)
-    throw new PithError("E_OPTION", `${label} must be one number or ${axes}, got ${sizes.length}.`);
+  if (sizes.length !== axes) throw optionError(`${label} must be one number or ${axes}, got ${sizes.length}.`);
   return sizes.map((size) => requireCount(label, size, min));
 }
 

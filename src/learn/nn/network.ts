@@ -1,5 +1,5 @@
 import { infer } from "#analysis";
-import { type Dim, dimsText, emitInto, Model, PithError, random, sameDims, symbol, type Value } from "#ir";
+import { type Dim, dimsText, emitInto, Model, optionError, random, sameDims, symbol, type Value } from "#ir";
 import { applyAll, applyInside, type Module, type ModuleScope, type Modules, mismatch } from "./module.ts";
 
 /** Dimensions of an input; a name is a symbolic dimension: ["batch", 784]. */
@@ -34,7 +34,7 @@ export function network(modules: Modules, options: NetworkOptions): Model {
     inputs.set(name, model.graph.addInput(name, { type, dims: sizes }));
   }
   const [x] = inputs.values();
-  if (x === undefined) throw new PithError("E_OPTION", "A network takes at least one input, got none.");
+  if (x === undefined) throw optionError("A network takes at least one input, got none.");
   const inference = infer(model);
   const emit = emitInto(model, { onNode: inference.visit });
   const scope = (name: string): ModuleScope => ({
@@ -45,7 +45,7 @@ export function network(modules: Modules, options: NetworkOptions): Model {
     inside: (inner) => scope(name === "" ? inner : `${name}.${inner}`),
   });
   const output = applyAll(modules, scope(""), x);
-  if (output === x) throw new PithError("E_OPTION", "A network takes at least one module that computes, got none.");
+  if (output === x) throw optionError("A network takes at least one module that computes, got none.");
   model.graph.addOutput(output);
   model.graph.rename(output, "output");
   return model;

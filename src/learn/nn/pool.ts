@@ -1,4 +1,4 @@
-import { dimsText, PithError, type Value } from "#ir";
+import { dimsText, optionError, type Value } from "#ir";
 import { type Module, type ModuleScope, mismatch, perAxis } from "./module.ts";
 
 export interface PoolOptions {
@@ -58,8 +58,7 @@ function windowOf(
   // With a padding of more than half a window, a window could contain only padding.
   const axisWithWidePadding = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
   if (axisWithWidePadding >= 0)
-    throw new PithError(
-      "E_OPTION",
+    throw optionError(
       `${moduleName}: a padding of ${padding[axisWithWidePadding]} is more than half of ${sizes[axisWithWidePadding]}.`,
     );
   return {

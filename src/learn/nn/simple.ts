@@ -1,4 +1,4 @@
-import { dimsText, float32, int64, PithError } from "#ir";
+import { dimsText, float32, int64, optionError } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
 /** max(x, 0). */
@@ -35,7 +35,7 @@ export function gelu(): Module {
  */
 export function dropout(probability = 0.5): Module {
   if (!(probability >= 0 && probability < 1))
-    throw new PithError("E_OPTION", `dropout: the probability must be at least 0 and below 1, got ${probability}.`);
+    throw optionError(`dropout: the probability must be at least 0 and below 1, got ${probability}.`);
   return ({ emit, name }, x) => {
     const ratio = emit.constant(float32([], [probability]), `${name}.ratio`);
     const training = emit.constant({ type: "bool", dims: [], data: Uint8Array.of(0) }, `${name}.training`, {

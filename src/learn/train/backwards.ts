@@ -1,7 +1,18 @@
 /** Writes the backward pass, from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
 import type { Inference } from "#analysis";
 import type { Emit, FloatType, Graph, Node, StraightThrough, Value } from "#ir";
-import { describe, dimsText, fixedDims, fromNumbers, isFloat, Miss, PithError, sameDims, usedValues } from "#ir";
+import {
+  describe,
+  dimsText,
+  fixedDims,
+  fromNumbers,
+  isFloat,
+  Miss,
+  PithError,
+  sameDims,
+  shapeError,
+  usedValues,
+} from "#ir";
 import type { Contribution, GradientScope } from "../../core/ops/entry.ts";
 
 export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
@@ -96,8 +107,7 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
     (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
   );
   if (valueWithoutSize !== undefined) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
+    throw shapeError(
       `${describe(node)}: the dimensions of "${valueWithoutSize.name}" are not fixed: ${dimsText(valueWithoutSize.type?.dims)}.`,
     );
   }

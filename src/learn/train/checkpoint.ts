@@ -4,14 +4,16 @@
  */
 
 import { elementBytes } from "#batches";
-import type { Batch, Dense, Model, Tensor } from "#ir";
+import type { Batch, Dense, Model, PithError, Tensor } from "#ir";
 import {
   allTensors,
   allValues,
   bytesOfText,
+  dataError,
+  fileError,
   inMemory,
   open,
-  PithError,
+  optionError,
   parsePlain,
   save,
   stringifyPlain,
@@ -32,12 +34,12 @@ export const bestFile = (folder: string): string => joinPath(folder, "best.onnx"
 export async function requireFreeFolder(folder: string, resume: boolean): Promise<void> {
   const kind = await fileKind(folder);
   if (kind !== undefined && kind !== "folder") {
-    throw new PithError("E_FILE", `"${folder}" is a file: \`checkpoint\` is a folder.`, {
+    throw fileError(`"${folder}" is a file: \`checkpoint\` is a folder.`, {
       hint: "Name a folder for last.onnx and best.onnx.",
     });
   }
   if (resume || (await fileKind(lastFile(folder))) === undefined) return;
-  throw new PithError("E_FILE", `"${folder}" has the checkpoint of an earlier training, which would be overwritten.`, {
+  throw fileError(`"${folder}" has the checkpoint of an earlier training, which would be overwritten.`, {
     hint: "`resume` continues it; name another folder to start over.",
   });
 }
@@ -65,9 +67,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 export function noTraining(path: string): PithError {
-  return new PithError("E_DATA", `"${path}" is not a training checkpoint.`, {
-    hint: "Use last.onnx in the checkpoint folder.",
-  });
+  return dataError(`"${path}" is not a training checkpoint.`, { hint: "Use last.onnx in the checkpoint folder." });
 }
 
 /** Removes and returns the training state, in place, so that results and new trainings do not contain it. */
@@ -97,11 +97,9 @@ export function requireSameTraining({ path, bestPath }: CheckpointFiles, saved: 
   const name = Object.keys(current).find((key) => JSON.stringify(saved[key]) !== JSON.stringify(current[key]));
   if (name === undefined) return;
   if (name === "model")
-    throw new PithError(
-      "E_OPTION",
-      `"${path}" is a checkpoint of another model, or of other values that are not trained.`,
-      { hint: "Training continues only with the model that it started with; name another folder to start over." },
-    );
+    throw optionError(`"${path}" is a checkpoint of another model, or of other values that are not trained.`, {
+      hint: "Training continues only with the model that it started with; name another folder to start over.",
+    });
   const [old, value] = [saved[name] ?? null, current[name]];
   const text = (setting: unknown): string => (typeof setting === "string" ? setting : JSON.stringify(setting));
   const difference =
@@ -109,7 +107,7 @@ export function requireSameTraining({ path, bestPath }: CheckpointFiles, saved: 
       ? `without \`${name}\`, not with ${text(value)}`
       : `with \`${name}\` ${text(old)}, not ${value === null ? "without" : text(value)}`;
   const best = bestPath === undefined ? "" : `, or from "${bestPath}", the best weights by validation`;
-  throw new PithError("E_OPTION", `"${path}" was trained ${difference}.`, {
+  throw optionError(`"${path}" was trained ${difference}.`, {
     hint:
       "Training continues only with the settings that it started with; `epochs` may be larger. " +
       `To train with other settings, start again from the model itself${best}, with another \`checkpoint\`. ` +

@@ -23,6 +23,7 @@ import {
   removeUnused,
   replaceNode,
   replaceUses,
+  shapeError,
   subgraphs,
 } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
@@ -80,7 +81,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const dims = fixedDims(loss.type?.dims);
   if (dims === undefined || dims.some((dim) => dim !== 1)) {
     const text = `The loss "${loss.name}" must be a scalar, got ${dimsText(loss.type?.dims)}.`;
-    throw new PithError("E_SHAPE_MISMATCH", text);
+    throw shapeError(text);
   }
 
   const nested = findStoredInside(graph, options.wrt);

@@ -1,5 +1,5 @@
 /** Float arrays of a training. Their arithmetic is in float64, and each result is rounded once to the type of its array. */
-import { type Dense, dimsText, PithError } from "#ir";
+import { type Dense, dataError, dimsText } from "#ir";
 
 export type Floats = Float32Array | Float64Array;
 
@@ -11,7 +11,7 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
 export function requireFloats(dense: Dense | undefined, length: number, owner: string, name: string): Floats {
   if ((dense?.type === "float32" || dense?.type === "float64") && dense.data.length === length) return dense.data;
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
-  throw new PithError("E_DATA", `${owner} needs "${name}" of ${length} floats, got ${got}.`, {
+  throw dataError(`${owner} needs "${name}" of ${length} floats, got ${got}.`, {
     hint: "Training resumes only with the same model, layers, pruning and optimizer.",
   });
 }

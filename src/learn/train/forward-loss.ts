@@ -1,5 +1,5 @@
 import { type Dataset, samplesIn } from "#batches";
-import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
+import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
@@ -38,7 +38,7 @@ export async function validationLoss(
   } finally {
     await graphs.release();
   }
-  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate on.`);
+  if (samples === 0) throw dataError(`${data.name} has no samples to evaluate on.`);
   return sum / samples;
 }
 

@@ -1,5 +1,5 @@
 import { type Dataset, draw, firstBatch, sampleCount } from "#batches";
-import { type Model, memoize, PithError, throwIfAborted } from "#ir";
+import { type Model, memoize, throwIfAborted, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "./batch-size.ts";
@@ -83,7 +83,7 @@ export async function observeGradients<R>(
 function requireStateless({ states: [state] }: Step): void {
   if (state === undefined) return;
   const text = `A sample has no separate gradient: "${state.name}" is computed from all samples of a batch.`;
-  throw new PithError("E_UNSUPPORTED", text, {
+  throw unsupportedError(text, {
     hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
   });
 }

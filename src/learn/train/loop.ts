@@ -4,7 +4,7 @@
  */
 
 import { firstBatch } from "#batches";
-import { type Batch, counted, type Model, PithError, save, throwIfAborted } from "#ir";
+import { type Batch, counted, dataError, type Model, optionError, PithError, save, throwIfAborted } from "#ir";
 import { type Context, shown } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
 import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
@@ -156,8 +156,7 @@ class TrainingLoop {
         counters.seconds = seconds + secondsSince(startTime);
       }
       if (counters.steps === 0)
-        throw new PithError(
-          "E_DATA",
+        throw dataError(
           `${data.name} has fewer than ${size * accumulate} samples, which one step needs${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
         );
       await this.#endEpoch(await this.#openTraining());
@@ -261,7 +260,7 @@ class TrainingLoop {
   #stopIfReturned(callback: "onStep" | "onEpoch", result: unknown): void {
     if (result === "stop") this.#stoppedBy = callback;
     else if (result !== undefined)
-      throw new PithError("E_OPTION", `${callback}: expected "stop" or no result, got ${shown(result)}.`);
+      throw optionError(`${callback}: expected "stop" or no result, got ${shown(result)}.`);
   }
 
   /** Saves the progress of a stopped training. @returns the error to throw. */
@@ -348,7 +347,7 @@ class TrainingLoop {
 function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters): void {
   for (const [column, { data }] of Object.entries(batch)) {
     if (!data.some((entry: unknown) => Number.isNaN(entry))) continue;
-    throw new PithError("E_DATA", `${name}: "${column}" holds NaN in batch ${batches + 1} of epoch ${epoch}.`, {
+    throw dataError(`${name}: "${column}" holds NaN in batch ${batches + 1} of epoch ${epoch}.`, {
       hint: "Check the source of the data, or remove such samples.",
     });
   }

@@ -2,7 +2,7 @@
 import { mainOutput } from "#analysis";
 import { attentionMaskOf } from "#batches";
 import type { Batch, Dense, Emit, Model, Value } from "#ir";
-import { dimsText, elementCount, fixedDims, float32, PithError } from "#ir";
+import { dataError, dimsText, elementCount, fixedDims, float32, modelError, PithError, shapeError } from "#ir";
 import type { Context } from "#pass";
 
 export interface NamedValues {
@@ -68,7 +68,7 @@ export function namedValues(
 export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Value {
   const output = mainOutput([...scope.outputs.values()], name);
   if (output !== undefined) return output;
-  if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
+  if (name === undefined) throw modelError("The model has no output to compute a loss from.");
   const names = [...scope.outputs.keys()].map((outputName) => `"${outputName}"`).join(", ");
   throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
 }
@@ -81,8 +81,7 @@ export interface Target {
 /** Returns a target in the shape of a value: another output, or a column of the data. @throws PithError E_DATA if the column has another size. */
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
   const dims = fixedDims(value.type?.dims);
-  if (dims === undefined)
-    throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
+  if (dims === undefined) throw shapeError(`"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
   const labelOutput = scope.outputs.get(label);
   if (labelOutput !== undefined) return { value: castToFloat32(scope.emit, labelOutput), feeds: () => ({}) };
   const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
@@ -94,8 +93,7 @@ function column(batch: Batch, label: string, dims: readonly number[]): Dense {
   if (target.type === "string" || target.data.length !== elementCount(dims)) {
     const got = `${target.type}${dimsText(target.dims)}`;
     const areClasses = /^u?int/.test(target.type) && target.data.length === dims[0];
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
       areClasses ? { hint: "Labels are classes: use cross-entropy, or give one number for each output." } : {},
     );
@@ -107,7 +105,7 @@ export function requireColumn(batch: Batch, label: string): Dense {
   const column = batch[label];
   if (column !== undefined) return column;
   const names = Object.keys(batch).map((columnName) => `"${columnName}"`);
-  throw new PithError("E_DATA", `The training samples have no "${label}".`, {
+  throw dataError(`The training samples have no "${label}".`, {
     hint: `Training needs labels; the columns are ${names.join(", ")}.`,
   });
 }
@@ -158,11 +156,9 @@ export function asRows(
   const dims = fixedDims(logits.type?.dims);
   const classes = dims?.at(-1);
   if (dims === undefined || classes === undefined || dims.length < 2) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `"${logits.name}" must be [batch, …, classes], got ${dimsText(logits.type?.dims)}.`,
-      { hint: 'Export the model with a batch axis. If the output is one number per sample: `loss: "mse"`.' },
-    );
+    throw shapeError(`"${logits.name}" must be [batch, …, classes], got ${dimsText(logits.type?.dims)}.`, {
+      hint: 'Export the model with a batch axis. If the output is one number per sample: `loss: "mse"`.',
+    });
   }
   const count = elementCount(dims.slice(0, -1));
   const logitRows = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);

@@ -1,5 +1,5 @@
 /** An optimizer is a rule for one parameter and its arrays, changed in place. State belongs to these arrays: another network starts from zero. */
-import { type Batch, memoize, PithError } from "#ir";
+import { type Batch, memoize, shapeError } from "#ir";
 import { denseOf, type Floats, flush, move, requireFloats, tinyOf, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {
@@ -62,10 +62,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
       for (const parameter of parameters) {
         const { values, gradient } = parameter;
         if (gradient.length !== values.length)
-          throw new PithError(
-            "E_SHAPE_MISMATCH",
-            `${values.length} parameters have as many gradients, got ${gradient.length}.`,
-          );
+          throw shapeError(`${values.length} parameters have as many gradients, got ${gradient.length}.`);
         const state = stateOf(parameter);
         state.count++;
         rule.step(parameter, state.slots, learningRate, state.count);

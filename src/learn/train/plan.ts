@@ -1,7 +1,7 @@
 /** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer, layers } from "#analysis";
 import { type Dataset, draw, isIndexed, setAside } from "#batches";
-import { type Model, PithError, toFloat32 } from "#ir";
+import { dataError, type Model, optionError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
 import { augmented } from "../../data/images/augment.ts";
 import { parseAugmentation } from "../../data/images/augment-options.ts";
@@ -111,7 +111,7 @@ async function batchOf(
 ): Promise<number> {
   const maxSize = Math.min(requested ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
   if (requested !== undefined && requested > 1 && (await takesOneSample(model, data)))
-    throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
+    throw optionError(`batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
       hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,
     });
   if (requested !== undefined) return maxSize;
@@ -163,16 +163,13 @@ export async function openData(
   const all = await trainPart(data);
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
   if (!isIndexed(all)) {
-    throw new PithError("E_DATA", `${all.name} is a stream, of which no share can be held out.`, {
+    throw dataError(`${all.name} is a stream, of which no share can be held out.`, {
       hint: "Give the validation samples as a separate data set.",
     });
   }
   const count = Math.min(Math.round(validation * all.count), maxValidation);
   if (count === 0 || count === all.count)
-    throw new PithError(
-      "E_DATA",
-      `${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`,
-    );
+    throw dataError(`${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`);
   const { drawn, rest } = setAside(all, count, seed);
   return { data: rest, validation: drawn };
 }

@@ -10,10 +10,13 @@ import {
   isSymbolic,
   Miss,
   mergeGraph,
+  modelError,
   PithError,
   replaceNode,
   sameDims,
+  shapeError,
   typeCodes,
+  unsupportedError,
   zeros,
 } from "#ir";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -32,7 +35,7 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
   raiseOpset(model, version);
   raiseOpset(teacher, version);
   const batch = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0];
-  if (batch === undefined) throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
+  if (batch === undefined) throw modelError("The student has no input of fixed batch size.");
   const shapes = teacher.graph.feeds.flatMap((input) => {
     const studentDims = fixedDims(findStudentInput(input, model, teacher)?.type?.dims);
     if (studentDims === undefined) return [];
@@ -53,7 +56,7 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
   }
   infer(teacher);
   const merged = mergeGraph(model, teacher, "teacher.", inputs);
-  if (merged instanceof Miss) throw new PithError("E_UNSUPPORTED", `The teacher cannot be used: ${merged.reason}.`);
+  if (merged instanceof Miss) throw unsupportedError(`The teacher cannot be used: ${merged.reason}.`);
   return namedValues("teacher", merged.outputs, merged.values, () => teacher);
 }
 
@@ -123,8 +126,7 @@ function misfit(studentInput: Value, teacherInput: Value): PithError {
   const isOtherType = studentInput.type?.type !== teacherInput.type?.type;
   const describeInput = ({ name, type }: Value): string =>
     `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
-  return new PithError(
-    "E_SHAPE_MISMATCH",
+  return shapeError(
     `The teacher's input ${describeInput(teacherInput)} does not fit the student's ${describeInput(studentInput)}.`,
     { hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes." },
   );

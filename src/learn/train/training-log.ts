@@ -1,6 +1,6 @@
 /** The log of all steps of a training: a CSV file. */
 
-import { bytesOfText, PithError } from "#ir";
+import { bytesOfText, fileError } from "#ir";
 import { appendFile, fileKind, readText, writeFileAtomically } from "#platform";
 
 /** An optimizer step, or the evaluation before the first one. */
@@ -24,7 +24,7 @@ const otherFile = { hint: "Name another file (`log`)." };
 export async function requireLog(path: string): Promise<void> {
   if ((await fileKind(path)) === undefined) return;
   if (!(await readText(path)).startsWith(columns))
-    throw new PithError("E_FILE", `"${path}" is not a training log and would be overwritten.`, otherFile);
+    throw fileError(`"${path}" is not a training log and would be overwritten.`, otherFile);
 }
 
 const columns = "step,epoch,loss,learning_rate";
@@ -45,7 +45,7 @@ export async function openLog(
   const text = (await fileKind(path)) === undefined || resumedAfter === undefined ? "" : await readText(path);
   const [first, ...lines] = text.split("\n").filter((line) => line !== "");
   if (first !== undefined && first !== header)
-    throw new PithError("E_FILE", `"${path}" is the log of another training: its columns are ${first}.`, otherFile);
+    throw fileError(`"${path}" is the log of another training: its columns are ${first}.`, otherFile);
   const width = header.split(",").length;
   // A killed process can leave a row with fewer cells.
   const rows = lines

@@ -1,6 +1,6 @@
 import { infer } from "#analysis";
 import { statesText } from "#batches";
-import { type Batch, dimsText, emitInto, extract, type Model, memoize, PithError, type Value } from "#ir";
+import { type Batch, dimsText, emitInto, extract, type Model, memoize, unsupportedError, type Value } from "#ir";
 import type { Context } from "#pass";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
@@ -23,7 +23,7 @@ export async function writeLoss(model: Model, example: Batch, loss: Loss, log: C
   const binding = feedingOf(model, example, "training data");
   if (binding.states.length > 0) {
     const text = `The model carries states (${statesText(binding.states)}), and backpropagation through time is not supported.`;
-    throw new PithError("E_UNSUPPORTED", text, { hint: "Provide a column per state to train single steps." });
+    throw unsupportedError(text, { hint: "Provide a column per state to train single steps." });
   }
   const exampleFeeds = binding.feeds(example);
   fixInputs(model, Object.fromEntries(Object.entries(exampleFeeds).map(([name, { dims }]) => [name, dims])));

@@ -1,5 +1,5 @@
 import { infer, updateStatedTypes } from "#analysis";
-import { type Dim, dimsText, dimValue, isSymbolic, type Model, PithError } from "#ir";
+import { type Dim, dimsText, dimValue, isSymbolic, type Model, shapeError } from "#ir";
 
 /**
  * Sets input dimensions in place and infers the other types again, because a training step is written for one batch size. Named
@@ -36,8 +36,7 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
       (size, axis) => size !== undefined && typeof dims?.[axis] === "number" && dims[axis] !== size,
     );
     if (!isWrong) return;
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
+    throw shapeError(
       `With inputs of these sizes "${output.name}" has dimensions ${dimsText(dims)}, expected [${sizes.map((size) => size ?? "?").join(", ")}].`,
       {
         hint: [

@@ -5,7 +5,17 @@
  *                                            fast = Equal(sr, 16000)
  */
 import * as v from "valibot";
-import { type Dense, dimsText, elementCount, fromNumbers, inMemory, isSymbolic, type Model, PithError } from "#ir";
+import {
+  type Dense,
+  dimsText,
+  elementCount,
+  fromNumbers,
+  inMemory,
+  isSymbolic,
+  type Model,
+  PithError,
+  shapeError,
+} from "#ir";
 import { definePass, described } from "#pass";
 import { change } from "./clean-up.ts";
 
@@ -86,7 +96,7 @@ export function contentOf(
   const elements = Array.isArray(content) ? numbers : Array.from({ length: count || 0 }, () => Number(content));
   if (dims === undefined || count !== elements.length) {
     const shape = dimsText(type?.dims);
-    throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
+    throw shapeError(`Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
       hint: fixHint(type?.dims),
     });
   }

@@ -18,6 +18,7 @@ import {
   fromNumbers,
   isFloat,
   mask as maskRole,
+  modelError,
   PithError,
   parameter as parameterRole,
   toFloats,
@@ -82,11 +83,11 @@ function product(type: FloatType, dims: readonly number[], weights: Scores, kept
 export function floatOf(parameter: Value): FloatType {
   const { type } = stored(parameter);
   if (isFloat(type)) return type;
-  throw new PithError("E_MODEL", `"${parameter.name}" is stored as ${type}: only floats are masked.`);
+  throw modelError(`"${parameter.name}" is stored as ${type}: only floats are masked.`);
 }
 
 export function stored(value: Value): Tensor {
-  if (value.tensor === undefined) throw new PithError("E_MODEL", `"${value.name}" is not stored.`);
+  if (value.tensor === undefined) throw modelError(`"${value.name}" is not stored.`);
   return value.tensor;
 }
 

@@ -6,7 +6,7 @@
  */
 import type { ScaledSlice, ScaleGroup } from "#analysis";
 import type { Dense, Model, Tensor } from "#ir";
-import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, PithError, toFloats } from "#ir";
+import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, optionError, toFloats } from "#ir";
 
 /**
  * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
@@ -15,13 +15,12 @@ import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, PithError, toFlo
  */
 export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<void> {
   if (factors.length !== group.units)
-    throw new PithError("E_OPTION", `A group of ${group.units} units takes as many factors, got ${factors.length}.`);
+    throw optionError(`A group of ${group.units} units takes as many factors, got ${factors.length}.`);
   for (const [unit, factor] of factors.entries()) {
-    if (!(factor > 0 && Number.isFinite(factor)))
-      throw new PithError("E_OPTION", `Factors are positive numbers, got ${factor}.`);
+    if (!(factor > 0 && Number.isFinite(factor))) throw optionError(`Factors are positive numbers, got ${factor}.`);
     const miss = group.refused.get(unit);
     if (miss !== undefined && factor !== 1)
-      throw new PithError("E_OPTION", `${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
+      throw optionError(`${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
   }
   let isChanged = false;
   for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {

@@ -4,7 +4,7 @@
  * If settings depend on an unknown rank, those for ranks of 0 to 8 are compared. Other nodes are lowered to primitives, if possible.
  */
 import { type Inference, infer } from "#analysis";
-import type { Attribute, DataType, Dense, FloatType, Model, Node } from "#ir";
+import type { Attribute, DataType, Dense, FloatType, Model, Node, PithError } from "#ir";
 import {
   allNodes,
   asPithError,
@@ -19,7 +19,6 @@ import {
   int64,
   isFloat,
   Miss,
-  PithError,
   replaceNode,
   schemaAt,
   schemasOf,
@@ -27,6 +26,7 @@ import {
   stripPeriod,
   toInteger,
   unknownDim,
+  unsupportedError,
 } from "#ir";
 import type { Bound, Op } from "../../core/ops/define.ts";
 import type { Site } from "../../core/ops/entry.ts";
@@ -90,11 +90,9 @@ function applyPlan(model: Model, from: number, version: number, { conversions, l
 }
 
 function conversionError(node: Node, from: number, version: number, reason: string): PithError {
-  return new PithError(
-    "E_UNSUPPORTED",
-    `${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`,
-    { hint: `Export the model with opset ${version} or newer.` },
-  );
+  return unsupportedError(`${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`, {
+    hint: `Export the model with opset ${version} or newer.`,
+  });
 }
 
 /** Returns a function that converts a node, or a Miss that says why the node cannot be converted. */

@@ -1,6 +1,6 @@
 /** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
 import { maskingOf, maskingOfProduct } from "#analysis";
-import { type Dense, extract, isFloat, type Model, PithError, sameDims, toFloats, type Value } from "#ir";
+import { type Dense, extract, isFloat, type Model, modelError, sameDims, toFloats, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { createMaskedReader, stored } from "./mask.ts";
 
@@ -32,7 +32,7 @@ export async function readStored(
 
 export async function readStoredValue(model: Model, value: Value, engine: Engine): Promise<Dense> {
   const dense = (await readStored(model, [value], engine)).get(value);
-  if (dense === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
+  if (dense === undefined) throw modelError(`"${value.name}" could not be evaluated.`);
   return dense;
 }
 
@@ -50,7 +50,7 @@ export async function evaluate(
   const [missingInput] = part.graph.feeds;
   if (missingInput !== undefined) {
     const names = values.map(({ name }) => `"${name}"`).join(", ");
-    throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${missingInput.name}".`);
+    throw modelError(`${names} cannot be evaluated without the input "${missingInput.name}".`);
   }
   // Up to IR 3 a weight must be an input.
   part.header.irVersion = Math.max(part.header.irVersion, 4);
@@ -60,7 +60,7 @@ export async function evaluate(
     return new Map(
       values.map((value, index) => {
         const result = results[part.graph.outputs[index]?.name ?? ""];
-        if (result === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
+        if (result === undefined) throw modelError(`"${value.name}" could not be evaluated.`);
         return [value, result];
       }),
     );

@@ -1,6 +1,6 @@
 /** The process of a job: receives the request, runs the job and sends the result. */
 import { rmSync } from "node:fs";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { observeRuns } from "../../core/engine/observed-runs.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
@@ -46,8 +46,7 @@ async function start(
     // A job or a user module can load the runtime itself.
     await disableTelemetry();
     const { default: job } = await importJob(module);
-    if (!isJob(job))
-      throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
+    if (!isJob(job)) throw optionError(`${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });
     observeRuns((isRunning) => send({ pith: "run", isRunning }));
     const output = await job(input as never, context(temporary));

@@ -4,7 +4,7 @@
  * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 somewhere. If every candidate's scores sum to 1 (softmax), class 0 is the
  * background, as in SSD. Both properties are read from the original.
  */
-import { type Batch, counted, dimsText, PithError, toFloat64 } from "#ir";
+import { type Batch, counted, dataError, dimsText, toFloat64 } from "#ir";
 import { columnSums } from "./metrics.ts";
 import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -117,8 +117,7 @@ function detectionsOf(outputs: Batch, { isCentered, firstClass }: BoxForm): read
   const [images = 0, candidates = 0, corners] = boxes.dims;
   const classes = scores.dims[2] ?? 1;
   if (corners !== 4 || boxes.dims.length !== 3 || scores.dims[0] !== images || scores.dims[1] !== candidates) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are not detections: expected [images, candidates, 4] and [images, candidates, classes].`,
     );
   }
@@ -157,7 +156,7 @@ export function boxOverlap(): Metric {
       const [ours, theirs] = [detectionsOf(outputs, form), detectionsOf(original, form)];
       if (ours.length !== theirs.length) {
         const text = `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`;
-        throw new PithError("E_DATA", text);
+        throw dataError(text);
       }
       const rows = new Float64Array(2 * ours.length);
       for (const [image, detected] of ours.entries()) {
@@ -192,7 +191,7 @@ export function boxRatio(
       const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
       const hint =
         "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
-      throw new PithError("E_DATA", text, { hint });
+      throw dataError(text, { hint });
     },
     detail(rows) {
       const [matched = 0, boxes = 0] = columnSums(rows, 2);

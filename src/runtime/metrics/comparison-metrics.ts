@@ -1,6 +1,6 @@
 /** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
 import { type OutputPart, selectPart } from "#analysis";
-import { type Batch, type Dense, dimsText, elementCount, integer, PithError, toFloat64 } from "#ir";
+import { type Batch, type Dense, dataError, dimsText, elementCount, integer, toFloat64 } from "#ir";
 import { RunningMeans } from "../../core/math/running-means.ts";
 import { Difference, decibels, minChange, minVariationOfData } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
@@ -179,7 +179,7 @@ function perSample(
   const hasClassNames = namesClasses(reference, samples);
   // With one value per sample there are no classes, so any two models would agree.
   if (width === 1 && !hasClassNames) {
-    throw new PithError("E_DATA", `"${name}" is one number per sample: there are no classes to agree on.`, {
+    throw dataError(`"${name}" is one number per sample: there are no classes to agree on.`, {
       hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
     });
   }
@@ -215,7 +215,7 @@ interface Numbers extends Pair<Float64Array> {
 function pair(outputs: Batch, original: Batch, options: MetricOptions, part: OutputPart): Numbers {
   const { ours, theirs, samples, ...rest } = matchOutputs(outputs, original, options);
   if (theirs.type === "string" || ours.type === "string") {
-    throw new PithError("E_DATA", `Output "${rest.name}" contains text, and this metric compares numbers.`, {
+    throw dataError(`Output "${rest.name}" contains text, and this metric compares numbers.`, {
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
@@ -243,22 +243,19 @@ function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): 
   const name = mainOutputName(original, options.output);
   const referenceOutput = mainOutput(original, name);
   const ours = outputs[name];
-  if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
+  if (ours === undefined) throw dataError(`The original's output "${name}" is missing in the model.`);
   const [samples = 1] = referenceOutput.dims;
   if (
     ours.data.length !== referenceOutput.data.length ||
     (ours.type === "string") !== (referenceOutput.type === "string")
   ) {
     const [before, after] = [referenceOutput, ours].map(({ type, dims }) => `${type}${dimsText(dims)}`);
-    throw new PithError("E_DATA", `"${name}" is ${before} in the original and ${after} in the model.`, {
+    throw dataError(`"${name}" is ${before} in the original and ${after} in the model.`, {
       hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
     });
   }
   if (referenceOutput.data.length === 0)
-    throw new PithError(
-      "E_DATA",
-      `"${name}" is ${dimsText(referenceOutput.dims)}, without elements: there is nothing to compare.`,
-    );
+    throw dataError(`"${name}" is ${dimsText(referenceOutput.dims)}, without elements: there is nothing to compare.`);
   const classes = (referenceOutput.dims.length > 3 ? referenceOutput.dims[1] : referenceOutput.dims.at(-1)) ?? 1;
   return { name, samples, width: referenceOutput.data.length / samples, classes, ours, theirs: referenceOutput };
 }

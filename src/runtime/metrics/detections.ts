@@ -1,6 +1,6 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
 import { type DetectionForm, fieldAxis } from "#analysis";
-import { counted, type Dense, dimsText, integer, PithError, toFloat64 } from "#ir";
+import { counted, type Dense, dataError, dimsText, integer, toFloat64 } from "#ir";
 import { type Box, boxRatio, type Detection, type Limits, matchBoxes, suppressOverlaps } from "./boxes.ts";
 import { labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
@@ -23,7 +23,7 @@ export function readDetections(
   const [width = 0, boxes = 0] = axis === 1 ? sizes : sizes.toReversed();
   const first = layout === "[N, boxes, 5 + classes]" ? 5 : 4;
   if (sizes.length !== 2 || width !== (classes === undefined ? 6 : first + classes))
-    throw new PithError("E_DATA", `An output of ${dimsText(output.dims)} has no detections of the form ${layout}.`);
+    throw dataError(`An output of ${dimsText(output.dims)} has no detections of the form ${layout}.`);
   const values = toFloat64(output);
   return Array.from({ length: images }, (_, image) => {
     const candidates: Detection[] = [];
@@ -148,10 +148,7 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
         const counts = new Map<number, number>();
         for (const { class: index } of boxes) counts.set(index, (counts.get(index) ?? 0) + 1);
         if (counts.size > maxImageClasses)
-          throw new PithError(
-            "E_DATA",
-            `The labels of an image name ${counts.size} classes, more than ${maxImageClasses}.`,
-          );
+          throw dataError(`The labels of an image name ${counts.size} classes, more than ${maxImageClasses}.`);
         rows.set(codes, columns * image);
         rows.set(
           [...counts].map(([index, count]) => index * classUnit + count),
@@ -162,7 +159,7 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
     },
     gathered(rows) {
       if (labelCounts(rows).size > 0) return rows;
-      throw new PithError("E_DATA", "The labels contain no boxes: there is nothing to detect.");
+      throw dataError("The labels contain no boxes: there is nothing to detect.");
     },
     detail(rows) {
       const boxes = [...labelCounts(rows).values()].reduce((sum, count) => sum + count, 0);
@@ -230,7 +227,7 @@ export const areBoxLabels = ({ dims, type }: Dense): boolean => dims.length === 
 
 function readBoxLabels(label: Dense, { classes = Number.POSITIVE_INFINITY }: DetectionForm) {
   if (!areBoxLabels(label))
-    throw new PithError("E_DATA", `The label is ${dimsText(label.dims)}: expected [N, boxes, 5] for a detector.`, {
+    throw dataError(`The label is ${dimsText(label.dims)}: expected [N, boxes, 5] for a detector.`, {
       hint: "A row is class, x1, y1, x2, y2 in the units of the model's boxes; fill missing rows with class −1.",
     });
   const [images = 0, boxes = 0] = label.dims;
@@ -240,10 +237,7 @@ function readBoxLabels(label: Dense, { classes = Number.POSITIVE_INFINITY }: Det
       const start = 5 * (image * boxes + row);
       const [index = -1, x1 = 0, y1 = 0, x2 = 0, y2 = 0] = values.subarray(start, start + 5);
       if (!Number.isInteger(index) || index >= classes)
-        throw new PithError(
-          "E_DATA",
-          `A box has the class ${index}, and the model detects the classes 0 to ${classes - 1}.`,
-        );
+        throw dataError(`A box has the class ${index}, and the model detects the classes 0 to ${classes - 1}.`);
       return { class: index, box: [x1, y1, x2, y2] as const };
     }).filter(({ class: index }) => index >= 0),
   );
@@ -251,7 +245,7 @@ function readBoxLabels(label: Dense, { classes = Number.POSITIVE_INFINITY }: Det
 
 function requireForm({ form }: MetricOptions): DetectionForm {
   if (typeof form === "object") return form;
-  throw new PithError("E_DATA", "The output has none of the known forms of detections.", {
+  throw dataError("The output has none of the known forms of detections.", {
     hint: "The forms are [N, 4 + classes, boxes], [N, boxes, 5 + classes] and [N, boxes, 6], with scores between 0 and 1.",
   });
 }

@@ -1,7 +1,7 @@
 /** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
 
 import { attentionMaskOf } from "#batches";
-import { type Batch, dimsText, elementCount, PithError, toFloat64 } from "#ir";
+import { type Batch, dataError, dimsText, elementCount, optionError, toFloat64 } from "#ir";
 import { averageRows, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -17,8 +17,7 @@ export interface Embeddings {
 export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const { dims } = mainOutput(outputs, options.output);
   if (dims.length < 2 || dims.length > 3) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `An output of ${dimsText(dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
     );
   }
@@ -34,7 +33,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
 /** Returns each sample's vector; for [samples, positions, width] the sum over the positions where the attention mask is not 0 (all if none). */
 export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const dense = mainOutput(outputs, options.output);
-  if (dense.type === "string") throw new PithError("E_DATA", "The output is text: it has no vectors to compare.");
+  if (dense.type === "string") throw dataError("The output is text: it has no vectors to compare.");
   const [samples = 0, ...rest] = dense.dims;
   const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;
   const width = elementCount(rest) / positions;
@@ -79,7 +78,7 @@ export function cosine(options: MetricOptions = {}): Metric {
 /** Share of each sample's k nearest neighbors (by cosine) that the model keeps. @throws PithError E_OPTION for k < 1, E_DATA for fewer than 4 k samples. */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
-    throw new PithError("E_OPTION", `neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
+    throw optionError(`neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
   return averageRows({
     name: `same top-${k}`,
     unit: "share",
@@ -98,8 +97,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
     },
     gathered(collected, samples) {
       if (samples < minSamplesOf(k))
-        throw new PithError(
-          "E_DATA",
+        throw dataError(
           `The ${k} nearest neighbors of a sample need at least ${minSamplesOf(k)} samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
@@ -150,7 +148,7 @@ function pair(
   const ours = embeddings(outputs, batch, { output });
   if (ours.width !== reference.width || ours.samples !== reference.samples) {
     const sizes = [reference, ours].map(({ samples, width }) => dimsText([samples, width]));
-    throw new PithError("E_DATA", `"${output}" is ${sizes[0]} in the original and ${sizes[1]} in the model.`);
+    throw dataError(`"${output}" is ${sizes[0]} in the original and ${sizes[1]} in the model.`);
   }
   return { ours, theirs: reference };
 }

@@ -1,5 +1,5 @@
 import { type Dataset, samplesIn } from "#batches";
-import { counted, type Estimate, elementCount, fixedDims, joinArrays, type Model, PithError } from "#ir";
+import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays, type Model, optionError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
 import { overSamples } from "../run/over-samples.ts";
@@ -36,7 +36,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const [evaluation] = await evaluateAll(engine, model, dataset, [metric], options);
-  if (evaluation === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
+  if (evaluation === undefined) throw optionError("There is no metric to measure.");
   return evaluation;
 }
 
@@ -68,7 +68,7 @@ export async function measure(
   const needsOriginal = metrics.find((metric) => metric.truth === "original");
   if (needsOriginal !== undefined && options.held === false) {
     const text = `"${needsOriginal.name}" compares a model with its original, and no original is given.`;
-    throw new PithError("E_OPTION", text, { hint: "Give the original model: option `original`." });
+    throw optionError(text, { hint: "Give the original model: option `original`." });
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
   const readers = models.map(() =>
@@ -88,8 +88,7 @@ export async function measure(
       for (const [index, { metric, read }] of (readers[model] ?? []).entries()) {
         const rows = read(outputs, metric.truth === "original" ? original : truth, truth);
         if (metric.gathered === undefined && rows.length !== metric.columns * count)
-          throw new PithError(
-            "E_DATA",
+          throw dataError(
             `The output has ${rows.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
             { hint: "Name an output whose first axis counts samples: `output`." },
           );

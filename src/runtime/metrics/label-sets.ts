@@ -1,5 +1,5 @@
 /** Metrics for models of independent labels (multi-label): an output [N, labels] of probabilities or logits, and labels as rows of 0 and 1. */
-import { type Dense, dimsText, PithError, toFloat64 } from "#ir";
+import { type Dense, dataError, dimsText, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -114,7 +114,7 @@ const thresholdOf = ({ from }: MetricOptions): number => (from === "probabilitie
 function readRows(dense: Dense): readonly Float64Array[] {
   const [samples = 0, width, ...rest] = dense.dims;
   if (dense.type === "string" || width === undefined || rest.some((size) => size !== 1))
-    throw new PithError("E_DATA", `An output of ${dimsText(dense.dims)} is not [N, labels], one score per label.`);
+    throw dataError(`An output of ${dimsText(dense.dims)} is not [N, labels], one score per label.`);
   const values = toFloat64(dense);
   return Array.from({ length: samples }, (_, sample) => values.subarray(sample * width, (sample + 1) * width));
 }
@@ -127,8 +127,7 @@ function readLabels(label: Dense, scores: readonly Float64Array[]): readonly Flo
     rows.every((row) => row.length === width && row.every((value) => value === 0 || value === 1))
   )
     return rows;
-  throw new PithError(
-    "E_DATA",
+  throw dataError(
     `The label is ${dimsText(label.dims)}: expected rows of ${width} zeros and ones, one for each label of the model.`,
   );
 }

@@ -1,6 +1,6 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
 import type { DetectionForm, OutputPart } from "#analysis";
-import { type Batch, type Dense, dimsText, PithError, toFloat64 } from "#ir";
+import { type Batch, type Dense, dataError, dimsText, optionError, toFloat64 } from "#ir";
 import { moments } from "../../core/math/interval.ts";
 import {
   bestClass,
@@ -36,8 +36,7 @@ export function accuracy(options: MetricOptions = {}): Metric {
 
 /** Share of samples whose label is among the k highest scores; of equal scores the first counts as higher. */
 export function topK(k: number, options: MetricOptions = {}): Metric {
-  if (!Number.isInteger(k) || k < 1)
-    throw new PithError("E_OPTION", `topK: k: expected an integer of at least 1, got ${k}.`);
+  if (!Number.isInteger(k) || k < 1) throw optionError(`topK: k: expected an integer of at least 1, got ${k}.`);
   return shareCorrect(`top-${k} accuracy`, options, (scores, position, label) => {
     requireScores(scores, `top-${k} accuracy`);
     const start = scores.at(position);
@@ -141,14 +140,13 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
   const labels = toFloat64(label);
   const output = mainOutput(outputs, options.output);
   if (output.type === "string") {
-    throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
+    throw dataError("The model outputs class names, and the labels are numbers.", {
       hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`original`)."],
     });
   }
   const scores = readScores(output, label.dims[0] ?? 0, labels.length);
   if (scores.positions === 1 && output.dims.slice(1).filter((size) => size > 1).length > 1) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `An output of ${dimsText(output.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
       {
         hint: [
@@ -162,8 +160,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
     return { scores: binaryScores(scores, options.from), labels };
   for (const value of labels) {
     if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       scores.classes === 1
         ? `A label is ${value}, and the model outputs one number per sample: only the labels 0 and 1 are valid then.`
         : `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
@@ -180,7 +177,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
 
 export function labelOf(batch: Batch): Dense {
   if (batch.label !== undefined) return batch.label;
-  throw new PithError("E_DATA", `The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
+  throw dataError(`The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
     hint: "Without labels a model can be compared with its original: agreement, signal to noise.",
   });
 }
@@ -224,7 +221,7 @@ function perSample(
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
     const sampleLabels = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
     if (sampleLabels.every((label) => label < 0))
-      throw new PithError("E_DATA", `Sample ${sample} of a batch has no valid label (all are below 0).`);
+      throw dataError(`Sample ${sample} of a batch has no valid label (all are below 0).`);
     return measure(scores, labels, sample);
   });
 }
@@ -258,8 +255,7 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
     columns: 2,
     rows(outputs, batch) {
       const { scores, labels } = read(outputs, batch, options);
-      if (scores.positions !== 1)
-        throw new PithError("E_DATA", `${name} takes one label per sample, got ${scores.positions}.`);
+      if (scores.positions !== 1) throw dataError(`${name} takes one label per sample, got ${scores.positions}.`);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++)
         rows.set([labels[sample] ?? -1, bestClass(scores, sample)], 2 * sample);

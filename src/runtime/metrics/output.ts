@@ -1,13 +1,13 @@
 /** Finds the output to evaluate and the scores of a sample in it. */
 
-import { type Batch, type Dense, dimsText, isFloat, memoize, PithError, toFloat64 } from "#ir";
+import { type Batch, type Dense, dataError, dimsText, isFloat, memoize, toFloat64 } from "#ir";
 
 /** Returns the name of the evaluated output: the requested one, "logits", the first float output, or the first. @throws PithError E_DATA without one. */
 export function mainOutputName(outputs: Batch, requestedName?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");
   const name = requestedName ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
-  if (name === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
+  if (name === undefined) throw dataError("The model has no output that is a tensor.");
   outputNamed(outputs, name);
   return name;
 }
@@ -20,7 +20,7 @@ export function mainOutput(outputs: Batch, requestedName?: string): Dense {
 export function outputNamed(outputs: Batch, name: string): Dense {
   const output = outputs[name];
   if (output !== undefined) return output;
-  throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
+  throw dataError(`The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
 /** Class scores, one position per label: [N, C], [1, 1, C] and [N, C, 1, 1] have one per sample, [N, T, C] has T, [N, C, H, W] has H · W. */
@@ -57,18 +57,14 @@ export function readScores(dense: Dense, samples: number, labels: number, texts 
   const classes = labels === 0 ? 0 : values.length / labels;
   const positions = samples === 0 ? 0 : labels / samples;
   if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `An output of ${dimsText(dense.dims)} gives no scores of classes for ${labels} labels of ${samples} samples.`,
       { hint: numbersHint },
     );
   }
   const [first] = dense.dims;
   if (first !== samples && first !== labels) {
-    throw new PithError(
-      "E_DATA",
-      `An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`,
-    );
+    throw dataError(`An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`);
   }
   if (classes === 1 && namesClasses(dense, labels))
     return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
@@ -80,8 +76,7 @@ export function readScores(dense: Dense, samples: number, labels: number, texts 
     return { samples, positions, classes, values, step: positions, at };
   }
   if (positions > 1 && last !== classes) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `An output of ${dimsText(dense.dims)} has no class axis: it gives ${positions * classes} numbers per sample, and the data ${positions} labels.`,
       { hint: classes === 1 ? [oneHotHint, ...numbersHint] : numbersHint },
     );
@@ -103,7 +98,7 @@ function indicesOfNames(names: readonly string[], texts: Map<string, number>): F
 
 export function requireScores({ named }: Scores, figure: string): void {
   if (named !== true) return;
-  throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {
+  throw dataError(`The output names a class for each sample and gives no scores: ${figure} needs them.`, {
     hint: [
       "Accuracy, F1, Matthews' correlation and agreement need the class only.",
       "Or name an output with scores: `output`.",

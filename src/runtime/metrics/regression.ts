@@ -1,5 +1,5 @@
 /** Metrics for numeric outputs. The column "label" contains the expected value or values of a sample. */
-import { type Batch, dimsText, elementCount, Miss, PithError, toFloat64 } from "#ir";
+import { type Batch, dataError, dimsText, elementCount, Miss, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -41,7 +41,7 @@ export function rankCorrelation(options: MetricOptions = {}): Metric {
     columns: 2,
     rows(outputs, batch) {
       const { predicted, expected, samples, width } = pair(outputs, batch, options);
-      if (width !== 1) throw new PithError("E_DATA", `A rank correlation takes one number per sample, got ${width}.`);
+      if (width !== 1) throw dataError(`A rank correlation takes one number per sample, got ${width}.`);
       const rows = new Float64Array(2 * samples);
       for (let sample = 0; sample < samples; sample++)
         rows.set([predicted[sample] ?? Number.NaN, expected[sample] ?? Number.NaN], 2 * sample);
@@ -86,10 +86,7 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   const [samples = 0] = label.dims;
   const [expected, predicted] = [toFloat64(label), toFloat64(output)];
   if (predicted.length !== expected.length) {
-    throw new PithError(
-      "E_DATA",
-      `The output is ${dimsText(output.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`,
-    );
+    throw dataError(`The output is ${dimsText(output.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`);
   }
   return { predicted, expected, samples, width: elementCount(label.dims.slice(1)) };
 }
@@ -111,8 +108,7 @@ export function ranks(values: ArrayLike<number>): Float64Array {
 
 /** Pearson's correlation; a Miss if one series is constant. */
 export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
-  if (x.length !== y.length)
-    throw new PithError("E_DATA", `A correlation needs pairs: got ${x.length} and ${y.length} values.`);
+  if (x.length !== y.length) throw dataError(`A correlation needs pairs: got ${x.length} and ${y.length} values.`);
   const meanX = mean(x);
   const meanY = mean(y);
   let xx = 0;

@@ -8,7 +8,7 @@
  */
 import { allLayers, infer } from "#analysis";
 import { attentionMask, findStates, type State } from "#batches";
-import { type Batch, type Dense, fromNumbers, type Model, PithError, toNumbers } from "#ir";
+import { type Batch, type Dense, fromNumbers, type Model, toNumbers, unsupportedError } from "#ir";
 import { emptyCache, isLanguageModel, tokenInput } from "../../data/text/token-inputs.ts";
 
 export type TokenRows = readonly (readonly number[])[];
@@ -138,8 +138,7 @@ export function tokenFeeds(
         [rows.length, rows[0]?.length ?? 0],
         rows.flat(),
       );
-    else if (!isPartial)
-      throw new PithError("E_UNSUPPORTED", `A text or sound gives no value for the input "${name}".`);
+    else if (!isPartial) throw unsupportedError(`A text or sound gives no value for the input "${name}".`);
   }
   return feeds;
 }

@@ -15,7 +15,7 @@ import {
   samplesIn,
   sliceBatch,
 } from "#batches";
-import { type Batch, elementCount, type Model, PithError } from "#ir";
+import { type Batch, dataError, elementCount, type Model } from "#ir";
 
 export interface Feeding extends Binding {
   /** Number of samples per run: the model's fixed number, or 1 if no axis counts samples; undefined if any number works. */
@@ -31,8 +31,7 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   const rest = model.graph.feeds.filter(({ name }) => zeros[name] === undefined);
   const bound = bindInputs(rest, batch, owner);
   if (states.length > 0 && bound.size !== undefined && bound.size !== 1) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `The model fixes its batch to ${bound.size} samples and carries states from one run to the next: states need a batch of 1.`,
     );
   }
@@ -94,7 +93,7 @@ function startsSequence(sample: Batch): boolean {
 }
 
 function throwMissing({ input }: State): never {
-  throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
+  throw dataError(`The state "${input}" has no initial value.`);
 }
 
 export interface OneRun {

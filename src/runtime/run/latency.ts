@@ -7,7 +7,7 @@
  * after the same other model, whose data are in the caches.
  */
 
-import { type Batch, type Model, PithError, storedBytes, throwIfAborted } from "#ir";
+import { type Batch, type Model, optionError, storedBytes, throwIfAborted } from "#ir";
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
 import { quantile } from "../../core/math/interval.ts";
@@ -92,8 +92,7 @@ export async function latency(
 }
 
 function requireWork(models: readonly Model[], { rounds = 30 }: LatencyOptions): void {
-  if (models.length === 0 || !(rounds >= 1))
-    throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
+  if (models.length === 0 || !(rounds >= 1)) throw optionError("Timing needs at least one model and one round.");
 }
 
 /** Times models as `latency` does, on given batches: the server of a page has no tokenizer to make inputs. @throws PithError as `latency`. */

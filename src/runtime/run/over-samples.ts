@@ -1,7 +1,7 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
 import { withFixedDraws } from "#analysis";
 import { type Dataset, sampleCount, sliceBatch } from "#batches";
-import { type Batch, type Model, PithError, throwIfAborted } from "#ir";
+import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { hasLargeWeights } from "./large-weights.ts";
@@ -91,7 +91,7 @@ export async function overBatches(
     await runBatch(sliceBatch(read, 0, count), count, total);
     if (done >= maxSamples) break;
   }
-  if (done === 0) throw new PithError("E_DATA", `${samples.name} has no samples.`);
+  if (done === 0) throw dataError(`${samples.name} has no samples.`);
   return done;
 }
 

@@ -7,7 +7,7 @@
  */
 import { cachePerRevision, equalSizes, infer, wantedInputs } from "#analysis";
 import { findStates } from "#batches";
-import type { Batch, DataType, Dense, Dim, Model, Random, ValueType } from "#ir";
+import type { Batch, DataType, Dense, Dim, Model, PithError, Random, ValueType } from "#ir";
 import {
   allValues,
   asPithError,
@@ -19,8 +19,8 @@ import {
   integerRange,
   isFloat,
   isSymbolic,
-  PithError,
   random,
+  unsupportedError,
   zeros,
 } from "#ir";
 import type { Session } from "../../core/engine/index.ts";
@@ -88,8 +88,7 @@ const randomInputsOf = cachePerRevision((model, inference): RandomInputs => {
           });
           const dims = shapes.get(name) ?? [];
           if (elementCount(dims) > maxDrawn)
-            throw new PithError(
-              "E_UNSUPPORTED",
+            throw unsupportedError(
               `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${maxDrawn.toLocaleString("en")} elements.`,
             );
           return [name, drawTensor(type, dims, intervals, numbers)];
@@ -225,7 +224,7 @@ export async function firstThatRuns(
       first ??= reason;
     }
   }
-  return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
+  return first ?? unsupportedError("There are no sizes to try.");
 }
 
 /** Guesses sizes of symbols. The name indicates whether a symbol counts samples, cached positions, image sides or other positions. */

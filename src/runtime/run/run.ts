@@ -2,7 +2,7 @@
 import { dataDependentSizes, infer, wantedInputs, withFixedDraws } from "#analysis";
 import { findStates, joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "#batches";
 import type { Batch, DataType, Dense, Model } from "#ir";
-import { fromNumbers, isFloat, PithError, removeUnused, toFloat64, toNumbers } from "#ir";
+import { dataError, fromNumbers, isFloat, PithError, removeUnused, toFloat64, toNumbers } from "#ir";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
 import { Feeder } from "./feeding.ts";
 
@@ -134,7 +134,7 @@ function perSampleOutputsOf(outputs: Batch): Batch {
   const perSampleOutputs = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
   if (perSampleOutputs.length === 0 && single !== undefined) {
-    throw new PithError("E_DATA", `The model has one output value for all samples of a batch, "${single}".`, {
+    throw dataError(`The model has one output value for all samples of a batch, "${single}".`, {
       hint: "Only outputs with a batch axis can be evaluated.",
     });
   }
@@ -152,7 +152,7 @@ function withoutPadding(dense: Dense, size: number, count: number): Dense {
 
 function join(parts: readonly Batch[], owner: string): Batch {
   const [first] = parts;
-  if (first === undefined) throw new PithError("E_DATA", `${owner}: a batch has no samples.`);
+  if (first === undefined) throw dataError(`${owner}: a batch has no samples.`);
   return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padRows);
 }
 
@@ -170,7 +170,7 @@ export function explainRunError(error: unknown, model: Model, feeds: Batch): unk
       const first = low - (high - low + 1);
       const invalid = numbers.find((number) => number > high || number < first);
       if (invalid !== undefined)
-        return new PithError("E_DATA", `Input "${name}" holds ${invalid}: the model takes ${low} to ${high}.`, {
+        return dataError(`Input "${name}" holds ${invalid}: the model takes ${low} to ${high}.`, {
           hint: "They index an embedding table of the model: the data or its tokenizer may belong to another model.",
           cause: error,
         });

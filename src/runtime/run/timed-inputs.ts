@@ -1,7 +1,7 @@
 /** Chooses the inputs for timing: one sample. */
 
 import type { Dataset } from "#batches";
-import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, random } from "#ir";
+import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, random, unsupportedError } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { oneRun } from "./feeding.ts";
@@ -109,8 +109,7 @@ function requireDrawable(model: Model, fixed: Batch = {}): RandomInputs {
   if (undrawable === undefined)
     return { ...all, draw: (shapes, numbers) => ({ ...all.draw(shapes, numbers), ...fixed }) };
   const { name, type } = undrawable;
-  throw new PithError(
-    "E_UNSUPPORTED",
+  throw unsupportedError(
     `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
   );
 }

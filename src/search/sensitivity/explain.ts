@@ -1,6 +1,6 @@
 /** Explains what each technique does to a layer, and why channels cannot be removed (`pith inspect`). */
 import { allLayers, channelGroups, type Group, infer, type Layer, outputsOf, selectLayers } from "#analysis";
-import { elementCount, formatReason, groupBy, Miss, type Model, PithError, throwIfAborted } from "#ir";
+import { elementCount, formatReason, groupBy, Miss, type Model, optionError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -102,7 +102,7 @@ async function explainChannels(
   const count = parts[0]?.unitOf.length ?? 0;
   if (channel !== undefined && channel >= count) {
     const channelsText = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
-    throw new PithError("E_OPTION", `Layer "${name}" has ${channelsText}, got ${channel}.`);
+    throw optionError(`Layer "${name}" has ${channelsText}, got ${channel}.`);
   }
   if (count === 0) return undefined;
   const refusals = parts.flatMap(({ group, unitOf }) =>

@@ -1,6 +1,6 @@
 /** Measures the drop of a model with some layers changed, for `sensitivity`. Uses only as many samples as the precision of the drop requires. */
 import { allLayers, fixedMacs, infer } from "#analysis";
-import { type Estimate, Miss, type Model, PithError, storedBytes } from "#ir";
+import { dataError, type Estimate, Miss, type Model, storedBytes } from "#ir";
 import type { Context } from "#pass";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { judge, usualDrop } from "../../judge/compare/goal.ts";
@@ -62,9 +62,7 @@ export async function openDropMeter(
     ? "The original outputs NaN on some or all samples."
     : atChance;
   if (failure !== undefined)
-    throw new PithError("E_DATA", `${failure} Nothing was measured.`, {
-      hint: "Preprocessing, labels or model do not match.",
-    });
+    throw dataError(`${failure} Nothing was measured.`, { hint: "Preprocessing, labels or model do not match." });
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };

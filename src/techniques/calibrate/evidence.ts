@@ -1,7 +1,7 @@
 /** Collects the statistics of layer inputs that a rounding or pruning method requires. */
 import { describeNonFinite, infer, type Layer, layers } from "#analysis";
 import type { Dataset } from "#batches";
-import { Miss, type Model, PithError, random } from "#ir";
+import { Miss, type Model, optionError, random } from "#ir";
 import type { Context } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { statisticOf } from "../shared/methods.ts";
@@ -65,7 +65,7 @@ export async function withEvidence<T>(
   if (statistic === undefined) return work(async (layer) => layerContext(layer, undefined)).finally(release);
   if (data === undefined) {
     const hint = "Give a data set.";
-    throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
+    throw optionError(`"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
   const finite = requireFinite(statisticOf(`The ${kind} "${id}"`, statistic));
   const observed = observedModels === "changed" || observedModels === "both" ? model : model.clone();

@@ -1,5 +1,5 @@
 import type { Layer } from "#analysis";
-import { Miss, PithError } from "#ir";
+import { dataError, Miss } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
 import { type InverseHessian, invertHessian } from "../shared/optimal-brain-surgeon.ts";
 
@@ -14,7 +14,7 @@ export async function computeInverseHessians(
   for (const gram of grams) {
     const inverse = await invertHessian(gram, multiply, damping);
     if (inverse instanceof Miss)
-      throw new PithError("E_DATA", `cannot invert the Hessian of its inputs: ${inverse.reason}.`, {
+      throw dataError(`cannot invert the Hessian of its inputs: ${inverse.reason}.`, {
         at: `Layer "${name}"`,
         hint: "Check the calibration samples: they may contain NaN or overflow.",
       });

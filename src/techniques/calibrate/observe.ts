@@ -6,7 +6,7 @@
  */
 
 import { type Dataset, findStates } from "#batches";
-import { elementCount, fixedDims, type Model, notFiniteHint, PithError, type Value } from "#ir";
+import { dataError, elementCount, fixedDims, type Model, notFiniteHint, type PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
 import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
@@ -94,7 +94,7 @@ export const valueRange: Statistic<ValueRange> = {
 
 export function notFiniteError(name: string, { min, max }: ValueRange): PithError {
   const range = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
-  return new PithError("E_DATA", `"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
+  return dataError(`"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
 }
 
 /** Like `observe`, for ranges. An empty input, such as a cache before the first token, gets the range of the output that is fed to it later. */

@@ -1,7 +1,18 @@
 import * as v from "valibot";
 import { allLayers, fixedMacs, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
 import { firstBatch, haveSameElements } from "#batches";
-import { bytes, count, counted, isFloat, Miss, type Model, PithError, percent } from "#ir";
+import {
+  bytes,
+  count,
+  counted,
+  isFloat,
+  Miss,
+  type Model,
+  optionError,
+  percent,
+  shapeError,
+  unsupportedError,
+} from "#ir";
 import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
 import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
@@ -132,7 +143,7 @@ export const distill = definePass({
     const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
     if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
       const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
-      throw new PithError("E_OPTION", text, { hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.` });
+      throw optionError(text, { hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.` });
     }
     const teacher = named ?? model.clone();
     const removals = await makeStudent(model, { shrink, keepLayers }, context);
@@ -166,16 +177,14 @@ function requireSameClasses(student: Model, teacher: Model): void {
     infer(model);
     const { name, type } = mainOutput(model.graph.outputs) ?? {};
     if (model === teacher && type !== undefined && !isFloat(type.type))
-      throw new PithError(
-        "E_UNSUPPORTED",
-        `The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`,
-        { hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output." },
-      );
+      throw unsupportedError(`The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`, {
+        hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output.",
+      });
     return type?.dims?.at(-1);
   });
   if (typeof classes !== "number" || typeof teacherClasses !== "number" || classes === teacherClasses) return;
   const text = `The student scores ${counted(classes, "class")}, the teacher ${teacherClasses}.`;
-  throw new PithError("E_SHAPE_MISMATCH", text, { hint: sameClassesHint });
+  throw shapeError(text, { hint: sameClassesHint });
 }
 
 function describeOtherPreprocessing(student: Model, teacher: Model): string | undefined {
@@ -208,7 +217,7 @@ function requireChanges({ changes, misses }: Outcome, message: string): readonly
   if (changes.length > 0) return changes;
   const reasons = [...new Set(misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)))];
   const moreText = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
-  throw new PithError("E_UNSUPPORTED", `${message}: ${reasons.slice(0, 3).join("; ")}${moreText}.`);
+  throw unsupportedError(`${message}: ${reasons.slice(0, 3).join("; ")}${moreText}.`);
 }
 
 /** @throws PithError E_OPTION if both models run the same operators and store the same numbers under the same names. */
@@ -223,7 +232,7 @@ async function requireDifferentModels(teacher: Model, student: Model): Promise<v
     if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
     if (!haveSameElements(await tensor.read(), await other.read())) return;
   }
-  throw new PithError("E_OPTION", "The teacher and the student are the same model: there is nothing to learn.", {
+  throw optionError("The teacher and the student are the same model: there is nothing to learn.", {
     hint: "Set `shrink` or `keepLayers` to derive a smaller student from the teacher; training on labels needs no teacher.",
   });
 }

@@ -1,7 +1,7 @@
 /** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
 import * as v from "valibot";
 import { distributionOf, infer, mainOutput, outputKind } from "#analysis";
-import { capitalize, type Dense, dimsText, isFloat, type Model, PithError } from "#ir";
+import { capitalize, type Dense, dimsText, isFloat, type Model, optionError, unsupportedError } from "#ir";
 import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
@@ -36,7 +36,7 @@ export function chooseLoss(
   const { name, type } = output ?? {};
   const shown = `"${name}" ${dimsText(type?.dims)}`;
   if (type !== undefined && !isFloat(type.type))
-    throw new PithError("E_UNSUPPORTED", `The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
+    throw unsupportedError(`The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
       hint: "Use the model without its last rounding or ArgMax, so that scores are its output.",
     });
   const kind = outputKind(model, undefined);
@@ -89,13 +89,12 @@ export function distillation(options: DistillationOptions): Loss {
   const settings = { teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
-      throw new PithError("E_OPTION", `${capitalize(settingsOfAnotherLoss)}.`);
+      throw optionError(`${capitalize(settingsOfAnotherLoss)}.`);
     return { ...parseText(loss), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;
-  if (!v.is(temperatureOf, temperature))
-    throw new PithError("E_OPTION", `The temperature ${temperatureRange}, got ${temperature}.`);
-  if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
+  if (!v.is(temperatureOf, temperature)) throw optionError(`The temperature ${temperatureRange}, got ${temperature}.`);
+  if (!(alpha >= 0 && alpha <= 1)) throw optionError(`alpha must lie between 0 and 1, got ${alpha}.`);
   return {
     ...parseText(hintonText(temperature, alpha, label)),
     name: "distillation",

@@ -7,7 +7,7 @@
  */
 
 import type { Layer } from "#analysis";
-import { Miss, type Model, PithError } from "#ir";
+import { dataError, Miss, type Model, optionError } from "#ir";
 import type { Context } from "#pass";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
 import { type Calibration, calibrate } from "../calibrate/calibration.ts";
@@ -39,9 +39,7 @@ export async function inputsOf(
   const { activations: method, data, samples } = options;
   if (method === undefined) return { of: async () => undefined, release: async () => {} };
   if (data === undefined)
-    throw new PithError("E_OPTION", `"data": ${method} needs samples, and none are given.`, {
-      hint: "Give a data set.",
-    });
+    throw optionError(`"data": ${method} needs samples, and none are given.`, { hint: "Give a data set." });
   const calibration = await calibrate(model, { data, samples }, context);
   return { of: (readers) => computeWhitening(calibration, readers, multiply), release: () => calibration.release() };
 }
@@ -67,7 +65,7 @@ async function computeWhitening(
 function requireFinite(readers: readonly Layer[], groups: readonly Matrix[]): void {
   if (groups.every(({ data }) => data.every(Number.isFinite))) return;
   const names = readers.map(({ name }) => `"${name}"`).join(", ");
-  throw new PithError("E_DATA", `Inputs of ${names} are NaN or infinite on the samples.`);
+  throw dataError(`Inputs of ${names} are NaN or infinite on the samples.`);
 }
 
 function withRidge({ rows, columns, data }: Matrix, ridge: number): Matrix {

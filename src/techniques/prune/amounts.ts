@@ -1,6 +1,6 @@
 /** Spreads the amount to prune over layers by an allocation, and warns about layers that keep few channels or weights. */
 import { optionsOfLayer } from "#analysis";
-import { counted, integer, joinList, Miss, PithError } from "#ir";
+import { counted, integer, joinList, Miss, optionError } from "#ir";
 import type { Change, Context } from "#pass";
 import type { Cut } from "../../core/math/smallest.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
@@ -116,7 +116,7 @@ async function requestShares(
   const shares = await awaitedAnswerOf(subject, async () => allocation.shares?.(ranked, share));
   const isShare = (value: Share): boolean => typeof value === "object" || (value >= 0 && value <= 1);
   if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
-    throw new PithError("E_OPTION", `${subject}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
+    throw optionError(`${subject}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
   return new Map(Array.from(layers.keys(), (target, index) => [target, shares[index] ?? 0]));
 }
 

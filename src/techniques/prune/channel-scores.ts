@@ -18,6 +18,7 @@ import {
   int64,
   isFloat,
   Miss,
+  optionError,
   PithError,
   parameter,
   random,
@@ -96,10 +97,7 @@ export async function unitScorerOf(
     if (evidence instanceof Miss) return evidence;
     const name = group.layers[0]?.name ?? "";
     const invalidScores = (text: string): PithError =>
-      new PithError(
-        "E_OPTION",
-        `${subject}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`,
-      );
+      optionError(`${subject}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`);
     const scoreAll =
       (reduction: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
         reduceSlices(group, network, place, reduction, async (slice) => {
@@ -316,7 +314,7 @@ async function activationStatistics(
   { data, samples = 256 }: ScoringOptions,
   { engine, seed, signal }: Context,
 ): Promise<ReadonlyMap<object, unknown>> {
-  if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires samples.`);
+  if (data === undefined) throw optionError(`"data": the criterion "${id}" requires samples.`);
   const statistic = statisticOf(`The importance "${id}"`, evidence);
   const axes = new Map([...readings.values()].flat().map(({ slice: { value, axis } }) => [value, axis]));
   if (axes.size === 0) return axes;

@@ -1,7 +1,7 @@
 /** Finds the amount to prune for a cost bound: multiply-accumulates, bytes of the file, or time on this machine. */
 import { cut, fixedMacs, type Removal } from "#analysis";
 import type { Dataset } from "#batches";
-import { encodedSize, formatReason, Miss, type Model, PithError, snapshot, throwIfAborted } from "#ir";
+import { encodedSize, formatReason, Miss, type Model, snapshot, throwIfAborted, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
@@ -54,7 +54,7 @@ async function findSmallestAmount(
     const restore = snapshot(model);
     try {
       const failure = await cut(model, removals(amount));
-      if (failure instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${formatReason(failure)}`);
+      if (failure instanceof Miss) throw unsupportedError(`prune: ${formatReason(failure)}`);
       return await measure();
     } finally {
       restore();
@@ -127,7 +127,7 @@ const kinds = {
 function macsOf(model: Model): number {
   const macs = fixedMacs(model);
   if (!(macs instanceof Miss)) return macs;
-  throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
+  throw unsupportedError(`prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
     hint: "Use `targetSize` or an amount instead.",
   });
 }

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { nameBeforeMasking } from "#analysis";
-import { type Dense, elementCount, fromNumbers, isDense, PithError, sameDims, toFloat64 } from "#ir";
+import { type Dense, elementCount, fromNumbers, isDense, optionError, sameDims, shapeError, toFloat64 } from "#ir";
 import { definePass, described, type LayerSelection, type Pass, selectionOptions } from "#pass";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { intersect, keptCount } from "./mask.ts";
@@ -39,18 +39,16 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
     prunePrepared(model, { ...options, keepMasks: true }, undefined, async () => async (target) => {
       const { name } = target.layer;
       const keptEntries = isDense(options.mask) ? options.mask : options.mask[name];
-      if (keptEntries === undefined)
-        throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
+      if (keptEntries === undefined) throw optionError(`custom-from-mask: "mask" has no entry for "${name}".`);
       const { dims } = stored(target.parameter);
       if (!sameDims(keptEntries.dims, dims)) {
-        throw new PithError(
-          "E_SHAPE_MISMATCH",
+        throw shapeError(
           `A mask for "${nameBeforeMasking(target.parameter)}": expected dimensions [${dims.join(", ")}], got [${keptEntries.dims.join(", ")}].`,
         );
       }
       const keepFlags = toFloat64(keptEntries);
       if (keepFlags.some((entry) => entry !== 0 && entry !== 1))
-        throw new PithError("E_OPTION", `custom-from-mask: the mask for "${name}": expected only 0 and 1.`);
+        throw optionError(`custom-from-mask: the mask for "${name}": expected only 0 and 1.`);
       const before = await readMask(target.parameter);
       const mask = intersect(before, Uint8Array.from(keepFlags));
       return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };

@@ -9,7 +9,17 @@
 import { type Block, type Inference, infer, layers } from "#analysis";
 import { attentionMask, type Dataset, draw, firstBatch, take } from "#batches";
 import type { Model, Value } from "#ir";
-import { counted, dimsText, formatReason, fromNumbers, Miss, notFiniteHint, PithError, typeCodes } from "#ir";
+import {
+  counted,
+  dataError,
+  dimsText,
+  formatReason,
+  fromNumbers,
+  Miss,
+  notFiniteHint,
+  optionError,
+  typeCodes,
+} from "#ir";
 import type { Context, Outcome } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
@@ -29,7 +39,7 @@ export async function dropLayers(
   context: Context,
 ): Promise<Outcome> {
   if (data === undefined)
-    throw new PithError("E_OPTION", '"data": `dropLayers` requires samples, to measure the influence of layers.', {
+    throw optionError('"data": `dropLayers` requires samples, to measure the influence of layers.', {
       hint: "Samples need no labels.",
     });
   const { bypasses, misses } = removableLayers(model, count);
@@ -57,16 +67,12 @@ export function removableLayers(
   if (count < all.length && count <= bypasses.length) return { bypasses, misses };
   const reasons = [...new Set(misses.map((miss) => `${miss.at}: ${formatReason(miss)}`))].slice(0, 3).join("; ");
   const removableText = `${bypasses.length} of ${all.length} repeated layers can be removed${reasons && ` (${reasons})`}`;
-  throw new PithError(
-    "E_OPTION",
-    `${counted(count, "layer")} cannot be dropped: ${removableText}, and at least one is kept.`,
-    {
-      hint:
-        bypasses.length === 0
-          ? "Remove channels instead, with `structured`."
-          : `Drop at most ${Math.min(bypasses.length, all.length - 1)}.`,
-    },
-  );
+  throw optionError(`${counted(count, "layer")} cannot be dropped: ${removableText}, and at least one is kept.`, {
+    hint:
+      bypasses.length === 0
+        ? "Remove channels instead, with `structured`."
+        : `Drop at most ${Math.min(bypasses.length, all.length - 1)}.`,
+  });
 }
 
 export async function blockInfluence(
@@ -96,7 +102,7 @@ export async function blockInfluence(
       const influence = 1 - (cosines.get(output.name) ?? Number.NaN);
       if (Number.isFinite(influence)) return [block, influence];
       const text = `The influence of "${block.name}" is not a number on this data: its values must be finite.`;
-      throw new PithError("E_DATA", text, { hint: notFiniteHint });
+      throw dataError(text, { hint: notFiniteHint });
     }),
   );
 }

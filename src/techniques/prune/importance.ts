@@ -10,7 +10,7 @@ import {
   weightStorage,
 } from "#analysis";
 import type { Dataset } from "#batches";
-import { Miss, type Model, PithError, random, type Value } from "#ir";
+import { Miss, type Model, optionError, PithError, random, unsupportedError, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
@@ -38,18 +38,14 @@ export async function scorerOf(
   const criterion = criteria.of(options.importance ?? "magnitude");
   if (criterion === criteria.of("magnitude")) return byMagnitude;
   const { id, scores: scoresOf, evidence: statistic } = criterion;
-  if (scoresOf === undefined || isChannelEvidence(statistic))
-    throw new PithError("E_OPTION", `"importance": ${channelsOnly(id)}.`);
+  if (scoresOf === undefined || isChannelEvidence(statistic)) throw optionError(`"importance": ${channelsOnly(id)}.`);
   const evidenceOf = await createEvidence(id, statistic, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
       const evidence = evidenceOf.get(layer.weight);
       if (evidence instanceof Miss) return evidence;
       const { role, name } = layer;
-      const noMatricesError = new PithError(
-        "E_UNSUPPORTED",
-        `Layer "${name}": its weight is computed, so it has no matrices.`,
-      );
+      const noMatricesError = unsupportedError(`Layer "${name}": its weight is computed, so it has no matrices.`);
       const matrices = (): readonly Matrix[] => {
         if (hasMatrices) return weightMatrices(role, dims, values);
         throw noMatricesError;
@@ -60,7 +56,7 @@ export async function scorerOf(
         const weight = { layer, dims, values, matrices, evidence, random: numbers };
         const result = answerOf(subject, () => scoresOf.call(criterion, weight));
         const invalidScores = (text: string): PithError =>
-          new PithError("E_OPTION", `${subject}: expected a score for each weight of layer "${name}", got ${text}.`);
+          optionError(`${subject}: expected a score for each weight of layer "${name}", got ${text}.`);
         const isFlat = result instanceof Float32Array || result instanceof Float64Array;
         if (!isFlat && !areMatrices(result))
           throw invalidScores("neither a Float64Array nor a list of matrices { rows, columns, data }");
@@ -121,7 +117,7 @@ export async function gradientEvidence<E>(
   context: Context,
 ): Promise<ReadonlyMap<string, E>> {
   const statistic = statisticOf(`The importance "${id}"`, evidence, answerOf);
-  if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
+  if (data === undefined) throw optionError(`"data": the criterion "${id}" requires labeled samples.`);
   const [{ observeGradients }, { parseLoss }] = [
     await import("../../learn/train/gradient-statistic.ts"),
     await import("../../learn/train/losses/parse.ts"),

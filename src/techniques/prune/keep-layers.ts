@@ -1,7 +1,7 @@
 /** Depth pruning by position: keeps some of the repeated layers (`repeated-layers.ts`). */
 import * as v from "valibot";
 import { type Block, isNamed } from "#analysis";
-import { Miss, PithError } from "#ir";
+import { Miss, optionError, PithError } from "#ir";
 import { countOption, definePass, described } from "#pass";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
@@ -51,7 +51,7 @@ function selectEvenly(stacks: readonly (readonly Block[])[], count: number): rea
   if (count > max) {
     const texts = stacks.map((stack) => `${stack.length} (${stack[0]?.name} to ${stack.at(-1)?.name})`);
     const text = `${count} layers cannot be kept: the network repeats ${texts.join(", ")}.`;
-    throw new PithError("E_OPTION", text, { hint: `Keep at most ${max - 1}.` });
+    throw optionError(text, { hint: `Keep at most ${max - 1}.` });
   }
   return stacks.flatMap((stack) => {
     if (count >= stack.length) return stack;
@@ -69,9 +69,7 @@ function selectBlocks(all: readonly Block[], selectors: readonly (string | numbe
     if (blocks.length > 0) return blocks;
     throw typeof selector === "string"
       ? new PithError("E_NAME", `No repeated layer is called "${selector}".`, { hint })
-      : new PithError("E_OPTION", `There is no repeated layer ${selector}: they count from 0 to ${all.length - 1}.`, {
-          hint,
-        });
+      : optionError(`There is no repeated layer ${selector}: they count from 0 to ${all.length - 1}.`, { hint });
   });
   return [...new Set(selected.flat())];
 }

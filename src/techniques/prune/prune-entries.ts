@@ -1,6 +1,6 @@
 /** Prunes individual weights layer by layer: those with the lowest scores, or those that a solver chooses, which can correct the other weights. */
 import { weightMatrices, weightNumbers, weightStorage } from "#analysis";
-import { fromNumbers, inMemory, Miss, type Model, PithError, roundHalfEven } from "#ir";
+import { fromNumbers, inMemory, Miss, type Model, optionError, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
@@ -89,7 +89,7 @@ export async function pruneBySolver(
         const goal = { pattern: requirePatternFits(pattern, target), amount };
         const solution = await awaitedAnswerOf(subject, () => solver.prune?.(scores, kept, goal, layerContext));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
-          throw new PithError("E_OPTION", `${subject}: expected { weights, kept } for layer "${layer.name}".`);
+          throw optionError(`${subject}: expected { weights, kept } for layer "${layer.name}".`);
         checkMasks(subject, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
         const chosen = Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices));
@@ -148,7 +148,7 @@ function checkMasks(
   const isMask = (mask: MatrixMask, group: number): boolean =>
     mask?.length === kept[group]?.length && mask.every((entry) => entry === 0 || entry === 1);
   if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
-    throw new PithError("E_OPTION", `${subject}: expected 0 or 1 for each entry of layer "${layer.name}".`);
+    throw optionError(`${subject}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 
 /** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
@@ -157,6 +157,6 @@ function writeWeights(subject: string, { layer, parameter }: Target, weights: re
   const numbers = weightNumbers(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
   const count = weights.reduce((sum, { data }) => sum + data.length, 0);
   if (count !== mask.length || !numbers.every(Number.isFinite))
-    throw new PithError("E_OPTION", `${subject}: expected a finite number for each entry of layer "${layer.name}".`);
+    throw optionError(`${subject}: expected a finite number for each entry of layer "${layer.name}".`);
   parameter.tensor = inMemory(fromNumbers(floatOf(parameter), dims, numbers));
 }

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { allMaskings, infer, layers as layersOf, type Masking, maskingOf, selectLayers } from "#analysis";
-import { Miss, type Model, PithError } from "#ir";
+import { Miss, type Model, optionError } from "#ir";
 import { definePass, type LayerSelection, type Outcome, type Pass, parseOptions, selectionOptions } from "#pass";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 
@@ -24,8 +24,7 @@ export async function foldMasks(model: Model, options: LayerSelection = {}): Pro
   const { layers } = options;
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
-    if (layers !== undefined)
-      throw new PithError("E_OPTION", `Nothing to remove: "${[layers].flat().join(", ")}" is not pruned.`);
+    if (layers !== undefined) throw optionError(`Nothing to remove: "${[layers].flat().join(", ")}" is not pruned.`);
     return { changes: [], misses: [new Miss("the model has no masks")] };
   }
   const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));

@@ -9,7 +9,7 @@
  */
 import { type Block, blocks, infer, outermostNode } from "#analysis";
 import type { Graph, Model, Use, Value } from "#ir";
-import { dimsText, Miss, PithError, removeReplaced, replaceReads, replaceUses, usedTensors } from "#ir";
+import { dimsText, Miss, removeReplaced, replaceReads, replaceUses, unsupportedError, usedTensors } from "#ir";
 import { type Change, type Context, removedPortKind } from "#pass";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
@@ -18,7 +18,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   storeWeights(model);
   const stacks = blocks(model, infer(model)).repeats;
   if (stacks.length > 0) return stacks;
-  throw new PithError("E_UNSUPPORTED", "The network has no repeated layers to remove.", {
+  throw unsupportedError("The network has no repeated layers to remove.", {
     hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `pith prune --structured`, `pith distill --shrink`.",
   });
 }

@@ -1,6 +1,6 @@
 /** The work of the pass `prune`, which is loaded when it runs. */
 import { allLayers, hasFloatWeights, infer, isQuantized, type Layer } from "#analysis";
-import { Miss, type Model, PithError } from "#ir";
+import { Miss, type Model, optionError } from "#ir";
 import type { Context, OptionValues, Outcome } from "#pass";
 import type { Pattern } from "../calibrate/solver.ts";
 import type { Allocation } from "./allocation.ts";
@@ -31,10 +31,7 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   const share = typeof options.structured === "number" ? options.structured : (options.amount ?? pattern?.share);
   const [kind] = costBounds(options);
   if (share === undefined && kind === undefined)
-    throw new PithError(
-      "E_OPTION",
-      `prune: "amount": the pattern "${pattern?.id ?? entriesId}" requires one, for example 0.5.`,
-    );
+    throw optionError(`prune: "amount": the pattern "${pattern?.id ?? entriesId}" requires one, for example 0.5.`);
   if (share === 0 && options.overrides === undefined)
     return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
   const scope = options.scope === undefined ? undefined : allocations.of(options.scope);
@@ -68,7 +65,7 @@ function requireMasks(
   { structured = false, keepMasks = false }: { readonly structured?: unknown; readonly keepMasks?: unknown },
 ): void {
   if (structured === false || keepMasks === false || isPruned(model)) return;
-  throw new PithError("E_OPTION", "prune: `keepMasks` with `structured`: the model has no masks to keep.", {
+  throw optionError("prune: `keepMasks` with `structured`: the model has no masks to keep.", {
     hint: "Channels are removed, not masked: omit `keepMasks`.",
   });
 }

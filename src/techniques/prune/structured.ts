@@ -15,7 +15,7 @@ import {
   unsupportedWeights,
   whyNotCut,
 } from "#analysis";
-import { formatReason, groupBy, Miss, type Model, PithError, roundHalfEven } from "#ir";
+import { formatReason, groupBy, Miss, type Model, optionError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -152,7 +152,7 @@ async function decideAmount(
     const result = await amountFor(amount, model, removals, context, data);
     if (multiple !== multiples.at(-1) && (result instanceof Miss || result.cost < retryBelow)) continue;
     if (result instanceof Miss)
-      throw new PithError("E_OPTION", `${result.reason}.`, {
+      throw optionError(`${result.reason}.`, {
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
     context.log({ id: "target", text: result.text });

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { datasetOption } from "#batches";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import type { LayerSelection, OptionValues } from "#pass";
 import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
 import { type DtypeName, dtypeNames, dtypes, stepsOfDtype } from "./dtypes.ts";
@@ -229,8 +229,7 @@ const withoutMethod = (names: readonly DtypeName[], options: OptionValues): read
 export function withoutLowEntropy(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
   const excluding = withoutMethod(names, options);
   if (excluding.length === 0 || excluding.length < names.length) return excluding;
-  throw new PithError(
-    "E_OPTION",
+  throw optionError(
     `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, and not for q8 with the target webgpu alone, got ${names.join(", ")}.`,
     { hint: "Add int8, or omit the rounding method." },
   );

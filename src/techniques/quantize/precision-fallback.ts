@@ -1,5 +1,5 @@
 /** Lists settings and formats with smaller errors, for the precision fallback, and the settings for a download size. */
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { type Change, type OptionValues, quantizedKind } from "#pass";
 import { nearest } from "./rounders/nearest.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
@@ -20,8 +20,7 @@ export const milderSettings = (options: OptionValues): readonly OptionValues[] =
 export function downloadSettings(options: OptionValues): readonly OptionValues[] {
   if (isLowEntropy({ rounder: rdoq.id, ...options }) && admitsLowEntropy(options))
     return distortions.map((distortion) => ({ rounder: rdoq.id, distortion }));
-  throw new PithError(
-    "E_OPTION",
+  throw optionError(
     "a download size needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
     { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
   );

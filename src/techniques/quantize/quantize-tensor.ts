@@ -7,8 +7,8 @@ import {
   elementCount,
   fromNumbers,
   isPacked,
-  PithError,
   pack,
+  shapeError,
   toFloat32,
 } from "#ir";
 import { commonSteps } from "../shared/common-step.ts";
@@ -152,8 +152,7 @@ export function quantizeTensor(
   const { outer, count: channels, inner } = slices(dense.dims, options.axis);
   const axis = options.axis === undefined || options.axis >= 0 ? options.axis : options.axis + dense.dims.length;
   if (scale.length !== channels || zeroPoint.length !== channels) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
+    throw shapeError(
       `${dense.type}${dimsText(dense.dims)} has ${channels} slices to quantize, got ${scale.length} scales and ${zeroPoint.length} zero points.`,
     );
   }

@@ -6,7 +6,7 @@
  */
 
 import { isIndexed } from "#batches";
-import { type Model, PithError, type Value } from "#ir";
+import { type Model, optionError, type PithError, type Value } from "#ir";
 import type { Context } from "#pass";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
 import { measureOnce, observeOnce } from "../calibrate/kept.ts";
@@ -109,11 +109,7 @@ function isCountable({ min, max }: ValueRange = emptyRange): boolean {
 }
 
 export function missingData(owner: "quantize" | "fake-quantize"): PithError {
-  return new PithError(
-    "E_OPTION",
-    `${owner}: "data": the static scheme measures ranges on data, but no data is given.`,
-    {
-      hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
-    },
-  );
+  return optionError(`${owner}: "data": the static scheme measures ranges on data, but no data is given.`, {
+    hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
+  });
 }

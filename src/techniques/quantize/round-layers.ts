@@ -1,6 +1,16 @@
 /** Runs a quantization scheme on the layers whose weights can be rounded. */
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
-import { type Dense, inMemory, Miss, type Model, memoize, PithError, throwIfAborted, toFloat32, type Value } from "#ir";
+import {
+  type Dense,
+  inMemory,
+  Miss,
+  type Model,
+  memoize,
+  throwIfAborted,
+  toFloat32,
+  unsupportedError,
+  type Value,
+} from "#ir";
 import type { Context, Outcome } from "#pass";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
@@ -74,8 +84,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
         context.log({ id: "samples", text, level: "warning" });
         observed = await observe(layer, isObserved);
       }
-      if (observed instanceof Miss)
-        throw new PithError("E_UNSUPPORTED", `${observed.reason}.`, { at: `Layer "${name}"` });
+      if (observed instanceof Miss) throw unsupportedError(`${observed.reason}.`, { at: `Layer "${name}"` });
       return observed;
     };
     return scheme(fitOptions, {

@@ -18,11 +18,11 @@ import {
   concatBytes,
   emitInto,
   float32,
-  PithError,
   replaceUses,
   sameDims,
   throwIfAborted,
   toFloat32,
+  unsupportedError,
 } from "#ir";
 import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -127,7 +127,7 @@ export async function requireFloatWeights(model: Model, options: OptionValues): 
   const copy = withStoredWeights(model);
   const chosen = selectLayers(allLayers(copy, infer(copy)), options);
   if (chosen.length === 0 || !chosen.every(isQuantized)) return;
-  throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
+  throw unsupportedError("All weights are quantized already.", {
     hint: "Use the float model that they were made from.",
   });
 }

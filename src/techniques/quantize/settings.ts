@@ -1,6 +1,6 @@
 /** Parses the flat options of `quantize` into the settings of each step, whose type has exactly the options of its scheme. */
 import { type Layer, optionsOfLayer } from "#analysis";
-import { PithError } from "#ir";
+import { optionError, type PithError } from "#ir";
 import type { OptionValues } from "#pass";
 import { type DtypeStep, dtypeNames, stepsOfDtype } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
@@ -77,8 +77,7 @@ const integerBits: Readonly<Record<RoundedSettings["scheme"], readonly number[]>
 };
 
 /** @param at the option, whose name callers add to the sentence. */
-const rejection = (at: string, sentence: string, hint?: string): PithError =>
-  new PithError("E_OPTION", `${sentence}.`, { at, hint });
+const rejection = (at: string, sentence: string, hint?: string): PithError => optionError(`${sentence}.`, { at, hint });
 
 /** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION for options that contradict each other. */
 export function settingsOfSteps({ scheme, dtype, ...options }: FlatOptions): readonly QuantizeSettings[] {
@@ -89,7 +88,7 @@ export function settingsOfSteps({ scheme, dtype, ...options }: FlatOptions): rea
     const dtypeValue = first[key] ?? (key === "bits" && !isHalf ? defaultBits(first) : undefined);
     if (options[key] === undefined || options[key] === dtypeValue) continue;
     const sentence = `\`${key}\` is ${dtypeValue ?? "not free"} in the dtype "${dtype}", got ${options[key]}`;
-    throw new PithError("E_OPTION", `${sentence}.`, { hint: "Use `scheme` instead of `dtype` to choose it." });
+    throw optionError(`${sentence}.`, { hint: "Use `scheme` instead of `dtype` to choose it." });
   }
   // Options of the integers do not apply to a later float16 step.
   const shared = sharedSettings(options);

@@ -1,6 +1,7 @@
 /** Stores the cache in float16, with Casts after its inputs and before its outputs, which float16 arithmetic then makes redundant. */
+
+import type { State } from "#batches";
 import { emitInto, type Model, typeCodes } from "#ir";
-import type { State } from "../../data/batches/states.ts";
 import { isOfEncoder } from "../../runtime/run/decoding.ts";
 
 export function storeCacheInHalf(model: Model, caches: readonly State[]): void {

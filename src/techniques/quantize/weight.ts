@@ -2,7 +2,7 @@
 import { type Layer, requireWeight, weightNeeds } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Dense, Miss, Model, Tensor } from "#ir";
-import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, PithError, toFloat32 } from "#ir";
+import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, optionError, PithError, toFloat32 } from "#ir";
 import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
@@ -175,16 +175,16 @@ export async function computeScales(
 ): Promise<Scales> {
   const method = `The rounder "${rounder.id}"`;
   const scales = await awaitedAnswerOf(method, () => rounder.scales?.(weight, grid, context));
-  if (!Array.isArray(scales)) throw new PithError("E_OPTION", `${method} gives no list of { scale, zeroPoint }.`);
+  if (!Array.isArray(scales)) throw optionError(`${method} gives no list of { scale, zeroPoint }.`);
   if (scales.length !== weight.slices)
-    throw new PithError("E_OPTION", `${method} gives ${scales.length} scales for ${weight.slices} slices.`);
+    throw optionError(`${method} gives ${scales.length} scales for ${weight.slices} slices.`);
   return checkScales(rounder, grid, scales);
 }
 
 type Scales = Pick<ScaledGrid, "scale" | "zeroPoint">;
 
 function checkScales({ id }: Solver, grid: Grid, scales: readonly ScaleAndZeroPoint[]): Scales {
-  const reject = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
+  const reject = (text: string): PithError => optionError(`The rounder "${id}" ${text}.`);
   const center = grid.symmetric ? centerOf(grid) : undefined;
   for (const { scale, zeroPoint } of scales) {
     // Scales of blocks can be negative, and 0 if all values are 0.
@@ -284,17 +284,14 @@ export async function computeCodes(
   const method = `The rounder "${rounder.id}"`;
   const codes = (await awaitedAnswerOf(method, () => rounder.codes?.(weight, grid, context))) ?? [];
   if (!areMatrices(codes))
-    throw new PithError(
-      "E_OPTION",
-      `${method}: expected quantized values as matrices of the weight's size, got other values.`,
-    );
+    throw optionError(`${method}: expected quantized values as matrices of the weight's size, got other values.`);
   const [count, expected] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
   const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
   const [invalidCode] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
   if (invalidCode === undefined && count === expected) return codes;
   const problem = invalidCode === undefined ? `${count} codes for ${expected} numbers` : `the code ${invalidCode}`;
   const text = `${method} gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
-  throw new PithError("E_OPTION", text);
+  throw optionError(text);
 }
 
 function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {

@@ -11,7 +11,7 @@ import * as v from "valibot";
 import { fixedMacs } from "#analysis";
 import type { Dataset, IndexedDataset } from "#batches";
 import { collect, datasetOption, firstBatch, isIndexed, openStorage, range, setAside, take, view } from "#batches";
-import { counted, Miss, type Model, PithError, snapshot, waiting } from "#ir";
+import { counted, dataError, Miss, type Model, optionError, snapshot, waiting } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { countOption, definePass, described, minutesOption, modelOption, option, positiveOption } from "#pass";
 import { processorTime } from "#platform";
@@ -112,7 +112,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const started = performance.now();
   storeWeights(model);
   if (options.original === undefined)
-    throw new PithError("E_OPTION", 'recover: "original": the original model is required.', {
+    throw optionError('recover: "original": the original model is required.', {
       hint: "Name its file: original.onnx.",
     });
   const original = options.original.clone();
@@ -287,8 +287,7 @@ async function divideSamples(original: Model, { data, samples }: Options, { seed
   const dataset = isIndexed(opened) ? opened : await collect(opened, maxOfStream);
   const { name, count } = dataset;
   const checked = Math.min(maxChecked, Math.floor(count / 4), Math.max(minChecked, Math.floor(count / 8)));
-  if (checked === 0)
-    throw new PithError("E_DATA", `${name} has ${count} samples: four are needed, one of them for validation.`);
+  if (checked === 0) throw dataError(`${name} has ${count} samples: four are needed, one of them for validation.`);
   if (feedingOf(original, await firstBatch(dataset), name).states.length > 0) {
     const all = take(dataset, count - checked);
     const last = range(count).subarray(count - checked);

@@ -3,7 +3,7 @@
  * Exceptions in custom methods are reported as errors of the option.
  */
 import * as v from "valibot";
-import { failureOfCode, PithError } from "#ir";
+import { failureOfCode, optionError } from "#ir";
 import { type Meanings, modulePath } from "#pass";
 
 /** The names of a method's functions, at least one of which must exist. */
@@ -72,7 +72,7 @@ export function answerOf<T>(whose: string, method: () => T): T {
   }
   if (!(answer instanceof Promise)) return answer;
   answer.catch(() => {});
-  throw new PithError("E_OPTION", `${whose} returned a promise, but must return the result directly.`, {
+  throw optionError(`${whose} returned a promise, but must return the result directly.`, {
     hint: "Remove `async` from the function.",
   });
 }

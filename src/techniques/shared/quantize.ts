@@ -2,7 +2,7 @@
  * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime, which divides in float32 and rounds half to even. This
  * code divides in float64 and rounds the quotient to float32, which gives the same quotient, because float64 has more than 2 · 24 + 1 bits.
  */
-import { integerRange, PithError, roundHalfEven } from "#ir";
+import { dataError, integerRange, type PithError, roundHalfEven, shapeError } from "#ir";
 
 export type QuantizedType = "int8" | "uint8" | "int16" | "uint16" | "int4" | "uint4" | "int2" | "uint2";
 
@@ -65,7 +65,7 @@ export const smallestScale = 2 ** -126;
  */
 export function scaleAndZeroPoint(min: number, max: number, options: ScaleOptions): ScaleAndZeroPoint {
   if (!Number.isFinite(min) || !Number.isFinite(max) || min > max) {
-    throw new PithError("E_DATA", `A range to quantize needs finite bounds in order, got ${min} … ${max}.`);
+    throw dataError(`A range to quantize needs finite bounds in order, got ${min} … ${max}.`);
   }
   const { symmetric = isSigned(options.type), minimumRange } = options;
   const { low, high } = quantizationRange(options);
@@ -94,10 +94,7 @@ export function quantizeBias(
   weightScale: ArrayLike<number>,
 ): { readonly codes: Int32Array; readonly scale: Float32Array; readonly saturated: number } {
   if (weightScale.length !== 1 && weightScale.length !== bias.length) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `A bias of ${bias.length} elements has ${weightScale.length} weight scales: one, or one each.`,
-    );
+    throw shapeError(`A bias of ${bias.length} elements has ${weightScale.length} weight scales: one, or one each.`);
   }
   const scale = Float32Array.from(weightScale, (value) => inputScale * value);
   const [low, high] = integerRange.int32;
@@ -105,10 +102,7 @@ export function quantizeBias(
   const codes = Int32Array.from(bias, (value, channel) => {
     const code = roundHalfEven(value / (scale[weightScale.length === 1 ? 0 : channel] ?? 0));
     if (Number.isNaN(code))
-      throw new PithError(
-        "E_DATA",
-        `Element ${channel} of the bias is ${value} at scale ${scale[channel] ?? scale[0]}.`,
-      );
+      throw dataError(`Element ${channel} of the bias is ${value} at scale ${scale[channel] ?? scale[0]}.`);
     if (code < low || code > high) saturated++;
     return Math.max(low, Math.min(high, code));
   });
@@ -185,5 +179,5 @@ export const roundingShift = 1.5 * 2 ** 52;
 
 function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {
   const text = `Element ${index} is ${values[index]} at scale ${scale}: no quantized value represents it.`;
-  return new PithError("E_DATA", text);
+  return dataError(text);
 }

@@ -2,7 +2,7 @@
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
-import { PithError } from "#ir";
+import { fileError, PithError } from "#ir";
 
 /** Names of programs that are looked up on the PATH, before the locations in `installPaths`. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
@@ -25,7 +25,7 @@ export async function findChromium(): Promise<string> {
   const chromePath = process.env.CHROME_PATH ?? "";
   if (chromePath !== "") {
     if (await isProgram(chromePath)) return chromePath;
-    throw new PithError("E_FILE", `CHROME_PATH is "${chromePath}", which is not an executable.`);
+    throw fileError(`CHROME_PATH is "${chromePath}", which is not an executable.`);
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const pathCandidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
-import { bytes, open, PithError } from "#ir";
+import { bytes, fileError, open, optionError, PithError, usageError } from "#ir";
 import { option } from "#pass";
 import { fileKind, readText, sha256 } from "#platform";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
@@ -129,7 +129,7 @@ async function readBudgets(file: string | undefined): Promise<{ readonly path: s
     if (path !== "package.json" || file !== undefined || hasBudgets(text)) return { path, text };
   }
   const missing = `neither "${defaultFile}" nor the key "pith" in "package.json" exists here`;
-  throw new PithError("E_USAGE", `No budgets: ${missing}.`, {
+  throw usageError(`No budgets: ${missing}.`, {
     hint: [
       "Write pith.check.yaml, for example:",
       "models: [{ model: small.onnx, bytes: 300kB, original: original.onnx, data: samples/, drop: 1%, agreement: 97% }]",
@@ -165,7 +165,7 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     const reference = named === undefined ? undefined : at(named);
     if (reference !== undefined && (await isSamePlace(reference, model))) {
       const sentence = `"${each.model}" is its own original, so nothing can be compared.`;
-      throw new PithError("E_OPTION", sentence, { hint: "Name the model that it was made from." });
+      throw optionError(sentence, { hint: "Name the model that it was made from." });
     }
     if ((await fileKind(model)) !== "folder")
       return [{ name: each.model, model, original: reference, data, budgets: each }];
@@ -176,7 +176,7 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
       const isOriginal = reference !== undefined && (await isSamePlace(reference, path));
       if ((await fileKind(path)) === "file" && !isOriginal) files.push(name);
     }
-    if (files.length === 0) throw new PithError("E_FILE", `The folder "${each.model}" has no ONNX file.`);
+    if (files.length === 0) throw fileError(`The folder "${each.model}" has no ONNX file.`);
     const isFolder = reference !== undefined && (await fileKind(reference)) === "folder";
     return files.map((name) => ({
       name: join(each.model, name),
@@ -254,7 +254,7 @@ async function compareWithOriginal(entry: Entry, session: Session): Promise<read
 /** @throws PithError E_FILE if the original is missing, E_SOURCE_CHANGED if it is another file. */
 async function requireOriginal(path: string, { model, original }: Budgets): Promise<void> {
   if ((await fileKind(path)) !== "file")
-    throw new PithError("E_FILE", `The original "${path}" of "${model}" does not exist.`, {
+    throw fileError(`The original "${path}" of "${model}" does not exist.`, {
       hint: "Commit it, fetch it before the check (Git LFS), or change the path in the budgets.",
     });
   if (typeof original !== "object") return;

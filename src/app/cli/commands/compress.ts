@@ -1,7 +1,7 @@
 /** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
 import { basename, join } from "node:path";
 import * as v from "valibot";
-import { asPithError, PithError } from "#ir";
+import { asPithError, PithError, usageError } from "#ir";
 import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "#pass";
 import { purposes } from "../../../judge/measure/objective.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
@@ -97,7 +97,7 @@ export default defineCommand({
     const { minutes, steps, for: purpose, targetSize, faster, techniques, keep } = options;
     requireCompatibleFlags(options);
     if (recipe === undefined && modules.length > 0)
-      throw new PithError("E_USAGE", "--modules is for -r: it names the code that the recipe may run.");
+      throw usageError("--modules is for -r: it names the code that the recipe may run.");
     const [path = ""] = words;
     if (recipe === undefined && words.length === 1 && (await isFolder(join(path, "onnx"))))
       return compressFolder(path, options, session);
@@ -105,7 +105,7 @@ export default defineCommand({
     requireSingle(models, options);
     const data = dataRequest(options);
     if (data === undefined)
-      throw new PithError("E_USAGE", "--data is needed: results are measured on samples.", {
+      throw usageError("--data is needed: results are measured on samples.", {
         hint: "A folder of images, a file of texts: see docs/data.md. A folder that transformers.js loads needs none.",
       });
     requireMeaningfulDrop(options.maxDrop, metric);
@@ -162,53 +162,43 @@ const givenFlags = (options: Options, names: readonly (keyof Options)[]): readon
 
 function requireCompatibleFlags(options: Options): void {
   if (givenFlags(options, ["minutes", "steps"]).length > 1)
-    throw new PithError(
-      "E_USAGE",
-      "--minutes and --steps cannot be combined: each limits the search. Use one of them.",
-    );
+    throw usageError("--minutes and --steps cannot be combined: each limits the search. Use one of them.");
   const objectiveFlags = givenFlags(options, ["targetSize", "faster", "for"]);
   if (objectiveFlags.length > 1)
-    throw new PithError(
-      "E_USAGE",
+    throw usageError(
       `${objectiveFlags.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`,
     );
 }
 
 function requireSingle(models: readonly string[], options: Options): void {
   const { recipe, text } = options;
-  if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
+  if (text !== undefined) throw usageError("--text is for a folder that holds models in onnx/.");
   if (recipe === undefined && models.length > 1)
-    throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
+    throw usageError("A search is for one model; a recipe (-r) runs on several.");
   const searchFlags = givenFlags(options, ["for", ...searchOptions]);
   if (recipe !== undefined && searchFlags.length > 0)
-    throw new PithError(
-      "E_USAGE",
-      `A recipe already lists the steps; only a search accepts ${searchFlags.join(", ")}.`,
-      { hint: "Omit -r, or these flags." },
-    );
+    throw usageError(`A recipe already lists the steps; only a search accepts ${searchFlags.join(", ")}.`, {
+      hint: "Omit -r, or these flags.",
+    });
 }
 
 async function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
   const { writeVariants } = await import("./folder.ts");
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
-    throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {
+    throw usageError("--force is for a single model: of a folder only what passes the check is kept.", {
       hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
     });
   const searchFlags = givenFlags(options, [...searchOptions, "jobs", "queue"]);
   const unsupportedFlags = searchFlags.filter((name) => !folderFlags.includes(name));
   if (unsupportedFlags.length > 0)
-    throw new PithError(
-      "E_USAGE",
-      `${unsupportedFlags.join(", ")}: for a single model, and "${path}" is a folder of them.`,
-      {
-        hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${unsupportedFlags[0]} …`,
-      },
-    );
+    throw usageError(`${unsupportedFlags.join(", ")}: for a single model, and "${path}" is a folder of them.`, {
+      hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${unsupportedFlags[0]} …`,
+    });
   const hasSamples = options.data !== undefined || options.text !== undefined;
   const firstSearchFlag = fresh === true ? "--fresh" : searchFlags[0];
   if (!hasSamples && firstSearchFlag !== undefined)
-    throw new PithError("E_USAGE", `${firstSearchFlag} is for the search over all techniques, which needs samples.`, {
+    throw usageError(`${firstSearchFlag} is for the search over all techniques, which needs samples.`, {
       hint: "Give them with --data, or texts with --text.",
     });
   requireMeaningfulDrop(options.maxDrop, metric);
@@ -234,7 +224,7 @@ function placesOf(models: readonly string[], out: string | undefined): readonly 
   });
   const duplicate = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
   if (duplicate === undefined) return places;
-  throw new PithError("E_USAGE", `Two results would be written to "${duplicate.out}".`, {
+  throw usageError(`Two results would be written to "${duplicate.out}".`, {
     hint: "Models of the same name need a command each.",
   });
 }

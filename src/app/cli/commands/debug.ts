@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { counted, PithError } from "#ir";
+import { counted, usageError } from "#ir";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { dataFlags, partFlag } from "../flags/data.ts";
@@ -28,11 +28,9 @@ export default defineCommand({
   run(words, { original, ...flags }, session) {
     const paths = original === undefined ? words : [original, ...words];
     if (paths.length !== 2)
-      throw new PithError(
-        "E_USAGE",
-        `debug compares one model with its original, and got ${counted(paths.length, "model")}.`,
-        { hint: "pith debug model.int8.onnx --original model.onnx" },
-      );
+      throw usageError(`debug compares one model with its original, and got ${counted(paths.length, "model")}.`, {
+        hint: "pith debug model.int8.onnx --original model.onnx",
+      });
     return fork("debug", paths, flags, session, { title: `debug ${paths[1]}` });
   },
 });

@@ -1,7 +1,7 @@
 /** Runs the search of `pith compress` for each model of a folder, in a job as for a single model. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { counted, PithError } from "#ir";
+import { counted, PithError, unsupportedError } from "#ir";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
 import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
@@ -108,7 +108,7 @@ export function captureInputs(
     capturedFiles ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
     const { [base]: file } = await capturedFiles;
     if (file !== undefined) return file;
-    throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it has no samples.");
+    throw unsupportedError("Continuing the texts does not run this model, so it has no samples.");
   };
 }
 

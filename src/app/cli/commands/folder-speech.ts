@@ -1,6 +1,6 @@
 /** Compares the files of a speech model's folder by their transcripts: each file runs with the originals of the other models. */
 import { basename, join } from "node:path";
-import { counted, Miss, open, PithError } from "#ir";
+import { counted, Miss, open, unsupportedError } from "#ir";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
 import type { FolderVariant } from "../../folder/run.ts";
 import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
@@ -19,8 +19,7 @@ export async function openFolderSpeech(
   const speech = await openSpeech(folder, await open(join(folder, "onnx", "encoder_model.onnx")));
   if (!(speech instanceof Miss)) return speech;
   const text = `"${folder}" cannot transcribe: ${speech.reason}`;
-  if (hasData)
-    throw new PithError("E_UNSUPPORTED", `${text}.`, { hint: "Without --data, Pith compares on random inputs." });
+  if (hasData) throw unsupportedError(`${text}.`, { hint: "Without --data, Pith compares on random inputs." });
   terminal.note("speech", text, "warning");
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
-import { bytes, capitalize, PithError } from "#ir";
+import { bytes, capitalize, PithError, unsupportedError } from "#ir";
 import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import { comparedNearness, lostEndToEnd, type Nearness, tokenNearness } from "../../folder/end-to-end.ts";
@@ -59,8 +59,7 @@ export function variantWriter(
     const result = await work.catch((error: unknown) => {
       throw rewordForOneFile(error);
     });
-    if (result.written === undefined)
-      throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
+    if (result.written === undefined) throw unsupportedError(`${capitalize(result.idle ?? "nothing changed")}.`);
     if (speech === undefined || settings.force) return figuresOf(result);
     const models = speech.together({ source, out });
     const endToEnd = await speech.compare(models.modules);

@@ -1,7 +1,7 @@
 /** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { counted, joinList, PithError } from "#ir";
+import { counted, joinList, optionError, PithError, usageError } from "#ir";
 import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { version } from "../../../core/version.ts";
@@ -228,19 +228,17 @@ function requireFolderArguments(
   { bases, hasLowEntropy, data, samples }: ArgumentContext,
 ): void {
   if (hasLowEntropy && data === undefined)
-    throw new PithError("E_OPTION", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+    throw optionError(`quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
     });
   if (targetDownload !== undefined && bases.length > 1)
-    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${joinList(bases)}.`, {
+    throw usageError(`--target-download is for one file, and the folder has ${joinList(bases)}.`, {
       hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
     });
   if (maxDrop !== undefined && samples === undefined)
-    throw new PithError(
-      "E_USAGE",
-      "--max-drop needs --data, with samples of a model that runs alone, or with WAV files of speech.",
-      { hint: "Text generators are rejected if fewer than half of the tokens equal the original's." },
-    );
+    throw usageError("--max-drop needs --data, with samples of a model that runs alone, or with WAV files of speech.", {
+      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
+    });
 }
 
 /** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { fork } from "../fork.ts";
@@ -31,11 +31,9 @@ export default defineCommand({
   async run([model = "", layer], flags, session) {
     const { weights = false, channel } = flags;
     if (layer === undefined ? channel !== undefined : weights)
-      throw new PithError(
-        "E_OPTION",
-        `--${weights ? "weights" : "channel"} is ${weights ? "not " : ""}for a single layer.`,
-        { hint: "Give a layer with --channel, and none with --weights." },
-      );
+      throw optionError(`--${weights ? "weights" : "channel"} is ${weights ? "not " : ""}for a single layer.`, {
+        hint: "Give a layer with --channel, and none with --weights.",
+      });
     const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxBytesHere;
     const isHere = isSmall && !weights && layer === undefined;
     const words = layer === undefined ? [model] : [model, layer];

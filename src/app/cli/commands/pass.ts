@@ -1,6 +1,6 @@
 /** Builds the command of a pass, with the pass's options as flags. The command reads a model, and writes and, with data, evaluates the result. */
 import * as v from "valibot";
-import { PithError, uncapitalize } from "#ir";
+import { PithError, uncapitalize, usageError } from "#ir";
 import { type AnyPass, countOption, described, downloadOption, option, sizeOption } from "#pass";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { type CommandDefinition, defineCommand } from "../command.ts";
@@ -81,11 +81,9 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
 function modelIn(word: string | undefined, referenceModel: unknown, name: string): string {
   const model = word ?? referenceModel;
   if (typeof model === "string") return model;
-  throw new PithError(
-    "E_USAGE",
-    "No model is named: expected a student, or --teacher with --shrink or --keep-layers.",
-    { hint: `See pith ${name} --help.` },
-  );
+  throw usageError("No model is named: expected a student, or --teacher with --shrink or --keep-layers.", {
+    hint: `See pith ${name} --help.`,
+  });
 }
 
 /** Adds to the error of a stopped command what was written or kept; with checkpoints, not to an error that already has a hint. */

@@ -1,7 +1,7 @@
 /** The command `pith quantize`: runs the pass on one model, or writes variants of the models of a folder. */
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError, usageError } from "#ir";
 import { bytesOf, type OptionValues, option, sizeOption } from "#pass";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
@@ -47,37 +47,31 @@ export default defineCommand({
   run: ([path = ""], options: Options, session) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       if (rest.targetDownload !== undefined && rest.targetSize !== undefined)
-        throw new PithError(
-          "E_USAGE",
-          "--target-download and --target-size are two goals, and each chooses other options.",
-          { hint: "Give one: the size after brotli, or that of the file." },
-        );
+        throw usageError("--target-download and --target-size are two goals, and each chooses other options.", {
+          hint: "Give one: the size after brotli, or that of the file.",
+        });
       const { scheme } = session.passed;
       if (dtype !== undefined && scheme !== undefined)
-        throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
+        throw optionError("--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
       const impliesWeights =
         dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(session.passed));
       if (isSized && !impliesWeights && scheme !== "weights")
-        throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
+        throw optionError("--target-size chooses bits of weights: it is for --scheme weights.");
       const passed = impliesWeights ? { ...session.passed, scheme: "weights" } : session.passed;
       if (dtype === undefined && passed.scheme === undefined)
-        throw new PithError(
-          "E_OPTION",
-          "Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.",
-          {
-            hint: [
-              "For a transformers.js folder: --dtype q8.",
-              ...(rest.maxDrop === undefined
-                ? []
-                : ["pith compress with the same --data and --max-drop tries several and keeps the best."]),
-            ],
-          },
-        );
+        throw optionError("Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.", {
+          hint: [
+            "For a transformers.js folder: --dtype q8.",
+            ...(rest.maxDrop === undefined
+              ? []
+              : ["pith compress with the same --data and --max-drop tries several and keeps the best."]),
+          ],
+        });
       if (dtype !== undefined && (await isFolder(path))) {
         const { out = besideInput(path, ".quantized") } = rest;
         if (rest.dryRun === true)
-          throw new PithError("E_USAGE", "--dry-run is for a single model and one dtype.", {
+          throw usageError("--dry-run is for a single model and one dtype.", {
             hint: `For instance pith quantize ${quoteWord(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
           });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
@@ -91,11 +85,9 @@ export default defineCommand({
         return writeVariants(path, { ...rest, out, isText }, { dtypes, fileBytes }, variantOptions, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
-        throw new PithError(
-          "E_USAGE",
-          "Several variants, and --chunk, are for the folder of a model, with config.json and onnx/.",
-          { hint: "For instance pith quantize minilm/ --dtype q8,q4." },
-        );
+        throw usageError("Several variants, and --chunk, are for the folder of a model, with config.json and onnx/.", {
+          hint: "For instance pith quantize minilm/ --dtype q8,q4.",
+        });
       }
       const passOptions = dtype === undefined ? passed : { ...passed, dtype: dtype[0] };
       return modelCommand.run([path], rest, { ...session, passed: passOptions });

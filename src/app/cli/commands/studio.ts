@@ -7,7 +7,7 @@ import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { fileError } from "#ir";
 import { option } from "#pass";
 import { root } from "#root";
 import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
@@ -38,7 +38,7 @@ export default defineCommand({
   async run([model], { data, port = 0, open }, { terminal, signal }) {
     const built = join(fileURLToPath(root()), "studio");
     if (!existsSync(join(built, "page", "index.html")))
-      throw new PithError("E_FILE", `The page is not in ${built}.`, { hint: "Run npm run build in the clone." });
+      throw fileError(`The page is not in ${built}.`, { hint: "Run npm run build in the clone." });
     if (model !== undefined) await requireModel(model);
     if (data !== undefined) await requireModel(data);
     const start = { model: pathOf(model), data: pathOf(data) };

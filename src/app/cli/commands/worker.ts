@@ -1,7 +1,7 @@
 /** The command `pith worker`: runs jobs that other machines put into a queue. */
 import { basename } from "node:path";
 import * as v from "valibot";
-import { duration, errorMessage, PithError } from "#ir";
+import { dataError, duration, errorMessage, unsupportedError } from "#ir";
 import { countOption, described, inWords, misfitOf, option } from "#pass";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
@@ -74,10 +74,8 @@ const jobSchema = v.object({
 export function readJob(data: unknown): Work {
   const { job } = validate(jobSchema, { job: data });
   const { version, kind, name } = job;
-  if (version !== ownVersion)
-    throw new PithError("E_UNSUPPORTED", `The job is of Pith ${version}, this is ${ownVersion}.`);
-  if (!isKind(kind))
-    throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is not a supported job.`);
+  if (version !== ownVersion) throw unsupportedError(`The job is of Pith ${version}, this is ${ownVersion}.`);
+  if (!isKind(kind)) throw unsupportedError(`The queue asks for "${kind}", which is not a supported job.`);
   const { input } = validate(v.object({ input: inputSchemas[kind] }), { input: job.input });
   return { kind, name, input };
 }
@@ -89,5 +87,5 @@ function validate<S extends v.GenericSchema>(schema: S, data: unknown): v.InferO
   if (success) return output;
   const { path, sentence } = misfitOf(schema, issues, { owner: "a job" });
   const place = path.length === 0 ? "" : `${path.join(".")}: `;
-  throw new PithError("E_DATA", `The queue has a job that Pith did not put there: ${place}${sentence}.`);
+  throw dataError(`The queue has a job that Pith did not put there: ${place}${sentence}.`);
 }

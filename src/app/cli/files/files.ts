@@ -1,7 +1,7 @@
 /** Names, checks and measures the files that commands read and write. */
 import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { allValues, type Model, PithError } from "#ir";
+import { allValues, type Model, modelError, optionError } from "#ir";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { NextFiles } from "../pass-commands.ts";
 
@@ -57,16 +57,14 @@ export async function requireOther(
 ): Promise<void> {
   for (const [name, path] of inputs) {
     if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
-    throw new PithError("E_OPTION", `"${out}" is ${name}: the result would overwrite it.`, {
-      hint: "Choose another file.",
-    });
+    throw optionError(`"${out}" is ${name}: the result would overwrite it.`, { hint: "Choose another file." });
   }
 }
 
 /** Checks that a model has outputs. Without outputs, all nodes would be removed as unused. @throws PithError E_MODEL. */
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
-  throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
+  throw modelError(`"${path}" has no outputs: there is nothing to compute.`, {
     hint: "The file may have been extracted from a larger model; name the outputs when you export it.",
   });
 }

@@ -7,8 +7,18 @@ import { createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, posix, relative, sep } from "node:path";
-import { bytes, errorMessage, open, PithError, stripPeriod, throwIfAborted, truncateList } from "#ir";
-import { fileError } from "../../../core/platform/node-file-errors.ts";
+import {
+  bytes,
+  errorMessage,
+  fileError,
+  open,
+  PithError,
+  stripPeriod,
+  throwIfAborted,
+  truncateList,
+  usageError,
+} from "#ir";
+import { asFileError } from "../../../core/platform/node-file-errors.ts";
 import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
 import type { Terminal } from "../print/terminal.ts";
 
@@ -60,7 +70,7 @@ export async function downloadModel(
 ): Promise<string> {
   const [, name, revision = "main", place = ""] = hubName.exec(word) ?? [];
   if (name === undefined)
-    throw new PithError("E_USAGE", `${word} is not the name of a model on the Hugging Face Hub.`, {
+    throw usageError(`${word} is not the name of a model on the Hugging Face Hub.`, {
       hint: "Use hf:owner/name, hf:owner/name@revision, or hf:owner/name/onnx/model.onnx.",
     });
   const library = await loadLibrary();
@@ -77,7 +87,7 @@ export async function downloadModel(
   const files = new Map<string, HubFile>();
   const list = isOffline() ? listSnapshot(snapshot) : library.listFiles({ ...repository, recursive: true });
   if (hash.test(sha)) for await (const file of list) if (isOffline() || isSafe(file)) files.set(file.path, file);
-  if (isOffline() && files.size === 0) throw new PithError("E_FILE", `${word} is not in the cache.`, onlineHint);
+  if (isOffline() && files.size === 0) throw fileError(`${word} is not in the cache.`, onlineHint);
   const { root, models } = findModels(files, word, place);
   // Settings are read from the model's folder and its parent folder.
   const folders = new Set(models.flatMap((path) => [posix.join(path, ".."), posix.join(path, "..", "..")]));
@@ -152,12 +162,12 @@ const ifMissing =
   <T>(path: string, value: T) =>
   (cause: NodeJS.ErrnoException): T => {
     if (cause.code === "ENOENT") return value;
-    throw fileError(`"${path}" cannot be read`, cause);
+    throw asFileError(`"${path}" cannot be read`, cause);
   };
 
 /** Returns a `fetch` that sends the user's token to the Hub only, and not to servers of files. */
 async function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): Promise<typeof fetch> {
-  if (!URL.canParse(hubUrl)) throw new PithError("E_USAGE", `HF_ENDPOINT is not an address: "${hubUrl}".`);
+  if (!URL.canParse(hubUrl)) throw usageError(`HF_ENDPOINT is not an address: "${hubUrl}".`);
   const { origin, host } = new URL(hubUrl);
   const token = await readToken();
   return async (input, init) => {
@@ -167,17 +177,16 @@ async function fetcher(word: string, hubUrl: string, page: string, signal: Abort
       throwIfAborted(signal);
       const reason = stripPeriod(errorMessage(cause.cause ?? cause));
       const hint = "Check the connection, or set HF_HUB_OFFLINE=1 for a model that was downloaded before.";
-      throw new PithError("E_FILE", `${word}: ${host} cannot be reached: ${reason}.`, { hint, cause });
+      throw fileError(`${word}: ${host} cannot be reached: ${reason}.`, { hint, cause });
     });
     const { ok, status } = response;
     if (ok) return response;
     if (status === 401 || status === 403)
-      throw new PithError("E_FILE", `${word}: ${host} denies access (${status}).`, {
+      throw fileError(`${word}: ${host} denies access (${status}).`, {
         hint: `The model is gated or private, or its name is wrong. Accept the license on ${page}, and run hf auth login, or set HF_TOKEN to a token of your account.`,
       });
-    if (status === 404)
-      throw new PithError("E_FILE", `${word}: ${host} has no such model or revision.`, { hint: `See ${page}` });
-    throw new PithError("E_FILE", `${word}: ${host} responds with status ${status}.`, {
+    if (status === 404) throw fileError(`${word}: ${host} has no such model or revision.`, { hint: `See ${page}` });
+    throw fileError(`${word}: ${host} responds with status ${status}.`, {
       hint: "Try again later: the download continues where it stopped.",
     });
   };
@@ -212,8 +221,8 @@ function findModels(
   const paths = [...files.keys()].filter((path) => path.endsWith(".onnx") && isInside(path));
   const [only] = paths;
   if (only !== undefined && paths.length === 1) return { root: only, models: [only] };
-  if (only === undefined) throw new PithError("E_FILE", `${word} has no ONNX model.`);
-  throw new PithError("E_FILE", `${word} has several models: ${truncateList(paths)}.`, {
+  if (only === undefined) throw fileError(`${word} has no ONNX model.`);
+  throw fileError(`${word} has several models: ${truncateList(paths)}.`, {
     hint: `Name one of them: ${word.slice(0, word.length - place.length).replace(/\/$/, "")}/${only}`,
   });
 }
@@ -228,7 +237,7 @@ async function downloadFile(
 ): Promise<number> {
   if (await isIntact(path, file, cache)) return 0;
   const { path: name, size } = file;
-  if (isOffline()) throw new PithError("E_FILE", `${word}: ${name} in the cache does not have its hash.`, onlineHint);
+  if (isOffline()) throw fileError(`${word}: ${name} in the cache does not have its hash.`, onlineHint);
   const blob = join(cache, "blobs", hashOf(file));
   const partial = `${blob}.incomplete`;
   for (const place of [blob, path]) await fs.mkdir(dirname(place), { recursive: true });
@@ -257,13 +266,13 @@ async function downloadFile(
       received += length - start;
       // As long as each attempt brings something, the next one continues.
       if (length === start)
-        throw new PithError("E_FILE", `${word}: ${name} ends at byte ${length} of ${size}: ${reason}.`, {
+        throw fileError(`${word}: ${name} ends at byte ${length} of ${size}: ${reason}.`, {
           hint: "Run the same command again: it continues there.",
         });
     }
     if (!(await isIntact(partial, file, cache))) {
       await fs.rm(partial, { force: true });
-      throw new PithError("E_FILE", `${word}: ${name} does not have the listed hash ${hashOf(file)}.`, {
+      throw fileError(`${word}: ${name} does not have the listed hash ${hashOf(file)}.`, {
         hint: "Run the same command again: it downloads this file from its start.",
       });
     }

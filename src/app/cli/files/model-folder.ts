@@ -1,7 +1,7 @@
 /** Finds the model in a folder as downloaded from a hub. The model is at the top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { fileError } from "../../../core/platform/node-file-errors.ts";
+import { asFileError } from "../../../core/platform/node-file-errors.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
 
@@ -29,7 +29,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;
   await stat(path).catch((cause) => {
-    throw fileError(`"${path}" cannot be opened`, cause);
+    throw asFileError(`"${path}" cannot be opened`, cause);
   });
 }
 

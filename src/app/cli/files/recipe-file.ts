@@ -1,7 +1,7 @@
 /** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only to the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { joinList, PithError } from "#ir";
+import { fileError, joinList, optionError } from "#ir";
 import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
@@ -22,7 +22,7 @@ export async function readRecipe(
   outs: readonly string[],
 ): Promise<{ readonly text: string; readonly recipe: Recipe }> {
   const text = await readFile(path, "utf8").catch((cause: unknown) => {
-    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
+    throw fileError(`The recipe "${path}" cannot be read.`, { cause });
   });
   const recipe = parseRecipe(text, path);
   await requireModules(recipe, path, modules);
@@ -42,8 +42,7 @@ async function requireModules({ steps }: Recipe, owner: string, allowedModules: 
   if (missingModules.size === 0) return;
   const names = [...missingModules];
   const verb = names.length === 1 ? "is" : "are";
-  throw new PithError(
-    "E_OPTION",
+  throw optionError(
     `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${verb} code that the command line does not name.`,
     { hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}` },
   );
@@ -58,11 +57,9 @@ async function requireInside(out: string, file: string, step: string): Promise<v
   const [folder, path] = [await withoutLinks(resolve(out)), await withoutLinks(resolve(file))];
   if (path.startsWith(folder + sep)) return;
   const suggestedPath = join(out, basename(file));
-  throw new PithError(
-    "E_OPTION",
-    `${step}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
-    { hint: `Write "${suggestedPath}" in the recipe.` },
-  );
+  throw optionError(`${step}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`, {
+    hint: `Write "${suggestedPath}" in the recipe.`,
+  });
 }
 
 /** Resolves symbolic links in an absolute path, as far as the path exists. */

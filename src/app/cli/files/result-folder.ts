@@ -2,7 +2,7 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { joinPath, makeFolder, removeFile } from "#platform";
 import { copiesOf, encodings } from "../../../core/files/compressed-copies.ts";
 import { textHash } from "../../../core/files/hash.ts";
@@ -69,11 +69,9 @@ async function requireOwnResults(out: string, { record, mainFile: needed }: Fold
   const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
   const name = written === undefined ? record : isChanged ? needed : undefined;
   if (name !== undefined)
-    throw new PithError(
-      "E_OPTION",
-      `"${join(out, name)}" was not written by Pith, or was changed since, and would be overwritten.`,
-      { hint: "Choose another folder with -o." },
-    );
+    throw optionError(`"${join(out, name)}" was not written by Pith, or was changed since, and would be overwritten.`, {
+      hint: "Choose another folder with -o.",
+    });
 }
 
 /**

@@ -8,7 +8,7 @@ import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { option } from "#pass";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
@@ -93,7 +93,7 @@ export async function requireWritablePlace(
 function requireModelName(out: string): void {
   const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
   if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;
-  throw new PithError("E_OPTION", `--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
+  throw optionError(`--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
     hint: `-o ${quoteWord(`${out}.onnx`)}`,
   });
 }
@@ -107,7 +107,7 @@ export async function completePlace({ folder }: ResultPlace, { log }: Pick<JobCo
 export async function requireOutside(folder: string, out: string): Promise<void> {
   const path = relative(await realpath(folder), resolve(out));
   if (path === "" || path.startsWith("..") || isAbsolute(path)) return;
-  throw new PithError("E_OPTION", `--out: "${out}" is inside "${folder}", which is copied into it.`, {
+  throw optionError(`--out: "${out}" is inside "${folder}", which is copied into it.`, {
     hint: `Choose a folder next to it, or write into "${folder}" itself.`,
   });
 }

@@ -3,7 +3,7 @@ import { rmdirSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { bytes, type Model, PithError, storedBytes } from "#ir";
+import { bytes, fileError, type Model, PithError, storedBytes } from "#ir";
 import { option } from "#pass";
 import { claimFolder, makeFolder } from "../../../core/platform/node.ts";
 import { folderBytes, trimFolder } from "../../../core/platform/node-bounded.ts";
@@ -32,11 +32,9 @@ export async function withSteps<T>(
   const folder = join(out, folderName);
   const isCreatedHere = !(await exists(out)) || (await exists(folder));
   if ((await lstat(folder).catch(() => undefined))?.isSymbolicLink() === true)
-    throw new PithError(
-      "E_FILE",
-      `"${folder}" is a symbolic link. Pith keeps and removes steps only in a folder that it made.`,
-      { hint: "Remove the link, or name another folder with -o." },
-    );
+    throw fileError(`"${folder}" is a symbolic link. Pith keeps and removes steps only in a folder that it made.`, {
+      hint: "Remove the link, or name another folder with -o.",
+    });
   await makeFolder(folder);
   const release = await claimFolder(folder, out);
   const removeEmptyFolders = (): void => {

@@ -1,9 +1,9 @@
 /** Checks before long work that its results can be written, by writing and removing empty files. */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { PithError } from "#ir";
+import { fileError, optionError } from "#ir";
 import { makeFolder } from "#platform";
-import { fileError } from "../../../core/platform/node-file-errors.ts";
+import { asFileError } from "../../../core/platform/node-file-errors.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { exists, isFolder } from "./files.ts";
@@ -17,7 +17,7 @@ export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
   const isNew = !(await exists(path));
   const handle = await open(path, "a").catch((cause) => {
-    throw fileError(`"${path}" cannot be written`, cause);
+    throw asFileError(`"${path}" cannot be written`, cause);
   });
   await handle.close();
   if (isNew) await rm(path, { force: true });
@@ -28,7 +28,7 @@ export async function requireWritableFolder(path: string, names: readonly string
   requireFile(path);
   const newFolders = await missingFolders(path);
   if (newFolders.length > 0 && /\.onnx$/i.test(path))
-    throw new PithError("E_FILE", `"${path}" is the name of a file: the results go into a folder.`, {
+    throw fileError(`"${path}" is the name of a file: the results go into a folder.`, {
       hint: `Name the folder: ${path.slice(0, -".onnx".length)}.`,
     });
   try {
@@ -57,31 +57,29 @@ async function missingFolders(path: string): Promise<readonly string[]> {
       continue;
     }
     const subject = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
-    throw new PithError("E_FILE", `${subject} is a file: the results go into a folder.`);
+    throw fileError(`${subject} is a file: the results go into a folder.`);
   }
 }
 
 function requireFile(path: string): void {
   if (path !== "-") return;
-  throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {
-    hint: "Name a file.",
-  });
+  throw optionError("Results are written to files, not to standard output (-).", { hint: "Name a file." });
 }
 
 async function requirePlace(path: string): Promise<void> {
   requireFile(path);
-  if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
+  if (path === "") throw fileError("A file without a name cannot be written.");
   const folder = dirname(path);
   if (!(await isFolder(folder)))
-    throw new PithError("E_FILE", `"${path}" cannot be written: the folder "${folder}" does not exist.`, {
+    throw fileError(`"${path}" cannot be written: the folder "${folder}" does not exist.`, {
       hint: `Make the folder first: mkdir -p ${quoteWord(folder)}.`,
     });
   if (await isFolder(path))
-    throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {
+    throw fileError(`"${path}" cannot be written: it is a folder.`, {
       hint: `Name the file: ${join(path, "model.onnx")}.`,
     });
   if (/[/\\]$/.test(path))
-    throw new PithError("E_FILE", `"${path}" cannot be written: that is the name of a folder, not of a file.`, {
+    throw fileError(`"${path}" cannot be written: that is the name of a folder, not of a file.`, {
       hint: `There is no such folder; a file in this one would be ${join(folder, basename(path))}.onnx.`,
     });
 }

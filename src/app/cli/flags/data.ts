@@ -1,7 +1,7 @@
 /** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). All commands that read data share them. */
 import * as v from "valibot";
 import { parseState } from "#batches";
-import { PithError } from "#ir";
+import { usageError } from "#ir";
 import { countOption, option } from "#pass";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { parseSettings } from "./set.ts";
@@ -76,7 +76,7 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
       ([, value]) => value !== undefined,
     );
     if (dependentFlag === undefined) return undefined;
-    throw new PithError("E_USAGE", `--${dependentFlag[0]} needs --data.`);
+    throw usageError(`--${dependentFlag[0]} needs --data.`);
   }
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);

@@ -1,5 +1,5 @@
 /** The flag `--target-download`: a size after compression for which a pass chooses its options. */
-import { PithError } from "#ir";
+import { PithError, usageError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { flagName } from "./invalid-options.ts";
@@ -20,7 +20,7 @@ export function withDownload(
   for (const [key, value] of Object.entries(settings[0] ?? {})) {
     if (settings.every((other) => other[key] === value)) requiredOptions[key] = value;
     else if (passed[key] !== undefined)
-      throw new PithError("E_USAGE", `--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
+      throw usageError(`--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
         hint: "Give one: the size after brotli, or the error.",
       });
   }

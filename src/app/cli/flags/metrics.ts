@@ -1,6 +1,6 @@
 /** Flags for the metric and for the maximum drop, and checks of their values. */
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import { described, type Meanings, option } from "#pass";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 
@@ -48,7 +48,7 @@ export const goalFlags = {
 /** @throws PithError E_OPTION for a maximum drop that would allow any loss, such as 1 for a share. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
   const sentence = describeAnyLoss(maxDrop, metric);
-  if (sentence !== undefined) throw new PithError("E_OPTION", `--max-drop ${sentence}.`);
+  if (sentence !== undefined) throw optionError(`--max-drop ${sentence}.`);
 }
 
 /** Returns why a maximum drop would allow any loss, such as 1 for a share; undefined if it does not. */

@@ -1,7 +1,7 @@
 /** Converts between option schemas and flags. Only flags that are on the command line are passed on, so that the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { capitalize, PithError } from "#ir";
+import { capitalize, optionError, type PithError, usageError } from "#ir";
 import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
 import { entriesAt, flattenSchema, inWords, isWhole, misfitOf } from "#pass";
 import { asFlags, flagName } from "./invalid-options.ts";
@@ -57,7 +57,7 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
   const hint = helpHint(command);
   for (const [key, [first]] of entriesAt(schema))
     if (requiredKeys(schema).has(key) && !(key in options) && first !== undefined && isExpressible(valueForm([first])))
-      throw new PithError("E_USAGE", `${flagName(key)} is needed: ${metadataOf(first).description}.`, { hint });
+      throw usageError(`${flagName(key)} is needed: ${metadataOf(first).description}.`, { hint });
   return checkFlags(schema, options, hint);
 }
 
@@ -84,7 +84,7 @@ function misfitError(
   const text = [...inside.filter((part) => !/^\d+$/.test(part)), sentence].join(": ");
   const place =
     key === undefined ? capitalize(text) : `${flagName(key)}${/^(is|takes) /.test(text) ? "" : ":"} ${text}`;
-  return new PithError("E_OPTION", `${place}.`, { hint: misfit.hint ?? hint });
+  return optionError(`${place}.`, { hint: misfit.hint ?? hint });
 }
 
 /** Separates words that are not the value of a flag with an optional value: `--structured model.onnx` → `--structured=true model.onnx`. */
@@ -206,7 +206,7 @@ const isGenericSchema = (node: SchemaNode): node is SchemaNode & v.GenericSchema
 function readOverride(text: string, before: unknown): Record<string, object> {
   const [, pattern = "", settings = ""] = /^(.+):([^:=]+=.*)$/.exec(text) ?? [];
   if (pattern === "")
-    throw new PithError("E_OPTION", `--override: expected layer:option=value, got "${text}".`, {
+    throw optionError(`--override: expected layer:option=value, got "${text}".`, {
       hint: "For instance --override 'layer4*:bits=8'.",
     });
   const entries = settings.split(",").map((setting) => {
@@ -318,7 +318,7 @@ function convertWord(flag: string, text: string, form: ValueForm): unknown {
     const advice = isPercent
       ? `${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}`
       : `expected at most 100%, got ${text}`;
-    throw new PithError("E_OPTION", `${flag}: ${advice}.`);
+    throw optionError(`${flag}: ${advice}.`);
   }
   const isNumeric = form.takesNumber || [...form.choices].some((candidate) => typeof candidate === "number");
   if (isNumeric && number !== undefined) return number;
@@ -333,7 +333,7 @@ function convertWord(flag: string, text: string, form: ValueForm): unknown {
 
 function requirePercent(flag: string, text: string): void {
   if (readNumber(text) !== 1 || text.endsWith("%")) return;
-  throw new PithError("E_OPTION", `${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
+  throw optionError(`${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
 }
 
 /** Parses a number such as 8, 1e-3, .5 or 50%. */

@@ -1,4 +1,4 @@
-import { PithError } from "#ir";
+import { optionError } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
 
 /** Parses the words of --set, split at commas: one without a name continues the previous input. @throws PithError E_OPTION for a word without numbers. */
@@ -18,7 +18,7 @@ function parseSetting(word: string): [name: string, values: number | number[]] {
     ?.split(/[,;]/)
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part.trim() || "none")));
   if (name === undefined || numbers === undefined || !numbers.every(Number.isFinite))
-    throw new PithError("E_OPTION", `--set: expected input=number, got "${word}".`);
+    throw optionError(`--set: expected input=number, got "${word}".`);
   const [firstNumber = 0] = numbers;
   return [name, numbers.length === 1 ? firstNumber : numbers];
 }
@@ -28,8 +28,7 @@ export function parseNamedSizes(words: readonly string[], flag = "--dim"): Reado
   return new Map(
     words.map((word) => {
       const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];
-      if (name === undefined || Number(digits) < 1)
-        throw new PithError("E_OPTION", `${flag}: expected name=size, got "${word}".`);
+      if (name === undefined || Number(digits) < 1) throw optionError(`${flag}: expected name=size, got "${word}".`);
       return [name, Number(digits)];
     }),
   );

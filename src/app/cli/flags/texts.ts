@@ -2,7 +2,7 @@
 import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { usageError } from "#ir";
 import { option } from "#pass";
 import { temporaryFolder } from "#platform";
 import type { Result } from "../command.ts";
@@ -22,7 +22,7 @@ export async function withTexts<O extends TextOptions>(
   work: (options: Omit<O, "text"> & TextOptions) => Promise<Result>,
 ): Promise<Result> {
   if (text === undefined) return work(options);
-  if (options.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
+  if (options.data !== undefined) throw usageError("Give one of --text and --data.");
   const [first = ""] = text;
   // A word that looks like a file name is a file, so a missing file is not taken for a text.
   const isFile = textFileName.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;

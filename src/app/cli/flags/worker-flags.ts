@@ -1,6 +1,6 @@
 /** Flags of `pith compress` for other processes or machines (docs/scaling.md). */
 import * as v from "valibot";
-import { PithError } from "#ir";
+import { usageError } from "#ir";
 import { countOption, option } from "#pass";
 import type { WorkerOptions } from "../job-parts/job-pool.ts";
 
@@ -27,12 +27,9 @@ interface WorkerFlags {
 
 export function workerOptionsOf({ jobs = 1, queue, store, fresh }: WorkerFlags): WorkerOptions {
   if ((queue === undefined) !== (store === undefined))
-    throw new PithError(
-      "E_USAGE",
-      "--queue needs --store, and --store is for --queue: a folder that all workers reach.",
-    );
+    throw usageError("--queue needs --store, and --store is for --queue: a folder that all workers reach.");
   if (queue !== undefined && fresh === true)
-    throw new PithError("E_USAGE", "--fresh is for work without --queue: other commands may use what is in --store.", {
+    throw usageError("--fresh is for work without --queue: other commands may use what is in --store.", {
       hint: "To start again, remove its folder runs/ while no command runs.",
     });
   return { jobs, queue: queue === undefined || store === undefined ? undefined : { url: queue, store } };

@@ -1,7 +1,7 @@
 /** Opens the models and the data of a command that judges a model as it is, alone or next to its original. */
 import type * as v from "valibot";
 import { firstBatch } from "#batches";
-import { type Batch, open, PithError, truncateList } from "#ir";
+import { type Batch, dataError, open, truncateList } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { labelNames } from "../../../data/files/labels.ts";
 import { imageFiles } from "../../../data/images/image-batches.ts";
@@ -73,7 +73,7 @@ async function explainMissingLabels({ seen: dataset, preprocessing }: OpenedTask
     first.label === undefined
       ? `${dataset.name} has no labels${note}${await columnsText(dataset)}.`
       : `${dataset.name} has class labels, which are no ground truth for this model.`;
-  throw new PithError("E_DATA", text, {
+  throw dataError(text, {
     hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --original original.onnx.`,
   });
 }

@@ -1,6 +1,6 @@
 /** Runs the user's own metric of `--score`. */
 import { resolve } from "node:path";
-import { errorMessage, PithError } from "#ir";
+import { dataError, errorMessage, optionError } from "#ir";
 import { importModule } from "#platform";
 
 /**
@@ -13,16 +13,16 @@ export async function scoreOf(module: string, model: string): Promise<number> {
   try {
     score = await scorer(resolve(model));
   } catch (cause) {
-    throw new PithError("E_DATA", `${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
+    throw dataError(`${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
   }
   if (typeof score === "number" && !Number.isNaN(score)) return score;
-  throw new PithError("E_DATA", `${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
+  throw dataError(`${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
 }
 
 async function load(module: string): Promise<(model: string) => unknown> {
   const { default: scorer } = await importModule(module, "E_OPTION");
   if (isFunction(scorer)) return scorer;
-  throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
+  throw optionError(`--score ${module} has no function as its default export.`, {
     hint: "export default async (modelFile) => 0.93;",
   });
 }

@@ -1,6 +1,6 @@
 /** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
 
-import { PithError } from "#ir";
+import { PithError, unsupportedError } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -35,7 +35,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
   const product = productOf(agent);
   if (name === "webgpu" && adapter === undefined) {
     await browser.close();
-    throw new PithError("E_UNSUPPORTED", `WebGPU: ${product} finds no GPU adapter on this machine.`, {
+    throw unsupportedError(`WebGPU: ${product} finds no GPU adapter on this machine.`, {
       hint: "A graphics card that the browser can use is needed, or a Chromium with SwiftShader.",
     });
   }
@@ -51,7 +51,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
       : { lacks: { type: "float16", why: `${adapter.name} does not compute in float16` } as const }),
     async latency(models, feeds, { rounds = 30, threads, progress = () => {} }) {
       if (adapter?.isSoftware === true)
-        throw new PithError("E_UNSUPPORTED", `WebGPU computes on the CPU here (${adapter.name}): nothing was timed.`, {
+        throw unsupportedError(`WebGPU computes on the CPU here (${adapter.name}): nothing was timed.`, {
           hint: "A graphics card that the browser can use is needed. --target wasm times WebAssembly.",
         });
       return browser.time(models, feeds, { rounds, threads }, progress);

@@ -1,6 +1,6 @@
 /** Opens the data of a command, with flags in its texts. */
 import { resolve, sep } from "node:path";
-import { type Model, PithError } from "#ir";
+import { dataError, type Model } from "#ir";
 import type { Engine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { type OpenedSamples, openSamples } from "../../../judge/recipe/open-samples.ts";
@@ -39,7 +39,7 @@ export async function openValidation(
   const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
   for (const [name = "", use = ""] of uses) {
     if (!overlap(placeOf(name), placeOf(samples.name))) continue;
-    throw new PithError("E_DATA", `--validation ${path}: ${name} ${use} already${originText(name, data.path)}.`, {
+    throw dataError(`--validation ${path}: ${name} ${use} already${originText(name, data.path)}.`, {
       hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
     });
   }

@@ -1,6 +1,6 @@
 /** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
 
-import { type Batch, bytesFor, elementCount, type Model, PithError, toFloat64 } from "#ir";
+import { type Batch, bytesFor, elementCount, type Model, toFloat64, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
@@ -32,7 +32,7 @@ export default async function capturedInputsJob(
   stage("run the originals");
   const inputs = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
   if (inputs === undefined)
-    throw new PithError("E_UNSUPPORTED", "The models do not continue texts, so the inputs of each model are unknown.");
+    throw unsupportedError("The models do not continue texts, so the inputs of each model are unknown.");
   const files: Record<string, CapturedFile> = {};
   for (const [base, { samples, constants }] of inputs) {
     const path = joinPath(out, base, "inputs.npz");

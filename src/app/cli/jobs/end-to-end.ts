@@ -1,6 +1,6 @@
 /** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
 
-import { Miss, open, PithError, percent } from "#ir";
+import { Miss, open, percent, unsupportedError } from "#ir";
 import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
@@ -45,10 +45,7 @@ async function compareTranscripts(
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   const speech = await openSpeech(folder, original?.encoder);
   if (original === undefined || result === undefined || speech === undefined || speech instanceof Miss)
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `"${folder}" does not transcribe${speech instanceof Miss ? `: ${speech.reason}` : ""}.`,
-    );
+    throw unsupportedError(`"${folder}" does not transcribe${speech instanceof Miss ? `: ${speech.reason}` : ""}.`);
   const utterances = await openUtterances(speech, data, seed);
   const output = await compareSpeech(createEngine(), original, result, speech, { ...options, utterances, signal });
   const { value = 0, difference = 0 } = output.endToEnd.answers ?? {};

@@ -1,7 +1,7 @@
 /** Job that runs before other work on a folder: checks that models, samples and target runtimes are usable, so that errors appear early. */
 
 import { allLayers, infer, isQuantized } from "#analysis";
-import { Miss, type Model, open, PithError } from "#ir";
+import { dataError, Miss, type Model, open } from "#ir";
 import { fileKind, joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { runtimeName } from "../../../core/engine/runtime.ts";
@@ -50,7 +50,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     else if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
       await oneRun(main, (await openRequest(createEngine(), main, data, { seed }, context)).task.test);
     else if ((await openTokenizer(folder)) === undefined)
-      throw new PithError("E_DATA", `"${folder}" has no tokenizer.json, which makes tokens of texts.`);
+      throw dataError(`"${folder}" has no tokenizer.json, which makes tokens of texts.`);
   }
   await withTargets(targets, context, () => Promise.resolve());
 }

@@ -6,12 +6,13 @@ import {
   counted,
   figure,
   integer,
-  PithError,
+  type PithError,
   percent,
   sparsityMatters,
   speedText,
   times,
   uncapitalize,
+  unsupportedError,
 } from "#ir";
 import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import type { PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
@@ -94,7 +95,7 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
     failure:
       idle === undefined
         ? unchangedError(model, misses, markReplaced(files.alsoWritten, files))
-        : new PithError("E_UNSUPPORTED", `${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
+        : unsupportedError(`${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
     },
@@ -105,10 +106,10 @@ function unchangedError(model: string, misses: UnwrittenOutput["misses"], writte
   const text = `Nothing changed, and ${written.length === 0 ? "nothing" : `only ${written.join(", ")}`} was written`;
   const [first] = misses;
   if (first === undefined)
-    return new PithError("E_UNSUPPORTED", `${text}: no layer can be changed.`, {
+    return unsupportedError(`${text}: no layer can be changed.`, {
       hint: `pith inspect ${quoteWord(model)} shows what is in the model.`,
     });
-  return new PithError("E_UNSUPPORTED", `${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`);
+  return unsupportedError(`${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`);
 }
 
 export interface ResultDetails {

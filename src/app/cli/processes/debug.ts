@@ -1,7 +1,7 @@
 /** Compares each layer of a changed model with its original. */
 import type * as v from "valibot";
 import { allLayers, counterpartsAmong, infer } from "#analysis";
-import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, PithError } from "#ir";
+import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, unsupportedError } from "#ir";
 import { writeFileAtomically } from "#platform";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
@@ -25,11 +25,9 @@ const minSimilarity = 10;
 
 const maxLayers = 20;
 
-type Options = v.InferOutput<typeof options>;
-
 export default async function debug(
   [originalPath = "", modelPath = ""]: readonly string[],
-  { out, output, ...flags }: Options,
+  { out, output, ...flags }: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<Result> {
   const { seed, signal } = session;
@@ -62,7 +60,7 @@ export default async function debug(
   const options = { output, samples, ...batch, progress: context.progress };
   const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
   if (table instanceof Miss) {
-    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${table.reason}.`, {
+    throw unsupportedError(`The models cannot be compared on random inputs: ${table.reason}.`, {
       hint: "Give samples: --data.",
     });
   }
@@ -70,8 +68,7 @@ export default async function debug(
   const { blamed, misses, rows: layers } = table;
   const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity;
   if (!isSimilar && !hasSimilarLayers(original, model, await weightErrors(engine, original, model, signal)))
-    throw new PithError(
-      "E_UNSUPPORTED",
+    throw unsupportedError(
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
       { hint: wrongOriginalHint },
     );

@@ -1,9 +1,10 @@
 /** Scores a model on data, compares it with its original, and decides whether it meets the goals. */
 import type * as v from "valibot";
-import type { Estimate, Unit } from "#ir";
+import type { Estimate, PithError, Unit } from "#ir";
 import {
   capitalize,
   counted,
+  dataError,
   difference,
   figure,
   figureInterval,
@@ -12,8 +13,9 @@ import {
   minus,
   notFiniteHint,
   open,
-  PithError,
+  optionError,
   percent,
+  usageError,
 } from "#ir";
 import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
@@ -68,7 +70,7 @@ export default async function evaluate(
   const { original, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = flags;
   const data = dataRequest(flags);
   if (data === undefined && score === undefined && original === undefined)
-    throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
+    throw usageError("--data is needed: a model is scored on samples.", {
       hint: "Or use --score score.mjs, a metric of your own; or --original, to compare the outputs on texts or random inputs.",
     });
   for (const [flag, value] of Object.entries({
@@ -77,19 +79,18 @@ export default async function evaluate(
     "min-cosine": minCosine,
     target: target[0],
   })) {
-    if (value !== undefined && original === undefined) throw new PithError("E_USAGE", `--${flag} needs --original.`);
+    if (value !== undefined && original === undefined) throw usageError(`--${flag} needs --original.`);
   }
   const { metric } = flags;
   const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
   const minimumGoals = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
   const demanded = minimumGoals.map(([kind]) => kind);
-  if (data === undefined && demanded[0] !== undefined)
-    throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
+  if (data === undefined && demanded[0] !== undefined) throw usageError(`--min-${demanded[0]} needs --data.`);
   if (data === undefined && score === undefined && maxDrop !== undefined)
-    throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
+    throw usageError("--max-drop needs --data, to measure the drop.");
   if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
   if (minAccuracy !== undefined && metric !== "accuracy")
-    throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
+    throw usageError(`--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
   await requireMarkdownFile(flags.markdown, [
     ["the model itself", model],
     ["the original", original],
@@ -171,8 +172,7 @@ async function requireMeasured(
   const compared = comparisonMetrics(original, output, { metric }).map(({ name }) => name);
   for (const kind of demanded) {
     if (kind === "accuracy" || kind === metric || compared.includes(kind)) continue;
-    throw new PithError(
-      "E_OPTION",
+    throw optionError(
       `--min-${kind} cannot be checked: the output of "${path}" is measured by ${compared.join(", ")}.`,
       { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
     );
@@ -187,7 +187,7 @@ function nextCommand(original: string | undefined, model: string, data: DataRequ
 function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
   if (unmeasured === undefined) return undefined;
   const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}, so these values do not measure it.`;
-  return new PithError("E_DATA", text, { hint: notFiniteHint });
+  return dataError(text, { hint: notFiniteHint });
 }
 
 interface GoalOutcome {
@@ -216,10 +216,7 @@ function goalOf(measured: Measurement, kind: string, minimum: number, strict: bo
   const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
   if (figureOfKind === undefined) {
     const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
-    const failure = new PithError(
-      "E_DATA",
-      `--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`,
-    );
+    const failure = dataError(`--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`);
     return { kind, met: false, text, failure };
   }
   const { unit } = figureOfKind;

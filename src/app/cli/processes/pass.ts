@@ -1,6 +1,6 @@
 /** The commands of passes: check options and paths, run the pass on the model, and print what changed. */
 import { join } from "node:path";
-import { PithError } from "#ir";
+import { usageError } from "#ir";
 import { type AnyPass, bytesOf } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
@@ -37,8 +37,7 @@ export default async function pass(
   requireMeaningfulDrop(maxDrop, metric);
   const data = dataRequest(options);
   requireMandatoryFlags(pass, data, referenceModel);
-  if (data === undefined && maxDrop !== undefined)
-    throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
+  if (data === undefined && maxDrop !== undefined) throw usageError("--max-drop needs --data, to measure the drop.");
   // Invalid settings are rejected before any data is read.
   const passKeys = keysOf(pass.options);
   const dataOption = data !== undefined && passKeys.has("data") ? { data: data.path } : {};
@@ -89,9 +88,9 @@ function requireMandatoryFlags(
 ): void {
   const help = `pith ${name} --help.`;
   if (data === undefined && requiredKeys(options).has("data"))
-    throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
+    throw usageError(`${name} needs --data.`, { hint: `See --data in ${help}` });
   if (reference !== undefined && referenceModel === undefined && !passCommands[name]?.takesStudent)
-    throw new PithError("E_USAGE", `${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
+    throw usageError(`${name} needs ${flagName(reference)}: ${referenceNeeds[reference]}.`, {
       hint: `Add ${flagName(reference)} with the path of an ONNX model. See ${help}`,
     });
 }

@@ -9,10 +9,10 @@ import {
   figure,
   figureInterval,
   integer,
-  PithError,
   percent,
   throwIfAborted,
   unitOfChange,
+  usageError,
 } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
@@ -45,20 +45,14 @@ const maxLayers = 20;
 /** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
 
-interface Options extends v.InferOutput<typeof options> {
-  readonly out: string;
-  readonly data: string;
-  readonly resumeFolder: string;
-}
-
 export default async function sensitivityProcess(
   [path = ""]: readonly string[],
-  flags: Options,
+  flags: v.InferOutput<typeof options> & { readonly out: string; readonly data: string; readonly resumeFolder: string },
   session: ProcessSession,
 ): Promise<Result> {
   const { out, kinds, layers, except, alike, minutes, budget, cost, metric, output, resumeFolder } = flags;
   const data = dataRequest(flags);
-  if (data === undefined) throw new PithError("E_USAGE", "sensitivity needs --data.");
+  if (data === undefined) throw usageError("sensitivity needs --data.");
   const engine = createEngine();
   const model = await openModel(path, session);
   const request = { ...data, samples: data.samples ?? defaultSamples };

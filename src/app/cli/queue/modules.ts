@@ -1,6 +1,6 @@
 /** Renames the user's modules in jobs for workers. A job names a module by content hash, and a worker imports only its own file with this hash. */
 import { basename, resolve } from "node:path";
-import { isObject, PithError } from "#ir";
+import { isObject, optionError } from "#ir";
 import type { OptionValues } from "#pass";
 import { readFile } from "#platform";
 import { sha256Text } from "../../../core/files/hash.ts";
@@ -26,11 +26,9 @@ export async function moduleFinder(paths: readonly string[]): Promise<RenameModu
   return async (name) => {
     const path = pathByName.get(name);
     if (path !== undefined) return path;
-    throw new PithError(
-      "E_OPTION",
-      `"${name}" is code that this worker was not started with: --modules ${basename(name)}.`,
-      { hint: "Name and content (SHA-256) must be those of the file where the command runs." },
-    );
+    throw optionError(`"${name}" is code that this worker was not started with: --modules ${basename(name)}.`, {
+      hint: "Name and content (SHA-256) must be those of the file where the command runs.",
+    });
   };
 }
 
@@ -64,11 +62,9 @@ async function withRecipeModules(text: string, rename: RenameModule): Promise<st
 function requireNoFiles(step: RecipeStep): void {
   const [file] = filesOfStep(step);
   if (file === undefined) return;
-  throw new PithError(
-    "E_OPTION",
-    `${step.id}: "${file}" is a file of this machine: workers of a queue do not have it.`,
-    { hint: "Run the recipe without --queue." },
-  );
+  throw optionError(`${step.id}: "${file}" is a file of this machine: workers of a queue do not have it.`, {
+    hint: "Run the recipe without --queue.",
+  });
 }
 
 /** Returns plain data of any depth in which modules are renamed. */

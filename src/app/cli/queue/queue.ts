@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
-import { errorMessage, PithError, stripPeriod } from "#ir";
+import { errorMessage, fileError, PithError, stripPeriod, usageError } from "#ir";
 import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
@@ -178,8 +178,7 @@ interface Server {
 function parseServer(url: string): Server {
   const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
   if (server !== undefined) return server;
-  throw new PithError(
-    "E_USAGE",
+  throw usageError(
     "The address of the queue is not valid: expected redis://host:6379 or rediss://user:password@host:6379.",
     { hint: "Write special characters of a password as in a URL: %2F for /, %40 for @, %23 for #, %3F for ?." },
   );
@@ -234,7 +233,7 @@ async function connect(redis: Redis, name: string): Promise<Redis> {
   redis.disconnect();
   const cause = failure ?? (outcome.status === "rejected" ? outcome.reason : undefined);
   const [sentence, hint] = reasonOf(cause, name);
-  throw new PithError("E_FILE", `${sentence}.`, { hint, cause });
+  throw fileError(`${sentence}.`, { hint, cause });
 }
 
 function reasonOf(cause: unknown, name: string): readonly [sentence: string, hint: string] {

@@ -2,7 +2,7 @@
 import type { Dirent } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { locationsOf, PithError } from "#ir";
+import { dataError, locationsOf, usageError } from "#ir";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
 import { dataFiles } from "../../../data/sources/open.ts";
@@ -15,7 +15,7 @@ import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts
 /** Opens a store. @param folder the folder that all machines reach. @throws PithError E_USAGE, E_FILE if it is not writable. */
 export async function openSharedStore(folder: string): Promise<string> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(folder))
-    throw new PithError("E_USAGE", `--store takes a folder that all machines reach, not "${publicAddress(folder)}".`, {
+    throw usageError(`--store takes a folder that all machines reach, not "${publicAddress(folder)}".`, {
       hint: "Mount the storage as a folder.",
     });
   await requireWritableFolder(folder, []);
@@ -121,7 +121,7 @@ const pathPatterns = {
 function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
   const [, folder] = pathPatterns[kind].exec(path) ?? [];
   if (folder !== undefined) return folder;
-  throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
+  throw dataError(`The queue names "${path}", which is not in the store.`);
 }
 
 /** Rejects links, which could lead to any file of this machine. @param paths absolute; missing or outer ones are not checked. @throws PithError E_DATA. */
@@ -129,7 +129,7 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
   const storePath = resolve(store);
   const root = await realpath(store).catch(() => storePath);
   const rejectLink = (path: string): never => {
-    throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
+    throw dataError(`The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
       hint: "Pith writes no links into a store: remove the link, and find out who created it.",
     });
   };

@@ -12,7 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { dirname, extname, join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { type ErrorCode, errorMessage, PithError } from "#ir";
+import { type ErrorCode, errorMessage, fileError, optionError, PithError } from "#ir";
 import { throwFileError } from "../../../core/platform/node-file-errors.ts";
 import type { Answer, SessionProcess } from "./session-process.ts";
 
@@ -86,7 +86,7 @@ export async function serveStudio({
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve)).catch(
     (cause) => {
       const hint = "Without --port, a free port is selected.";
-      throw new PithError("E_FILE", `Port ${port} cannot be opened: ${errorMessage(cause)}.`, { cause, hint });
+      throw fileError(`Port ${port} cannot be opened: ${errorMessage(cause)}.`, { cause, hint });
     },
   );
   const { port: actualPort } = server.address() as AddressInfo;
@@ -145,7 +145,7 @@ export async function serveStudio({
     const bytes = Number(request.headers["content-length"] ?? Number.NaN);
     const { bavail, bsize } = await statfs(uploads);
     if (!(bytes <= bavail * bsize - freeBytes))
-      throw new PithError("E_FILE", `"${name}" does not fit into the folder of temporary files.`, {
+      throw fileError(`"${name}" does not fit into the folder of temporary files.`, {
         hint: "Name the file on the command line, which reads it where it is: pith studio model.onnx --data path.",
       });
     const throwUnwritable = throwFileError(`"${name}" cannot be written`);
@@ -211,7 +211,7 @@ function fail(response: ServerResponse, error: unknown): void {
 function uploadPath(folder: string, name: string): string {
   const path = join(folder, decodePath(name));
   if (!path.startsWith(folder + sep) || /[\0\\:]|(^|[/\\])\.[. ]+([/\\]|$)/.test(path.slice(folder.length + 1)))
-    throw new PithError("E_FILE", `"${name}" is not a name for a file.`, { hint: "Rename the file." });
+    throw fileError(`"${name}" is not a name for a file.`, { hint: "Rename the file." });
   return path;
 }
 
@@ -229,7 +229,7 @@ async function readText(request: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += chunk.length;
-    if (bytes > maxCallBytes) throw new PithError("E_OPTION", `A call has more than ${maxCallBytes} bytes.`);
+    if (bytes > maxCallBytes) throw optionError(`A call has more than ${maxCallBytes} bytes.`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -1,5 +1,5 @@
 import { allLayers, counterpartsAmong, infer, type Layer, layers, storedForm, weightBits } from "#analysis";
-import { bytes, count, counted, dimsText, elementCount, type Model, PithError } from "#ir";
+import { bytes, count, counted, dimsText, elementCount, type Model, optionError } from "#ir";
 import { type Content, html, type Markup, trusted } from "../markup.ts";
 import { graphStyle, tokens } from "../style.ts";
 import { clip, type DrawnBox, draw } from "./draw.ts";
@@ -58,7 +58,7 @@ function weightFacts(layer: Layer): string {
 function differenceFrom(original: Model, found: readonly Layer[]): Facts {
   const counterparts = counterpartsAmong(allLayers(original, infer(original)));
   if (found.length > 0 && found.every((layer) => counterparts(layer).length === 0))
-    throw new PithError("E_OPTION", "No layer of the original has the name or the output of a layer of the model.", {
+    throw optionError("No layer of the original has the name or the output of a layer of the model.", {
       hint: "Give the model from which this one was made.",
     });
   const sizeOf = ({ weight }: Layer): string => bytes(weight.tensor?.bytes ?? 0);

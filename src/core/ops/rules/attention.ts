@@ -12,10 +12,8 @@ import { elementOf } from "./constants.ts";
 import { movesHeads, readSplit } from "./heads.ts";
 import { emitNamed, producerOf, replaceBy, type Structure, type StructureScope } from "./rule.ts";
 
-type Operand = "q" | "k" | "v";
-
 interface Arithmetic {
-  readonly operands: Readonly<Record<Operand, Value>>;
+  readonly operands: Readonly<Record<"q" | "k" | "v", Value>>;
   readonly parts: Readonly<Record<"transposed" | "softmax", Node>>;
   readonly nodes: ReadonlySet<Node>;
   readonly mask: Value | undefined;

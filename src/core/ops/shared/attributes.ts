@@ -1,5 +1,5 @@
 /** Reads a node's attributes and constant inputs. Throws PithError E_MODEL if an attribute has an unexpected kind. */
-import { type Attribute, type DataType, PithError, toInteger, typeOfCode } from "#graph";
+import { type Attribute, type DataType, modelError, toInteger, typeOfCode } from "#graph";
 import type { Operand, Site } from "../define.ts";
 
 const kindNames = {
@@ -17,7 +17,7 @@ type Kind = keyof typeof kindNames;
 function readAttribute<K extends Kind>(site: Site, name: string, kind: K): Values[K] | undefined {
   const attribute = site.attribute(name);
   if (attribute === undefined || hasKind(attribute, kind)) return attribute?.value;
-  throw new PithError("E_MODEL", `attribute "${name}" is ${kindNames[kind]}, got ${attribute.kind}.`);
+  throw modelError(`attribute "${name}" is ${kindNames[kind]}, got ${attribute.kind}.`);
 }
 
 function hasKind<K extends Kind>(
@@ -81,8 +81,7 @@ export function readAttributeOrInput(
 /** Converts a negative axis, which counts from the end, to a nonnegative one. @throws PithError E_MODEL if the axis is outside the rank. */
 export function wrapAxis(axis: number, rank: number): number {
   const position = axis < 0 ? axis + rank : axis;
-  if (position < 0 || position >= rank)
-    throw new PithError("E_MODEL", `axis ${axis} lies outside a tensor of rank ${rank}.`);
+  if (position < 0 || position >= rank) throw modelError(`axis ${axis} lies outside a tensor of rank ${rank}.`);
   return position;
 }
 

@@ -7,7 +7,7 @@ import {
   fromNumbers,
   isHalf,
   Miss,
-  PithError,
+  modelError,
   sameDims,
   scalarOf,
   toFloat64,
@@ -38,13 +38,13 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
 /** Returns an operand that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
 export function requireInput(site: Site, input: number): Operand {
   const operand = site.inputs[input];
-  if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
+  if (operand === undefined) throw modelError(`input ${input} is missing.`);
   return operand;
 }
 
 /** Returns an input that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
 export function requireValue(value: Value | undefined): Value {
-  if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
+  if (value === undefined) throw modelError("a required input is missing.");
   return value;
 }
 

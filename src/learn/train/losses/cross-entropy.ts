@@ -1,6 +1,16 @@
 /** Losses on class scores: cross-entropy and binary cross-entropy. */
 import { distributionOf, infer, isShare } from "#analysis";
-import { type Batch, counted, type Dense, dimsText, float32, PithError, type Value } from "#ir";
+import {
+  type Batch,
+  counted,
+  type Dense,
+  dataError,
+  dimsText,
+  float32,
+  optionError,
+  shapeError,
+  type Value,
+} from "#ir";
 import {
   asRows,
   ignoredLabel,
@@ -30,7 +40,7 @@ export interface CrossEntropyOptions extends LossOptions {
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const { from, label = "label", smoothing = 0, output } = options;
   if (!(smoothing >= 0 && smoothing < 1))
-    throw new PithError("E_OPTION", `The smoothing must be at least 0 and below 1, got ${smoothing}.`);
+    throw optionError(`The smoothing must be at least 0 and below 1, got ${smoothing}.`);
   return {
     name: "cross-entropy",
     build(scope) {
@@ -56,7 +66,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
 /** @throws PithError E_SHAPE_MISMATCH for a single class: its probability is always 1. */
 export function requireClasses(classes: number | undefined): void {
   if (classes !== 1) return;
-  throw new PithError("E_SHAPE_MISMATCH", "The output is one number per row, not a distribution over classes.", {
+  throw shapeError("The output is one number per row, not a distribution over classes.", {
     hint: 'For numbers as labels: `loss: "mse"`; for labels 0 and 1: `loss: "binary"`; with a teacher alone: `loss: "output-mse"`.',
   });
 }
@@ -86,8 +96,7 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     return { rows: float32([rows, classes], data), labeledRows: rows };
   }
   if (labels.type === "string" || labels.data.length !== rows) {
-    throw new PithError(
-      "E_DATA",
+    throw dataError(
       `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${counted(rows, "class")} or ${rows} × ${classes} numbers.`,
     );
   }
@@ -97,7 +106,7 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     const index = Number(labels.data[row]);
     if (index === ignoredLabel) continue;
     if (!Number.isInteger(index) || index < 0 || index >= classes) {
-      throw new PithError("E_DATA", `"${name}" contains ${index}: expected a class from 0 to ${classes - 1}.`);
+      throw dataError(`"${name}" contains ${index}: expected a class from 0 to ${classes - 1}.`);
     }
     if (otherShare > 0) data.fill(otherShare, row * classes, (row + 1) * classes);
     data[row * classes + index] = labelShare + otherShare;
@@ -110,7 +119,7 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
   for (let from = 0; from < data.length; from += classes) {
     const row = data.subarray(from, from + classes);
     if (row.every((share) => share >= 0) && row.reduce((sum, share) => sum + share, 0) < 1.01) continue;
-    throw new PithError("E_DATA", `"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
+    throw dataError(`"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
       hint: 'For numbers: `loss: "mse"`.',
     });
   }

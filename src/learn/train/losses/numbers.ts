@@ -1,5 +1,5 @@
 /** Losses on numbers and vectors. */
-import { type Emit, elementCount, fixedDims, PithError, type Value } from "#ir";
+import { type Emit, elementCount, fixedDims, optionError, type Value } from "#ir";
 import {
   asRows,
   castToFloat32,
@@ -61,7 +61,7 @@ export interface HuberOptions extends LossOptions {
 
 /** Huber's loss (1964): mean of e²/2 where |e| < δ, δ(|e| - δ/2) beyond. @throws PithError E_OPTION for a δ that is not above 0. */
 export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
-  if (!(delta > 0)) throw new PithError("E_OPTION", `Huber's delta must be above 0, got ${delta}.`);
+  if (!(delta > 0)) throw optionError(`Huber's delta must be above 0, got ${delta}.`);
   return errorLoss("huber", options, (emit, error) => huberOf(emit, error, delta));
 }
 

@@ -1,7 +1,7 @@
 /** Parses losses from text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
 
 import * as v from "valibot";
-import { nearest, PithError } from "#ir";
+import { nearest, optionError, type PithError } from "#ir";
 import { parsableBy } from "#pass";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
@@ -108,17 +108,16 @@ function parseTerm<Extra extends readonly unknown[]>(
   const unknownSetting = pairs.find(([key]) => !definition.settings.includes(key))?.[0];
   if (unknownSetting !== undefined) {
     const message = `The loss ${name} has no setting "${unknownSetting}": it has ${definition.settings.join(", ")}.`;
-    throw new PithError("E_OPTION", message);
+    throw optionError(message);
   }
   const factor = weight === undefined ? definition.weight : Number(weight);
-  if (factor !== undefined && !Number.isFinite(factor))
-    throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
+  if (factor !== undefined && !Number.isFinite(factor)) throw optionError(`The weight of "${text}" is not a number.`);
   try {
     return { loss: definition.make(Object.fromEntries(pairs), ...extra), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
-    throw new PithError("E_OPTION", `The loss "${text}": ${issue?.path?.[0]?.key ?? ""} ${issue?.message ?? ""}.`);
+    throw optionError(`The loss "${text}": ${issue?.path?.[0]?.key ?? ""} ${issue?.message ?? ""}.`);
   }
 }
 
@@ -132,7 +131,7 @@ function unknownLoss(text: string, name: string, declared: readonly Pick<Declare
   let hint =
     'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".';
   if (similar !== undefined) hint = `Did you mean ${similar}?`;
-  return new PithError("E_OPTION", `${problem}.`, { hint });
+  return optionError(`${problem}.`, { hint });
 }
 
 const isLoss = (value: unknown): boolean => typeof value === "object" && value !== null && "build" in value;
@@ -150,7 +149,7 @@ export interface WeightedLoss {
 
 /** Returns Σ weight · loss. @throws PithError E_OPTION if the list is empty. */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
-  if (losses.length === 0) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
+  if (losses.length === 0) throw optionError("The loss is empty: expected at least one term.");
   return {
     name: losses.map(({ loss, weight = 1 }) => (weight === 1 ? loss.name : `${weight} * ${loss.name}`)).join(" + "),
     async build(scope) {

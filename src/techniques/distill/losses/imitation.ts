@@ -1,5 +1,5 @@
 /** Pairs of student and teacher values, and the graph functions that the distillation losses share. */
-import { dimsText, type Emit, elementCount, fixedDims, PithError, sameDims, type Value } from "#ir";
+import { dimsText, type Emit, elementCount, fixedDims, type PithError, sameDims, shapeError, type Value } from "#ir";
 import { directions } from "../../../learn/train/losses/numbers.ts";
 
 export interface Pair<T = Value> {
@@ -33,7 +33,7 @@ export interface Writing {
 /** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
 export function sizeOf(value: Value): readonly number[] {
   const dims = fixedDims(value.type?.dims);
-  if (dims === undefined) throw new PithError("E_SHAPE_MISMATCH", `${shapeText(value)} has no fixed shape.`);
+  if (dims === undefined) throw shapeError(`${shapeText(value)} has no fixed shape.`);
   return dims;
 }
 
@@ -41,7 +41,7 @@ const shapeText = ({ name, type }: Value): string => `"${name}" ${dimsText(type?
 
 export function mismatch({ student, teacher }: Pair, problem: string, hint?: string): PithError {
   const shapesText = `The student's ${shapeText(student)} and the teacher's ${shapeText(teacher)}`;
-  return new PithError("E_SHAPE_MISMATCH", `${shapesText} ${problem}.`, hint === undefined ? {} : { hint });
+  return shapeError(`${shapesText} ${problem}.`, hint === undefined ? {} : { hint });
 }
 
 /** @throws PithError E_SHAPE_MISMATCH if the shapes differ. */

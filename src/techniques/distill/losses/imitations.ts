@@ -1,6 +1,6 @@
 /** Distillation losses: they compare scores [rows, classes] of classes or independent labels, or other outputs of student and teacher. Padding is masked. */
 import * as v from "valibot";
-import { type Emit, PithError, type Value } from "#ir";
+import { type Emit, optionError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
 import { number } from "../../../learn/train/losses/parse.ts";
 import {
@@ -59,7 +59,7 @@ export const imitations: readonly DistillationLoss[] = [
       const { emit } = writing;
       const logs = pairs.map((pair) => soften(emit, pair.teacher, temperature));
       const [first] = logs;
-      if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      if (first === undefined) throw optionError("There is no teacher.");
       const mean = (): Value =>
         average(
           emit,

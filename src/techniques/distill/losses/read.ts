@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { valueNamed } from "#analysis";
-import { type Batch, dimsText, isFloat, Miss, type Model, PithError, type Value } from "#ir";
+import { type Batch, dimsText, isFloat, Miss, type Model, optionError, PithError, shapeError, type Value } from "#ir";
 import {
   addTokenMask,
   type Loss,
@@ -80,7 +80,7 @@ function buildLoss(
         values.push(write(writing, pairs));
         if (!isScores) scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}` });
       }
-      if (values.length === 0) throw new PithError("E_OPTION", "There is no teacher.");
+      if (values.length === 0) throw optionError("There is no teacher.");
       return {
         value: average(emit, values),
         feeds: (batch) => Object.assign({}, ...feeders.map((feeds) => feeds(batch))),
@@ -116,7 +116,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
       if (scores.classes === target.classes && scores.count === target.count)
         return { student: scores.rows, teacher: target.rows };
       const sizes = `${scores.count} × ${scores.classes} logits for a batch, the teacher ${target.count} × ${target.classes}`;
-      throw new PithError("E_SHAPE_MISMATCH", `The student has ${sizes}.`, { hint: sameClassesHint });
+      throw shapeError(`The student has ${sizes}.`, { hint: sameClassesHint });
     });
     return first === undefined ? [] : [{ pairs: [first, ...more], tokens: tokensOf(output) }];
   }

@@ -1,7 +1,8 @@
 /** Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of outputs or scaled layers falls. */
+
+import { draw } from "#batches";
 import type { Model } from "#ir";
 import type { Change, Context } from "#pass";
-import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/output-noise.ts";
 import { rounders } from "../rounders/index.ts";

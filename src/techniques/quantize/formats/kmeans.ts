@@ -1,5 +1,5 @@
 /** One-dimensional k-means (Lloyd 1982) for n numbers and k clusters. Sorting and prefix sums reduce the cost of an iteration from n k to k log n. */
-import { firstIndex, PithError } from "#ir";
+import { dataError, firstIndex, optionError } from "#ir";
 
 const maxIterations = 300;
 
@@ -10,11 +10,11 @@ const maxIterations = 300;
  */
 export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Array {
   if (!Number.isInteger(clusters) || clusters < 1) {
-    throw new PithError("E_OPTION", `Clustering needs a positive number of clusters, got ${clusters}.`);
+    throw optionError(`Clustering needs a positive number of clusters, got ${clusters}.`);
   }
   const sorted = Float64Array.from(numbers).sort();
   if (sorted.length === 0 || !Number.isFinite(sorted[0]) || !Number.isFinite(sorted.at(-1))) {
-    throw new PithError("E_DATA", "Clustering needs finite numbers, and at least one.");
+    throw dataError("Clustering needs finite numbers, and at least one.");
   }
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
