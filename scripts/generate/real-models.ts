@@ -36,8 +36,17 @@ export function withBestRows(text: string, results: RealResults): string {
   if (from < 0 || to < from) throw new Error(`README.md: expected "${start.trim()}", and then "${end.trim()}".`);
   const rows = bestKnown.flatMap((name) => bestRow(realNetworks[name], results.networks[name] ?? []));
   if (rows.length < bestKnown.length) return text;
-  const titles = ["model", "float32", "after brotli", "format", "on disk", "after brotli", "change", "speed in a page"];
-  const columns = titles.map((title): Column => (/brotli|disk|32/.test(title) ? { title, align: "right" } : { title }));
+  const titles = [
+    "model",
+    "float32",
+    "float32, brotli",
+    "format",
+    "result",
+    "result, brotli",
+    "change",
+    "speed in a page",
+  ];
+  const columns = titles.map((title): Column => (/32|result/.test(title) ? { title, align: "right" } : { title }));
   const table = markdownTable(
     columns,
     rows.map(({ cells }) => cells),
@@ -45,7 +54,7 @@ export function withBestRows(text: string, results: RealResults): string {
   const commands = new Set(rows.map(({ command }) => `\`npx --no-install ${command}\``));
   return `${text.slice(0, from + start.length)}${table}
 
-These commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. WebAssembly has no kernels for 4 bits, so a page runs \`q4\` on WebGPU. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
+These commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. The columns *brotli* are the bytes that a web server sends. Changes without a unit are in points. The speed is that of the result in WebAssembly, relative to float32. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
 ${text.slice(to)}`;
 }
 

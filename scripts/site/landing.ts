@@ -87,7 +87,7 @@ const doors = [
   [
     "On the command line",
     "./start.html",
-    "<code>pith quantize</code> and <code>pith compress</code> write files that were measured.",
+    "<code>pith quantize</code> and <code>pith compress</code> make a smaller file, and compare it with yours before they write it.",
     "Three commands",
   ],
   ["In CI", "./check.html", "A pull request fails if a model grows or gets worse.", "Add the check"],
@@ -110,7 +110,7 @@ title: Smaller ONNX models, measured
 <main class="landing">
 <div>
 <h1>Your visitors download ${sizeText(run.original.brotli)}&nbsp;→&nbsp;${sizeText(result.brotli)}.<br>${integer(changed.count)} of ${integer(changed.of)} predictions change.</h1>
-<p class="lead">Pith makes ONNX models smaller and measures what they lose. It is a page, a command line and a library for Node.js, without Python. The sentence is that of <a href="./gallery.html#resnet56">ResNet-56</a>.</p>
+<p class="lead">Pith makes ONNX models smaller and measures what they lose. It is a page, a command line and a library for Node.js, without Python. These numbers are those of <a href="./gallery.html#resnet56">ResNet-56</a>, which recognizes objects in photos.</p>
 </div>
 
 <DropZone />
@@ -122,7 +122,7 @@ title: Smaller ONNX models, measured
 ${rows.map(row).join("\n")}
 </tbody>
 </table>
-<p><a href="./gallery.html">The gallery</a> and <a href="./real-models.html">known models</a> have the commands, the speeds and the intervals. <a href="./missed.html">What is missed</a> has what other tools do better.</p>
+<p><a href="./gallery.html">The gallery</a> and <a href="./real-models.html">known models</a> have the commands, the speeds and the intervals. <a href="./missed.html">What is missed</a> lists the targets that Pith does not reach.</p>
 
 <h2>Three ways to start</h2>
 <div class="doors">

@@ -238,7 +238,7 @@ function goalLine(
   if (reference.judges) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return sentence(model);
-  return `${sentence(model)} Compared with ${reference.model}, the change is ${changeOf(reference.comparison, goal)}: --max-drop rejects such a loss.`;
+  return `${sentence(model)} This goal does not limit the change from ${reference.model} (${changeOf(reference.comparison, goal)}): --max-drop does.`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
