@@ -80,6 +80,15 @@ function collectEntries(): void {
   }
 }
 
+/** Leaves out the types of a variable that fill a page: the schema of a pass, whose options have a type with a name. */
+function shortenTypes(folder: string): void {
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".md")) continue;
+    const text = readFileSync(join(folder, name), "utf8");
+    writeFileSync(join(folder, name), text.replace(/^(> `const` .*?\]\([^)\s]*\))\\<.{400,}$/gm, "$1"));
+  }
+}
+
 try {
   collectPages();
   collectEntries();
@@ -93,6 +102,7 @@ try {
     ],
     root,
   );
+  shortenTypes(join(pages, "api"));
   run("vitepress/bin/vitepress.js", ["build"], site, { SITE_PAGES: pages, SITE_REPOSITORY: repository });
   run("vite/bin/vite.js", ["build", "--outDir", join(dist, "studio"), "--emptyOutDir"], join(root, "studio"));
 } finally {

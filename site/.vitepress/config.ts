@@ -45,6 +45,10 @@ const sidebar = Object.entries(tasks).map(([text, items]) => ({
   }),
 }));
 
+/** Whether a line of a terminal is a long sentence and not the row of a table, so that a page can wrap it. */
+const isSentence = (line: string): boolean =>
+  line.length > 60 && (/^[a-z][a-z ]*: /.test(line) || !/\S {2,}\S/.test(line));
+
 export default defineConfig({
   srcDir: pages,
   base,
@@ -62,6 +66,13 @@ export default defineConfig({
   markdown: {
     anchor: { slugify: headingAnchor },
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+    codeTransformers: [
+      {
+        line(node, line) {
+          if (isSentence(this.source.split("\n")[line - 1] ?? "")) this.addClassToHast(node, "sentence");
+        },
+      },
+    ],
   },
   themeConfig: {
     search: {
