@@ -10,7 +10,7 @@ import { collect, type Dataset, split } from "pith/data";
 import { createEngine } from "pith/engine";
 import { accuracy, latency } from "pith/evaluate";
 import { train } from "pith/train";
-import { saveAndMeasure } from "./demo/bench.ts";
+import { measureFile, saveAndTest, type Tested } from "./demo/bench.ts";
 import { line, percent, points, progress, table, whole } from "./demo/screen.ts";
 import { originalNetwork, trainingFor, variants, type Workshop } from "./demo/variants.ts";
 import { digits } from "./digits.ts";
@@ -28,6 +28,7 @@ const started = performance.now();
 const secondsSince = (begin: number): number => (performance.now() - begin) / 1000;
 const count = ({ count: samples }: Dataset): string => whole(samples ?? 0);
 const fileOf = (name: string): string => join(folder, `${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.onnx`);
+const accuracyOf = ({ comparison }: Tested): string => percent(comparison.candidate.value);
 const engine = createEngine();
 const contextFor = (name: string): Partial<Context> => ({
   engine,
@@ -49,13 +50,15 @@ const net = originalNetwork();
 const training = trainingFor(ownPart);
 // It sees digits shifted by up to a pixel, which its students learn from it: a teacher of the very images that they are shown says little more than labels.
 await train(net, { ...training, data: ownPart, augment: "crop=1" }, contextFor("training 784-128-10"));
-const original = await saveAndMeasure(engine, net, fileOf("original"), test);
-line(`trained  784-128-10, ${training.epochs} epochs, ${percent(original.measured.estimate.value)}`);
+const original = await saveAndTest(engine, net, fileOf("original"), test);
+line(`trained  784-128-10, ${training.epochs} epochs, ${accuracyOf(original)}`);
 
-const rows = [{ name: "original, 784-128-10", standing: original }];
+/** Sizes after brotli are computed while the next networks train. */
+const measurements = [{ name: "original, 784-128-10", standing: measureFile(original) }];
 for (const { name, make } of variants) {
   const begin = performance.now();
   const path: string[] = [];
+  let last: Tested | undefined;
   const workshop: Workshop = {
     train: ownPart,
     calibrate,
@@ -63,15 +66,17 @@ for (const { name, make } of variants) {
     original: original.file,
     async step(model, pass, options) {
       await pass(model, options, contextFor(`${name}: ${pass.id}`));
-      const { measured } = await saveAndMeasure(engine, model, fileOf(name), test, original);
-      path.push(`${pass.id} ${percent(measured.estimate.value)}`);
+      last = await saveAndTest(engine, model, fileOf(name), test, original);
+      path.push(`${pass.id} ${accuracyOf(last)}`);
     },
   };
-  const standing = await saveAndMeasure(engine, await make(net.clone(), workshop), fileOf(name), test, original);
-  rows.push({ name, standing });
+  await make(net.clone(), workshop);
+  if (last === undefined) throw new Error(`${name} has no step.`);
+  measurements.push({ name, standing: measureFile(last) });
   line(`${secondsSince(begin).toFixed(1).padStart(5)} s  ${name}: ${path.join(" → ")}`);
 }
 
+const rows = await Promise.all(measurements.map(async ({ name, standing }) => ({ name, standing: await standing })));
 const { input } = await test.gather(Uint32Array.of(0));
 if (input === undefined) throw new Error("The digits have no input.");
 const times = await latency(

@@ -23,20 +23,28 @@ export interface Standing {
 
 const metric = accuracy();
 
-/** Saves a model, its masks folded in, and measures the file; beside `original`, if there is one yet. */
-export async function saveAndMeasure(
+/** A file that was saved and opened again, with its answers to the test samples. */
+export type Tested = Pick<Standing, "file" | "model" | "comparison" | "right">;
+
+/** Saves a model, its masks folded in, and runs the file; beside `original`, if there is one yet. */
+export async function saveAndTest(
   engine: Engine,
   model: Model,
   file: string,
   test: Dataset,
-  original?: Standing,
-): Promise<Standing> {
+  original?: Tested,
+): Promise<Tested> {
   const final = model.clone();
   if (isPruned(final)) await remove(final);
   await save(final, file);
   const opened = await open(file);
   const [[right = new Float64Array()] = []] = await measure(engine, [opened], test, [metric]);
-  const comparison = compareRows(metric, original?.right ?? right, right);
+  return { file, model: opened, comparison: compareRows(metric, original?.right ?? right, right), right };
+}
+
+/** Measures the size and the cost of a file. Other work can run meanwhile. */
+export async function measureFile(tested: Tested): Promise<Standing> {
+  const { file, model: opened, comparison } = tested;
   const bytes = await readFile(file);
   const forOne = opened.clone();
   fixInputs(
@@ -55,5 +63,5 @@ export async function saveAndMeasure(
     macs: typeof macs === "number" ? macs : undefined,
     estimate: comparison.candidate,
   };
-  return { file, model: opened, measured, comparison, right };
+  return { ...tested, measured };
 }

@@ -28,8 +28,8 @@ export interface Workshop {
 
 export interface Variant {
   readonly name: string;
-  /** Receives a copy of the trained network, and returns it or another model. */
-  make(net: Model, workshop: Workshop): Promise<Model>;
+  /** Receives a copy of the trained network. The result is the model of the last step. */
+  make(net: Model, workshop: Workshop): Promise<void>;
 }
 
 function ofOneHiddenLayer(width: number, seed: number): Model {
@@ -66,7 +66,6 @@ export const variants: readonly Variant[] = [
     name: "half of fc1 pruned",
     async make(net, { step }) {
       await step(net, prune, { layers: "fc1", amount: 0.5 });
-      return net;
     },
   },
   {
@@ -74,7 +73,6 @@ export const variants: readonly Variant[] = [
     async make(net, workshop) {
       await workshop.step(net, prune, { layers: "fc1", amount: 0.5, keepMasks: true });
       await fineTune(net, workshop);
-      return net;
     },
   },
   {
@@ -82,7 +80,6 @@ export const variants: readonly Variant[] = [
     async make(net, workshop) {
       await workshop.step(net, prune, { scope: "global", amount: 0.9, keepMasks: true });
       await fineTune(net, workshop, 0.004);
-      return net;
     },
   },
   {
@@ -90,28 +87,24 @@ export const variants: readonly Variant[] = [
     async make(net, workshop) {
       await workshop.step(net, prune, { layers: "fc1", structured: true, amount: 0.5 });
       await fineTune(net, workshop, 0.002);
-      return net;
     },
   },
   {
     name: "8-bit weights",
     async make(net, { step }) {
       await step(net, quantize, { scheme: "weights", bits: 8 });
-      return net;
     },
   },
   {
     name: "8-bit, dynamic",
     async make(net, { step }) {
       await step(net, quantize, { scheme: "dynamic" });
-      return net;
     },
   },
   {
     name: "8-bit, static",
     async make(net, { calibrate, step }) {
       await step(net, quantize, { scheme: "static", data: calibrate });
-      return net;
     },
   },
   {
@@ -119,7 +112,6 @@ export const variants: readonly Variant[] = [
     async make(_, { train: data, training, step }) {
       const student = studentNetwork();
       await step(student, train, { ...training, data });
-      return student;
     },
   },
   {
@@ -127,7 +119,6 @@ export const variants: readonly Variant[] = [
     async make(_, { train: data, training, original, step }) {
       const student = studentNetwork();
       await step(student, distill, { ...training, data, teacher: original, temperature: 4, alpha: 0.7 });
-      return student;
     },
   },
   {
@@ -135,7 +126,6 @@ export const variants: readonly Variant[] = [
     async make(net, workshop) {
       await workshop.step(net, factorize, { layers: "fc1", rank: 32 });
       await fineTune(net, workshop);
-      return net;
     },
   },
 ];
