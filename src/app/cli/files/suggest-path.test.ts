@@ -14,6 +14,7 @@ beforeAll(() => {
     "models/resnet20.onnx",
     "recipes/a.yaml",
     "deep/b/c/rows.csv",
+    "photos/one.jpg",
     "x/same.txt",
     "y/same.txt",
     ".git/hidden.txt",
@@ -43,6 +44,8 @@ describe("similarPaths", () => {
     ["models/resnet2.onnx", ["models/resnet20.onnx"]],
     ["models/resnet20", ["models/resnet20.onnx"]],
     ["recipes/a.yml", ["recipes/a.yaml"]],
+    ["fotos", ["photos/"]],
+    ["fotos/one.jpg", ["photos/one.jpg"]],
     ["rows.csv", ["deep/b/c/rows.csv"]],
     ["same.txt", ["x/same.txt", "y/same.txt"]],
   ])("finds for %s: %j", async (typed, meant) => {

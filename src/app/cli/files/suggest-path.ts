@@ -37,7 +37,11 @@ export async function similarPaths(path: string): Promise<readonly string[]> {
   const longerNames = names
     .filter((name) => name.toLowerCase().startsWith(lowerName))
     .sort((a, b) => a.length - b.length);
-  const name = nearest(missingPart, names) ?? longerNames[0];
+  // A third of the longer name may differ: "fotos" and "photos".
+  const name =
+    nearest(missingPart, names) ??
+    longerNames[0] ??
+    names.find((longer) => nearest(longer, [missingPart]) !== undefined);
   if (name === undefined) return [];
   const candidate = join(folder, name, remainder);
   if (await exists(candidate)) return [await showPath(candidate)];
