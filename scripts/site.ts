@@ -26,7 +26,12 @@ const outerPages = {
 };
 
 /** Pages of wide tables, which take the room of the outline. */
-const tablePages: ReadonlySet<string> = new Set(["README.md", "docs/benchmarks.md", "docs/real-models.md"]);
+const tablePages: ReadonlySet<string> = new Set([
+  "README.md",
+  "docs/benchmarks.md",
+  "docs/real-models.md",
+  "docs/ops.md",
+]);
 
 function collectPages(): void {
   const guides = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
@@ -41,7 +46,9 @@ function collectPages(): void {
   );
   for (const { address, source, text } of texts) {
     mkdirSync(dirname(join(pages, address)), { recursive: true });
-    const settings = tablePages.has(source) ? "---\naside: false\n---\n\n" : "";
+    const settings = tablePages.has(source)
+      ? `---\naside: false\npageClass: ${posix.basename(source, ".md")}\n---\n\n`
+      : "";
     writeFileSync(join(pages, address), settings + pageText(text, source, places, repository));
   }
   cpSync(join(root, "docs/images"), join(pages, "public/images"), {
