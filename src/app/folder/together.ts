@@ -50,7 +50,9 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
     return row?.verdict === "rejected" ? undefined : row;
   };
   const row = currentRow();
-  if (row === undefined || (await checkTogether(run, row, () => dtype))) return;
+  // A single model was compared when its file was made.
+  if (row === undefined || (modules.length === 1 && row.together !== undefined)) return;
+  if (await checkTogether(run, row, () => dtype)) return;
   const module = modules.find(({ base }) => base === main);
   const rejectionReason = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;

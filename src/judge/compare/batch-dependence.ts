@@ -102,6 +102,8 @@ export interface BatchNote {
 
 export interface BatchChoice extends BatchNote {
   readonly batch: number;
+  /** Check of the last model; undefined if it was not checked. */
+  readonly invariance?: Invariance | undefined;
 }
 
 /** Returns the requested batch size; by default `defaultBatch`, or 1 if outputs depend on the batch. @param metric its name, for the note. */
@@ -116,20 +118,23 @@ export async function chooseBatch(
   const defaultChoice = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
-  for (const model of models) {
+  let lastInvariance: Invariance | undefined;
+  for (const [index, model] of models.entries()) {
     const invariance = await batchInvariance(engine, model, dataset, { ...options, batch: size }).catch(asPithError);
-    if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
-    const { samples, apart, worst } = invariance;
+    lastInvariance = invariance instanceof PithError || invariance instanceof Miss ? undefined : invariance;
+    if (lastInvariance === undefined || lastInvariance.apart === 0) continue;
+    const { samples, apart, worst } = lastInvariance;
     const changeText = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
-    const samplesText = `${counted(samples, "sample")} of a batch of ${integer(invariance.batch)} and the same samples alone`;
+    const samplesText = `${counted(samples, "sample")} of a batch of ${integer(lastInvariance.batch)} and the same samples alone`;
     const differenceText = `The outputs depend on the batch: for ${samplesText}, ${changeText}`;
     const note =
       batch === undefined
         ? `${differenceText}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
         : `${differenceText}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
-    return { batch: batch ?? 1, note, isWarning: !(worst >= minEqualCosine) };
+    const ofLast = index === models.length - 1 ? { invariance: lastInvariance } : {};
+    return { batch: batch ?? 1, note, isWarning: !(worst >= minEqualCosine), ...ofLast };
   }
-  return defaultChoice;
+  return { ...defaultChoice, invariance: lastInvariance };
 }
 
 /** Returns a note if the models draw random numbers, or if each row of the data is run alone. */

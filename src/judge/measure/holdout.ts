@@ -14,7 +14,7 @@ import {
   sameAnswers,
 } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import type { BatchNote } from "../compare/batch-dependence.ts";
+import type { BatchNote, Invariance } from "../compare/batch-dependence.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Comparison } from "../compare/goal.ts";
 
@@ -40,6 +40,7 @@ export interface Rows {
   readonly rows: Float64Array;
   readonly answers: Answers;
   readonly batchNote?: BatchNote | undefined;
+  readonly invariance?: Invariance | undefined;
   /** Samples per run; undefined for rows of a record. */
   readonly batch?: number | undefined;
 }
@@ -116,6 +117,7 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   const { predicted, labels } = first.answers;
   return {
     batchNote: first.batchNote ?? second.batchNote,
+    invariance: first.invariance ?? second.invariance,
     batch: first.batch ?? second.batch,
     rows: joinArrays(Float64Array, [first.rows, second.rows]),
     answers: {

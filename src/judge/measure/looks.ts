@@ -91,7 +91,7 @@ export class Looks {
         : ({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "undecided";
     const { rows, compared } = await this.look(model, isSettled, earlyLevel);
     logBatch(this.#context, rows.batchNote, "the result");
-    return compared;
+    return { ...compared, invariance: rows.invariance };
   }
 
   /**

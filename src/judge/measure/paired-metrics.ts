@@ -27,7 +27,7 @@ export interface PairedMetricsOptions {
   readonly maxDrop?: number | undefined;
 }
 
-export interface PairedResult extends HoldoutComparison {
+export interface PairedResult extends HoldoutComparison, Pick<Rows, "invariance"> {
   readonly validation: HoldoutComparison | undefined;
 }
 
@@ -191,6 +191,7 @@ export async function rowsOf(
     batch = knownRows?.batch,
     note,
     isWarning = false,
+    invariance,
   }: Partial<BatchChoice> = knownRows?.batch === undefined
     ? await chooseBatch(engine, models, test, metric.name, { batch: requestedBatch, signal, output })
     : {};
@@ -205,7 +206,7 @@ export async function rowsOf(
     rows,
     answers: answersOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
-    batch,
+    ...{ batch, invariance },
   };
   return knownRows === undefined ? measuredRows : joinRuns(knownRows, measuredRows);
 }

@@ -46,6 +46,8 @@ export interface StepReport
 
 export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   readonly result: Model | undefined;
+  /** Whether the result's outputs depend on the batch; undefined if this was not checked. */
+  readonly invariance?: Compared["invariance"];
   /** Undefined without a comparison on samples. */
   readonly tested: (Tested & { readonly count: number }) | undefined;
   /** Undefined if the result can be kept, and without a judgement (see `idle` and `StepRequest.dryRun`). */
@@ -126,6 +128,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   return {
     ...{ ...single, targets: judgement.targets, rejection },
     comparison: compared?.comparison,
+    invariance: compared?.invariance,
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
     likeness: kept?.likeness,

@@ -146,7 +146,7 @@ async function compareOnAll(
     goal,
     async compare(result) {
       const rows = await metrics.rowsOf(result);
-      const compared = metrics.compareRowsTo(rows);
+      const compared = { ...metrics.compareRowsTo(rows), invariance: rows.invariance };
       if (reference === undefined) return compared;
       const { comparison, lostKnowledge } = reference.metrics.compareRowsTo(rows);
       const isTruth = task.metric.truth === "original";

@@ -83,12 +83,19 @@ export function variantWriter(
 }
 
 function figuresOf(result: WrittenOutput): FileFigures {
-  const { before, after, samples, preprocessing, fallback } = result;
+  const { before, after, samples, preprocessing, fallback, invariance } = result;
   const preciseField = fallback === undefined ? {} : { preciseLayers: fallback.preciseLayers.map(formatPreciseLayer) };
   const judgedOn = samples && dataLines(samples, preprocessing);
   const { bytes, gzip, brotli, sampled } = after;
   const sizes = { bytes, gzip, brotli, sampled, originalBrotli: before.brotli, originalSampled: before.sampled };
-  return { ...sizes, ...preciseField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+  const together = invariance && {
+    ...{ batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
+  };
+  return {
+    ...{ ...sizes, ...preciseField, ...nearnessOf(result) },
+    ...(judgedOn === undefined ? {} : { judgedOn }),
+    ...(together && { together }),
+  };
 }
 
 function nearnessOf({

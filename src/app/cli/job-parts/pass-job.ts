@@ -1,7 +1,7 @@
 import type { Encoding } from "#platform";
 import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
-import type { StepReport } from "../../../judge/run/single-step.ts";
+import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
 import type { Together } from "../../folder/text-search.ts";
@@ -48,7 +48,7 @@ export interface UnwrittenOutput extends PassReport {
   readonly planned?: PlannedCost | undefined;
 }
 
-export interface WrittenOutput extends PassReport, MeasuredPair {
+export interface WrittenOutput extends PassReport, MeasuredPair, Pick<SingleStep, "invariance"> {
   /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;

@@ -15,6 +15,7 @@ import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
+import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
@@ -41,7 +42,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   const { request, context: stepContext, data } = await openStepRequest(input, targets, opened, context);
   const original = request.input.model;
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
-  const { result, rejection, tested, learnt, ...step } = run;
+  const { result, rejection, tested, learnt, invariance, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
   const before = await weighFiles(stored);
   const report: PassReport = {
@@ -82,6 +83,8 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   return {
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
     continues: isContinued ? true : undefined,
+    // A folder compares tokens of text generators, alone and in batches.
+    ...(input.variant !== undefined && generatorOf(new Map([["model", original]])) === undefined ? { invariance } : {}),
   };
 }
 
