@@ -6,7 +6,7 @@ import type { FolderVariant } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { size } from "../../src/runtime/run/size.ts";
+import { measureSize } from "../../src/runtime/run/size.ts";
 import { files, smallFolders } from "./small-folders.ts";
 
 const { at, source, out, write, modules, run, loaderOf } = smallFolders();
@@ -48,7 +48,7 @@ describe("a folder with one model", () => {
     expect(await files(source())).toEqual(before);
     for (const { bytes = 0, brotli = 0, originalBrotli = 0, measured, judgedOn } of rows) {
       expect(bytes).toBeGreaterThan(brotli);
-      expect(originalBrotli).toBe((await size(at("model", "onnx", "model.onnx"))).brotli);
+      expect(originalBrotli).toBe((await measureSize([at("model", "onnx", "model.onnx")], undefined, "quick")).brotli);
       expect(originalBrotli).toBeGreaterThan(brotli);
       expect(measured).toMatch(/signal to noise \d/);
       expect(judgedOn).toEqual([

@@ -12,7 +12,10 @@ const chunkBytes = 2 ** 16;
  */
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
-/** Bytes of a file that show how much smaller it is at a high quality. Quality 10 takes half the time of 11, and differs by up to 3 %. */
+/** Maximum bytes of quick sizes after brotli at qualities 11 and 10. Quality 10 takes half the time, and its files are up to 3 % larger. */
+const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 19];
+
+/** Bytes of a larger file that show how much smaller it is at quality 10 than at 7. */
 const ratioBytes = 2 ** 16;
 
 export const isEstimated = (bytes: number, encoding: Encoding): boolean => bytes > maxCompressedBytes[encoding];
@@ -36,7 +39,7 @@ export type SizedPart = string | ByteSource | Uint8Array;
 /** Returns the size of a file, or of several together. Sizes of large files after compression are estimates. @throws PithError E_FILE. */
 export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSize(parts, undefined);
 
-/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" in a tenth of a second, wrong by up to 5 %. @throws PithError E_STOPPED. */
+/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" within 5 %. @throws PithError E_STOPPED. */
 export async function measureSize(
   parts: readonly SizedPart[],
   signal: AbortSignal | undefined,
@@ -44,18 +47,19 @@ export async function measureSize(
 ): Promise<Size> {
   const sources = await openParts(parts);
   const bytes = totalLength(sources);
-  const isQuick = maxBrotliBytes === "quick" && bytes > ratioBytes;
+  const isExact = maxBrotliBytes !== "quick" || bytes <= maxBestBytes;
+  const compressor = isExact ? "br" : bytes <= maxGoodBytes ? "good br" : "quick br";
   const maxBytes = maxBrotliBytes === "quick" ? maxCompressedBytes.br : maxBrotliBytes;
   const measure = (encoding: Compressor, maxBytes: number) =>
     totalSize(sources, stepFor(bytes, maxBytes), encoding, signal);
   const [gzip, ...sizes] = await Promise.all([
     measure("gzip", maxCompressedBytes.gzip),
-    measure(isQuick ? "quick br" : "br", maxBytes),
-    ...(isQuick ? [measure("good br", ratioBytes), measure("quick br", ratioBytes)] : []),
+    measure(compressor, maxBytes),
+    ...(compressor === "quick br" ? [measure("good br", ratioBytes), measure(compressor, ratioBytes)] : []),
   ]);
   const [total, best = 1, quick = 1] = sizes;
   const brotli = total && Math.round((total * best) / quick);
-  return { bytes, gzip, brotli, sampled: isQuick || bytes > maxBytes };
+  return { bytes, gzip, brotli, sampled: !isExact || bytes > maxBytes };
 }
 
 const openParts = (parts: readonly SizedPart[]): Promise<readonly (ByteSource | Uint8Array)[]> =>
