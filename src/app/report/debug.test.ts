@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { type DebuggedLayer, drawLayers } from "./debug.ts";
+import type { LayerRow } from "../../judge/fallback/layer-table.ts";
+import { drawLayers } from "./debug.ts";
 
-const layerWith = (layer: string, own: number | undefined, signalToNoise: number): DebuggedLayer => ({
+const layerWith = (layer: string, own: number | undefined, signalToNoise: number): LayerRow => ({
   ...{ layer, own, signalToNoise, kind: "layer", operator: "Conv", share: undefined, hidden: [] },
 });
 

@@ -1,20 +1,15 @@
 /** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
 import { capitalize, integer, minus, percent } from "#ir";
+import type { LayerRow, LayerTable } from "../../judge/fallback/layer-table.ts";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
-import { type Blame, blameText, isSpread, type LayerError } from "../../runtime/noise/layer-errors.ts";
+import { blameText, isSpread } from "../../runtime/noise/layer-errors.ts";
 import { html, type Markup, page } from "./markup.ts";
 import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./scale.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
-export interface DebuggedLayer extends LayerError {
-  /** Estimated share of the error if the layer did not run alone. */
-  readonly estimate?: number | undefined;
-}
-
-interface LayersDrawing {
-  readonly layers: readonly DebuggedLayer[];
-  readonly blamed: Blame | undefined;
+interface LayersDrawing extends Pick<LayerTable, "blamed"> {
+  readonly layers: readonly LayerRow[];
 }
 
 export interface Debugged extends LayersDrawing {
@@ -23,54 +18,53 @@ export interface Debugged extends LayersDrawing {
   readonly on: string;
 }
 
-/** Formats a signal-to-noise ratio: "23.1 dB", "equal", or a dash if it is unknown. */
-export function decibelsText(value: number | undefined): string {
-  if (value === undefined) return "–";
-  if (value === Number.POSITIVE_INFINITY) return "equal";
-  return Number.isFinite(value) ? `${minus(value.toFixed(1))} dB` : "not finite";
+export const errorTitles = ["alone", "with all before", "share of error"];
+export const layersLegend = [
+  decibelsLegend,
+  "alone: the output of the layer if only this layer is changed; with all before: if all layers before it are changed, too",
+  "share of error: what remains of the error of the model if only this layer is changed (the shares need not add up to 100 %)",
+];
+
+/** Returns the cells below `errorTitles`: "23.1 dB", "equal" or a dash, and "12.3 %", or "about 12 %" if the share is an estimate. */
+export function errorCells({ own, signalToNoise, share, estimate }: LayerRow): readonly string[] {
+  const finite = (value: number | undefined, text: (value: number) => string): string =>
+    value === undefined ? "–" : Number.isFinite(value) ? text(value) : "not finite";
+  const decibels = [own, signalToNoise].map((value) =>
+    value === Number.POSITIVE_INFINITY ? "equal" : finite(value, (ratio) => `${minus(ratio.toFixed(1))} dB`),
+  );
+  const about = (value: number): string => (value === 0 ? "–" : `about ${percent(Math.min(1, value), 0)}`);
+  return [...decibels, share === undefined ? finite(estimate, about) : finite(Math.min(1, share), percent)];
 }
 
 /** Returns `linear`, or `linear and 19 before` if earlier layers cannot be compared individually. */
-export function placeName({ layer, hidden }: Pick<DebuggedLayer, "layer" | "hidden">): string {
-  return hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
-}
+export const placeName = ({ layer, hidden }: LayerRow): string =>
+  hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
 
-export function togetherNote(layers: readonly Pick<DebuggedLayer, "hidden">[]): string {
-  return layers.some(({ hidden }) => hidden.length > 0)
+export const togetherNote = (layers: readonly LayerRow[]): string =>
+  layers.some(({ hidden }) => hidden.length > 0)
     ? "“and … before”: those layers cannot be compared individually; the values are for all of them jointly."
     : "";
-}
-
-/** Formats a share: "12.3 %", "about 12 %" if it is an estimate, or a dash if the layer has no error. */
-export function shareText({ share, estimate = 0 }: Pick<DebuggedLayer, "share" | "estimate">): string {
-  const value = share ?? estimate;
-  if (!Number.isFinite(value)) return "not finite";
-  if (share === undefined) return estimate === 0 ? "–" : `about ${percent(Math.min(1, estimate), 0)}`;
-  return percent(Math.min(1, share));
-}
 
 export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = dominantLayer(blamed);
-  const row = (layer: DebuggedLayer, index: number): Markup =>
-    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${[layer.own, layer.signalToNoise].map((value) => numberCell(decibelsText(value)))}${numberCell(shareText(layer))}</tr>\n`;
-  const titles = ["alone", "with all before", "share of error"].map(numberHead);
+  const row = (layer: LayerRow, index: number): Markup =>
+    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${errorCells(layer).map((cell) => numberCell(cell))}</tr>\n`;
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
 <figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
-<figcaption>The layers are in the order of the graph. ${capitalize(decibelsLegend)}. Bars: the output of the layer if only this layer is changed. Line: if all layers before it are changed, too.</figcaption></figure>
+<figcaption>The layers are in the order of the graph. Bars: alone. Line: with all before.</figcaption></figure>
 <h2>Layers</h2>
-${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), titles], layers.map(row))}
-<p class="note">Share of error: what remains of the squared error of the model if only this layer is changed. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
+${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), errorTitles.map(numberHead)], layers.map(row))}
+<p class="note">${layersLegend.map((line) => `${capitalize(line)}. `)}${togetherNote(layers)}</p>
 </main>`;
   return page({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
 /** Returns the layer that causes most of the error; undefined if the error is spread over many layers. */
-export function dominantLayer(blamed: Blame | undefined): string | undefined {
-  return blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
-}
+export const dominantLayer = (blamed: LayerTable["blamed"]): string | undefined =>
+  blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
@@ -91,11 +85,10 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const x = linear(-0.5, layers.length - 0.5, frame.left, frame.right);
   const y = (value: number): number => axis.scale(Math.min(high, Math.max(low, clamp(value))));
   const barWidth = Math.max(1.5, 0.6 * (x(1) - x(0)));
-  const bar = (layer: DebuggedLayer, index: number): Markup => {
-    const { operator, own, signalToNoise } = layer;
-    const top = y(own ?? signalToNoise);
-    const values = `alone ${decibelsText(own)}, with all before ${decibelsText(signalToNoise)}`;
-    return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${operator}): ${values}</title></rect>`;
+  const bar = (layer: LayerRow, index: number): Markup => {
+    const top = y(layer.own ?? layer.signalToNoise);
+    const [alone = "", all = ""] = errorCells(layer);
+    return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${layer.operator}): alone ${alone}, with all before ${all}</title></rect>`;
   };
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${frame.height}" role="img" aria-label="Signal to noise of each layer in decibels">
 ${drawGrid(frame, axis, (tick) => `${minus(String(tick))} dB`)}

@@ -1,5 +1,6 @@
 /** Splits samples between the search of the precision fallback and the evaluation of its result. Without data, both have separate texts or seeds. */
 
+import type { Dataset } from "#batches";
 import { isIndexed, view } from "#batches";
 import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
@@ -14,12 +15,6 @@ import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
-export interface SeparateSearch {
-  readonly search: FallbackJudge;
-  readonly searched: number;
-  compare(model: Model): Promise<PairedResult>;
-}
-
 /** Draws a third of the test samples for the search, and evaluates the result on the others. @returns a Miss if there are too few samples. */
 export async function separateSearchSamples(
   original: Model,
@@ -27,38 +22,29 @@ export async function separateSearchSamples(
   options: PairedMetricsOptions,
   goal: Goal,
   context: Context,
-): Promise<SeparateSearch | Miss> {
+): Promise<Miss | { search: FallbackJudge; searched: number; compare(model: Model): Promise<PairedResult> }> {
   const { test } = task;
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
     // Samples that must run in order, or together, are run once, and the rows are split afterwards.
     const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
     const { validation } = metrics;
     if (validation === undefined) return new Miss(tooFewSamples);
-    return {
-      searched: validation.samples.length,
-      search: {
-        samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
-        async measure(model) {
-          const validated = (await metrics.compare(model)).validation;
-          return validated === undefined ? { holds: "no", text: "not measured" } : verdictOf(validated, goal);
-        },
-      },
-      compare: (model) => metrics.compare(model),
-    };
+    const samples = isIndexed(test) ? view(test, test.name, validation.samples) : test;
+    const measure = async (model: Model) => verdictOf((await metrics.compare(model)).validation, goal);
+    const compare = (model: Model) => metrics.compare(model);
+    return { searched: validation.samples.length, search: { samples, measure }, compare };
   }
   const division = drawHoldout(test.count, false);
   if (division === undefined) return new Miss(tooFewSamples);
-  const [samples, testSamples] = [division.validation, division.test].map((positions) =>
-    view(test, test.name, positions),
-  );
-  if (samples === undefined || testSamples === undefined) return new Miss(tooFewSamples);
-  const searchLooks = Looks.drawSamples(original, { ...task, test: samples }, options, context);
-  const testLooks = Looks.drawSamples(original, { ...task, test: testSamples }, options, context);
-  return {
-    searched: samples.count,
-    search: { samples, measure: async (model) => verdictOf(await searchLooks.compare(model, goal), goal) },
-    compare: (model) => testLooks.compare(model, goal),
+  const comparerOn = (samples: Dataset) => {
+    const looks = Looks.drawSamples(original, { ...task, test: samples }, options, context);
+    return (model: Model): Promise<PairedResult> => looks.compare(model, goal);
   };
+  const samples = view(test, test.name, division.validation);
+  const compareSearched = comparerOn(samples);
+  const measure = async (model: Model) => verdictOf(await compareSearched(model), goal);
+  const compare = comparerOn(view(test, test.name, division.test));
+  return { searched: samples.count, search: { samples, measure }, compare };
 }
 
 const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDivided} for the test are needed`;
@@ -66,15 +52,19 @@ const tooFewSamples = `there are too few samples for both the search and the eva
 /** Number of standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
 const standardErrors = 2;
 
-function verdictOf(compared: Pick<PairedResult, "comparison" | "lostKnowledge">, goal: Goal): FallbackVerdict {
+function verdictOf(
+  compared: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
+  goal: Goal,
+): FallbackVerdict {
+  if (compared === undefined) return { holds: "no", text: "not measured" };
   const { comparison } = compared;
   const lostSentence = findLostKnowledge(compared, goal);
   if (lostSentence !== undefined) return { holds: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
   const isClearlyMet = verdict === "kept" || isWithin({ value: upperDrop(comparison, goal) }, goal);
   const holds = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
-  const text =
-    drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
+  const { unit } = comparison;
+  const text = drop.value > 0 ? `${allowance(unit, drop.value)} lost` : difference(unit, -drop.value);
   return { holds, text, excess: excessOf(comparison, goal) };
 }
 
@@ -112,12 +102,11 @@ export function searchWithoutData(
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
       const likeness = await compareOnSamples(engine, original, model, texts?.calibrate, options);
       if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
-      const isNear =
-        likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= minDecibels;
+      const excess = excessOfNoise(likeness);
       const lost = lossOf(likeness);
-      const verdict = lost !== undefined ? "no" : isNear ? "clearly" : "barely";
+      const holds = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
       const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
-      return { holds: verdict, text, excess: excessOfNoise(likeness) };
+      return { holds, text, excess };
     },
   };
 }

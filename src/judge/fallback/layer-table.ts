@@ -14,13 +14,8 @@ import { asPithError, Miss, type Model, storedBytes, throwIfAborted } from "#ir"
 import { type AnyPass, type Context, equalizedReference } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Dataset } from "../../data/index.ts";
-import {
-  type Blame,
-  type LayerError,
-  type LayerErrorOptions,
-  type LayerErrors,
-  layerErrors,
-} from "../../runtime/noise/layer-errors.ts";
+import type { Blame, LayerError, LayerErrorOptions, LayerErrors } from "../../runtime/noise/layer-errors.ts";
+import { layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { FallbackRequest } from "./precision-fallback.ts";
 
@@ -30,7 +25,7 @@ export interface TableRequest extends Omit<FallbackRequest, "search"> {
 
 export interface LayerRow extends LayerError {
   /** The share. For a layer that did not run alone, an estimate from another column; undefined without one. */
-  readonly estimate: number | undefined;
+  readonly estimate?: number | undefined;
 }
 
 export interface LayerTable extends Omit<LayerErrors, "layers"> {
@@ -45,15 +40,16 @@ const gradientRuns = 6;
 /** Maximum weight bytes of an original whose layers are run. For larger originals, the error of a layer is estimated from its weights alone. */
 const maxRunBytes = 2 ** 29;
 
-/** Does the work of columns that run the models. Without their result, other columns answer. @throws PithError E_STOPPED on the signal. */
+/** Fills a column that runs the models. Without it, other columns answer. @throws PithError E_STOPPED on the signal. */
 async function tryRuns<T>(
   original: Model,
   signal: AbortSignal | undefined,
-  work: () => Promise<T>,
+  work: () => Promise<T | Miss>,
 ): Promise<T | undefined> {
   if (storedBytes(original.graph) > maxRunBytes) return undefined;
   try {
-    return await work();
+    const column = await work();
+    return column instanceof Miss ? undefined : column;
   } catch (error) {
     asPithError(error);
     throwIfAborted(signal);
@@ -73,10 +69,9 @@ export async function findLayerToBlame(
   data: Dataset | undefined,
   options: LayerErrorOptions & Required<Pick<LayerErrorOptions, "evaluated">>,
 ): Promise<Blame | undefined> {
-  const errors = await tryRuns(original, options.signal, () =>
-    layerErrors(engine, original, candidate, data, { samples: blameSamples, ...options }),
-  );
-  return errors instanceof Miss ? undefined : errors?.blamed;
+  const settings = { samples: blameSamples, ...options };
+  const run = () => layerErrors(engine, original, candidate, data, settings);
+  return (await tryRuns(original, options.signal, run))?.blamed;
 }
 
 /** Fills the table. @param data undefined: random inputs. @returns a Miss if the models cannot be compared on these. @throws PithError as `layerErrors`. */
@@ -96,17 +91,17 @@ export async function layerTable(
   const shares = new Map(layers.flatMap(({ layer, share }) => (share === undefined ? [] : [[layer, share] as const])));
   const gradients = Math.min(samples, tableSamples, Math.floor(evaluated / gradientRuns));
   const isIncomplete = [...noise].some(([layer, power]) => power > 0 && !shares.has(layer));
-  const figures: ReadonlyMap<string, number>[] = [noise];
+  const columns: ReadonlyMap<string, number>[] = [noise];
   if (isIncomplete && data !== undefined && gradients > 0) {
     // Training code is loaded only if it is needed.
     const { taylorErrors } = await import("./taylor-errors.ts");
     const settings = { samples: gradients, output };
     const slopes = await tryRuns(original, signal, () => taylorErrors(original, candidate, data, settings, context));
-    if (slopes !== undefined) figures.push(slopes);
+    if (slopes !== undefined) columns.push(slopes);
   }
-  const predictors = figures.map((column) => predictor(shares, column)).toSorted((a, b) => a.spread - b.spread);
+  const predictions = columns.map((column) => predict(shares, column)).toSorted((a, b) => a.spread - b.spread);
   const estimateOf = (layer: string): number | undefined =>
-    predictors.flatMap(({ predict }) => predict(layer) ?? [])[0];
+    predictions.find(({ column }) => column.has(layer))?.column.get(layer);
   return { ...summary, rows: layers.map((row) => ({ ...row, estimate: row.share ?? estimateOf(row.layer) })) };
 }
 
@@ -114,8 +109,8 @@ export async function layerTable(
 const noiseOf = (decibels: number): number =>
   Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
 
-export interface ErrorEstimates extends Partial<Pick<LayerTable, "blamed">> {
-  readonly rows: ReadonlyMap<string, { readonly share?: number | undefined; readonly estimate: number }>;
+export interface ErrorEstimates extends Pick<LayerTable, "blamed"> {
+  readonly rows: ReadonlyMap<string, Partial<Pick<LayerRow, "share" | "estimate">>>;
 }
 
 /** Estimates the errors of the layers of a step's output. If the models are large or cannot run, from the weights alone. */
@@ -124,38 +119,28 @@ export async function estimateErrors(
   layers: ReadonlySet<string>,
   context: Context,
 ): Promise<ErrorEstimates> {
-  const { engine, signal, progress } = context;
   const { model, changes } = requestedOutput;
-  const table = await tryRuns(original, signal, async () => {
+  const table = await tryRuns(original, context.signal, async () => {
     const equalize = async (otherPass: AnyPass): Promise<Model> => (await run(options, otherPass)).model;
     const reference = await equalizedReference(pass, original, changes, equalize);
-    const reportProgress = (done: number, total?: number): void => progress(done, total, "errors of layers");
-    return layerTable(reference, model, samples, { output, evaluated, progress: reportProgress }, context);
+    const progress = (done: number, total?: number): void => context.progress(done, total, "errors of layers");
+    return layerTable(reference, model, samples, { output, evaluated, progress }, context);
   });
-  const { rows = [], blamed } = table instanceof Miss ? {} : (table ?? {});
-  const estimates = rows.flatMap(({ layer, share, estimate = 0 }) =>
-    layers.has(layer) ? [[layer, { share, estimate }] as const] : [],
-  );
-  if (estimates.length > 0) return { rows: new Map(estimates), blamed };
-  const weights = await weightErrors(engine, original, model, signal);
-  return {
-    rows: new Map(Array.from(weights, ([layer, decibels]) => [layer, { estimate: noiseOf(decibels) }])),
-    blamed,
-  };
+  const { rows = [], blamed } = table ?? {};
+  const changedRows = rows.filter(({ layer }) => layers.has(layer));
+  if (changedRows.length > 0) return { rows: new Map(changedRows.map((row) => [row.layer, row])), blamed };
+  const weights = await weightErrors(context.engine, original, model, context.signal);
+  const estimates = Array.from(weights, ([layer, decibels]) => [layer, { estimate: noiseOf(decibels) }] as const);
+  return { rows: new Map(estimates), blamed };
 }
 
-/** Returns a predictor of a layer's share: a figure times the median ratio of share to figure. `spread`: median deviation of the log ratios. */
-function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
+/** Predicts shares: a figure times the median ratio of share to figure. `spread`: median deviation of the log ratios; small if predictions are good. */
+function predict(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;
   const deviations = ratios.map((layerRatio) => Math.abs(Math.log(layerRatio / ratio)));
-  return {
-    spread: median(deviations.filter((deviation) => !Number.isNaN(deviation))) ?? Number.POSITIVE_INFINITY,
-    predict(layer: string): number | undefined {
-      const figure = figures.get(layer);
-      return figure === undefined ? undefined : ratio * figure;
-    },
-  };
+  const spread = median(deviations.filter((deviation) => !Number.isNaN(deviation))) ?? Number.POSITIVE_INFINITY;
+  return { spread, column: new Map(Array.from(figures, ([layer, figure]) => [layer, ratio * figure])) };
 }
 
 const median = (numbers: readonly number[]): number | undefined =>

@@ -30,7 +30,6 @@ export const formatSettings = (settings: OptionValues): string =>
     .join(", ");
 
 export const formatPreciseLayer = (one: PreciseLayer): string => `${one.layer}: ${describePreciseLayer(one)}`;
-
 export const describePreciseLayer = (one: PreciseLayer): string =>
   `kept ${one.bits === undefined ? "in" : "at"} ${formatForm(one)}; ${precisionReason(one)}`;
 

@@ -10,22 +10,25 @@
  * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
  */
 import { allLayers, infer, isStored } from "#analysis";
-import type { Model, Value } from "#ir";
-import { counted, elementCount, encodedSize, fixedDims, Miss, throwIfAborted, usedValues } from "#ir";
-import { type AnyPass, type Change, type Context, type OptionValues, quantizedKind } from "#pass";
+import {
+  counted,
+  elementCount,
+  encodedSize,
+  fixedDims,
+  Miss,
+  type Model,
+  throwIfAborted,
+  usedValues,
+  type Value,
+} from "#ir";
+import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import type { Dataset } from "../../data/index.ts";
 import type { Blame } from "../../runtime/noise/layer-errors.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import type { StepOutput } from "../steps/runner.ts";
 import { type ErrorEstimates, estimateErrors } from "./layer-table.ts";
-import {
-  type FallbackAttempt,
-  formatForm,
-  formatSettings,
-  type PreciseLayer,
-  type PrecisionFallback,
-  precisionReason,
-} from "./precise-layers.ts";
+import type { FallbackAttempt, PreciseLayer, PrecisionFallback } from "./precise-layers.ts";
+import { formatForm, formatSettings, precisionReason } from "./precise-layers.ts";
 
 export interface FallbackJudge {
   readonly samples: Dataset | undefined;
@@ -72,26 +75,20 @@ export class FailedFallback extends Miss {
  */
 const maxAttempts = { layers: 6, settings: 2 };
 
-interface FallbackOutput {
+type FallbackOutput = Pick<FallbackRequest, "options"> & {
   readonly output: StepOutput;
-  readonly options: OptionValues;
   readonly fallback: PrecisionFallback;
-}
+};
 
 /** Finds less lossy settings, else the layers to keep at higher precision. @returns a Miss if nothing smaller than the original meets the goal. */
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
   const settings = pass.milderSettings?.(options) ?? [];
-  const { best, attempts } = await tryOptions(
-    request,
-    context,
-    settingErrors(settings),
-    maxAttempts.settings,
-    (count) => {
-      const setting = settings[count - 1] ?? {};
-      return { options: { ...options, ...setting }, text: formatSettings(setting) };
-    },
-  );
+  const errors = settingErrors(settings);
+  const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.settings, (count) => {
+    const setting = settings[count - 1] ?? {};
+    return { options: { ...options, ...setting }, text: formatSettings(setting) };
+  });
   if (best?.holds !== "clearly") return findPreciseLayers(request, context);
   const { count, ...result } = best.result;
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
@@ -125,9 +122,7 @@ async function tryOptions(
   return { best, attempts };
 }
 
-interface Trial<T> extends Pick<FallbackVerdict, "holds" | "excess"> {
-  readonly result: T;
-}
+type Trial<T> = Pick<FallbackVerdict, "holds" | "excess"> & { readonly result: T };
 
 /** Minimum error for predictions: a smaller one is not measurable. Its logarithm is finite. */
 const minError = 1e-3;
@@ -173,7 +168,7 @@ export async function searchFewest<T>(
 
 async function findPreciseLayers(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, requestedOutput, options } = request;
-  const { moves, errors, rows, blamed } = await rankMoves(request, context);
+  const { moves, rows, blamed } = await rankMoves(request, context);
   if (moves.length === 0) return new FailedFallback("none of its layers has a higher-precision form", blamed);
   const useful = countUseful(moves);
   let spareBytes = (await encodedSize(original)) - (await encodedSize(requestedOutput.model));
@@ -181,14 +176,13 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
     spareBytes -= bytes;
     return spareBytes < 0;
   });
-  const formsOf = (count: number) => {
+  // One move more than estimated is tried, because the estimate can be too low.
+  const errors = remainingErrors(moves).slice(0, Math.min(smaller + 1, useful) + 1);
+  const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.layers, (count) => {
     const chosen = moves.slice(0, count);
     const layers = layersOf(chosen).length;
     return { options: applyForms(options, chosen), text: `${counted(layers, "layer")} at higher precision`, layers };
-  };
-  // One move more than estimated is tried, because the estimate can be too low.
-  const tried = errors.slice(0, Math.min(smaller + 1, useful) + 1);
-  const { best, attempts } = await tryOptions(request, context, tried, maxAttempts.layers, formsOf);
+  });
   if (best === undefined) {
     const { layers = 0, found } = attempts.at(-1) ?? {};
     const lastText = found === undefined ? "" : `with ${counted(layers, "layer")} at higher precision ${found}`;
@@ -200,13 +194,14 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
     return new FailedFallback(reason, blamed);
   }
   const { output, options: chosenOptions, count } = best.result;
-  const preciseLayers = preciseLayersOf(moves.slice(0, count), rows, requestedOutput, output);
+  const [before, after] = [requestedOutput, output].map(({ model }) => bytesOfLayers(model));
+  const preciseLayers = layersOf(moves.slice(0, count)).map((layer) => ({
+    layer,
+    bits: output.changes.findLast(({ at, kind }) => at === layer && kind === quantizedKind)?.bits,
+    share: rows.get(layer)?.share,
+    bytes: (after?.get(layer) ?? 0) - (before?.get(layer) ?? 0),
+  }));
   return { output: addReasons(output, preciseLayers), options: chosenOptions, fallback: { preciseLayers, attempts } };
-}
-
-function countUntil<T>(items: readonly T[], isReached: (item: T) => boolean): number {
-  const index = items.findIndex(isReached);
-  return index < 0 ? items.length : index;
 }
 
 /** With fewer layers at higher precision, the next precision for all layers makes a clearly larger file. */
@@ -224,6 +219,11 @@ function countUseful(moves: readonly MilderStep[]): number {
   });
 }
 
+function countUntil<T>(items: readonly T[], isReached: (item: T) => boolean): number {
+  const index = items.findIndex(isReached);
+  return index < 0 ? items.length : index;
+}
+
 const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
 
 interface MilderStep {
@@ -233,46 +233,39 @@ interface MilderStep {
   /** Output error that this step removes. */
   readonly removed: number;
   readonly bytes: number;
-  readonly gain: number;
 }
 
 const floatBits = 32;
-const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
 /** Bytes that are added to the cost of every step, for the overhead of a separate format. Without them, tiny layers would seem nearly free. */
 const overheadBytes = 256;
 
 async function rankMoves(
   request: FallbackRequest,
   context: Context,
-): Promise<ErrorEstimates & { readonly moves: readonly MilderStep[]; readonly errors: readonly number[] }> {
-  const { pass, options, original, requestedOutput } = request;
-  const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
-  for (const change of requestedOutput.changes) {
-    const forms = pass.milderForms?.(options, change) ?? [];
-    if (forms.length > 0) formsByLayer.set(change.at, { change, forms });
-  }
-  const { samples } = request.search;
-  const layers = new Set(formsByLayer.keys());
-  const table = await estimateErrors({ ...request, samples }, layers, context);
-  const elementCounts = new Map(
-    allLayers(original, infer(original)).map(({ name, effective }) => [
-      name,
-      elementCount(fixedDims(effective.type?.dims) ?? []),
-    ]),
-  );
-  const moves = [...formsByLayer].flatMap(([layer, { change, forms }]) =>
-    forms.map((form, at): MilderStep => {
-      const requestedBits = change.bits ?? 0;
-      const [before, after] = [at === 0 ? requestedBits : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
-      const remainingError = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
-      const weights = elementCounts.get(layer) ?? 0;
-      const bytes = (weights * (after - before)) / 8;
-      const removed = (remainingError(before) - remainingError(after)) * (table.rows.get(layer)?.estimate ?? 0);
-      return { layer, form, weights, bytes, removed, gain: removed / (overheadBytes + bytes) };
+): Promise<ErrorEstimates & { readonly moves: readonly MilderStep[] }> {
+  const { pass, options, original, requestedOutput, search } = request;
+  const formsByLayer = new Map(
+    requestedOutput.changes.flatMap((change) => {
+      const forms = pass.milderForms?.(options, change) ?? [];
+      return forms.length === 0 ? [] : [[change.at, { forms, requestedBits: change.bits ?? 0 }] as const];
     }),
   );
-  const ordered = moves.toSorted((a, b) => b.gain - a.gain);
-  return { ...table, moves: ordered, errors: remainingErrors(ordered) };
+  const table = await estimateErrors({ ...request, samples: search.samples }, new Set(formsByLayer.keys()), context);
+  const originalLayers = new Map(allLayers(original, infer(original)).map((layer) => [layer.name, layer]));
+  const moves = [...formsByLayer].flatMap(([layer, { forms, requestedBits }]) => {
+    const weights = elementCount(fixedDims(originalLayers.get(layer)?.effective.type?.dims) ?? [0]);
+    const remainingShare = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
+    let before = requestedBits;
+    return forms.map((form): MilderStep => {
+      const after = typeof form.bits === "number" ? form.bits : floatBits;
+      const bytes = (weights * (after - before)) / 8;
+      const removed = (remainingShare(before) - remainingShare(after)) * (table.rows.get(layer)?.estimate ?? 0);
+      before = after;
+      return { layer, form, weights, bytes, removed };
+    });
+  });
+  const gainOf = ({ removed, bytes }: MilderStep): number => removed / (overheadBytes + bytes);
+  return { ...table, moves: moves.toSorted((a, b) => gainOf(b) - gainOf(a)) };
 }
 
 /** Returns the output error that remains after the first 0, 1, 2 … moves, relative to the error of the requested output. */
@@ -296,32 +289,12 @@ export function applyForms(options: OptionValues, moves: readonly Pick<MilderSte
   return { ...options, overrides: Object.fromEntries(overrides) };
 }
 
-function preciseLayersOf(
-  moves: readonly MilderStep[],
-  rows: ErrorEstimates["rows"],
-  requestedOutput: StepOutput,
-  output: StepOutput,
-): readonly PreciseLayer[] {
-  const [before, after] = [bytesOfLayers(requestedOutput.model), bytesOfLayers(output.model)];
-  const bits = new Map(
-    output.changes.flatMap(({ at, kind, bits }) => (kind === quantizedKind ? [[at, bits] as const] : [])),
-  );
-  return layersOf(moves).map((layer) => ({
-    layer,
-    bits: bits.get(layer),
-    share: rows.get(layer)?.share,
-    bytes: (after.get(layer) ?? 0) - (before.get(layer) ?? 0),
-  }));
-}
-
 /** Returns the bytes that each layer stores: its weight in any format, and its bias. */
 export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
       const stored = new Set<Value>();
-      const pendingValues = [effective, ...node.inputs].filter(
-        (value): value is Value => value !== undefined && isStored(value),
-      );
+      const pendingValues = [effective, ...node.inputs].filter((value) => value !== undefined && isStored(value));
       for (let value = pendingValues.pop(); value !== undefined; value = pendingValues.pop()) {
         if (stored.has(value)) continue;
         stored.add(value);
@@ -334,15 +307,13 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
 
 function addReasons<M extends StepOutput>(output: M, preciseLayers: readonly PreciseLayer[]): M {
   const reasons = new Map(preciseLayers.map((one) => [one.layer, precisionReason(one)]));
-  return {
-    ...output,
-    changes: output.changes.map((change) => {
-      const reason = change.kind === quantizedKind ? reasons.get(change.at) : undefined;
-      return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
-    }),
-    misses: output.misses.map((miss) => {
-      const reason = reasons.get(miss.at ?? "");
-      return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
-    }),
-  };
+  const changes = output.changes.map((change) => {
+    const reason = change.kind === quantizedKind ? reasons.get(change.at) : undefined;
+    return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
+  });
+  const misses = output.misses.map((miss) => {
+    const reason = reasons.get(miss.at ?? "");
+    return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
+  });
+  return { ...output, changes, misses };
 }

@@ -22,60 +22,55 @@ export async function fitToBytes(
   context: Context,
 ): Promise<OptionValues> {
   const { options, original, run } = request;
+  const optionsWith = (bits: number): OptionValues => ({ ...options, ...optionsForBits(bits) });
   const outputs = new Map<number, StepOutput>();
-  for (const [at, bits] of bitWidths.entries()) {
+  for (const [index, bits] of bitWidths.entries()) {
     // If the file with 4 bits in all layers is small enough, 3 and 2 bits are not tried. They lose more than estimated, and 4 bits with a good
     // rounding method lose less than estimated.
     const measuredOutput = outputs.get(measuredBits);
     if (measuredOutput !== undefined && (await encodedSize(measuredOutput.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
-    context.progress(at, bitWidths.length + 1, `${bits} bits`);
+    context.progress(index, bitWidths.length + 1, `${bits} bits`);
     // Only the result uses the requested rounding method.
-    outputs.set(bits, await run(withFastRounding({ ...options, ...optionsForBits(bits) })));
+    outputs.set(bits, await run(withFastRounding(optionsWith(bits))));
   }
-  const [measuredResult, smallestResult] = [outputs.get(measuredBits), [...outputs.values()].at(-1)];
-  if (measuredResult === undefined || smallestResult === undefined) throw new Error("No bits are offered.");
-  const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === quantizedKind ? [at] : []));
-  const measuredOptions = withFastRounding({ ...options, ...optionsForBits(measuredBits) });
-  const { rows } = await estimateErrors(
-    { ...request, options: measuredOptions, requestedOutput: measuredResult },
-    new Set(layers),
-    context,
-  );
-  const layerBytes = new Map([...outputs].map(([bits, { model }]) => [bits, bytesOfLayers(model)]));
+  const [requestedOutput, smallest] = [outputs.get(measuredBits), [...outputs.values()].at(-1)];
+  if (requestedOutput === undefined || smallest === undefined) throw new Error("No bits are offered.");
+  const layers = requestedOutput.changes.flatMap(({ at, kind }) => (kind === quantizedKind ? [at] : []));
+  const measuredRequest = { ...request, options: withFastRounding(optionsWith(measuredBits)), requestedOutput };
+  const { rows } = await estimateErrors(measuredRequest, new Set(layers), context);
   const originalBytes = bytesOfLayers(original);
+  const forms = Array.from(outputs, ([bits, { model, changes }]) => ({ bits, changes, cost: bytesOfLayers(model) }));
   const items = layers.map(
-    (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
+    (layer): Item<number> => ({
       unchangedCost: originalBytes.get(layer) ?? 0,
-      offers: [...outputs].flatMap(([bits, { changes }]) => {
+      offers: forms.flatMap(({ bits, changes, cost }) => {
         const change = changes.find(({ at, kind }) => kind === quantizedKind && at === layer);
         if (change?.bits !== bits) return [];
         const loss = (rows.get(layer)?.estimate ?? 0) * 4 ** (measuredBits - bits);
-        return [{ cost: layerBytes.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
+        return [{ cost: cost.get(layer) ?? 0, loss, choice: bits }];
       }),
     }),
   );
-  const smallestLayerBytes = bytesOfLayers(smallestResult.model);
-  const otherBytes =
-    (await encodedSize(smallestResult.model)) -
-    layers.reduce((sum, layer) => sum + (smallestLayerBytes.get(layer) ?? 0), 0);
+  const smallestBytes = await encodedSize(smallest.model);
+  const bytesOfSmallest = forms.at(-1)?.cost;
+  const otherBytes = smallestBytes - layers.reduce((sum, layer) => sum + (bytesOfSmallest?.get(layer) ?? 0), 0);
   const limits = { fixed: otherBytes, attempts: maxAttempts };
   const best = await allocateMeasured(items, bytes, limits, async (taken) => {
-    const forms = items.flatMap(({ offers }, at) => {
-      const layer = offers[0]?.choice.layer;
-      const choice = taken[at]?.choice;
-      if (layer === undefined) return [];
-      return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
+    const layerForms = layers.flatMap((layer, index) => {
+      const bits = taken[index]?.choice;
+      if (items[index]?.offers.length === 0) return [];
+      return [{ layer, form: bits === undefined ? { float: true } : optionsForBits(bits) }];
     });
-    const chosen = applyForms({ ...options, ...optionsForBits(bitWidths[0] ?? 8) }, forms);
+    const chosen = applyForms(optionsWith(bitWidths[0] ?? 8), layerForms);
     const fast = withFastRounding(chosen);
     const isFast = fast.rounder === chosen.rounder;
     const cost = await encodedSize((await run(isFast ? chosen : fast)).model);
     return { chosen, cost: cost > bytes || isFast ? cost : await encodedSize((await run(chosen)).model) };
   });
   if (best.cost <= bytes) return best.chosen;
-  const smallest = Math.min(best.cost, await encodedSize(smallestResult.model));
-  throw tooLarge(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`);
+  const minBytes = bytesText(Math.min(best.cost, smallestBytes));
+  throw tooLarge(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${minBytes}.`);
 }
 
 const tooLarge = (text: string): PithError =>
@@ -83,14 +78,11 @@ const tooLarge = (text: string): PithError =>
 
 /** Returns the least lossy setting within `bytes` after brotli, by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function fitToDownload(
-  {
-    pass,
-    options,
-    run,
-  }: Pick<FallbackRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
+  request: Pick<FallbackRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
   bytes: number,
   context: Context,
 ): Promise<OptionValues> {
+  const { pass, options, run } = request;
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   const attempts = Math.ceil(Math.log2(settings.length + 1));
   let [smallest, attemptCount] = [Number.POSITIVE_INFINITY, 0];

@@ -7,7 +7,7 @@
  * squares of its samples. Labels are not used. If an output has several parts, y is divided by the root mean square of each part.
  */
 import { infer, layers as layersOf } from "#analysis";
-import { dimsText, elementCount, fixedDims, float32, type Model, random, shapeError, toFloats } from "#ir";
+import { dimsText, elementCount, fixedDims, float32, type Model, PithError, random, toFloats } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
@@ -33,6 +33,7 @@ export async function taylorErrors(
   const model = original.clone();
   storeWeights(model);
   const changes = await changesOf(model, candidate, context);
+  if (changes.size === 0) return new Map();
   const squares = {
     of: "gradients" as const,
     begin(weight: string) {
@@ -47,45 +48,28 @@ export async function taylorErrors(
       };
     },
   };
-  if (changes.size === 0) return new Map();
-  const loss = projectionLoss(output, context.seed);
-  const gradients = await observeGradients(
-    model,
-    [...changes.keys()],
-    squares,
-    { data, samples, batch, loss },
-    context,
-  );
+  const request = { data, samples, batch, loss: projectionLoss(output, context.seed) };
+  const gradients = await observeGradients(model, [...changes.keys()], squares, request, context);
   return new Map(Array.from(gradients, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
 }
 
 /** Batch size. Each batch has new random signs, so smaller batches reduce the variance. */
 const batch = 2;
 
-interface WeightChange {
-  readonly layer: string;
-  readonly change: Float32Array;
-}
-
-async function changesOf(
-  original: Model,
-  candidate: Model,
-  { engine }: Context,
-): Promise<ReadonlyMap<string, WeightChange>> {
+/** Returns the changes of stored weights by the weights' names. */
+async function changesOf(original: Model, candidate: Model, { engine }: Context) {
   const numbersOf = counterpartNumbers(candidate, engine);
-  const weightChanges = new Map<string, WeightChange>();
+  const changes = new Map<string, { readonly layer: string; readonly change: Float32Array }>();
   for (const layer of layersOf(original, infer(original))) {
     const { name, effective, weight } = layer;
     if (effective !== weight || effective.type?.type !== "float32") continue;
     const values = await numbersOf(layer);
     if (values === undefined) continue;
     const before = toFloats(await readStoredValue(original, effective, engine));
-    weightChanges.set(weight.name, {
-      layer: name,
-      change: Float32Array.from(before, (value, at) => (values[at] ?? 0) - value),
-    });
+    const change = Float32Array.from(before, (value, at) => (values[at] ?? 0) - value);
+    changes.set(weight.name, { layer: name, change });
   }
-  return weightChanges;
+  return changes;
 }
 
 /** Returns the loss Σ u y of an output y, with new random signs u for each batch. */
@@ -97,8 +81,9 @@ function projectionLoss(output: string | undefined, seed: number): Loss {
       const target = outputOf(scope, output);
       const [outputValue] = scaleParts(emit, scope, target, [target]);
       const dims = fixedDims(outputValue.type?.dims);
+      const shapeText = dimsText(outputValue.type?.dims);
       if (dims === undefined)
-        throw shapeError(`"${outputValue.name}" has no fixed shape: ${dimsText(outputValue.type?.dims)}.`);
+        throw new PithError("E_SHAPE_MISMATCH", `"${outputValue.name}" has no fixed shape: ${shapeText}.`);
       const signs = model.graph.addInput(model.graph.freshName("signs"), { type: "float32", dims });
       const { uniform } = random(seed, "signs");
       const drawSigns = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));

@@ -90,11 +90,9 @@ export async function exchange(
   const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
     foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
   );
+  const nameOf = (value: Value): string => names.get(value) ?? "";
   return {
-    names: ends.map(([hostEnd, guestEnd]) => ({
-      original: names.get(hostEnd) ?? "",
-      candidate: names.get(guestEnd) ?? "",
-    })),
+    names: ends.map(([hostEnd, guestEnd]) => ({ original: nameOf(hostEnd), candidate: nameOf(guestEnd) })),
     /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
     async runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner> {
       const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));

@@ -10,7 +10,7 @@ import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { exchange } from "./exchange.ts";
 import { blameText, type LayerErrors, layerErrors, restrictToChanged } from "./layer-errors.ts";
-import { compareLayers, layerPlaces } from "./layers.ts";
+import { compareLayers, placesOf } from "./layers.ts";
 
 const engine = createEngine();
 const draw = random(5, "network");
@@ -301,7 +301,7 @@ test.each(schemes)(
   async (options) => {
     const [original, candidate] = [parseModel(network), parseModel(network)];
     await quantize(candidate, options);
-    const places = layerPlaces(original, candidate, []);
+    const places = placesOf(original, candidate, []);
     const feeds = {
       x: float32(
         [4, 32],

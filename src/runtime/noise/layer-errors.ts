@@ -1,5 +1,4 @@
 /** Finds the layer that causes most of the output error by running the original with only that layer replaced (`exchange.ts`). */
-
 import { infer, layers as layersOf } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Batch, Model, Node } from "#ir";
@@ -10,7 +9,7 @@ import { inputsFor } from "../paired/paired-runs.ts";
 import { worstFirst } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { exchange } from "./exchange.ts";
-import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
+import { type LayerDifference, measureDifferences, type Place, placesOf } from "./layers.ts";
 import { OutputNoise } from "./output-noise.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
@@ -87,32 +86,22 @@ export async function layerErrors(
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const placesAfterLayers = layerPlaces(...models, misses);
-  const compared = await measureDifferences(
-    { model: models[0], engine },
-    { model: models[1], engine },
-    [...placesAfterLayers, ...pairPlaces(...models, placesAfterLayers)],
-    samples,
-    options,
-    misses,
-  );
-  const ordered = compared.toSorted((a, b) => a.place.at - b.place.at);
+  const allPlaces = placesOf(...models, misses);
+  const compared = await measureDifferences(engine, models, allPlaces, samples, options, misses);
   // The values of a recurrent layer are one node.
-  const cuts = new Map(ordered.map(({ place }) => [place.before[0], place]));
-  const places = [...cuts.values()];
-  const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
+  const places = [...new Map(compared.map(({ place }) => [place.before[0], place])).values()];
   const alone = await errorsOfSingleLayers(engine, models, places, samples, { ...options, output }).catch(
     (error: unknown) => new Miss(stripPeriod(asPithError(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
   const hidden = findHiddenValues(models[0], places);
-  const layers = ordered.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
-    const index = indexOf.get(before[0]) ?? -1;
-    const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
-    return { layer, kind, operator, ...difference, own, share, hidden: hidden.get(before[0]) ?? [] };
+  const layers = compared.map(({ place: { layer, kind, operator, before }, signalToNoise }): LayerError => {
+    const errors = alone instanceof Miss ? undefined : alone.get(before[0]);
+    const { own, share } = errors ?? { own: undefined, share: undefined };
+    return { layer, kind, operator, signalToNoise, own, share, hidden: hidden.get(before[0]) ?? [] };
   });
   const largest = largestError(layers);
-  return { layers, blamed: largest && blameOf(largest, ...models), misses };
+  return { layers, blamed: largest && blameOf(largest, models), misses };
 }
 
 /** Returns, for each place, the layers before it that are not compared. */
@@ -135,14 +124,11 @@ function findHiddenValues(model: Model, places: readonly Place[]): ReadonlyMap<s
   );
 }
 
-function blameOf({ layer, kind, operator, share, hidden }: LayerError, original: Model, candidate: Model): Blame {
-  const [before, after] = [original, candidate].map((model) =>
-    layersOf(model, infer(model)).find(({ name }) => name === layer),
-  );
-  const hasFewerInputs = before !== undefined && after !== undefined && after.inputs < before.inputs;
-  const isUncompared = hidden.length > 0 && (kind !== "layer" || hasFewerInputs);
-  const layers = isUncompared ? hidden : [...hidden, layer];
-  return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
+function blameOf({ layer, kind, operator, share, hidden }: LayerError, models: readonly Model[]): Blame {
+  if (hidden.length === 0) return { layers: [layer], kind, operator, share };
+  const counts = models.map((model) => layersOf(model, infer(model)).find(({ name }) => name === layer)?.inputs);
+  const [before = 0, after = before] = counts;
+  return { layers: kind !== "layer" || after < before ? hidden : [...hidden, layer], kind: "layer", operator, share };
 }
 
 /** Returns the finding if one of its layers changed. If not, the error arose before them (kind "before"), or is unknown if its share was not measured. */
@@ -190,45 +176,45 @@ async function errorsOfSingleLayers(
   places: readonly Place[],
   samples: Samples,
   { output, alone = defaultAlone, evaluated = infinite, ...options }: Omit<LayerErrorOptions, "seed">,
-): Promise<readonly Pick<LayerError, "own" | "share">[] | Miss> {
-  if (places.length === 0) return [];
+): Promise<ReadonlyMap<string | undefined, Pick<LayerError, "own" | "share">> | Miss> {
+  if (places.length === 0) return new Map();
   const exchanged = await exchange(engine, original, candidate, places, samples);
   if (exchanged instanceof Miss) return exchanged;
   const { signal, samples: count = alone.samples, batch = 4, shuffle } = options;
   const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
   try {
+    const ends = exchanged.names.flatMap(({ original, candidate }) => [original, candidate]);
+    const observer = await exchanged.runner(new Set(), ends);
     const noises = places.map(() => new OutputNoise(original));
-    const originalRunner = await exchanged.runner(
-      new Set(),
-      exchanged.names.flatMap(({ original, candidate }) => [original, candidate]),
-    );
     let [batches, work] = [0, 0];
     const observedCount = await overBatches(samples, { batch, ...options }, async (rows) => {
-      const observed = await originalRunner.run(rows);
+      const observed = await observer.run(rows);
       batches++;
       for (const [index, names] of exchanged.names.entries()) {
-        const [before, after] = [observed[names.original], observed[names.candidate]];
         const { before: [name = ""] = [], fan = 0 } = places[index] ?? {};
-        if (before === undefined || after === undefined) continue;
-        noises[index]?.add({ [name]: before }, { [name]: after });
-        work += 2 * fan * elementCount(before.dims);
+        const before = observed[names.original];
+        noises[index]?.addValue(name, before, observed[names.candidate]);
+        work += 2 * fan * elementCount(before?.dims ?? []);
       }
     });
     const ownErrors: (number | undefined)[] = noises.map(({ worst }) => worst.signalToNoise);
-    const originalOutputs: Batch[] = [];
-    const outputRunner = await exchanged.runner(new Set(), []);
-    const keepOutputs = async (rows: Batch) => void originalOutputs.push(await outputRunner.run(rows));
-    const aloneCount = await overBatches(samples, aloneOptions, keepOutputs);
+    const outputsWith = async (selected: ReadonlySet<number>) => {
+      const runner = await exchanged.runner(selected, []);
+      const outputs: Batch[] = [];
+      const samplesRun = await overBatches(
+        samples,
+        aloneOptions,
+        async (rows) => void outputs.push(await runner.run(rows)),
+      );
+      return { outputs, samplesRun };
+    };
+    const { outputs: originalOutputs, samplesRun: aloneCount } = await outputsWith(new Set());
     /** Returns Σ noise / signal over the parts of the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
-      const runner = await exchanged.runner(selected, []);
       const noise = new OutputNoise(original);
-      let batch = 0;
-      await overBatches(samples, aloneOptions, async (rows) => {
-        const before = Object.entries(originalOutputs[batch++] ?? {});
-        const explained = before.filter(([name]) => output === undefined || name === output);
-        noise.add(Object.fromEntries(explained), await runner.run(rows));
-      });
+      for (const [index, after] of (await outputsWith(selected)).outputs.entries())
+        for (const [name, before] of Object.entries(originalOutputs[index] ?? {}))
+          if (output === undefined || name === output) noise.addValue(name, before, after[name]);
       return noise.sum;
     };
     const totalError = await errorWith(new Set(places.keys()));
@@ -249,7 +235,7 @@ async function errorsOfSingleLayers(
       else if (Number.isFinite(totalError)) ownErrors[index] = undefined;
       else shares.set(index, Number.POSITIVE_INFINITY);
     }
-    return places.map((_, index) => ({ own: ownErrors[index], share: shares.get(index) }));
+    return new Map(places.map(({ before }, index) => [before[0], { own: ownErrors[index], share: shares.get(index) }]));
   } finally {
     await exchanged.release();
   }

@@ -4,9 +4,7 @@
  * The compared values have the same name in both models, at the layer or shortly after it, because passes can fuse or split layers. A quantized
  * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
  */
-
-import type { Inference, Layer } from "#analysis";
-import { counterpartsAmong, infer, layers as layersOf, valuesAsRead } from "#analysis";
+import { counterpartsAmong, type Inference, infer, type Layer, layers as layersOf, valuesAsRead } from "#analysis";
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
@@ -19,12 +17,12 @@ export interface LayerDifference {
   readonly signalToNoise: number;
 }
 
-export interface LayerComparison {
-  readonly layers: readonly LayerDifference[];
-  readonly misses: readonly Miss[];
-}
+type CompareOptions = ObserveOptions & { readonly candidateEngine?: Engine };
 
 const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "float64"]);
+
+/** Decibels below which a layer's output is considered wrong. */
+export const minDecibels = 10;
 
 /**
  * Compares the output of every layer with the original's, over the samples of a data set, without graph optimization. Memory: all layers' outputs for
@@ -36,20 +34,13 @@ export async function compareLayers(
   original: Model,
   candidate: Model,
   samples: Samples,
-  { candidateEngine = engine, ...options }: ObserveOptions & { readonly candidateEngine?: Engine } = {},
-): Promise<LayerComparison> {
+  options: CompareOptions = {},
+): Promise<{ readonly layers: readonly LayerDifference[]; readonly misses: readonly Miss[] }> {
   const misses: Miss[] = [];
-  const places = layerPlaces(original, candidate, misses);
-  const models = [
-    { model: original, engine },
-    { model: candidate, engine: candidateEngine },
-  ] as const;
-  const differences = await measureDifferences(...models, places, samples, options, misses);
-  return { layers: differences.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
+  const places = placesOf(original, candidate, misses).filter(({ kind }) => kind === "layer");
+  const differences = await measureDifferences(engine, [original, candidate], places, samples, options, misses);
+  return { layers: differences.map(({ place: { layer }, signalToNoise }) => ({ layer, signalToNoise })), misses };
 }
-
-/** Decibels below which a layer's output is considered wrong. */
-export const minDecibels = 10;
 
 export interface Place extends ExchangePoint {
   readonly layer: string;
@@ -60,36 +51,28 @@ export interface Place extends ExchangePoint {
   readonly fan: number;
 }
 
-interface ModelOnEngine {
-  readonly model: Model;
-  readonly engine: Engine;
-}
-
 export async function measureDifferences(
-  original: ModelOnEngine,
-  candidate: ModelOnEngine,
+  engine: Engine,
+  [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
-  options: ObserveOptions,
+  { candidateEngine = engine, ...options }: CompareOptions,
   misses: Miss[],
-): Promise<readonly (Omit<LayerDifference, "layer"> & { readonly place: Place })[]> {
+): Promise<readonly { readonly place: Place; readonly signalToNoise: number }[]> {
   if (places.length === 0) return [];
-  const pairs = places.flatMap((place) => {
-    const [[before], [after]] = [place.before, place.after];
-    if (before === undefined || after === undefined) return [];
-    return [{ place, before, after, noise: new OutputNoise(original.model) }];
-  });
+  const compared = places.map((place) => ({ place, noise: new OutputNoise(original) }));
+  const namesOf = (side: keyof ExchangePoint) => [...new Set(places.map((place) => place[side][0] ?? ""))];
   const models = [
-    { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
-    { ...candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
+    { model: original, observed: namesOf("before") },
+    { model: candidate, observed: namesOf("after"), engine: candidateEngine },
   ];
-  await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { noise, before, after } of pairs) {
-      const [reference, other] = [first[before], second[after]];
-      if (reference !== undefined && other !== undefined) noise.add({ [before]: reference }, { [before]: other });
+  await overSamples(engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
+    for (const { place, noise } of compared) {
+      const [[name = ""], [other = ""]] = [place.before, place.after];
+      noise.addValue(name, first[name], second[other]);
     }
   });
-  return pairs.flatMap(({ place, noise }) => {
+  return compared.flatMap(({ place, noise }) => {
     // The worst part of a model output counts.
     const { apart, signalToNoise } = noise.worst;
     if (apart === undefined) return [{ place, signalToNoise }];
@@ -101,15 +84,19 @@ export async function measureDifferences(
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
 const maxNodesAfter = 8;
 
-/** Returns the values at which layers of both models can be compared; the other layers are added to `misses`. */
-export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
-  const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
+/**
+ * Returns the values at which both models can be compared, in graph order: layers, operations without a weight whose result the candidate quantizes,
+ * and model outputs that no layer computes. The other layers are added to `misses`.
+ */
+export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
+  const [before, after] = [infer(original), infer(candidate)];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
-  const order = new Map([...original.graph.nodes()].map((node, index) => [node, index]));
-  return layersOf(original, before).flatMap((layer): Place[] => {
+  const nodes = [...original.graph.nodes()];
+  const order = new Map(nodes.map((node, index) => [node, index]));
+  const afterLayers = layersOf(original, before).flatMap((layer): Place[] => {
     const pairs = counterparts(layer).map((counterpart) => pairOf(layer, counterpart, before, after));
-    const pair =
-      pairs.find((pair) => !(pair instanceof Miss)) ?? pairs[0] ?? new Miss("the model has no such layer", layer.name);
+    const firstPair = pairs[0] ?? new Miss("the model has no such layer", layer.name);
+    const pair = pairs.find((candidatePair) => !(candidatePair instanceof Miss)) ?? firstPair;
     if (pair instanceof Miss) {
       misses.push(pair);
       return [];
@@ -118,13 +105,8 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
     const fan = role.kind === "lookup" ? 0 : elementCount(fixedDims(effective.type?.dims) ?? []) / outputs;
     return [{ ...pair, layer: name, kind: "layer", operator: node.op, at: order.get(node) ?? 0, fan }];
   });
-}
-
-/** Returns operations without a weight whose result the candidate quantizes, and model outputs, except those in `layerPlaces`. */
-export function pairPlaces(original: Model, candidate: Model, layerPlaces: readonly Place[]): readonly Place[] {
-  const [before, after] = [infer(original), infer(candidate)];
-  const knownNames = new Set(layerPlaces.flatMap((place) => place.before));
-  return [...original.graph.nodes()].flatMap((node, index) =>
+  const knownNames = new Set(afterLayers.flatMap((place) => place.before));
+  const otherPlaces = nodes.flatMap((node, at) =>
     node.outputs.flatMap((value): Place[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);
       if (value === undefined || other === undefined || other.tensor !== undefined) return [];
@@ -133,20 +115,18 @@ export function pairPlaces(original: Model, candidate: Model, layerPlaces: reado
       const isOutput = original.graph.isOutput(value);
       if (point.before.some((name) => knownNames.has(name)) || (!isOutput && point.after[0] === other.name)) return [];
       const kind = isOutput ? "output" : "operation";
-      return [{ layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at: index, fan: 0, ...point }];
+      return [{ ...point, layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at, fan: 0 }];
     }),
   );
+  return [...afterLayers, ...otherPlaces].toSorted((a, b) => a.at - b.at);
 }
 
 /** Returns the values that readers of two float values see, such as their quantized form; undefined for other types. */
 function exchangePoint(value: Value, other: Value, before: Inference, after: Inference): ExchangePoint | undefined {
-  if (!isFloat(value, before) || !isFloat(other, after)) return undefined;
+  const types = [before.operand(value)?.type, after.operand(other)?.type];
+  if (!types.every((type) => floats.has(type ?? "string"))) return undefined;
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return { before: names(valuesAsRead(value, before)), after: names(valuesAsRead(other, after)) };
-}
-
-function isFloat(value: Value, inference: Inference): boolean {
-  return floats.has(inference.operand(value)?.type ?? "string");
 }
 
 function pairOf(layer: Layer, counterpart: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
@@ -165,14 +145,12 @@ function pairOf(layer: Layer, counterpart: Layer, before: Inference, after: Infe
 /** Returns a layer's output and the values of the chain after it, nearest first. */
 function valuesAfter({ node }: Layer): ReadonlyMap<string, Value> {
   const values = new Map<string, Value>();
-  let next: readonly Value[] =
-    node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
+  let next: readonly (Value | undefined)[] = node.graph.parent === undefined ? node.outputs.slice(0, 1) : [];
   for (let step = 0; step <= maxNodesAfter && next.length > 0; step++) {
-    for (const value of next) values.set(value.name, value);
-    const [value] = next;
-    const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
-    next =
-      readers.length === 1 && next.length === 1 ? (readers[0]?.outputs.flatMap((output) => output ?? []) ?? []) : [];
+    const [value, ...moreValues] = next.flatMap((output) => output ?? []);
+    for (const output of next) if (output !== undefined) values.set(output.name, output);
+    const [reader, ...moreReaders] = new Set(Array.from(value?.uses ?? [], (use) => use.node));
+    next = moreValues.length === 0 && moreReaders.length === 0 ? (reader?.outputs ?? []) : [];
   }
   return values;
 }

@@ -1,8 +1,9 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { type OutputPart, partsOf } from "#analysis";
-import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
-import { type Batch, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
+import type { Dataset } from "#batches";
+import { bytesOfBatch, isIndexed } from "#batches";
+import { type Batch, type Dense, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
 import type { Context } from "#pass";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { Difference, worstFirst } from "../run/difference.ts";
@@ -31,10 +32,7 @@ export function noiseMeter(
       inputs = prepared.samples;
     }
     const noise = new OutputNoise(original);
-    const models = (knownOutputs === undefined ? [candidate, original] : [candidate]).map((model) => ({
-      model,
-      observed,
-    }));
+    const models = [candidate, ...(knownOutputs === undefined ? [original] : [])].map((model) => ({ model, observed }));
     let kept: Batch[] | undefined = [];
     let [index, bytes] = [0, 0];
     await overSamples(engine, models, inputs, { signal, samples, optimize: true }, ([after, fresh]) => {
@@ -83,14 +81,15 @@ export class OutputNoise {
 
   /** Adds the outputs of one batch. The first batch shows the scales of parts. */
   add(original: Batch, other: Batch): void {
-    for (const [name, before] of Object.entries(original)) {
-      const after = other[name];
-      if (after === undefined || !isFloat(before.type)) continue;
-      const parts = memoize(this.#parts, name, () =>
-        partsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
-      );
-      for (const { part, difference } of parts) difference.addTensors(before, after, part);
-    }
+    for (const [name, before] of Object.entries(original)) this.addValue(name, before, other[name]);
+  }
+
+  addValue(name: string, before: Dense | undefined, after: Dense | undefined): void {
+    if (before === undefined || after === undefined || !isFloat(before.type)) return;
+    const parts = memoize(this.#parts, name, () =>
+      partsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
+    );
+    for (const { part, difference } of parts) difference.addTensors(before, after, part);
   }
 
   /** The difference of the part with the lowest signal to noise. */

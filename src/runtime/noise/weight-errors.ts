@@ -27,11 +27,16 @@ export async function weightErrors(
     try {
       const numbers = await numbersOf(layer);
       if (numbers === undefined) continue;
-      const errors = [await errorOf(engine, before, layer, numbers)];
+      const decibelsIn = async (model: Model, { effective }: Layer): Promise<number> => {
+        const error = new Difference();
+        const values = toFloat64(await readStoredValue(model, effective, engine));
+        for (const [index, value] of values.entries()) error.add(value, numbers[index] ?? 0);
+        return error.signalToNoise;
+      };
       const other = foldedLayers.get(layer.name);
-      if (other !== undefined && other.weight.tensor !== layer.weight.tensor)
-        errors.push(await errorOf(engine, folded, other, numbers));
-      errorsByLayer.set(layer.name, Math.max(...errors));
+      const isFolded = other !== undefined && other.weight.tensor !== layer.weight.tensor;
+      const decibels = await decibelsIn(before, layer);
+      errorsByLayer.set(layer.name, isFolded ? Math.max(decibels, await decibelsIn(folded, other)) : decibels);
     } catch (error) {
       // Weights can be computed by operators that this runtime lacks.
       asPithError(error);
@@ -58,17 +63,4 @@ export function counterpartNumbers(candidate: Model, engine: Engine) {
       ? values.map((_, index) => values[(index % columns) * rows + Math.floor(index / columns)] ?? 0)
       : values;
   };
-}
-
-async function errorOf(
-  engine: Engine,
-  model: Model,
-  { effective }: Layer,
-  numbers: WeightNumbers["values"],
-): Promise<number> {
-  const error = new Difference();
-  toFloat64(await readStoredValue(model, effective, engine)).forEach((value, index) => {
-    error.add(value, numbers[index] ?? 0);
-  });
-  return error.signalToNoise;
 }

@@ -53,50 +53,29 @@ export interface Sensitivity {
   readonly seconds: number;
 }
 
-interface KindWords {
-  readonly title: string;
-  /** Formats a setting: "40 %", "4 bits", "rank 50 %". */
-  text(setting: number): string;
-  /** Whether a larger setting is harsher (default: a smaller setting is harsher). */
-  readonly isRising?: boolean;
-}
-
 const amount = (share: number): string => percent(share, 0);
 
-export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
-  prune: { title: "individual weights set to zero", text: amount, isRising: true },
-  channels: { title: "channels removed", text: amount, isRising: true },
+/** Titles of the kinds, and texts of their settings: "40 %", "4 bits", "rank 50 %". */
+export const kindWords: Readonly<Record<SensitivityKind, { readonly title: string; text(setting: number): string }>> = {
+  prune: { title: "individual weights set to zero", text: amount },
+  channels: { title: "channels removed", text: amount },
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
-  rank: { title: "low rank, by the share of weights kept", text: (ratio) => `rank ${percent(ratio, 0)}` },
+  rank: { title: "low rank, by the share of weights kept", text: (ratio) => `rank ${amount(ratio)}` },
 };
 
-export interface SweptLayers {
-  readonly name: string;
-  readonly rows: readonly (SensitivityRow | undefined)[];
-}
-
-export function selectKind(
-  { rows }: Sensitivity,
-  kind: SensitivityKind,
-): { readonly settings: readonly number[]; readonly layers: readonly SweptLayers[] } {
+/** Returns the rows of a kind by layer, the most sensitive first, and the settings, the mildest first. */
+export function selectKind({ rows }: Pick<Sensitivity, "rows">, kind: SensitivityKind) {
   const kindRows = rows.filter((row) => row.kind === kind);
-  const { isRising = false } = kindWords[kind];
+  const isRising = kind === "prune" || kind === "channels";
   const settings = [...new Set(kindRows.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
-  const layers = [...groupBy(kindRows, (row) => row.layers.join(" + ")).values()].map((rows) => ({
-    name: nameOfLayers(rows[0].layers),
-    rows: settings.map((setting) => rows.find((row) => row.setting === setting)),
+  const groups = groupBy(kindRows, (row) => row.layers.join(" + "));
+  const layers = Array.from(groups, ([names, group]) => ({
+    name: group[0].layers.length < 3 ? names : `${group[0].layers[0]} and ${group[0].layers.length - 1} more`,
+    rows: settings.map((setting) => group.find((row) => row.setting === setting)),
+    loss: group.reduce((sum, { drop }) => sum + drop.value, 0) / group.length,
   }));
   // NaN outputs count as a total loss.
-  return { settings, layers: worstFirst(layers, meanDrop) };
-}
-
-function nameOfLayers(layers: readonly string[]): string {
-  return layers.length < 3 ? layers.join(" + ") : `${layers[0]} and ${layers.length - 1} more`;
-}
-
-function meanDrop({ rows }: SweptLayers): number {
-  const drops = rows.flatMap((row) => row?.drop.value ?? []);
-  return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
+  return { settings, layers: worstFirst(layers, ({ loss }) => loss) };
 }
 
 /** Formats a change without a unit: "−6.4", in points for a share. */
@@ -133,9 +112,7 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
 export function headline(sensitivity: Sensitivity): string {
   if (sensitivity.rows.length === 0) return "No layer was measured";
   const lossyRows = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
-  const mostSensitive = sensitivityKinds.flatMap(
-    (kind) => selectKind({ ...sensitivity, rows: lossyRows }, kind).layers[0]?.name ?? [],
-  );
+  const mostSensitive = sensitivityKinds.flatMap((kind) => selectKind({ rows: lossyRows }, kind).layers[0]?.name ?? []);
   const [mostFrequent] = [...groupBy(mostSensitive, (name) => name).values()].toSorted((a, b) => b.length - a.length);
   if (mostFrequent === undefined) return "No layer lost a statistically significant amount";
   const isOne = lossyRows.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);

@@ -5,22 +5,23 @@
  * Each measurement ends as soon as its samples determine the drop to ± one point, or to ± a quarter of the drop if that is more. Layers with coupled
  * channels are changed together.
  */
-import { type Model, storedBytes, throwIfAborted } from "#ir";
+import { fixedMacs } from "#analysis";
+import { Miss, type Model, PithError, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
-import { type StoreOptions, withStore } from "../../judge/steps/store.ts";
+import { answersWithNaN } from "../../judge/compare/compare.ts";
+import { judge, usualDrop } from "../../judge/compare/goal.ts";
+import { Looks } from "../../judge/measure/looks.ts";
+import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
+import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
+import { recordOnce, type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { type DropMeter, openDropMeter } from "./measuring.ts";
-import {
-  kindWords,
-  type Sensitivity,
-  type SensitivityKind,
-  type SensitivityRow,
-  sensitivityFormatVersion,
-  sensitivityKinds,
-} from "./sensitivity-record.ts";
-import { type Measurement, orderMeasurements, sweeps, unitsOf } from "./sweeps.ts";
+import { watchLoads } from "../../runtime/run/load-check.ts";
+import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
+import { isResolved, kindWords, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";
+import { applySetting, countSavedBytes, type Measurement, orderMeasurements, sweeps, unitsOf } from "./sweeps.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions {
   /** Techniques to try (default: all four). */
@@ -53,48 +54,101 @@ export async function sensitivity(
 ): Promise<Sensitivity> {
   const started = performance.now();
   const context = completeContext(partialContext);
-  return withStore(model, options, async (store) =>
-    measureAll(await openDropMeter(store, model, task, options, context), task, options, context, started),
-  );
+  const { metric, test } = task;
+  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", layers, except } = options;
+  return withStore(model, options, async (store) => {
+    const meter = await openDropMeter(store, model, task, options, context);
+    const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
+    const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
+    const ordered = orderMeasurements(measurements);
+    const rows = new Map<Measurement, SensitivityRow>();
+    let open = 0;
+    for (const [index, measurement] of ordered.entries()) {
+      const { unit, setting } = measurement;
+      const text = `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;
+      throwIfAborted(context.signal, `Stopped before ${text}.`);
+      context.progress(index, ordered.length, text);
+      const isLate = minutes !== undefined && secondsSince(started) > 60 * minutes;
+      const result = await meter.measure(measurement, isLate);
+      if (result === undefined) open++;
+      else if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
+      else rows.set(measurement, { ...unit, setting, ...result });
+    }
+    return {
+      ...{ format: sensitivityFormatVersion, version, model: name, bytes: storedBytes(meter.model.graph) },
+      metric: { name: metric.name, unit: metric.unit, better: metric.better },
+      original: meter.original,
+      data: { name: test.name, count: test.count },
+      seed: context.seed,
+      rows: measurements.flatMap((measurement) => rows.get(measurement) ?? []),
+      ...{ misses, open, seconds: secondsSince(started) },
+    };
+  });
 }
 
-async function measureAll(
-  meter: DropMeter,
-  { metric, test }: Task,
-  { kinds = sensitivityKinds, alike = false, minutes, name = "model", layers, except }: SensitivityOptions,
-  { signal, progress, seed }: Context,
-  started: number,
-): Promise<Sensitivity> {
-  const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
-  const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
-  const ordered = orderMeasurements(measurements);
-  const rows = new Map<Measurement, SensitivityRow>();
-  let open = 0;
-  for (const [index, measurement] of ordered.entries()) {
-    const { unit, setting } = measurement;
-    throwIfAborted(signal, `Stopped before ${measurementText(measurement)}.`);
-    progress(index, ordered.length, measurementText(measurement));
-    const isLate = minutes !== undefined && secondsSince(started) > 60 * minutes;
-    const result = await (isLate ? meter.readStored(measurement) : meter.measure(measurement));
-    if (result === undefined) open++;
-    else if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
-    else rows.set(measurement, { ...unit, setting, ...result });
-  }
-  return {
-    format: sensitivityFormatVersion,
-    version,
-    model: name,
-    bytes: storedBytes(meter.model.graph),
-    metric: { name: metric.name, unit: metric.unit, better: metric.better },
-    original: meter.original,
-    data: { name: test.name, count: test.count },
-    seed,
-    rows: measurements.flatMap((measurement) => rows.get(measurement) ?? []),
-    misses,
-    open,
-    seconds: secondsSince(started),
+const firstLook = 128;
+
+type MeasuredDrop =
+  | Pick<SensitivityRow, "drop" | "saved" | "savedMacs">
+  | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
+
+/** Measures the original. @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
+async function openDropMeter(
+  store: Store,
+  original: Model,
+  task: Task,
+  { batch, output }: SensitivityOptions,
+  outerContext: Context,
+) {
+  // Logs each message once and hides progress, because the sweep itself reports the number of measurements. Measurements are silent.
+  const texts = new Set<string>();
+  const context: Context = {
+    ...outerContext,
+    engine: watchLoads(outerContext.engine),
+    progress: () => {},
+    log(event) {
+      if (!texts.has(event.text)) outerContext.log(event);
+      texts.add(event.text);
+    },
   };
+  const options = { batch, output };
+  const model = original.clone();
+  storeWeights(model);
+  const looks = Looks.drawSamples(model, task, options, context, firstLook);
+  const { atChance, rows, original: ofOriginal } = await looks.measureFirst();
+  const { original: estimate } = ofOriginal.comparison;
+  const failure = answersWithNaN(task.metric, estimate, rows.answers)
+    ? "The original outputs NaN on some or all samples."
+    : atChance;
+  const hint = "Preprocessing, labels or model do not match.";
+  if (failure !== undefined) throw new PithError("E_DATA", `${failure} Nothing was measured.`, { hint });
+  // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
+  const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
+  const shared = { sensitivity: { judging, seed: context.seed } };
+  const before = fixedMacs(model);
+  const resolution = usualDrop(task.metric, estimate.value);
+  const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
+  const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
+    const { kind, layers } = unit;
+    const changed = model.clone();
+    const changes = await applySetting(kind, layers, setting, changed, { ...context, log: () => {} });
+    if (changes instanceof Miss)
+      return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
+    const after = fixedMacs(changed);
+    const look = await looks.look(changed, (result) => isResolved(dropOf(result), resolution));
+    const hasMacs = typeof before === "number" && typeof after === "number" && before > 0;
+    return {
+      drop: dropOf(look.compared),
+      saved: await countSavedBytes(unit, model, changed),
+      ...(hasMacs ? { savedMacs: 1 - after / before } : {}),
+    };
+  };
+  /** Measures and stores the drop, or returns the stored one; undefined if it `isLate` and none is stored. */
+  const measure = async (measurement: Measurement, isLate: boolean): Promise<MeasuredDrop | undefined> => {
+    const { unit, setting } = measurement;
+    const key = { ...shared, kind: unit.kind, layers: unit.layers, setting };
+    if (isLate) return (await store.records?.read(key)) as MeasuredDrop | undefined;
+    return recordOnce(store.records, key, () => measureChange(measurement));
+  };
+  return { model, original: estimate, context, measure };
 }
-
-const measurementText = ({ unit, setting }: Measurement): string =>
-  `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;

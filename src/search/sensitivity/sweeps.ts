@@ -1,16 +1,17 @@
 /** Techniques and settings that a sensitivity sweep applies to each layer, and the layers that change together. */
 
-import { allLayers, infer, type Layer } from "#analysis";
-import { asPithError, groupBy, Miss, type Model, throwIfAborted } from "#ir";
+import { allLayers, infer } from "#analysis";
+import { asPithError, groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
-import { runStep } from "../../judge/steps/step.ts";
+import { runStep, type StepOutcome } from "../../judge/steps/step.ts";
+import { zeroShare } from "../../rewrite/edit/stored.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
-import { prune } from "../../techniques/prune/index.ts";
+import { isPruned, prune, remove } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsForBits } from "../../techniques/quantize/precision-fallback.ts";
 import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 
-export interface Sweep {
+interface Sweep {
   readonly pass: AnyPass;
   readonly sharedOptions: OptionValues;
   /** Settings from the mildest to the harshest. */
@@ -22,39 +23,25 @@ export interface Sweep {
   readonly isCoupled?: true;
   readonly storesZeros?: true;
   layerOptions(setting: number): OptionValues;
-  /** Returns whether a change used the requested format. Layers that do not support this format get another one. */
-  isRequested?(change: Change, setting: number): boolean;
 }
 
-const amounts = [0.2, 0.4, 0.6, 0.8];
-const amount = (share: number): OptionValues => ({ amount: share });
+const cut = {
+  pass: prune,
+  settings: [0.2, 0.4, 0.6, 0.8],
+  widestSetting: 0.8,
+  unchangedSetting: 0,
+  layerOptions: (amount: number) => ({ amount }),
+} as const;
 
 export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
-  prune: {
-    pass: prune,
-    sharedOptions: { amount: 0 },
-    settings: amounts,
-    widestSetting: 0.8,
-    unchangedSetting: 0,
-    storesZeros: true,
-    layerOptions: amount,
-  },
-  channels: {
-    pass: prune,
-    sharedOptions: { structured: true, amount: 0 },
-    settings: amounts,
-    widestSetting: 0.8,
-    unchangedSetting: 0,
-    isCoupled: true,
-    layerOptions: amount,
-  },
+  prune: { ...cut, sharedOptions: { amount: 0 }, storesZeros: true },
+  channels: { ...cut, sharedOptions: { structured: true, amount: 0 }, isCoupled: true },
   bits: {
     pass: quantize,
     sharedOptions: { scheme: "weights" },
     settings: [8, 4, 3],
     widestSetting: 8,
     layerOptions: optionsForBits,
-    isRequested: ({ bits }, setting) => bits === setting,
   },
   rank: {
     pass: factorize,
@@ -66,14 +53,25 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
 };
 
-export const optionsOf = (
-  { sharedOptions, layerOptions }: Sweep,
-  settings: ReadonlyMap<string, number>,
-): OptionValues => ({
-  ...sharedOptions,
-  layers: [...settings.keys()],
-  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, layerOptions(setting)])),
-});
+export type LayerSettings = ReadonlyMap<string, number>;
+
+export function optionsOf(kind: SensitivityKind, settings: LayerSettings): OptionValues {
+  const { sharedOptions, layerOptions } = sweeps[kind];
+  const overrides = Array.from(settings, ([layer, setting]) => [layer, layerOptions(setting)] as const);
+  return { ...sharedOptions, layers: [...settings.keys()], overrides: Object.fromEntries(overrides) };
+}
+
+/** Changes layers in place, and applies the masks of pruned ones. */
+export async function applySettings(
+  kind: SensitivityKind,
+  settings: LayerSettings,
+  model: Model,
+  context: Context,
+): Promise<StepOutcome> {
+  const outcome = await runStep(sweeps[kind].pass, model, optionsOf(kind, settings), {}, context);
+  if (isPruned(model)) await remove(model);
+  return outcome;
+}
 
 /** Changes some layers in place, all by the same setting. @returns the changes, or a Miss with the reason why nothing changes. */
 export async function applySetting(
@@ -83,24 +81,35 @@ export async function applySetting(
   model: Model,
   context: Context,
 ): Promise<readonly Change[] | Miss> {
-  const { pass, isRequested = () => true } = sweeps[kind];
-  const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
   try {
-    const { changes, misses } = await runStep(pass, model, options, {}, context);
+    const settings = new Map(layers.map((layer) => [layer, setting]));
+    const { changes, misses } = await applySettings(kind, settings, model, context);
     const [{ reason, by } = new Miss("nothing changes")] = misses;
     if (changes.length === 0) return new Miss(reason, by);
-    return changes.every((change) => isRequested(change, setting)) ? changes : new Miss("no format supports it");
+    // Layers that do not support a bit width get another one.
+    const isRequested = kind !== "bits" || changes.every(({ bits }) => bits === setting);
+    return isRequested ? changes : new Miss("no format supports it");
   } catch (error) {
     return new Miss(asPithError(error).message);
   }
+}
+
+/** Returns the number of saved bytes. For unstructured pruning, these are the bytes of weights that have become zero. */
+export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, result: Model): Promise<number> {
+  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(result.graph);
+  const zeros = async (model: Model): Promise<number> => {
+    const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
+      layers.includes(name) ? [weight] : [],
+    );
+    return (await zeroShare(new Set(weights))) ?? 0;
+  };
+  return Math.round(bytes * ((await zeros(result)) - (await zeros(original))));
 }
 
 export function middleSettingOf(kind: SensitivityKind): number {
   const { settings } = sweeps[kind];
   return settings[Math.floor((settings.length - 1) / 2)] ?? 0;
 }
-
-export type SensitivityMiss = Sensitivity["misses"][number];
 
 /** Layers that a technique changes together: one layer, layers with coupled channels, or layers with similar names. */
 export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
@@ -117,37 +126,35 @@ export async function unitsOf(
   alike: boolean,
   selection: LayerSelection,
   context: Context,
-): Promise<{ readonly units: readonly Unit[]; readonly misses: SensitivityMiss[] }> {
+) {
   const units: Unit[] = [];
-  const misses: SensitivityMiss[] = [];
+  const misses: Sensitivity["misses"][number][] = [];
   const layers = allLayers(model, infer(model));
   const layerNames = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     throwIfAborted(context.signal);
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
+    const applyTo = async (options: OptionValues): Promise<StepOutcome> =>
+      runStep(pass, model.clone(), options, {}, context);
     // Each layer gets the setting: as an option of the whole model, some layers could meet it for all, such as a budget of weights.
-    const widestOptions = { ...sharedOptions, overrides: { "*": layerOptions(widestSetting) }, ...selection };
-    const outcome = await runStep(pass, model.clone(), widestOptions, {}, context);
+    const overrides = { "*": layerOptions(widestSetting) };
+    const outcome = await applyTo({ ...sharedOptions, overrides, ...selection });
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(outcome.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
-    for (const name of layerNames.filter((layer) => remainingLayers.has(layer))) {
+    for (const name of layerNames) {
       if (!remainingLayers.has(name)) continue;
-      const options = optionsOf(sweeps[kind], new Map([[name, widestSetting]]));
-      const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
-      const coupledNames = changes.map(({ at }) => at);
-      const group = layerNames.filter(
-        (layer) => layer === name || (remainingLayers.has(layer) && coupledNames.includes(layer)),
-      );
+      const options = optionsOf(kind, new Map([[name, widestSetting]]));
+      const { changes } = isCoupled ? await applyTo(options) : { changes: [] };
+      const coupledNames = new Set(changes.map(({ at }) => at)).add(name);
+      const group = layerNames.filter((layer) => remainingLayers.has(layer) && coupledNames.has(layer));
       for (const layer of group) remainingLayers.delete(layer);
       groups.push(group);
     }
-    const keyOfGroup = alike
-      ? ([name = ""]: readonly string[]) => name.replaceAll(/\d+/g, "*")
-      : (group: readonly string[]) => group;
-    for (const unitGroups of groupBy<readonly string[], unknown>(groups, keyOfGroup).values()) {
-      const names = unitGroups.flat();
-      units.push({ kind, layers: names, bytes: weightBytes(layers.filter(({ name }) => names.includes(name))) });
+    const keyOf = ([name = ""]: readonly string[]): string => (alike ? name.replaceAll(/\d+/g, "*") : name);
+    for (const names of [...groupBy(groups, keyOf).values()].map((unitGroups) => unitGroups.flat())) {
+      const weights = layers.flatMap(({ name, weight }) => (names.includes(name) ? (weight.tensor ?? []) : []));
+      units.push({ kind, layers: names, bytes: [...new Set(weights)].reduce((sum, { bytes }) => sum + bytes, 0) });
     }
   }
   return { units, misses };
@@ -160,9 +167,4 @@ export function orderMeasurements(measurements: readonly Measurement[]): readonl
     return Math.abs(settings.indexOf(setting) - settings.indexOf(middleSettingOf(kind)));
   };
   return measurements.toSorted((a, b) => distanceOf(a) - distanceOf(b));
-}
-
-function weightBytes(layers: readonly Layer[]): number {
-  const tensors = new Set(layers.flatMap(({ weight }) => weight.tensor ?? []));
-  return [...tensors].reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
-import { times } from "#ir";
+import { counted, times } from "#ir";
 import type { Column } from "../../report/tables.ts";
+import type { Page } from "./page.ts";
 import { printable, removeMarks } from "./printable.ts";
 
 export function columns(first: string, ...others: readonly string[]): Column[] {
@@ -39,6 +40,23 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
 
 function displayWidth(text: string): number {
   return [...stripVTControlCharacters(removeMarks(text))].length;
+}
+
+const maxLayers = 20;
+
+/** Prints a table with one row per layer, and how many rows follow after the first 20. @returns the printed rows. */
+export function printLayers<T>(
+  terminal: Pick<Page, "table" | "line">,
+  columns: readonly Column[],
+  layers: readonly T[],
+  cellsOf: (layer: T) => readonly string[],
+  restText: string,
+): readonly T[] {
+  const shown = layers.slice(0, maxLayers);
+  terminal.table(columns, shown.map(cellsOf));
+  const rest = layers.length - shown.length;
+  if (rest > 0) terminal.line(`and ${counted(rest, "more layer")}${restText}`);
+  return shown;
 }
 
 export interface NamedRow {

@@ -1,15 +1,23 @@
 /** Compares each layer of a changed model with its original. */
 import type * as v from "valibot";
 import { allLayers, counterpartsAmong, infer } from "#analysis";
-import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, unsupportedError } from "#ir";
+import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, PithError } from "#ir";
 import { writeFileAtomically } from "#platform";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
-import { layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
+import { type LayerRow, layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { decibelsLegend } from "../../../judge/record/verdict.ts";
 import { blameText } from "../../../runtime/noise/layer-errors.ts";
+import { minDecibels } from "../../../runtime/noise/layers.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
-import { debugPage, decibelsText, dominantLayer, placeName, shareText, togetherNote } from "../../report/debug.ts";
+import {
+  debugPage,
+  dominantLayer,
+  errorCells,
+  errorTitles,
+  layersLegend,
+  placeName,
+  togetherNote,
+} from "../../report/debug.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/debug.ts";
 import { exists, requireOther } from "../files/files.ts";
@@ -18,12 +26,7 @@ import { dataRequest } from "../flags/data.ts";
 import { wrongOriginalHint } from "../job-parts/inputs.ts";
 import { openModels } from "../job-parts/judge-model.ts";
 import { isChanged } from "../job-parts/open-model.ts";
-import { columns } from "../print/table.ts";
-
-/** Minimum signal-to-noise ratio of the last layer in decibels, at which a model counts as derived from its original. */
-const minSimilarity = 10;
-
-const maxLayers = 20;
+import { columns, printLayers } from "../print/table.ts";
 
 export default async function debug(
   [originalPath = "", modelPath = ""]: readonly string[],
@@ -43,15 +46,8 @@ export default async function debug(
   const replaced = out !== undefined && (await exists(out));
   const wordsOf = (before: string, after: string) => ["debug", before, after];
   const opened = await openModels(modelPath, originalPath, data, wordsOf, session);
-  const {
-    context,
-    model: { model },
-    reference: original,
-    task,
-    inputs: texts,
-    explain,
-  } = opened;
-  const { engine } = context;
+  const { context, model: compressed, reference: original, task, inputs: texts, explain } = opened;
+  const [{ engine }, { model }] = [context, compressed];
   const samples = data?.samples ?? tableSamples;
   session.stage("layers");
   const preparedSamples = task?.ready(task.seen) ?? texts?.test;
@@ -59,18 +55,16 @@ export default async function debug(
   const batch = data?.batch === undefined ? {} : { batch: data.batch };
   const options = { output, samples, ...batch, progress: context.progress };
   const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
-  if (table instanceof Miss) {
-    throw unsupportedError(`The models cannot be compared on random inputs: ${table.reason}.`, {
-      hint: "Give samples: --data.",
-    });
-  }
+  const unsupported = (text: string, hint: string) => new PithError("E_UNSUPPORTED", text, { hint });
+  if (table instanceof Miss)
+    throw unsupported(`The models cannot be compared on random inputs: ${table.reason}.`, "Give samples: --data.");
   if (preparedSamples === undefined) session.log({ id: "random-data", text: randomNote, level: "warning" });
   const { blamed, misses, rows: layers } = table;
-  const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity;
+  const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minDecibels;
   if (!isSimilar && !hasSimilarLayers(original, model, await weightErrors(engine, original, model, signal)))
-    throw unsupportedError(
+    throw unsupported(
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
-      { hint: wrongOriginalHint },
+      wrongOriginalHint,
     );
   const on =
     task === undefined
@@ -105,60 +99,35 @@ export default async function debug(
       terminal.line(`${bold(modelPath)} against ${originalPath}, on ${on}`);
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (changedLayers.length > 0) {
-        for (const line of legend) terminal.line(dim(line));
-        terminal.table(
-          [{ title: "layer" }, ...columns("", "alone", "with all before", "share of error")],
-          changedLayers
-            .slice(0, maxLayers)
-            .map((row) => [
-              row.layer === blamedLayer ? bold(placeName(row)) : placeName(row),
-              dim(row.operator),
-              ...[row.own, row.signalToNoise].map(decibelsText),
-              shareText(row),
-            ]),
-        );
+        for (const line of layersLegend) terminal.line(dim(line));
+        const tableColumns = [{ title: "layer" }, ...columns("", ...errorTitles)];
+        const cellsOf = (row: LayerRow) => {
+          const name = placeName(row);
+          return [row.layer === blamedLayer ? bold(name) : name, dim(row.operator), ...errorCells(row)];
+        };
+        const rest = " (--json and -o debug.html have all)";
+        const jointNote = togetherNote(printLayers(terminal, tableColumns, changedLayers, cellsOf, rest));
+        if (jointNote !== "") terminal.line(dim(jointNote));
       }
-      if (changedLayers.length > maxLayers)
-        terminal.line(
-          `and ${counted(changedLayers.length - maxLayers, "more layer")} (--json and -o debug.html have all)`,
-        );
-      const jointNote = togetherNote(changedLayers.slice(0, maxLayers));
-      if (jointNote !== "") terminal.line(dim(jointNote));
       const equalCount = layers.length - changedLayers.length;
       if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
-      for (const text of notComparedLines(misses)) terminal.line(text);
+      for (const [reason, group] of groupBy(misses, (miss) => miss.reason)) {
+        const names = group.flatMap(({ at }) => at ?? []);
+        const place = names.length > 2 ? counted(names.length, "layer") : names.join(", ");
+        terminal.line(`not compared: ${place && `${place}: `}${reason}`);
+      }
       if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
       if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
-      const noDifferenceText = misses.length > 0 ? "No other layer differs." : "No layer differs.";
-      terminal.line(blamed === undefined ? noDifferenceText : `${blameText(blamed)}.`);
-      if (blamedLayer !== undefined)
-        terminal.line(
-          `next: pith inspect ${quoteWord(originalPath)} ${quoteWord(blamedLayer)}  # how it can be compressed`,
-        );
+      const noDifferenceText = `No ${misses.length > 0 ? "other " : ""}layer differs`;
+      terminal.line(`${blamed === undefined ? noDifferenceText : blameText(blamed)}.`);
+      const words = ["pith", "inspect", originalPath, blamedLayer ?? ""].map(quoteWord).join(" ");
+      if (blamedLayer !== undefined) terminal.line(`next: ${words}  # how it can be compressed`);
     },
   };
 }
 
 const randomNote =
   "the values are for random inputs: on real samples, the decibels and the order of layers can differ; prefer --data, labels are not needed";
-
-const legend = [
-  decibelsLegend,
-  "alone: the output of the layer if only this layer is changed; with all before: if all layers before it are changed, too",
-  "share of error: what remains of the error of the model if only this layer is changed (the shares need not add up to 100 %)",
-];
-
-function notComparedLines(misses: readonly Miss[]): readonly string[] {
-  return Array.from(
-    groupBy(misses, ({ reason }) => reason),
-    ([reason, group]) => {
-      const layers = group.flatMap(({ at }) => at ?? []);
-      const layersText =
-        layers.length > 2 ? `${counted(layers.length, "layer")}: ` : layers.length > 0 ? `${layers.join(", ")}: ` : "";
-      return `not compared: ${layersText}${reason}`;
-    },
-  );
-}
 
 /** Returns whether a weight resembles its counterpart. Without comparable weights, at least half of the layers must have counterparts. */
 function hasSimilarLayers(original: Model, model: Model, weights: ReadonlyMap<string, number>): boolean {

@@ -25,6 +25,7 @@ import {
   type Sensitivity,
   type SensitivityCost,
   type SensitivityKind,
+  type SensitivityRow,
   selectKind,
   sensitivityKinds,
   sweptChangeText,
@@ -39,9 +40,8 @@ import { withFlagNames } from "../flags/invalid-options.ts";
 import { contextOf, openModel } from "../job-parts/open-model.ts";
 import { openRequest } from "../job-parts/task.ts";
 import type { Page } from "../print/page.ts";
-import { columns } from "../print/table.ts";
+import { columns, printLayers } from "../print/table.ts";
 
-const maxLayers = 20;
 /** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
 
@@ -55,22 +55,23 @@ export default async function sensitivityProcess(
   if (data === undefined) throw usageError("sensitivity needs --data.");
   const engine = createEngine();
   const model = await openModel(path, session);
-  const request = { ...data, samples: data.samples ?? defaultSamples };
-  const { task } = await openRequest(engine, model, request, { metric, output, seed: session.seed }, session);
+  const { batch, samples = defaultSamples } = data;
+  const settings = { metric, output, seed: session.seed };
+  const { task } = await openRequest(engine, model, { ...data, samples }, settings, session);
   const context = contextOf(engine, session, session);
   session.stage("layers");
-  const { batch } = data;
   const selection = { kinds, layers, except, alike, minutes, output, batch, name: basename(path) };
-  const kept = { resumeFolder, resumeBytes: maxKeptBytes(model) };
-  const record = withFlagNames(await sensitivity(model, task, { ...selection, ...kept }, context));
+  const sweepOptions = { ...selection, resumeFolder, resumeBytes: maxKeptBytes(model) };
+  const record = withFlagNames(await sensitivity(model, task, sweepOptions, context));
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     session.progress(index, sensitivityKinds.length, kindWords[kind].title);
     const allocation = await allocationFrom(model, record, kind, { budget, cost }, context);
     if (allocation === undefined) continue;
-    const overBudgetText =
-      budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
-    if (overBudgetText !== undefined) session.log({ id: "budget", text: overBudgetText, level: "warning" });
+    if (budget !== undefined && allocation.share > budget) {
+      const text = `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+      session.log({ id: "budget", text, level: "warning" });
+    }
     recipes.push([`${kind}.yaml`, bytesOfText(formatRecipe(allocation, record, cost))]);
   }
   throwIfAborted(session.signal, "Stopped before anything was written.");
@@ -83,35 +84,35 @@ export default async function sensitivityProcess(
     data: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {
       const { name, unit } = record.metric;
-      const interval = terminal.color.dim(`95 % interval ${figureInterval(unit, record.original)}`);
+      const { dim, bold } = terminal.color;
+      const interval = dim(`95 % interval ${figureInterval(unit, record.original)}`);
       terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, record.original.value), interval]]);
-      terminal.line(terminal.color.dim(legendOf(record.metric)));
+      const sign = record.metric.better === "higher" ? "−" : "+";
+      terminal.line(
+        dim(`${sign} is a loss: layers near 0 can be compressed, and layers with a large loss need their precision`),
+      );
       for (const kind of sensitivityKinds) printKind(terminal, record, kind);
       for (const kind of sensitivityKinds) {
         const [first, ...more] = record.misses.filter((miss) => miss.kind === kind);
         if (first === undefined) continue;
         const moreText = more.length > 0 ? ` and ${counted(more.length, "more layer")}` : "";
-        terminal.line(
-          terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`),
-        );
+        terminal.line(dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`));
       }
+      const coveredLayers = new Set(record.rows.flatMap(({ layers }) => layers));
       if (record.open > 0)
         terminal.line(
-          `recipes cover ${integer(new Set(record.rows.flatMap(({ layers }) => layers)).size)} of ${counted(allLayers(model, infer(model)).length, "layer")}: the time limit ended before ${counted(record.open, "setting")} (--minutes)`,
+          `recipes cover ${integer(coveredLayers.size)} of ${counted(allLayers(model, infer(model)).length, "layer")}: the time limit ended before ${counted(record.open, "setting")} (--minutes)`,
         );
       if (task.preprocessing !== undefined) terminal.line(`preprocessing: ${task.preprocessing}`);
       terminal.line(`written: ${written.join("  ")}`);
       terminal.line(
-        `${terminal.color.bold(headline(record))}. ${counted(record.rows.length, "measurement")} in ${duration(1000 * record.seconds)}`,
+        `${bold(headline(record))}. ${counted(record.rows.length, "measurement")} in ${duration(1000 * record.seconds)}`,
       );
       if (recipe !== undefined)
         terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`);
     },
   };
 }
-
-const legendOf = ({ better }: Sensitivity["metric"]): string =>
-  `${better === "higher" ? "−" : "+"} is a loss: layers near 0 can be compressed, and layers with a large loss need their precision`;
 
 function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): void {
   const { settings, layers } = selectKind(record, kind);
@@ -122,29 +123,14 @@ function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): 
   terminal.line(
     `${terminal.color.bold(kindWords[kind].title)}${dim(`: change of ${metric}${unitText} if only this layer changes, worst layer first`)}`,
   );
-  terminal.table(
-    columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
-    layers
-      .slice(0, maxLayers)
-      .map(({ name, rows }) => [
-        name,
-        ...rows.map((row) => (row === undefined ? "–" : sweptChangeText(record.metric, row.drop))),
-      ]),
-  );
-  if (layers.length > maxLayers)
-    terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: sensitivity.json`);
+  const titles = settings.map((setting) => kindWords[kind].text(setting));
+  const cellOf = (row: SensitivityRow | undefined): string => (row ? sweptChangeText(record.metric, row.drop) : "–");
+  const rest = ", which lose less: sensitivity.json";
+  printLayers(terminal, columns("layer", ...titles), layers, ({ name, rows }) => [name, ...rows.map(cellOf)], rest);
 }
 
-const costWords: Readonly<Record<SensitivityCost, string>> = {
-  bytes: "the bytes of weights",
-  macs: "the multiply-accumulates",
-};
-
 const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>
-  `${percent(share, 0)} of ${costWords[cost]}`;
-
-const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
-  `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+  `${percent(share, 0)} of the ${cost === "macs" ? "multiply-accumulates" : "bytes of weights"}`;
 
 /** Formats a recipe with a header, which states how much of the sweep the recipe relies on. */
 export function formatRecipe(
@@ -152,9 +138,10 @@ export function formatRecipe(
   { model, rows, open }: Pick<Sensitivity, "model" | "rows" | "open">,
   cost: SensitivityCost,
 ): string {
-  const openText =
-    open === 0
-      ? ""
-      : `# Only ${integer(rows.length)} of ${counted(rows.length + open, "setting")} were measured before time ran out; layers without a measurement keep their weights.\n`;
-  return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${openText}${recipeText(allocation.recipe)}`;
+  const measured = `${integer(rows.length)} of ${counted(rows.length + open, "setting")}`;
+  const lines = [
+    `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.`,
+    `# Only ${measured} were measured before time ran out; layers without a measurement keep their weights.`,
+  ];
+  return [...lines.slice(0, open === 0 ? 1 : 2), recipeText(allocation.recipe)].join("\n");
 }
