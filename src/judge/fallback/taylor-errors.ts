@@ -7,7 +7,7 @@
  * squares of its samples. Labels are not used. If an output has several parts, y is divided by the root mean square of each part.
  */
 import { infer, layers as layersOf } from "#analysis";
-import { dimsText, elementCount, fixedDims, float32, type Model, PithError, random, toFloats } from "#ir";
+import { dimsText, elementCount, fixedDims, float32, type Model, random, shapeError, toFloats } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
@@ -82,8 +82,7 @@ function projectionLoss(output: string | undefined, seed: number): Loss {
       const [outputValue] = scaleParts(emit, scope, target, [target]);
       const dims = fixedDims(outputValue.type?.dims);
       const shapeText = dimsText(outputValue.type?.dims);
-      if (dims === undefined)
-        throw new PithError("E_SHAPE_MISMATCH", `"${outputValue.name}" has no fixed shape: ${shapeText}.`);
+      if (dims === undefined) throw shapeError(`"${outputValue.name}" has no fixed shape: ${shapeText}.`);
       const signs = model.graph.addInput(model.graph.freshName("signs"), { type: "float32", dims });
       const { uniform } = random(seed, "signs");
       const drawSigns = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));

@@ -6,7 +6,7 @@
  * channels are changed together.
  */
 import { fixedMacs } from "#analysis";
-import { Miss, type Model, PithError, storedBytes, throwIfAborted } from "#ir";
+import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
@@ -121,7 +121,7 @@ async function openDropMeter(
     ? "The original outputs NaN on some or all samples."
     : atChance;
   const hint = "Preprocessing, labels or model do not match.";
-  if (failure !== undefined) throw new PithError("E_DATA", `${failure} Nothing was measured.`, { hint });
+  if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };

@@ -1,7 +1,7 @@
 /** Compares each layer of a changed model with its original. */
 import type * as v from "valibot";
 import { allLayers, counterpartsAmong, infer } from "#analysis";
-import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, PithError } from "#ir";
+import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, unsupportedError } from "#ir";
 import { writeFileAtomically } from "#platform";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { type LayerRow, layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
@@ -55,16 +55,17 @@ export default async function debug(
   const batch = data?.batch === undefined ? {} : { batch: data.batch };
   const options = { output, samples, ...batch, progress: context.progress };
   const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
-  const unsupported = (text: string, hint: string) => new PithError("E_UNSUPPORTED", text, { hint });
   if (table instanceof Miss)
-    throw unsupported(`The models cannot be compared on random inputs: ${table.reason}.`, "Give samples: --data.");
+    throw unsupportedError(`The models cannot be compared on random inputs: ${table.reason}.`, {
+      hint: "Give samples: --data.",
+    });
   if (preparedSamples === undefined) session.log({ id: "random-data", text: randomNote, level: "warning" });
   const { blamed, misses, rows: layers } = table;
   const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minDecibels;
   if (!isSimilar && !hasSimilarLayers(original, model, await weightErrors(engine, original, model, signal)))
-    throw unsupported(
+    throw unsupportedError(
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
-      wrongOriginalHint,
+      { hint: wrongOriginalHint },
     );
   const on =
     task === undefined
