@@ -23,12 +23,6 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-interface ErrorDetails {
-  readonly hint?: string | readonly string[] | undefined;
-  readonly cause?: unknown;
-  readonly at?: string | undefined;
-}
-
 /** An error that the user can act on. It has a stable code, a sentence with place, expected and actual value, and a hint. */
 export class PithError extends Error {
   override readonly name = "PithError";
@@ -41,7 +35,19 @@ export class PithError extends Error {
   /** The message without `at`. */
   readonly sentence: string;
 
-  constructor(code: ErrorCode, sentence: string, { hint = [], cause, at }: ErrorDetails = {}) {
+  constructor(
+    code: ErrorCode,
+    sentence: string,
+    {
+      hint = [],
+      cause,
+      at,
+    }: {
+      readonly hint?: string | readonly string[] | undefined;
+      readonly cause?: unknown;
+      readonly at?: string | undefined;
+    } = {},
+  ) {
     super(at === undefined ? sentence : `${at}: ${sentence}`, cause === undefined ? undefined : { cause });
     this.code = code;
     this.advice = typeof hint === "string" ? [hint] : hint;
@@ -58,7 +64,7 @@ export class PithError extends Error {
 
 const errorsOf =
   (code: ErrorCode) =>
-  (sentence: string, details?: ErrorDetails): PithError =>
+  (sentence: string, details?: ConstructorParameters<typeof PithError>[2]): PithError =>
     new PithError(code, sentence, details);
 
 export const dataError = errorsOf("E_DATA");

@@ -1,7 +1,6 @@
 /** Splits samples between the search of the precision fallback and the evaluation of its result. Without data, both have separate texts or seeds. */
 
-import type { Dataset } from "#batches";
-import { isIndexed, view } from "#batches";
+import { type Dataset, isIndexed, view } from "#batches";
 import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import type { Task } from "../../runtime/metrics/types.ts";

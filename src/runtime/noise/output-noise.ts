@@ -1,8 +1,7 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import { type OutputPart, partsOf } from "#analysis";
-import type { Dataset } from "#batches";
-import { bytesOfBatch, isIndexed } from "#batches";
+import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
 import { type Batch, type Dense, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
 import type { Context } from "#pass";
 import { inputsFor } from "../paired/paired-runs.ts";

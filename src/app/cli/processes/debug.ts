@@ -28,9 +28,11 @@ import { openModels } from "../job-parts/judge-model.ts";
 import { isChanged } from "../job-parts/open-model.ts";
 import { columns, printLayers } from "../print/table.ts";
 
+type Options = v.InferOutput<typeof options>;
+
 export default async function debug(
   [originalPath = "", modelPath = ""]: readonly string[],
-  { out, output, ...flags }: v.InferOutput<typeof options>,
+  { out, output, ...flags }: Options,
   session: ProcessSession,
 ): Promise<Result> {
   const { seed, signal } = session;
