@@ -68,14 +68,14 @@ export function changeTexts(
     change: difference(unit, value, extra).split(" ")[0] ?? "",
   });
   const printedChange = (texts: ChangeTexts): number => numberIn(texts.after) - numberIn(texts.before);
-  const agree = (texts: ChangeTexts): boolean => {
+  const isConsistent = (texts: ChangeTexts): boolean => {
     const [, decimals = ""] = texts.change.split(".");
     const isApart = Math.abs(value) <= limit || Math.abs(numberIn(texts.change)) > numberIn(difference(unit, limit));
     return isApart && Math.abs(printedChange(texts) - numberIn(texts.change)) < 0.499 * 10 ** -decimals.length;
   };
   const attempts = [0, 1, 2].slice(0, unit === "share" ? 2 : 3).map(textsWith);
   const [first = textsWith(0), second = first] = attempts;
-  const agreeing = attempts.find(agree);
+  const agreeing = attempts.find(isConsistent);
   if (agreeing !== undefined || unit !== "share" || !Number.isFinite(value)) return agreeing ?? first;
   // Thirds agree with no number of digits, so the printed change is that of the printed values.
   return { ...second, change: change(unit, printedChange(second) / 100, 2) };

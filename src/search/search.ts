@@ -2,7 +2,7 @@
  * Searches for the model with the lowest cost that meets an objective. Moves that passes offer (`core/pass/moves.ts`) form the candidates, and
  * `forecast.ts` predicts untried candidates from results. Number formats alone come first, because they need no training.
  *
- * Candidates are compared on half of the test samples. Finalists are evaluated on the other half.
+ * Candidates are compared on at most half of the test samples, finalists on the others. Small data sets are not divided (`parts.ts`).
  */
 import { counted, integer, type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";

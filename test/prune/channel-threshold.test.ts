@@ -1,7 +1,7 @@
 /** Tests the amount from which `prune` removes a channel, as `inspect` prints it. */
 import { parseModel } from "pith/extend";
 import { expect, test } from "vitest";
-import { explain } from "../../src/search/sensitivity/explain.ts";
+import { explainLayer } from "../../src/search/sensitivity/explain.ts";
 import { amountThatCuts } from "../../src/techniques/prune/cut-order.ts";
 import { topology } from "../zoo/topologies.ts";
 import { checkThresholds, ordersOf, residual } from "./thresholds.ts";
@@ -20,6 +20,6 @@ test.each(networks)("%s: a channel is removed at its threshold, and kept 0.1 % b
 test("explain prints the threshold for the default allocation and multiples", async () => {
   const model = parseModel(residual);
   const order = (await ordersOf(model, undefined, "isomorphic")).get("b1");
-  const { channels } = await explain(model, "b1", 3);
+  const { channels } = await explainLayer(model, "b1", 3);
   expect(channels?.one).toEqual({ channel: 3, from: order && amountThatCuts(order, 3) });
 });

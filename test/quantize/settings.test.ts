@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { partFor } from "../../src/judge/steps/step-options.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
-import { milderForms } from "../../src/techniques/quantize/precision-fallback.ts";
+import { fallbackOverrides } from "../../src/techniques/quantize/precision-fallback.ts";
 import { text } from "./settings-network.ts";
 
 describe("overrides for individual layers", () => {
@@ -39,5 +39,5 @@ test.each<[QuantizeOptions, boolean]>([
 
 test("the higher-precision formats of a dtype are those of its scheme", () => {
   const change = { at: "a", what: "", kind: "quantized", bits: 4, decidedBy: "global" } as const;
-  expect(milderForms({ dtype: "q4" }, change)).toEqual([{ bits: 8 }, { float: true }]);
+  expect(fallbackOverrides({ dtype: "q4" }, change)).toEqual([{ bits: 8 }, { float: true }]);
 });

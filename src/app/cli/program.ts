@@ -56,7 +56,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
       if (event.kind === "writes") announced.push(event);
-      else terminal.event(event);
+      else terminal.showEvent(event);
     };
     const { removeTemporaries, describeComplete } = await import("./files/announced.ts");
     const removeAnnounced = (): void => announced.forEach(removeTemporaries);

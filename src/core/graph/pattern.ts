@@ -114,7 +114,7 @@ export const commutative: ReadonlySet<string> = new Set([
   "BitwiseXor",
 ]);
 
-/** Yields each way to extend the bindings so that `written` matches `value`. */
+/** Yields each way to extend the bindings so that `patternValue` matches `value`. */
 function* bind(patternValue: Value, value: Value, bindings: Bindings): Generator<Bindings> {
   const patternNode = patternValue.producer;
   if (patternNode === undefined) {

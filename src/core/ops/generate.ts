@@ -89,7 +89,7 @@ export const OneHot = defineOp({
   gradient: inferenceOnly,
 });
 
-const drawsNumbers = new Miss("draws random numbers");
+const randomMiss = new Miss("draws random numbers");
 const drawsFloats = (): "float" => "float";
 /** Returns no gradients, because random values do not depend differentiably on the input. */
 const noGradients = (): readonly undefined[] => [];
@@ -102,7 +102,7 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
 });
 
 const defineDraw = (name: string, names: readonly string[]): Op =>
-  defineInert(drawsNumbers, {
+  defineInert(randomMiss, {
     name,
     random: drawsFloats,
     read: (site) => ({ ...readDistribution(site, names), dims: readIntegers(site, "shape") ?? [] }),
@@ -111,7 +111,7 @@ const defineDraw = (name: string, names: readonly string[]): Op =>
 
 /** Defines an operator that draws values in the shape of its input. For Bernoulli, the input's elements are probabilities. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
-  defineInert(drawsNumbers, {
+  defineInert(randomMiss, {
     name,
     random: drawsFloats,
     read: (site) => readDistribution(site, names),
@@ -119,7 +119,7 @@ const defineDrawLike = (name: string, names: readonly string[]): Op =>
     gradient: noGradients,
   });
 
-export const Multinomial = defineInert(drawsNumbers, {
+export const Multinomial = defineInert(randomMiss, {
   name: "Multinomial",
   random: drawsFloats,
   read: (site) => ({

@@ -49,7 +49,7 @@ interface LayerSettings {
   readonly stash: DataType;
 }
 
-function readLayer(site: Site): LayerSettings {
+function readLayerSettings(site: Site): LayerSettings {
   const axis = readInteger(site, "axis", -1);
   const rank = site.inputs[0]?.dims?.length;
   return {
@@ -135,7 +135,7 @@ function layerStatistics(
 export const LayerNormalization = defineOp<LayerSettings>({
   name: "LayerNormalization",
   differentiatedWhole: true,
-  read: readLayer,
+  read: readLayerSettings,
   infer: (s, site) => {
     const { type, dims } = requireInput(site, 0);
     const statisticsDims = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
@@ -164,7 +164,7 @@ export const LayerNormalization = defineOp<LayerSettings>({
 
 export const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
-  read: readLayer,
+  read: readLayerSettings,
   infer: (_, site) => [{ type: requireInput(site, 1).type, dims: requireInput(site, 0).dims }],
   ...scaleAndShiftFacets,
   homogeneous: homogeneousAlongLastAxes(1),

@@ -102,9 +102,9 @@ export interface PassDescription {
   /** Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined if there is none. */
   faster?(options: OptionValues, original: Model): string | undefined | Promise<string | undefined>;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
-  milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns less lossy settings, in descending order of loss: neighbors differ by about √2 in squared error. They precede `milderForms`. */
-  milderSettings?(options: OptionValues): readonly OptionValues[];
+  fallbackOverrides?(options: OptionValues, change: Change): readonly OptionValues[];
+  /** Returns less lossy settings, in descending order of loss: neighbors differ by about √2 in squared error. They precede `fallbackOverrides`. */
+  fallbackSettings?(options: OptionValues): readonly OptionValues[];
   /** Returns the settings whose results compress best, in descending order of loss. @throws PithError if the options exclude the method. */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
   /** The pass that, with the same options, makes a reference model whose layers are comparable. It is used for changes of kind `scaledKind`. */

@@ -51,7 +51,7 @@ interface NamedInput {
   readonly name: string;
 }
 
-/** Renames the label column to "label", and converts integer labels to int64 classes. @throws PithError E_DATA if a model input is called "label". */
+/** Renames the label column to "label", and converts integer labels to int64 classes. @throws PithError E_DATA for text labels, or another column "label". */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const title = labelName(Object.keys(columns), inputs);
   const label = title === undefined ? undefined : columns[title];

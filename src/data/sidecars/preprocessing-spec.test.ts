@@ -5,7 +5,7 @@ import {
   parsePreprocessingSpec,
   preprocessingKey,
   preprocessingSpecText,
-  recordedPreprocessing,
+  readPreprocessing,
 } from "./preprocessing-spec.ts";
 
 describe("preprocessing recorded in a model", () => {
@@ -21,7 +21,7 @@ describe("preprocessing recorded in a model", () => {
     const model = new Model();
     const stated = parsePreprocessingSpec(text);
     model.header.metadata.set(preprocessingKey, preprocessingSpecText(stated));
-    const { images, ...rest } = recordedPreprocessing(model);
+    const { images, ...rest } = readPreprocessing(model);
     expect({ ...rest, images: { ...images, name: "" } }).toEqual({ ...stated, images: { ...stated.images, name: "" } });
   });
 
@@ -46,9 +46,9 @@ describe("preprocessing recorded in a model", () => {
 
   it("reads missing metadata as no setting, and rejects invalid metadata", () => {
     const model = new Model();
-    expect(recordedPreprocessing(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
+    expect(readPreprocessing(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
     model.header.metadata.set(preprocessingKey, "as usual");
-    expect(() => recordedPreprocessing(model)).toThrow(
+    expect(() => readPreprocessing(model)).toThrow(
       'The model\'s metadata entry pith.preprocessing is invalid: "as usual".',
     );
   });

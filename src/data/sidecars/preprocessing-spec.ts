@@ -53,7 +53,7 @@ export interface Recording {
 const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
 /** Returns the preprocessing settings stored in a model. @throws PithError E_DATA if they are invalid. */
-export function recordedPreprocessing({ header }: Recording): PreprocessingSpec {
+export function readPreprocessing({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return emptySpec;
   try {

@@ -84,7 +84,7 @@ async function layoutOf(reference: string): Promise<Layout> {
   const folder = folderOf(reference);
   const file = idxFile(name);
   if (file !== undefined) {
-    const files = recognize(folder, await listFolder(folder), idxFile);
+    const files = recognizeFiles(folder, await listFolder(folder), idxFile);
     const family = files.filter((other) => other.family === file.family);
     return idxLayout(folder, file.part === "train" ? family : family.filter(({ part }) => part === "test"), file.part);
   }
@@ -97,7 +97,7 @@ async function layoutOf(reference: string): Promise<Layout> {
 
 async function layoutOfFolder(folder: string): Promise<Layout> {
   const names = (await listFolder(folder)).filter((name) => !name.startsWith("."));
-  const idxFiles = recognize(folder, names, idxFile);
+  const idxFiles = recognizeFiles(folder, names, idxFile);
   const families = new Set(idxFiles.map(({ family }) => family));
   if (families.size > 1) {
     throw dataError(`"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
@@ -105,7 +105,7 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
     });
   }
   if (idxFiles.length > 0) return idxLayout(folder, idxFiles);
-  const records = recognize(folder, names, cifarFile);
+  const records = recognizeFiles(folder, names, cifarFile);
   if (records.length > 0) return cifarLayout(folder, records);
 
   const folders = await partFolders(folder, names);
@@ -188,7 +188,7 @@ interface PartFile {
   readonly path: string;
 }
 
-function recognize<F>(
+function recognizeFiles<F>(
   folder: string,
   names: readonly string[],
   parse: (name: string) => F | undefined,

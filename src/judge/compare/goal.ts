@@ -75,7 +75,7 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
 /** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
 function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
   if (pairs !== undefined) {
-    // This is true if and only if the 95 % interval of `pairedScores` excludes 0. For agreement, it takes four changed predictions.
+    // True if and only if the 95 % interval of `pairedScores` contains only losses. For agreement, it takes four changed predictions.
     const { onlyOriginal, onlyCandidate } = pairs;
     const netLoss = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
     return netLoss > z95 * Math.sqrt(onlyOriginal + onlyCandidate);

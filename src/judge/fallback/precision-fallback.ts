@@ -83,7 +83,7 @@ type FallbackOutput = Pick<FallbackRequest, "options"> & {
 /** Finds less lossy settings, else the layers to keep at higher precision. @returns a Miss if nothing smaller than the original meets the goal. */
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
-  const settings = pass.milderSettings?.(options) ?? [];
+  const settings = pass.fallbackSettings?.(options) ?? [];
   const errors = settingErrors(settings);
   const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.settings, (count) => {
     const setting = settings[count - 1] ?? {};
@@ -95,7 +95,7 @@ export async function findFallback(request: FallbackRequest, context: Context): 
 }
 
 /**
- * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`milderSettings`). Many settings
+ * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`fallbackSettings`). Many settings
  * differ by less, so that no error is below `minError` and bisection reaches all of them.
  */
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
@@ -246,7 +246,7 @@ async function rankMoves(
   const { pass, options, original, requestedOutput, search } = request;
   const formsByLayer = new Map(
     requestedOutput.changes.flatMap((change) => {
-      const forms = pass.milderForms?.(options, change) ?? [];
+      const forms = pass.fallbackOverrides?.(options, change) ?? [];
       return forms.length === 0 ? [] : [[change.at, { forms, requestedBits: change.bits ?? 0 }] as const];
     }),
   );

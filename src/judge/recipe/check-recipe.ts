@@ -140,7 +140,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, po
   const { judge } = step;
   if (judge === undefined) return { id, options: stepOptions };
   const judgePath = [...path, "judge"];
-  if (judge === "fallback" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
+  if (judge === "fallback" && pass.fallbackOverrides !== undefined) return { id, options: stepOptions, judge };
   if (judge === "fallback")
     fail(source, judgePath, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
   if (typeof judge !== "boolean")

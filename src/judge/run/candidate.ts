@@ -162,7 +162,7 @@ class CandidateRun<C extends Compared> {
 
   async take(step: PassStep, input: string): Promise<TakenStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
-    const kept = step.fallsBack === true && step.pass.milderForms !== undefined ? new Map() : undefined;
+    const kept = step.fallsBack === true && step.pass.fallbackOverrides !== undefined ? new Map() : undefined;
     const options = await this.#chooseOptions(step, input);
     announce?.(options);
     const result = await runner.run({ ...step, options }, input, { kept });

@@ -170,7 +170,7 @@ function figureOf(metric: Metric, rows: Float64Array): Figure {
   return { metric: name, unit, better, estimate: estimate(metric, rows), detail: metric.detail?.(rows) };
 }
 
-/** Returns whether a model's outputs are not a number. Its accuracy is then 0, so its predictions count as well. */
+/** Returns whether a model outputs NaN: all metric values are NaN or 0, and one is NaN or all predictions are. NaN predictions have accuracy 0. */
 function givesNaN(figures: readonly Figure[], predictions: Answers): boolean {
   const values = figures.map(({ estimate: { value } }) => value);
   if (values.some((value) => value !== 0 && !Number.isNaN(value))) return false;

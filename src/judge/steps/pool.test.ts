@@ -101,3 +101,20 @@ test("throws the error of a job that was not awaited at the next wait", async ()
     "broken",
   );
 });
+
+test("close waits for all jobs, and then throws the error of one", async () => {
+  let hasEnded = false;
+  const pool = new Pool({
+    room: () => 2,
+    async doOne(name, { stopSignal }) {
+      if (name === "fails") throw new Error("failed");
+      await new Promise((resolve) => stopSignal.addEventListener("abort", resolve));
+      await settled();
+      hasEnded = true;
+      return true;
+    },
+  });
+  await expect(pool.doRound(["fails", "slow"], [], { signal })).rejects.toThrow("failed");
+  await expect(pool.close()).rejects.toThrow("failed");
+  expect(hasEnded).toBe(true);
+});

@@ -70,7 +70,8 @@ export class Pool implements JobPool {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#running.values());
+    const ends = await Promise.allSettled(this.#running.values());
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   #fill(): void {

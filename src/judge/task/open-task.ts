@@ -15,7 +15,7 @@ import {
   parsePreprocessingSpec,
   preprocessingKey,
   preprocessingSpecText,
-  recordedPreprocessing,
+  readPreprocessing,
 } from "../../data/sidecars/preprocessing-spec.ts";
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
@@ -372,9 +372,7 @@ export function statedPreprocessing(
   if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), isRecorded: false };
   if (preprocess !== undefined)
     return { stated: { images: preprocess, length: undefined, frames: undefined }, isRecorded: false };
-  const texts = models
-    .map((model) => preprocessingSpecText(recordedPreprocessing(model)))
-    .filter((text) => text !== "");
+  const texts = models.map((model) => preprocessingSpecText(readPreprocessing(model))).filter((text) => text !== "");
   const [text = ""] = texts;
   const other = texts.find((otherText) => otherText !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), isRecorded: text !== "" };

@@ -8,7 +8,7 @@
  *
  * Tensors that a file shares only because they are equal are separated first (`shared-constants.ts`).
  */
-import { buffersAmong, downstream, type Inference, infer, layers, parametersOf } from "#analysis";
+import { buffersAmong, type Inference, infer, parametersOf } from "#analysis";
 import { buffer, describe, isFloat, Miss, type Model, type Role, roleWords, type Value } from "#ir";
 import { type ConstantCopy, separateConstants, separateStatistics } from "./shared-constants.ts";
 import { findTies } from "./ties.ts";
@@ -90,28 +90,4 @@ function frozenReason({ name, tensor, role }: Value): string | undefined {
   if (tensor === undefined) return `"${name}" is computed`;
   if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
   return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
-}
-
-/** Returns layers with quantized weights, except those that read a trained palette or scale. */
-export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
-  const trainedDependents = downstream(model.graph, trained, inference);
-  return layers(model, inference).flatMap(({ name, weight }) => {
-    const type = weight.tensor?.type;
-    return type === undefined || isFloat(type) || combinesWith(weight, trainedDependents)
-      ? []
-      : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
-  });
-}
-
-/** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
-function combinesWith(quantized: Value, values: ReadonlySet<Value>): boolean {
-  const integers = new Set([quantized]);
-  for (const value of integers) {
-    for (const { node } of value.uses) {
-      if (node.inputs.some((input) => input !== undefined && values.has(input))) return true;
-      for (const output of node.outputs)
-        if (output?.type !== undefined && !isFloat(output.type.type)) integers.add(output);
-    }
-  }
-  return false;
 }

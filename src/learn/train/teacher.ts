@@ -111,7 +111,7 @@ export function requireFittingTeacher(student: Model, teacher: Model): void {
     if (studentInput === undefined) continue;
     const [from, to] = [studentInput, teacherInput].map(({ type }) => fixedDims(type?.dims?.slice(1)));
     if (from !== undefined && to !== undefined && fitSample(to, from) === undefined)
-      throw misfit(studentInput, teacherInput);
+      throw misfitError(studentInput, teacherInput);
   }
 }
 
@@ -122,7 +122,7 @@ function missingInput({ name }: Value, { graph }: Model): PithError {
   });
 }
 
-function misfit(studentInput: Value, teacherInput: Value): PithError {
+function misfitError(studentInput: Value, teacherInput: Value): PithError {
   const isOtherType = studentInput.type?.type !== teacherInput.type?.type;
   const describeInput = ({ name, type }: Value): string =>
     `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
@@ -138,7 +138,7 @@ function fitInput(emit: Emit, studentInput: Value, teacherInput: Value): Value {
   const [type, teacherType] = [studentInput.type?.type, teacherInput.type?.type];
   const isOtherKind = type !== undefined && teacherType !== undefined && isFloat(type) !== isFloat(teacherType);
   const fits = from?.[0] === to?.[0] && from && to && fitSample(to.slice(1), from.slice(1)) !== undefined;
-  if (!fits || isOtherKind) throw misfit(studentInput, teacherInput);
+  if (!fits || isOtherKind) throw misfitError(studentInput, teacherInput);
   const converted =
     teacherType === undefined || type === teacherType
       ? studentInput

@@ -8,10 +8,10 @@ import { takeState } from "./checkpoint.ts";
 import { explainUnchanged } from "./evaluating.ts";
 import { logPlan, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
-import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
+import { type Declaration, declareRoles } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
-import { trainedValues } from "./trained-values.ts";
+import { quantizedWeights, trainedValues } from "./trained-values.ts";
 import type { Curve, Epoch, TrainingSummary } from "./training-state.ts";
 
 export interface TrainOutcome extends Outcome {

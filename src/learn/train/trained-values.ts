@@ -1,6 +1,9 @@
-/** Selects tensors to train. A layer includes its weight, its bias, and the tensors that compute them, such as trained quantization scales. */
+/**
+ * Selects the tensors to train, and lists layers that training leaves unchanged. A layer includes its weight, its bias, and the tensors that compute
+ * them, such as trained quantization scales.
+ */
 import type { Inference, Layer, Selection } from "#analysis";
-import { infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
+import { downstream, infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
 import { elementCount, fixedDims, isFloat, Miss, type Model, type Node, PithError, type Value } from "#ir";
 import type { Bound, WeightRole } from "../../core/ops/define.ts";
 
@@ -98,4 +101,28 @@ export const rolesOf = (bound: Bound): readonly WeightRole[] => {
 function sizeOf(value: Value | undefined): number | undefined {
   const dims = fixedDims(value?.type?.dims);
   return dims === undefined ? undefined : elementCount(dims);
+}
+
+/** Returns layers with quantized weights, except those that read a trained palette or scale. */
+export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
+  const trainedDependents = downstream(model.graph, trained, inference);
+  return layersOf(model, inference).flatMap(({ name, weight }) => {
+    const type = weight.tensor?.type;
+    return type === undefined || isFloat(type) || combinesWith(weight, trainedDependents)
+      ? []
+      : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
+  });
+}
+
+/** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
+function combinesWith(quantized: Value, values: ReadonlySet<Value>): boolean {
+  const integers = new Set([quantized]);
+  for (const value of integers) {
+    for (const { node } of value.uses) {
+      if (node.inputs.some((input) => input !== undefined && values.has(input))) return true;
+      for (const output of node.outputs)
+        if (output?.type !== undefined && !isFloat(output.type.type)) integers.add(output);
+    }
+  }
+  return false;
 }

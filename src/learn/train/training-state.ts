@@ -145,6 +145,7 @@ export interface TrainingSummary {
 export interface Curve {
   /** Number of steps before the first interval. */
   readonly first: number;
+  /** Number of steps per interval. */
   every: number;
   losses: number[];
   sum: number;

@@ -12,9 +12,9 @@ import { type Change, definePass, described } from "#pass";
 import {
   biasAxesRules,
   type PairResult,
-  type PairRules,
+  type PairRuleLookup,
   padWindowRules,
-  type StructureRules,
+  type StructureRuleLookup,
   selectRules,
   trainingStepRules,
 } from "../../core/ops/rules/index.ts";
@@ -22,11 +22,11 @@ import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 interface Rules {
-  readonly pairs: PairRules;
-  readonly structures: StructureRules;
+  readonly pairs: PairRuleLookup;
+  readonly structures: StructureRuleLookup;
 }
 
-const onlyPairs = (pairs: PairRules): Rules => ({ pairs, structures: () => [] });
+const onlyPairs = (pairs: PairRuleLookup): Rules => ({ pairs, structures: () => [] });
 
 export const ruleOptions = {
   only: described(v.optional(v.array(v.string())), "apply these rules alone", { value: "rule" }),

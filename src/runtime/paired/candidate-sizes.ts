@@ -53,7 +53,7 @@ export function* candidateSizes(
   const costOf = costCounter(model, infer(model));
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
-  // A cache is empty if the model runs without one, because no model computes random values of a cache.
+  // Sizes with an empty cache come first, because random values of a cache are values that no model computes.
   const withoutCache = likelyLengths.map(([length, side]): TrialSizes => [length, side, 0]);
   for (const guess of guesses(model, inputs, {
     known,

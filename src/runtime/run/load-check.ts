@@ -1,4 +1,7 @@
-/** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
+/**
+ * Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. `watchLoads` remembers models that loaded, which need no
+ * check, and keeps the last sessions, because a result is loaded several times.
+ */
 
 import { type Model, PithError, storedBytes } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { prune } from "../../techniques/prune/index.ts";
-import { explain } from "./explain.ts";
+import { explainLayer } from "./explain.ts";
 
 /** The outputs of "first" have the norms 1, 2, 3 and 4. */
 const chain = () =>
@@ -31,7 +31,7 @@ graph (x: float32[n, 2]) -> (y) {
 
 describe("explain", () => {
   test.each([0, 1, 2])("states the amount from which prune removes channel %i", async (channel) => {
-    const { channels } = await explain(chain(), "first", channel);
+    const { channels } = await explainLayer(chain(), "first", channel);
     expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [] });
     const from = channels?.one?.from ?? Number.NaN;
     const kept = async (amount: number): Promise<boolean> => {
@@ -45,12 +45,12 @@ describe("explain", () => {
   });
 
   test("states that the last channel of a layer is never removed", async () => {
-    const { channels } = await explain(chain(), "first", 3);
+    const { channels } = await explainLayer(chain(), "first", 3);
     expect(channels?.one).toEqual({ channel: 3, reason: "its layer keeps at least one channel" });
   });
 
   test("names the node that blocks pruning, coupled layers, and what would free channels", async () => {
-    const { channels, techniques } = await explain(normalized(), "first", 0);
+    const { channels, techniques } = await explainLayer(normalized(), "first", 0);
     expect(channels).toMatchObject({ count: 4, free: 0, freeThroughNorms: 4, together: ["skip"] });
     expect(channels?.reasons).toEqual([{ channels: 4, reason: expect.stringContaining('"norm"') }]);
     expect(channels?.one?.reason).toBe(channels?.reasons[0]?.reason);
@@ -64,7 +64,7 @@ describe("explain", () => {
   test("keeps the outputs of the model, and does not change the model", async () => {
     const model = chain();
     const before = [...model.graph.nodes()];
-    const { channels } = await explain(model, "second");
+    const { channels } = await explainLayer(model, "second");
     expect(channels).toMatchObject({ free: 0, reasons: [{ channels: 3, reason: expect.stringContaining("output") }] });
     expect([...model.graph.nodes()]).toEqual(before);
   });
@@ -75,14 +75,14 @@ graph (i: int64[n]) -> (y) {
   table.weight: float32[5, 3] = random(seed 1)
   y = Gather "table" (table.weight, i)
 }`);
-    expect((await explain(table, "table")).channels).toBeUndefined();
-    await expect(explain(table, "table", 0)).rejects.toMatchObject({ code: "E_OPTION" });
+    expect((await explainLayer(table, "table")).channels).toBeUndefined();
+    await expect(explainLayer(table, "table", 0)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
   test.each([
     ["nope", undefined, "E_NAME"],
     ["first", 4, "E_OPTION"],
   ] as const)("for layer %s and channel %s, fails with %s", async (layer, channel, code) => {
-    await expect(explain(chain(), layer, channel)).rejects.toMatchObject({ code });
+    await expect(explainLayer(chain(), layer, channel)).rejects.toMatchObject({ code });
   });
 });

@@ -45,7 +45,7 @@ export interface Explanation {
  * @param channel An output channel of the layer, from 0.
  * @throws PithError E_NAME for an unknown layer, E_OPTION for an unknown channel.
  */
-export async function explain(
+export async function explainLayer(
   model: Model,
   name: string,
   channel?: number,

@@ -2,8 +2,8 @@
  * Measures the sensitivity of each layer (`pith sensitivity`): changes only this layer, by one setting after another, and compares the model with the
  * original.
  *
- * Each measurement ends as soon as its samples determine the drop to ± one point, or to ± a quarter of the drop if that is more. Layers with coupled
- * channels are changed together.
+ * Each measurement ends as soon as its samples determine the drop to ± the default maximum drop (one point of accuracy), or to ± a quarter of the
+ * drop if that is more. Layers with coupled channels are changed together.
  */
 import { fixedMacs } from "#analysis";
 import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";

@@ -46,7 +46,7 @@ type Calibrations = readonly [observed: Calibration, reference: Calibration | un
 
 /**
  * Runs `work` with a function that collects the calibration statistics (`evidence`) which a solver needs for a layer. The statistics
- * include the inputs of all layers that share the weight. The function returns a Miss if the inputs cannot be observed. Layers must
+ * include the inputs of later layers that read the weight along the same axes. The function returns a Miss if the inputs cannot be observed. Layers must
  * be requested in order, before they change; the last result is cached. @throws PithError E_OPTION if samples are needed but not given.
  */
 export async function withEvidence<T>(

@@ -14,7 +14,7 @@ import {
   unsupportedError,
 } from "#ir";
 import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
-import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
+import { preprocessingSpecText, readPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
 import { lossNames } from "../../learn/train/losses/parse.ts";
@@ -189,7 +189,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
 
 function describeOtherPreprocessing(student: Model, teacher: Model): string | undefined {
   const [studentText, teacherText] = [student, teacher].map(
-    (model) => preprocessingSpecText(recordedPreprocessing(model)) ?? "",
+    (model) => preprocessingSpecText(readPreprocessing(model)) ?? "",
   );
   if (studentText === "" || teacherText === "" || studentText === teacherText) return undefined;
   return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;

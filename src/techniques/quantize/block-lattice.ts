@@ -56,7 +56,7 @@ export function findLattice(
       // Equal values are one step from 0.
       if (min === max) [min, max] = [Math.min(min, 0), Math.max(max, 0)];
       const range = max - min;
-      const steps = range === 0 ? 1 : fewestSteps(part, min, range, 2 ** bits - 1);
+      const steps = range === 0 ? 1 : findMinSteps(part, min, range, 2 ** bits - 1);
       if (steps === 0) return undefined;
       const index = row * count + block;
       lattice.scale[index] = range / steps;
@@ -68,7 +68,7 @@ export function findLattice(
 }
 
 /** Returns 0 if no number of steps up to `maxSteps` fits. */
-function fewestSteps(numbers: Float64Array, min: number, range: number, maxSteps: number): number {
+function findMinSteps(numbers: Float64Array, min: number, range: number, maxSteps: number): number {
   for (let steps = 1; steps <= maxSteps; steps++) if (fits(numbers, min, range, steps)) return steps;
   return 0;
 }

@@ -34,7 +34,7 @@ export async function quantizeMassiveInputs(
 ): Promise<{ readonly changes: readonly Change[]; readonly rest: DynamicSettings }> {
   const { samples, rounder, data } = settings;
   if (data === undefined || decoderOf(model) === undefined) return { changes: [], rest: settings };
-  // Texts of a language model do not decide about equalization.
+  // The texts only find massive inputs. They do not choose the equalization of the other layers.
   const rest = { ...settings, data: undefined };
   const ratios = await findMassiveInputs(model, settings, await trainPart(data), context);
   if (ratios.size === 0) return { changes: [], rest };

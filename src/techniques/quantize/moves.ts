@@ -1,3 +1,8 @@
+/**
+ * Lists the number formats that a search tries for a model, with estimates from shapes alone. A file in b bits has about the share
+ *     fixed + share · b / 32
+ * of the original bytes. `share` is the share of the weights, `fixed` the rest with scales and names.
+ */
 import { allLayers } from "#analysis";
 import { storedBytes } from "#ir";
 import type { Move, MovesRequest, OptionValues } from "#pass";
@@ -6,7 +11,7 @@ import { distortions } from "./precision-fallback.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Work of measuring the layers' errors, in runs of the model per sample. */
-const runsOfErrors = 2000;
+const errorMeasurementRuns = 2000;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];
 /** Distortion with about the loss of a usual format. Networks differ by a factor of 10. */
@@ -45,7 +50,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
   const fitting = (maxBytes: number): Move => ({
     ...move(`mixed precision in ${Number((maxBytes / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: maxBytes / modelBytes,
-    runs: runsOfErrors + runsPerSample({ scheme: "weights", bits: 4 }) * calibrate,
+    runs: errorMeasurementRuns + runsPerSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: maxBytes,
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });

@@ -9,7 +9,7 @@ import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settin
 export const distortions = Array.from({ length: 21 }, (_, index) => Number((0.32 * 2 ** (-index / 2)).toPrecision(2)));
 
 /** Returns settings with lower distortions if the options choose low-entropy values. */
-export const milderSettings = (options: OptionValues): readonly OptionValues[] =>
+export const fallbackSettings = (options: OptionValues): readonly OptionValues[] =>
   isLowEntropy(options)
     ? distortions.flatMap((distortion) =>
         distortion < Number(options.distortion ?? defaultDistortion) ? { distortion } : [],
@@ -37,7 +37,7 @@ export const withFastRounding = (options: OptionValues): OptionValues => ({
 });
 
 /** Returns the higher-precision formats of a layer as `overrides`: more bits, then float. */
-export function milderForms(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {
+export function fallbackOverrides(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {
   const { scheme, weights } = withDtype(options);
   if (kind !== quantizedKind || bits === undefined || scheme === "float16" || scheme === "bfloat16") return [];
   const wider = [

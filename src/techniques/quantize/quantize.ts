@@ -1,7 +1,7 @@
 import type * as v from "valibot";
 import { definePass, type Pass } from "#pass";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
-import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
+import { downloadSettings, fallbackOverrides, fallbackSettings } from "./precision-fallback.ts";
 import { withDtype } from "./settings.ts";
 
 /**
@@ -69,8 +69,8 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         ? (await import("./run.ts")).adviseFloatDepthwise(original, options)
         : undefined;
   },
-  milderForms,
-  milderSettings,
+  fallbackOverrides,
+  fallbackSettings,
   downloadSettings,
   moves: async (request) => (await import("./moves.ts")).quantizeMoves(request),
   runsPerSample,

@@ -1,34 +1,14 @@
 /** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
 import type * as v from "valibot";
 import type { Layer, Selection } from "#analysis";
-import {
-  allLayers,
-  infer,
-  isInside,
-  isNamed,
-  isQuantized,
-  parameterRoots,
-  selectLayers,
-  smallBuffersAmong,
-} from "#analysis";
-import type { Miss, Model, Tensor, Value } from "#ir";
-import {
-  blocksOf,
-  buffer,
-  concatBytes,
-  emitInto,
-  float32,
-  replaceUses,
-  sameDims,
-  throwIfAborted,
-  toFloat32,
-  unsupportedError,
-} from "#ir";
+import { allLayers, infer, isInside, isNamed, isQuantized, selectLayers } from "#analysis";
+import type { Miss, Model, Value } from "#ir";
+import { emitInto, replaceUses, sameDims, unsupportedError } from "#ir";
 import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { lookUpPacked, packedLayout, packIndices, packingOpset } from "./formats/packed-indices.ts";
+import { storeFewValues } from "./formats/few-values.ts";
 import { quantizeOptions } from "./options.ts";
 import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
 import { gptaq } from "./rounders/gptaq.ts";
@@ -59,7 +39,7 @@ export async function runQuantize(
   if (caches.length > 0) await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
   await storeForm(model, context);
   const steps = settingsOfSteps(options);
-  // Products on integers of 8 bits are faster with codes of their own.
+  // Integer products do not share the quantized values of a table, because they are faster with separate ones.
   if (steps.some(({ scheme }) => scheme === "weights")) await tieTables(model, options);
   const outcomes: Outcome[] = [];
   for (const requested of steps) {
@@ -120,7 +100,7 @@ export function adviseFloatDepthwise(original: Model, options: Selection): strin
   return `Keep depthwise layers in float and compare the speed: \`except: "${except}"\``;
 }
 
-/** @throws PithError E_UNSUPPORTED if all selected weights are quantized already. */
+/** Requires a float weight, except for half precision. @throws PithError E_UNSUPPORTED if all selected weights are quantized already. */
 export async function requireFloatWeights(model: Model, options: OptionValues): Promise<void> {
   const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
   if (steps.some(isHalf)) return;
@@ -130,75 +110,6 @@ export async function requireFloatWeights(model: Model, options: OptionValues): 
   throw unsupportedError("All weights are quantized already.", {
     hint: "Use the float model that they were made from.",
   });
-}
-
-/** Minimum number of bytes saved: the added nodes take some hundred bytes. */
-const minSaved = 2048;
-const maxValues = 256;
-
-/**
- * Stores float constants with few distinct values (attention masks, anchor boxes) as indices, without loss. Weights are exempt.
- *
- *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
- */
-async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
-  if ((model.opsets.get("") ?? 0) < packingOpset) return [];
-  const { graph } = model;
-  const largeTensors = [...graph.values()].filter(
-    ({ tensor, role }) => tensor?.type === "float32" && tensor.bytes >= minSaved && role === undefined,
-  );
-  if (largeTensors.length === 0) return [];
-  const inference = infer(model);
-  const parameters = parameterRoots(model, inference);
-  const buffers = await smallBuffersAmong(parameters);
-  const excluded = new Set<Value>([
-    ...[...parameters].filter((value) => !buffers.has(value)),
-    ...allLayers(model, inference).map(({ weight }) => weight),
-    ...graph.inputs,
-    ...graph.outputs,
-  ]);
-  const changes: Change[] = [];
-  for (const value of largeTensors) {
-    const { name, tensor } = value;
-    if (tensor === undefined || excluded.has(value)) continue;
-    throwIfAborted(signal, "Stopped while constants were stored.");
-    const valuesAndCodes = await distinctValues(tensor);
-    if (valuesAndCodes === undefined) continue;
-    const count = valuesAndCodes.values.length;
-    const bits = [1, 2, 4, 8].find((width) => count <= 2 ** width) ?? 8;
-    const layout = packedLayout(valuesAndCodes.codes.length, 1, bits);
-    const bytes = packIndices(valuesAndCodes.codes, layout);
-    if (tensor.bytes - (layout.dims[1] ?? 0) - 4 * count < minSaved) continue;
-    const emit = emitInto(model, { before: [...graph.nodes()][0], by: "quantize" });
-    const values = emit.constant(float32([count], valuesAndCodes.values), `${name}_values`, buffer);
-    const codes = emit.constant(bytes, `${name}_codes`, buffer);
-    replaceUses(value, lookUpPacked(emit, values, layout, codes, tensor.dims));
-    graph.removeValue(value);
-    const text = `${count} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
-    changes.push({ at: name, kind: "stored as quantized values", what: text, decidedBy: "global" });
-  }
-  return changes;
-}
-
-/** Returns the distinct values, compared by their bits (0 and −0 differ), and the index of each element. Undefined for too many values. */
-async function distinctValues(
-  tensor: Tensor,
-): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {
-  const codeOf = new Map<number, number>();
-  const parts: Uint8Array[] = [];
-  for await (const block of blocksOf(tensor)) {
-    const { buffer, byteOffset, length } = toFloat32(block);
-    const words = new Uint32Array(buffer, byteOffset, length);
-    const codes = new Uint8Array(length);
-    for (const [index, word] of words.entries()) {
-      const code = codeOf.get(word) ?? codeOf.size;
-      if (code === maxValues) return undefined;
-      codeOf.set(word, code);
-      codes[index] = code;
-    }
-    parts.push(codes);
-  }
-  return { values: new Float32Array(Uint32Array.from(codeOf.keys()).buffer), codes: concatBytes(parts) };
 }
 
 /** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */

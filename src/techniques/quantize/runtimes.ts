@@ -32,7 +32,7 @@ export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
 /** Runtimes that cannot run a format in any version (1.24.3 to 1.30, measured in Chromium), with the reason. Others are tried (`docs/targets.md`). */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
-export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
+export const bfloat16Lacks: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
 
 export function missingSupportOf(
   lacks: Lacks,

@@ -8,7 +8,7 @@ import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
-import { bfloat16, missingSupportOf } from "./runtimes.ts";
+import { bfloat16Lacks, missingSupportOf } from "./runtimes.ts";
 
 export type ActivationType = FlatOptions["activations"];
 export const isWide = (type: ActivationType): boolean => type.endsWith("16");
@@ -161,7 +161,7 @@ function requireOptionsOf(scheme: Scheme, options: OptionValues, pattern?: strin
 }
 
 function requireBfloat16(options: Choices): void {
-  const lack = missingSupportOf(bfloat16, options);
+  const lack = missingSupportOf(bfloat16Lacks, options);
   if (lack === undefined) return;
   throw rejection(
     "scheme",

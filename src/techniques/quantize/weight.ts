@@ -61,7 +61,7 @@ export interface RoundingSource {
 export interface MeasuredWeight {
   /** Ranges by the axis of the scales. */
   readonly ranges?: ReadonlyMap<number | undefined, readonly SliceRange[]>;
-  /** Scales of the blocks with a key (`blocksKey`). */
+  /** Scales of the blocks, valid for the layer and settings that their `key` states (`blocksKey`). */
   readonly blocks?: MeasuredBlocks;
 }
 

@@ -267,7 +267,7 @@ function selectSurvivors(dense: Dense, axes: ReadonlyMap<number, readonly number
   return result;
 }
 
-/** Yields stored batches in an order drawn from the seed. */
+/** Returns the stored batches at `positions` as a data set. With `shuffle`, their order is drawn from this seed. */
 function selectBatches(store: BatchStore, positions: readonly number[]): Dataset {
   return {
     name: store.name,

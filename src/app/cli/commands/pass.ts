@@ -54,7 +54,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     without: [
-      ...(pass.milderForms === undefined ? ["fallback", "targetSize"] : []),
+      ...(pass.fallbackOverrides === undefined ? ["fallback", "targetSize"] : []),
       ...(pass.downloadSettings === undefined ? ["targetDownload", "precompress"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(flagKeys.has("samples") ? [] : ["calibrationSamples"]),

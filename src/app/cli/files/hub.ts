@@ -95,14 +95,14 @@ export async function downloadModel(
   const queue = [...files.values()].filter(({ path }) => isSetting(path) || models.includes(path));
 
   let [done, received] = [0, 0];
-  terminal.event({ kind: "stage", name: `download ${name}, MB` });
+  terminal.showEvent({ kind: "stage", name: `download ${name}, MB` });
   for (const file of queue) {
     const total = queue.reduce((sum, { size }) => sum + size, 0);
     const path = join(snapshot, file.path);
     received += await downloadFile(file, word, { cache, path }, signal, {
       request: () => library.downloadFile({ ...repository, path: file.path, xet: false }),
       progress: (length) =>
-        terminal.event({ kind: "progress", done: Math.ceil((done + length) / 1e6), total: Math.ceil(total / 1e6) }),
+        terminal.showEvent({ kind: "progress", done: Math.ceil((done + length) / 1e6), total: Math.ceil(total / 1e6) }),
     });
     done += file.size;
     if (!models.includes(file.path)) continue;

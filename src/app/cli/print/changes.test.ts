@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Change } from "../../../core/pass/pass.ts";
-import { changedLines, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
+import { formatChanged, formatPreciseLayers, formatUnchanged, plannedRows } from "./changes.ts";
 
 const plain = (text: string): string => text;
 const change = (at: string, what: string, _speed?: number): Change => ({ at, what, decidedBy: "global" });
@@ -8,7 +8,7 @@ const change = (at: string, what: string, _speed?: number): Change => ({ at, wha
 test("quotes names that look like numbers", () => {
   const change = { kind: "rounded", what: "weight in 8 bits", decidedBy: "global" } as const;
   const lines = (...names: string[]) =>
-    changedLines(
+    formatChanged(
       names.map((at) => ({ at, ...change })),
       (text) => text,
     );
@@ -18,13 +18,13 @@ test("quotes names that look like numbers", () => {
 
 test("lists a layer once if it changed in several branches", () => {
   const changes = ["conv1", "conv2", "conv1"].map((at) => change(at, "weight in 8 bits"));
-  expect(changedLines(changes, plain)).toEqual(["changed (2):", "  conv1 and conv2: weight in 8 bits"]);
+  expect(formatChanged(changes, plain)).toEqual(["changed (2):", "  conv1 and conv2: weight in 8 bits"]);
 });
 
 test("shows the changes of the most layers first if not all can be shown", () => {
   const scaled = Array.from({ length: 7 }, (_, index) => change(`conv${index}`, `scaled by ${index}`));
   const stored = Array.from({ length: 7 }, (_, index) => change(`conv${index}`, "weight as int4"));
-  const lines = changedLines([...scaled, ...stored], plain);
+  const lines = formatChanged([...scaled, ...stored], plain);
   expect(lines.slice(0, 3)).toEqual([
     "changed (14):",
     "  conv0, conv1 and 5 more: weight as int4",
@@ -34,19 +34,19 @@ test("shows the changes of the most layers first if not all can be shown", () =>
 });
 
 test("joins equal changes", () => {
-  expect(changedLines([change("a", "x"), change("b", "x"), change("c", "x"), change("d", "x")], plain)).toEqual([
+  expect(formatChanged([change("a", "x"), change("b", "x"), change("c", "x"), change("d", "x")], plain)).toEqual([
     "changed (4):",
     "  a, b and 2 more: x",
   ]);
-  expect(changedLines([], plain)).toEqual([]);
-  expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
+  expect(formatChanged([], plain)).toEqual([]);
+  expect(formatUnchanged([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
 });
 
 test("lists layers kept at higher precision by error, the largest first", () => {
   const layer = (name: string, share: number | undefined, bytes: number) => ({ layer: name, bits: 8, share, bytes });
   const preciseLayers = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
   expect(
-    preciseLines(
+    formatPreciseLayers(
       { preciseLayers: [...preciseLayers, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] },
       plain,
     ),
@@ -61,7 +61,7 @@ test("lists layers kept at higher precision by error, the largest first", () => 
 
 test("joins layers that stay unchanged for the same reason into one line", () => {
   const norms = ["a", "b", "c", "d"].map((at) => ({ at, reason: "no", by: `norm of ${at}` }));
-  expect(unchangedLines([...norms, { at: "e", reason: "no" }, { at: "f", reason: "other", by: "y" }], plain)).toEqual([
+  expect(formatUnchanged([...norms, { at: "e", reason: "no" }, { at: "f", reason: "other", by: "y" }], plain)).toEqual([
     "unchanged (6):",
     "  a, b and 3 more: no (norm of a, norm of b and 2 more)",
     "  f: other (y)",

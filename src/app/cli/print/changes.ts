@@ -12,7 +12,7 @@ type Paint = (text: string) => string;
 
 const maxShown = 5;
 
-export function changedLines(changes: readonly Change[], dim: Paint): string[] {
+export function formatChanged(changes: readonly Change[], dim: Paint): string[] {
   // A layer in several branches has a change for each of them.
   const lines = new Map(changes.map((change) => [`${change.at}: ${changeText(change)}`, change]));
   return listGroups(
@@ -41,7 +41,7 @@ export function plannedRows(changes: readonly Change[]): { readonly rows: string
   return { rows: rows.slice(0, maxPlanned), omittedCount: Math.max(0, rows.length - maxPlanned) };
 }
 
-export function unchangedLines(
+export function formatUnchanged(
   misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
@@ -50,7 +50,7 @@ export function unchangedLines(
 }
 
 /** Formats the layers at higher precision, those with the largest error contribution first. */
-export function preciseLines({ settings, preciseLayers, attempts }: PrecisionFallback, dim: Paint): string[] {
+export function formatPreciseLayers({ settings, preciseLayers, attempts }: PrecisionFallback, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${formatSettings(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
   const sorted = preciseLayers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);

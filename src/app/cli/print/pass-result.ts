@@ -31,7 +31,7 @@ import { isEstimated } from "../../../runtime/run/size.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-job.ts";
-import { changedLines, moreText, plannedRows, preciseLines, unchangedLines } from "./changes.ts";
+import { formatChanged, formatPreciseLayers, formatUnchanged, moreText, plannedRows } from "./changes.ts";
 import { functionLines } from "./function-lines.ts";
 import { dataLines } from "./samples.ts";
 import { changeColumns, changeRow } from "./table.ts";
@@ -51,7 +51,7 @@ export function showPlan(result: PassOutput): Result {
         rows.map((row) => row.slice(0, shown.length)),
       );
       if (omittedCount > 0) terminal.line(terminal.color.dim(moreText(omittedCount)));
-      for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
+      for (const line of formatUnchanged(misses, terminal.color.dim)) terminal.line(line);
       if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
     },
@@ -210,9 +210,9 @@ function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: stri
   const withoutPrecise = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
     all.filter((entry) => !isPrecise(entry));
   return [
-    ...changedLines(withoutPrecise(changes), dim),
-    ...unchangedLines(withoutPrecise(misses), dim),
-    ...(fallback === undefined ? [] : preciseLines(fallback, dim)),
+    ...formatChanged(withoutPrecise(changes), dim),
+    ...formatUnchanged(withoutPrecise(misses), dim),
+    ...(fallback === undefined ? [] : formatPreciseLayers(fallback, dim)),
   ];
 }
 
@@ -233,7 +233,7 @@ function goalLine(
   const sentence = (against?: string): string => verdictSentence(goal, verdict, judged, samples?.test, against);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${textsOf(comparison).before})`)} Give --original to compare with the model before pruning.`;
-  // A trained model can have been pruned before, so its original can be another model.
+  // After training or an earlier step of Pith, the input model can differ from the original, so the sentence names it.
   if (reference === undefined) return sentence(training === undefined && continues !== true ? undefined : model);
   if (reference.judges) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);

@@ -69,13 +69,13 @@ describe("progress", () => {
 
   test("is drawn from the start of a stage in one line of a terminal, which the next text replaces", () => {
     const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
-    shown.event(began);
+    shown.showEvent(began);
     expect(err.text).toBe(`\r${escapeCode}[2Kcalibrate`);
-    shown.event(step);
+    shown.showEvent(step);
     expect(err.text).toContain("\rcalibrate ━".replace("\r", `\r${escapeCode}[2K`));
-    shown.event({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
+    shown.showEvent({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
     expect(err.text.endsWith(`\r${escapeCode}[2Ksmall-data: few samples\n`)).toBe(true);
-    shown.event({ kind: "log", id: "epoch", text: "epoch 1/3", level: "note" });
+    shown.showEvent({ kind: "log", id: "epoch", text: "epoch 1/3", level: "note" });
     expect(err.text.endsWith("\nepoch 1/3\n")).toBe(true);
     for (const line of err.text.split("\r")) expect(line.replace(`${escapeCode}[2K`, "").length).toBeLessThan(60);
   });
@@ -83,18 +83,18 @@ describe("progress", () => {
   test("is drawn with 80 columns on a terminal that reports 0", () => {
     const err = new Memory(true, 0);
     const shown = new Terminal({ out: err, err, json: false, env: { NO_COLOR: "1" }, about: "" });
-    shown.event({ kind: "stage", name: "x".repeat(200) });
-    shown.event(step);
+    shown.showEvent({ kind: "stage", name: "x".repeat(200) });
+    shown.showEvent(step);
     expect(err.text.split(`\r${escapeCode}[2K`)).toContain("x".repeat(79));
   });
 
   test("is not printed in a pipe or with --json, but warnings are", () => {
     for (const options of [{}, { tty: true, json: true }]) {
       const { out, err, terminal: shown } = terminal(options);
-      shown.event(began);
-      shown.event(step);
+      shown.showEvent(began);
+      shown.showEvent(step);
       expect(out.text + err.text).toBe("");
-      shown.event({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
+      shown.showEvent({ kind: "log", id: "small-data", text: "few samples", level: "warning" });
       expect(err.text).toContain("few samples");
     }
   });
@@ -121,27 +121,27 @@ describe("progress", () => {
 
     test("is logged every 20 seconds in a pipe, with rate, remaining time and loss", () => {
       const { err, terminal: shown } = terminal();
-      shown.event({ kind: "stage", name: "train" });
+      shown.showEvent({ kind: "stage", name: "train" });
       for (let done = 0; done < 45; done++) {
         vi.advanceTimersByTime(1000);
-        shown.event({ kind: "progress", done, total: 100, figures: `loss 0.${done}` });
+        shown.showEvent({ kind: "progress", done, total: 100, figures: `loss 0.${done}` });
       }
       expect(err.text).toBe("train 19/100  1.0/s  1:21 left  loss 0.19\ntrain 39/100  1.0/s  1:01 left  loss 0.39\n");
     });
 
     test("has the rate of the new steps only after a resume", () => {
       const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
-      shown.event({ kind: "stage", name: "train" });
+      shown.showEvent({ kind: "stage", name: "train" });
       for (const done of [901, 905]) {
         vi.advanceTimersByTime(4000);
-        shown.event({ kind: "progress", done, total: 1001 });
+        shown.showEvent({ kind: "progress", done, total: 1001 });
       }
       expect(err.text).toContain(" 905/1,001  1.0/s  1:36");
     });
 
     test.each([0, 16])("has the rate of the new steps after a stage that began at %i counts from 0 again", (first) => {
       const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
-      shown.event({ kind: "stage", name: "quantize" });
+      shown.showEvent({ kind: "stage", name: "quantize" });
       for (const [done, total] of [
         [first, 100],
         [100, 100],
@@ -149,7 +149,7 @@ describe("progress", () => {
         [4, 53],
       ] as const) {
         vi.advanceTimersByTime(4000);
-        shown.event({ kind: "progress", done, total });
+        shown.showEvent({ kind: "progress", done, total });
       }
       expect(err.text).not.toContain("-");
       expect(err.text).toContain(" 4/53  1.0/s  0:49");
@@ -176,8 +176,8 @@ test.each([
 
 test("does not draw progress on a terminal that cannot erase a line", () => {
   const { err, terminal: shown } = terminal({ tty: true, env: { TERM: "dumb" } });
-  shown.event({ kind: "stage", name: "calibrate" });
-  shown.event({ kind: "progress", done: 250, total: 500 });
+  shown.showEvent({ kind: "stage", name: "calibrate" });
+  shown.showEvent({ kind: "progress", done: 250, total: 500 });
   shown.part = "q8";
   shown.noteFinished("done");
   expect(err.text).toBe("q8: done\n");
@@ -224,7 +224,7 @@ describe("names with escape sequences and line breaks", () => {
     shown.note("skipped", name);
     shown.fail(new PithError("E_NAME", `No layer is called ${name}.`, { hint: name }));
     shown.fail(new TypeError("x\u001b[2J\u202e"));
-    shown.event({ kind: "output", text: "y\u001b[2J" });
+    shown.showEvent({ kind: "output", text: "y\u001b[2J" });
     expect(out.text + err.text).not.toMatch(raw);
     expect(out.text).toContain("\\u001b[2J\\u001b[32m\\nE_OK");
   });
@@ -232,9 +232,9 @@ describe("names with escape sequences and line breaks", () => {
   test("are escaped in the progress line", () => {
     const { err, terminal: shown } = terminal({ tty: true });
     vi.useFakeTimers();
-    shown.event({ kind: "stage", name: `stage${name}` });
+    shown.showEvent({ kind: "stage", name: `stage${name}` });
     vi.advanceTimersByTime(5000);
-    shown.event({ kind: "progress", done: 1, total: 2 });
+    shown.showEvent({ kind: "progress", done: 1, total: 2 });
     vi.useRealTimers();
     expect(err.text).toContain("stagea\\u001b[2J\\u001b[32m\\nE_OK");
     expect(err.text).not.toMatch(raw);

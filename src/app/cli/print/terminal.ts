@@ -81,7 +81,7 @@ export class Terminal {
     this.#options.out.write(`${printable(JSON.stringify(value, toJsonValue, 2), { keepsLines: true })}\n`);
   }
 
-  event(event: JobEvent): void {
+  showEvent(event: JobEvent): void {
     switch (event.kind) {
       case "stage":
         this.#clear();

@@ -29,8 +29,8 @@ export default async function inspect(
   const model = await openModel(path, session);
   if (layer !== undefined) {
     // Most inspections do not need the techniques, which take time to load.
-    const { explain } = await import("../../../search/sensitivity/explain.ts");
-    const explanation = await explain(model, layer, channel, contextOf(createEngine(), session, session));
+    const { explainLayer } = await import("../../../search/sensitivity/explain.ts");
+    const explanation = await explainLayer(model, layer, channel, contextOf(createEngine(), session, session));
     return { data: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
   }
   const bytes = await fileBytes(filesOfModel(model, path));

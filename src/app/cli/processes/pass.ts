@@ -45,7 +45,7 @@ export default async function pass(
   const { folders, seed } = session;
   const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
   const { out } = place;
-  const files = await openPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
+  const files = await checkPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
   // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
   const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
@@ -101,7 +101,7 @@ interface Inputs {
   readonly data: DataRequest | undefined;
 }
 
-async function openPlaces(
+async function checkPlaces(
   { reference = "original", reads = [], writes = [] }: AnyPass,
   passed: ProcessSession["passed"],
   place: ResultPlace,

@@ -63,7 +63,7 @@ function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
   return linksOfMatmul.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
 }
 
-function weight(s: Settings, site: Site): WeightRole | Miss {
+function readWeightRole(s: Settings, site: Site): WeightRole | Miss {
   const role = matmulWeight(matmulSiteOf(s, site));
   if (role instanceof Miss) return role;
   const axisOf = (input: 0 | 1, axis: number): number => operandOrder(s, site, input)?.[axis] ?? axis;
@@ -84,7 +84,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
 }
 
 function quantize(s: Settings, site: Site): QuantizeRule | Miss {
-  const rule = quantizeByMatMulInteger(weight(s, site), s.transposed[1]);
+  const rule = quantizeByMatMulInteger(readWeightRole(s, site), s.transposed[1]);
   const isTransposed = s.transposed[0] || s.batch[0];
   return isTransposed && !(rule instanceof Miss) ? new Miss("the data operand is transposed") : rule;
 }
@@ -99,7 +99,7 @@ export const FusedMatMul = defineMicrosoftOp<Settings>({
   infer: (s, site) => inferProduct(matmulSiteOf(s, site)),
   parameters: storedOperands,
   homogeneous: [[0, 1]],
-  weight,
+  weight: readWeightRole,
   axes,
   lower: (s, emit, inputs) => {
     const operands: Value[] = [];

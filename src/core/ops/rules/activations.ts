@@ -1,7 +1,7 @@
 /** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
 import { type Emit, structure, type Value } from "#graph";
 import { isNear } from "./constants.ts";
-import { emitNamed, type Structure } from "./rule.ts";
+import { emitNamed, type StructureRule } from "./rule.ts";
 
 type GeluOperand = "x" | "root" | "one" | "half";
 
@@ -25,7 +25,7 @@ const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
 const findGelu = structure(["x", "root", "one", "half"], ...erfPatterns);
 
 /** Gelu: y = x · Φ(x) = 0.5 · x · (1 + erf(x / √2)) (Hendrycks and Gimpel 2016); an operator since opset 20. */
-const gelu: Structure = {
+const gelu: StructureRule = {
   id: "gelu",
   description: "the arithmetic of Gelu becomes one operator",
   last: ["Mul"],
@@ -56,7 +56,7 @@ const tanhPatterns = ([0, 1, 2] as const).map(
 const findTanhGelu = structure(["x", "exponent", "cubic", "root", "one", "half"], ...tanhPatterns);
 
 /** Gelu with the approximation 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))); an operator since opset 20. */
-const tanhGelu: Structure = {
+const tanhGelu: StructureRule = {
   id: "gelu-tanh",
   description: "the arithmetic of Gelu with tanh becomes one operator",
   last: ["Mul"],
@@ -84,7 +84,7 @@ const findHardSwish = structure(["x"], (emit, { x }) => {
 });
 
 /** HardSwish: y = x · max(0, min(1, x / 6 + 0.5)) (Howard et al. 2019); an operator since opset 14. */
-const hardSwish: Structure = {
+const hardSwish: StructureRule = {
   id: "hard-swish",
   description: "a product of x and its HardSigmoid becomes HardSwish",
   last: ["Mul"],
@@ -103,4 +103,4 @@ const hardSwish: Structure = {
   },
 };
 
-export const activationStructures: readonly Structure[] = [gelu, tanhGelu, hardSwish];
+export const activationStructures: readonly StructureRule[] = [gelu, tanhGelu, hardSwish];

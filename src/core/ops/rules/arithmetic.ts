@@ -2,7 +2,7 @@
 import { isFloat, type Node, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { combineNumbers, isModerate, keepsSize, type Numbers, numbersOf, roundNumbers } from "./constants.ts";
-import { emitNamed, type Pair } from "./rule.ts";
+import { emitNamed, type PairRule } from "./rule.ts";
 
 /** The stored factors by which a node multiplies its input `data`. */
 interface Product {
@@ -25,7 +25,7 @@ function productOf({ op, inputs }: Node, site: Site): Product | undefined {
   return { data, constant: inputs[1 - data], factors };
 }
 
-const factors: Pair = {
+const factors: PairRule = {
   id: "stored-factors",
   description: "two products or quotients with stored numbers are one product",
   first: ["Mul", "Div", "Neg"],
@@ -55,4 +55,4 @@ const factors: Pair = {
   },
 };
 
-export const arithmeticPairs: readonly Pair[] = [factors];
+export const arithmeticPairs: readonly PairRule[] = [factors];

@@ -10,7 +10,7 @@ import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attri
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
 import { movesHeads, readSplit } from "./heads.ts";
-import { emitNamed, producerOf, replaceBy, type Structure, type StructureScope } from "./rule.ts";
+import { emitNamed, producerOf, replaceBy, type StructureRule, type StructureScope } from "./rule.ts";
 
 interface Arithmetic {
   readonly operands: Readonly<Record<"q" | "k" | "v", Value>>;
@@ -151,7 +151,7 @@ function matchArithmetic(scope: StructureScope): Matched | undefined {
   return { ...matched, shared: isShared && keys && values ? [keys, values] : undefined };
 }
 
-const attention: Structure = {
+const attention: StructureRule = {
   id: "attention",
   description: "the arithmetic of attention becomes one operator, in which query heads can share a key head",
   last: ["MatMul"],
@@ -181,7 +181,7 @@ const attention: Structure = {
 };
 
 /** Without the operator, the query heads that share a key head become the rows of one product. */
-const attentionRows: Structure = {
+const attentionRows: StructureRule = {
   id: "attention-rows",
   description: "query heads that share a key head are multiplied with it in one product",
   last: ["MatMul"],
@@ -218,7 +218,7 @@ function readCache(value: Value | undefined, { last, site, operand }: StructureS
   return operand(past)?.dims?.length === 4 ? { joined: value, past, added } : undefined;
 }
 
-const attentionCache: Structure = {
+const attentionCache: StructureRule = {
   id: "attention-cache",
   description: "attention appends keys and values to its cache",
   last: ["Attention"],
@@ -236,7 +236,7 @@ const attentionCache: Structure = {
 };
 
 /** Attention of batch × tokens × (heads · width) splits and merges the heads itself. */
-const attentionHeads: Structure = {
+const attentionHeads: StructureRule = {
   id: "attention-heads",
   description: "attention splits and merges its heads",
   last: ["Reshape"],
@@ -265,4 +265,4 @@ const attentionHeads: Structure = {
   },
 };
 
-export const attentionStructures: readonly Structure[] = [attention, attentionRows, attentionCache, attentionHeads];
+export const attentionStructures: readonly StructureRule[] = [attention, attentionRows, attentionCache, attentionHeads];

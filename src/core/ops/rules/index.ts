@@ -9,13 +9,20 @@ import { normalizationPairs, normalizationStructures } from "./normalizations.ts
 import { operandPairs } from "./operands.ts";
 import { reductionPairs } from "./reductions.ts";
 import { rotaryPairs, rotaryStructures } from "./rotary.ts";
-import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
+import {
+  type PairRule,
+  type PairRuleLookup,
+  rulesOf,
+  type StructureRule,
+  type StructureRuleLookup,
+  structuresOf,
+} from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
 
-export type { PairResult, PairRules, StructureRules } from "./rule.ts";
+export type { PairResult, PairRuleLookup, StructureRuleLookup } from "./rule.ts";
 
-const pairs: readonly Pair[] = [
+const pairs: readonly PairRule[] = [
   ...layoutPairs,
   ...selectionPairs,
   ...reductionPairs,
@@ -26,14 +33,14 @@ const pairs: readonly Pair[] = [
   ...rotaryPairs,
 ];
 
-const structures: readonly Structure[] = [
+const structures: readonly StructureRule[] = [
   ...activationStructures,
   ...normalizationStructures,
   ...attentionStructures,
   ...rotaryStructures,
 ];
 
-export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
+export const rulesById: ReadonlyMap<string, PairRule | StructureRule> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
 );
 
@@ -47,15 +54,18 @@ export const cpuRules: readonly string[] = [...rulesById.values()].flatMap(({ id
   lacksWebGpu === true ? [id] : [],
 );
 
-export function selectRules(isSelected: (id: string) => boolean): { pairs: PairRules; structures: StructureRules } {
+export function selectRules(isSelected: (id: string) => boolean): {
+  pairs: PairRuleLookup;
+  structures: StructureRuleLookup;
+} {
   return {
     pairs: rulesOf(pairs.filter(({ id }) => isSelected(id))),
     structures: structuresOf(structures.filter(({ id }) => isSelected(id))),
   };
 }
 
-export const padWindowRules: PairRules = rulesOf([padWindowPair]);
+export const padWindowRules: PairRuleLookup = rulesOf([padWindowPair]);
 
-export const biasAxesRules: PairRules = rulesOf([biasAxesPair]);
+export const biasAxesRules: PairRuleLookup = rulesOf([biasAxesPair]);
 
-export const trainingStepRules: readonly PairRules[] = stepPairs.map(rulesOf);
+export const trainingStepRules: readonly PairRuleLookup[] = stepPairs.map(rulesOf);

@@ -10,7 +10,7 @@ import {
   wrapAxis,
 } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
-import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./rule.ts";
+import { dimsOf, emitNamed, ints, type PairResult, type PairRule, type PairScope } from "./rule.ts";
 
 export function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
   const axes = readAttributeOrInput(site, "axes", 1);
@@ -36,7 +36,7 @@ function permutationAt(site: Site): readonly number[] | undefined {
   return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
 
-const transposePair: Pair = {
+const transposePair: PairRule = {
   id: "transposes",
   description: "two transpositions are one",
   first: ["Transpose"],
@@ -51,7 +51,7 @@ const transposePair: Pair = {
 export const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** Merges two reshapes into one Reshape to the final shape. This is possible if at most one dimension must be inferred. */
-const reshapePair: Pair = {
+const reshapePair: PairRule = {
   id: "reshapes",
   description: "two reshapes are one",
   first: reshapeOperators,
@@ -78,7 +78,7 @@ const reshapePair: Pair = {
  *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
-const mergedTransposePair: Pair = {
+const mergedTransposePair: PairRule = {
   id: "merged-around",
   description: "a Transpose needs no merging Reshape around it",
   first: ["Transpose"],
@@ -134,7 +134,7 @@ export function reshapeTarget(
  * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative and no
  * window contains only pads. ONNX Runtime would otherwise return the lowest finite number instead of -∞.
  */
-export const padWindowPair: Pair = {
+export const padWindowPair: PairRule = {
   id: "padded-window",
   description: "padding moves into the window",
   first: ["Pad"],
@@ -193,7 +193,7 @@ export const padWindowPair: Pair = {
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
  * Quantization requires this (quirk "axes-of-bias").
  */
-export const biasAxesPair: Pair = {
+export const biasAxesPair: PairRule = {
   id: "axes-of-sum",
   description: "the axes that only the bias has follow the sum",
   first: ["MatMul", "Gemm"],
@@ -225,4 +225,4 @@ function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-export const layoutPairs: readonly Pair[] = [transposePair, reshapePair, mergedTransposePair, padWindowPair];
+export const layoutPairs: readonly PairRule[] = [transposePair, reshapePair, mergedTransposePair, padWindowPair];

@@ -2,10 +2,10 @@
 import { type DataType, type Dim, Miss, sameDims, type Value } from "#graph";
 import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
-import { emitNamed, type Pair, type PairScope } from "./rule.ts";
+import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 
 /** Merges a matrix product and the addition of a bias into a Gemm, for float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */
-const gemmPair: Pair = {
+const gemmPair: PairRule = {
   id: "gemm",
   description: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
@@ -34,7 +34,7 @@ const gemmPair: Pair = {
   },
 };
 
-export const transposedGemmPair: Pair = {
+export const transposedGemmPair: PairRule = {
   id: "transposed-gemm",
   description: "the transposition moves into Gemm",
   first: ["Transpose"],
@@ -63,7 +63,7 @@ const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   float32: ["float64"],
 };
 
-const castPair: Pair = {
+const castPair: PairRule = {
   id: "wider-cast",
   description: "a Cast through a wider type is removed",
   first: ["Cast", "CastLike"],
@@ -91,7 +91,7 @@ const movingOperators = [
 ];
 
 /** Omits an initial state of zeros, which is the default of recurrent layers. */
-const zeroStatePair: Pair = {
+const zeroStatePair: PairRule = {
   id: "zero-state",
   description: "an initial state of zeros is omitted",
   first: ["ConstantOfShape", ...movingOperators],
@@ -116,4 +116,4 @@ function isZero(value: Value, operandOf: PairScope["operand"]): boolean {
   return small !== undefined && small.type !== "string" && Number(small.data[0]) === 0;
 }
 
-export const mathPairs: readonly Pair[] = [gemmPair, transposedGemmPair, castPair, zeroStatePair];
+export const mathPairs: readonly PairRule[] = [gemmPair, transposedGemmPair, castPair, zeroStatePair];

@@ -3,7 +3,7 @@ import { type Emit, fixedDims, type Match, type Node, sameDims, structure, type 
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import { emitNamed, type Pair, replaceBy, type Structure, type StructureScope } from "./rule.ts";
+import { emitNamed, type PairRule, replaceBy, type StructureRule, type StructureScope } from "./rule.ts";
 
 const squares = [
   (emit: Emit, value: Value, any: () => Value) => emit.Pow([value, any()]),
@@ -88,7 +88,7 @@ function normalization(
   id: string,
   since: number,
   find: typeof findRmsNormalization,
-): Structure {
+): StructureRule {
   return {
     id,
     description: `the arithmetic of ${op} becomes one operator`,
@@ -104,7 +104,7 @@ function normalization(
   };
 }
 
-export const normalizationStructures: readonly Structure[] = [
+export const normalizationStructures: readonly StructureRule[] = [
   // y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016)
   normalization("LayerNormalization", "layer-normalization", 17, findLayerNormalization),
   // y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019)
@@ -112,7 +112,7 @@ export const normalizationStructures: readonly Structure[] = [
 ];
 
 /** Merges an Add into a LayerNormalization without a bias. */
-const normalizationBias: Pair = {
+const normalizationBias: PairRule = {
   id: "normalization-bias",
   description: "a vector after LayerNormalization becomes its bias",
   first: ["LayerNormalization"],
@@ -131,4 +131,4 @@ const normalizationBias: Pair = {
   },
 };
 
-export const normalizationPairs: readonly Pair[] = [normalizationBias];
+export const normalizationPairs: readonly PairRule[] = [normalizationBias];

@@ -1,7 +1,7 @@
 /** Rules that remove a node that repeats an operand if broadcasting repeats it anyway. */
 import { type Dense, type Dim, type Emit, Miss, type Node, sameDims, type Use, type Value } from "#graph";
 import { broadcast, scalar } from "../shared/rules.ts";
-import { dimsOf, type Pair, type PairScope } from "./rule.ts";
+import { dimsOf, type PairRule, type PairScope } from "./rule.ts";
 
 const broadcasting = [
   ...["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where", "And", "Or", "Xor"],
@@ -38,7 +38,7 @@ function broadcastsTo({ site, operand }: PairScope, { node, input }: Use, dims: 
   return !(shape instanceof Miss) && sameDims(shape, out);
 }
 
-const repeatedOperand: Pair = {
+const repeatedOperand: PairRule = {
   id: "repeated-operand",
   description: "an operand broadcasts instead of being repeated",
   first: ["Expand", "Tile", "ConstantOfShape"],
@@ -60,4 +60,4 @@ const repeatedOperand: Pair = {
 
 const maxReaders = 16;
 
-export const operandPairs: readonly Pair[] = [repeatedOperand];
+export const operandPairs: readonly PairRule[] = [repeatedOperand];

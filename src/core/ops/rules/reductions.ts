@@ -2,11 +2,11 @@
 import { isFloat } from "#graph";
 import { readFlag } from "../shared/attributes.ts";
 import { axesOf, skipMissingAxes, writeAxes } from "./layout.ts";
-import { emitNamed, type Pair } from "./rule.ts";
+import { emitNamed, type PairRule } from "./rule.ts";
 
 const associativeOperators = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
-const keptAxes: Pair = {
+const keptAxes: PairRule = {
   id: "kept-axes",
   description: "keepdims moves into the reduction",
   first: [...associativeOperators, "ReduceL2"],
@@ -32,7 +32,7 @@ const keptAxes: Pair = {
 };
 
 /** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
-const reducedTwice: Pair = {
+const reducedTwice: PairRule = {
   id: "reduced-twice",
   description: "two reductions are one over the axes of both",
   first: associativeOperators,
@@ -55,4 +55,4 @@ const reducedTwice: Pair = {
   },
 };
 
-export const reductionPairs: readonly Pair[] = [keptAxes, reducedTwice];
+export const reductionPairs: readonly PairRule[] = [keptAxes, reducedTwice];

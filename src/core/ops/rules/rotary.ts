@@ -7,7 +7,7 @@ import { type Node, sameDims, structure, type Value } from "#graph";
 import { constantIntegersOf, readAttributeOrInput, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { elementOf } from "./constants.ts";
 import { readSplit } from "./heads.ts";
-import { emitNamed, type Pair, producerOf, type Structure, type StructureScope } from "./rule.ts";
+import { emitNamed, type PairRule, producerOf, type StructureRule, type StructureScope } from "./rule.ts";
 
 const findRotation = structure<"x" | "cos" | "sin", "second" | "first" | "turned">(
   ["x", "cos", "sin"],
@@ -55,7 +55,7 @@ function halfAngles(value: Value, scope: StructureScope, width: number): Value |
   return producerOf(source, "Concat")?.inputs[0] ?? scope.emit.Slice([source, [0], [width / 2], [-1]]);
 }
 
-const rotaryEmbedding: Structure = {
+const rotaryEmbedding: StructureRule = {
   id: "rotary-embedding",
   description: "the arithmetic of rotary position embedding becomes one operator",
   last: ["Add"],
@@ -84,7 +84,7 @@ const rotaryEmbedding: Structure = {
 };
 
 /** Moves the rotation before the split into heads, so that attention can split the heads itself. */
-const rotaryHeads: Pair = {
+const rotaryHeads: PairRule = {
   id: "rotary-heads",
   description: "rotary position embedding splits the heads itself",
   first: ["Transpose"],
@@ -102,5 +102,5 @@ const rotaryHeads: Pair = {
   },
 };
 
-export const rotaryStructures: readonly Structure[] = [rotaryEmbedding];
-export const rotaryPairs: readonly Pair[] = [rotaryHeads];
+export const rotaryStructures: readonly StructureRule[] = [rotaryEmbedding];
+export const rotaryPairs: readonly PairRule[] = [rotaryHeads];

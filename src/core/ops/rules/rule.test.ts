@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import type { Node } from "../../graph/graph.ts";
 import { parseModel } from "../../graph/text.ts";
-import { type Pair, rulesOf } from "./rule.ts";
+import { type PairRule, rulesOf } from "./rule.ts";
 
-function rule(description: string, first: readonly string[], second: readonly string[], same?: true): Pair {
+function rule(description: string, first: readonly string[], second: readonly string[], same?: true): PairRule {
   return {
     id: description,
     description,

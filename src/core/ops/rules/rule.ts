@@ -43,7 +43,7 @@ interface RuleProperties {
 }
 
 /** A rule for two consecutive nodes. */
-export interface Pair extends RuleProperties {
+export interface PairRule extends RuleProperties {
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
@@ -66,26 +66,26 @@ export interface StructureScope {
 }
 
 /** A rule for several nodes, the last of which is `last`, that one operator can replace. */
-export interface Structure extends RuleProperties {
+export interface StructureRule extends RuleProperties {
   /** Operator names of the last node, with the domain in front if it is not the default. */
   readonly last: readonly string[];
   fuse(scope: StructureScope): PairResult;
 }
 
-export type StructureRules = (last: Node) => readonly Structure[];
+export type StructureRuleLookup = (last: Node) => readonly StructureRule[];
 
-export function structuresOf(structures: readonly Structure[]): StructureRules {
-  const rules = new Map<string, Structure[]>();
+export function structuresOf(structures: readonly StructureRule[]): StructureRuleLookup {
+  const rules = new Map<string, StructureRule[]>();
   for (const structure of structures)
     for (const op of structure.last) rules.set(op, [...(rules.get(op) ?? []), structure]);
   return (last) => rules.get(operatorName(last)) ?? [];
 }
 
-export type PairRules = (first: Node, second: Node) => readonly Pair[];
+export type PairRuleLookup = (first: Node, second: Node) => readonly PairRule[];
 
 /** Returns a function that lists the rules for the operators of two nodes, in the given order. */
-export function rulesOf(pairs: readonly Pair[]): PairRules {
-  const rules = new Map<string, Pair[]>();
+export function rulesOf(pairs: readonly PairRule[]): PairRuleLookup {
+  const rules = new Map<string, PairRule[]>();
   for (const pair of pairs) {
     for (const first of pair.first) {
       for (const second of pair.requiresSameOperator === true ? [first] : pair.second) {

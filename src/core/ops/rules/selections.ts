@@ -5,7 +5,7 @@ import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.
 import { integersConstant } from "../shared/rules.ts";
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { axesOf } from "./layout.ts";
-import { emitNamed, type Pair, type PairScope } from "./rule.ts";
+import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 
 /** The stored inputs of a Slice. */
 export interface Bounds {
@@ -70,7 +70,7 @@ function mergeReader(scope: PairScope, innerBounds: Bounds, reader: Node): Bound
 }
 
 /** Merges two slices. If the first slice has several readers, all of them must be slices, so that the first can be removed. */
-const slices: Pair = {
+const slices: PairRule = {
   id: "slices",
   description: "two slices are one",
   first: ["Slice"],
@@ -97,7 +97,7 @@ const slices: Pair = {
 const maxReaders = 16;
 
 /** Merges Shape and a selection of its elements into a Shape with a range, which exists since opset 15. */
-const slicedShape: Pair = {
+const slicedShape: PairRule = {
   id: "sliced-shape",
   description: "Shape and Slice are merged",
   first: ["Shape"],
@@ -135,7 +135,7 @@ function gatherRange(site: Site, rank: number): Interval | undefined {
 }
 
 /** Merges a Gather with a scalar index and the Unsqueeze that adds the axis again. A Gather with a vector of one index keeps the axis. */
-const gatheredAxis: Pair = {
+const gatheredAxis: PairRule = {
   id: "gathered-axis",
   description: "one index is picked with its axis",
   first: ["Gather"],
@@ -154,7 +154,7 @@ const gatheredAxis: Pair = {
 };
 
 /** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
-const sequencePiece: Pair = {
+const sequencePiece: PairRule = {
   id: "piece-of-sequence",
   description: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
@@ -173,4 +173,4 @@ const sequencePiece: Pair = {
   },
 };
 
-export const selectionPairs: readonly Pair[] = [slices, slicedShape, gatheredAxis, sequencePiece];
+export const selectionPairs: readonly PairRule[] = [slices, slicedShape, gatheredAxis, sequencePiece];

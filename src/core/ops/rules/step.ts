@@ -10,7 +10,7 @@ import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemmPair } from "./math.ts";
-import type { Pair } from "./rule.ts";
+import type { PairRule } from "./rule.ts";
 
 /** Flattens a stack of dimensions `dims` to the rows of one matrix, applies `product`, and restores the stack. */
 function multiplyRows(
@@ -26,20 +26,20 @@ function multiplyRows(
 }
 
 /** Returns the dimensions of a MatMul's left operand. Undefined if it is not a float32 stack of fixed size, or the right operand not a matrix. */
-function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
+function stackDimsOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
   const dims = fixedDims(stack?.dims);
   if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
   return stack?.type === "float32" ? dims : undefined;
 }
 
-const biasedProductPair: Pair = {
+const biasedProductPair: PairRule = {
   id: "biased-stack",
   description: "a stack times a matrix and its bias are a Gemm over all rows",
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
-    const dims = stackOf(firstSite);
+    const dims = stackDimsOf(firstSite);
     const [x, w] = first.inputs;
     const bias = second.inputs[1 - input];
     const outputs = firstSite.inputs[1]?.dims?.[1];
@@ -50,14 +50,14 @@ const biasedProductPair: Pair = {
   },
 };
 
-const transposedProductPair: Pair = {
+const transposedProductPair: PairRule = {
   id: "transposed-stack",
   description: "a stack times a transposed matrix is a Gemm over all rows",
   first: ["Transpose"],
   second: ["MatMul"],
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input, emit }) {
-    const dims = stackOf(secondSite);
+    const dims = stackDimsOf(secondSite);
     const [x] = second.inputs;
     const [w] = first.inputs;
     const outputs = secondSite.inputs[1]?.dims?.[1];
@@ -68,7 +68,7 @@ const transposedProductPair: Pair = {
 };
 
 /** Rules for training steps. Each list is applied to the whole graph before the next, so that products with a bias are fused first. */
-export const stepPairs: readonly (readonly Pair[])[] = [
+export const stepPairs: readonly (readonly PairRule[])[] = [
   [biasedProductPair],
   [transposedGemmPair, transposedProductPair],
 ];

@@ -69,7 +69,7 @@ export const offsetsOf = (
   });
 
 const blockSums = oncePerRun<Map<number, Value>>();
-const indicators = oncePerRun<Value>();
+const blockIndicators = oncePerRun<Value>();
 
 /** Sums an activation over each block, once per graph: a product with the matrix whose column b is 1 in the rows of block b. */
 export async function sumsOf(
@@ -81,7 +81,7 @@ export async function sumsOf(
 ): Promise<Value> {
   const { width, block } = offsets;
   const sums = await blockSums(run, data, layer.node.graph, async () => new Map());
-  const indicator = await indicators(run, layer.weight.graph, `${width} ${block}`, async () =>
+  const indicator = await blockIndicators(run, layer.weight.graph, `${width} ${block}`, async () =>
     emitBeside(layer, run).constant(blockIndicator(offsets), `blocks_of_${block}`),
   );
   const sum = sums.get(block) ?? emit.named(`${data.name}_block_sums`).MatMul([data, indicator]);

@@ -1,4 +1,4 @@
-/** Interfaces of the formats in which weights are stored. Each file here defines a format; `plan.ts` tries the formats in order. */
+/** Interfaces of the formats in which weights are stored, and helpers that formats share. `plan.ts` lists the formats in order of preference. */
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
 import type { Change, Context } from "#pass";

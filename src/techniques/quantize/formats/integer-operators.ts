@@ -61,10 +61,10 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
     return { codes, scale, zeroPoint };
   });
 
-const weights = oncePerRun<StoredCodes>();
+const storedWeights = oncePerRun<StoredCodes>();
 
 const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
-  weights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
+  storedWeights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
     const tensor = await roundWeight(run.model, layer, settings, run.rounding, run.context.engine, form);

@@ -19,9 +19,9 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
   const centroids = evenlySpaced(sorted, clusters);
-  let clusterEnds = boundaries(sorted, centroids);
+  let clusterEnds = findClusterEnds(sorted, centroids);
   for (let iteration = 0; iteration < maxIterations && moveCentroids(centroids, clusterEnds, sorted, sums); iteration++)
-    clusterEnds = boundaries(sorted, centroids);
+    clusterEnds = findClusterEnds(sorted, centroids);
   return centroids;
 }
 
@@ -49,7 +49,7 @@ function evenlySpaced(sorted: Float64Array, clusters: number): Float64Array {
   return values;
 }
 
-function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array {
+function findClusterEnds(sorted: Float64Array, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(centroids, (centroid, cluster) => {
     const next = centroids[cluster + 1];
     if (next === undefined) return sorted.length;

@@ -78,7 +78,7 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Pro
     const palette = zero
       ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
       : trained;
-    const bytes = await deferTensor("uint8", layout.dims, packed(read, { centroids, zero }, layout));
+    const bytes = await deferTensor("uint8", layout.dims, createPackedReader(read, { centroids, zero }, layout));
     return { ...layout, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
 
@@ -99,7 +99,7 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
 }
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
-const packed =
+const createPackedReader =
   (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, layout: PackedLayout) =>
   async (): Promise<Dense> => {
     const values = toFloat32(await read());

@@ -119,16 +119,16 @@ export async function roundBlocks(
   const layout = layoutOf(shape);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
     const measured = measuredBlocks(layer, settings, rounding);
-    const fitScales = <S extends BlockScales>(scales: S): S =>
+    const roundScales = <S extends BlockScales>(scales: S): S =>
       settings.halfScales === true ? { ...scales, scale: roundToHalf(scales.scale) } : scales;
     if (measured?.isExact === true) return [measured.scales, undefined];
     if (rounder.scales === nearest.scales && rounder.codes === undefined)
-      return [fitScales(measured?.scales ?? scalesOfBlocks(layer, await read(), settings)), undefined];
+      return [roundScales(measured?.scales ?? scalesOfBlocks(layer, await read(), settings)), undefined];
     const numbers = await read();
     return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
       const weight = slicedBlocks(layer, numbers, size);
       const grid = blockGrid(settings);
-      const scales = fitScales(await computeScales(rounder, grid, weight, layerContext));
+      const scales = roundScales(await computeScales(rounder, grid, weight, layerContext));
       if (rounder.codes === undefined) return [scales, undefined];
       const codes = await computeCodes(rounder, { ...grid, ...scales }, weight, layerContext);
       const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
