@@ -38,7 +38,7 @@ export interface RunOptions {
 /** Node 22 and newer: the compile cache folder, if this process has enabled it. */
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
-/** Parallel garbage collection takes a fifth more processor time, because its threads wait for each other. */
+/** Parallel garbage collection takes up to a fifth more processor time, because its threads wait for each other. */
 const collectorFlag = "--single-threaded-gc";
 /** The default grace in milliseconds: a stopped job ends within a second. */
 const defaultGrace = 500;

@@ -45,8 +45,8 @@ export async function measureSize(
   signal: AbortSignal | undefined,
   maxBrotliBytes: number | "quick" = maxCompressedBytes.br,
 ): Promise<Size> {
-  const sources = await openParts(parts);
-  const bytes = totalLength(sources);
+  const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
+  const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
   const isExact = maxBrotliBytes !== "quick" || bytes <= maxBestBytes;
   const compressor = isExact ? "br" : bytes <= maxGoodBytes ? "good br" : "quick br";
   const maxBytes = maxBrotliBytes === "quick" ? maxCompressedBytes.br : maxBrotliBytes;
@@ -61,12 +61,6 @@ export async function measureSize(
   const brotli = total && Math.round((total * best) / quick);
   return { bytes, gzip, brotli, sampled: !isExact || bytes > maxBytes };
 }
-
-const openParts = (parts: readonly SizedPart[]): Promise<readonly (ByteSource | Uint8Array)[]> =>
-  Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
-
-const totalLength = (sources: readonly (ByteSource | Uint8Array)[]): number =>
-  sources.reduce((sum, source) => sum + lengthOf(source), 0);
 
 /** Returns the bytes from the start of one compressed chunk to the start of the next. */
 const stepFor = (bytes: number, maxBytes: number): number =>

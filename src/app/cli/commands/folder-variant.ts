@@ -40,18 +40,10 @@ export function variantWriter(
     const { source, out, dtype, fileBytes, together, fallback = commandFallback } = variant;
     const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
-      fallback: fallback !== false,
-      together,
-      judgedTogether: speech !== undefined && !settings.force,
-      command: "quantize",
-      model: source,
-      out,
-      copiesSidecars: true,
+      ...{ fallback: fallback !== false, together, judgedTogether: speech !== undefined && !settings.force },
+      ...{ command: "quantize", model: source, out, copiesSidecars: true },
       variant: brotli === undefined ? {} : { brotli, sampled },
-      textFile: textFileOf(source),
-      fileBytes,
-      seed: session.seed,
-      ...settings,
+      ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
       options: { ...optionsOfDtype(dtype, passed), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
@@ -98,11 +90,8 @@ function figuresOf(result: WrittenOutput): FileFigures {
   };
 }
 
-function nearnessOf({
-  comparison,
-  likeness,
-  targets,
-}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+function nearnessOf(result: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+  const { comparison, likeness, targets } = result;
   const nearness = comparison && comparedNearness(comparison);
   const measured =
     nearness !== undefined

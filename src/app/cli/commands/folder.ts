@@ -157,7 +157,7 @@ async function openFolder(
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);
-  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, hasLowEntropy, data, samples: judgedData });
+  requireFolderArguments(options, { passed, bases, hasLowEntropy, data, samples: judgedData });
   const targets = targetsOf(passed.target);
   // A folder without models is rejected later with a list of its contents.
   if (bases.length > 0) {
@@ -195,21 +195,13 @@ async function openFolder(
   };
   const needsInputs = hasLowEntropy && !isAlone;
   return {
-    bases,
-    dtypeNames,
-    otherDtypes,
-    data,
-    judgedData,
-    speech,
-    settings,
-    targets,
-    texts,
-    searchesTexts,
-    needsInputs,
+    ...{ bases, dtypeNames, otherDtypes, data, judgedData, speech },
+    ...{ settings, targets, texts, searchesTexts, needsInputs },
   };
 }
 
 interface ArgumentContext {
+  readonly passed: Readonly<Record<string, unknown>>;
   readonly bases: readonly string[];
   /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
   readonly hasLowEntropy: boolean;
@@ -220,12 +212,8 @@ interface ArgumentContext {
 
 /** @throws PithError E_USAGE if the folder's models cannot use these options. */
 function requireFolderArguments(
-  {
-    targetDownload,
-    maxDrop,
-    passed,
-  }: Pick<FolderArguments, "targetDownload" | "maxDrop"> & { readonly passed: Readonly<Record<string, unknown>> },
-  { bases, hasLowEntropy, data, samples }: ArgumentContext,
+  { targetDownload, maxDrop }: Pick<FolderArguments, "targetDownload" | "maxDrop">,
+  { passed, bases, hasLowEntropy, data, samples }: ArgumentContext,
 ): void {
   if (hasLowEntropy && data === undefined)
     throw optionError(`quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
@@ -253,14 +241,10 @@ async function identityOf(path: string): Promise<string> {
 async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { files: records } = await readFolderRecord(out);
-  const missingReason = (file: string): string | undefined => {
-    const record = records[file];
-    if (record === undefined) return "not made";
-    return record.loader?.outcome === "not checked" ? "not checked in transformers.js" : undefined;
-  };
   const missingFiles = files.flatMap((file) => {
-    const lack = missingReason(file);
-    return lack === undefined ? [] : [`${basename(file)} (${lack})`];
+    if (records[file] === undefined) return `${basename(file)} (not made)`;
+    const isUnchecked = records[file].loader?.outcome === "not checked";
+    return isUnchecked ? `${basename(file)} (not checked in transformers.js)` : [];
   });
   const remaining = missingFiles.length === 0 ? "" : ` What remains: ${missingFiles.join(", ")}.`;
   const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
