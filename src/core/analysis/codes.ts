@@ -77,7 +77,7 @@ function canReach(start: Node, targets: ReadonlySet<Node>, canPass: (node: Node)
   return false;
 }
 
-/** Returns whether a node converts between float and quantized values, with stored scales. */
+/** Returns whether a node converts between float types, or between float and quantized values, with stored scales. */
 export function convertsQuantization({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...scales] = inputs;
   const [output] = outputs;

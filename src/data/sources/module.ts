@@ -28,8 +28,8 @@ export interface ModuleOptions extends BatchOptions {
 
 /**
  * Returns the source that a loaded module exports: splits, a function for both splits, or a single dataset.
+ * Reading a split throws a PithError E_DATA if the module does not export it.
  * @param inputs The inputs of the model. A column with the name of an input is not a label.
- * @throws PithError E_DATA if the module exports no dataset, or not the requested split.
  */
 export function moduleSource(
   name: string,

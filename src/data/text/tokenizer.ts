@@ -17,7 +17,7 @@ export interface TextTokenizer {
   readonly longest: number | undefined;
   readonly padding: number;
   readonly paddingSide: "left" | "right";
-  /** The id of unknown tokens; undefined if the vocabulary covers all text. */
+  /** The id of unknown tokens; undefined if the files name none. */
   readonly unknown?: number | undefined;
   /** The arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads. */
   readonly files?: TokenizerFiles;

@@ -31,7 +31,7 @@ const lossSchema = v.union(
 );
 
 const fields = v.strictObject({
-  /** Share of the remaining weights or channels to remove: 0.5. Required unless `structured` is a number. */
+  /** Share of the remaining weights or channels to remove: 0.5. Required unless `structured`, `pattern`, `dropLayers` or a maximum cost sets it. */
   amount: option(share, "share of the remaining weights or channels to remove", { common: true }),
   /** Removes whole channels instead of setting individual weights to zero. A number is the amount (false). */
   structured: described(

@@ -200,7 +200,7 @@ export function frames(boxes: readonly FramedBox[]): readonly Frame[] {
   return acceptedFrames;
 }
 
-/** Returns the block in a path: "/encoder/layer.3/attention/MatMul" is in the block "layer.3" of the stem "encoder.layer". */
+/** Returns the block in a path: "/encoder/layer.3/attention/MatMul" is in the block "layer.3" of the stem "encoder.layer.". */
 function blockOf(path: string): { readonly key: string; readonly stem: string; readonly label: string } | undefined {
   const parts = path.split(/[/.]/).filter((part) => part !== "");
   // The last part names the node itself, so its number counts nodes and not blocks.

@@ -1,4 +1,4 @@
-/** Reads how arithmetic splits a value into the heads of attention, and merges them. */
+/** Recognizes arithmetic that splits a value into the heads of attention, or that merges the heads. */
 import { fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";

@@ -163,7 +163,7 @@ export function writeDataGradientInBlocks(
   return reorderFromBlocks(emit, dx, channels);
 }
 
-/** Inserts stride - 1 zeros between spatial positions. */
+/** Inserts stride - 1 zeros after each spatial position. */
 function insertZeros(
   emit: Emit,
   blocked: Value,
