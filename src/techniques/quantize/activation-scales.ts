@@ -3,8 +3,7 @@
  * If no scale represents a value well, the value stays in float, and the decision is repeated. Learned scales are kept.
  */
 import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
-import { Miss, type Model, type Node, type PithError, type Value } from "#ir";
-import type { Context } from "#pass";
+import { Miss, type Node, type PithError, type Value } from "#ir";
 import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
@@ -23,6 +22,7 @@ import {
 import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import { ruleOf } from "./target.ts";
+import type { Rounding } from "./weight.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;
@@ -48,12 +48,10 @@ export interface MeasuredPlacement {
  * @throws PithError E_DATA if activations are not finite and no layer can be quantized.
  */
 export async function placeWithScales(
-  model: Model,
   inference: Inference,
   chosen: readonly Layer[],
   options: MeasureOptions,
-  context: Context,
-  existing: ModelRoundings,
+  { model, context, existing }: Pick<Rounding, "model" | "context" | "existing">,
 ): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
   const unresolved = new Map<Value, ValueRange>();

@@ -9,7 +9,7 @@ import type { Layer } from "#analysis";
 import { infer, layers, nameBeforeMasking, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
 import type { Dataset } from "#batches";
 import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type Value } from "#ir";
-import type { Change, Context, Outcome } from "#pass";
+import type { Change, Outcome } from "#pass";
 import { definePass, described, overridesOption, selectionOptions } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -77,19 +77,14 @@ export const fakeQuantize = definePass({
     const options = { ...settings, bits, rounder };
     const insertRoundings = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
-    return roundLayers(model, options, context, (fit, evidence) => {
-      const rounding = { ...evidence, existing: noRoundings };
-      return insertRoundings(model, fit, context, rounding);
-    });
+    return roundLayers(model, options, context, (fit, source) =>
+      insertRoundings(fit, { ...source, existing: noRoundings }),
+    );
   },
 });
 
-async function fakeWeights(
-  model: Model,
-  options: FakeQuantizeOptions,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
+async function fakeWeights(options: FakeQuantizeOptions, rounding: Rounding): Promise<Outcome> {
+  const { model } = rounding;
   const inference = infer(model);
   const all = layers(model, inference);
   const requested = selectLayers(all, options);
@@ -100,14 +95,7 @@ async function fakeWeights(
   const chosen = selectLayers(layers(model, infer(model)), options).filter(
     (layer) => explainNotRounded(layer) === undefined,
   );
-  const changes = await roundWeights(
-    model,
-    emitInto(model, { by: "fake-quantize" }),
-    chosen,
-    options,
-    context,
-    rounding,
-  );
+  const changes = await roundWeights(emitInto(model, { by: "fake-quantize" }), chosen, options, rounding);
   model.graph.sort();
   return { changes, misses };
 }
@@ -120,12 +108,8 @@ function explainNotRounded(layer: Layer): Miss | undefined {
   return weightMiss(layer) ?? (isFloat32 ? undefined : new Miss(`its weight is read as ${type}, not float32`, name));
 }
 
-async function fakeStatic(
-  model: Model,
-  options: FakeQuantizeOptions,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
+async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Promise<Outcome> {
+  const { model, context } = rounding;
   if (options.data === undefined) throw missingData("fake-quantize");
   const rounded = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
   if (rounded.length > 0)
@@ -137,7 +121,7 @@ async function fakeStatic(
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const selected = selectLayers(layers(model, inference), options);
-  const { placement, scales } = await placeWithScales(model, inference, selected, staticOptions, context, noRoundings);
+  const { placement, scales } = await placeWithScales(inference, selected, staticOptions, rounding);
   const scaledValues = [...placement.activations].flatMap(([value, from]) => (from === undefined ? value : []));
   const elements =
     options.learnScales && staticOptions.data !== undefined
@@ -146,7 +130,7 @@ async function fakeStatic(
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
   for (const layer of chosen) keepLayerName(layer);
-  const changes = await roundWeights(model, emit, chosen, options, context, rounding);
+  const changes = await roundWeights(emit, chosen, options, rounding);
   const { low, high } = fullRange(options.activations);
   for (const value of scaledValues) {
     const grid = scales.get(value);
@@ -184,11 +168,9 @@ async function elementsPerSample(
 
 /** Rounds the weight of each layer, once for all layers that share it and have scales along the same axis. */
 async function roundWeights(
-  model: Model,
   emit: Emit,
   chosen: readonly Layer[],
   options: FakeQuantizeOptions,
-  context: Context,
   rounding: Rounding,
 ): Promise<Change[]> {
   const roundedWeights = new Map<Value, readonly RoundedWeight[]>();
@@ -199,9 +181,9 @@ async function roundWeights(
     const { bits, perChannel, learnScales } = settings;
     const existingRoundings = roundedWeights.get(effective) ?? [];
     const shared = roundingOf(layer, existingRoundings);
-    const rounded = shared ?? (await roundWeight(model, emit, layer, settings, context, rounding));
+    const rounded = shared ?? (await roundWeight(emit, layer, settings, rounding));
     if (shared === undefined) roundedWeights.set(effective, [...existingRoundings, rounded]);
-    model.graph.setInput(node, role.input, rounded.result);
+    rounding.model.graph.setInput(node, role.input, rounded.result);
     const kind = `${perChannel ? "per-channel scales" : "one scale"}${learnScales ? ", trainable" : ""}`;
     const scalesText = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
     changes.push({
@@ -221,14 +203,12 @@ interface RoundedWeight {
 }
 
 async function roundWeight(
-  model: Model,
   emit: Emit,
   layer: Layer,
   options: FakeQuantizeOptions,
-  context: Context,
   rounding: Rounding,
 ): Promise<RoundedWeight> {
-  const dense = await readStoredValue(model, layer.effective, context.engine);
+  const dense = await readStoredValue(rounding.model, layer.effective, rounding.context.engine);
   const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = scaleDims(dense.dims, axis, scale.length);

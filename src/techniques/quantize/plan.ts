@@ -1,7 +1,7 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
-import { elementCount, emitInto, Miss, type Model, memoize, removeReplaced, usedTensors, type Value } from "#ir";
-import { type Change, type Context, type Outcome, quantizedKind } from "#pass";
+import { elementCount, emitInto, Miss, memoize, removeReplaced, usedTensors, type Value } from "#ir";
+import { type Change, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
@@ -104,12 +104,11 @@ function withTables(plans: readonly LayerPlan[], inference: Inference): readonly
 
 /** Writes each weight once for all layers that read it in the same format. */
 export async function writePlan(
-  model: Model,
   { layers: plans, misses }: Plan,
   inference: Inference,
   rounding: Rounding,
-  context: Context,
 ): Promise<Outcome> {
+  const { model, context } = rounding;
   const oldTensors = usedTensors(model);
   const readInside = new Set(
     plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),

@@ -67,23 +67,18 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   context.phase?.(options.scheme === "static" ? "calibrate" : "round layers");
   const original = model.clone();
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
-    roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });
+    roundByScheme(fit, { ...source, existing: await findRoundings(model) });
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
   const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, tied.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
   return { ...outcome, changes: [...migration, ...roundingChanges, ...corrected] };
 }
 
-async function roundByScheme(
-  model: Model,
-  options: RoundedSettings,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
-  if (options.scheme === "weights") return quantizeToWeights(model, options, context, rounding);
-  if (options.scheme === "dynamic") return quantizeDynamically(model, options, context, rounding);
+async function roundByScheme(options: RoundedSettings, rounding: Rounding): Promise<Outcome> {
+  if (options.scheme === "weights") return quantizeToWeights(options, rounding);
+  if (options.scheme === "dynamic") return quantizeDynamically(options, rounding);
   // Loaded on demand: half of this scheme is code that reads data, which other schemes do not need in a browser.
-  return (await import("./static.ts")).quantizeStatically(model, options, context, rounding);
+  return (await import("./static.ts")).quantizeStatically(options, rounding);
 }
 
 /** Equalizes before anything is rounded, so that rounding methods see samples of the equalized model. */
@@ -172,13 +167,8 @@ const perChannelOpset = 13;
  *
  * Integer sums are exact, so their order does not matter.
  */
-export async function quantizeDynamically(
-  model: Model,
-  options: DynamicSettings,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
-  const { existing } = rounding;
+export async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
+  const { model, context, existing } = rounding;
   const { targets, kept, misses: rejected } = findCoverage(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
@@ -193,7 +183,7 @@ export async function quantizeDynamically(
     const form = chooseIntegerForm(layer, layerOptions, inference);
     return form instanceof Miss ? form : { form };
   });
-  const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
+  const { changes, misses } = await writePlan(plan, inference, rounding);
   return {
     changes: [...movedAxes, ...preparation.changes, ...changes],
     misses: [...preparation.misses, ...unsupportedWeights(model, inference, all, true), ...misses],
@@ -210,13 +200,8 @@ export async function quantizeDynamically(
  * ONNX Runtime converts a MatMul with such a weight into MatMulNBits, which by default also rounds activations to 8 bits (session
  * option `session.qdq_matmulnbits_accuracy_level`). For other operators, it computes the float weight in every run.
  */
-async function quantizeToWeights(
-  model: Model,
-  options: WeightsSettings,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
-  const { existing } = rounding;
+async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): Promise<Outcome> {
+  const { model, context, existing } = rounding;
   const supportedLayers = selectLayers(allLayers(model, infer(model)), options).filter(
     (layer) => weightMiss(layer) === undefined,
   );
@@ -235,7 +220,7 @@ async function quantizeToWeights(
   if (raiseFor(model, requiredOpset(planned.plan))) planned = planWeights();
   const { inference, all, plan } = planned;
   const excluded = unsupportedWeights(model, inference, all, true);
-  const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
+  const { changes, misses } = await writePlan(plan, inference, rounding);
   const widerCount = changes.filter(({ bits = 0 }) => bits > options.bits).length;
   // The name of the file contains the requested bits, so a warning is needed if most layers have more.
   if (2 * widerCount > changes.length && options.overrides === undefined) {

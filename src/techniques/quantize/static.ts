@@ -34,13 +34,8 @@ import type { Rounding } from "./weight.ts";
 const opset = 13;
 const opsetOfOtherWidths = 21;
 
-export async function quantizeStatically(
-  model: Model,
-  options: StaticSettings,
-  context: Context,
-  rounding: Rounding,
-): Promise<Outcome> {
-  const { existing } = rounding;
+export async function quantizeStatically(options: StaticSettings, rounding: Rounding): Promise<Outcome> {
+  const { model, context, existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
   const { targets, integers, misses: rejected } = findCoverage(model, options);
@@ -64,7 +59,7 @@ export async function quantizeStatically(
   const inference = infer(model);
   const all = layers(model, inference);
   const chosen = selectLayers(all, options);
-  const measured = await placeWithScales(model, inference, chosen, staticOptions, context, existing);
+  const measured = await placeWithScales(inference, chosen, staticOptions, rounding);
   const { placement, scales } = measured;
   // The list can already contain a normalization that was not folded, with its reason.
   for (const moreMisses of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
@@ -83,7 +78,7 @@ export async function quantizeStatically(
     };
   });
   context.phase?.("round layers");
-  const planChanges = await writePlan(model, plan, inference, rounding, context);
+  const planChanges = await writePlan(plan, inference, rounding);
   changes.push(...planChanges.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });

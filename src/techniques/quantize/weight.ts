@@ -47,6 +47,8 @@ export interface RounderOptions {
 }
 
 export interface RoundingSource {
+  readonly model: Model;
+  readonly context: Context;
   readonly rounder: Solver;
   /** Measurements of stored weights, taken when a weight was checked, so that it is not read again. */
   readonly measured: WeakMap<Tensor, MeasuredWeight>;
@@ -207,29 +209,26 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
 
 /** Returns a function that reads a layer's weight; a weight that must be computed by a run is read once. */
 export async function weightReader(
-  model: Model,
   { effective }: Layer,
-  engine: Context["engine"],
+  { model, context }: Pick<Rounding, "model" | "context">,
 ): Promise<() => Promise<Dense>> {
   const read = createStoredReader(effective);
   if (read !== undefined) return read;
-  const dense = await readStoredValue(model, effective, engine);
+  const dense = await readStoredValue(model, effective, context.engine);
   return async () => dense;
 }
 
 /** Rounds a layer's weight. @param form `grown` enlarges the scales after they are computed, `transposed` transposes the matrix. */
 export async function roundWeight(
-  model: Model,
   layer: Layer,
   settings: WeightSettings,
   rounding: Rounding,
-  engine: Context["engine"],
   form: {
     readonly grown?: (grid: ScaledGrid & Along, read: () => Promise<Dense>) => Promise<ScaledGrid & Along>;
     readonly transposed?: boolean;
   } = {},
 ): Promise<QuantizedWeight> {
-  const read = await weightReader(model, layer, engine);
+  const read = await weightReader(layer, rounding);
   const baseGrid = await scaledGrid(layer, read, settings, rounding);
   const refinedGrid = await refineGrid(layer, read, baseGrid, settings, rounding);
   const grid = (await form.grown?.(refinedGrid, read)) ?? refinedGrid;

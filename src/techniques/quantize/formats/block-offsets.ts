@@ -54,7 +54,7 @@ export const offsetsOf = (
       isNormalHalf(scale) && zeroPoint.every((zero) => Math.abs(zero) <= 64) && inHalf(offset).every(Number.isFinite);
     const type = fitsHalf ? smallType : "float32";
     const layout = packedLayout(settings, false)(shape);
-    const read = await weightReader(run.model, layer, run.context.engine);
+    const read = await weightReader(layer, run);
     const codes = await deferTensor(
       layout.type,
       layout.dims,

@@ -109,7 +109,7 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
   const biasMap = await layerBiases(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: createScaleGrowth([...biasMap.values()]) };
-    const tensor = await roundWeight(run.model, layer, settings, run.rounding, run.context.engine, grown);
+    const tensor = await roundWeight(layer, settings, run.rounding, grown);
     const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, biases: biasMap, axis: tensor.axis, numbers: undefined, transposed: undefined };

@@ -67,7 +67,7 @@ const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): 
   storedWeights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
-    const tensor = await roundWeight(run.model, layer, settings, run.rounding, run.context.engine, form);
+    const tensor = await roundWeight(layer, settings, run.rounding, form);
     const { type } = tensor.zeroPoint;
     // Per-channel ranges are symmetric, so all channels have the same zero point.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;

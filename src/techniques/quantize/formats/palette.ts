@@ -69,7 +69,7 @@ const palettes = oncePerRun<StoredPalette>();
 const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
   palettes(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
     const name = nameBeforeMasking(layer.weight);
-    const read = await weightReader(run.model, layer, run.context.engine);
+    const read = await weightReader(layer, run);
     const dense = await read();
     const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
     const count = elementCount(dense.dims);

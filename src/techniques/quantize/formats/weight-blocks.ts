@@ -107,14 +107,14 @@ export function blockShape(layer: Layer, block: number): BlockShape {
 }
 
 export async function roundBlocks(
-  { model, rounding, context }: Writing,
+  { rounding }: Writing,
   layer: Layer,
   settings: BlockSettings,
   layoutOf: (shape: BlockShape) => BlockLayout,
 ): Promise<RoundedBlocks> {
   const { bits, block: size } = settings;
   const { rounder } = rounding;
-  const read = await weightReader(model, layer, context.engine);
+  const read = await weightReader(layer, rounding);
   const shape = blockShape(layer, size);
   const layout = layoutOf(shape);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
