@@ -77,7 +77,7 @@ describe("an output with a large common part, on samples", () => {
     line(`scaled = Mul(x, factor)\n  y = Add(scaled, offset)\n  factor: float32[1] = [${factor}]
   offset: float32[1] = [${offset}]`);
   const lossFrom = (original: Model, result: Model) =>
-    compareOnSamples(createEngine(), original, result, samples).then(lossOf);
+    compareOnSamples({ engine: createEngine(), original, result }, samples).then(lossOf);
 
   test("is lost if nothing but the common part is left, however small its variation is", async () => {
     expect(await lossFrom(shifted(1, 300), shifted(0.1, 300))).toContain("at least 3 dB are required");
@@ -205,7 +205,11 @@ describe("the shape of outputs", () => {
   test.each(ruined)("is lost on samples if an output %s, whichever values are compared", async (_, result, text) => {
     for (const values of ["all", "all but the answer", "none"] as const)
       for (const output of [undefined, "y"]) {
-        const comparison = await compareOnSamples(createEngine(), original(), result(), rows(40), { values, output });
+        const comparison = await compareOnSamples(
+          { engine: createEngine(), original: original(), result: result() },
+          rows(40),
+          { values, output },
+        );
         expect(lossOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
       }
   });
@@ -214,9 +218,11 @@ describe("the shape of outputs", () => {
     const before = line("a: int64[1] = [0]\n  y = Unsqueeze(x, a)", "x: float32[n, 4]) -> (y: float32[1, n, 4]");
     const after = line("y = Relu(x)", "x: float32[n, 4]) -> (y: float32[n, 4]");
     for (const count of [1, 40]) {
-      const comparison = await compareOnSamples(createEngine(), before, after, rows(count), {
-        values: "all but the answer",
-      });
+      const comparison = await compareOnSamples(
+        { engine: createEngine(), original: before, result: after },
+        rows(count),
+        { values: "all but the answer" },
+      );
       expect(lossOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
     }
   });
@@ -224,7 +230,7 @@ describe("the shape of outputs", () => {
   test("is not lost if only values that are not compared differ", async () => {
     const result = two("y = Relu(x)\n  z = Abs(x)");
     const compared = (options: object) =>
-      compareOnSamples(createEngine(), original(), result, rows(40), options).then(lossOf);
+      compareOnSamples({ engine: createEngine(), original: original(), result }, rows(40), options).then(lossOf);
     expect(await compared({ values: "none" })).toBeUndefined();
     expect(await compared({ values: "all", output: "y" })).toBeUndefined();
     expect(await compared({ values: "all but the answer" })).toMatch(/^output "z": on the samples/);
@@ -514,7 +520,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await quantize(result, { scheme: "static", data: samples(24) });
     expect(await lostOf(original, result)).toMatch(/^on random inputs the signal to noise is/);
-    const comparison = await compareOnSamples(createEngine(), original, result, samples(12));
+    const comparison = await compareOnSamples({ engine: createEngine(), original, result }, samples(12));
     expect(comparison).toMatchObject({ samples: 12, ofData: true, lost: undefined });
   });
 
@@ -524,20 +530,23 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
   ])("reports a pruned model without weights as lost on %i samples", async (count, text) => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
-    const comparison = await compareOnSamples(createEngine(), original, result, samples(count));
+    const comparison = await compareOnSamples({ engine: createEngine(), original, result }, samples(count));
     expect(lossOf(comparison)).toMatch(text);
   });
 
   test("does not report two near models as lost", async () => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 0.2 });
-    expect(await compareOnSamples(createEngine(), original, result, samples(2))).toMatchObject({ lost: undefined });
+    expect(await compareOnSamples({ engine: createEngine(), original, result }, samples(2))).toMatchObject({
+      lost: undefined,
+    });
   });
 
   test("compares models with random numbers on the same draws, unless the result draws others", async () => {
     const noisy = (body: string) => line(`r = RandomNormalLike(x)\n  ${body}`);
     const rows = memory("rows", { x: float32([8, 4], new Float32Array(32)) });
-    const compared = (result: Model) => compareOnSamples(createEngine(), noisy("y = Add(x, r)"), result, rows);
+    const compared = (result: Model) =>
+      compareOnSamples({ engine: createEngine(), original: noisy("y = Add(x, r)"), result }, rows);
     // An additional node before it changes the seed of the generator.
     const moved = noisy("n = Neg(x)\n  m = Neg(n)\n  y = Add(m, r)");
     expect(await compared(moved)).toMatchObject({ relativeError: 0, lost: undefined });

@@ -97,7 +97,9 @@ test("a language model on samples of one token has no figures of following token
     input_ids: { type: "int64", dims: [4, 1], data: BigInt64Array.of(3n, 1n, 4n, 15n) },
   });
   const model = plainModel();
-  const likeness = await compareOnSamples(createEngine(), model, plainModel(), tokens, { samples: 4 });
+  const likeness = await compareOnSamples({ engine: createEngine(), original: model, result: plainModel() }, tokens, {
+    samples: 4,
+  });
   expect(likeness).toMatchObject({ relativeError: 0 });
   expect(likeness).not.toHaveProperty("language");
 });

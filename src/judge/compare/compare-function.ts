@@ -10,6 +10,7 @@ import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";
 import type { ModelRun } from "../../runtime/paired/original-runs.ts";
 import {
+  type ComparedModels,
   namesInBoth,
   type Pair,
   type PairedRuns,
@@ -90,7 +91,7 @@ export async function compareFunction(
   return reportFailure(async () => {
     const { seed = 0, signal = new AbortController().signal, progress = () => {} } = options;
     const inputs = await textInputs(original, { engine, seed, signal, progress, log: () => {} });
-    return (await compareOnSamples(engine, original, result, inputs?.test, options)) ?? noNumbers;
+    return (await compareOnSamples({ engine, original, result }, inputs?.test, options)) ?? noNumbers;
   });
 }
 
@@ -99,23 +100,19 @@ export async function compareFunction(
  * dimension differs; a sentence if values cannot be compared. @throws PithError E_DATA if the data does not fit; on random inputs as `compareFunction`.
  */
 export async function compareOnSamples(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   dataset: Dataset | undefined,
   options: ModelsOptions = {},
 ): Promise<Likeness | string | undefined> {
-  if (dataset !== undefined) return (await compareModels(engine, original, result, dataset, options)).likeness;
+  if (dataset !== undefined) return (await compareModels(models, dataset, options)).likeness;
   return reportFailure(async () => {
-    const { likeness = noNumbers, saturated } = await compareModels(engine, original, result, undefined, options);
+    const { likeness = noNumbers, saturated } = await compareModels(models, undefined, options);
     if (saturated.length === 0) return likeness;
     // If an output saturates for all inputs, the input of its last operator shows more differences.
-    const { before, ...models } = withSaturating(original, result, saturated);
+    const { before, original, other } = withSaturating(models.original, models.result, saturated);
     if (before.size === 0) return likeness;
-    const comparedBefore = await compareModels(engine, models.original, models.other, undefined, {
-      ...options,
-      before,
-    });
+    const inner = { engine: models.engine, original, result: other };
+    const comparedBefore = await compareModels(inner, undefined, { ...options, before });
     return typeof comparedBefore.likeness === "object" ? comparedBefore.likeness : likeness;
   });
 }
@@ -136,13 +133,11 @@ async function reportFailure(work: () => Promise<Likeness | string>): Promise<Li
 
 /** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on (default: random inputs). */
 export async function findLostForm(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   data: Dataset | undefined,
   options: Pick<AlikeOptions, "seed" | "signal"> = {},
 ): Promise<string | undefined> {
-  return lossOf((await compareModels(engine, original, result, data, { ...options, values: "none" })).likeness);
+  return lossOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
 }
 
 export function lossOf(likeness: Likeness | string | undefined): string | undefined {
@@ -152,29 +147,25 @@ export function lossOf(likeness: Likeness | string | undefined): string | undefi
 type ModelsOptions = OutputsOptions & AlikeOptions;
 
 async function compareModels(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   data: Dataset | undefined,
   { seed, samples: comparedSamples = maxSamples, signal, progress, ...options }: ModelsOptions,
 ): Promise<Compared> {
   const { output, values = "all" } = options;
-  const hasOthers = output === undefined && original.graph.outputs.length > 1;
+  const hasOthers = output === undefined && models.original.graph.outputs.length > 1;
   const samples = values === "all" || (values !== "none" && hasOthers) ? comparedSamples : formSamples;
-  const runs = await runPair(engine, original, result, data, { samples, seed, signal, progress });
+  const runs = await runPair(models, data, { samples, seed, signal, progress });
   return runs instanceof Miss ? { likeness: runs.reason, saturated: [] } : compareRuns(runs, data, options);
 }
 
 export async function runPair(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   data: Dataset | undefined,
   { seed = 0, ...options }: Pick<ModelsOptions, "seed" | "signal" | "progress"> & { readonly samples: number },
 ): Promise<PairedRuns | Miss> {
-  if (data === undefined) return pairedRuns(engine, original, result, { sizes: "one", seed, ...options });
+  if (data === undefined) return pairedRuns(models, { sizes: "one", seed, ...options });
   const order = isIndexed(data) ? { shuffle: testSeed } : {};
-  return pairedSamples(engine, original, result, data, { ...order, ...options });
+  return pairedSamples(models, data, { ...order, ...options });
 }
 
 interface Compared {
@@ -239,12 +230,11 @@ const maxBytes = 2 ** 28;
 
 /** Runs both, optimized; the result gets the original's recurrent states. @throws ResultFails if only the result fails, PithError E_DATA, E_STOPPED. */
 async function pairedSamples(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   dataset: Dataset,
   options: Pick<ObserveOptions, "samples" | "batch" | "shuffle" | "signal" | "progress">,
 ): Promise<PairedRuns> {
+  const { engine, original, result } = models;
   const names = namesInBoth(original, result);
   if (names.length === 0) return { pairs: [], without: [], original, result, otherDraws: undefined };
   const session = await engine.load(withFixedDraws(original), { spinning: false, lean: hasLargeWeights(original) });
@@ -278,7 +268,7 @@ async function pairedSamples(
   } finally {
     await session.release();
   }
-  return pairWithResult(engine, original, result, runs, { signal: options.signal });
+  return pairWithResult(models, runs, { signal: options.signal });
 }
 
 /** Number of texts per run of a language model. The scores of all tokens of a text can take 10 MB. */

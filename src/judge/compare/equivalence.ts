@@ -91,16 +91,15 @@ async function compareRun(
   tolerance: number,
 ): Promise<Sameness | string> {
   const options = { sizes: "several", known: sizes, set, seed, signal, progress, optimize: run === "fused" } as const;
-  const runs = await pairedRuns(engine, models.original, models.other, options);
+  const { original } = models;
+  const runs = await pairedRuns({ engine, original, result: models.other }, options);
   if (runs instanceof Miss) return runs.reason;
   if (runs.otherDraws !== undefined) return runs.otherDraws;
   const firstFinding = findLargest(models, runs, run, tolerance);
   if (firstFinding.difference <= tolerance || !Number.isFinite(firstFinding.difference)) return firstFinding;
   // The rounding error is measured by a second run of the original, which is skipped if it cannot change the result.
-  const repeatedRuns = await pairedRuns(engine, models.original, models.original, {
-    ...options,
-    optimize: run !== "fused",
-  });
+  const otherOptions = { ...options, optimize: run !== "fused" };
+  const repeatedRuns = await pairedRuns({ engine, original, result: original }, otherOptions);
   if (repeatedRuns instanceof Miss || repeatedRuns.pairs.length !== runs.pairs.length) return firstFinding;
   return findLargest(models, runs, run, tolerance, repeatedRuns.pairs);
 }

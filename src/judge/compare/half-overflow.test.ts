@@ -24,7 +24,7 @@ const data = memory("rows", { x: float32([8, 4], new Float32Array(32).fill(40)) 
 async function overflowOf(original: Model, options: Parameters<typeof quantize>[1]): Promise<string | undefined> {
   const result = original.clone();
   await quantize(result, options);
-  return findHalfOverflow(engine, original, result, data);
+  return findHalfOverflow({ engine, original, result }, data);
 }
 
 test.each(["n", "1", "3"])(
@@ -86,7 +86,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   const run = async (scale: number): Promise<string | undefined> => {
     const [original, result] = [choice(scale), choice(scale)];
     await quantize(result, { dtype: "fp16" });
-    return findHalfOverflow(engine, original, result, data);
+    return findHalfOverflow({ engine, original, result }, data);
   };
   expect(await run(4000)).toMatch(/^on the samples MatMul "h" computes values up to (16|64)0 k in the original/);
   expect(await run(900)).toBeUndefined();
@@ -98,7 +98,7 @@ graph (x: float16[n, 4]) -> (y: float16[n, 4]) {
   a: float16[4, 4] = random(seed 1)
   y = MatMul(x, a)
 }`);
-  expect(await findHalfOverflow(engine, half, half.clone(), undefined)).toBeUndefined();
+  expect(await findHalfOverflow({ engine, original: half, result: half.clone() }, undefined)).toBeUndefined();
 });
 
 test("uses random inputs if there are no samples", async () => {
@@ -112,8 +112,8 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 }`);
   const half = two.clone();
   await quantize(half, { dtype: "fp16" });
-  expect(await findHalfOverflow(engine, two, half, undefined)).toMatch(
+  expect(await findHalfOverflow({ engine, original: two, result: half }, undefined)).toMatch(
     /^on random inputs MatMul "h" computes values up to/,
   );
-  expect(await findHalfOverflow(engine, two, two.clone(), undefined)).toBeUndefined();
+  expect(await findHalfOverflow({ engine, original: two, result: two.clone() }, undefined)).toBeUndefined();
 });

@@ -22,9 +22,8 @@ import {
   toNumbers,
   zeros,
 } from "#ir";
-import type { Engine } from "../../core/engine/engine.ts";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
-import { inputsFor } from "../../runtime/paired/paired-runs.ts";
+import { type ComparedModels, inputsFor } from "../../runtime/paired/paired-runs.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { infinityTest } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
@@ -37,15 +36,13 @@ const maxMaskBytes = 2 ** 24;
 
 /** Returns a sentence about the value that overflows float16 most, if any. @param data default: random inputs. @throws PithError as the original's runs. */
 export async function findHalfOverflow(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   data: Dataset | undefined,
   { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<string | undefined> {
-  const names = halfValues(result);
+  const names = halfValues(models.result);
   if (names.size === 0) return undefined;
-  const inputs = await inputsFor(engine, original, result, data, { samples: maxSamples, seed, signal });
+  const inputs = await inputsFor(models, data, { samples: maxSamples, seed, signal });
   if (inputs instanceof Miss) return undefined;
   const model = inputs.original.clone();
   await clampConstants(model);
@@ -54,7 +51,7 @@ export async function findHalfOverflow(
   const maxima = new Map<string, number>();
   const observed = [...producers.keys()];
   const options = { batch: hasLargeWeights(model) ? 1 : 4, samples: maxSamples, signal };
-  await overSamples(engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
+  await overSamples(models.engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
     for (const [name, producer] of producers)
       for (const value of toNumbers(outputs[name] ?? zeros("float32", [0])))
         maxima.set(producer, Math.max(value, maxima.get(producer) ?? 0));

@@ -56,7 +56,7 @@ export async function checkTargets(
 ): Promise<readonly OnTarget[]> {
   const { samples: data, seed, signal } = options;
   const size = { samples: inputCount, batch: inputCount };
-  const runs = await runPair(engine, original, result, data, { ...size, seed, signal });
+  const runs = await runPair({ engine, original, result }, data, { ...size, seed, signal });
   if (runs instanceof Miss)
     return targets.map(({ name, where }) => ({ target: name, where, ...notCompared(runs.reason) }));
   const native = { runs, likeness: compareValues(runs, options) };

@@ -99,7 +99,7 @@ export function searchWithoutData(
     samples: texts?.calibrate,
     async measure(model) {
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
-      const likeness = await compareOnSamples(engine, original, model, texts?.calibrate, options);
+      const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
       if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
       const excess = excessOfNoise(likeness);
       const lost = lossOf(likeness);

@@ -83,6 +83,7 @@ export async function checkFunction(
   result: Model,
   { test, comparison: byMetric, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
+  const models = { engine, original, result };
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
@@ -94,12 +95,11 @@ export async function checkFunction(
     });
   const isAll = comparesAll(byMetric, trained);
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
-  const comparison = await attempt(compareOnSamples(engine, original, result, test, { ...options, values }));
+  const comparison = await attempt(compareOnSamples(models, test, { ...options, values }));
   const [likeness, otherLikeness] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
-  const overflow =
-    text === undefined ? await attempt(findHalfOverflow(engine, original, result, test, { seed, signal })) : undefined;
+  const overflow = text === undefined ? await attempt(findHalfOverflow(models, test, { seed, signal })) : undefined;
   await requireLoads(engine, result, original);
   // With data, the metric shows what the result has lost. Without data, nothing does.
   if (test === undefined && typeof likeness === "string" && text === undefined && !forced)

@@ -79,7 +79,7 @@ export async function layerErrors(
 ): Promise<LayerErrors | Miss> {
   const { signal, evaluated = infinite, samples: maxSamples = infinite } = requested;
   const work = evaluated === infinite ? undefined : smallWork;
-  const inputs = await inputsFor(engine, original, candidate, data, { seed, signal, work });
+  const inputs = await inputsFor({ engine, original, result: candidate }, data, { seed, signal, work });
   if (inputs instanceof Miss) return inputs;
   const observed = Math.min(maxSamples, Math.max(minSamples, Math.floor(evaluated / 8)));
   const options = { ...requested, evaluated: evaluated / inputs.perRun, samples: observed };

@@ -26,7 +26,7 @@ export function noiseMeter(
   let knownOutputs: readonly Batch[] | undefined;
   return async (candidate) => {
     if (inputs === undefined) {
-      const prepared = await inputsFor(engine, original, candidate, await data(), { seed, signal });
+      const prepared = await inputsFor({ engine, original, result: candidate }, await data(), { seed, signal });
       if (prepared instanceof Miss) return undefined;
       inputs = prepared.samples;
     }

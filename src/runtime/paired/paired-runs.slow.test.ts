@@ -43,7 +43,7 @@ describe("the cost of a comparison", () => {
 
   it("runs expensive models on four single samples of smaller sides", async () => {
     const { engine, runs } = pretending();
-    const result = await pairedRuns(engine, volume(256), volume(256), options);
+    const result = await pairedRuns({ engine, original: volume(256), result: volume(256) }, options);
     expect(result).not.toBeInstanceOf(Miss);
     expect(runs).toHaveLength(8);
     for (const dims of runs) expect(dims).toEqual([1, 1, 64, 64, 64]);
@@ -51,7 +51,7 @@ describe("the cost of a comparison", () => {
 
   it("runs expensive models at full size if smaller sides fail", async () => {
     const { engine, runs } = pretending((dims) => dims[2] !== 128);
-    const result = await pairedRuns(engine, volume(128), volume(128), options);
+    const result = await pairedRuns({ engine, original: volume(128), result: volume(128) }, options);
     expect(result).not.toBeInstanceOf(Miss);
     expect(new Set(runs.map(String))).toEqual(new Set(["1,1,128,128,128"]));
     expect(runs).toHaveLength(8);
@@ -61,14 +61,14 @@ describe("the cost of a comparison", () => {
     const { engine, runs } = pretending();
     const large =
       "(x: float32[n, 1, 64]) -> (y: float32[...]) {\n  s: int64[3] = [1, 8388608, 64]\n  y = Expand(x, s)\n}";
-    await pairedRuns(engine, model(large), model(large), options);
+    await pairedRuns({ engine, original: model(large), result: model(large) }, options);
     expect(runs.map(([batch]) => batch)).toEqual(new Array(18).fill(1));
   });
 
   it("runs small models on 32 samples in batches of eight", async () => {
     const { engine, runs } = pretending();
     const small = "(x: float32[n, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
-    await pairedRuns(engine, model(small), model(small), options);
+    await pairedRuns({ engine, original: model(small), result: model(small) }, options);
     expect(runs.map(([batch]) => batch)).toEqual(new Array(8).fill(8));
   });
 
@@ -77,7 +77,7 @@ describe("the cost of a comparison", () => {
     const [original, result] = [volume(64), volume(64)];
     const progressCalls: (readonly number[])[] = [];
     const progress = (done: number, total: number): void => void progressCalls.push([done, total, loaded.length]);
-    await pairedRuns(engine, original, result, { ...options, progress });
+    await pairedRuns({ engine, original, result }, { ...options, progress });
     expect(loaded).toEqual([original, "released", result, "released"]);
     expect(progressCalls[0]).toEqual([0, 8, 0]);
     expect(progressCalls.map(([done]) => done)).toEqual(progressCalls.map((_, index) => index));
@@ -103,10 +103,10 @@ describe("the number of samples", () => {
       },
     });
     const fixed = "(x: float32[1, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
-    const result = await pairedRuns(picky(50), model(fixed), model(fixed), options);
+    const result = await pairedRuns({ engine: picky(50), original: model(fixed), result: model(fixed) }, options);
     expect(result).toBeInstanceOf(Miss);
     runs = 0;
-    const some = await pairedRuns(picky(1), model(fixed), model(fixed), options);
+    const some = await pairedRuns({ engine: picky(1), original: model(fixed), result: model(fixed) }, options);
     expect(some instanceof Miss ? some.reason : some.pairs.length).toBe(32);
   });
 
@@ -118,7 +118,10 @@ describe("the number of samples", () => {
   b = Gather(kinds, types)
   y = Add(a, b)
 }`;
-    const runs = await pairedRuns(createEngine(), model(roberta), model(roberta), options);
+    const runs = await pairedRuns(
+      { engine: createEngine(), original: model(roberta), result: model(roberta) },
+      options,
+    );
     if (runs instanceof Miss) throw new Error(runs.reason);
     expect(runs.pairs.map(({ expected }) => expected.y?.dims)).toEqual(new Array(4).fill([8, 16, 8]));
   });
@@ -139,7 +142,7 @@ describe("operators that the runtime lacks", () => {
     );
 
   it("are removed, and their inputs and the rest are compared", async () => {
-    const runs = await pairedRuns(createEngine(), around(2), around(3), options);
+    const runs = await pairedRuns({ engine: createEngine(), original: around(2), result: around(3) }, options);
     if (runs instanceof Miss) throw new Error(runs.reason);
     expect(runs.without).toEqual(["custom.MyAct"]);
     const [pair] = runs.pairs;
@@ -153,13 +156,16 @@ describe("operators that the runtime lacks", () => {
     ["of a domain of the runtime's", "opset 21, com.microsoft 1", "com.microsoft.NoSuchThing"],
   ])("%s are removed, too", async (_, opsets, name) => {
     const text = `(x: float32[n, 4]) -> (y: float32[n, 4]) {\n  h = Relu(x)\n  m: float32[n, 4] = ${name}(h)\n  y = Add(m, m)\n}`;
-    const runs = await pairedRuns(createEngine(), model(text, opsets), model(text, opsets), options);
+    const runs = await pairedRuns(
+      { engine: createEngine(), original: model(text, opsets), result: model(text, opsets) },
+      options,
+    );
     expect(runs).toMatchObject({ without: [name] });
   });
 
   it("fails if nothing is comparable: outputs of such an operator have no known rank", async () => {
-    await expect(pairedRuns(createEngine(), around(2, ""), around(3, ""), options)).rejects.toThrow(
-      "This runtime has no custom.MyAct, and without it there is nothing to compare.",
-    );
+    await expect(
+      pairedRuns({ engine: createEngine(), original: around(2, ""), result: around(3, "") }, options),
+    ).rejects.toThrow("This runtime has no custom.MyAct, and without it there is nothing to compare.");
   });
 });

@@ -22,6 +22,13 @@ import { gatherSamples, type ModelRun, type RandomRunOptions, runOriginal } from
 import { withSmallerImages } from "./smaller-images.ts";
 import { withoutOperators } from "./unknown-operators.ts";
 
+/** An original, its result, and the engine that runs both. */
+export interface ComparedModels {
+  readonly engine: Engine;
+  readonly original: Model;
+  readonly result: Model;
+}
+
 export interface Pair extends ModelRun {
   readonly got: Batch;
   /** Outputs of an original that draws random numbers: the same numbers, with the inputs of another sample. They vary by the inputs alone. */
@@ -50,35 +57,28 @@ type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pic
 const maxWorkOfThread = 1e8;
 
 /** Runs both models on random inputs; a Miss if they cannot be compared. @throws ResultFails if only the result fails, E_ENGINE_MISSING, E_STOPPED. */
-export async function pairedRuns(
-  engine: Engine,
-  original: Model,
-  result: Model,
-  options: PairOptions,
-): Promise<PairedRuns | Miss> {
+export async function pairedRuns(models: ComparedModels, options: PairOptions): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * minSamples);
-  const smaller = withSmallerImages([original, result]);
+  const smaller = withSmallerImages(models);
   if (smaller !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
-    const runs = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+    const runs = await runBoth({ ...models, ...smaller }, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
     });
     if (!(runs instanceof Miss)) return runs;
   }
-  return runBoth(engine, original, result, options);
+  return runBoth(models, options);
 }
 
 /** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
 export async function inputsFor(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   data: Dataset | undefined,
   options: Omit<PairOptions, "sizes">,
 ) {
-  if (data !== undefined) return { original, result, samples: data, perRun: 1 };
-  const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
+  if (data !== undefined) return { ...models, samples: data, perRun: 1 };
+  const runs = await pairedRuns(models, { sizes: "one", ...options });
   if (runs instanceof Miss) return runs;
   if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
   const samples = completeRuns(runs.pairs).map(({ feeds }) => feeds);
@@ -87,44 +87,43 @@ export async function inputsFor(
 
 /** @param unknown operators that this runtime lacks. Each of them fails a load, which is repeated without them. */
 async function runBoth(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   options: PairOptions,
   unknown: readonly UnknownOperator[] = [],
 ): Promise<PairedRuns | Miss> {
-  const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
-  if (models === undefined) {
+  const runnable = unknown.length === 0 ? models : withoutOperators(models, unknown);
+  if (runnable === undefined) {
     const operators = unknown.map(operatorName).join(", ");
     throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
   }
-  const [first, second] = models;
-  const inputs = randomInputs(first);
+  const { engine } = models;
+  const { original, result } = runnable;
+  const inputs = randomInputs(original);
   const { undrawable } = inputs;
   if (undrawable !== undefined && options.set?.[undrawable] === undefined)
     return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
-  const [likeliest] = candidateSizes(first, inputs, options);
+  const [likeliest] = candidateSizes(original, inputs, options);
   const threads = likeliest !== undefined && likeliest.work < maxWorkOfThread ? 1 : undefined;
-  const load = { optimize: options.optimize ?? true, threads, spinning: false, lean: hasLargeWeights(first) };
+  const load = { optimize: options.optimize ?? true, threads, spinning: false, lean: hasLargeWeights(original) };
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(first), load);
+    session = await engine.load(withFixedDraws(original), load);
   } catch (error) {
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
     if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
-      return runBoth(engine, original, result, options, [...unknown, operator]);
+      return runBoth(models, options, [...unknown, operator]);
     if (engineError.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
   let drawn: Awaited<ReturnType<typeof runOriginal>>;
   try {
-    drawn = await runOriginal(session, first, namesInBoth(first, second), inputs, options);
+    drawn = await runOriginal(session, original, namesInBoth(original, result), inputs, options);
   } finally {
     await session.release();
   }
   if (drawn instanceof Miss) return drawn;
-  const paired = await pairWithResult(engine, first, second, drawn.runs, { ...options, threads });
+  const paired = await pairWithResult({ engine, original, result }, drawn.runs, { ...options, threads });
   return { ...paired, without: unknown.map(operatorName), leftOut: drawn.leftOut };
 }
 
@@ -142,14 +141,13 @@ export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R
 
 /** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
 export async function pairWithResult(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  models: ComparedModels,
   runs: readonly ModelRun[],
   options: ResultOptions,
 ): Promise<PairedRuns> {
+  const { engine, original, result } = models;
   const pairs = await runResult(engine, result, runs, options);
-  const otherDraws = await explainOtherDraws(engine, original, result, runs, options);
+  const otherDraws = await explainOtherDraws(models, runs, options);
   const base = { without: [], original, result, otherDraws };
   if (otherDraws !== undefined || !hasRandomNodes(original)) return { ...base, pairs };
   const exchanged = await runResult(engine, original, exchangeInputs(runs), options);
@@ -203,9 +201,7 @@ export async function runResult(
 
 /** Returns the reason if the outputs depend on random numbers that differ between the models, or between two runs of the original. */
 async function explainOtherDraws(
-  engine: Engine,
-  original: Model,
-  result: Model,
+  { engine, original, result }: ComparedModels,
   runs: readonly ModelRun[],
   { optimize = true, signal }: ResultOptions,
 ): Promise<string | undefined> {

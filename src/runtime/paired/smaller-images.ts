@@ -6,14 +6,14 @@ import { isExpensive } from "./candidate-sizes.ts";
 const minSide = 64;
 
 /** Returns copies for smaller images; undefined if a sample of the original is cheap, or no smaller image is possible. */
-export function withSmallerImages(models: readonly [Model, Model]): readonly [Model, Model] | undefined {
-  let [original, result] = models;
+export function withSmallerImages<M extends Record<"original" | "result", Model>>(models: M): M | undefined {
+  let { original, result } = models;
   while (isExpensive(original)) {
     const [smallOriginal, smallResult] = [halveSides(original), halveSides(result)];
     if (smallOriginal === undefined || smallResult === undefined) break;
     [original, result] = [smallOriginal, smallResult];
   }
-  return original === models[0] ? undefined : [original, result];
+  return original === models.original ? undefined : { ...models, original, result };
 }
 
 /** Returns a copy of a model for images of half the size; undefined if a side would be fractional or too small. */

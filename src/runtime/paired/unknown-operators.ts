@@ -10,12 +10,10 @@ import type { UnknownOperator } from "../../core/engine/runtime-messages.ts";
 
 /** Returns both models without the operators; undefined if they are in a subgraph or function, their output types are unknown, or nothing remains. */
 export function withoutOperators(
-  original: Model,
-  result: Model,
+  models: Readonly<Record<"original" | "result", Model>>,
   unknown: readonly UnknownOperator[],
-): readonly [Model, Model] | undefined {
-  const [first, second] = [original.clone(), result.clone()];
-  const parts = [first, second].map((copy) => {
+): Readonly<Record<"original" | "result", Model>> | undefined {
+  const parts = [models.original.clone(), models.result.clone()].map((copy) => {
     const inference = infer(copy);
     const nodes = [...copy.graph.nodes()].filter(({ domain, op }) =>
       unknown.some((other) => other.op === op && other.domain === domain),
@@ -34,7 +32,7 @@ export function withoutOperators(
   for (const { removedOutputs } of parts)
     for (const { name, type } of removedOutputs)
       if (type?.dims !== undefined && !types.has(name)) types.set(name, type);
-  const [a, b] = parts.map(({ copy, removedInputs, removedOutputs }) => {
+  const [original, result] = parts.map(({ copy, removedInputs, removedOutputs }) => {
     for (const value of removedOutputs) if (value.type?.dims === undefined) value.type = types.get(value.name);
     const outputs = [...new Set([...copy.graph.outputs, ...removedInputs])].filter(
       (value) => value.producer !== undefined && !removedOutputs.includes(value),
@@ -45,5 +43,5 @@ export function withoutOperators(
       outputs.length === 0;
     return fails ? undefined : extract(copy, outputs, removedOutputs);
   });
-  return a === undefined || b === undefined ? undefined : [a, b];
+  return original === undefined || result === undefined ? undefined : { original, result };
 }

@@ -57,7 +57,7 @@ export const analyses: readonly Promised[] = [
       for (const { output, result } of brokenResults(model)) {
         const compared = await compareFunction(engine, model, result);
         const lost = [typeof compared === "string" ? compared : compared.lost];
-        lost.push(await findLostForm(engine, model, result, undefined));
+        lost.push(await findLostForm({ engine, original: model, result }, undefined));
         for (const sentence of lost)
           expectThat(
             sentence?.includes(output) === true,

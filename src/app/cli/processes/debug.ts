@@ -53,7 +53,9 @@ export default async function debug(
   const samples = data?.samples ?? tableSamples;
   session.stage("layers");
   const preparedSamples = task?.ready(task.seen) ?? texts?.test;
-  const lost = await findLostForm(engine, original, model, preparedSamples, { seed, signal }).catch(explain);
+  const lost = await findLostForm({ engine, original, result: model }, preparedSamples, { seed, signal }).catch(
+    explain,
+  );
   const batch = data?.batch === undefined ? {} : { batch: data.batch };
   const options = { output, samples, ...batch, progress: context.progress };
   const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
