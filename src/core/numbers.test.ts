@@ -104,13 +104,13 @@ test("figureInterval and intervalNote describe missing bounds in words", () => {
   expect(figureInterval("dB", { value: 30, low: 20, high })).toBe("20.00 dB … ∞ dB");
   expect(figureInterval("share", { value: 0.915, low: 0.896, high: 0.931 })).toBe("89.6 % … 93.1 %");
   expect(intervalNote("", { value: -0.118, low, high, count: 5, confidence: 0.95 })).toBe(
-    "(5 samples, too few for an interval)",
+    "(too few samples for an interval, 5 samples)",
   );
   expect(intervalNote("", { value: -0.118, low: -0.2, high, count: 5, confidence: 0.95 })).toBe(
     "(95 % interval −0.200 … +∞, 5 samples)",
   );
   expect(intervalNote("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 })).toBe(
-    "(99.7 % interval −80.6 … −68.6, 512 samples)",
+    "(99.7 % interval, wider for several comparisons: −80.6 … −68.6 points, 512 samples)",
   );
 });
 

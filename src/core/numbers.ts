@@ -89,13 +89,13 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Formats a speed with its spread: "1.49 × as fast (1.39–1.55)", "about as fast", or a wide interval that contains 1, "0.70–1.57 × as fast". @param words "" in a column "speed". */
+/** Formats a speed with its spread: "1.49 × as fast (most runs: 1.39–1.55)", "about as fast", or a wide interval that contains 1, "0.70–1.57 × as fast". @param words "" in a column "speed". */
 export function speedText(
   { median, low, high }: Record<"median" | "low" | "high", number>,
   words = " as fast",
 ): string {
   const range = `${times(low)}–${times(high)}`.replaceAll(" ×", "");
-  if (words === "" || low > 1 || high < 1) return `${times(median)}${words} (${range})`;
+  if (words === "" || low > 1 || high < 1) return `${times(median)}${words} (${words && "most runs: "}${range})`;
   return low >= 0.8 && high <= 1.25 ? `about${words}` : `${range} ×${words}`;
 }
 
@@ -138,13 +138,16 @@ export function confidenceText({ confidence }: Pick<Estimate, "confidence">): st
   return `${Number((100 * confidence).toFixed(1))} %`;
 }
 
-/** Returns the interval of a difference, such as "(95 % interval −3.6 … −0.6, 1,000 samples)". */
-export function intervalNote(unit: Unit, estimate: Estimate): string {
-  const samples = counted(estimate.count, "sample");
-  return Number.isFinite(estimate.low) || Number.isFinite(estimate.high)
-    ? `(${confidenceText(estimate)} interval ${changeInterval(unit, estimate)}, ${samples})`
-    : `(${samples}, too few for an interval)`;
+/** Returns "95 % interval −3.6 … −0.6 points", and why the confidence is higher than 95 %. */
+export function intervalText(unit: Unit, estimate: Omit<Estimate, "value" | "count">): string {
+  if (!Number.isFinite(estimate.low) && !Number.isFinite(estimate.high)) return "too few samples for an interval";
+  const reason = estimate.confidence > 0.95 ? ", wider for several comparisons:" : "";
+  return `${confidenceText(estimate)} interval${reason} ${changeInterval(unit, estimate)}${unitSuffix(unitOfChange(unit))}`;
 }
+
+/** Returns the interval of a difference, such as "(95 % interval −3.6 … −0.6 points, 1,000 samples)". */
+export const intervalNote = (unit: Unit, estimate: Estimate): string =>
+  `(${intervalText(unit, estimate)}, ${counted(estimate.count, "sample")})`;
 
 /** Formats an allowed drop, which is a difference without the plus sign. */
 export function allowance(unit: Unit, value: number): string {

@@ -1,6 +1,6 @@
 /** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
 
-import { bytes, change, times } from "#ir";
+import { bytes, difference, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/measure/objective.ts";
@@ -69,18 +69,18 @@ async function measureSpeed(
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }
 
-/** Formats a result: "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast". */
+/** Formats a result: "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
 export function scoreText(
   { combination: { name }, attempt: { variant }, figures, sameAs }: Scored,
-  { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
+  { metric: { name: metric, unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
   if (figures === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
-  const dropChange = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
+  const changeText = difference(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
   const sizeNote = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(figures.size)}${sizeNote}, ${dropChange}${speed}${rejection}`;
+  return `${name}: ${bytes(figures.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
 }
 
 /**

@@ -154,5 +154,5 @@ graph (x: float32[batch, seq, 4]) -> (y) {
 `;
   await save(parseModel(text), at("sizes.onnx"));
   const { out } = await pith("prune", at("sizes.onnx"), "--amount", "0.5", "--force", "-o", at("sizes.pruned.onnx"));
-  expect(out).toMatch(/^MACs +(\S.*seq\S*) {2,}\1 *$/m);
+  expect(out).toMatch(/^multiply-adds +(\S.*seq\S*) {2,}\1 *$/m);
 });

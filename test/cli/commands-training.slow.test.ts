@@ -196,7 +196,7 @@ describe("train of a pruned model", () => {
     await pruned("60%");
     const { out } = await pith(...words);
     expect(out).toMatch(
-      /^change: compared with \S+thin\.onnx \([\d.]+ %\): .*; goal: lose at most 1\.0\)\. .*\. Give --original to compare with the model before pruning\.$/m,
+      /^change: compared with \S+thin\.onnx \([\d.]+ %\): .*; goal: lose at most 1\.0 points\)\. .*\. Give --original to compare with the model before pruning\.$/m,
     );
     expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
     const unprunedReport = await json("train", at("hidden.onnx"), ...rest.slice(1));
@@ -279,7 +279,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^change: compared with \S+\.onnx: accuracy is unchanged \(.*; goal: lose at most 1\.0\)\. .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
+      /^change: compared with \S+\.onnx: accuracy is unchanged \(.*; goal: lose at most 1\.0 points\)\. .* larger loss\. \d+ of the \d+ samples were not used \(--samples \d+ uses all\)\.$/m,
     );
     const few = await pith(
       "eval",
@@ -364,7 +364,7 @@ describe("recover and distill with a reference model", () => {
       expect(result.out).toMatch(/^change: compared with .*near\.onnx/m);
       if (words[0] === "distill")
         expect(result.out).toMatch(
-          /\. This goal does not limit the change from .*hidden\.onnx \(−[\d.]+ points\): --max-drop does\.$/m,
+          /\. Compared with .*hidden\.onnx, the change is −[\d.]+ points, which --max-drop would limit\.$/m,
         );
       // A step this small changes nothing.
       if (words[0] === "distill")

@@ -30,7 +30,7 @@ test("names the metric in the title, and the interval in the brackets of a cell"
   expect(notes).toEqual([
     "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
     "agreement: share of predictions that equal the original's (of a language model: the most likely next token).",
-    `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
+    `${capitalize(decibelsLegend)}. Files below 3 dB (70 %) are rejected.`,
     "Outputs are equal alone and in a padded batch: yes (64 samples).",
   ]);
 });
@@ -116,14 +116,14 @@ test("shows differences in a batch and values without a metric; rejected files h
     { dtype: "q2", file: "c" },
   );
   expect(rows).toEqual([
-    ["dtype", "file", "size", "equal tokens", "right on", "same in batch"],
+    ["dtype", "file", "size", "equal tokens", "right on", "same in a batch"],
     ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192 tokens)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^In parentheses/),
-    expect.stringMatching(/^Same in batch: samples run alone and in a padded batch/),
+    expect.stringMatching(/^Same in a batch: whether a sample has the same outputs alone and in a padded batch/),
   ]);
 });
 
@@ -138,7 +138,11 @@ test("shows the distance of outputs that differ in a batch", () => {
     table(...rows)
       .rows.slice(1)
       .map((row) => row.at(-1)),
-  ).toEqual(["no (up to 2.6 % apart, 64 samples)", "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)"]);
+  ).toEqual([
+    "no (at most 2.6 % different, 64 samples)",
+    "yes (64 samples)",
+    "nearly (at most 0.5 % different, 64 samples)",
+  ]);
 });
 
 test("has a column of speeds per target, with notes on machines and slower files", () => {
@@ -213,7 +217,7 @@ test("names the machine of speeds and the version of transformers.js in notes", 
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: compared with the original/),
     expect.stringContaining(capitalize(decibelsLegend)),
-    "transformers.js 4.3.1 loads and runs the files that have a value in its column. The value is the share of tokens that equal the originals', or the signal-to-noise ratio of the outputs.",
+    "transformers.js 4.3.1 loads and runs the files that have a value in its column: how many tokens equal the originals', or how near the outputs are to the originals' (signal to noise).",
     "Not tried with transformers.js: no class.",
   ]);
 });

@@ -76,7 +76,9 @@ describe("the choice among several candidates", () => {
       return { texts, kept: run.variants[run.chosen ?? -1]?.name };
     };
     expect((await reported(dynamic)).texts).toEqual([
-      expect.stringMatching(/^int8 dynamic: The outputs depend on the batch: for 16 samples of a batch of 64 and/),
+      expect.stringMatching(
+        /^int8 dynamic: The outputs of a sample depend on the others of its batch: 16 samples, alone and in a batch of 64/,
+      ),
     ]);
     expect(await reported(weights)).toEqual({ texts: [], kept: "int8 weights" });
     const { texts, kept } = await reported(dynamic, weights);

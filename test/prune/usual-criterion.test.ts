@@ -34,13 +34,15 @@ async function pruned(model: Model, options: Omit<PruneOptions, "structured">) {
 test("ranks channels by Taylor scores if the model scores classes; samples need no labels", async () => {
   const { kept, notes } = await pruned(network(3), { data: samples });
   expect(kept).toEqual([1, 2, 3]);
-  expect(notes).toEqual(["channels are ranked by Taylor scores"]);
+  expect(notes).toEqual(["channels are ranked by how much the predictions would change without them (Taylor scores)"]);
 });
 
 test("ranks channels by activations if the model does not score classes, and says why", async () => {
   const { kept, notes } = await pruned(network(1), { data: samples });
   expect(kept).toEqual([0, 2, 3]);
-  expect(notes).toEqual(["channels are ranked by activations: the model does not score classes"]);
+  expect(notes).toEqual([
+    "channels are ranked by the size of their values (activations): the model does not score classes",
+  ]);
 });
 
 test("ranks channels by magnitude without samples", async () => {

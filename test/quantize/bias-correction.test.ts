@@ -44,7 +44,7 @@ test("halves the error of low-bit quantization on other samples", async () => {
   const withCorrection = await rounded({});
   expect(withoutCorrection.corrected).toEqual([]);
   expect(withCorrection.corrected).toMatchObject([
-    { what: expect.stringMatching(/^\d layers?, with \d+ % less noise/) },
+    { what: expect.stringMatching(/^biases of \d layers? corrected: \d+ % less error/) },
   ]);
   expect(withCorrection.error).toBeLessThan(withoutCorrection.error / 2);
 });

@@ -69,21 +69,21 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
         "conv1",
         4,
         "global",
-        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+        "weight as int4, a scale per output channel, not blocks: only weights of matrix products have blocks",
       ],
       [
         "conv2",
         4,
         "global",
-        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+        "weight as int4, a scale per output channel, not blocks: only weights of matrix products have blocks",
       ],
       [
         "conv3",
         4,
         "global",
-        "weight as int4, per-channel scales, not blocks: only weights of matrix products have blocks",
+        "weight as int4, a scale per output channel, not blocks: only weights of matrix products have blocks",
       ],
-      ["fc", 8, "layer", "weight as int8, per-channel scales"],
+      ["fc", 8, "layer", "weight as int8, a scale per output channel"],
     ]);
   });
 

@@ -172,7 +172,7 @@ describe("blocks in operators of ONNX", () => {
     const x = { x: numbersFor([2, 64], 3) };
     const rounded = await run(model, x);
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true });
-    expect(changes.map(({ what }) => what)).toEqual(["weight as int4, per-channel scales"]);
+    expect(changes.map(({ what }) => what)).toEqual(["weight as int4, a scale per output channel"]);
     expect(difference(rounded, await run(model, x, { optimize: false }))).toBeLessThan(1e-6);
   });
 

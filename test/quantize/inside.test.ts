@@ -323,7 +323,7 @@ graph (x: float32[s, 2, 8], flag: bool[1]) -> (y: float32[1, 2, 16]) {
   const model = original.clone();
   const { changes, misses } = await quantize(model, { scheme: "dynamic" });
   expect([changes.map(({ what }) => what), misses]).toEqual([
-    new Array(4).fill("weight as int8, per-channel scales"),
+    new Array(4).fill("weight as int8, a scale per output channel"),
     [],
   ]);
   expect(bytesOf(model)).toBeLessThan(bytesOf(original) / 2.5);

@@ -67,7 +67,9 @@ test("a layer of a language model with a massive activation has 8-bit blocks, wh
   const original = await languageModel(3000);
   const { model, layers, misses } = await quantized(original, { data });
   expect(layers.down).toMatch(/^weight in 8 bits, blocks of 32: one activation is [\d,]+ × the typical one$/);
-  expect([layers.up, layers.head]).toEqual(Array(2).fill("integer arithmetic, weight as int8, per-channel scales"));
+  expect([layers.up, layers.head]).toEqual(
+    Array(2).fill("integer arithmetic, weight as int8, a scale per output channel"),
+  );
   expect(misses).toEqual([]);
   const float = await run(original, { input_ids });
   const blind = await run((await quantized(original)).model, { input_ids });

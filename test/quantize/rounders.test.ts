@@ -64,7 +64,7 @@ describe("mse", () => {
     const model = mlp();
     const { changes } = await quantize(model, { scheme: "weights", rounder: "mse" });
     expect(changes.map(({ what }) => what)).toEqual(
-      Array(2).fill("weight as int8, per-channel scales, rounded by mse"),
+      Array(2).fill("weight as int8, a scale per output channel, rounded by mse"),
     );
     const [usual, cut] = [cnn(), cnn()];
     await fakeQuantize(usual, { scheme: "weights", bits: 2 });
@@ -76,7 +76,7 @@ describe("mse", () => {
     expect(b).not.toEqual(a);
     // The export keeps the scales of the model.
     const { changes: after } = await quantize(cut, { scheme: "weights" });
-    expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), per-channel scales");
+    expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), a scale per output channel");
     expect(toNumbers(await stored(cut, "conv2.weight_scale"))).toEqual(b);
   });
 });

@@ -155,7 +155,7 @@ describe("types of activations and weights", () => {
   test("can be wider in one layer, and then also in shared activations", async () => {
     const { model, changes } = await quantizeCnn({ overrides: { fc: { activations: "uint16" } } });
     expect(changes.find(({ at }) => at === "fc")).toMatchObject({
-      what: "uint16 activations, weight as int8, per-channel scales",
+      what: "inputs as uint16, weight as int8, a scale per output channel",
       decidedBy: "layer",
     });
     expect(["x", "a1", "a2", "g", "y"].map((name) => typeOf(model, name))).toEqual([

@@ -91,8 +91,8 @@ test.each([turned, flat])("dynamic: stores a table and its tied last layer once:
   const { changes } = await quantize(model, { scheme: "dynamic" });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
     "embedding: weight as int8, a scale per row",
-    "layer: integer arithmetic, weight as int8, per-channel scales",
-    "head: integer arithmetic, weight as int8, per-channel scales",
+    "layer: integer arithmetic, weight as int8, a scale per output channel",
+    "head: integer arithmetic, weight as int8, a scale per output channel",
   ]);
   expect(verify(model)).toEqual([]);
   // 64 · 16 + 16 · 16 quantized values, their scales, and nodes.
@@ -231,7 +231,7 @@ test("blocks: uses 8 bits for tied tables that the last layer cannot read, with 
   expect(changes.map(({ at, what }) => [at, what])).toEqual([
     ["embedding", `weight as int8, a scale per row, ${why}`],
     ["layer", "weight in 4 bits, blocks of 16"],
-    ["head", `weight as int8, per-channel scales, ${why}`],
+    ["head", `weight as int8, a scale per output channel, ${why}`],
   ]);
   expect([...model.graph.values()].filter(({ tensor }) => tensor?.dims.join() === "80,64")).toHaveLength(1);
 });

@@ -19,7 +19,7 @@ test("brings the outputs nearer to the original's, without labels", async () => 
   const changed = await spoiled(original);
   const before = await figure(changed, original, unseen);
   const { what, misses } = await stage.run(changed, await scopeOf(changed, original, data));
-  expect([what, misses]).toEqual(["3 blocks", []]);
+  expect([what, misses]).toEqual(["3 blocks trained", []]);
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 
@@ -46,7 +46,7 @@ test("compares the remaining channels with those of the original", async () => {
   await prune(changed, { amount: 0.3, structured: true });
   const before = await figure(changed, original, unseen);
   const { what, misses } = await stage.run(changed, await scopeOf(changed, original, data));
-  expect([what, misses]).toEqual(["3 blocks", []]);
+  expect([what, misses]).toEqual(["3 blocks trained", []]);
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 

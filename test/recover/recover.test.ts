@@ -22,7 +22,7 @@ test("brings a pruned model nearer to the original, and reports each stage's gai
   expect(await noiseOf(model, original)).toBeGreaterThan(before + 3);
   expect(changes.map(({ at }) => at)).toEqual(["bias", "least-squares"]);
   for (const { what } of changes)
-    expect(what).toMatch(/^\d+ layers?, signal to noise -?[\d.]+ → [\d.]+ dB, agreement /);
+    expect(what).toMatch(/^(?:biases|weights) of \d+ layers? .*; signal to noise -?[\d.]+ → [\d.]+ dB, agreement /);
   expect(misses).toEqual([]);
 });
 

@@ -44,17 +44,8 @@ function metadataOf({ config }: Card): string {
   return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
-function renderSection({
-  name,
-  config,
-  originals,
-  records,
-  chosen,
-  madeWith,
-  triedDtypes,
-  purpose,
-  fails,
-}: Card): string {
+function renderSection(card: Card): string {
+  const { name, config, originals, records, chosen, madeWith, triedDtypes, purpose, fails } = card;
   const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
   const { rows, columns, notes: tableNotes } = folderTable(files, originals);
   const failureNotes = fails === undefined ? [] : [`${stripPeriod(fails)}.`];

@@ -161,16 +161,16 @@ export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness
 }
 
 export const batchNote =
-  "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of such files are measured one sample at a time.";
+  "Same in a batch: whether a sample has the same outputs alone and in a padded batch. The percentage is the largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of files that differ are measured one sample at a time.";
 
-/** Returns "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)" or "no (…)"; for texts "no (98.9 % of 192 tokens)". */
+/** Returns "yes (64 samples)", "nearly (at most 0.5 % different, 64 samples)" or "no (…)"; for texts "no (98.9 % of 192 tokens)". */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   const isSame = batch >= minEqualCosine;
   const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
   if (isSame && batchApart === 0) return `yes (${number})`;
   const detail =
-    tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;
+    tokens === undefined ? `at most ${percent(batchApart)} different, ${number}` : `${percent(batch)} of ${number}`;
   return `${isSame ? "nearly" : "no"} (${detail})`;
 }
 

@@ -156,7 +156,7 @@ export function folderTable<R extends Row>(
       },
     },
     { title: "right on", text: ({ rightOn = [] }: Row) => rightOn.join(" ") },
-    ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
+    ...(isSameInBatch ? [] : [{ title: "same in a batch", text: ({ together }: Row) => batchText(together) }]),
     { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
   ];
   const hasText = (isMatch: (text: string) => boolean): boolean =>
@@ -168,17 +168,17 @@ export function folderTable<R extends Row>(
   });
   const notes = [
     timedTargets.length > 0 &&
-      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample. Texts have 64 generated or 128 other tokens, or the tokenizer's maximum.`,
+      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample; in parentheses: most runs. Texts have 64 generated or 128 other tokens, or the tokenizer's maximum.`,
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
     rows.some((row) => nearnessOf(row)?.metric === "agreement") && `${agreementLegend}.`,
-    hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB are rejected.`,
+    hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB (70 %) are rejected.`,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
     rows.some(({ memory }) => memory !== undefined) &&
-      "memory: estimated peak of a page with WebAssembly, for 128 tokens after 896 others, or for one image.",
+      "memory: estimated peak of a page with WebAssembly, for 128 tokens that continue a text of 896, or for one image.",
     ...rows.flatMap(({ file, oversized = [] }) =>
       oversized.length === 0
         ? []

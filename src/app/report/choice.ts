@@ -24,7 +24,7 @@ export interface Summary extends Outcome {
   readonly sentences: readonly string[];
 }
 
-/** Returns one word, "7.87 × smaller and 2.15 × as fast (2.05–2.21).", and sentences on accuracy, goal and choice. */
+/** Returns one word, "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21).", and sentences on accuracy, goal and choice. */
 export function summarize(run: Run): Summary {
   return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };
 }

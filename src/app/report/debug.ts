@@ -21,8 +21,8 @@ export interface Debugged extends LayersDrawing {
 export const errorTitles = ["alone", "with all before", "share of error"];
 export const layersLegend = [
   decibelsLegend,
-  "alone: the output of the layer if only this layer is changed; with all before: if all layers before it are changed, too",
-  "share of error: what remains of the error of the model if only this layer is changed (the shares need not add up to 100 %)",
+  "alone: the error that this layer itself adds (its inputs are those of the original); with all before: the error of its output in the changed model",
+  "share of error: error of the model's outputs if only this layer is changed, relative to the error with all changes (the shares need not add up to 100 %)",
 ];
 
 /** Returns the cells below `errorTitles`: "23.1 dB", "equal" or a dash, and "12.3 %", or "about 12 %" if the share is an estimate. */

@@ -27,10 +27,10 @@ describe("a report", () => {
   });
 
   test("starts with the gain, the loss and its confidence", () => {
-    expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast (1.98–2.34).</h1>");
+    expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast (most runs: 1.98–2.34).</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
-      "Accuracy went from 92.6 % to 91.9 %. Lost 0.7 points of accuracy (95 % interval −1.9 … +0.5; goal: lose at most 1.0). The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
+      "Accuracy went from 92.6 % to 91.9 %. Lost 0.7 points of accuracy (95 % interval −1.9 … +0.5 points; goal: lose at most 1.0 points). The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
     );
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
@@ -312,15 +312,15 @@ describe("a report of another outcome", () => {
   test("prints a speed below 1 if the result is slower", () => {
     const slow = withSpeed({ median: 0.5, low: 0.45, high: 0.55 });
     const html = reportPage({ ...slow, original: { ...exampleRun.original, bytes: 220_000 } });
-    expect(html).toContain("<h1>2.00 × larger and 0.50 × as fast (0.45–0.55).</h1>");
+    expect(html).toContain("<h1>2.00 × larger and 0.50 × as fast (most runs: 0.45–0.55).</h1>");
   });
 
   test("reports no clear difference if the percentiles of the speed contain 1", () => {
     const headline = (median: number, low: number, high: number): string | undefined =>
       /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
     expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller; 0.05–2.65 × as fast.");
-    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and 0.34 × as fast (0.20–0.41).");
-    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and 1.38 × as fast (1.05–1.80).");
+    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and 0.34 × as fast (most runs: 0.20–0.41).");
+    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and 1.38 × as fast (most runs: 1.05–1.80).");
   });
 
   test("warns that a value is optimistic if the same samples chose the variant", () => {

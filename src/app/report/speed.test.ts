@@ -11,12 +11,12 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is not a multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
+    "48 % of the multiply-adds (MACs), but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is not a multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 
 test("names no reason if none is known", () => {
-  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
+  expect(text(50, 1.1)).toBe("50 % of the multiply-adds (MACs), but about as fast: its time is spent elsewhere");
 });
 
 test("returns nothing if the gain is fair, or MACs are nearly equal or not comparable", () => {
@@ -30,12 +30,12 @@ test("returns nothing if the gain is fair, or MACs are nearly equal or not compa
 test("prints the speed in a row, or in a line, or why it is missing", () => {
   const speed: Speed = { ...spreadOf(0.6914), before: 1.21, milliseconds: 1.75 };
   expect(timeRow("a.onnx", { against: "a.onnx", ...speed })).toEqual([
-    ["time, 1 thread", "1.21 ms", "1.75 ms", "0.69 × as fast (0.62–0.77)"],
+    ["time, 1 thread", "1.21 ms", "1.75 ms", "0.69 × as fast (most runs: 0.62–0.77)"],
   ]);
   expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", ...speed })).toEqual([]);
   expect(timeRow("a.onnx", { against: "t.onnx", ...speed })).toEqual([]);
   expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", ...speed })).toEqual([
-    "speed, compared with t.onnx on one thread: 0.69 × as fast (0.62–0.77)",
+    "speed, compared with t.onnx on one thread: 0.69 × as fast (most runs: 0.62–0.77)",
   ]);
   const slow = { against: "a b.onnx", unmeasured: "a run takes 1.2 s" };
   expect(timeRow("a b.onnx", slow)).toEqual([]);
@@ -45,11 +45,11 @@ test("prints the speed in a row, or in a line, or why it is missing", () => {
 });
 
 test.each([
-  [1.63, [1.6, 1.7], "1.63 × as fast (1.46–1.83)"],
-  [1.63, [1.2, 1.5, 2.1, 2.2], "1.63 × as fast (1.29–2.17)"],
+  [1.63, [1.6, 1.7], "1.63 × as fast (most runs: 1.46–1.83)"],
+  [1.63, [1.2, 1.5, 2.1, 2.2], "1.63 × as fast (most runs: 1.29–2.17)"],
   [1.04, [1.03, 1.05], "about as fast"],
   [1.4, [0.9, 1.4, 1.5], "1.00–1.57 × as fast"],
-  [12.3, [12, 13], "12.3 × as fast (11.0–13.8)"],
+  [12.3, [12, 13], "12.3 × as fast (most runs: 11.0–13.8)"],
 ])("prints a speed of %f with the spread of its series, and at least that of processes", (ratio, ratios, told) => {
   const [row] = timeRow("a", { against: "a", ...speedOf({ before: ratio, after: 1, ratios }) });
   expect(row?.[3]).toBe(told);
@@ -57,7 +57,7 @@ test.each([
 
 test("warns only if a result is clearly slower", () => {
   const slower = (factor: number) => slowerText({ against: "a.onnx", ...spreadOf(factor), before: 1, milliseconds: 1 });
-  expect(slower(0.62)).toBe("the result is slower than a.onnx on one thread: 0.62 × as fast (0.55–0.69)");
+  expect(slower(0.62)).toBe("the result is slower than a.onnx on one thread: 0.62 × as fast (most runs: 0.55–0.69)");
   expect([0.93, 1, 2].map(slower)).toEqual([undefined, undefined, undefined]);
   expect(slowerText({ against: "a", unmeasured: "too large" })).toBeUndefined();
 });

@@ -2,7 +2,8 @@
 import { type UnevenChannels, widestBlock } from "#analysis";
 import { integer, percent, runTime, speedText, truncateList } from "#ir";
 import type { Timed } from "../../judge/measure/speed.ts";
-import { comparableCounts, type OperationCount } from "../../judge/record/operation-count.ts";
+import type { WeightAndCost } from "../../judge/measure/written.ts";
+import { comparableCounts } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 
@@ -11,18 +12,17 @@ const minGain = 0.25;
 /** Maximum share of the multiply-accumulates at which a speedup is expected. */
 const maxMacs = 0.9;
 
-interface Macs {
-  /** Multiply-accumulates; undefined if the cost of an operator is not known. */
-  readonly macs: OperationCount | undefined;
-}
-
 interface Computed {
-  readonly before: Macs;
+  readonly before: Pick<WeightAndCost, "macs">;
   readonly uneven?: UnevenChannels | undefined;
 }
 
 /** Explains, as far as known, why fewer operations are not faster; undefined if they are, or there are no fewer. */
-export function notFasterText(speed: Spread, { before, uneven }: Computed, after: Macs): string | undefined {
+export function notFasterText(
+  speed: Spread,
+  { before, uneven }: Computed,
+  after: Computed["before"],
+): string | undefined {
   const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (
     originalMacs === 0 ||
@@ -31,7 +31,7 @@ export function notFasterText(speed: Spread, { before, uneven }: Computed, after
   )
     return undefined;
   const cause = uneven === undefined || uneven.layers === 0 ? "its time is spent elsewhere" : unevenText(uneven);
-  return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${speedText(speed)}: ${cause}`;
+  return `${percent(resultMacs / originalMacs, 0)} of the multiply-adds (MACs), but ${speedText(speed)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {

@@ -124,9 +124,9 @@ export async function chooseBatch(
     lastInvariance = invariance instanceof PithError || invariance instanceof Miss ? undefined : invariance;
     if (lastInvariance === undefined || lastInvariance.apart === 0) continue;
     const { samples, apart, worst } = lastInvariance;
-    const changeText = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
-    const samplesText = `${counted(samples, "sample")} of a batch of ${integer(lastInvariance.batch)} and the same samples alone`;
-    const differenceText = `The outputs depend on the batch: for ${samplesText}, ${changeText}`;
+    const changeText = Number.isNaN(apart) ? "of which one is NaN" : `differ by up to ${percent(apart)}`;
+    const samplesText = `${counted(samples, "sample")}, alone and in a batch of ${integer(lastInvariance.batch)}`;
+    const differenceText = `The outputs of a sample depend on the others of its batch: ${samplesText}, ${changeText}`;
     const note =
       batch === undefined
         ? `${differenceText}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`

@@ -51,7 +51,7 @@ describe("the sentence of a goal", () => {
     verdictSentence({ maxDrop: 0.01 }, verdict, dropped(verdict.drop), others);
   const phraseOf = (verdict: Partial<Verdict>, validation?: number) =>
     sentenceOf({ ...open, ...verdict }, { validation });
-  const loss = "Lost 0.3 points of accuracy (95 % interval −1.1 … +0.4; goal: lose at most 1.0).";
+  const loss = "Lost 0.3 points of accuracy (95 % interval −1.1 … +0.4 points; goal: lose at most 1.0 points).";
   const undecided = `${loss} The estimate meets the goal; the interval does not exclude a larger loss`;
 
   const wide = { ...open.drop, low: -0.024, high: 0.037 };
@@ -68,7 +68,9 @@ describe("the sentence of a goal", () => {
 
   test("asks for more samples if there are fewer than 30, and states how many", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    expect(adviceFor({}, few(3))).toMatch(/1\.0\)\. 3 samples are too few to decide; at least 100 are needed\.$/);
+    expect(adviceFor({}, few(3))).toMatch(
+      /1\.0 points\)\. 3 samples are too few to decide; at least 100 are needed\.$/,
+    );
     expect(adviceFor({}, { ...wide, count: 20 })).toContain(
       "20 samples are too few to decide; at least 190 are needed.",
     );
@@ -113,14 +115,14 @@ describe("the sentence of a goal", () => {
     );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(phraseOf(beyond)).toBe(
-      "Lost 2.0 points of accuracy (95 % interval −3.0 … +0.4; goal: lose at most 1.0). With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
+      "Lost 2.0 points of accuracy (95 % interval −3.0 … +0.4 points; goal: lose at most 1.0 points). With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
     );
     expect(phraseOf({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(
-      / −3\.0 … −0\.1; .*\. The goal is missed\.$/,
+      / −3\.0 … −0\.1 points; .*\. The goal is missed\.$/,
     );
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     expect(phraseOf({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
-      "Gained 0.4 points of accuracy (too few samples for an interval; goal: lose at most 1.0). The estimate meets the goal; the interval does not exclude a larger loss.",
+      "Gained 0.4 points of accuracy (too few samples for an interval; goal: lose at most 1.0 points). The estimate meets the goal; the interval does not exclude a larger loss.",
     );
   });
 
@@ -336,7 +338,7 @@ test("states the possible disagreement if all predictions equal the original's",
   };
   expect(sentenceFor(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
   expect(sentenceFor(1000, 20)).toMatch(
-    /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d, /,
+    /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d points, /,
   );
 });
 
@@ -451,7 +453,7 @@ describe("the warning about a result that passes", () => {
 test("a rejection states the metric values, the interval and the allowed drop", () => {
   const comparison = compared(800, 100, 2);
   expect(lossText(comparison, judge(comparison, { maxDrop: 0.01 }), { maxDrop: 0.01 })).toMatch(
-    /^accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\); 1\.0 points allowed$/,
+    /^accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d points, 800 samples\); 1\.0 points allowed$/,
   );
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
@@ -463,7 +465,7 @@ test("a rejection states the metric values, the interval and the allowed drop", 
 describe("compared with a reference model", () => {
   test("distanceText states the change with its interval, in the digits of the goal", () => {
     expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
-      /^compared with big\.onnx: accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
+      /^compared with big\.onnx: accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d points, 800 samples\)$/,
     );
     const goal = { maxDrop: 0.01 };
     for (const only of [0, 1, 100])
@@ -486,17 +488,21 @@ describe("compared with a reference model", () => {
       return verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, { ...dropped(estimate), better });
     };
     expect(sentenceOf(0.003, "higher")).toMatch(
-      /^Lost 0\.3 points of accuracy \(.* −0\.4 … −0\.2; goal: lose at most 1\.0\)\. /,
+      /^Lost 0\.3 points of accuracy \(.* −0\.4 … −0\.2 points; goal: lose at most 1\.0 points\)\. /,
     );
-    expect(sentenceOf(-0.003, "higher")).toMatch(/^Gained 0\.3 points of accuracy \(.* \+0\.2 … \+0\.4; goal: lose /);
+    expect(sentenceOf(-0.003, "higher")).toMatch(
+      /^Gained 0\.3 points of accuracy \(.* \+0\.2 … \+0\.4 points; goal: lose /,
+    );
     expect(sentenceOf(0, "higher")).toMatch(/^Accuracy is unchanged \(/);
-    expect(sentenceOf(0.003, "lower")).toMatch(/^Accuracy fell by 0\.3 points \(.*; goal: rise by at most 1\.0\)\. /);
+    expect(sentenceOf(0.003, "lower")).toMatch(
+      /^Accuracy fell by 0\.3 points \(.*; goal: rise by at most 1\.0 points\)\. /,
+    );
     expect(sentenceOf(-0.003, "lower")).toMatch(/^Accuracy rose by 0\.3 points \(/);
   });
 
   test("verdictSentence names the reference model", () => {
     expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, dropped(open.drop), {}, "big.onnx")).toBe(
-      "Compared with big.onnx: lost 0.3 points of accuracy (95 % interval −1.1 … +0.4; goal: lose at most 1.0). The goal is met.",
+      "Compared with big.onnx: lost 0.3 points of accuracy (95 % interval −1.1 … +0.4 points; goal: lose at most 1.0 points). The goal is met.",
     );
   });
 });

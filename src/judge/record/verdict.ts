@@ -4,7 +4,6 @@ import {
   allowance,
   bytes,
   capitalize,
-  changeInterval,
   changeTexts,
   confidenceText,
   counted,
@@ -12,6 +11,7 @@ import {
   figure,
   integer,
   intervalNote,
+  intervalText,
   percent,
   speedText,
   times,
@@ -60,7 +60,7 @@ export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined
   return variant === undefined ? undefined : steadyTimingOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast (2.05–2.21)." */
+/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21)." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -181,7 +181,7 @@ export function storageSentence(run: Run): string | undefined {
     : `${roundingText}, and are stored as floats.`;
 }
 
-/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; with a goal, without the difference. */
+/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)."; with a goal, without the difference. */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
@@ -227,6 +227,10 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
 export const decibelsLegend =
   "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
 
+/** A mean divergence d moves at most √(d / 2) of the probability on average (Pinsker's inequality). */
+export const divergenceLegend =
+  "KL divergence: distance of the class probabilities; 0.0002 nats is good (at most 1 % moves to other classes), 0.02 nats is fair (10 %), 0.2 nats is bad (30 %)";
+
 export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";
 
@@ -252,7 +256,7 @@ export function wrongText(checks: readonly OnTarget[]): string | undefined {
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const inputsList = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
-  const method = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all candidates interleaved, ${counted(threads, "thread")}`;
+  const method = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all candidates interleaved, ${counted(threads, "thread")}; in parentheses: most rounds`;
   return `${place}${method}${inputsList && `, on ${inputsList}`}`;
 }
 
@@ -282,7 +286,7 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/** Returns "Lost 0.7 points of accuracy (95 % interval −2.0 … +0.6; goal: lose at most 1.0). The estimate meets the goal; …". */
+/** Returns "Lost 0.7 points of accuracy (95 % interval −2.0 … +0.6 points; goal: lose at most 1.0 points). The estimate meets the goal; …". */
 export function goalSentence(run: Run): string | undefined {
   const { goal, data, search, noise } = run;
   const { verdict, comparison } = chosenOf(run) ?? {};
@@ -307,13 +311,8 @@ export function verdictSentence(
 ): string {
   const { unit, better, difference: moved } = comparison;
   const againstText = reference === undefined ? "" : `compared with ${reference}: `;
-  const limit = allowance(unit, goal.maxDrop).split(" ")[0];
-  const interval =
-    Number.isFinite(moved.low) || Number.isFinite(moved.high)
-      ? `${confidenceText(moved)} interval ${changeInterval(unit, moved)}`
-      : "too few samples for an interval";
-  const goalText = `goal: ${better === "higher" ? "lose" : "rise by"} at most ${limit}`;
-  const changeText = `${againstText}${movementText(comparison, goal)} (${interval}; ${goalText})`;
+  const goalText = `goal: ${better === "higher" ? "lose" : "rise by"} at most ${allowance(unit, goal.maxDrop)}`;
+  const changeText = `${againstText}${movementText(comparison, goal)} (${intervalText(unit, moved)}; ${goalText})`;
   return `${capitalize(changeText)}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
 
@@ -336,7 +335,7 @@ export function textsOf({ unit, original, candidate, difference: moved }: Compar
 
 export const changeOf = (comparison: Comparison, goal?: Goal): string => textsOf(comparison, goal).change;
 
-/** Returns "−0.3 points (95 % interval −1.1 … +0.4, 667 samples)". */
+/** Returns "−0.3 points (95 % interval −1.1 … +0.4 points, 667 samples)". */
 export const changeWithInterval = (comparison: Comparison, goal?: Goal): string =>
   `${changeOf(comparison, goal)} ${intervalNote(comparison.unit, comparison.difference)}`;
 
@@ -382,7 +381,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), which is statistically significant`;
 }
 
-/** Returns "compared with resnet20.onnx: accuracy went from 93.0 % to 69.3 %: −23.7 points (95 % interval −28.7 … −18.9, 300 samples)". */
+/** Returns "compared with resnet20.onnx: accuracy went from 93.0 % to 69.3 %: −23.7 points (95 % interval −28.7 … −18.9 points, 300 samples)". */
 export const distanceText = (model: string, comparison: Comparison, goal?: Goal): string =>
   `compared with ${model}: ${changeTextOf(comparison, goal)}`;
 

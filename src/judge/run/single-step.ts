@@ -161,14 +161,14 @@ const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
   unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
 
 function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefined): string {
-  const outputName = output === undefined ? "" : ` "${output}"`;
+  const outputName = output === undefined ? "the output" : `output "${output}"`;
   const difference =
     same === undefined
-      ? "the error is more than a tenth of the variance"
-      : "fewer than half of the elements equal those";
+      ? `${outputName} differs from the original's by more than 30 % (signal to noise below ${minDecibels} dB)`
+      : `fewer than half of the elements of ${outputName} equal the original's`;
   const advice =
     test === undefined || test.synthetic !== undefined ? ": measure the result on your own samples (`data`)" : "";
-  return `on ${inputsPhrase(test)} ${difference} of the original's output${outputName}${advice}`;
+  return `on ${inputsPhrase(test)} ${difference}${advice}`;
 }
 
 function countTested(

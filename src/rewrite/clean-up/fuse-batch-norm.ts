@@ -78,8 +78,8 @@ export async function fuseBatchNorms(
       if (affine.kind === "normalization") misses.set(node, new Miss(affine.reason, describe(node)));
       continue;
     }
-    const isNormalization = affine.kind === "normalization";
-    if (!isNormalization && options.arithmetic !== true) continue;
+    const isNorm = affine.kind === "normalization";
+    if (!isNorm && options.arithmetic !== true) continue;
     const layer = findLayerBefore(node.inputs[affine.data], inference);
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
@@ -88,13 +88,13 @@ export async function fuseBatchNorms(
       targetLayer instanceof Miss ? targetLayer : matchOf(node, affine, targetLayer, { ...options, readBias });
     if (match instanceof Miss) {
       // Few sums are biases, so only failed normalizations are reported.
-      if (isNormalization) misses.set(node, new Miss(match.reason, describe(node)));
+      if (isNorm) misses.set(node, new Miss(match.reason, describe(node)));
       continue;
     }
-    if (!options.trained && !isNormalization && hasProtected(match, node, isProtected)) continue;
+    if (!options.trained && !isNorm && hasProtected(match, node, isProtected)) continue;
     if (await fold(model, node, match, inference))
       changes.push(
-        change(match.layer.name, isNormalization ? "batch normalization folded in" : "scale or shift folded in"),
+        change(match.layer.name, `${isNorm ? "batch normalization" : "scale or shift"} merged into its weights`),
       );
   }
   if (options.arithmetic === true) {

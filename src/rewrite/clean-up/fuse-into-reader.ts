@@ -48,7 +48,7 @@ export async function foldIntoReader(model: Model, node: Node, scope: Scope): Pr
   model.graph.setInput(layer.node, layer.role.data, x);
   model.graph.removeNode(node);
   for (const value of vectors) removeIfUnused(value);
-  return change(layer.name, "scale or shift of its input folded in");
+  return change(layer.name, "scale or shift of its input merged into its weights");
 }
 
 function matchReader(node: Node, { inference, isProtected, canChange }: Scope): Match | undefined {

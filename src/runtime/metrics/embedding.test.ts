@@ -163,7 +163,7 @@ describe("batchInvariance", () => {
     if (invariance instanceof Miss) return expect.fail(invariance.reason);
     const { note } = await chooseBatch(engine, [model], data, "accuracy");
     expect(note).toContain(
-      `for 16 samples of a batch of ${invariance.batch} and the same samples alone, they differ by up to ${percent(invariance.apart)}`,
+      `16 samples, alone and in a batch of ${invariance.batch}, differ by up to ${percent(invariance.apart)}`,
     );
   });
 
@@ -190,7 +190,7 @@ describe("batchInvariance", () => {
     expect(await judged(mean)).toEqual({
       batch: 1,
       note: expect.stringMatching(
-        /^The outputs depend on the batch: for 4 samples of a batch of 4 and the same samples alone, they differ by up to [\d.]+ %\. Accuracy is measured one sample at a time/,
+        /^The outputs of a sample depend on the others of its batch: 4 samples, alone and in a batch of 4, differ by up to [\d.]+ %\. Accuracy is measured one sample at a time/,
       ),
       isWarning: true,
     });

@@ -65,7 +65,7 @@ export function createTrials(model: Model, noiseOf: NoiseMeter, minGain: number)
     }
     const share = Math.round((1 - after / before) * 100);
     before = after;
-    return `${share} % less noise in the outputs`;
+    return `${share} % less error in the outputs`;
   };
 }
 

@@ -25,7 +25,7 @@ const sweepWith = (...halfWidths: readonly number[]): Sensitivity => ({
 
 test("states how many drops are imprecise, and how many samples determine a point", () => {
   const text =
-    "2 of 3 drops are known only to ±3.7 points on 100 test samples, so smaller drops do not show, and recipes may choose the wrong layers. About 1,400 samples tell ±1.0 points.";
+    "2 of 3 drops can be off by ±3.7 points with 100 test samples, so recipes may protect the wrong layers. About 1,400 samples reduce this to ±1.0 points.";
   expect(unresolvedText(sweepWith(0.037, 0.009, 0.037))).toBe(text);
 });
 

@@ -91,7 +91,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/** Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". Its advice assumes intervals proportional to 1/√n. */
+/** Returns a note if the samples did not suffice: "45 of 60 drops can be off by ±3.7 points with …". Its advice assumes intervals proportional to 1/√n. */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = usualDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(
@@ -105,7 +105,7 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   if (!Number.isFinite(width)) return `${countText} cannot be told from chance: there are too few test samples.`;
   const count = Math.max(...unresolvedRows.map(({ drop }) => drop.count));
   const sampleCount = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
-  return `${countText} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(sampleCount)} samples tell ±${allowance(unit, resolution)}.`;
+  return `${countText} can be off by ±${allowance(unit, width)} with ${counted(count, "test sample")}, so recipes may protect the wrong layers. About ${integer(sampleCount)} samples reduce this to ±${allowance(unit, resolution)}.`;
 }
 
 /** Returns "conv1 is the most sensitive layer" for the layer with the largest drop for most techniques. */

@@ -171,7 +171,7 @@ async function factorsOf(
   }
   const { parts, relativeError } = await decompositions[best.method].factors(problem, best.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
-  const method = best.method === "svd" ? "" : `${best.method}, `;
+  const method = best.method === "svd" ? "" : `two layers (${best.method}) of `;
   const measure = problem.inputs === undefined ? "" : "of outputs ";
   const columns = problem.matrices[0]?.columns ?? 0;
   const { fewInputs, whyNoInputs } = problem;
@@ -181,7 +181,7 @@ async function factorsOf(
   const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
-    fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
+    fourBits < relativeError ? ` (quantize --bits 4: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
   const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}`;
   return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what: text, relativeError };
 }

@@ -28,7 +28,7 @@ export const global = {
 export const isomorphic = {
   id: "isomorphic",
   summary: "the lowest-scoring channels of all layers with the same operators around them",
-  over: "layers with the same operators around them",
+  over: "similar layers (the same operators before and after)",
   together: ({ slices }) =>
     slices
       .flatMap(({ value, axis }) => [

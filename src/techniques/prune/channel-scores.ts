@@ -148,7 +148,7 @@ export async function defaultUnitScorer(
   if (loss !== undefined || ["classes", "labels"].includes(outputKind(model, undefined))) {
     try {
       const ranking = await scoreBy(taylor, { loss: loss ?? (await evenCrossEntropy()) });
-      note("channels are ranked by Taylor scores");
+      note("channels are ranked by how much the predictions would change without them (Taylor scores)");
       return ranking;
     } catch (error) {
       // The error of a loss that the user chose is not hidden.
@@ -157,7 +157,7 @@ export async function defaultUnitScorer(
     }
   }
   const ranking = await scoreBy(activation);
-  note(`channels are ranked by activations: ${reason}`);
+  note(`channels are ranked by the size of their values (activations): ${reason}`);
   return ranking;
 }
 

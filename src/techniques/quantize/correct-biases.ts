@@ -67,7 +67,7 @@ export async function correctRoundedBiases(
     return corrected > 0;
   });
   if (gain === undefined) return [];
-  const text = `${counted(corrected, "layer")}, with ${gain} on ${counted(Math.min(heldOutCount, maxHeldOut), "other sample")}`;
+  const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} on ${counted(Math.min(heldOutCount, maxHeldOut), "other sample")}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 

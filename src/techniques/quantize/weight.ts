@@ -322,7 +322,7 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const levelBits = learned === undefined ? bits : Math.round(Math.log2(learned.high - learned.low + 1));
   // 7 bits are not reported, because they only keep int8 products exact on every processor (`productBits`).
   const levelText = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
-  const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
+  const scales = layer.role.kind === "lookup" ? "a scale per row" : "a scale per output channel";
   const methodText = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${levelText}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${methodText}`;
 }

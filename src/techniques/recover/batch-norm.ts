@@ -30,7 +30,7 @@ export const recalibrateNorms: Stage = {
       await recalibrate(norm, calibration);
       changed++;
     }
-    return { changed, misses, what: counted(changed, "norm") };
+    return { changed, misses, what: `statistics of ${counted(changed, "normalization")} measured again` };
   },
 };
 

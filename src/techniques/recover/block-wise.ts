@@ -64,7 +64,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
         if (result instanceof Miss) misses.push(result);
         else if (result > 0) changed++;
       }
-      return { changed, misses, what: counted(changed, "block") };
+      return { changed, misses, what: `${counted(changed, "block")} trained` };
     },
   };
 }

@@ -72,7 +72,7 @@ export const solveLayers: Stage = {
       await runs?.current.release();
       await engineProducts.release();
     }
-    return { changed, misses, what: counted(changed, "layer") };
+    return { changed, misses, what: `weights of ${counted(changed, "layer")} fitted to the original's outputs` };
   },
 };
 

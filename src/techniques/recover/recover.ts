@@ -267,13 +267,13 @@ async function attempt(
   for (const miss of stageMisses) misses.set(`${miss.at}: ${miss.reason}`, miss);
   if (changed === 0) return undefined;
   const after = await score(model);
-  const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
+  const text = `${scoreText(before, after)}, on ${counted(scope.checked, "other sample")}`;
   if (!isNearer(before, after)) {
     restore();
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
     return undefined;
   }
-  return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
+  return { change: { at: stage.name, what: `${what}; ${text}`, decidedBy: "global" }, accepted: after };
 }
 
 /** Numbers of samples on which a stage is validated: an eighth within these bounds, but at most a quarter. */
@@ -305,6 +305,6 @@ export const biasStage: Stage = {
   async run(model, scope) {
     const few = { ...scope, data: take(scope.data, biasSamples) };
     const changed = await correctBiases(model, few.data, () => startCalibration(model, few), few);
-    return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
+    return { changed, misses: scope.match.misses, what: `biases of ${counted(changed, "layer")} corrected` };
   },
 };

@@ -56,5 +56,5 @@ export function isNearer(before: Score, after: Score): boolean {
 export function scoreText(before: Score, after: Score): string {
   const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;
-  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, KL divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
 }

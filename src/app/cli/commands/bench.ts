@@ -186,5 +186,5 @@ function inputLines(models: readonly string[], { inputs, source }: Pick<BenchOut
 }
 
 const explanation =
-  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
-  "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11 (≈: estimated from 2 MiB of the file).";
+  "p50, p90: half of the runs and 90 % of them take at most this time. per second: samples per second at p50. speed: 2 × takes half the time of the first model; in parentheses: most rounds. Another bench can differ by several percent. " +
+  "memory: peak during loading and running, without the runtime's own. brotli: size after compression with brotli at quality 11 (≈: estimated from 2 MiB of the file).";

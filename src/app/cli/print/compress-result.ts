@@ -46,6 +46,7 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
     goalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
+      if (run.variants.some(({ name }) => /int8|palettes/.test(name))) terminal.line(terminal.color.dim(formatsLegend));
       if (run.metric.name === "agreement") terminal.line(terminal.color.dim(agreementLegend));
       const timing = steadyTimingOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
@@ -68,6 +69,9 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
     },
   };
 }
+
+const formatsLegend =
+  "int8: 8-bit integers (static: ranges of layer inputs measured on samples; dynamic: in each run); palettes: weights are indices of a table of values";
 
 function hintOf({ rejected, search, variants }: Run): string {
   const isOffTarget = variants.some(({ rejectedAs }) => rejectedAs === "off target");

@@ -8,6 +8,7 @@ import {
   agreementLegend,
   comparedCount,
   decibelsLegend,
+  divergenceLegend,
   othersSentence,
   outputDifferenceText,
   targetLines,
@@ -26,6 +27,7 @@ export function functionLines(
     ...(shouldPrint(others) ? [othersSentence(others)] : []),
     ...(targets.length > 0 ? targetLines(targets) : []),
     ...(metrics.some(({ metric }) => metric === "agreement") ? [dim(agreementLegend)] : []),
+    ...(metrics.some(({ metric }) => metric === "KL divergence") ? [dim(divergenceLegend)] : []),
     ...(metrics.some(({ unit }) => unit === "dB") || [likeness, others].some(isDecibels) ? [dim(decibelsLegend)] : []),
   ];
 }

@@ -71,7 +71,8 @@ function showFile(data: InspectedFile, terminal: Page): void {
   const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
   terminal.line(`${bold(basename(data.file))}  ${bytes(data.bytes)}`);
-  terminal.line(`${opsets.join(", ")}; IR ${data.irVersion}${data.producer === "" ? "" : `; by ${data.producer}`}`);
+  const producer = data.producer && `; written by ${data.producer}`;
+  terminal.line(`operator set: ${opsets.join(", ")}; file format: IR ${data.irVersion}${producer}`);
   if (data.prepared !== undefined) terminal.line(`preprocessing: ${data.prepared}`);
   terminal.line();
   const ports = (kind: string, list: readonly Port[]): string[][] =>
@@ -117,8 +118,9 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pa
     [...textColumns, ...columns("", "parameters", "MACs", "removable channels", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
+  terminal.line(terminal.color.dim("MACs: multiply-adds of a run; names such as N are sizes of the inputs"));
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
-    terminal.line(terminal.color.dim("rank: maximum rank at which factorizing still saves bytes"));
+    terminal.line(terminal.color.dim("rank: pith factorize makes the layer smaller up to this rank"));
   if (shown.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
@@ -154,7 +156,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Page): void {
     ]),
   );
   terminal.line(
-    terminal.color.dim("rank 95 %: the number of singular values that contain 95 % of the energy (sum of squares)"),
+    terminal.color.dim("rank 95 %: the rank of pith factorize that keeps 95 % of the energy (sum of squared weights)"),
   );
 }
 
@@ -187,7 +189,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
         ]
       : [],
     lowRank.layers > 0
-      ? ["factorize --budget 70%", "", "", "", `possible in ${layersText(lowRank.layers)} (--weights shows the ranks)`]
+      ? ["factorize --budget 70%", "", "70 %", "", `possible in ${layersText(lowRank.layers)} (--weights shows ranks)`]
       : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;

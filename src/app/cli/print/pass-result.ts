@@ -169,7 +169,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)
         terminal.line(
-          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
+          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " pith train changes the zeros, unless you prune with --keep-masks."}`,
         );
       if (samples !== undefined) for (const line of dataLines(samples, preprocessing)) terminal.line(line);
       const names = [
@@ -205,10 +205,8 @@ const foldCommand = (file: string): string =>
 
 function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: string) => string): string[] {
   const { preciseLayers = [] } = fallback ?? {};
-  const isPrecise = ({ at }: { readonly at: string | undefined }): boolean =>
-    preciseLayers.some(({ layer }) => layer === at);
   const withoutPrecise = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
-    all.filter((entry) => !isPrecise(entry));
+    all.filter(({ at }) => !preciseLayers.some(({ layer }) => layer === at));
   return [
     ...formatChanged(withoutPrecise(changes), dim),
     ...formatUnchanged(withoutPrecise(misses), dim),
@@ -238,7 +236,7 @@ function goalLine(
   if (reference.judges) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return sentence(model);
-  return `${sentence(model)} This goal does not limit the change from ${reference.model} (${changeOf(reference.comparison, goal)}): --max-drop does.`;
+  return `${sentence(model)} This goal limits the loss from ${model}. Compared with ${reference.model}, the change is ${changeOf(reference.comparison, goal)}, which --max-drop would limit.`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
@@ -273,8 +271,8 @@ function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndC
 
 function macsRow(before: WeightAndCost, after: WeightAndCost): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
-  if (macs !== undefined) return [changeRow("MACs", ...macs, count)];
+  if (macs !== undefined) return [changeRow("multiply-adds", ...macs, count)];
   // Sums of products of several symbolic sizes have no ratio.
   const formulas = [before, after].map((weight) => operationsText(weight.macs));
-  return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];
+  return formulas.includes("?") ? [] : [["multiply-adds", ...formulas, ""]];
 }

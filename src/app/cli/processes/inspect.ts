@@ -57,7 +57,7 @@ function showExplanation(
     [{ title: "technique, on this layer alone" }, { title: "mildest setting" }, { title: "result" }],
     techniques.map(({ kind, setting, text }) => [
       kindWords[kind].title,
-      setting === undefined ? dim("none") : kindWords[kind].text(setting),
+      setting === undefined ? dim("none") : `${kind === "channels" ? "about " : ""}${kindWords[kind].text(setting)}`,
       text,
     ]),
   );

@@ -61,7 +61,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
   opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
   text(layer, { rounding }) {
     const weight = codesText(layer, settings, rounding);
-    return measured === undefined ? weight : `${measured.type} activations, ${weight}`;
+    return measured === undefined ? weight : `inputs as ${measured.type}, ${weight}`;
   },
   async begin({ layer, table = layer }, run) {
     if (measured === undefined) return;
