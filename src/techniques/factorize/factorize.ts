@@ -46,7 +46,7 @@ import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
  */
 export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   id: "factorize",
-  summary: "Replace layers by two low-rank layers (truncated SVD)",
+  summary: "Replace a layer by two smaller ones whose product is nearly its weight (low rank)",
   options: factorizeOptions,
   data: {
     when: ({ activations }: OptionValues) =>

@@ -42,7 +42,7 @@ const random = {
  */
 const wanda = {
   id: "wanda",
-  summary: "weight times size of its inputs, |w| · ‖x‖; each output loses the same share (needs samples)",
+  summary: "weight times typical input, |w| · ‖x‖; each output loses the same share (needs samples)",
   pattern: "rows",
   evidence: columnNorms,
   scores: ({ matrices, evidence }) =>
@@ -59,7 +59,7 @@ const lossIncrease = (values: ArrayLike<number>, squares: Float64Array): Float64
 /** Second-order change of the loss with a diagonal Hessian (LeCun et al. 1990, "Optimal Brain Damage"): empirical Fisher information, summed per channel. */
 export const fisher = {
   id: "fisher",
-  summary: "change of the loss without the weight, ½ w² · E[g²], g its gradient (needs labeled samples)",
+  summary: "estimated rise of the loss without the weight, ½ w² · E[g²] with its gradient g (needs labels)",
   evidence: meanSquare,
   scores: ({ values, evidence }) => lossIncrease(values, evidence),
   units: ({ sum }) =>
@@ -75,7 +75,7 @@ export const fisher = {
  */
 export const taylor = {
   id: "taylor",
-  summary: "change of the loss without the channel, E[(Σ w · g)²] (needs samples, and labels if it is not the default)",
+  summary: "estimated change of predictions without the channel, E[(Σ w · g)²] (needs samples; with --loss labels)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;

@@ -54,11 +54,11 @@ const fields = v.strictObject({
   /** Amounts of individual layers, which the allocation then omits: { "layer4*": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(share) }),
   /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; for channels with data "taylor", or "activation" without classes. */
-  importance: option(criteria.schema, "criterion or module (default: magnitude; --structured with --data: taylor)", {
-    value: "criterion",
-    common: true,
-    meanings: criteria.meanings,
-  }),
+  importance: option(
+    criteria.schema,
+    "score, or a module; the lowest go first (default: magnitude; --structured --data: taylor)",
+    { value: "criterion", common: true, meanings: criteria.meanings },
+  ),
   /** Weights that are removed together: "entries" (default), "rows", or n:m such as "2:4". */
   pattern: option(patternSchema, 'weights removed together: "entries", "rows", n:m (n are kept)', { value: "pattern" }),
   /** Solver that selects weights and updates the others, layer by layer, such as "sparsegpt". It replaces the criterion. */
@@ -67,7 +67,7 @@ const fields = v.strictObject({
     meanings: solvers.meanings,
   }),
   /** Removes n of the repeated layers: those that change their input least. Nothing else is pruned. */
-  dropLayers: option(countOption, "remove n repeated layers: those that change their input least", {
+  dropLayers: option(countOption, "remove n of the repeated blocks: those that change their input least", {
     value: "n",
     common: true,
   }),

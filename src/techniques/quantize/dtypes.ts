@@ -28,7 +28,7 @@ const webGpuQ8 = [{ scheme: "weights", bits: 8, block: 32, everywhere: true }] a
 const table = {
   q8: {
     suffix: "_quantized",
-    meaning: "integer arithmetic, with the faster weight type",
+    meaning: "integer arithmetic, int8 or uint8 weights, whichever is faster",
     steps: [{ scheme: "dynamic" }],
   },
   int8: {

@@ -50,7 +50,7 @@ const entries = v.strictObject({
           ["weights", "8-bit weights, arithmetic in float"],
           ["dynamic", "8-bit weights and activations, integer arithmetic, ranges computed at run time"],
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
-          ["float16", "all weights in half precision, arithmetic in float (in float16: --dtype fp16)"],
+          ["float16", "all weights as 16-bit floats, arithmetic in 32 bits (--dtype fp16: also in 16)"],
           ["bfloat16", "all weights as bfloat16: half the size of float32, same range"],
         ],
       },
@@ -72,7 +72,7 @@ const entries = v.strictObject({
    * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6 bits, use one scale per
    * output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without VNNI.
    */
-  bits: option(bits, "bits per weight (integer arithmetic: 8, 7 or 4; palettes: any)", {
+  bits: option(bits, "bits per weight (dynamic, static: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),
@@ -91,7 +91,7 @@ const entries = v.strictObject({
   /** Rounding method: a name, a custom method, or the path of a module. Default: "nearest"; "gptaq" below 8 bits with `data`; "mse" for decoders in 4 bits. */
   rounder: option(
     rounders.schema,
-    "rounding method, or a module (default: nearest; decoders: mse; low-bit with --data: gptaq)",
+    "rounding, or a module (default: nearest; below 8 bits: gptaq with --data, mse for decoders)",
     { value: "rounder", common: true, meanings: rounders.meanings },
   ),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
@@ -118,13 +118,13 @@ const entries = v.strictObject({
     float: v.optional(v.boolean()),
   }),
   /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "palette". */
-  weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
+  weights: option(weights, "type of quantized weights (default: int8; dynamic: int8 or uint8, whichever is faster)", {
     group: formats,
     meanings: {
       title: "Codes (--weights)",
       rows: [
         ["int8, uint8", "integers"],
-        ["palette", "a codebook per weight with 2 to the power of --bits values"],
+        ["palette", "each weight is an index of --bits bits into a table of values for its layer"],
       ],
     },
   }),

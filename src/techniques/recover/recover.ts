@@ -88,7 +88,7 @@ type Options = v.InferOutput<typeof recoverOptions>;
  */
 export const recover = definePass({
   id: "recover",
-  summary: "Refit a compressed model to the outputs of its original, without labels",
+  summary: "Adjust the weights of a compressed model to the outputs of its original, without labels",
   options: recoverOptions,
   data: "train",
   learnsAnswers: true,

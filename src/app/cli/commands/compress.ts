@@ -65,7 +65,7 @@ const flags = v.object({
   ...workerFlags,
   ...freshFlag,
   ...precompressFlag,
-  target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),
+  target: v.optional(targetOption("runtimes that must run the result; its speed is that on the first")),
   text: textFlag("sample sentences, or a file with one per line (model folders; short for --data)"),
   ...metricFlags,
   ...goalFlags,
@@ -79,8 +79,7 @@ export default defineCommand({
   arguments: [
     {
       name: "model.onnx",
-      description:
-        "the model; with -r, several models; or a folder for transformers.js, of which the best file of each model is kept",
+      description: "the model, or a folder for transformers.js; a recipe (-r) accepts several models",
       several: true,
     },
   ],

@@ -9,7 +9,7 @@ import { fork } from "../fork.ts";
 const maxBytesHere = 2 ** 24;
 
 export const options = v.object({
-  weights: option(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
+  weights: option(v.boolean(), "read the weights: zeros, range, and the rank to which pith factorize loses little"),
   channel: option(v.pipe(v.number(), v.integer(), v.minValue(0)), "output channel of the layer, from 0"),
 });
 

@@ -31,7 +31,7 @@ const stepFlags = (defaultOut: string) =>
       value: "300kB",
       common: true,
     }),
-    targetDownload: option(downloadOption, "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq", {
+    targetDownload: option(downloadOption, "maximum size after brotli, or bits per weight (2.5bpw); uses rdoq", {
       value: "100kB",
       common: true,
     }),

@@ -63,7 +63,7 @@ async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply
 export const gptaq = {
   ...matchOriginalOutputs(gptq),
   id: "gptaq",
-  summary: "GPTQ towards the original model's layer outputs (needs samples)",
+  summary: "gptq that also compensates for the error of earlier layers (needs samples)",
   blind: true,
   scales: scalesByOutputError,
 } satisfies Solver<Gram | undefined>;

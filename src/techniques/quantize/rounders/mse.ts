@@ -18,7 +18,7 @@ const minPercent = 10;
 
 export const mse = {
   id: "mse",
-  summary: "scales with the lowest mean squared error; clips outliers",
+  summary: "as nearest, with the scale of the lowest squared error; clips large weights",
   scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
 

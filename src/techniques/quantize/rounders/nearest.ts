@@ -6,7 +6,7 @@ import { bitsOfBlocks, computeScale, rangeOf } from "../grid.ts";
 /** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values that are integer multiples of a step can stay exact. */
 export const nearest = {
   id: "nearest",
-  summary: "round to nearest; scales cover the whole range, without clipping",
+  summary: "round to the nearest value; the largest weight fits, so nothing is clipped",
   scales({ matrices, slices, numbers }: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] {
     if (grid.block === undefined)
       return Array.from({ length: slices }, (_, slice) => {
