@@ -43,7 +43,7 @@ export function withBestRows(text: string, results: RealResults): string {
     "format",
     "result",
     "result, brotli",
-    "change",
+    "change (points, or %)",
     "speed in a page",
   ];
   const columns = titles.map((title): Column => (/32|result/.test(title) ? { title, align: "right" } : { title }));
@@ -54,7 +54,7 @@ export function withBestRows(text: string, results: RealResults): string {
   const commands = new Set(rows.map(({ command }) => `\`npx --no-install ${command}\``));
   return `${text.slice(0, from + start.length)}${table}
 
-These commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. The columns *brotli* are the bytes that a web server sends. Changes without a unit are in points. The speed is that of the result in WebAssembly, relative to float32. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
+These commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. The columns *brotli* are the bytes that a web server sends. The speed is that of the result in WebAssembly, relative to float32: below 1 × is slower. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. *Rank correlation* tells whether the model orders pairs of sentences by similarity as people do: higher is better. *Other words* is the share of words in which the transcripts differ. *Perplexity* tells how uncertain the model is about the next token: lower is better. [Known models](docs/real-models.md) has all formats, and what the usual tools in Python reach. [Benchmarks](docs/benchmarks.md) has small networks.
 ${text.slice(to)}`;
 }
 

@@ -38,7 +38,7 @@ function realDownloads(): readonly Download[] {
     const sign = value < 0 ? "−" : "+";
     const change =
       network.change.unit === "share"
-        ? `${percentText(value)} ${network.change.title}`
+        ? `${network.change.title} ${percentText(value)}`
         : `${network.change.title} ${sign}${Math.abs(100 * value).toFixed(1)} ${unit}`;
     return [{ title: network.title, page: "./real-models.html", before: float.brotli, after: best.brotli, change }];
   });
@@ -122,7 +122,8 @@ title: Smaller ONNX models, measured
 ${rows.map(row).join("\n")}
 </tbody>
 </table>
-<p><a href="./gallery.html">The gallery</a> and <a href="./real-models.html">known models</a> have the commands, the speeds and the intervals. <a href="./missed.html">What is missed</a> lists the targets that Pith does not reach.</p>
+<p>Below each name is what changes. <em>Rank correlation</em> tells whether a model orders pairs of sentences by similarity as people do: higher is better. <em>Other words</em> is the share of words in which the transcripts differ. <em>Perplexity</em> tells how uncertain a model is about the next token: lower is better.</p>
+<p><a href="./gallery.html">The gallery</a> and <a href="./real-models.html">known models</a> have the commands and the speeds. Another page lists <a href="./missed.html">the targets that Pith does not reach</a>.</p>
 
 <h2>Three ways to start</h2>
 <div class="doors">
