@@ -115,9 +115,7 @@ function measureWeight(
   dense: Dense,
   blocks: BlockSettings | undefined,
 ): MeasuredWeight & { readonly largest: number } {
-  if (blocks !== undefined) {
-    return measureBlocks(layer, dense, blocks);
-  }
+  if (blocks !== undefined) return measureBlocks(layer, dense, blocks);
   const axis = scaleAxis(layer);
   const all = rangesOf(dense, undefined);
   const largest = all.reduce((maximum, { min, max }) => Math.max(maximum, -min, max), 0);

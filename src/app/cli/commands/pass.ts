@@ -86,24 +86,18 @@ function modelIn(word: string | undefined, referenceModel: unknown, name: string
   });
 }
 
+interface StopState extends Readonly<Record<"trains" | "keeps" | "canKeep", boolean>> {
+  readonly written: string | undefined;
+}
+
 /** Adds to the error of a stopped command what was written or kept; with checkpoints, not to an error that already has a hint. */
-function describeStop(
-  error: PithError,
-  {
-    trains,
-    keeps,
-    canKeep,
-    written,
-  }: Readonly<Record<"trains" | "keeps" | "canKeep", boolean>> & { readonly written: string | undefined },
-): PithError {
-  const { message, hint, cause } = error;
-  if (keeps) return hint === undefined ? new PithError("E_STOPPED", `${message} Nothing was kept.`, { cause }) : error;
-  if (written !== undefined) return new PithError("E_STOPPED", `${message} ${written}`, { hint, cause });
-  if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
-  return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
-    hint: canKeep
-      ? "--checkpoint <folder> saves the state of training regularly, and --resume continues from it."
-      : undefined,
-    cause,
-  });
+function describeStop(error: PithError, { trains, keeps, canKeep, written }: StopState): PithError {
+  const { message, cause } = error;
+  if (keeps && error.hint !== undefined) return error;
+  const outcome = (keeps ? undefined : written) ?? `Nothing was ${keeps || trains ? "kept" : "written"}.`;
+  const losesTraining = trains && !keeps && written === undefined;
+  const advice = canKeep
+    ? "--checkpoint <folder> saves the state of training regularly, and --resume continues from it."
+    : undefined;
+  return new PithError("E_STOPPED", `${message} ${outcome}`, { hint: losesTraining ? advice : error.hint, cause });
 }
