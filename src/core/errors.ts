@@ -99,19 +99,14 @@ export function isSystemError(error: unknown): boolean {
 
 /** The reason why something was not done, and the node, layer or value that it concerns. A Miss is returned and never thrown. */
 export class Miss {
-  readonly reason: string;
-  readonly at: string | undefined;
-  /** Identifies the reason for code that must not depend on its text. */
-  readonly kind: string | undefined;
-  /** The node or output that prevents the change, if another one than `at`. */
-  readonly by: string | undefined;
-
-  constructor(reason: string, at?: string, kind?: string, by?: string) {
-    this.reason = reason;
-    this.at = at;
-    this.kind = kind;
-    this.by = by;
-  }
+  constructor(
+    readonly reason: string,
+    readonly at: string | undefined = undefined,
+    /** Identifies the reason for code that must not depend on its text. */
+    readonly kind: string | undefined = undefined,
+    /** The node or output that prevents the change, if another one than `at`. */
+    readonly by: string | undefined = undefined,
+  ) {}
 }
 
 /** Formats a reason with its place, such as "they are an output of the model (logits)". */

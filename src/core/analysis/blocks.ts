@@ -7,7 +7,7 @@
  * 4. Find the kinds that repeat one after another, and make one block of each repetition.
  * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sides`.
  */
-import type { Attribute, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
+import type { Attribute, Graph, Model, Node, Tensor, Value } from "#graph";
 import { allGraphs, describe, dimsText, extract, groupBy, inOrder, subgraphs, usedValues } from "#graph";
 import { cutPoints, findDependents, nodesOf } from "./cut-points.ts";
 import { downstream } from "./downstream.ts";
@@ -351,11 +351,9 @@ function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
 }
 
 function tensorText({ type, dims, small }: Tensor): string {
-  return `${type}${dimsText(dims)}${type === "int64" || type === "int32" ? elementsText(small) : ""}`;
-}
-
-function elementsText(small: Dense | undefined): string {
-  return small === undefined ? "" : `{${Array.from(small.data as ArrayLike<unknown>, String).join()}}`;
+  const isListed = small !== undefined && (type === "int64" || type === "int32");
+  const elements = isListed ? `{${Array.from(small.data as ArrayLike<unknown>, String).join()}}` : "";
+  return `${type}${dimsText(dims)}${elements}`;
 }
 
 function attributeText(attribute: Attribute): string {

@@ -2,7 +2,7 @@
 import { elementCount, isFloat, type Model, type Value } from "#graph";
 import { smallBuffersAmong } from "./fixed-tables.ts";
 import type { Inference } from "./infer.ts";
-import { allLayers, type Layer, weightCount } from "./layers.ts";
+import { allLayers, weightCount } from "./layers.ts";
 import { parameterReads, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
@@ -21,7 +21,10 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   const roots = parameterReads(model, inference).flatMap(({ node, root }) =>
     root.tensor?.type !== "int32" || isFloat(node.outputs[0]?.type?.type ?? "int32") ? [root] : [],
   );
-  const candidates = [...roots, ...layers.flatMap(storedParts)];
+  const candidates = [
+    ...roots,
+    ...layers.flatMap(({ weight, bias }) => [weight, (bias && storedRoot(bias)) ?? []].flat()),
+  ];
   for (const value of candidates) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
@@ -31,11 +34,6 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   const counts = new Map([...tensors].map((value) => [value, elementCount(value.tensor?.dims ?? [0])]));
   for (const layer of layers) if (counts.has(layer.weight)) counts.set(layer.weight, weightCount(layer));
   return counts;
-}
-
-function storedParts({ weight, bias }: Layer): readonly Value[] {
-  const root = bias === undefined ? undefined : storedRoot(bias);
-  return root === undefined ? [weight] : [weight, root];
 }
 
 export function learnedCount(learned: ReadonlyMap<Value, number>): number {

@@ -145,8 +145,10 @@ function indicesByScale(deviations: readonly number[], areColumns: boolean): rea
     previous = deviation;
   }
   const size = deviations.length;
+  const hasPeriod = (period: number): boolean =>
+    deviations.every((_, index) => scales.get(index) === scales.get(index % period));
   const isRepeated = deviations.some(
-    (_, period) => period > 1 && 2 * period <= size && size % period === 0 && hasPeriod(scales, size, period),
+    (_, period) => period > 1 && 2 * period <= size && size % period === 0 && hasPeriod(period),
   );
   const parts = new Map<number, number[]>();
   let [part, end] = [scales.get(Math.min(...scales.keys())) ?? 0, -1];
@@ -157,8 +159,4 @@ function indicesByScale(deviations: readonly number[], areColumns: boolean): rea
     parts.set(part, [...(parts.get(part) ?? []), index]);
   }
   return [...parts.values()];
-}
-
-function hasPeriod(scales: ReadonlyMap<number, number>, size: number, period: number): boolean {
-  return Array.from({ length: size }, (_, index) => scales.get(index) === scales.get(index % period)).every(Boolean);
 }

@@ -12,7 +12,6 @@ import type { Bound } from "../ops/define.ts";
 import { entryOf } from "../ops/index.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
-import type { Layer } from "./layers.ts";
 import { storedRoot } from "./stored-root.ts";
 import { weightShape } from "./weight.ts";
 
@@ -57,16 +56,10 @@ function* findReads(model: Model, inference: Inference): Generator<ParameterRead
         const value = node.inputs[input];
         if (value === undefined) continue;
         for (const root of rootsOf(search?.rootOfRepeated.get(value) ?? value, inference))
-          if (!isConstant(node, bound, input, root)) yield { node, input, root };
+          if (!isConstantWeight(node, bound, input, root)) yield { node, input, root };
       }
     }
   }
-}
-
-function isConstant(node: Node, bound: Bound, input: number, weight: Value): boolean {
-  const roles = bound.weights();
-  const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
-  return role !== undefined && isConstantWeight({ node, role, weight });
 }
 
 /** Returns whether a node is a layer with integer weights. These are trained, although no definition calls them parameters. */
@@ -197,7 +190,10 @@ function uniformElement(tensor: Tensor | undefined): number | undefined {
  * Returns whether a layer's weight is untrained: with one output (per group) and equal elements, it only sums or averages, as in a blur. Weights with
  * a role are trained. Weights of zeros can be pruned ones, and scales start as vectors of ones.
  */
-function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | "weight">): boolean {
+function isConstantWeight(node: Node, bound: Bound, input: number, weight: Value): boolean {
+  const roles = bound.weights();
+  const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
+  if (role === undefined) return false;
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
   // A tensor with one value per output is a trained scale.
   const isScale = elementCount(dims) === dims[role.out];

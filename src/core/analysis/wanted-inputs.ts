@@ -32,14 +32,11 @@ function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, Want
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
       const recorded = needs.get(value) ?? [];
-      if (recorded.length < maxIntervals && !recorded.some((other) => isSameInterval(other, interval)))
-        needs.set(value, [...recorded, interval]);
+      const { low, high, strict } = interval;
+      const isRecorded = recorded.some((other) => other.low === low && other.high === high && other.strict === strict);
+      if (recorded.length < maxIntervals && !isRecorded) needs.set(value, [...recorded, interval]);
     }
   }
-}
-
-function isSameInterval(a: WantedInterval, b: WantedInterval): boolean {
-  return a.low === b.low && a.high === b.high && a.strict === b.strict;
 }
 
 function wantsOf(

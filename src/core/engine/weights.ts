@@ -141,17 +141,13 @@ function commonFolder(files: ReadonlySet<string>): string | undefined {
   let folder: string | undefined;
   for (const file of files) {
     folder ??= folderOf(file);
-    while (!isBelow(folder, file)) {
+    while (!(file.startsWith(folder) && joinPath(folder, relativePath(folder, file)) === file)) {
       const parentFolder = folderOf(folder);
       if (parentFolder === folder) return undefined;
       folder = parentFolder;
     }
   }
   return folder;
-}
-
-function isBelow(folder: string, path: string): boolean {
-  return path.startsWith(folder) && joinPath(folder, relativePath(folder, path)) === path;
 }
 
 function relativePath(folder: string, path: string): string {

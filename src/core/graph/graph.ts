@@ -40,8 +40,6 @@ export {
 } from "./elements.ts";
 
 export class Graph implements Carried {
-  /** The node whose attribute this graph is; undefined for the main graph. */
-  readonly parent: Node | undefined;
   name = "";
   doc: string | undefined = undefined;
   metadata = noMetadata;
@@ -57,8 +55,8 @@ export class Graph implements Carried {
   #outputs: ValueImplementation[] = [];
   #outputSet: ReadonlySet<Value> | undefined;
 
-  constructor(parent?: Node) {
-    this.parent = parent;
+  /** @param parent The node whose attribute this graph is; undefined for the main graph. */
+  constructor(readonly parent?: Node) {
     this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
     this.#shared.values.add(this.#values);
   }

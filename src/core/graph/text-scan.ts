@@ -8,11 +8,9 @@ const number = /[+-]?(?:inf|nan|0x[\da-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?!
 const gap = /(?:\s|#.*|\/\/.*)*/y;
 
 export class Scanner {
-  readonly text: string;
   position = 0;
 
-  constructor(text: string) {
-    this.text = text;
+  constructor(readonly text: string) {
     this.skip();
   }
 

@@ -132,7 +132,8 @@ class Printer {
       ([key, value]) => `${quoteName(key)}=${this.#attribute(value, indent)}`,
     );
     const settings = attributes.length === 0 ? "" : ` {${attributes.join(", ")}}`;
-    return `${outputs === "" ? "()" : outputs} = ${operatorText(node)}${name}(${inputs})${settings}`;
+    const operator = quoteName(`${operatorName(node)}${node.overload === "" ? "" : `::${node.overload}`}`);
+    return `${outputs === "" ? "()" : outputs} = ${operator}${name}(${inputs})${settings}`;
   }
 
   /** Returns the text of a graph output. Only produced values include the type, because others are declared elsewhere. */
@@ -203,10 +204,6 @@ function dimensionText(dim: Dim): string {
 function roleText(role: Role): string {
   if (role.kind !== "tied") return plainRoleText(role);
   return `tied(${quoteName(role.name)}${role.transposed ? ", transposed" : ""})`;
-}
-
-function operatorText(node: Node): string {
-  return quoteName(`${operatorName(node)}${node.overload === "" ? "" : `::${node.overload}`}`);
 }
 
 function floatText(value: number): string {

@@ -28,7 +28,7 @@ export function allocate<T>(
   budget: number,
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
-  const selection = selectUnchanged(items);
+  const selection = items.map(({ unchangedCost }): Selected<T> => ({ cost: unchangedCost, loss: 0, offer: undefined }));
   let cost = fixed + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   for (const { item, to } of movesOf(items)) {
     if (cost <= budget) break;
@@ -81,9 +81,6 @@ interface Selected<T> {
   readonly loss: number;
   readonly offer: Offer<T> | undefined;
 }
-
-const selectUnchanged = <T>(items: readonly Item<T>[]): Selected<T>[] =>
-  items.map(({ unchangedCost }) => ({ cost: unchangedCost, loss: 0, offer: undefined }));
 
 /** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
 function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {

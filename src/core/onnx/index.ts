@@ -104,13 +104,9 @@ function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | Byt
   if (source instanceof Blob) return blobSource(source);
   if (source instanceof Uint8Array) return bytesSource(source);
   if (source instanceof ArrayBuffer) return bytesSource(new Uint8Array(source));
-  if (isSource(source)) return source;
+  if (typeof source === "object" && source !== null && "read" in source) return source;
   const got = (source as unknown) instanceof Promise ? "a promise: await it first" : String(source);
   throw optionError(`A path, URL, Blob, bytes, or { size, name, read } is needed to open a model, got ${got}.`);
-}
-
-function isSource(source: unknown): source is ByteSource {
-  return typeof source === "object" && source !== null && "read" in source && typeof source.read === "function";
 }
 
 /** Returns an error with the file's name added, and with a guess of the file's format if it is not ONNX. */

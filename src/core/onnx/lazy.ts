@@ -21,7 +21,6 @@ const elementsLimit = 2 ** 20;
 const carriedLimit = 2 ** 28;
 
 export class LazyFile {
-  readonly source: ByteSource;
   #fields = 0;
   #elements = 0;
   #loadedBytes = 0;
@@ -29,9 +28,7 @@ export class LazyFile {
   #windowStart = 0;
   #nextWindowBytes = minWindowBytes;
 
-  constructor(source: ByteSource) {
-    this.source = source;
-  }
+  constructor(readonly source: ByteSource) {}
 
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (!this.#holds(start, end)) await this.#load(start, end - start);
@@ -62,6 +59,8 @@ export class LazyFile {
       position = header.end;
     }
     const fields = this.#countFields(joinRuns(list.finish()));
+    const isShortRun = (field: Field): boolean =>
+      field.wire !== 2 && !isLoaded(field) && field.end - field.from <= maxCompleteBytes;
     return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
@@ -124,8 +123,4 @@ function joinRuns(fields: readonly Field[]): Field[] {
     joinedFields[joinedFields.length - 1] = { number, wire, from, start, end: field.end, bytes: undefined };
   }
   return joinedFields;
-}
-
-function isShortRun(field: Field): boolean {
-  return field.wire !== 2 && !isLoaded(field) && field.end - field.from <= maxCompleteBytes;
 }

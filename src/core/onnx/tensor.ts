@@ -137,7 +137,10 @@ export async function readTensor(
   const { bytes, stored } = locateElements(file, type, dims, data, place);
   const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
-  const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(pieceOf);
+  const pieces =
+    inMemory === undefined
+      ? ranges(file.source, data)
+      : inMemory.map(({ number, bytes }) => ({ number, piece: bytes ?? new Uint8Array(0) }));
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
@@ -184,10 +187,6 @@ function decode(type: DataType, dims: readonly number[], fields: readonly Field[
   return raw === undefined || type === "string"
     ? decodeTyped(type, dims, fields, place)
     : viewBytes(type, dims, payload(raw));
-}
-
-function pieceOf(field: Field): DataPiece {
-  return { number: field.number, piece: field.bytes ?? new Uint8Array(0) };
 }
 
 /** Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read at once. */

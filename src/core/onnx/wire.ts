@@ -118,14 +118,14 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 const damagedHint = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
 export class FieldPastEndError extends PithError {
-  readonly number: number;
-  readonly end: number;
-
-  constructor(offset: number, number: number, end: number, messageEnd: number) {
+  constructor(
+    offset: number,
+    readonly number: number,
+    readonly end: number,
+    messageEnd: number,
+  ) {
     const sentence = `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`;
     super("E_NOT_ONNX", `at byte ${offset}: ${sentence}.`, { hint: damagedHint });
-    this.number = number;
-    this.end = end;
   }
 }
 

@@ -19,7 +19,6 @@ import { readFlag, readString } from "./shared/attributes.ts";
 import { createBlocks, matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { addFloats, compareElements, divideFloats, isIntegerOrBool, multiplyFloats } from "./shared/elements.ts";
 import {
-  type BinaryDerivative,
   type BinaryRow,
   channelVectorInputs,
   defineBinary,
@@ -32,7 +31,6 @@ import { requireInput, sizesOf, typeOf } from "./shared/rules.ts";
 const quantizeBothOperands = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const exceedsFloat16 = "its squares and powers can exceed the range of float16";
 const noSlope = new Miss("is constant almost everywhere");
-const repeatDerivative = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
 /** Returns the operands that are a bias: stored tensors with several elements, which are added to an activation. */
 const biasInputs = (_: unknown, site: Site): readonly number[] =>
@@ -90,7 +88,7 @@ export const binaryOperators: readonly Op[] = [
     neutral: { left: 0, right: 0 },
     affine: (c) => [1, c],
     homogeneous: [[0], [1]],
-    derivatives: repeatDerivative(({ up }) => up),
+    derivatives: [({ up }) => up, ({ up }) => up],
     onDims: (a = 0, b = 0) => addDims(a, b),
     onFloats: (a = 0, b = 0) => addFloats(a, b),
     parameters: biasInputs,

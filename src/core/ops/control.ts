@@ -76,7 +76,7 @@ export const Loop = defineOp({
       (states) =>
         body
           .infer([counter, ...states])
-          .map((output, index) => (index === 0 ? withStateDims(output, states[0]) : output)),
+          .map((output, index) => (index === 0 ? output && { ...output, dims: states[0]?.dims } : output)),
       (state, axis) => site.open(state - 1, axis),
     );
     if (settled instanceof Miss) return settled;
@@ -100,9 +100,6 @@ export const Loop = defineOp({
       : multiplyDims(count, perIteration);
   },
 });
-
-const withStateDims = (output: Inferred | undefined, state: Inferred | undefined): Inferred | undefined =>
-  output && state && { ...output, dims: state.dims };
 
 export const Scan = defineOp({
   name: "Scan",

@@ -91,8 +91,6 @@ export const OneHot = defineOp({
 
 const randomMiss = new Miss("draws random numbers");
 const drawsFloats = (): "float" => "float";
-/** Returns no gradients, because random values do not depend differentiably on the input. */
-const noGradients = (): readonly undefined[] => [];
 
 /** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
@@ -116,7 +114,8 @@ const defineDrawLike = (name: string, names: readonly string[]): Op =>
     random: drawsFloats,
     read: (site) => readDistribution(site, names),
     infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
-    gradient: noGradients,
+    // Random values do not depend differentiably on the input.
+    gradient: () => [],
   });
 
 export const Multinomial = defineInert(randomMiss, {

@@ -3,14 +3,10 @@
  * GridSample's modes are bilinear and bicubic before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
 import { Miss } from "#graph";
-import type { Site } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions } from "./shared/rules.ts";
-
-const inferPooledBoxes = (site: Site, sizes: readonly number[]) =>
-  inferShape(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
 export const RoiAlign = defineInert(inferenceOnly, {
   name: "RoiAlign",
@@ -21,7 +17,13 @@ export const RoiAlign = defineInert(inferenceOnly, {
     width: readInteger(site, "output_width", 1),
     scale: readFloat(site, "spatial_scale", 1),
   }),
-  infer: (s, site) => inferPooledBoxes(site, [s.height, s.width]),
+  infer: (s, site) =>
+    inferShape(
+      site,
+      ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, s.height, s.width],
+      undefined,
+      [0, 1],
+    ),
   axes: linkChannels,
   // The number of samples grows with the box. For a box far larger than the image, ONNX Runtime runs out of memory.
   wants: (s, site) => {

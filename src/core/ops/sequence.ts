@@ -57,17 +57,10 @@ function positionOf(site: Site, input: number, length: number | undefined): numb
   return position === undefined || length === undefined ? undefined : countFromFront(position, length);
 }
 
-/** Returns the type of the item at a position, or the common type if the position or the items are unknown. */
-const itemAt = ({ items, of: element }: Sequence, position: number | undefined): Inferred =>
-  operandOfType((position === undefined ? undefined : items?.[position]) ?? element);
-
 const sequenceOperand = (element: AnyType, items?: readonly AnyType[]): Inferred =>
   containerOperand(items === undefined ? { kind: "sequence", of: element } : { kind: "sequence", of: element, items });
 
-const newDimensionOf =
-  (site: Site, output = 0) =>
-  (axis: number) =>
-    site.open(output, axis);
+const newDimensionOf = (site: Site) => (axis: number) => site.open(0, axis);
 
 function operandOfItems(items: readonly AnyType[], emptyType: AnyType, site: Site): Inferred | Miss {
   const sequence = sequenceOf(items, emptyType, newDimensionOf(site));
@@ -123,7 +116,10 @@ export const SequenceAt = defineSequenceOperator({
     const piece = position === undefined ? undefined : pieces[countFromFront(position, pieces.length)];
     return piece === undefined ? unknownPieces : [piece];
   },
-  from: (sequence, _, site) => itemAt(sequence, positionOf(site, 1, sequence.items?.length)),
+  from: ({ items, of: element }, _, site) => {
+    const position = positionOf(site, 1, items?.length);
+    return operandOfType((position === undefined ? undefined : items?.[position]) ?? element);
+  },
 });
 
 export const SequenceLength = defineSequenceOperator({

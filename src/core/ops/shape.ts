@@ -64,14 +64,6 @@ export const Size = defineOp({
   gradient: ignoresElements,
 });
 
-function constantTexts(attribute: Site["attribute"]): Dense | undefined {
-  const [text, texts] = [attribute("value_string"), attribute("value_strings")];
-  if (text?.kind === "string") return { type: "string", dims: [], data: [decodeText(text.value)] };
-  return texts?.kind === "strings"
-    ? { type: "string", dims: [texts.value.length], data: texts.value.map(decodeText) }
-    : undefined;
-}
-
 function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   const value = attribute("value");
   if (value?.kind === "tensor") return value.value;
@@ -80,8 +72,10 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   if (floats?.kind === "floats") return inMemory(float32([floats.value.length], floats.value));
   if (int?.kind === "int") return inMemory(int64([], [int.value]));
   if (ints?.kind === "ints") return inMemory(int64([ints.value.length], ints.value));
-  const texts = constantTexts(attribute);
-  return texts && inMemory(texts);
+  const [text, texts] = [attribute("value_string"), attribute("value_strings")];
+  if (text?.kind === "string") return inMemory({ type: "string", dims: [], data: [decodeText(text.value)] });
+  if (texts?.kind !== "strings") return undefined;
+  return inMemory({ type: "string", dims: [texts.value.length], data: texts.value.map(decodeText) });
 }
 
 /** Returns type, dimensions and elements of a Constant. Returns undefined for a sparse tensor, which Pith keeps without reading it. */
@@ -156,6 +150,8 @@ function defineCast(
       if (type === s.to) return [withUncheckedElements(inferred, site.inputs[0]?.elements)];
       const elements = exactElements(site.inputs[0]);
       if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [inferred];
+      // A symbolic dimension can be 0.
+      const truthOf = (element: Dim) => (typeof element === "number" ? Number(element !== 0) : undefined);
       if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truthOf))];
       // Quotients of dimensions are nonnegative, so truncation equals rounding down.
       const truncate = (quotient: Dim): Dim =>
@@ -196,11 +192,6 @@ function roundTo(element: Dim, type: DataType): Dim | undefined {
   if (type !== "float16" && type !== "float32") return element;
   const [rounded = element] = toNumbers(fromNumbers(type, [1], [element]));
   return Number.isFinite(rounded) ? rounded : undefined;
-}
-
-/** Returns the boolean that an element is cast to. Returns undefined for a symbolic dimension, which can be 0. */
-function truthOf(element: Dim): Dim | undefined {
-  return typeof element === "number" ? (element === 0 ? 0 : 1) : undefined;
 }
 
 export const shapeOperators: readonly Op[] = [

@@ -16,7 +16,6 @@ import { typeOf } from "./shared/rules.ts";
 const maxSlope = 3e38;
 
 const noGradient = (): undefined => undefined;
-const transparent = () => ({ kind: "transparent" }) as const;
 
 /** Returns the reason for float32: in normalizations, squares of deviations overflow float16, and epsilons against division by zero underflow. */
 const needsFloat32 = () => "its values can exceed the range of float16";
@@ -157,7 +156,7 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ up }) => up,
     onDims: (a) => a,
     unchanged: () => 0,
-    quantize: transparent,
+    quantize: () => ({ kind: "transparent" }),
   }),
   defineUnary({
     name: "Sign",

@@ -53,7 +53,10 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   }
   if (outcome.changes.length > 0) {
     if (definition.removesNotes) clearNotes(model);
-    finishPass(model);
+    leaveDefaults(model);
+    makeNamesDistinct(model);
+    infer(model);
+    updateStatedTypes(model);
   }
   if (contract.checked) checkContract(id, model, outcome, hash, faulty);
   return outcome;
@@ -84,13 +87,6 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
   } finally {
     if (outer === undefined) snapshots.delete(graph);
   }
-}
-
-function finishPass(model: Model): void {
-  leaveDefaults(model);
-  makeNamesDistinct(model);
-  infer(model);
-  updateStatedTypes(model);
 }
 
 /** Removes stored tensors from the inputs. Up to IR version 3 they are weights; later, overridable defaults, which passes treat as constants. */

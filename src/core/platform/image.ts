@@ -68,7 +68,9 @@ const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
 
 /** Reads the size from the first chunk of a WebP file, which describes the canvas or the only frame (RFC 9649). */
 function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
-  const [kind, readNumber] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
+  const kind = textAt(bytes, 12);
+  const readNumber = (at: number, size: number): number =>
+    bytes.subarray(at, at + size).reduceRight((sum, byte) => 256 * sum + byte, 0);
   const packed = readNumber(21, 4);
   const [width, height] =
     kind === "VP8X"
@@ -77,10 +79,6 @@ function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
         ? [1 + (packed % 2 ** 14), 1 + (Math.floor(packed / 2 ** 14) % 2 ** 14)]
         : [readNumber(26, 2) % 2 ** 14, readNumber(28, 2) % 2 ** 14];
   return { width, height, orientation: 1, components: 3 };
-}
-
-function littleEndian(bytes: Uint8Array, at: number, size: number): number {
-  return bytes.subarray(at, at + size).reduceRight((sum, byte) => 256 * sum + byte, 0);
 }
 
 function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {

@@ -28,8 +28,9 @@ export interface NetworkOptions {
 export function network(modules: Modules, options: NetworkOptions): Model {
   const model = new Model();
   model.graph.name = "network";
+  const declared = isDims(options.input) ? { input: { dims: options.input } } : options.input;
   const inputs = new Map<string, Value>();
-  for (const [name, { type = "float32", dims }] of Object.entries(inputsOf(options.input))) {
+  for (const [name, { type = "float32", dims }] of Object.entries(declared)) {
     const sizes = dims.map((dim): Dim => (typeof dim === "string" ? symbol(dim) : dim));
     inputs.set(name, model.graph.addInput(name, { type, dims: sizes }));
   }
@@ -49,10 +50,6 @@ export function network(modules: Modules, options: NetworkOptions): Model {
   model.graph.addOutput(output);
   model.graph.rename(output, "output");
   return model;
-}
-
-function inputsOf(input: NetworkOptions["input"]): Readonly<Record<string, NetworkInput>> {
-  return isDims(input) ? { input: { dims: input } } : input;
 }
 
 /** `Array.isArray` does not narrow readonly arrays. */

@@ -1,6 +1,6 @@
 /** Writes the backward pass, from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
 import type { Inference } from "#analysis";
-import type { Emit, FloatType, Graph, Node, StraightThrough, Value } from "#ir";
+import type { Emit, Graph, Node, StraightThrough, Value } from "#ir";
 import {
   describe,
   dimsText,
@@ -206,18 +206,12 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
     const actualType = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
     return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
-  const constantOf = (value: number, like: Value): Value => emit.constant(fromNumbers(floatOf(like), [], [value]));
-  const scaled = slope === undefined ? up : emit.Mul([up, constantOf(slope, up)]);
-  const zero = isBounded ? constantOf(0, up) : undefined;
-  const cutAbove = high === undefined ? scaled : emit.Where([emit.LessOrEqual([x, constantOf(high, x)]), scaled, zero]);
-  return low === undefined ? cutAbove : emit.Where([emit.GreaterOrEqual([x, constantOf(low, x)]), cutAbove, zero]);
+  const scaled = slope === undefined ? up : emit.Mul([up, slope]);
+  const cutAbove = high === undefined ? scaled : emit.Where([emit.LessOrEqual([x, high]), scaled, 0]);
+  return low === undefined ? cutAbove : emit.Where([emit.GreaterOrEqual([x, low]), cutAbove, 0]);
 }
 
 function canBroadcast(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
   if (from === undefined || to === undefined || from.length > to.length) return false;
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);
-}
-
-function floatOf({ type }: Value): FloatType {
-  return type !== undefined && isFloat(type.type) ? type.type : "float32";
 }

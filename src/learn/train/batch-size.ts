@@ -35,9 +35,10 @@ function batchSizeForMemory(model: Model, requested: number, samples: Batch, tea
     const size = fixedSize(model);
     return size === undefined ? { size: requested } : { size, why: "the model was exported with this batch size" };
   }
+  const computedBytes = [...sizedModel.graph.nodes()].reduce((sum, node) => sum + outputBytes(node), 0);
   const sum = teachers
     .map((teacher) => fixBatchSize(teacher, requested, samples))
-    .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes(sizedModel));
+    .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes);
   const size = Math.max(1, Math.floor((requested * memoryLimit) / Math.max(memoryLimit, sum)));
   if (size === requested) return { size };
   return { size, why: `${requested} samples would need ${bytes(sum)} for the values of the layers` };
@@ -89,10 +90,6 @@ function fixedSize(model: Model): number | undefined {
 
 /** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
 export const memoryLimit = 1.25 * 2 ** 30;
-
-function computedBytes({ graph }: Model): number {
-  return [...graph.nodes()].reduce((sum, node) => sum + outputBytes(node), 0);
-}
 
 /** Returns the peak bytes if nodes run in their order and each value is released after its last use. */
 export function peakBytes({ graph }: Model): number {

@@ -105,7 +105,11 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
-    parameters: arrays.map(toOptimizedParameter),
+    parameters: arrays.map(({ values, gradient, ...rest }) => ({
+      ...rest,
+      values: values.data,
+      gradient: gradient.data,
+    })),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     async run(batch, place = [runs++]) {
       const graph = await graphs.of(batch);
@@ -178,12 +182,6 @@ interface TrainedArrays extends NamedWeight {
   readonly gradient: Floating;
   readonly carried: boolean;
 }
-
-const toOptimizedParameter = ({ values, gradient, ...rest }: TrainedArrays): OptimizedParameter => ({
-  ...rest,
-  values: values.data,
-  gradient: gradient.data,
-});
 
 /** Copies stored tensors. @throws PithError E_TYPE_MISMATCH if a tensor is not of floats. */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {

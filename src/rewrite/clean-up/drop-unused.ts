@@ -1,4 +1,4 @@
-import { allGraphs, allNodes, type Graph, isUsed, type Model, removeUnused } from "#ir";
+import { allGraphs, allNodes, isUsed, type Model, removeUnused } from "#ir";
 import type { Change } from "#pass";
 import { change, defineCleanUp } from "./clean-up.ts";
 
@@ -11,16 +11,12 @@ export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no out
     const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
     const count = removeUnused(graph);
     if (count > 0) report(`${count} nodes`);
-    dropListedWeights(graph);
+    for (const value of graph.inputs) if (value.tensor !== undefined && !isUsed(value)) graph.removeValue(value);
     for (const name of stored) if (graph.ownValue(name) === undefined) report(name);
   }
   dropImports(model, report);
   return changes;
 });
-
-function dropListedWeights(graph: Graph): void {
-  for (const value of [...graph.inputs]) if (value.tensor !== undefined && !isUsed(value)) graph.removeValue(value);
-}
 
 /** Removes unused opset imports, unless the model has functions, which can use any opset. */
 function dropImports({ graph, header }: Model, report: (at: string) => void): void {

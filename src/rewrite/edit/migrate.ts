@@ -4,7 +4,7 @@
  * Only the quantization error changes. Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al. 2023,
  * arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
  */
-import type { ScaledSlice, ScaleGroup } from "#analysis";
+import type { ScaleGroup } from "#analysis";
 import type { Dense, Model, Tensor } from "#ir";
 import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, optionError, toFloats } from "#ir";
 
@@ -24,17 +24,16 @@ export async function migrate(model: Model, group: ScaleGroup, factors: Float64A
   }
   let isChanged = false;
   for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {
-    const scaledSlices = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
+    const scaledSlices = slices.map((slice) => {
+      const scale = Float64Array.from(slice.unitOf, (unit) => (factors[unit] ?? 1) ** slice.power);
+      return { ...slice, scale };
+    });
     if (value.tensor === undefined || scaledSlices.every(({ scale }) => scale.every((factor) => factor === 1)))
       continue;
     value.tensor = await scaleTensor(value.tensor, scaledSlices);
     isChanged = true;
   }
   if (isChanged) model.graph.touch();
-}
-
-function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64Array {
-  return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
 }
 
 function scaleTensor(

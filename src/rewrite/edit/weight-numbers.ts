@@ -44,10 +44,9 @@ async function unpackWeight(
   const matrix = packed.matrix(emitInto(part, { onNode: partInference.visit }), inputs);
   if (matrix instanceof Miss) return new Miss(`its weight is packed: ${matrix.reason}`, name);
   const dense = (await evaluate(part, [matrix], engine)).get(matrix);
-  return dense === undefined ? new Miss("its weight could not be evaluated", name) : numbersOf(dense);
+  if (dense === undefined) return new Miss("its weight could not be evaluated", name);
+  return { dims: dense.dims, values: toFloat64(dense) };
 }
-
-const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: toFloat64(dense) });
 
 async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
   const { name, role } = layer;

@@ -165,13 +165,9 @@ const minProbability = 1e-37;
 export function scoreRows(
   { emit, model }: Pick<LossScope, "emit" | "model">,
   output: Value,
-  form: OutputForm = formOf(model, output),
+  form: OutputForm = distributionOf(output, infer(model)) === "probabilities" ? "probabilities" : "logits",
 ): ReturnType<typeof asRows> {
   const { rows, count, classes } = asRows(emit, output);
   const scores = form === "probabilities" ? emit.Log([emit.Max([rows, minProbability])]) : rows;
   return { rows: scores, count, classes };
-}
-
-function formOf(model: LossScope["model"], output: Value): OutputForm {
-  return distributionOf(output, infer(model)) === "probabilities" ? "probabilities" : "logits";
 }

@@ -38,8 +38,6 @@ export const readElements = ({ emit }: LossScope, output: Value) => ({
   count: elementCount(fixedDims(output.type?.dims) ?? []),
 });
 
-const readRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
-
 /**
  * Mean squared error: mean of e².
  * @example
@@ -62,13 +60,11 @@ export interface HuberOptions extends LossOptions {
 /** Huber's loss (1964): mean of e²/2 where |e| < δ, δ(|e| - δ/2) beyond. @throws PithError E_OPTION for a δ that is not above 0. */
 export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   if (!(delta > 0)) throw optionError(`Huber's delta must be above 0, got ${delta}.`);
-  return errorLoss("huber", options, (emit, error) => huberOf(emit, error, delta));
-}
-
-/** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
-function huberOf(emit: Emit, error: Value, delta: number): Value {
-  const clippedError = emit.Clip([error, -delta, delta]);
-  return emit.Mul([clippedError, emit.Sub([error, emit.Mul([clippedError, 0.5])])]);
+  return errorLoss("huber", options, (emit, error) => {
+    // With c = e clipped to ±δ, c·(e - c/2) covers both branches.
+    const clippedError = emit.Clip([error, -delta, delta]);
+    return emit.Mul([clippedError, emit.Sub([error, emit.Mul([clippedError, 0.5])])]);
+  });
 }
 
 /** Squared length at or below which a vector becomes 0, without gradient. */
@@ -83,8 +79,13 @@ export function directions(emit: Emit, vectors: Value): Value {
 
 /** 1 - cos of the angle between output and target, as a mean over rows. */
 export function cosineDistance(options: LossOptions = {}): Loss {
-  return createTargetLoss("cosine", options, readRows, (emit, rows, target, count) => {
-    const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
-    return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
-  });
+  return createTargetLoss(
+    "cosine",
+    options,
+    ({ emit }, output) => asRows(emit, output),
+    (emit, rows, target, count) => {
+      const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
+      return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
+    },
+  );
 }
