@@ -24,7 +24,8 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
 }
 
 /** Per panel of columns: subtracts products of previous panels, factorizes the top square C, and solves X · Cᵀ = R for the rows R below. */
-export function* factorize(source: Matrix, size = squareSize(source)): Steps<Matrix | Miss> {
+export function* factorize(source: Matrix): Steps<Matrix | Miss> {
+  const size = squareSize(source);
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {
     const to = Math.min(size, from + panel);

@@ -11,11 +11,13 @@ import {
   forwardWanted,
   inputIfSameDims,
   invertPermutation,
+  joinedAxes,
   range,
   replaceLists,
   requireInput,
   shapeChange,
   sizesOf,
+  sumOf,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -29,8 +31,6 @@ function movesBatch({ attributes }: Node): boolean {
   const firstMovedBack = [...range(perm.value.length - 2, 1), 0, perm.value.length - 1];
   return perm.value.every((axis, index) => Number(axis) === firstMovedBack[index]);
 }
-
-const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
 
 export const Transpose = defineOp({
   name: "Transpose",
@@ -120,20 +120,7 @@ export const Concat = defineOp({
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
       : [],
   homogeneous: (_, site) => ({ products: site.inputs.map((_, input) => [input]) }),
-  axes: (s, site) => {
-    const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[s.axis] as Dim));
-    const reason = "the size of an input along the axis is not known";
-    const links = site.inputs.flatMap((operand, input) => {
-      const start = sizes && sumOf(sizes.slice(0, input));
-      return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
-        const inputEnd = [`in${input}`, axis] as const;
-        if (axis !== s.axis) return { from: inputEnd, to: ["out0", axis] };
-        if (start === undefined) return { refuses: inputEnd, reason };
-        return { from: inputEnd, to: ["out0", axis], map: (index) => [start + index] };
-      });
-    });
-    return sizes === undefined ? [...links, { refuses: ["out0", s.axis], reason }] : links;
-  },
+  axes: (s, site) => joinedAxes(site, s.axis),
   gradient: (s, { emit, inputs, up }) => {
     const sizes = inputs.map((input) => sizesOf(input)[s.axis] ?? 0);
     return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);

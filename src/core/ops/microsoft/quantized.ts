@@ -2,7 +2,7 @@
  * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to
  * DequantizeLinear, the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
  */
-import { addDims, type Dim, type Emit, fixedDims, Miss, type Value } from "#graph";
+import { addDims, type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/codes.ts";
@@ -10,7 +10,7 @@ import { toChannelsFirst, toChannelsLast, transposeAround } from "../shared/conv
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
-import { broadcast, broadcastAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
+import { broadcast, broadcastAxes, joinedAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 
 /** The inputs with the quantized values, the scale and the zero point of an operand. */
@@ -149,17 +149,7 @@ export const QLinearConcat = defineQuantized({
     if (first === undefined || shapes.length < operands.length) return undefined;
     return first.with(axis, shapes.map((dims) => dims[axis] ?? 1).reduce(addDims, 0));
   },
-  links: (axis, site, dims) => {
-    const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[axis] as Dim));
-    if (sizes === undefined) return new Miss("the size of an input along the axis is not known");
-    return site.inputs.flatMap((_, input) => {
-      const start = sizes.slice(0, input).reduce((sum, size) => sum + size, 0);
-      return dims.map((_, along): AxisLink => {
-        const link: AxisLink = { from: [`in${input}`, along], to: ["out0", along] };
-        return along === axis ? { ...link, map: (index) => [start + index] } : link;
-      });
-    });
-  },
+  links: (axis, site) => joinedAxes(site, axis),
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
 });
 

@@ -12,48 +12,38 @@ export interface Activation {
 
 interface ActivationFunction {
   readonly defaults: readonly number[];
-  readonly compute: (emit: Emit, x: Value, parameters: readonly number[]) => Value;
+  readonly compute: (emit: Emit, x: Value, first: number, second: number) => Value;
 }
 
-const defineFunction = (
-  compute: ActivationFunction["compute"],
-  ...defaults: readonly number[]
-): ActivationFunction => ({ defaults, compute });
+/** The functions by their names in lower case. */
+const functions: Readonly<Record<string, ActivationFunction>> = {
+  "": { defaults: [], compute: (_, x) => x },
+  relu: { defaults: [], compute: (emit, x) => emit.Relu([x]) },
+  tanh: { defaults: [], compute: (emit, x) => emit.Tanh([x]) },
+  sigmoid: { defaults: [], compute: (emit, x) => emit.Sigmoid([x]) },
+  softsign: { defaults: [], compute: (emit, x) => emit.Softsign([x]) },
+  softplus: { defaults: [], compute: (emit, x) => emit.Softplus([x]) },
+  leakyrelu: { defaults: [0.01], compute: (emit, x, alpha) => emit.LeakyRelu([x], { alpha }) },
+  elu: { defaults: [1], compute: (emit, x, alpha) => emit.Elu([x], { alpha }) },
+  thresholdedrelu: { defaults: [1], compute: (emit, x, alpha) => emit.ThresholdedRelu([x], { alpha }) },
+  hardsigmoid: { defaults: [0.2, 0.5], compute: (emit, x, alpha, beta) => emit.HardSigmoid([x], { alpha, beta }) },
+  affine: { defaults: [1, 0], compute: (emit, x, alpha, beta) => emit.Add([emit.Mul([x, alpha]), beta]) },
+  scaledtanh: {
+    defaults: [1, 1],
+    compute: (emit, x, alpha, beta) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]),
+  },
+  selu: {
+    defaults: [1.6732632423543772, 1.0507009873554805],
+    compute: (emit, x, alpha, gamma) => emit.Selu([x], { alpha, gamma }),
+  },
+  clip: {
+    defaults: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+    compute: (emit, x, low, high) => emit.Clip([x, low, high]),
+  },
+  quickgelu: { defaults: [1.702], compute: (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]) },
+};
 
-const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map([
-  ["", defineFunction((_, x) => x)],
-  ["relu", defineFunction((emit, x) => emit.Relu([x]))],
-  ["tanh", defineFunction((emit, x) => emit.Tanh([x]))],
-  ["sigmoid", defineFunction((emit, x) => emit.Sigmoid([x]))],
-  ["softsign", defineFunction((emit, x) => emit.Softsign([x]))],
-  ["softplus", defineFunction((emit, x) => emit.Softplus([x]))],
-  ["leakyrelu", defineFunction((emit, x, [alpha = 0]) => emit.LeakyRelu([x], { alpha }), 0.01)],
-  ["elu", defineFunction((emit, x, [alpha = 0]) => emit.Elu([x], { alpha }), 1)],
-  ["thresholdedrelu", defineFunction((emit, x, [alpha = 0]) => emit.ThresholdedRelu([x], { alpha }), 1)],
-  ["hardsigmoid", defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.HardSigmoid([x], { alpha, beta }), 0.2, 0.5)],
-  ["affine", defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.Add([emit.Mul([x, alpha]), beta]), 1, 0)],
-  [
-    "scaledtanh",
-    defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]), 1, 1),
-  ],
-  [
-    "selu",
-    defineFunction(
-      (emit, x, [alpha = 0, gamma = 0]) => emit.Selu([x], { alpha, gamma }),
-      1.6732632423543772,
-      1.0507009873554805,
-    ),
-  ],
-  [
-    "clip",
-    defineFunction(
-      (emit, x, [low = 0, high = 0]) => emit.Clip([x, low, high]),
-      Number.NEGATIVE_INFINITY,
-      Number.POSITIVE_INFINITY,
-    ),
-  ],
-  ["quickgelu", defineFunction((emit, x, [alpha = 0]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]), 1.702)],
-]);
+const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map(Object.entries(functions));
 
 /** Returns an activation, with ONNX's defaults for absent parameters; a Miss if the name is unknown. */
 export function readActivation(name: string, parameters: readonly (number | undefined)[]): Activation | Miss {
@@ -96,5 +86,6 @@ export function readActivations(
 }
 
 export function writeActivation(emit: Emit, x: Value, { name, parameters }: Activation): Value {
-  return functionsByName.get(name.toLowerCase())?.compute(emit, x, parameters) ?? x;
+  const [first = 0, second = 0] = parameters;
+  return functionsByName.get(name.toLowerCase())?.compute(emit, x, first, second) ?? x;
 }

@@ -79,8 +79,8 @@ export function inferShape(
   return dims instanceof Miss ? dims : [{ type, dims }];
 }
 
-export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
-  const { type, dims, container } = requireInput(site, input);
+export function sameAsInput(site: Site): readonly Inferred[] {
+  const { type, dims, container } = requireInput(site, 0);
   return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
@@ -216,4 +216,22 @@ export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);
   return dims;
+}
+
+export const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
+
+/** Links inputs that are joined along an axis: index i of input k is index offset(k) + i of the output. */
+export function joinedAxes({ inputs }: Pick<Site, "inputs">, joinedAxis: number): readonly AxisLink[] {
+  const sizes = fixedDims(inputs.map((operand) => operand?.dims?.[joinedAxis] as Dim));
+  const reason = "the size of an input along the axis is not known";
+  const links = inputs.flatMap((operand, input) => {
+    const start = sizes && sumOf(sizes.slice(0, input));
+    return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
+      const inputEnd = [`in${input}`, axis] as const;
+      if (axis !== joinedAxis) return { from: inputEnd, to: ["out0", axis] };
+      if (start === undefined) return { refuses: inputEnd, reason };
+      return { from: inputEnd, to: ["out0", axis], map: (index) => [start + index] };
+    });
+  });
+  return sizes === undefined ? [...links, { refuses: ["out0", joinedAxis], reason }] : links;
 }
