@@ -184,12 +184,7 @@ function splitFrozen(
     forwardNodes.has(node) &&
     node.outputs.every((output) => output === undefined || (!dependents.has(output) && inputDependents.has(output)));
   const nodes = [...graph.nodes()].filter(isFrozen);
-  const hasProducts = nodes.some((node) => {
-    const bound = inference.at(node);
-    const cost = bound instanceof Miss ? bound : bound.cost();
-    return !(cost instanceof Miss) && cost.macs !== 0;
-  });
-  if (!hasProducts) return undefined;
+  if (nodes.every((node) => (inference.facet(node, "cost")?.macs ?? 0) === 0)) return undefined;
   const frozenNodes = new Set(nodes);
   const boundary = nodes
     .flatMap((node) => node.outputs)

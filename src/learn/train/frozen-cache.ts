@@ -6,7 +6,15 @@
  * position-dependent rounding), or if a later run differs from a cached output.
  */
 import { downstream, infer } from "#analysis";
-import { type BatchStore, elementBytes, gatherRows, haveSameElements, mapColumns, openStorage } from "#batches";
+import {
+  type BatchStore,
+  bytesOfBatch,
+  elementBytes,
+  gatherRows,
+  haveSameElements,
+  mapColumns,
+  openStorage,
+} from "#batches";
 import { type Batch, type Dense, type Model, sameDims } from "#ir";
 import { sha256Text } from "../../core/files/hash.ts";
 
@@ -48,7 +56,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
     const values = selectVarying(outputs);
-    const isTooLarge = (batchBytes(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
+    const isTooLarge = (bytesOfBatch(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
     if (isTooLarge || !(await arePerSample(session, feeds, values, count))) return disable();
     constants = selectTensors(outputs, (name) => constantNames.has(name));
     store = storage.store("frozen outputs");
@@ -80,7 +88,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
         values,
         missingKeys.map(([, index]) => index),
       );
-      const bytes = batchBytes(newRows);
+      const bytes = bytesOfBatch(newRows);
       if (bytes > budget.bytesLeft) return outputs;
       budget.bytesLeft -= bytes;
       bytesUsed += bytes;
@@ -94,9 +102,6 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     },
   };
 }
-
-const batchBytes = (batch: Batch): number =>
-  Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
 /** Returns the common first dimension of all inputs; undefined if the inputs differ, or if one contains strings. */
 function countOf(feeds: Batch): number | undefined {

@@ -158,7 +158,6 @@ export async function openData(
   data: Dataset | string,
   validation: Dataset | string | number,
   seed: number,
-  maxValidation = Number.POSITIVE_INFINITY,
 ): Promise<{ readonly data: Dataset; readonly validation: Dataset }> {
   const all = await trainPart(data);
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
@@ -167,7 +166,7 @@ export async function openData(
       hint: "Give the validation samples as a separate data set.",
     });
   }
-  const count = Math.min(Math.round(validation * all.count), maxValidation);
+  const count = Math.round(validation * all.count);
   if (count === 0 || count === all.count)
     throw dataError(`${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`);
   const { drawn, rest } = setAside(all, count, seed);

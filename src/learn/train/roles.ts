@@ -56,8 +56,7 @@ export function hasRunningStatistics(model: Model, inference: Inference): boolea
 /** Yields the nodes with inputs that training mode updates. */
 function* statefulNodes(model: Model, inference: Inference) {
   for (const node of model.graph.nodes()) {
-    const bound = inference.at(node);
-    const inputs = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
+    const inputs = inference.facet(node, "training")?.states ?? [];
     const states = inputs.flatMap((input) => node.inputs[input] ?? []);
     if (states.length > 0) yield { node, states };
   }

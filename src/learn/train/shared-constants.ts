@@ -7,7 +7,7 @@
  * Tensors with a role or with different values stay shared. So do tensors whose readers share learned tensors, like the steps of a recurrent layer.
  */
 import { type Inference, type ParameterRead, parameterReads } from "#analysis";
-import { groupBy, isFloat, Miss, type Model, type Node, toFloat64, type Use, type Value } from "#ir";
+import { groupBy, isFloat, type Model, type Node, toFloat64, type Use, type Value } from "#ir";
 import type { Context } from "#pass";
 
 /** A separate tensor for the input `input` of the node that computes `reader`. Names are stored because copies of the model have equal names. */
@@ -133,8 +133,7 @@ export function separateStatistics(
   const { graph } = model;
   const copies: ConstantCopy[] = [];
   for (const node of graph.nodes()) {
-    const bound = inference.at(node);
-    const states = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
+    const states = inference.facet(node, "training")?.states ?? [];
     const reader = node.outputs[0]?.name;
     for (const input of states) {
       const before = node.inputs[input];
@@ -153,8 +152,7 @@ export function separateStatistics(
 function findAliasedTensor(value: Value, inference: Inference): Value | undefined {
   const { producer } = value;
   if (producer === undefined) return value;
-  const bound = inference.at(producer);
-  const unchangedInput = bound instanceof Miss ? undefined : bound.unchanged();
+  const unchangedInput = inference.facet(producer, "unchanged");
   const before = unchangedInput === undefined ? undefined : producer.inputs[unchangedInput];
   return before === undefined ? undefined : findAliasedTensor(before, inference);
 }

@@ -106,13 +106,12 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: Rea
     return drawInput;
   };
   for (const node of [...graph.nodes()].filter((node) => nodes.has(node))) {
-    const bound = inference.at(node);
-    const form = bound instanceof Miss ? undefined : bound.training();
-    if (bound instanceof Miss || form === undefined) continue;
+    const form = inference.facet(node, "training");
+    if (form === undefined) continue;
     const stateInputs = form.states.map((input) => node.inputs[input]);
     const hasStates =
       stateInputs.length > 0 && stateInputs.every((value) => value?.tensor && value.role?.kind === "state");
-    const parameters = bound.parameters().map((input) => node.inputs[input]);
+    const parameters = (inference.facet(node, "parameters") ?? []).map((input) => node.inputs[input]);
     const isTrained = parameters.some((value) => value !== undefined && trained.has(storedRoot(value)?.name ?? ""));
     if (!form.declared && !(hasStates && (isTrained || parameters.length === 0))) continue;
     // A second node with the same state reads the output of the first.

@@ -64,8 +64,7 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
 function freeze(teacher: Model): void {
   const inference = infer(teacher);
   for (const node of [...teacher.graph.nodes()]) {
-    const bound = inference.at(node);
-    const form = bound instanceof Miss ? undefined : bound.training();
+    const form = inference.facet(node, "training");
     if (form?.inference === undefined) continue;
     const emit = emitInto(teacher, { before: node, by: "train", onNode: inference.visit });
     replaceNode(node, form.inference(emit, node.inputs).slice(0, node.outputs.length));
