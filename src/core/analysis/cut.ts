@@ -164,7 +164,11 @@ function applyPlan(
   const before = infer(model);
   const expected: [Value, readonly Dim[]][] = [];
   for (const [value, axes] of removed) {
-    value.type = cutType(value, axes);
+    const type = value.type ?? value.tensor;
+    const newDims = type?.dims?.map((dim, axis) =>
+      typeof dim === "number" ? dim - (axes.get(axis)?.length ?? 0) : dim,
+    );
+    value.type = type && { type: type.type, dims: newDims };
     const slice = slices.get(value);
     if (slice !== undefined) value.tensor = tensorOf(slice);
     else if (value.type?.dims !== undefined) expected.push([value, value.type.dims]);
@@ -192,12 +196,6 @@ const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
-}
-
-function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Value["type"] {
-  const type = value.type ?? value.tensor;
-  const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim - (axes.get(axis)?.length ?? 0) : dim));
-  return type === undefined ? undefined : { type: type.type, dims };
 }
 
 async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {

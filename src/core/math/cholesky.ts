@@ -121,13 +121,6 @@ function* solveBackward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-export function invertLower(lower: Matrix): Matrix;
-export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
-export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  squareSize(lower);
-  return runWith(invert(lower), multiply);
-}
-
 /** Inverts a lower triangular matrix by halves: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. */
 export function* invert(lower: Matrix): Steps<Matrix> {
   const size = lower.rows;

@@ -8,7 +8,7 @@
  */
 import { dataError, Miss, optionError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
-import { cholesky, invertLower } from "./cholesky.ts";
+import { cholesky, invert } from "./cholesky.ts";
 import {
   frobenius,
   type Matrix,
@@ -155,7 +155,7 @@ export async function orthonormalize(source: Matrix, multiply: Multiply): Promis
     const factor = await cholesky(gram, multiply);
     // A second pass can only correct a small deviation.
     if (factor instanceof Miss || (pass === 1 && deviation > 0.1)) return runWith(householderBasis(source), multiply);
-    basis = await multiply(basis, transpose(await invertLower(factor, multiply)));
+    basis = await multiply(basis, transpose(await runWith(invert(factor), multiply)));
   }
   return basis;
 }

@@ -167,7 +167,8 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   for (const value of graph.outputs) writeValueInfo(writer, graphFields.output, value);
   const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
   for (const value of values) {
-    if (isDeclared(value) || (!interfaceValues.has(value) && hasAnnotations(value)))
+    const isDeclared = value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
+    if (isDeclared || (!interfaceValues.has(value) && hasAnnotations(value)))
       writeValueInfo(writer, graphFields.valueInfo, value);
   }
   for (const info of strayInfos(graph)) writer.bytes(graphFields.valueInfo, info);
@@ -188,10 +189,6 @@ function strayInfos(graph: Graph): Uint8Array[] {
       const name = lastField(splitFields(info), valueInfoFields.name);
       return name === undefined || graph.value(fieldText(name)) === undefined;
     });
-}
-
-function isDeclared(value: Value): boolean {
-  return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
 /** Returns whether a value without a stored tensor has a role, metadata, documentation or unknown fields. */

@@ -6,6 +6,7 @@
 import { type Dim, extremeDims, Miss, multiplyDims } from "#graph";
 import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
 import { readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { knownScalarOf } from "./shared/elements.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
 const facets = {
@@ -16,10 +17,8 @@ const facets = {
 const acceptsContainers = true as const;
 
 function conditionOf(site: Site): boolean | undefined {
-  const { elements, small } = site.inputs[0] ?? {};
-  const [element] = elements ?? [];
-  if (typeof element === "number") return element !== 0;
-  return small?.type === "bool" && small.data.length === 1 ? small.data[0] !== 0 : undefined;
+  const element = knownScalarOf(site.inputs[0]);
+  return typeof element === "number" ? element !== 0 : undefined;
 }
 
 export const If = defineOp({

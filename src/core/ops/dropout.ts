@@ -5,12 +5,11 @@
 import { type Emit, elementCount, fixedDims, int64, Miss, random, type Tensor, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
+import { knownScalarOf } from "./shared/elements.ts";
 import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 function knownNumber(operand: Operand | undefined, defaultValue: number): number | undefined {
-  if (operand === undefined) return defaultValue;
-  if (operand.small !== undefined) return toNumbers(operand.small)[0];
-  const [element] = operand.elements ?? [];
+  const element = operand === undefined ? defaultValue : knownScalarOf(operand);
   return typeof element === "number" ? element : undefined;
 }
 

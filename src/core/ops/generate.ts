@@ -1,20 +1,12 @@
 /** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
 import type { DataType, Dim } from "#graph";
-import { addDims, ceilDims, isFloat, isSymbolic, Miss, multiplyDims, quotientParts, toFloat64 } from "#graph";
-import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
+import { addDims, ceilDims, isFloat, isSymbolic, Miss, multiplyDims, quotientParts } from "#graph";
+import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
-import { maxElements, withElements } from "./shared/elements.ts";
+import { knownScalarOf, maxElements, withElements } from "./shared/elements.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, range, requireInput, requirePositions } from "./shared/rules.ts";
-
-function knownScalarOf(operand: Operand | undefined): Dim | undefined {
-  const { elements, small } = operand ?? {};
-  if (elements !== undefined) return elements[0];
-  return small === undefined || small.type === "string" || small.type.startsWith("complex")
-    ? undefined
-    : toFloat64(small)[0];
-}
 
 function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;

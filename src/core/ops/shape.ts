@@ -78,19 +78,15 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   return inMemory({ type: "string", dims: [texts.value.length], data: texts.value.map(decodeText) });
 }
 
-/** Returns type, dimensions and elements of a Constant. Returns undefined for a sparse tensor, which Pith keeps without reading it. */
-function inferConstant(site: Site): Inferred | undefined | Miss {
-  const tensor = constantTensor(site.attribute);
-  if (tensor !== undefined) return describeStored(tensor.type, tensor.dims, tensor.small);
-  return site.attribute("sparse_value") === undefined
-    ? new Miss("contains a constant of an unsupported kind")
-    : undefined;
-}
-
 export const Constant = defineOp<Inferred | undefined>({
   name: "Constant",
   holds: constantTensor,
-  read: inferConstant,
+  // A sparse tensor has no settings, because Pith keeps it without reading it.
+  read: ({ attribute }) => {
+    const tensor = constantTensor(attribute);
+    if (tensor !== undefined) return describeStored(tensor.type, tensor.dims, tensor.small);
+    return attribute("sparse_value") === undefined ? new Miss("contains a constant of an unsupported kind") : undefined;
+  },
   infer: (inferred) => [inferred],
   axes: new Miss("is a constant"),
   gradient: new Miss("is a constant"),

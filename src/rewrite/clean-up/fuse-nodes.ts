@@ -233,13 +233,9 @@ function applyResult(second: Node, result: NonNullable<PairResult>): boolean {
     }
     return true;
   }
-  setInputs(graph, second, result.inputs);
+  const { inputs } = result;
+  const count = Math.max(second.inputs.length, inputs.length);
+  for (let index = 0; index < count; index++) graph.setInput(second, index, inputs[index]);
   for (const [name, attribute] of Object.entries(result.attributes ?? {})) graph.setAttribute(second, name, attribute);
   return true;
-}
-
-function setInputs(graph: Graph, node: Node, inputs: readonly (Value | undefined)[]): void {
-  const oldCount = node.inputs.length;
-  for (const [index, value] of inputs.entries()) graph.setInput(node, index, value);
-  for (let index = inputs.length; index < oldCount; index++) graph.setInput(node, index, undefined);
 }

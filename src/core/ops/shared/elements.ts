@@ -82,6 +82,15 @@ export function withUncheckedElements(
   return elements.every((element) => element !== undefined) ? { ...inferred, elements } : inferred;
 }
 
+/** Returns the first known element of an operand that has one element. */
+export function knownScalarOf(operand: Operand | undefined): Dim | undefined {
+  const { elements, small } = operand ?? {};
+  if (elements !== undefined) return elements[0];
+  return small === undefined || small.type === "string" || small.type.startsWith("complex")
+    ? undefined
+    : toNumbers(small)[0];
+}
+
 export interface KnownTensor {
   readonly dims: readonly number[];
   readonly elements: readonly Dim[];
