@@ -68,6 +68,28 @@ test("keeps the sessions that were released last for loads with the same options
   expect(events.join(" ")).toBe("load 1 ; ; load 2 ; ; load 1 release ;");
 });
 
+test("keeps a session that was loaded again while parts of the model are loaded once", async () => {
+  let loads = 0;
+  const engine = watchLoads({
+    async load() {
+      loads++;
+      return { run: async () => ({}), release: async () => {} };
+    },
+  });
+  const [model, result, ...parts] = [net(), net(), net(), net(), net()];
+  const loadAndRelease = async (...models: (typeof model)[]): Promise<void> => {
+    for (const each of models) await (await engine.load(each, { inPlace: false })).release();
+  };
+  await loadAndRelease(model);
+  await (await engine.load(model)).release();
+  expect(loads).toBe(1);
+  await loadAndRelease(...parts, model);
+  expect(loads).toBe(4);
+  // The last session is kept, so that a new result is loaded once, too.
+  await loadAndRelease(result, result);
+  expect(loads).toBe(5);
+});
+
 test("a session that is being released is not used again", async () => {
   const released: number[] = [];
   let count = 0;

@@ -25,17 +25,22 @@ export interface WatchedEngine extends Engine {
 /** Number of sessions that are kept, one each for an original and its result, and the maximum bytes of weights of their models. */
 const [keptSessions, maxKeptBytes] = [2, 2 ** 25];
 
-/** Remembers loads. The sessions that were released last are kept for loads of unchanged models with the same options. */
+/**
+ * Remembers loads. The sessions that were released last are kept for loads of unchanged models with the same options. Sessions that were loaded once
+ * (parts of models) are released before sessions that were loaded again (the original).
+ */
 export function watchLoads(engine: Engine): WatchedEngine {
   const loadedRevisions = new WeakMap<Model, number>();
-  const idle: { readonly model: Model; readonly key: string; readonly session: Session }[] = [];
+  const idle: { readonly model: Model; readonly key: string; readonly session: Session; readonly isReused: boolean }[] =
+    [];
   return {
     async load(model, options = {}) {
       const { revision } = model.graph;
-      const { optimize = true, threads = 0, lean = false, ...others } = options;
-      const key = JSON.stringify([revision, optimize, threads, lean, others]);
+      const { optimize = true, threads = 0, lean = false, inPlace = false, ...others } = options;
+      const key = JSON.stringify([revision, optimize, threads, lean, inPlace, others]);
       const index = idle.findIndex((kept) => kept.model === model && kept.key === key);
-      const session = idle.splice(index, index < 0 ? 0 : 1)[0]?.session ?? (await engine.load(model, options));
+      const [kept] = idle.splice(index, index < 0 ? 0 : 1);
+      const session = kept?.session ?? (await engine.load(model, options));
       if (optimize) loadedRevisions.set(model, revision);
       if (storedBytes(model.graph) > maxKeptBytes) return session;
       let isReleased = false;
@@ -44,9 +49,11 @@ export function watchLoads(engine: Engine): WatchedEngine {
         async release() {
           if (isReleased) return;
           isReleased = true;
-          idle.push({ model, key, session });
-          // The oldest session leaves the list before it is released, so that no concurrent load takes it.
-          if (idle.length > keptSessions) await idle.shift()?.session.release();
+          idle.push({ model, key, session, isReused: kept !== undefined });
+          if (idle.length <= keptSessions) return;
+          const index = idle.slice(0, -1).findIndex(({ isReused }) => !isReused);
+          // The session leaves the list before it is released, so that no concurrent load takes it.
+          await idle.splice(Math.max(0, index), 1)[0]?.session.release();
         },
       };
     },

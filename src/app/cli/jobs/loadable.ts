@@ -15,13 +15,17 @@ export default async function loadableJob({ models }: { readonly models: readonl
   return undefined;
 }
 
-/** Returns the simplified model if only that one loads with graph optimizations; otherwise undefined. */
+/**
+ * Returns the simplified model if only that one loads with graph optimizations; otherwise undefined.
+ * @param threads the number of threads with which the model is probably loaded next: the engine may keep the session.
+ */
 export async function simplifyToLoad(
   model: Model,
   engine: Engine,
   { signal }: Pick<JobContext, "signal">,
+  threads?: number,
 ): Promise<Model | undefined> {
-  if (!(await failsToLoad(model, engine))) return undefined;
+  if (!(await failsToLoad(model, engine, threads))) return undefined;
   const simplified = model.clone();
   try {
     await simplify(simplified, {}, { engine, signal });
@@ -32,9 +36,9 @@ export async function simplifyToLoad(
   return (await failsToLoad(simplified, engine)) ? undefined : simplified;
 }
 
-async function failsToLoad(model: Model, engine: Engine): Promise<boolean> {
+async function failsToLoad(model: Model, engine: Engine, threads?: number): Promise<boolean> {
   try {
-    await (await engine.load(model, { lean: hasLargeWeights(model) })).release();
+    await (await engine.load(model, { threads, spinning: false, lean: hasLargeWeights(model) })).release();
     return false;
   } catch (error) {
     const pithError = asPithError(error);

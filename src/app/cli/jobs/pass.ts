@@ -124,7 +124,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
       context,
     );
   const engine = watchLoads(createEngine());
-  const original = (await simplifyToLoad(opened, engine, context)) ?? opened;
+  const original = (await simplifyToLoad(opened, engine, context, hasData ? undefined : 1)) ?? opened;
   if (original !== opened) {
     const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
     context.log({ id: "simplified", text });
