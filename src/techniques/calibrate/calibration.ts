@@ -14,8 +14,10 @@ import { extract, fromNumbers, isFloat, Miss, throwIfAborted, usedValues } from 
 import { type Context, completeContext } from "#pass";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
+import type { Multiply } from "../../core/math/matrix.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
+import { Picks } from "../../runtime/run/picks.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
@@ -190,10 +192,13 @@ export class Calibration {
   }
 
   #begin<R>(statistic: Statistic<R>): Running<R> {
-    return statistic.begin((a, b) => {
-      throwIfAborted(this.#options.signal, stopText);
-      return this.#products.multiply(a, b);
-    });
+    const stoppable =
+      (multiply: Multiply): Multiply =>
+      (a, b) => {
+        throwIfAborted(this.#options.signal, stopText);
+        return multiply(a, b);
+      };
+    return statistic.begin(stoppable(this.#products.multiply), stoppable(this.#products.multiplyTransposed));
   }
 
   #rankOf(name: string): number | undefined {
@@ -212,11 +217,27 @@ export class Calibration {
       if (statistic.reduce !== undefined) layout = { name: value.name, ...reduced };
       return [value];
     };
+    const { source = "" } = "source" in place && statistic.reduce === undefined ? place : {};
+    const picks = await this.#picksOf(place.name, source, write);
+    if (picks !== undefined) {
+      for await (const { [source]: dense } of this.values([source]))
+        if (dense !== undefined) yield readFeatures(dense, layout, picks);
+      return;
+    }
     const isUnchanged = pick === undefined && statistic.reduce === undefined;
     for await (const batch of this.values([place.name], isUnchanged ? undefined : write)) {
       const dense = batch[layout.name];
       if (dense !== undefined) yield readFeatures(dense, layout);
     }
+  }
+
+  /** Finds the elements of `source` that `write` picks. Undefined if it also reads other values. */
+  async #picksOf(name: string, source: string, write: Write): Promise<Picks | undefined> {
+    if (!this.hasRows(source) || !this.hasRows(name)) return undefined;
+    const part = extract(this.model, valuesOf(this.model, [name]), valuesOf(this.model, [source]));
+    part.graph.setOutputs(write(part));
+    part.graph.setInputs(part.graph.inputs.filter(({ uses }) => uses.size > 0));
+    return part.graph.inputs[0]?.name === source ? Picks.of(part, this.#options.engine) : undefined;
   }
 
   /** Yields values of the model per batch, or the outputs of `write`. */

@@ -123,8 +123,8 @@ function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {
     ...(statistic.ofTables && { ofTables: statistic.ofTables }),
-    begin(multiply) {
-      const running = statistic.begin(multiply);
+    begin(...products) {
+      const running = statistic.begin(...products);
       let nonFiniteText: string | undefined;
       const checkFinite = <N extends ArrayLike<number>>(numbers: N): N => {
         nonFiniteText ??= describeNonFinite(numbers);

@@ -19,6 +19,8 @@ export interface LayerFeatures extends Layout {
   readonly name: string;
   /** Replaces the weight by picks in a copy of the model, or of a part of the model. */
   pick?(copy: Model): void;
+  /** Name of the layer's input, if each value of P is one of its values, or 0. */
+  readonly source?: string | undefined;
 }
 
 /** Returns the value from which a statistic of a layer's inputs is computed, or a Miss. */
@@ -53,11 +55,13 @@ export function featuresOf(
   );
   const type = effective.type?.type ?? "float32";
   if (!isFloat(type)) return refuse(`its weight is codes (${type}), which are multiplied with codes`);
+  const isExact = [role.stack, role.fused, role.productFactor].every((setting) => setting === undefined);
   return {
     name: output.name,
     axis: role.outputAxis,
     groups: role.groups,
     taps,
+    source: isExact ? node.inputs[role.data]?.name : undefined,
     pick(copy) {
       const result = copy.graph.value(output.name);
       const producer = result?.producer;

@@ -1,4 +1,4 @@
-import { type Matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
+import { type Matrix, type Multiply, matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
 import { addTo } from "../shared/normal-equations.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
@@ -19,36 +19,44 @@ export interface Gram {
 const maxRowsOf = (columns: number, groups: number): number =>
   Math.min(1024 + 2 * columns, groups > 1 ? 64 + 8 * columns : Number.POSITIVE_INFINITY);
 
-/**
- * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
- * @example
- * const seen = await calibrate(model, { data: calibration });
- * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices);
- */
-export const gramMatrices: Statistic<Gram> = {
-  begin(multiply = multiplyHere) {
+/** @param isRounded whether large products are computed in float32, which takes half the time; the sums over batches are in float64. */
+const gramsOf = (isRounded: boolean): Statistic<Gram> => ({
+  begin(multiply = multiplyHere, multiplyTransposed) {
+    const multiplyRows: Multiply =
+      isRounded && multiplyTransposed !== undefined ? multiplyTransposed : (a, b) => multiply(transpose(a), b);
     const [groups, cross]: [Matrix[], Matrix[]] = [[], []];
     let rows = 0;
+    let [batchRows, rowIndices] = [0, new Uint32Array() as Uint32Array];
     const add = (sums: Matrix[], group: number, product: Matrix): void => {
       const sum = sums[group];
-      if (sum === undefined) sums[group] = product;
+      if (sum === undefined) sums[group] = matrix(product.rows, product.columns, product.data.slice());
       else addTo(sum, product);
     };
     return {
       async add(batch, original) {
-        const rowIndices = selectRows(batch);
+        // Batches of one size share the indices, so that picked elements are found once.
+        if (batch.rows !== batchRows) [batchRows, rowIndices] = [batch.rows, selectRows(batch)];
         for (let group = 0; group < batch.groups; group++) {
           const inputs = batch.matrix(group, rowIndices);
-          const transposed = transpose(inputs);
-          add(groups, group, await multiply(transposed, inputs));
-          if (original !== undefined) add(cross, group, await multiply(transposed, original.matrix(group, rowIndices)));
+          add(groups, group, await multiplyRows(inputs, inputs));
+          if (original !== undefined) add(cross, group, await multiplyRows(inputs, original.matrix(group, rowIndices)));
         }
         rows += rowIndices.length;
       },
       end: () => ({ rows, groups, ...(cross.length > 0 && { cross }) }),
     };
   },
-};
+});
+
+/**
+ * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
+ * @example
+ * const seen = await calibrate(model, { data: calibration });
+ * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices);
+ */
+export const gramMatrices = gramsOf(false);
+/** For damped matrices, to which float32 is precise enough. */
+export const roundedGramMatrices = gramsOf(true);
 
 function selectRows({ rows, columns, groups }: Features): Uint32Array {
   const count = Math.min(rows, maxRowsOf(columns, groups));

@@ -2,6 +2,7 @@
 import type { Dense, Emit, Model, Value } from "#ir";
 import { alongAxis, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
+import type { Picks } from "../../runtime/run/picks.ts";
 
 /**
  * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.
@@ -16,7 +17,8 @@ import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
  * await observe(engine, model, calibration, ["conv1.out"], rows);
  */
 export interface Statistic<R> {
-  begin(multiply?: Multiply): Running<R>;
+  /** @param multiplyTransposed computes aᵀ · b with the precision of float32. The next call can replace the values of its result. */
+  begin(multiply?: Multiply, multiplyTransposed?: Multiply): Running<R>;
   /** Adds nodes that reduce the value to numbers on the runtime. `add` receives these numbers as one row, instead of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
   /** Statistic of the indices at which a table is read, as a single column; without it, tables have no observable inputs. */
@@ -40,7 +42,7 @@ export interface Features {
   readonly columns: number;
   /** Columns per input channel: kernel positions of a convolution, else 1. */
   readonly taps: number;
-  /** Returns a float64 matrix [rows, columns] of one group, or of all groups side by side; optionally only selected rows and columns. */
+  /** Returns a float64 matrix [rows, columns] of one group, or of all groups side by side. A batch with the same array `rows` can replace its values. */
   matrix(group?: number, rows?: ArrayLike<number>, columns?: readonly number[]): Matrix;
   /** Returns values in storage order: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
   values(): Float32Array | Float64Array;
@@ -57,35 +59,56 @@ export interface Layout {
   readonly taps?: number;
 }
 
-export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
-  const { dims } = dense;
+/** @param picks The value to read consists of elements of `dense`. */
+export function readFeatures(
+  dense: Dense,
+  { axis, axes, rank, groups = 1, taps = 1 }: Layout,
+  picks?: Picks,
+): Features {
+  const repeats = picks === undefined ? 1 : (dense.dims[0] ?? 1) / (picks.dims[0] ?? 1);
+  const dims = picks?.dims.map((dim, index) => (index === 0 ? dim * repeats : dim)) ?? dense.dims;
   const singleColumn = { outer: elementCount(dims), count: 1, inner: 1 };
   const addedAxes = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
   const { outer, count, inner } = axis === undefined ? singleColumn : alongAxis(dims, addedAxes + axis, axes);
   const [rowCount, width] = [outer * inner, count / groups];
   // Avoids conversion of float32, because often few values are read.
-  const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
+  const stored = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
+  const select = (rows: ArrayLike<number>, group: number | undefined, find: () => Int32Array): Float64Array => {
+    const size = elementCount(dense.dims) / repeats;
+    const { indices, data } = picks?.select(rows, group, size, find) ?? { indices: find(), data: undefined };
+    const [numbers, result] = [stored(), data ?? new Float64Array(indices.length)];
+    for (let position = 0; position < indices.length; position++) {
+      const index = indices[position] ?? 0;
+      result[position] = index < 0 ? 0 : (numbers[index] ?? 0);
+    }
+    return result;
+  };
   return {
     groups,
     rows: rowCount,
     columns: width,
     taps,
     inner,
-    values,
+    values: () =>
+      picks === undefined
+        ? stored()
+        : select([], undefined, () => Int32Array.from({ length: elementCount(dims) }, (_, position) => position)),
     matrix(group, rows, columns) {
-      const numbers = values();
       const first = (group ?? 0) * width;
       const chosen =
         columns ?? Array.from({ length: group === undefined ? count : width }, (_, index) => first + index);
       const starts = Uint32Array.from(chosen, (column) => column * inner);
-      const result = matrix(rows?.length ?? rowCount, starts.length);
-      for (let row = 0, index = 0; row < result.rows; row++) {
-        const position = rows?.[row] ?? row;
-        const start = Math.floor(position / inner) * count * inner + (position % inner);
-        for (let column = 0; column < starts.length; column++)
-          result.data[index++] = numbers[start + (starts[column] ?? 0)] ?? 0;
-      }
-      return result;
+      const height = rows?.length ?? rowCount;
+      const find = (): Int32Array => {
+        const positions = new Int32Array(height * starts.length);
+        for (let row = 0, index = 0; row < height; row++) {
+          const position = rows?.[row] ?? row;
+          const start = Math.floor(position / inner) * count * inner + (position % inner);
+          for (let column = 0; column < starts.length; column++) positions[index++] = start + (starts[column] ?? 0);
+        }
+        return positions;
+      };
+      return matrix(height, starts.length, select(columns === undefined ? (rows ?? []) : [], group, find));
     },
   };
 }

@@ -93,7 +93,7 @@ async function distributeError(model: Model, options: DownloadSettings, context:
     // The sensitivity of a layer whose outputs are 0 is infinite or undefined, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
   });
-  return { ...rounder, ...matchOriginalOutputs(rounder) } as Solver;
+  return { ...rounder, ...matchOriginalOutputs(rounder), evidence: rounder.evidence } as Solver;
 }
 
 /** Measures sensitivities once for all distortions of a search, because they do not depend on the distortion. */

@@ -16,7 +16,7 @@ import { roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { dot } from "../../../core/math/vector.ts";
 import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
-import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import { type Gram, roundedGramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type ScaleAndZeroPoint, smallestScale } from "../../shared/quantize.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
@@ -56,7 +56,7 @@ export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: numb
   return {
     id: "rdoq",
     summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
-    evidence: { ...gramMatrices, ofTables: rowReads },
+    evidence: { ...roundedGramMatrices, ofTables: rowReads },
     of: "original",
     blind: true,
     scalesText: "scales by rate and distortion",

@@ -1,0 +1,53 @@
+/** The elements of a value, such as the patches of a convolution, if each of them is an element of another value or 0. */
+import { type Dense, elementCount, fixedDims, type Model, memoize, toFloat64 } from "#ir";
+import type { Engine } from "../../core/engine/engine.ts";
+
+/** Indices in the other value, -1 for a zero, and the array into which they are read. */
+interface Selection {
+  readonly indices: Int32Array;
+  readonly data: Float64Array;
+}
+
+export class Picks {
+  /** Dimensions of the value for the first samples; further samples repeat the pattern. */
+  readonly dims: readonly number[];
+  readonly #elements: Int32Array;
+  readonly #selections = new WeakMap<ArrayLike<number>, Map<number | undefined, Selection>>();
+
+  private constructor(dense: Dense) {
+    this.dims = dense.dims;
+    this.#elements = Int32Array.from(toFloat64(dense));
+  }
+
+  /** Runs a model that picks elements of its only input on the indices of these elements. Undefined if float32 cannot represent them. */
+  static async of(model: Model, engine: Engine): Promise<Picks | undefined> {
+    const [input, other] = model.graph.inputs;
+    const [samples, ...sizes] = input?.type?.dims ?? [];
+    const dims = fixedDims([typeof samples === "number" ? samples : 1, ...sizes]);
+    const count = elementCount(dims ?? []);
+    if (input?.type?.type !== "float32" || other !== undefined || dims === undefined || count > 2 ** 24)
+      return undefined;
+    const session = await engine.load(model, { optimize: false, threads: 1, spinning: false });
+    const data = Float32Array.from({ length: count }, (_, index) => index + 1);
+    const results = await session.run({ [input.name]: { type: "float32", dims, data } }).finally(session.release);
+    const [picked] = Object.values(results);
+    return picked && new Picks(picked);
+  }
+
+  /** Converts positions in this value to a selection, once for each array of rows. @param size elements of the other value for the first samples. */
+  select(rows: ArrayLike<number>, group: number | undefined, size: number, find: () => Int32Array): Selection {
+    return memoize(
+      memoize(this.#selections, rows, () => new Map<number | undefined, Selection>()),
+      group,
+      () => {
+        const elements = this.#elements;
+        const indices = find().map((position) => {
+          const repeat = Math.floor(position / elements.length);
+          const element = elements[position - repeat * elements.length] ?? 0;
+          return element === 0 ? -1 : repeat * size + element - 1;
+        });
+        return { indices, data: new Float64Array(indices.length) };
+      },
+    );
+  }
+}
