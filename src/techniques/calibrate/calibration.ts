@@ -219,15 +219,11 @@ export class Calibration {
     };
     const { source = "" } = "source" in place && statistic.reduce === undefined ? place : {};
     const picks = await this.#picksOf(place.name, source, write);
-    if (picks !== undefined) {
-      for await (const { [source]: dense } of this.values([source]))
-        if (dense !== undefined) yield readFeatures(dense, layout, picks);
-      return;
-    }
     const isUnchanged = pick === undefined && statistic.reduce === undefined;
-    for await (const batch of this.values([place.name], isUnchanged ? undefined : write)) {
-      const dense = batch[layout.name];
-      if (dense !== undefined) yield readFeatures(dense, layout);
+    const name = picks === undefined ? place.name : source;
+    for await (const batch of this.values([name], isUnchanged || picks !== undefined ? undefined : write)) {
+      const dense = batch[picks === undefined ? layout.name : source];
+      if (dense !== undefined) yield readFeatures(dense, layout, picks);
     }
   }
 
