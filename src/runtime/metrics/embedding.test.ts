@@ -189,6 +189,7 @@ describe("batchInvariance", () => {
     const judged = (nodes: string, batch?: number) => chooseBatch(engine, [model(nodes)], data, "accuracy", { batch });
     expect(await judged(mean)).toEqual({
       batch: 1,
+      invariance: expect.objectContaining({ samples: 4, apart: 1 }),
       note: expect.stringMatching(
         /^The outputs of a sample depend on the others of its batch: 4 samples, alone and in a batch of 4, differ by up to [\d.]+ %\. Accuracy is measured one sample at a time/,
       ),
@@ -196,12 +197,13 @@ describe("batchInvariance", () => {
     });
     expect(await judged(mean, 4)).toEqual({
       batch: 4,
+      invariance: expect.objectContaining({ samples: 4, apart: 1 }),
       note: expect.stringContaining("Accuracy is measured in batches of 4; to measure single samples: `batch: 1`."),
       isWarning: true,
     });
-    expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined, isWarning: false });
-    expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
-    expect(await judged("y = Sqrt(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+    expect(await judged(mean, 1)).toMatchObject({ batch: 1, note: undefined, isWarning: false });
+    expect(await judged("y = Relu(x)")).toMatchObject({ batch: 64, note: undefined, isWarning: false });
+    expect(await judged("y = Sqrt(x)")).toMatchObject({ batch: 64, note: undefined, isWarning: false });
     const mixed = "a: int64[1] = [0]\n c = ReduceMin(x, a)\n d = Sqrt(c)\n y = Add(x, d)";
     expect((await judged(mixed, 4)).note).toContain(
       "for 4 samples of a batch of 4 and the same samples alone, one of both is NaN",
