@@ -205,9 +205,7 @@ describe("batchInvariance", () => {
     expect(await judged("y = Relu(x)")).toMatchObject({ batch: 64, note: undefined, isWarning: false });
     expect(await judged("y = Sqrt(x)")).toMatchObject({ batch: 64, note: undefined, isWarning: false });
     const mixed = "a: int64[1] = [0]\n c = ReduceMin(x, a)\n d = Sqrt(c)\n y = Add(x, d)";
-    expect((await judged(mixed, 4)).note).toContain(
-      "for 4 samples of a batch of 4 and the same samples alone, one of both is NaN",
-    );
+    expect((await judged(mixed, 4)).note).toContain("4 samples, alone and in a batch of 4, of which one is NaN");
   });
 
   test("names the input if no axis counts samples and each sample has one value", async () => {
