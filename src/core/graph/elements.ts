@@ -1,4 +1,4 @@
-/** Defines the elements of graphs (values, nodes, attributes), and iterations that include subgraphs. Only methods of `Graph` change elements. */
+/** Defines the elements of graphs (values, nodes, attributes), and iterations that include subgraphs. Only methods of `Graph` change links between them. */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -48,7 +48,7 @@ export interface Value extends Carried {
   type: ValueType | undefined;
   /** The type that the file states or that was set explicitly. It is saved with the model. */
   readonly stated: ValueType | undefined;
-  /** The type found by `infer`. It is saved only for graph outputs without a stated type. */
+  /** The type found by `infer`. It is saved only where the main graph lists a value that has no stated type. */
   inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;

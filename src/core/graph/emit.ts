@@ -184,7 +184,7 @@ function minOutputs(target: Target, key: string): number {
   return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
 }
 
-/** @throws PithError E_UNSUPPORTED if the model does not import the default domain. */
+/** @throws PithError E_UNSUPPORTED if `domain` is the default domain and the model does not import it. */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
   const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
   if (version === undefined) throw unsupportedError("The model imports no operator set of ai.onnx.");

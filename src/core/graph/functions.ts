@@ -1,4 +1,4 @@
-/** Handles the local functions of ONNX models: graphs that nodes call by domain and name. Used by inference, `simplify` and model reading. */
+/** Handles the local functions of ONNX models: graphs that nodes call by domain and name. */
 
 import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./clone.ts";

@@ -1,6 +1,6 @@
 /**
- * A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. All changes are made by the methods of `Graph`, which keep
- * each value's uses consistent with the inputs of nodes, in O(1) per change.
+ * A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. Only methods of `Graph` connect nodes. They keep each value's
+ * uses consistent with the inputs of nodes, in O(1) per connection.
  */
 import { modelError, PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";

@@ -53,7 +53,7 @@ export interface Inlined {
   readonly names: ReadonlyMap<Value, string>;
 }
 
-/** Gives copied values their original names if nothing else in the model has these names. */
+/** Gives copied values (`canTakeName`) their original names if nothing else in the model has these names. */
 export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
@@ -65,13 +65,13 @@ export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): v
 export interface Merged {
   /** The guest's output values in the host, by their original names. */
   readonly outputs: ReadonlyMap<string, Value>;
-  /** All guest values in the host except inputs, by their original names. */
+  /** All values of the guest's main graph in the host, except replaced inputs, by their original names. */
   readonly values: ReadonlyMap<string, Value>;
 }
 
 /**
- * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, so they are not trained. Returns a Miss if opset
- * versions differ.
+ * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, except in subgraphs, so they are not trained. Returns a
+ * Miss if opset versions differ.
  * @param inputs Values of `host` that replace the inputs of `guest`.
  */
 export function mergeGraph(

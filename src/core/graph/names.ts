@@ -3,7 +3,7 @@ import { usedValues } from "./elements.ts";
 import { allGraphs, type Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Gives nodes and subgraphs distinct names; the first of several keeps its name. Renames values of subgraphs that have an outer value's name. */
+/** Gives nodes distinct names; the first of several keeps its name. Names unnamed graphs. Renames values of subgraphs that hide outer values. */
 export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];

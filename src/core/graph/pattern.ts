@@ -7,8 +7,8 @@ export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
  * Returns a function that matches a value and the nodes before it against a pattern. The function returns the values that the pattern's operands
- * stand for, or undefined if the value does not match. Operators, input order and roles must be equal. An operand that occurs several times must
- * match the same value each time. Nodes with attributes never match.
+ * stand for, or undefined if the value does not match. Operators, input order and roles that the pattern states must be equal. An operand that
+ * occurs several times must match the same value each time. Nodes with attributes never match.
  */
 export function pattern<Name extends string>(
   names: readonly Name[],
@@ -66,7 +66,7 @@ export interface Written<Part extends string> {
 /**
  * Returns a function that matches a value against any of several patterns. It differs from `pattern` in these points:
  * - The inputs of commutative operators (Add, Mul, …) match in either order.
- * - Attributes, and stored inputs that the pattern omits, are not compared. The caller checks them in `parts`.
+ * - Attributes, roles, and stored inputs that the pattern omits, are not compared. The caller checks them in `parts`.
  * - `any()` returns an operand without a name, which matches any value.
  */
 export function structure<Name extends string, Part extends string>(

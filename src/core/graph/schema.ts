@@ -53,7 +53,7 @@ export function schemasOf(domain: string, op: string): readonly OperatorSchema[]
   return memoize(schemasByOperator, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
-/** Returns the operator's definition in an opset version; undefined if this version does not have the operator. */
+/** Returns the operator's definition in an opset version (`deprecated` if it was removed); undefined if the operator is newer or does not exist. */
 export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
   return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
 }

@@ -4,7 +4,7 @@
 export class Names {
   readonly #list: () => Iterable<string>;
   #useCounts: Map<string, number> | undefined;
-  /** For each stem, the first number that may be free. */
+  /** For each stem, the number from which `fresh` searches. */
   readonly #nextNumbers = new Map<string, number>();
 
   /** @param list returns the names in use, each as often as it is used. */
@@ -32,7 +32,7 @@ export class Names {
     else this.#useCounts?.set(name, count - 1);
   }
 
-  /** Returns `stem`, or, if this name is taken, `stem` with the first free number. */
+  /** Returns `stem`, or, if this name is taken, `stem` with a free number. */
   fresh(stem: string): string {
     const counts = this.#counts();
     if (!counts.has(stem)) return stem;

@@ -45,7 +45,7 @@ export function elementsText(dense: Dense): string {
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/** Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns the text that JavaScript writes. */
+/** Returns a short decimal text that rounds to `value` in float32. If `value` is not a float32, returns the text that JavaScript writes. */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
@@ -187,7 +187,7 @@ function encodeElement(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw modelError("The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
-  // A finite number beyond the type's range becomes the largest finite value. Infinity stays infinite.
+  // A finite number beyond the type's range becomes the largest finite value. Infinity does not if the type has infinity or NaN.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 

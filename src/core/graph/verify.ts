@@ -11,10 +11,10 @@ import { checkForm, schemasOf } from "./schema.ts";
  * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph, because ONNX Runtime rejects subgraphs
  *   that output an outer value.
  * - Values and nodes agree about producers, uses, inputs and outputs.
- * - Value names are unique among nested graphs, and node names within a graph, as ONNX Runtime requires.
+ * - No value of a subgraph has the name of an outer value that the subgraph reads. Node names are unique within a graph.
  * - A stored tensor has the declared type and dimensions of its value.
  * - Parameters, buffers, masks and tied values are stored or fed, and a tied value refers to a tensor of matching dimensions.
- * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a schema are accepted.
+ * - The imported opset defines each operator with these inputs, outputs and attributes. Operators of other domains are accepted without a schema.
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];

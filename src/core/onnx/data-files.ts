@@ -1,5 +1,5 @@
 /**
- * Names and removes the weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if other models use that name. While a file is
+ * Names and removes the weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on for further or taken names. While a file is
  * being saved, it is called `model.onnx_data.<saver>`, where the saver is a process (`processSuffix`).
  */
 

@@ -24,7 +24,7 @@ import { FieldPastEndError, malformedError } from "./wire.ts";
 /** The maximum nesting depth of subgraphs. Real models have three or four levels. */
 const depthLimit = 100;
 
-/** Reads a model. Weights above 8 KiB are read later, from the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED */
+/** Reads a model. Weights above 8 KiB are read later, from the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED, E_FILE */
 export async function decodeModel(
   source: ByteSource,
   open: OpenExternal | undefined,

@@ -31,8 +31,8 @@ export interface EncodeOptions {
 }
 
 /**
- * Encodes a model as an ONNX file, in chunks of about 1 MB. Weights that are stored in files are copied from these files, so only the graph and one
- * chunk are in memory.
+ * Encodes a model as an ONNX file, in chunks of about 1 MB, larger for tensors in memory. Weights in files are copied from these files, so only the
+ * graph and one chunk are in memory.
  * @throws PithError E_UNSUPPORTED if the file would be 2 GiB or larger, so that weights must be stored in
  * separate files; E_SOURCE_CHANGED if a file that contains weights has changed.
  *
@@ -179,7 +179,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   writeMetadata(writer, graphFields.metadata, graph.metadata);
 }
 
-/** Returns the type declarations of the opened file for names that no value of the graph has. */
+/** Returns the type declarations of the opened file for names that no visible value has. */
 function strayInfos(graph: Graph): Uint8Array[] {
   if (graph.unknown === undefined) return [];
   return splitFields(graph.unknown)

@@ -1,4 +1,4 @@
-/** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. Saving writes the original bytes. */
+/** Reads model-local functions (FunctionProto) as graphs. Saving writes the original bytes. */
 
 import type { Attribute, ByteSource, LocalFunction, Node } from "#graph";
 import { allNodes, concatBytes, defaultDomain, Graph, PithError } from "#graph";
@@ -96,7 +96,7 @@ export interface RemovedNotes {
   doc(text: string): boolean;
 }
 
-/** Returns a function's message without exporter metadata of the function and its nodes. All other bytes are unchanged. */
+/** Returns a function's message without exporter metadata and documentation of the function and its nodes. All other bytes are unchanged. */
 export function functionWithout(message: Uint8Array, notes: RemovedNotes): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }

@@ -28,7 +28,7 @@ export interface OpenOptions {
    * or URL. Paths outside the folder are rejected.
    */
   readonly external?: OpenExternal;
-  /** Is called with one sentence for each contradiction in the file. The sentence states which of the contradicting values Pith uses. */
+  /** Is called with one sentence for each operator set that the file imports in two versions. The sentence states which version Pith uses. */
   readonly warn?: (text: string) => void;
 }
 
@@ -63,11 +63,11 @@ export async function open(
  * that of the model's source. Temporary files that a killed process left for this path are removed.
  *
  * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB. Otherwise, they are stored in `<path>_data`.
- * If another .onnx file in the folder reads an existing file with this name, `<path>_data_1` is used instead. Weight files that only the replaced
+ * If a file with this name exists that not only the replaced model reads, `<path>_data_1` is used instead. Weight files that only the replaced
  * model read are removed. Models that are open, also in other processes, stay readable.
  * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size in
- * bytes of each file. The weights of larger models are stored in several files `<path>_data`, `<path>_data_1`, …; a file can exceed the limit only
- * for a single tensor. `precompress` also writes compressed copies of each file. No copy of the replaced model is ever next to the new one.
+ * bytes of each file, unless `externalData` is false. The weights of larger models are stored in files `<path>_data`, `<path>_data_1`, …; only a tensor
+ * or the graph can exceed the limit. `precompress` also writes compressed copies of each file, and never leaves such copies of the replaced model.
  * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file, or in a browser.
  *
  * @example
@@ -129,10 +129,10 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
 interface SaveOptions {
   /**
    * True stores weights of 1 KiB and more in `<path>_data`; false stores all weights in the model's file. By
-   * default, weights are external if the model's file would exceed 2 GiB.
+   * default, weights are external if the model's file would exceed 2 GiB or `fileBytes`.
    */
   readonly externalData?: boolean;
-  /** The maximum bytes per file. Weights of 1 KiB and more of a larger model are stored in several files. A tensor is never split. */
+  /** The maximum bytes per file, unless `externalData` is false. Weights of 1 KiB and more of a larger model are stored in other files, unsplit. */
   readonly fileBytes?: number | undefined;
   /** Encodings of compressed copies, which servers send instead of the files: `model.onnx.gz`, `model.onnx.br`. */
   readonly precompress?: readonly Encoding[] | undefined;

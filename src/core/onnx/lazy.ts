@@ -15,7 +15,7 @@ const maxWindowBytes = 2 ** 18;
 
 /** The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million fields. */
 const fieldsLimit = 2 ** 22;
-/** The maximum number of nodes, values, attributes and tensors, at up to 2 KB of memory each. A network of 100,000 nodes has half a million. */
+/** The maximum number of nodes, values, dimensions, attributes and tensors, at up to 2 KB of memory each. A network of 100,000 nodes has half a million. */
 const elementsLimit = 2 ** 20;
 /** The maximum total bytes of long texts, functions and other contents that are kept in memory. */
 const carriedLimit = 2 ** 28;

@@ -24,7 +24,7 @@ const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text),
 /** The number of bytes at the start of a file from which the format is guessed. */
 export const sniffedBytes = 512;
 
-/** Patterns of the first bytes. Control characters are replaced by points before matching. For a zip archive, patterns match the first file name. */
+/** Patterns of the first bytes. Control characters are replaced by points before matching. For a zip archive, patterns match file names in them. */
 const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
@@ -64,7 +64,7 @@ const namePatterns: typeof beginningPatterns = [
   [/\.(mlmodel|mlpackage|caffemodel|prototxt)$/i, "a Core ML or Caffe model", source],
 ];
 
-/** Guesses the format of a file from its first bytes, or, if they match no format, from its name. Undefined if the name does not match either. */
+/** Guesses the format of a file from its first bytes, or, if they match no format, from its name. Undefined if neither matches, and it is not text. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
   const [, format, hint] =

@@ -192,7 +192,7 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
   return dims;
 }
 
-/** Returns the type to save: the stated type, or else, in the main graph, the inferred type, because the format requires one. */
+/** Returns the type to save: the stated type, or, for undeclared values of the main graph, the inferred type, because the format requires one. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);

@@ -1,4 +1,4 @@
-/** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes. */
+/** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes or strings. */
 import { bytesOf, type Dense, type Role, type Tensor, typeCodes } from "#graph";
 import { writeMetadata } from "./metadata.ts";
 import { originOf } from "./origin.ts";
