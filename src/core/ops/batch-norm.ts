@@ -71,7 +71,7 @@ const axesExceptChannel = (x: Value): readonly number[] => [0, ...range(sizesOf(
 
 /**
  * Writes dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), with x̂ = (x - mean) / √(variance + ε) and n values per channel.
- * This takes three passes over memory. Two of them use the BatchNormalization kernel as scale and shift.
+ * Without blocks, two of the passes over memory use the BatchNormalization kernel as scale and shift.
  */
 function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
   const { emit, inputs, outputs, upstream, wanted } = scope;

@@ -225,7 +225,7 @@ function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
 
 const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);
 
-/** Defines And, Or or Xor. `onDims` receives 0, 1 or, for an unknown operand, undefined. */
+/** Defines And, Or or Xor. `onDims` receives 0 or 1. */
 const defineLogical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
   defineBinary({ name, derivatives: noSlope, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
 

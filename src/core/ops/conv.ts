@@ -1,7 +1,7 @@
 /**
  * Conv, ConvTranspose, DeformConv and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
- * The data gradient for stride 1 and one group is a Conv with the reversed, transposed kernel. In other cases, it is a ConvTranspose.
+ * The data gradient is a Conv with the reversed, transposed kernel, in blocks or not, or else a ConvTranspose (`inputGradient`).
  */
 import type { Dim, Emit, Value, ValueType } from "#graph";
 import { addDims, elementCount, Miss, multiplyDims, unknownDim } from "#graph";

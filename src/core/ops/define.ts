@@ -5,7 +5,7 @@ import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/** The required facets: a gradient or a lowering; for a definition with a weight, also parameters, cost and quantization. */
+/** Facets that are also required: a gradient or a lowering; with a weight, parameters, cost and quantization; with settings, `read`. */
 export type Complete<S> = (
   | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
   | RequiredFacets<S, "gradient">
@@ -20,7 +20,7 @@ export interface Op extends Traits {
   readonly domain: string;
   /** For each facet either true or the reason why the operator does not have it. The generated table docs/ops.md shows these reasons. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
-  /** Reads a node's settings as an object of numbers, strings and arrays. Nodes with equal settings compute the same. */
+  /** Reads the settings on which a node's facets depend; null or undefined for an operator without settings. */
   settings(site: Site): unknown;
   /** Applies the definition to a node. Returns a Miss if the settings cannot be read. */
   at(site: Site): Bound | Miss;

@@ -12,7 +12,7 @@ export interface Operand extends ValueType {
   readonly elements?: readonly Dim[];
   /** The values of a small stored tensor. Absent for large tensors and for values computed at run time. */
   readonly small?: Dense;
-  /** Whether all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
+  /** Whether all elements come from stored tensors (weights, constants), possibly through other nodes (a mask, a DequantizeLinear). */
   readonly stored: boolean;
 }
 
@@ -235,7 +235,7 @@ export interface Homogeneity {
 export interface TrainingForm {
   /** Stored inputs of the role `state`. Each step passes their new values to the next step, or they only mark that the node is in training. */
   readonly states: readonly number[];
-  /** Whether an attribute or constant input sets training mode, independent of roles. */
+  /** Whether an attribute or constant input selects this form, independent of roles. False for a Dropout with a fixed seed. */
   readonly declared: boolean;
   /** Writes the training outputs and the next values of the states. `draw` returns an odd random number below 2³¹, another in each step. */
   write(
@@ -321,7 +321,7 @@ export interface CodedInput {
   readonly zeroPoint: number;
 }
 
-/** Properties that all nodes of an operator share, independent of their settings. */
+/** Properties that are known without reading a node's settings. */
 export interface Traits {
   /** The input whose element type all outputs have, even if their dimensions are unknown. */
   readonly sameType?: number;
@@ -350,7 +350,7 @@ export interface Traits {
     readonly values?: Readonly<Record<string, string>>;
     readonly absent?: string;
   };
-  /** Returns the maximum padding per axis (starts, then ends). ONNX Runtime rejects pools with more padding (quirk "padding-of-pool"). */
+  /** Returns the maximum padding to add per spatial axis (starts, then ends). ONNX Runtime rejects pools with more (quirk "padding-of-pool"). */
   readonly maxPadding?: (site: Site) => readonly number[] | undefined;
   /** Returns the reason why the node must compute in float32 in a float16 model; undefined if float16 works. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
@@ -386,7 +386,7 @@ export interface OpDef<S> extends Traits {
   readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
   /** Returns the training form. Omitted if training and inference compute the same. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
-  /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels. Returns undefined if that is not faster or a size is unknown. */
+  /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels, for fixed sizes. Returns undefined if that is not faster. */
   readonly inChannelBlocks?:
     | ((s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => readonly Value[] | undefined)
     | undefined;

@@ -162,7 +162,7 @@ function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   return emit.Concat([batchCoordinates, indices], { axis: dims.length });
 }
 
-/** Selects slices of the data. The last axis of the indices contains tuples of `tupleLength` coordinates, which address the leading data axes. */
+/** Selects slices of the data. The last axis of the indices contains `tupleLength` coordinates for the data axes after the batch axes. */
 export const GatherND = defineOp({
   name: "GatherND",
   sameType: 0,

@@ -38,7 +38,7 @@ export const operators = new Registry(
 /**
  * Adds operators to a model, its copies and its parts. They take precedence over Pith's definitions of the same name.
  * A model function of the same name is left unchanged for the runtime. Definitions are not saved with the model.
- * @throws PithError E_NAME if two of the entries are for the same operator.
+ * @throws PithError E_NAME if an operator is added twice, also in separate calls.
  *
  * @example
  * const gate = defineOp({

@@ -1,5 +1,5 @@
 /**
- * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
+ * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or D/2 apart.
  * Only the first `rotary_embedding_dim` channels of a head are rotated; 0 means all. Data: N × length × channels, or N × heads × length × width.
  * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
  * com.microsoft's operator, the position input lists one position per token, or only the first.

@@ -1,6 +1,6 @@
 /**
  * Sequences. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
- * Gradients pass only through sequences that contain the pieces of a split tensor (torch.chunk, torch.split).
+ * Gradients pass only through SequenceAt of a SequenceConstruct, or of a split tensor (torch.chunk, torch.split).
  */
 import { type AnyType, addDims, type Container, type Dim, floorDims, isContainer, Miss, type ValueType } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";

@@ -28,7 +28,7 @@ interface SliceRange {
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
-  /** Whether the bounds are computed at run time. */
+  /** Whether bounds, axes or steps are computed at run time. */
   readonly isOpen?: true;
 }
 

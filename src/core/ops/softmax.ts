@@ -11,7 +11,7 @@ import { range, sameAsInput, sameAxes } from "./shared/rules.ts";
 interface Settings {
   /** The normalized axes. They are undefined if the rank is unknown. */
   readonly axes: readonly number[] | undefined;
-  /** The first flattened axis, if opset 13 would normalize over another axis for the same attributes, or if the rank is unknown. */
+  /** Before opset 13: the first flattened axis, if opset 13 would normalize another single axis, or if the rank is unknown. */
   readonly flattenedFrom?: number;
 }
 

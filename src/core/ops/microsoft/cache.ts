@@ -34,7 +34,7 @@ interface Settings extends GroupedHeads {
   /** The number of keys that a query sees, up to and including its position. A number below 0 means all keys. */
   readonly window: number;
   readonly appliesRotary: boolean;
-  /** Whether rotated pairs are neighboring channels. If not, they are half a head apart. */
+  /** Whether rotated pairs are neighboring channels. If not, they are half the number of rotated channels apart. */
   readonly isInterleaved: boolean;
   /** The number of past keys. It is undefined if it is unknown, or if the cache is a buffer that may be longer than the past. */
   readonly past: number | undefined;

@@ -1,4 +1,4 @@
-/** Lists the rules that replace several nodes by fewer. Results are exact, except for rules that change the summation order (`reorders`). */
+/** Lists the rules that rewrite several nodes. Results are exact, except for rules that change the order of arithmetic (`reorders`). */
 
 import { activationStructures } from "./activations.ts";
 import { arithmeticPairs } from "./arithmetic.ts";

@@ -1,4 +1,4 @@
-/** Rules for pairs of operators that only move elements (transpositions, reshapes, slices, concatenations), and for padding and reductions. */
+/** Rules for pairs of transpositions and reshapes, for padding before a window, and for the axes of a bias. */
 import { type Dim, isSymbolic, multiplyDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import {

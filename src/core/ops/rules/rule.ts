@@ -34,7 +34,7 @@ interface RuleProperties {
   readonly id: string;
   /** A statement of the rule, for messages and test titles. */
   readonly description: string;
-  /** Whether the rule changes the summation order, so that last bits can change. */
+  /** Whether the rule changes the order of arithmetic, so that last bits can change. */
   readonly reorders?: true;
   /** Whether the rule writes an operator that WebGPU lacks in ONNX Runtime 1.30: the node runs on the CPU, between copies of its operands. */
   readonly lacksWebGpu?: true;
@@ -65,7 +65,7 @@ export interface StructureScope {
   match<M extends Match<string, string>>(find: (value: Value) => M | undefined): M | undefined;
 }
 
-/** A rule for several nodes, the last of which is `last`, that one operator can replace. */
+/** A rule for several nodes, the last of which is `last`. */
 export interface StructureRule extends RuleProperties {
   /** Operator names of the last node, with the domain in front if it is not the default. */
   readonly last: readonly string[];

@@ -1,4 +1,4 @@
-/** Facets that all convolution operators share: output dimensions, weight, channel links, cost. Data is N × C × spatial. */
+/** Facets that several convolution operators share: output dimensions, weight, channel links, cost. Data is N × C × spatial. */
 import { type DataType, type Dim, type Emit, elementCount, fixedDims, Miss, multiplyDims, type Value } from "#graph";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { readInteger, readIntegers } from "./attributes.ts";

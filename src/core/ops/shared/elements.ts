@@ -21,7 +21,7 @@ import {
 } from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
 
-/** The maximum number of known elements of a value. Values with more elements are data, not shapes. */
+/** The maximum number of known elements of a value, except stored vectors of integers. Values with more elements are data, not shapes. */
 export const maxElements = 64;
 
 export const isIntegerOrBool = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
@@ -50,11 +50,11 @@ export function describeStored(type: DataType, dims: readonly number[], small: D
   return elements.every(Number.isFinite) ? { ...description, elements } : description;
 }
 
-/** The maximum number of known elements of a float vector: enough for scales of the axes of an image. */
+/** The maximum number of known elements of a stored float vector: enough for scales of the axes of an image. */
 const maxFloats = 8;
 export const isPlainFloat = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
-/** Returns whether an element is exact as a double: in the range of its type, and for int64 also at most 2^53 in magnitude. */
+/** Returns whether an element is exact as a double: in the range of its type, and for int64 also below 2^53 in magnitude. */
 function isExactlyRepresented(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isIntegerOrBool(type)) return Number.isFinite(element);

@@ -1,11 +1,11 @@
-/** Defines operators that Pith cannot train, prune or quantize: only types, shapes and cost are known. */
+/** Defines operators that Pith cannot quantize, and of which it mostly knows only types, shapes and cost; and operators of com.microsoft. */
 import type { Miss } from "#graph";
 import { type AxisLink, type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
 type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">> &
   Partial<Pick<OpDef<S>, "axes">>;
 
-/** Defines an operator without gradients, removal of channels and quantization. `reason` is the reason for all that `row` leaves out. */
+/** Defines an operator without quantization. `reason` is the reason for it, and for a gradient or axis links that `row` leaves out. */
 export function defineInert<S = null>(reason: Miss, row: InertDefinition<S>): Op {
   const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
   return defineOp<S>({ axes: reason, ...rest, read, parameters, cost, gradient, quantize: reason });

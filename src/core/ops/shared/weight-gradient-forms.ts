@@ -112,8 +112,8 @@ export function writeOneProduct(
 /**
  * Writes one convolution over an image with the data's positions (row by row) as height, channels as width and samples as channels. `pitch` is the
  * length of a padded data row:
- *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · pitch) × b × b
- * Each data row is padded with zeros by the reach of the kernel, so that taps beyond a row read zeros. Each tap of a kernel row has one convolution,
+ *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · spacing) × b × b
+ * Each data row is padded with zeros by at least its larger pad, so that taps beyond a row read zeros. Each tap of a kernel row has one convolution,
  * which differs only in pads. The output rows of this convolution are the taps of a kernel column.
  * A block of samples is a group. Groups are added up afterward.
  */
@@ -212,7 +212,7 @@ export const writeDepthwiseInBlocks: BlockFormWriter = (s, emit, x, up, { batch,
   return emit["com.microsoft.nchwc.ReorderOutput"]([sumSamples(emit, perSample, 1)], { channels });
 };
 
-/** Removes the positions of the data that no tap reads. Also returns the padding that taps read, `before` and `after` the data of each axis. */
+/** Removes the last positions of each axis if no tap reads them. Also returns the padding that taps read, `before` and `after` the data of each axis. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = sizesOf(x).slice(2);
   const padsBefore = explicitPads(s, spatial).slice(0, spatial.length);

@@ -8,7 +8,7 @@
  * - "channel by channel" (depthwise): 2 to 5 times as fast on small images, slower on large ones.
  * - "one product" (1 × 1): 2 to 8 times as fast for many channels on small images. The product can also add a previous contribution.
  * With blocked channels (`channel-blocks.ts`), relative to the fastest of the forms above:
- * - "samples in blocks": 2 to 3 times as fast, and multithreaded, unlike slices. Requires several channels.
+ * - "samples in blocks": 2 to 3 times as fast, and multithreaded, unlike slices. Selected for several channels only.
  * - "depthwise in blocks": at least 10 times as fast.
  */
 import { type Emit, elementCount, type Value } from "#graph";
