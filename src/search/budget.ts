@@ -10,7 +10,7 @@ export interface BudgetOptions {
 }
 
 export const defaultMinutes = 10;
-/** Factor on the time limit. The running candidate is stopped when this longer time has passed. */
+/** Factor on the time limit. Once a result meets the objective, the running candidate is stopped when this longer time has passed. */
 const maxOverrun = 1.1;
 
 export class Budget {
@@ -39,7 +39,7 @@ export class Budget {
     return this.#maxCandidates - this.#triedCount;
   }
 
-  /** Remaining wall-clock seconds: the limit minus the longer of the time since this process started and the recorded time of all candidates. */
+  /** Remaining wall-clock seconds: the limit minus the longer of the time since this object was made and the time spent on candidates. */
   get secondsLeft(): number {
     return 60 * this.minutes - Math.max(this.#spentSeconds, secondsSince(this.#startTime));
   }

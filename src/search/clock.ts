@@ -36,7 +36,7 @@ export class Clock {
     this.#search = JSON.stringify(settings);
   }
 
-  /** Starts or continues the clock. @param candidates all of the search. @returns how many have a record, and the seconds already spent on them. */
+  /** Starts or continues the clock. @param candidates all of the search. @returns how many have a record, and the seconds that this search spent on them. */
   async begin(
     candidates: readonly Candidate[],
   ): Promise<{ readonly knownCount: number; readonly spentSeconds: number }> {

@@ -16,7 +16,7 @@ import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 
 export interface Trial {
   readonly combination: Combination;
-  /** Metric values; undefined if the candidate was rejected for another reason than its drop. */
+  /** Size, speed and drop; undefined if the candidate has no finite metric value or does not change the model. */
   readonly figures: Figures | undefined;
   /** Name of an earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
@@ -34,7 +34,7 @@ const [floatBits, maxBits, minBits] = [32, 8, 2];
 const minUnchangedShare = 0.99;
 /** Limits of estimates: the maximum ratio of fixed to remaining bytes of a format, and the minimum share of bytes after a structural change. */
 const [maxFixedShare, minRemainingShare] = [0.9, 0.01];
-/** Share of the estimated fixed bytes that certainly exists. A target size is rejected only if it is too small even for this share. */
+/** Share of the estimated fixed bytes that certainly exists. An untried target size is rejected only if it is too small even for this share. */
 const minCertainFixed = 0.5;
 /** Drops below this multiple of the goal's maximum drop count as noise. */
 const minDrop = 0.1;
@@ -58,8 +58,8 @@ export class Forecast {
 
   /**
    * Predicts size, speed and drop of a candidate. Returns undefined if the candidate should not be tried now:
-   * - its structural change or its format has failed, or would not reach the target size;
-   * - it trains a format that has not been tried alone;
+   * - its structural change or its format has failed, gives a known file, or would not reach the target size;
+   * - it trains a format after a structural change, and this training has not been tried without one;
    * - it adds the precision fallback to a candidate that has no result, or that meets the goal without it.
    */
   predict({ structure, recovery, numbers, training, fallback }: Combination): Figures | undefined {

@@ -8,7 +8,7 @@ import type { Work } from "./work.ts";
 
 const candidatesPerRound = 3;
 const maxLessLossy = 2;
-/** Minimum expected decrease of the objective's cost. The cost is a base-2 logarithm, so 0.03 is 2 % of the bytes. */
+/** Minimum expected decrease of the objective's cost. A cost by bytes is a base-2 logarithm, so 0.03 is 2 % of the bytes. */
 const minGain = 0.03;
 
 export interface RoundsOptions {
@@ -54,7 +54,7 @@ export class Rounds {
     return true;
   }
 
-  /** Returns the next round: number formats, most promising first; later, one candidate per family of structural changes. @param seconds that remain. */
+  /** Returns the next round: number formats; later, the most promising candidates of up to three structural families. @param seconds that remain. */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#firstFormats();

@@ -40,7 +40,7 @@ export interface SearchTask {
   readonly combinations: readonly Combination[];
   readonly trials: Trials;
   readonly stage: { name?: string };
-  /** Aborted at the time limit to stop the running candidate. */
+  /** Aborted 10 % after the time limit to stop the running candidate. */
   readonly timeLimitController: AbortController;
 }
 

@@ -211,7 +211,7 @@ class Search {
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
-  /** Starts a timer that stops the running candidate at the time limit, if a result meets the objective. @returns a function that stops the timer. */
+  /** Starts a timer that stops the running candidate 10 % after the time limit, if a result meets the objective. @returns a function that stops the timer. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#task.timeLimitController,

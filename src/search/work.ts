@@ -79,8 +79,8 @@ export class Work {
   }
 
   /**
-   * Returns "10 minutes of search at most, about 12 minutes in all. 10 minutes are too short for most training-based candidates: `minutes: 30`
-   * includes some".
+   * Returns "10 minutes of search at most, about 12 minutes in all with the final evaluation. 10 minutes are too short for most training-based
+   * candidates: `minutes: 30` includes some".
    * @param spent seconds that this search has spent before it was stopped and continued.
    * @param otherSeconds seconds that the command takes before and after the search.
    */

@@ -47,7 +47,7 @@ export interface InvarianceOptions extends MetricOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Runs samples in batches and alone, and compares outputs; a Miss if the model or data has one sample at a time. @throws PithError E_DATA, E_STOPPED. */
+/** Runs samples in batches and alone, and compares outputs; a Miss if the model cannot run both ways. @throws PithError E_DATA, E_STOPPED. */
 export async function batchInvariance(
   engine: Engine,
   model: Model,

@@ -16,7 +16,7 @@ import { largestDifference } from "../../runtime/run/difference.ts";
 import { areConstant } from "./output-comparison.ts";
 import { type SaturatingModels, withSaturating } from "./saturation.ts";
 
-/** Returns the tolerance for sums in another order, relative to the largest value: at least eight unit roundoffs of the shortest float type. */
+/** Returns the tolerance for sums in another order, relative to the largest value: about eight unit roundoffs of the shortest float type, or more. */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
   for (const { type } of allValues(model.graph)) types.add(type?.type);

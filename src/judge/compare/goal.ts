@@ -95,7 +95,7 @@ export function needsFallback({ met, drop }: Verdict, goal: Goal): boolean {
   return !isWithin(drop, goal) && (!met || goal.stated === true);
 }
 
-/** Returns whether the candidate's value is NaN or infinite, unlike the original's: identical outputs have an infinite signal to noise. */
+/** Returns whether the candidate's value is NaN, or infinite unlike the original's: identical outputs have an infinite signal to noise. */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }

@@ -177,8 +177,8 @@ export function worstOf(outputs: readonly ComparedOutput[]): Finding | undefined
 }
 
 /**
- * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs. Among different and
- * among equal outputs, those that do not depend on the inputs come last.
+ * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs, caches. Among different
+ * and among equal outputs, those that do not depend on the inputs come last.
  */
 function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary, isCache }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;

@@ -16,7 +16,7 @@ export interface OnTarget {
   readonly right: boolean | undefined;
   readonly found: string;
   readonly likeness?: Likeness;
-  /** Whether the result is right but less accurate than on the native runtime, which causes a warning. */
+  /** Whether the result is right, but inaccurate on the native runtime or more so than there, which causes a warning. */
   readonly isWeak?: boolean;
   readonly layer?: string;
 }

@@ -80,7 +80,7 @@ export function excessOf(comparison: Comparison, goal: Goal): number | undefined
 /** Minimum excess: smaller drops, and gains, are chance. */
 const minExcess = 0.1;
 
-/** Returns the output noise divided by the largest noise at which outputs are similar; undefined if the outputs are no floats. */
+/** Returns the output noise divided by the largest noise of similar outputs; undefined for outputs that are no floats or do not depend on the inputs. */
 export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
   unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
 

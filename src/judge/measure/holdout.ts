@@ -1,4 +1,4 @@
-/** Compares models on the validation samples, on which a result is chosen. The chosen value is biased. */
+/** Compares models on the test samples, or on the validation samples, on which a result is chosen. The chosen value is biased. */
 
 import { range, testSeed } from "#batches";
 import { allowance, counted, type Estimate, figure, joinArrays, random } from "#ir";

@@ -7,7 +7,7 @@ import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
   readonly text: string;
-  /** "broken": the metric is NaN; "goal": it is missed; "target": wrong outputs on a target runtime; others: see `LostFunction`. */
+  /** "broken": the metric is NaN or infinite; "goal": it is missed; "target": wrong outputs on a target runtime; others: see `LostFunction`. */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
 
@@ -50,7 +50,7 @@ function lossBecause(text: string | undefined, because: Lost["because"]): Lost |
   return text === undefined ? undefined : { text, because };
 }
 
-/** Warns of each target on which the outputs are less accurate than on the native runtime, or could not be checked. */
+/** Warns of each target on which the outputs are right but inaccurate, or could not be checked. */
 export function warnOfTargets(checks: readonly OnTarget[], { log }: Pick<Context, "log">): void {
   for (const check of checks) {
     if (check.right === undefined || check.isWeak === true)

@@ -1,6 +1,6 @@
 /**
  * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
- * evaluate; with few samples, all outputs; without data, all outputs on random inputs.
+ * evaluate; with few samples, all outputs; without data, all outputs on texts or random inputs.
  */
 
 import type { Dataset } from "#batches";
@@ -63,8 +63,8 @@ export function withOutputsOf(original: Model, result: Model): Model {
 }
 
 /**
- * Returns whether the values of all outputs are compared: without data, with few samples, and if the metric measures distances from the original's
- * numbers. A constant can be as close by the cosine, if embeddings have a large common part.
+ * Returns whether the values of all outputs are compared: without data, with few samples of an untrained model, and if the metric measures distances
+ * from the original's numbers. A constant can be as close by the cosine, if embeddings have a large common part.
  */
 function comparesAll(byMetric: Comparison | undefined, trained: Training): boolean {
   if (byMetric === undefined) return true;

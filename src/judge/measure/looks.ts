@@ -95,7 +95,7 @@ export class Looks {
   }
 
   /**
-   * Compares a model with the original on more and more samples until `isSettled` returns true. The number of samples does not depend on `known`.
+   * Compares a model with the original on more and more samples until `isSettled` returns true. The number of samples does not depend on `knownRows`.
    * @param isSettled returns whether the comparison decides; without it, all samples are used.
    * @param interimLevel confidence level of interim intervals (95 %).
    * @param knownRows rows of the first samples or all, which are not run again.

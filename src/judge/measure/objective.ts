@@ -54,7 +54,7 @@ const maxTimingError = 0.03;
 /** `Objective.slack`: small for size and speed targets, which are predictable (`slackOfTarget`), and larger for drops (`slackOfGoal`). */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
-/** @param maxDrop maximum drop of the goal; undefined if the original is at chance level, so that drops do not count. */
+/** @param maxDrop maximum drop of the goal; undefined without a goal, so that drops do not count. */
 export function objectiveOf(
   { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,

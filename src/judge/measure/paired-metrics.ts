@@ -15,7 +15,7 @@ import { chanceSentence } from "../record/verdict.ts";
 import { drawHoldout, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
-  /** Samples per run (64; one if outputs depend on the batch). */
+  /** Samples per run (64, fewer for large inputs; one if outputs depend on the batch). */
   readonly batch?: number | undefined;
   readonly output?: string | undefined;
   readonly threads?: number | undefined;
@@ -103,8 +103,8 @@ export class PairedMetrics {
   }
 
   /**
-   * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level. Also returns
-   * undefined for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
+   * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level or any drop is allowed.
+   * Also for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
    */
   goal({ maxDrop, strict, stated = maxDrop !== undefined }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;

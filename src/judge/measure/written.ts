@@ -30,9 +30,9 @@ export interface MeasuredPair {
   /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
   readonly masked: boolean;
   readonly trainable: boolean;
-  /** Channel counts that slow down the result; undefined if it computes the same as the input model. */
+  /** Channel counts that slow down the result; undefined if it has the same number of operations as the input model. */
   readonly uneven: UnevenChannels | undefined;
-  /** Speed relative to the reference; undefined if the operators and sizes are the same. */
+  /** Speed relative to the reference; undefined if operators and sizes are the same, with masks, and for a variant. */
   readonly speed: Timed | undefined;
 }
 

@@ -24,7 +24,7 @@ export interface Run {
   readonly machine: Machine | undefined;
   readonly data: RunData;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
-  /** Undefined if no drop is checked: the original is at chance level, or the result was trained without labels and no maximum drop was requested. */
+  /** Undefined if no drop is checked: the original is at chance level, or any drop is allowed, also by default after training without labels. */
   readonly goal: Goal | undefined;
   readonly original: Measured;
   readonly variants: readonly Variant[];
@@ -116,7 +116,7 @@ export interface RunData {
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
   readonly test: Samples;
-  /** Number of samples of the test split that were drawn at random for validation. Metrics use the other samples. */
+  /** Number of samples of the test split for validation. Metrics use the other samples. */
   readonly validation?: number | undefined;
   /** Number of test samples in the data; undefined if all were used. */
   readonly available?: number | undefined;
@@ -153,7 +153,7 @@ export interface Weight extends Partial<CompressedSize> {
 export interface Measured extends Weight {
   readonly name: string;
   readonly sha256: string;
-  /** Multiply-accumulates per sample; undefined if they depend on more than the batch size. */
+  /** Multiply-accumulates per sample; undefined if they depend on more than the input sizes. */
   readonly macs: number | undefined;
   readonly estimate: Estimate;
 }
@@ -170,7 +170,7 @@ export interface Variant {
   /** Share of samples with the same prediction as the original; undefined for models without classes. */
   readonly agreement: Estimate | undefined;
   readonly verdict: Verdict | undefined;
-  /** Reason why the variant cannot be kept, other than its drop: a step failed, nothing changed, or nothing was gained. */
+  /** Reason why the variant cannot be kept, other than its drop, such as a failed step. */
   readonly rejected: string | undefined;
   /** Category of `rejected`. "not smaller" is used if there are other candidates. */
   readonly rejectedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
@@ -178,7 +178,7 @@ export interface Variant {
   readonly validation?: Validated | undefined;
   /** Estimated drop on the search samples that are not test samples. */
   readonly searched?: { readonly drop: number; readonly samples: number };
-  /** Comparison of all outputs if there are very few samples, or the reason why they could not be compared. */
+  /** Comparison of all outputs if there are few samples or the metric measures distances, or the reason why they could not be compared. */
   readonly likeness?: Likeness | string;
   /** Comparison of outputs that the metric does not evaluate, or why there is none; undefined without such outputs and after training on labels. */
   readonly others?: Likeness | string;

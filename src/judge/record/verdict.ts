@@ -252,7 +252,7 @@ export function wrongText(checks: readonly OnTarget[]): string | undefined {
     : `on ${wrongTarget.target} the result is not right: ${onTargetText(wrongTarget)}`;
 }
 
-/** Returns "30 rounds of 27 runs, the original and all candidates interleaved, 2 threads, on input_ids int64[1, 128]". */
+/** Returns "30 rounds of 27 runs, the original and all candidates interleaved, 2 threads; in parentheses: most rounds, on input_ids int64[1, 128]". */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const inputsList = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
@@ -351,7 +351,7 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   return `--strict requires the whole interval to meet the goal${advice}`;
 }
 
-/** Returns "signal to noise is NaN"; undefined if the candidate's metric is a number. */
+/** Returns "signal to noise is NaN"; undefined unless the candidate's metric is broken (`isBroken`). */
 export function brokenText(comparison: Comparison): string | undefined {
   return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
 }
@@ -367,7 +367,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
 }
 
-/** Returns a warning about a result that meets the goal with a significant drop: "accuracy is slightly worse (−0.1 points), which is …". */
+/** Returns a warning if the drop is significant, or its estimate misses the goal: "accuracy is slightly worse (−0.1 points), which is …". */
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
   const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;

@@ -45,14 +45,14 @@ interface AttemptEvaluation extends Evaluation {
 
 export interface Attempt {
   readonly variant: Variant;
-  /** Whether the result can be chosen: no step or check failed, something changed, and with other candidates, it is smaller than the original. */
+  /** Whether the result can be chosen: no step failed, no output is broken, something changed, and with other candidates, it is smaller. */
   readonly usable: boolean;
   readonly evaluation: Evaluation | undefined;
   /** Measures on the samples on which the result was compared; undefined without an evaluation. */
   readonly evaluator?: Evaluator;
 }
 
-/** Runs a candidate. With other candidates, an error or a result that is not smaller rejects it instead of throwing. */
+/** Runs a candidate. With other candidates, most errors reject it instead of being thrown, and a result that is not smaller is rejected. */
 export async function tryCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,

@@ -337,7 +337,7 @@ const quiet = (context: Context): Context => ({ ...context, log: () => {}, progr
 export const describeFallback = ({ settings, preciseLayers }: PrecisionFallback): string =>
   `with ${settings === undefined ? `${counted(preciseLayers.length, "layer")} at higher precision` : formatSettings(settings)}`;
 
-/** Returns why a result misses the goal; undefined if it meets it. */
+/** Returns why a result misses the goal or lost its knowledge; undefined if it did neither. */
 function lossIn({ goalCheck }: Findings): string | undefined {
   if (goalCheck === undefined || goalCheck.verdict.met) return goalCheck?.lostKnowledge;
   return lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal);

@@ -109,7 +109,7 @@ async function blameLayer({
   return errors && restrictToChanged(errors, changedLayers);
 }
 
-/** Returns the error of a run without result: E_ACCURACY_LOST if accuracy was lost, else E_UNSUPPORTED (nothing changed, shrank or reached a target). */
+/** Returns the error of a run without result: E_ACCURACY_LOST if accuracy was lost, E_OPTION without variants, else E_UNSUPPORTED. */
 export function errorOfRun(run: Run): PithError {
   const [onlyVariant, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";

@@ -81,8 +81,8 @@ export interface Compressed {
  * Runs a recipe on a copy of a model, measures the result of every judged step relative to the original, and times the final result.
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all measurements as plain data.
- * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if no step changed anything (both
- * unless `force`), E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
+ * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if nothing was changed or gained
+ * (both unless `force`), E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
  * @example
  * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
  * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
@@ -304,7 +304,7 @@ function namesOf(disagreements: readonly Disagreement[], classes: Dataset["class
   return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
 }
 
-/** Number of samples for comparing layers. It is small, because the outputs of all layers of both models are in memory at once. */
+/** Number of samples for comparing layers. */
 const comparedSamples = 16;
 
 /** Adds a view of the sample to each disagreement. @param ready samples as the models receive them. @param stored before preprocessing, if available. */

@@ -38,7 +38,7 @@ export interface StepReport
   readonly targets: Judgement["targets"];
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback?: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
-  /** Present if the input model was pruned before this training, and the model before pruning is not the reference. */
+  /** Present if the input model was pruned before this training, and the training has no reference. */
   readonly pruned?: true | undefined;
   /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
   readonly idle?: string | undefined;

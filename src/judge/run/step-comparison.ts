@@ -89,7 +89,7 @@ export function checkGoal(
   };
 }
 
-/** Measures the input model and its references. @throws PithError E_DATA if the input model is at chance level, unless the pass trains it. */
+/** Measures the input model and its references. @throws PithError E_DATA if the input is at chance level, unless the pass trains it or `force`. */
 export async function openComparison(
   request: StepRequest,
   task: StepTask,

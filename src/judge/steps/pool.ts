@@ -27,7 +27,7 @@ export interface PoolJob {
 export interface PoolOptions {
   /** Returns the maximum number of running jobs. @param isOfRound whether the next job to start belongs to the round or to the others. */
   room(isOfRound: boolean): number;
-  /** Runs one job. The next `doRound` or `close` throws its error. @returns false if the job was dropped before it started. */
+  /** Runs one job. `doRound` or `close` throws its error. @returns false if the job was dropped before it started. */
   doOne(name: string, job: PoolJob): Promise<boolean>;
 }
 

@@ -211,7 +211,7 @@ export class Runner {
     return digestPromise;
   }
 
-  /** Converts options to JSON data: models to their digest, functions and class instances to the result of `word`. */
+  /** Converts options to JSON data: models to their digest, functions and class instances to the result of `describe`. */
   async #plain(value: unknown, describe: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
     if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, describe)));

@@ -11,7 +11,7 @@ export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 export type StepParts = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
-/** Returns the metric that selects the weights of a training; undefined if the pass has none or the metric needs no labels. */
+/** Returns the metric that selects the weights of a training; undefined without `validation`, if the pass takes no metric, or if it needs no labels. */
 export function selectionMetric(
   pass: AnyPass,
   { validation }: OptionValues,
@@ -26,7 +26,7 @@ export function samplesOf(pass: AnyPass, options: OptionValues, parts: StepParts
   return (part && parts[part]) ?? (textHelps(pass, options) ? parts.text : undefined);
 }
 
-/** Runs a step's pass in place, with the samples of its split. @throws PithError as the pass, Error if the model is invalid or its ports changed. */
+/** Runs a step's pass in place, with the samples of its split. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
 export async function runStep(
   pass: AnyPass,
   model: Model,

@@ -65,7 +65,7 @@ export interface PreprocessingScore {
 }
 
 /**
- * Tries common preprocessings on 16 and 32 random samples, then the better half of them on 64, 128, 256 and 1,024 samples.
+ * Tries common preprocessings on 16 and 32 random samples, then each time the better half of them on 64, 128, 256 and 1,024 samples.
  *
  * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
  * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.

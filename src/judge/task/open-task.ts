@@ -47,13 +47,13 @@ export interface TaskOptions {
   readonly set?: Settings;
   /** Outputs that are fed as inputs at the next step, each as "output=input" (default: guessed from types, shapes and names). */
   readonly states?: readonly string[];
-  /** Number of calibration samples (default: 0), which are a part of the training samples. */
+  /** Number of calibration samples (default: 0), set aside from the training samples, or from the only split. */
   readonly calibrate?: number;
   /** Number of training samples without labels if the data has no predefined splits (default: 0). Infinity: four fifths of the samples. */
   readonly trainAlone?: number;
   /** Minimum number of test samples if the data has no predefined splits (default: 0), but at most half of the samples. A search needs 200. */
   readonly leastTested?: number;
-  /** Maximum number of samples per split (default: all). */
+  /** Maximum number of training samples and of test samples (default: all). */
   readonly samples?: number | undefined;
   readonly batch?: number | undefined;
   /** Metric (default: "accuracy"). Without labels, a metric that needs them is replaced by a comparison with the original. */
@@ -62,7 +62,7 @@ export interface TaskOptions {
   readonly output?: string | undefined;
   /** Original or teacher of the model. Its preprocessing is the default. */
   readonly reference?: Model | undefined;
-  /** Another model that gets the same samples. Both models must have the same recorded preprocessing. */
+  /** Another model that gets the same samples. If both models record a preprocessing, it must be the same. */
   readonly alike?: Model | undefined;
   /**
    * Targets of a training, if there is one. A table or array without splits then provides four fifths for training, and the model can be at chance
@@ -71,7 +71,7 @@ export interface TaskOptions {
   readonly learns?: "labels" | "answers" | undefined;
   /** Whether the caller fails without labels (default: false). If true, preprocessing is not guessed for unlabeled data. */
   readonly needsLabels?: boolean | undefined;
-  /** Called before preprocessing is guessed. Progress calls after it belong to the guess. */
+  /** Called before preprocessing is guessed or checked. Progress calls after it belong to the guess. */
   readonly onGuess?: () => void;
 }
 
@@ -264,7 +264,7 @@ export async function openTask(
   };
 }
 
-/** Opens the splits. Samples that one of the models was trained on are not used for testing, unless the caller requests all samples. */
+/** Opens the splits. Samples that one of the models was trained on are not used for testing, unless the caller requests all samples or another split. */
 async function partsFor(
   models: readonly Model[],
   path: string,

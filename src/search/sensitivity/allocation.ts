@@ -16,7 +16,7 @@ import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } fr
 import { applySettings, countSavedBytes, type LayerSettings, middleSettingOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
-  /** Share of the cost to keep (default: what remains with the middle setting on every layer: 40 % pruned, 4 bits, or half of the rank). */
+  /** Share of the cost to keep (default: what remains with the middle setting on every layer: 40 % pruned, 4 bits, or half of the weights by low rank). */
   readonly budget?: number | undefined;
   /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). */
   readonly cost?: SensitivityCost | undefined;
@@ -34,7 +34,7 @@ export interface Allocation {
 /**
  * Chooses settings from a sensitivity sweep.
  * @param original the measured model; it is not changed.
- * @returns undefined if no measured setting of the kind saves any of the cost.
+ * @returns undefined if no measured setting of the kind saves any of the cost, or if the budget needs no change.
  * @throws PithError E_STOPPED on the context's signal.
  * @example
  * const losses = await sensitivity(model, { test: data, metric: accuracy() });
@@ -92,7 +92,7 @@ export async function allocationFrom(
   return { recipe: recipeFrom({ steps: [step] }), rows, share };
 }
 
-/** Number of choices whose cost is counted, and the unused share of the cost at which no other is tried. */
+/** Maximum number of choices that are counted before milder settings, and the unused share of the cost at which no other is tried. */
 const [maxChoices, minSlack] = [8, 0.02];
 /** Number of parts into which the settings between two measured ones are divided. */
 const parts = 16;

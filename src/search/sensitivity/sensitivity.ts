@@ -31,7 +31,7 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions {
   readonly minutes?: number | undefined;
   /** The model's file name in the result. */
   readonly name?: string;
-  /** Number of samples per run (default: 64). */
+  /** Number of samples per run (default: 64, fewer for large inputs, 1 if outputs depend on the batch). */
   readonly batch?: number | undefined;
   /** Name of the evaluated output (default: "logits", else the first float output). */
   readonly output?: string | undefined;
