@@ -1,4 +1,4 @@
-/** Runs models on ONNX Runtime: onnxruntime-node, or onnxruntime-web in browsers and on request. Memory patterns are off: they cost 50 % memory. */
+/** Runs models on ONNX Runtime: onnxruntime-node, otherwise or on request onnxruntime-web. Memory patterns are off: they cost 50 % memory. */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { type Batch, type Dense, errorMessage, operatorName, PithError, unsupportedError } from "#graph";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";

@@ -1,7 +1,7 @@
 /** Reduces ONNX Runtime's messages to a sentence without source locations, signatures and conditions. An error's `cause` has the full text. */
 import { stripPeriod } from "#graph";
 
-/** The maximum length of a message in characters. Longer messages are truncated after a sentence. */
+/** The maximum length of a message in characters. Longer messages are truncated, if possible after a sentence. */
 const maxLength = 300;
 
 /** Patterns of the text around a message and their replacements, applied in order. Function signatures can have one level of nested parentheses. */

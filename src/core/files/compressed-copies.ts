@@ -67,7 +67,7 @@ export function precompress(
   return writeCopies(sources, requested, write, signal);
 }
 
-/** Replaces a file together with its compressed copies: no copy of the old contents is ever next to the new file. */
+/** Replaces a file and its requested compressed copies: none of these copies of the old contents is ever next to the new file. */
 export const writeWithCopies = (path: string, contents: Parts, requested: readonly Encoding[] = []): Promise<void> =>
   writeFilesAtomically(
     [

@@ -1,4 +1,4 @@
-/** Inner loops over flat arrays. They use four independent sums, because each addition waits four cycles for the previous one. */
+/** Inner loops over flat arrays. Dot products use four independent sums, because each addition waits four cycles for the previous one. */
 
 /** Returns Σ a[i] b[i] over `count` elements from two offsets. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {

@@ -18,7 +18,7 @@ export const isExporterKey = (key: string): boolean => notes.test(key) && key !=
 
 const isExporterText = { key: isExporterKey, doc: (text: string) => trace.test(text) };
 
-/** Removes exporter metadata from nodes, values, graphs and functions. Returns the names of the changed elements. */
+/** Removes exporter metadata from the model, its functions, graphs, nodes and values. Returns the names of the changed elements. */
 export function clearNotes(model: Model): readonly string[] {
   return Array.from(findNotes(model), ({ at, clear }) => {
     clear();

@@ -70,7 +70,7 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   return concatBytes(parts);
 }
 
-/** The number of compressed bytes that are decompressed between two checks of the total size. They expand to at most 4 MiB. */
+/** The number of compressed bytes that are decompressed between two checks of the total size. They expand to about 4 MiB at most. */
 const inflatedPiece = 4096;
 /** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };

@@ -25,7 +25,7 @@ export async function imageExtensions(): Promise<readonly string[]> {
   return [".jpg", ".jpeg", ".png", ...((await loadSharp()) === undefined ? [] : [".webp"])];
 }
 
-/** Decodes JPEG, PNG or WebP to upright RGB without color profiles, exactly as Pillow. @throws PithError E_DATA if the file is not a valid image. */
+/** Decodes JPEG, PNG or WebP to upright RGB without color profiles, with sharp as Pillow. @throws PithError E_DATA if the file is not a valid image. */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format, components } = imageHeader(bytes, name);
   const sharp = await loadSharp();

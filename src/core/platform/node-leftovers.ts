@@ -47,7 +47,7 @@ export function temporaryOf(file: string): { readonly name: string; readonly end
   return name === undefined || ending === undefined ? undefined : { name, ending };
 }
 
-/** Removes temporary files that killed processes left in the folder of a file. Links are not followed. */
+/** Removes temporary files that killed processes left while they wrote the file at a path. */
 export async function removeLeftovers(path: string): Promise<void> {
   const folder = dirname(path);
   const files: readonly string[] = await readdir(folder).catch(() => []);

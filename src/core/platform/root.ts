@@ -11,7 +11,7 @@ export function moduleExtension(): ".ts" | ".js" {
   return import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 }
 
-/** Returns the URL of a module by its path below the root, without extension: `moduleOf("app/cli/jobs/inspect")`. */
+/** Returns the URL of a module by its path below the root, without extension: `moduleOf("app/cli/processes/inspect")`. */
 export function moduleOf(path: string): URL {
   return new URL(path + moduleExtension(), root());
 }

@@ -34,7 +34,7 @@ export function toFloat32(dense: Dense): Float32Array {
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** Returns all elements in float32 if it represents the type exactly, and in float64 for other types. The result must not be changed. */
+/** Returns floats of 16 and 32 bits in float32, and all other elements in float64. The result must not be changed. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }

@@ -40,7 +40,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 /** The size of a block in bytes, a multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/** Yields all elements as vectors, in blocks if they are computed in blocks or in a file. Each block overwrites the memory of the previous block. */
+/** Yields all elements: as vectors in blocks, which can overwrite the previous one, if they are computed in blocks or in a file; else as one tensor. */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && readBlocks(stored));
@@ -49,7 +49,7 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
-/** Yields the bytes of a stored tensor in blocks. All blocks share one buffer, because allocating each block would dominate garbage collection. */
+/** Yields the bytes of a stored tensor in blocks. If the source fills buffers, all blocks share one: allocating each would dominate garbage collection. */
 async function* readBlocks({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
   for (let offset = start; offset < end; offset += blockBytes) {

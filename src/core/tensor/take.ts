@@ -35,7 +35,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
     const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
     return viewBytes(type, dims, pack(type, copySelected<Words>(codes, to)));
   }
-  // Elements of complete bytes are copied in the widest words that divide an element.
+  // Elements of complete bytes are copied in the widest words of up to 4 bytes that divide an element.
   const bytes = bytesFor(type, 1);
   const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
   const { buffer, byteOffset, byteLength } = dense.data;

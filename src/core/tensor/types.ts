@@ -101,6 +101,6 @@ export interface Tensor {
   readonly stored: StoredBytes | undefined;
   /** Reads all elements. The result can be shared, so it must not be changed. */
   read(): Promise<Dense>;
-  /** Yields the bytes in blocks of complete elements, if they are computed in blocks. Each block overwrites the memory of the previous block. */
+  /** Yields the bytes in blocks of complete elements, if they are computed in blocks. A block can overwrite the memory of the previous block. */
   blocks?(): AsyncIterable<Uint8Array>;
 }

@@ -4,7 +4,7 @@ import type { Dense, Model, Value } from "#ir";
 import { elementCount, fixedDims, float32, fromNumbers, inMemory, isUsed, toFloat64 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
 
-/** The smallest magnitude that the largest element of a scaled weight can have: smaller elements would lose digits in float32. */
+/** The minimum magnitude of the largest element of a scaled weight, unless it was smaller before: smaller elements would lose digits in float32. */
 const minMagnitude = 2 ** -100;
 
 /** Multiplies a weight by a factor per output or input channel, or by one for all; undefined if the products overflow or underflow float32. */
@@ -42,7 +42,7 @@ export function isForChannels(dims: readonly number[], channels: number): boolea
   return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
 }
 
-/** Stores the bias of a layer: in place if no other node reads it. */
+/** Stores the bias of a layer: in place if no other node reads it and its size is the same. */
 export function storeBias(model: Model, layer: Layer, bias: Float64Array): Value {
   const dims = fixedDims(layer.bias?.type?.dims);
   const hasSameSize = dims !== undefined && elementCount(dims) === bias.length;

@@ -75,7 +75,7 @@ function inline(model: Model, node: Node, called: LocalFunction): readonly Node[
   return inlined.nodes;
 }
 
-/** Removes functions that are not called, directly or indirectly. Unreadable functions are kept if any function is kept. */
+/** Removes functions that are not called, directly or indirectly. If some are unreadable, removes all or none. */
 function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
   const called = new Set<LocalFunction>();

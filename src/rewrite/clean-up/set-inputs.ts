@@ -116,7 +116,7 @@ function fixHint(dims: Dims = []): string {
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 
-/** Completes the dimensions. The number of elements determines a single symbolic dimension; for one element, all symbolic dimensions are 1. */
+/** Completes the dimensions. The number of elements determines a single symbolic dimension; for one number, several symbolic dimensions are 1. */
 function completeDims(dims: Dims, isList: boolean, count: number): readonly number[] | undefined {
   if (dims === undefined) return isList ? [count] : [];
   const fixed = dims.filter((dim) => typeof dim === "number");

@@ -1,4 +1,4 @@
-/** Runs a job in a child process. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
+/** Runs a job in a child process. However the process ends, the caller gets the result, the job's error, E_STOPPED, or E_ENGINE. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import * as nodeModule from "node:module";

@@ -1,8 +1,8 @@
 /**
  * Metrics for detectors with boxes [images, candidates, 4] and scores [images, candidates, classes].
  *
- * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 somewhere. If every candidate's scores sum to 1 (softmax), class 0 is the
- * background, as in SSD. Both properties are read from the original.
+ * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 or y2 < y1 somewhere. If every candidate's scores sum to 1 (softmax), class 0
+ * is the background, as in SSD. Both properties are read from the original.
  */
 import { type Batch, counted, dataError, dimsText, toFloat64 } from "#ir";
 import { columnSums } from "./metrics.ts";
@@ -49,7 +49,7 @@ export interface BoxMatch {
   readonly overlap: number;
 }
 
-/** Matches each detection, by falling score, to the unmatched box of its class with the largest IoU ≥ `minOverlap` (as PASCAL VOC and COCO). */
+/** Matches each detection, by falling score, to the unmatched box of its class with the largest IoU ≥ `minOverlap` (as COCO). */
 export function matchBoxes(
   detections: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],

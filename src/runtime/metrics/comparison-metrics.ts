@@ -167,7 +167,7 @@ function divergence(ours: Scores, reference: Scores, position: number): number {
   return sum;
 }
 
-/** Returns one value per sample: the mean of `measure` over its positions. Classes are the last axis, or axis 1 of images (rank 4). */
+/** Returns one value per sample: the mean of `measure` over its positions. Classes are the last axis, or axis 1 from rank 4 on (images). */
 function perSample(
   outputs: Batch,
   original: Batch,

@@ -118,7 +118,7 @@ const columns = (validationLimits.count ?? 0) + maxImageClasses;
  * Mean average precision with the definition of COCO (pycocotools, COCOeval): 101 recall thresholds, at most 100 detections per image, the mean over
  * classes with labels, and over the IoU thresholds.
  *
- * A row has one number per detection, class · 2⁴⁰ + (1 − score) · 2³⁰ · 2¹⁰ + one bit per IoU threshold at which it matches a label. Sorted numbers
+ * A row has one number per detection, class · 2⁴⁰ + (1 − score) · (2³⁰ − 1) · 2¹⁰ + one bit per IoU threshold at which it matches a label. Sorted numbers
  * are in the order of classes and falling scores. Then follows one number per class of the labels, class · 2⁴⁰ + number of boxes. −1 fills the rest.
  * Labels are rows of class, x1, y1, x2 and y2 per image; those with a class below 0 are not counted.
  */

@@ -111,7 +111,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   });
 }
 
-/** Returns the minimum number of samples. With fewer, most neighbors agree by chance; with 4 k, about a quarter do. */
+/** Returns the minimum number of samples, with which about a quarter of the neighbors agree by chance. */
 export function minSamplesOf(k: number): number {
   return 4 * k;
 }

@@ -124,7 +124,7 @@ function clipInterval(metric: Metric, { low, high, ...rest }: Estimate): Estimat
   };
 }
 
-/** Returns the metric's best possible value; undefined if it is unbounded. */
+/** Returns the metric's best possible value; undefined if none is stated or implied by its unit. */
 export function bestOf({ best, unit, better }: Metric): number | undefined {
   if (best !== undefined) return best;
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;

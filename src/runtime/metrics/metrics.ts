@@ -19,7 +19,7 @@ import type { Metric } from "./types.ts";
 export interface MetricOptions {
   /** Output to evaluate; default: "logits", else the first float output, else the first. */
   readonly output?: string | undefined;
-  /** Whether outputs are scores or probabilities; detected from the values by default. */
+  /** Whether outputs are scores or probabilities (default: detected from the values of several classes, else scores). */
   readonly from?: ScoreForm;
   /** Form of outputs that are not one distribution over classes: independent labels, or boxes with scores. */
   readonly form?: "label sets" | DetectionForm | undefined;

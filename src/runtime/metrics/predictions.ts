@@ -94,7 +94,7 @@ const significance = 0.05;
 /** The original's predictions, with their accuracy and chance level. Without labels, agreement with the original replaces accuracy. */
 export interface Knowledge {
   readonly name: "accuracy" | "agreement";
-  /** −1 if unknown. */
+  /** Below 0 if unknown. */
   readonly truth: Float64Array;
   readonly predicted: Float64Array;
   readonly original: number;

@@ -7,7 +7,7 @@ export interface Metric {
   readonly name: string;
   readonly unit: Unit;
   readonly better: "higher" | "lower";
-  /** Best possible value; 1 for shares, 0 for nats. */
+  /** Best possible value (default: 1 for shares if higher is better, 0 for other shares and nats). */
   readonly best?: number;
   /** Number of values per sample. */
   readonly columns: number;

@@ -1,6 +1,6 @@
 /**
- * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case, punctuation and forms of letters (NFKC) do
- * not count. Words are separated by spaces; numbers in digits differ from numbers in words.
+ * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case and forms of letters (NFKC) do not count.
+ * Spaces and punctuation except apostrophes separate words; numbers in digits differ from numbers in words.
  */
 import type { Batch } from "#ir";
 import type { Metric } from "./types.ts";

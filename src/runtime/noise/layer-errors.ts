@@ -131,7 +131,7 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, models: r
   return { layers: kind !== "layer" || after < before ? hidden : [...hidden, layer], kind: "layer", operator, share };
 }
 
-/** Returns the finding if one of its layers changed. If not, the error arose before them (kind "before"), or is unknown if its share was not measured. */
+/** Returns the finding if it is no layer or one of its layers changed; else kind "before", or undefined if its share was not measured. */
 export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
@@ -161,7 +161,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
     : `${sentence} (alone ${percent} of the error)`;
 }
 
-/** Returns the layer with the largest share. If no layer could run alone, returns the noisiest one. */
+/** Returns the layer with the largest share. If no share is above 0, returns the noisiest layer; undefined if none has noise. */
 function largestError(layers: readonly LayerError[]): LayerError | undefined {
   const [largest] = worstFirst(layers, ({ share = 0 }) => share);
   if ((largest?.share ?? 0) > 0) return largest;

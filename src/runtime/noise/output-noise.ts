@@ -14,7 +14,7 @@ export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
 /** Maximum bytes of the original's outputs that are kept for the next candidate. */
 const maxKeptBytes = 2 ** 26;
 
-/** Measures Σ noise / signal over parts of float outputs (∞ if one is not finite), always on the same samples. @param data undefined: random inputs. */
+/** Measures Σ noise / signal over parts of float outputs (∞ if one is not finite), on samples of one data set. @param data undefined: random inputs. */
 export function noiseMeter(
   original: Model,
   data: () => Promise<Dataset | undefined>,

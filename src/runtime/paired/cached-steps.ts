@@ -5,7 +5,7 @@ import type { Batch, Model } from "#ir";
 import { Decoding, decoderOf, type TokenRows, tokenFeeds, tokenRows } from "../run/decoding.ts";
 import type { ModelRun } from "./original-runs.ts";
 
-/** Number of tokens that are fed one at a time. */
+/** Maximum number of tokens that are fed one at a time. */
 const cachedTokens = 8;
 
 /**

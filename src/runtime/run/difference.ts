@@ -58,7 +58,7 @@ export class Difference {
 
 /**
  * Minimum variance over samples of data, as a share of the mean square, at which values count as depending on their inputs: ten times the squared
- * error of rounding to float16. A temperature of 300 ± 2 K varies by 5e-5.
+ * error of rounding to float16. A temperature of 300 ± 2 K varies by 4e-5.
  */
 export const minVariationOfData = 1e-6;
 

@@ -1,5 +1,5 @@
 /**
- * Continues texts as transformers.js does, with a cache:
+ * Continues texts as transformers.js does, with a cache if the model has one:
  *
  *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ next token: that with the largest logit at the last position, or a random one
  *     text or sound ──(encoder_model)──▶

@@ -1,9 +1,9 @@
 /**
- * Measures speed as a ratio. Every model runs once per round, so a busy machine slows all of them and the ratio does not change.
+ * Measures speed as a ratio. Every model runs in each round, so a busy machine slows all of them and the ratio does not change.
  *
  * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / its time), with the 10th and 90th
- * percentile. Processor time excludes waiting, so other processes do not affect it. Threads do not spin between runs of a session: on two cores,
- * spinning doubled the times of whole rounds. The order of the models rotates and reverses from round to round. Otherwise, a model would always run
+ * percentile. Processor time excludes waiting, so other processes do not affect it. Threads of several models do not spin between runs: on two
+ * cores, spinning doubled the times of whole rounds. The order of the models rotates and reverses from round to round. Otherwise, a model would always run
  * after the same other model, whose data are in the caches.
  */
 

@@ -2,7 +2,7 @@
  * Finds output values that masks set: −1e4, −1e9 or −∞. A sum of squares must skip them, because they are larger than all other differences.
  *
  * A value is set by a mask if its magnitude is at least 1e30 (float16: 65504). It is also set by a mask if it is a score plus the constant of a mask.
- * Such constants are round numbers of at most −1e4, or the limits of float16. Measurements, such as −15,000 ± 1,200, are not close to them.
+ * Such constants are round numbers of at most −9,000, or the limits of float16. Measurements, such as −15,000 ± 1,200, are not close to them.
  */
 import { type DataType, type FloatType, isFloat } from "#ir";
 
@@ -27,7 +27,7 @@ export function infinityTest(type: DataType): (value: number) => boolean {
   return (value) => Math.abs(value) >= end;
 }
 
-/** Returns a predicate for pairs to skip: the original's value is set by a mask, the result's is no ordinary score. @param original the whole output. */
+/** Returns a predicate for pairs to skip: the original's value is infinite, or set by a mask and the result's is no score. @param original the whole output. */
 export function fillPredicate(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
   const isInfiniteValue = infinityTest(type);
   let largestScore = 0;

@@ -39,7 +39,7 @@ const defaultBatch = 16;
 /** A data set, or the inputs of each run. */
 export type Samples = Dataset | readonly Batch[];
 
-/** Runs models on the same samples and passes observed values to `add`. @returns the number of samples. @throws PithError E_DATA if none, E_STOPPED. */
+/** Runs models on the same samples and passes observed values to `add`. @returns the number of samples or runs. @throws PithError E_DATA if none, E_STOPPED. */
 export async function overSamples(
   engine: Engine,
   models: readonly Observation[],
@@ -68,7 +68,7 @@ export async function overSamples(
   }
 }
 
-/** Calls `use` with each batch of samples. @returns the number of samples. @throws PithError as `overSamples`. */
+/** Calls `use` with each batch of samples. @returns the number of samples, or of runs if their inputs are given. @throws PithError as `overSamples`. */
 export async function overBatches(
   samples: Samples,
   { batch = defaultBatch, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,

@@ -32,7 +32,7 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
-  /** Name of an input that cannot be drawn, because it is text or its rank is unknown. */
+  /** Name of an input that cannot be drawn, because its type has no numbers to draw (such as text) or its rank is unknown. */
   readonly undrawable: string | undefined;
   /** Returns the size of a dimension. `assignment` returns the sizes of symbols that the model does not determine. */
   size(dim: Dim, assignment: Assignment): number;

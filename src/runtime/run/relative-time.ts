@@ -86,7 +86,7 @@ export async function relativeTimer(
 
 export const shareOfTime = ({ before, after }: PairedRunTimes): number => after / before;
 
-/** Minimum milliseconds of processor time of one series of runs (the clock counts in microseconds), and of all series. */
+/** Minimum milliseconds of processor time of a series of at most 1000 runs (the clock counts in microseconds), and of all series of a session. */
 const [seriesTime, totalTime] = [0.2, 40];
 const minSeries = 3;
 

@@ -20,9 +20,9 @@ const ratioBytes = 2 ** 16;
 
 export const isEstimated = (bytes: number, encoding: Encoding): boolean => bytes > maxCompressedBytes[encoding];
 
-/** Sizes after compression; undefined without a compressor (in browsers). */
+/** Sizes after compression; undefined without a compressor (brotli in browsers). */
 export interface CompressedSize {
-  /** Level 9. */
+  /** Level 9; in browsers, their fixed level. */
   readonly gzip: number | undefined;
   /** Quality 11. */
   readonly brotli: number | undefined;
