@@ -6,7 +6,7 @@ import { infer } from "./infer.ts";
  * first axis. In other models, the first input axis counts the steps of one sample:
  *      ids: [n] → scores: [n, 10]      n samples
  *      ids: [n] → scores: [10]         one sample of n steps
- * Returns true if an output size is known only at run time, because it may be proportional.
+ * Returns true if no input names its first axis, or if an output size is known only at run time, because it may be proportional.
  */
 export function hasBatchAxis(model: Model): boolean {
   infer(model);

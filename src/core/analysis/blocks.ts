@@ -1,7 +1,7 @@
 /**
  * Finds the repeated blocks of a network, such as transformer layers, from its graph alone, without names:
  * 1. Cut the sequence of nodes that depend on parameters where a single value is alive (`cut-points.ts`).
- * 2. If a value that is alive in the whole part prevents a cut, ignore the value and cut again. Examples are an
+ * 2. If a value that is alive in most of a part prevents a cut, ignore the value and cut again. Examples are an
  *    encoder's output and relative position biases.
  * 3. Give parts that differ only in trained values the same kind (`kindOf`).
  * 4. Find the kinds that repeat one after another, and make one block of each repetition.
@@ -69,7 +69,7 @@ export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Bloc
 interface Context {
   readonly graph: Graph;
   readonly inference: Inference;
-  /** The values that depend on a parameter and are computed at run time (`findDependents`). */
+  /** The values that `findDependents` returns. */
   readonly dependents: ReadonlySet<Value>;
   readonly kinds: Map<string, number>;
   readonly boundaries: Map<readonly Node[], Boundary>;
@@ -87,7 +87,7 @@ interface Part {
   readonly ignored: ReadonlySet<Value>;
 }
 
-/** Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive throughout the part. */
+/** Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive in most of the part. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutPart({ nodes, ignored: new Set() }, context);
   /** Kinds of parts that no cut divides into repetitions. Further parts of these kinds are skipped, because a deep network can have thousands. */
@@ -134,8 +134,8 @@ function cutAroundLongLived(
 }
 
 /**
- * Returns whether the pieces contain a repetition, in which either all blocks read an ignored value, or all blocks are independent of the ignored
- * values. Pieces of a single residual block fail this test: all depend on the block's input, but only the first and the last read the input.
+ * Returns whether the pieces contain a repetition, in which either all blocks read an ignored value, or no block depends on one and the blocks are not
+ * tiny. Pieces of a single residual block fail this test: all depend on the block's input, but only the first and the last read the input.
  */
 function hasRepeats(
   parts: readonly Part[],
@@ -287,7 +287,7 @@ export function outermostNode(node: Node, graph: Graph): Node {
   return ancestor;
 }
 
-/** Returns the longest common prefix of names, cut at a dot or slash: "encoder.layer.3" for "encoder.layer.3.query" and "encoder.layer.3.output". */
+/** Returns the longest common prefix of names, cut at dots or slashes and joined by dots: "layer.3" for "layer.3.query" and "layer.3.output". */
 function commonName(names: readonly string[]): string | undefined {
   const [first, ...rest] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;

@@ -47,7 +47,7 @@ class AxisLabels {
 }
 
 export class Labels {
-  /** The number of unit assignments and merges so far, which shows whether a sweep changed anything. */
+  /** A number that increases with unit assignments and merges, which shows whether a sweep changed anything. */
   changes = 0;
   /** The number of merges included in `changes`. */
   joins = 0;

@@ -12,11 +12,11 @@ export interface Rule {
   readonly links: readonly Link[];
   /** Axes whose channels cannot be removed, according to the operator's definition. */
   readonly refuses: readonly { readonly end: End; readonly reason: string }[];
-  /** Axes that the operator sums over. */
+  /** Axes that the operator sums over, or whose refusals do not apply. */
   readonly absorbs: readonly End[];
 }
 
-/** One axis of an input or output of a node. `port` is "in0", "out0", …, or the name of a tied copy. */
+/** One axis of an input or output of a node. `port` is "in0", "out0", …, or "original" and "copy" of tied parameters. */
 export interface End extends ValueAxis {
   readonly port: string;
 }

@@ -1,6 +1,6 @@
 /**
  * Finds channels that can only be removed together. Such a set of channels is a unit.
- * 1. Each output channel of each layer starts as a separate unit.
+ * 1. Each output channel of each layer, except embeddings, starts as a separate unit.
  * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that meet at one index merge.
  * 3. Layers that share units form a group.
  * If a Reshape merges several axes into one, units can spread from the merged axis to the outer axis or to an inner axis (`spread.ts`). Along the

@@ -2,7 +2,7 @@
  * Finds quantized values, which are recognized by their integer types of at most 16 bits. The names of this file call quantized values codes.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
  * A rewrite that reorders a sum changes the last bits of its result, and a later quantization can turn this into a full step. Such rewrites therefore
- * check whether quantization follows. A `Floor` counts only if it follows the sum element by element: others mostly compute boxes and sizes.
+ * check whether quantization follows. Steps (`Floor`) count only if they follow the sum element by element: others mostly compute boxes and sizes.
  */
 import { allNodes, bitsOf, type DataType, isFloat, type Model, type Node, subgraphs, type Value } from "#graph";
 import { entryOf } from "../ops/index.ts";

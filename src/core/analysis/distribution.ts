@@ -36,7 +36,7 @@ function formIfOverClasses(
     : undefined;
 }
 
-/** Returns whether the values of an output are between 0 and 1, because a Sigmoid or a Softmax computes them. */
+/** Returns whether the values of an output are between 0 and 1, because an operator such as Sigmoid or Softmax computes them. */
 export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }

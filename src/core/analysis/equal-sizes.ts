@@ -36,7 +36,7 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
 
 /**
  * Returns the priority of replacing a name by an equal expression; the lowest comes first. Names of run-time sizes are replaced first. Of other
- * names, those that equal a number, then another name, then a sum. Sums come last, because a difference can become negative.
+ * names, those that equal a number, then a name or a sum, then a difference, which can become negative.
  */
 function rank(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;

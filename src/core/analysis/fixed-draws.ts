@@ -10,7 +10,7 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether `withFixedDraws` gives two models the same random numbers, because their random nodes have equal operators and output names. */
+/** Returns whether `withFixedDraws` gives two models the same random numbers, if no node has a seed: operators and output names are equal. */
 export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
@@ -23,7 +23,7 @@ export function haveSameDraws(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/** Returns a copy whose random nodes have seeds derived from the names of their first outputs; the model itself if it has no random nodes. */
+/** Returns a copy in which random nodes without a seed get one from their first output's name; the model itself if it has no random nodes. */
 export function withFixedDraws(model: Model): Model {
   if (!hasRandomNodes(model)) return model;
   const copy = model.clone();

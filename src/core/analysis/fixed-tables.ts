@@ -9,13 +9,13 @@ import type { Layer } from "./layers.ts";
 
 /** Attention scores up to this value vanish in a softmax. Float16 masks contain −10,000. */
 const hiddenScore = -1e4;
-/** The maximum float16 rounding error of sin² + cos². */
+/** The allowed error of sin² + cos², above the float16 rounding error of at most 0.001. */
 const tolerance = 4e-3;
 
-/** The maximum size in bytes of a tensor that is tested. */
+/** The maximum size in bytes of a tensor that `smallBuffersAmong` tests. */
 const maxBytes = 2 ** 24;
 
-/** Returns the embedding tables that are untrained sinusoids or masks. */
+/** Returns the small embedding tables without a role that are untrained sinusoids or masks. */
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 

@@ -1,4 +1,4 @@
-/** Infers calls of model functions, once per set of equal operands and attributes. */
+/** Infers calls of model functions, once per set of equal operands and attributes if no output has a new data-dependent size. */
 import {
   type Graph,
   identity,
@@ -14,7 +14,7 @@ import type { ValueTypes } from "./value-types.ts";
 
 /** The maximum depth of nested calls. Exporters nest functions because they write each module as a function. */
 const maxDepth = 50;
-/** The maximum number of nodes that are visited in function bodies. Calls with equal operands share one visit. */
+/** The number of nodes visited in function bodies after which no further call is inferred. Calls with equal operands share one visit. */
 const maxCallNodes = 50_000;
 
 export class FunctionCalls {

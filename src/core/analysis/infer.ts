@@ -3,7 +3,7 @@
  * - Results are stored in `value.inferred`. A type that the file states is saved unchanged, even if inference knows more.
  * - If a definition cannot infer a type, the type that the file states is used, and `misses` lists the reason.
  * - A subgraph is inferred when the definition of its node requests it (`Site.body`).
- * - Calls of model functions are inferred once per set of equal operands and attributes.
+ * - Calls of model functions with equal operands and attributes share one inference (`function-calls.ts` has an exception).
  * - `visit` infers a single new node, so that emitted graphs are typed at once.
  */
 import type { Dim, Graph, LocalFunction, Model, Node, Tensor, Value } from "#graph";
@@ -32,7 +32,7 @@ export interface Inference {
   operand(value: Value): Operand | undefined;
   /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
-  /** Returns the definition bound to a node; a Miss if the operator or an input type is unknown. */
+  /** Returns the definition bound to a node; a Miss if it cannot be applied, for example with an unknown input type. */
   at(node: Node): Bound | Miss;
   /** Returns one property that the operator definition states about a node, such as `weights` or `axes`; undefined if it states none. */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
@@ -229,7 +229,7 @@ class ModelInference implements Inference {
     return bound instanceof Miss ? bound : withNodeInErrors(node, () => bound.infer());
   }
 
-  /** Infers the types of inputs whose producer is unknown from the node's other inputs (`mustBe` of the operator definition). */
+  /** Infers the types of computed inputs of unknown dimensions from the node's other inputs (`mustBe` of the operator definition). */
   #inferInputs(node: Node): void {
     const mustBe = entryOf(node)?.mustBe;
     const isUntyped = (value: Value | undefined): value is Value =>

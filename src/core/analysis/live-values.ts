@@ -8,7 +8,7 @@ export function bytesOfValue({ tensor, type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/** Returns the maximum bytes of values that exist at once, if nodes run in order and values are freed after their last use. Requires inference. */
+/** Returns the maximum bytes of values that exist at once, if nodes run in order and inner values are freed after their last use. Requires inference. */
 export function peakBytes(graph: Graph): number {
   const nodes = [...graph.nodes()];
   const lastUses = new Map<Value, number>();

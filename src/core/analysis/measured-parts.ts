@@ -17,7 +17,7 @@ const minScaleRatio = 10;
 const maxIndices = 1024;
 /** Maximum number of columns of a table of numbers. Hidden states have more features. */
 const maxColumns = 32;
-/** Minimum number of values per index. Among four values of one scale, a ratio of `minScaleRatio` has a probability of about 0.1 %. */
+/** Minimum number of values per index. Among four values of one scale, a ratio of `minScaleRatio` has a probability of about 0.2 %. */
 const minValues = 4;
 /** Share of the mean square that rounding can explain. An index with less variance is constant and has no scale. */
 const roundingShare = 1e-12;

@@ -27,7 +27,7 @@ export function outputKind(model: Model, output: string | undefined): OutputKind
   return guessOf(model, output).kind;
 }
 
-/** Returns the output if its shape alone suggests scores of classes or labels, while its name and operators do not. A regression output can have the same shape. */
+/** Returns the output if it is only assumed to hold scores of classes or labels, because neither its name nor a Softmax shows them. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessOf(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -84,7 +84,7 @@ function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
 
-/** Returns whether the dimensions equal those of a float input, as in denoising and reconstruction. */
+/** Returns whether the dimensions after the first equal those of a float input, as in denoising and reconstruction. */
 function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   return graph.feeds.some(({ type }) => {
     if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;

@@ -177,7 +177,7 @@ class ParameterSearch {
   }
 }
 
-/** Returns the value of all elements of a float tensor; undefined if elements differ or the tensor is too large to be in memory. */
+/** Returns the value of all elements of a float tensor; undefined if elements differ or the tensor has more than 8 KiB. */
 function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;

@@ -25,7 +25,7 @@ export interface ScaledSlice extends Slice {
 /** Units whose factors start on a common axis. */
 export interface ScaleGroup {
   readonly units: number;
-  /** Outputs of layers, tables and normalizations where the units begin. */
+  /** Outputs of nodes with stored operands (layers, tables, normalizations) where the units begin. */
   readonly starts: readonly ValueAxis[];
   readonly slices: readonly ScaledSlice[];
   readonly refused: ReadonlyMap<number, Miss>;

@@ -27,7 +27,7 @@ interface Selectable {
   readonly node?: Node;
 }
 
-/** Returns the selected layers. @throws PithError E_NAME if a pattern matches no layer or operator type; E_OPTION if `except` excludes all. */
+/** Returns the selected layers. @throws PithError E_NAME if a pattern matches nothing; E_OPTION if `except` excludes all of `layers`. */
 export function selectLayers<L extends Selectable>(all: readonly L[], selection: Selection): readonly L[] {
   const patterns = splitPatterns(selection.layers);
   const excludedPatterns = splitPatterns(selection.except);

@@ -6,8 +6,8 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
 /**
- * Returns the stored tensor that a value is computed from; undefined if the value has no single such tensor. Searches backward through the inputs
- * with as many elements as the value, then through inputs that can contain the elements in packed form. Masks are not such inputs.
+ * Returns the first stored tensor that a search backward from a value finds; undefined if it finds none. It searches through the inputs with as many
+ * elements as the value, then through inputs that can contain the elements in packed form. Masks are not such inputs.
  */
 export function storedRoot(value: Value): Value | undefined {
   // Uses a stack instead of recursion, because the chain of nodes can be as long as the network is deep.

@@ -1,7 +1,7 @@
 /**
  * Infers the ranges of values that a model's inputs should have, to make plausible synthetic samples. Uses table sizes, clip bounds and the scale of
  * values that the first layer expects:
- *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
+ *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about -510 … 510
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
  * Visits the nodes from last to first: each operator definition maps the required range of its output to its inputs.
  */

@@ -212,7 +212,7 @@ function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: We
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed" || (type !== undefined && !isFloat(type)))
     return `its weight is quantized already${orderAdvice(read)}`;
-  // "chain" requires a product with one matrix, or an operator whose definition states how a chain of layers replaces it.
+  // "chain" requires an operator whose definition states how a chain of layers replaces it. Of others, `requireProduct` gives the best reason.
   const productMiss =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
   if (productMiss !== undefined) return productMiss.reason;

@@ -6,9 +6,9 @@ import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
 
 /**
- * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names and
- * roles stay the same, and both models share tensors. The given model is unchanged. A value tied to a tensor outside the extracted part becomes a
- * parameter. `outputs` and `inputs` can be values of subgraphs. The time is proportional to the size of the extracted part.
+ * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names stay the
+ * same, and so do roles, except those of `inputs`. Both models share tensors. The given model is unchanged. A value tied to a tensor outside the part
+ * becomes a parameter. `outputs` and `inputs` can be values of subgraphs. The time is proportional to the size of the extracted part.
  * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {

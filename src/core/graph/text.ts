@@ -36,7 +36,7 @@ export type TensorWriter = (tensor: Tensor) => string;
 /**
  * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are left out, so `parseModel` cannot read the
  * text.
- * @throws PithError E_UNSUPPORTED if a tensor above 8 KiB is not in memory. Use `printWholeModel` then.
+ * @throws PithError E_UNSUPPORTED without `abbreviate` if a tensor has more than 8 KiB and no recipe. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
   return writeModel(model, options.abbreviate ? abbreviatedContents : completeContents);
