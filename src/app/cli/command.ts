@@ -26,7 +26,7 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly options: S;
   /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */
   readonly passed?: v.GenericSchema;
-  /** Names of options in `passed` that the command sets itself. */
+  /** Names of options in `passed` that get no flag. */
   readonly reserved?: readonly string[];
   /** Names of flags that the command requires although a schema does not. */
   readonly required?: readonly string[];
@@ -82,7 +82,7 @@ export interface Result<D = unknown> extends PrintedResult {
   readonly goalMissed?: boolean;
   /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
   readonly undecided?: boolean;
-  /** Reason why nothing better was found. It is printed after the result, also with `--json`, and the exit code is 1. */
+  /** Error that is printed after the result, also with `--json`. The exit code is then 1. */
   readonly failure?: PithError | undefined;
 }
 

@@ -85,7 +85,7 @@ interface BaseFile {
   readonly isAuthored: boolean;
 }
 
-/** Returns the file to extend: the file in the output folder if the user changed it, or the file in the source folder if not. */
+/** Returns the file to extend: that in the output folder if the user changed it, or if the source's is a link out of its folder; else the source's. */
 export async function findBase(run: FolderRun, name: string): Promise<BaseFile> {
   const { folder, out, inPlace, reportedFiles, context, written } = run;
   const isChanged = inPlace || (await isAuthoredFile(out, name, written));

@@ -28,7 +28,7 @@ export function mainOf(bases: readonly string[]): { readonly base: string; reado
   return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
 }
 
-/** Returns whether a file is copied: a file that transformers.js reads next to the models, or a license. */
+/** Returns whether a file is copied: a file that Pith or transformers.js reads next to the models, or a license. */
 export function isCopied(name: string): boolean {
   return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
 }

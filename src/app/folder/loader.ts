@@ -9,8 +9,8 @@ import { sessionKeys } from "./loader-config.ts";
 export const loaderOutcome = v.object({
   /**
    * "runs": transformers.js loads and runs the variant. "loads": it loads the variant, but has no inputs to run it. "not checked": the command ended
-   * before the check. "not tried": the originals do not run on the inputs, so the check shows nothing. "unused": the model's class loads other files.
-   * "fails": not even the originals load.
+   * before the check. "not tried": transformers.js is missing, has no class, or does not run the originals. "unused": the model's class loads other
+   * files. "fails": files are missing, or not even the originals load.
    */
   outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
@@ -46,7 +46,7 @@ export type LoaderAnswers =
 
 export interface Loader {
   readonly version: string;
-  /** Whether the inputs are the user's texts. If so, a variant with a lost output is rejected. */
+  /** Whether the inputs are the user's texts or sounds. If so, a variant with a lost output is rejected. */
   readonly judges: boolean;
   /** Whether the originals are small enough to be loaded for a comparison. */
   readonly compares: boolean;

@@ -1,4 +1,4 @@
-/** Reads and writes quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
+/** Defines and reads quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import { encodings } from "../../core/files/compressed-copies.ts";
@@ -26,7 +26,7 @@ const figuresSchema = v.object({
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
-  /** Whether `brotli` and `originalBrotli` are estimates. */
+  /** Whether `brotli` is an estimate; `originalSampled`: whether `originalBrotli` is. */
   sampled: v.optional(v.boolean()),
   originalSampled: v.optional(v.boolean()),
   /** Encodings of the written compressed copies. For these encodings, `gzip` and `brotli` are the exact sizes of the copies. */
@@ -35,7 +35,7 @@ const figuresSchema = v.object({
   memory: v.optional(v.number()),
   oversized: v.optional(v.array(v.string())),
   measured: v.string(),
-  /** Similarity to the original: a metric value on samples, or decibels on random inputs. */
+  /** Similarity to the original: a metric value on samples or texts, or decibels on random inputs. */
   nearness: v.optional(nearnessSchema),
   /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
@@ -45,7 +45,7 @@ const figuresSchema = v.object({
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
   /** Target runtimes on which the outputs are right. "webgpu?" means that this machine cannot check. */
   rightOn: v.optional(v.array(v.string())),
-  /** Speeds on the target runtimes, except those during whose timing the machine was too busy. */
+  /** Speeds on the target runtimes that could be timed. */
   speeds: v.optional(v.array(speedSchema)),
   /** Processor time of a run on the first target, relative to the original's; undefined if it cannot be measured. */
   work: v.optional(v.number()),
@@ -60,7 +60,7 @@ const recordSchema = v.object({
   source: v.string(),
   /** Hash of the source file with its weights. */
   source_hash: v.string(),
-  /** Hash of the source, the settings and Pith's version. */
+  /** Hash of the source, its sidecar files, the samples and the settings, to which commands add Pith's version (`sourcesHash`). */
   made_from: v.string(),
   /** Hash of the samples and texts that the file was evaluated on. */
   judged_by: v.optional(v.string()),

@@ -29,7 +29,7 @@ export interface FolderOptions {
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
   /** Hash of the samples and texts. Recorded measurements on other samples or texts are dropped. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares with the original on random inputs. */
+  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares with the original on texts or random inputs. */
   readonly make?: ((variant: FolderVariant) => Promise<FileFigures>) | undefined;
   readonly time?:
     | ((file: Pick<FolderVariant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
@@ -55,7 +55,7 @@ export interface FolderOptions {
 export interface ModuleSearch {
   /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Searches one module. @param share share of the search time. @returns the best model, then larger ones that lose less. @throws PithError if none. */
+  /** Searches one module. @param share share of the search time. @returns the best model, then others. @throws PithError if none. */
   find(module: Module, share: number): Promise<readonly Found[]>;
 }
 

@@ -183,7 +183,7 @@ export async function compareSpeech(
   const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
   const isStated = goal.maxDrop !== undefined;
   const isTooFew = words < neededWords(judgedGoal.maxDrop);
-  // The estimate decides if the user states the goal, if few utterances have no interval, or if so few words cannot show the goal.
+  // The estimate decides if few utterances have no interval. Unless the goal is tentative, it also decides for a stated goal or too few words.
   const needsEstimate = !Number.isFinite(verdict.drop.high) || (goal.isTentative !== true && (isStated || isTooFew));
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
   const nearness = comparedNearness(comparison);

@@ -35,7 +35,7 @@ export interface FolderTable<R> {
   readonly notes: readonly string[];
 }
 
-/** Returns the most complete comparison of a file: end to end on texts (tokens or predictions), or without texts, that of the module alone. */
+/** Returns the most complete comparison of a file: end to end (tokens, transcripts or predictions), or else that of the module alone. */
 function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
   return tokenNearness(together) ?? together?.answers ?? nearness;
 }

@@ -12,7 +12,7 @@ function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | u
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
-/** Runs the files in transformers.js. Rejects files that it cannot load or run. Returns whether it runs all files. */
+/** Runs the files in transformers.js. Rejects files that it cannot load or run. Returns whether it rejected none. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const usedDtypes = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || usedDtypes.every(([, dtype]) => dtype === "fp32")) return true;

@@ -242,7 +242,7 @@ function drawPoint(
   return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${pairedLine}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Draws each name on the side of its point that has more room, and separates overlapping names. */
+/** Draws each name to the right of its point, or to the left if it does not fit there, and separates overlapping names. */
 function drawLabels(
   points: readonly SizePoint[],
   x: (bytes: number) => number,

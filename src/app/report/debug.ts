@@ -68,7 +68,7 @@ export const dominantLayer = (blamed: LayerTable["blamed"]): string | undefined 
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
-/** Signal-to-noise ratio in decibels at which equal layers, whose ratio is infinite, are drawn. */
+/** Maximum signal-to-noise ratio in decibels; equal layers, whose ratio is infinite, count as this. */
 const maxDecibels = 100;
 
 /** Returns an SVG image of the error of each layer, styled by the page. @param width in pixels at which text keeps its size. */

@@ -32,7 +32,7 @@ interface Point {
 export const drawTraining = (curve: TrainedCurve, width: number): string | undefined =>
   trainingChart({ curve, history: undefined }, width)?.markup;
 
-/** Draws the losses of a training; undefined for a step with fewer than two training steps. */
+/** Draws the losses of a training; undefined with fewer than two finite ones. */
 export function trainingChart(
   { curve, history }: Pick<StepRecord, "curve" | "history">,
   width: number = chartWidths.wide,

@@ -62,7 +62,7 @@ async function loadDriver(): Promise<BrowserType> {
 /** Milliseconds in which a started browser must respond to Playwright. */
 const startTimeout = 300_000;
 
-/** Opens a page in a new browser. @param temporary folder for its profile. @throws PithError as `findChromium`, E_ENGINE if the browser does not start. */
+/** Opens a page in a new browser. @param temporary folder for its profile. @throws PithError as `findChromium` and `loadDriver`; E_ENGINE. */
 export async function openPage(temporary: string): Promise<{
   readonly page: Page;
   /** Rejects if the page or the browser ends, or if a script of the page throws an error. */

@@ -10,7 +10,7 @@ export interface PageFacts {
 }
 
 export interface Adapter {
-  /** Vendor and architecture: "nvidia ampere", "google swiftshader". */
+  /** Vendor, architecture, device and description, as far as known: "nvidia ampere", "google swiftshader". */
   readonly name: string;
   /** Whether the adapter runs on the CPU. Its times then say nothing about graphics cards. */
   readonly isSoftware: boolean;

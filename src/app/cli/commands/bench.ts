@@ -107,7 +107,7 @@ interface Measurement {
   readonly memories: readonly number[];
 }
 
-/** Times the models on one target. If the target is not available and others are requested, logs a warning and returns undefined. */
+/** Times the models on one target. If it is unavailable (E_UNSUPPORTED, E_FILE), others are requested, and it is not node: warns, returns undefined. */
 async function measure(
   target: TargetName,
   models: readonly string[],

@@ -44,7 +44,7 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   return [...findings, { budget: "download", limit, measured, outcome, reason }];
 }
 
-/** Returns the texts of a limit and a size. Sizes whose rounded texts are equal are printed in bytes. */
+/** Returns the texts of a limit and a size. Different sizes whose rounded texts are equal are printed in bytes. */
 function sizeTexts(limit: number, size: number): readonly [string, string] {
   const isExact = limit !== size && bytes(limit) === bytes(size);
   const text = (count: number): string => (isExact ? counted(count, "byte") : bytes(count));

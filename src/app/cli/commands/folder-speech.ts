@@ -8,7 +8,7 @@ import type { Together } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
 
-/** Returns the speech model of a folder. A folder whose speech cannot be transcribed is compared on random inputs, with a warning. */
+/** Returns a folder's speech model. If it cannot transcribe, warns: random inputs compare it. @throws PithError E_UNSUPPORTED instead if `hasData`. */
 export async function openFolderSpeech(
   folder: string,
   bases: readonly string[],

@@ -9,7 +9,7 @@ import type { FolderOptions } from "../../folder/run.ts";
 import type { Session } from "../command.ts";
 import type benchJob from "../jobs/bench.ts";
 
-/** Rounds of timing, and the maximum seconds of one file and of all. */
+/** Rounds of timing on a target, and the seconds after which none begins: of one file, and of all files together. */
 const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
 
 /** Returns a function that times a file and its original, as `bench` does, or logs why it cannot. @param fileCount files that share the time. */

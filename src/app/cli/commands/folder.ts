@@ -159,7 +159,7 @@ async function openFolder(
   const judgedData = samples ?? (speech && data);
   requireFolderArguments(options, { passed, bases, hasLowEntropy, data, samples: judgedData });
   const targets = targetsOf(passed.target);
-  // A folder without models is rejected later with a list of its contents.
+  // A folder without models is rejected later (`findOriginals`).
   if (bases.length > 0) {
     const input = { folder, bases, data, isText, targets, seed };
     await session.job<typeof folderCheckJob>("folder-check", input, `open ${folder}`);
@@ -210,7 +210,7 @@ interface ArgumentContext {
   readonly samples: DataRequest | undefined;
 }
 
-/** @throws PithError E_USAGE if the folder's models cannot use these options. */
+/** @throws PithError E_OPTION if data is missing, E_USAGE if the folder's models cannot use these options. */
 function requireFolderArguments(
   { targetDownload, maxDrop }: Pick<FolderArguments, "targetDownload" | "maxDrop">,
   { passed, bases, hasLowEntropy, data, samples }: ArgumentContext,

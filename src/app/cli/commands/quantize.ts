@@ -94,7 +94,7 @@ export default defineCommand({
     }),
 });
 
-/** Returns whether only the weights scheme supports these options: blocks, low bits, or types of weights. */
+/** Returns whether only the weights scheme supports these options: blocks, low bits, `onnxOnly`, or types of weights. */
 const requiresWeightsScheme = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
   block !== undefined ||
   (typeof bits === "number" && bits < 7) ||

@@ -42,7 +42,7 @@ const hubSnapshot = /[/\\]models--(?:[^/\\]+--)?([^/\\]+)[/\\]snapshots[/\\][^/\
 
 /**
  * Returns a path next to a model or folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. For a model in
- * the cache of the Hub, the path is in the current folder and has the model's name.
+ * the cache of the Hub, the path is in the current folder, and has the name of the model, or of a file other than `model.onnx`.
  */
 export function besideInput(path: string, suffix: string): string {
   const [, name, file = ""] = hubSnapshot.exec(resolve(path)) ?? [];

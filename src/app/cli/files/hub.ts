@@ -61,8 +61,8 @@ const hash = /^[0-9a-f]{40,64}$/;
 /**
  * Downloads the model that `hf:owner/name`, `hf:owner/name@revision` or `hf:owner/name/onnx/model.onnx` names.
  * @returns the path of its folder or file in the cache.
- * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the Hub cannot be reached, refuses, or sends
- * other bytes than it lists, or if HF_HUB_OFFLINE is set and the cache lacks a file; E_STOPPED.
+ * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the Hub cannot be reached, refuses, sends
+ * other bytes than it lists, or has no or several such models, or if HF_HUB_OFFLINE is set and the cache lacks a file; E_STOPPED.
  */
 export async function downloadModel(
   word: string,

@@ -8,7 +8,7 @@ import { isFolder } from "./files.ts";
 /** Names of command and pass options whose values are models. */
 const modelFlags = ["original", "teacher", "otherTeachers", "from"];
 
-/** Returns the path of a model. For a folder with exactly one original model, returns that model and prints a note. Variants do not count. */
+/** Returns the path of a model. For a folder with either `model.onnx` or `onnx/model.onnx`, returns that model and prints a note. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
   if (!(await isFolder(path))) return path;
   const models: string[] = [];

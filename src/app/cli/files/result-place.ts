@@ -1,6 +1,6 @@
 /**
- * Decides whether a result is written as a file or as a folder with the files next to the model. It is a folder if the user names a folder that
- * transformers.js loads instead of the model, or if `--out` is a folder.
+ * Decides whether a result is written as a file or as a folder with the files next to the model. It is a file if `--out` ends in .onnx. Else it is a
+ * folder if the user names a folder that transformers.js loads instead of the model, or if `--out` is a folder.
  *
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */

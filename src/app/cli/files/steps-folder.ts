@@ -61,7 +61,7 @@ export async function withSteps<T>(
       return result;
     } catch (error) {
       const keptSteps = await listSteps(folder);
-      // New steps and checkpoints are always kept. If there are only records, such as metrics of the original, they are kept after a stop only.
+      // New steps and checkpoints are always kept. Other records, such as metrics of the original, are kept only after a stop or next to earlier ones.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !earlierSteps.includes(name);
       const isWorthKeeping =
         error instanceof PithError && keptSteps.some((name) => error.code === "E_STOPPED" || isStep(name));

@@ -23,7 +23,7 @@ export async function requireAppendable(path: string): Promise<void> {
   if (isNew) await rm(path, { force: true });
 }
 
-/** Creates the folder if it is missing, and checks it. @throws PithError E_FILE if it could not contain files of these names. */
+/** Checks a folder; a missing one is created for the check only. @throws PithError E_FILE if it could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireFile(path);
   const newFolders = await missingFolders(path);

@@ -8,7 +8,7 @@ import { asFlags, flagName } from "./invalid-options.ts";
 
 /** Flag whose value is stored under the name of its option. */
 export class Flag extends Option {
-  /** Whether `--help` shows the flag. `--help-all` shows every flag. */
+  /** Whether `--help` shows the flag even if the command has many. `--help-all` shows every flag. */
   readonly isCommon: boolean;
   readonly #key: string;
 
@@ -24,7 +24,7 @@ export class Flag extends Option {
   }
 }
 
-/** Adds a flag for each entry of an object schema, or of all members of a union. Skips the entries in `without`. */
+/** Adds a flag for each entry that words can express, of an object schema or of all members of a union. Skips the entries in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesAt(schema)) {
     const flag = without.has(key) ? undefined : createFlag(key, alternatives, command);
@@ -308,7 +308,7 @@ function valueName(form: ValueForm): string {
   return form.takesJson ? "json" : "choice";
 }
 
-/** Converts a word to a value. Returns a word that fits no form unchanged. @throws PithError E_OPTION for an ambiguous share. */
+/** Converts a word to a value. Returns a word that fits no form unchanged. @throws PithError E_OPTION for a share above 1. */
 function convertWord(flag: string, text: string, form: ValueForm): unknown {
   const choice = [...form.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;

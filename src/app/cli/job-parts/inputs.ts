@@ -12,8 +12,8 @@ const inputErrorCodes: ReadonlySet<ErrorCode> = new Set([
 export const wrongOriginalHint = "Is the original the model that this one was made from?";
 
 /**
- * Returns an error that explains a failed run by different inputs; undefined if the inputs are the same. Models with different inputs can still run
- * on the same samples, so this is called only after a failure.
+ * Returns an error that explains a failed run by different inputs; undefined if they are the same, or cannot be the reason. Models with different
+ * inputs can still run on the same samples, so this is called only after a failure.
  */
 export function explainByInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
   if (!(error instanceof PithError) || !inputErrorCodes.has(error.code)) return undefined;

@@ -22,7 +22,7 @@ export interface WorkerOptions {
  * Opens a pool of processes or a queue, and runs `work` with it.
  * @param models the models of the jobs, each with the input that its jobs share.
  * @param workOf returns the job with this name. `toStored` replaces the paths of an input by paths in the queue's store.
- * @param work receives the pool (undefined if only one job runs), and `toLocal`, which replaces the paths of an input by local paths.
+ * @param work receives the pool (undefined without a queue if `jobs` is 1), and `toLocal`, which replaces the paths of an input by local paths.
  */
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
@@ -61,7 +61,7 @@ export async function withJobPool<I extends SharedInput, T>(
 /** Estimated memory of a process: bytes without a model (`processBytes`), and number of copies of the model's weights (`modelCopies`). */
 const [processBytes, modelCopies] = [400e6, 20];
 
-/** Returns a pool of local processes, as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
+/** Returns a pool of up to `jobs` local processes, as many as fit into the free memory, but at least one. @param bytes bytes of the largest model's weights. */
 export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => Work): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({

@@ -49,7 +49,7 @@ export interface UnwrittenOutput extends PassReport {
 }
 
 export interface WrittenOutput extends PassReport, MeasuredPair, Pick<SingleStep, "invariance"> {
-  /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
+  /** Present if a verdict compares with an input model that is a result of Pith. The measured loss then excludes the earlier loss. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
   readonly written: string;

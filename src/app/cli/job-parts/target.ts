@@ -16,8 +16,8 @@ export interface OpenTarget extends RunTarget {
 }
 
 /**
- * Opens a target. If Chromium or Playwright is missing, WebAssembly runs in Node, with a warning. @throws PithError E_ENGINE_MISSING without
- * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
+ * Opens a target. Without a browser for WebAssembly, it runs in Node, with a warning. @throws PithError for WebGPU E_ENGINE_MISSING without
+ * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH; as `openBrowser`.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
   if (name === "node") return openInNode(name, context);

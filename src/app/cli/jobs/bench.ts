@@ -1,4 +1,4 @@
-/** Job of `pith bench`: times models, interleaved, relative to the first. Language models run on text of the first, others on the same random inputs. */
+/** Job of `pith bench`: times models relative to the first, on its text if it is a language model without sizes or values; else on random inputs. */
 
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";

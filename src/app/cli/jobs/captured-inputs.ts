@@ -55,7 +55,7 @@ interface CapturedInputs {
 const maxBytes = 2 ** 26;
 
 /**
- * Returns for each model the inputs of the run with the most values. For a decoder with a cache, this is the last run. @param texts first the texts
+ * Returns for each model the inputs of the run with the most bytes. For a decoder with a cache, this is the last run. @param texts first the texts
  * that evaluate results, which are not used here; then others. @returns undefined if the models do not continue texts.
  */
 export async function capturedInputs(

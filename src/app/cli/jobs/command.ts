@@ -1,4 +1,4 @@
-/** Job of every command that runs a model: runs the command in this process. */
+/** Job of each command with a module in `processes/`: runs the command in this process. */
 import { moduleOf } from "#root";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Process, Session } from "../command.ts";

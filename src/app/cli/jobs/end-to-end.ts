@@ -1,4 +1,4 @@
-/** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
+/** Job of `pith quantize` and `pith compress` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
 
 import { Miss, open, percent, unsupportedError } from "#ir";
 import { completeContext } from "#pass";

@@ -13,7 +13,7 @@ import { weightFilesOf } from "../../folder/model-files.ts";
 export interface LoaderInput {
   readonly library: string;
   readonly folder: string;
-  /** Number of external data files of each ONNX file, as stated in config.json. */
+  /** Number of external data files of each ONNX file; undefined if config.json states it. */
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];

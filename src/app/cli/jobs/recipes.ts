@@ -1,4 +1,4 @@
-/** Job of `pith compress` with several models: runs a recipe on each, in other processes or by the workers of a queue. */
+/** Job of `pith compress` with a recipe: runs it on each model, in other processes or by the workers of a queue. */
 import { asPithError, counted, integer, type Model, throwIfAborted } from "#ir";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -15,7 +15,7 @@ export interface WeightNumbers {
   readonly zeros: number;
   readonly least: number;
   readonly greatest: number;
-  /** Rank that contains each share of energy (`holding`), and full rank (`of`); undefined for a matrix that is too large to decompose. */
+  /** Rank that contains each share of energy (`holding`), and full rank (`of`); undefined for a matrix that is empty, not finite or too large. */
   readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
 }
 

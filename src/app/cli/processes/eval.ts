@@ -52,7 +52,7 @@ export interface Evaluated extends Partial<Measurement> {
   readonly others: KeptFunction["others"];
   /** Difference of the outputs that no step explains; undefined if the model computes about the same function. */
   readonly lost: string | undefined;
-  /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on random inputs. */
+  /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on texts or random inputs. */
   readonly targets: readonly OnTarget[];
   readonly goals: Readonly<Record<string, boolean>>;
 }

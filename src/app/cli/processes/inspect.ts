@@ -18,7 +18,7 @@ import { contextOf, openModel } from "../job-parts/open-model.ts";
 import { show, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
 import type { Page } from "../print/page.ts";
 
-/** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
+/** Maximum of the smaller dimension of a matrix to decompose. A larger square matrix takes more than about ten seconds. */
 const maxDecomposed = 2048;
 
 export default async function inspect(

@@ -47,7 +47,7 @@ export default async function pass(
   const { out } = place;
   const files = await checkPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
-  // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
+  // If the pass itself has an option `targetSize` (of `prune`), the flag does not choose bits.
   const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
   const input: PassInput = {
     ...options,

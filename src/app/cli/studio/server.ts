@@ -207,7 +207,7 @@ function fail(response: ServerResponse, error: unknown): void {
   response.end(`${JSON.stringify({ failure: { message: errorMessage(error), code, hint: advice, isCrash } })}\n`);
 }
 
-/** Returns the path of an uploaded file. @throws PithError E_FILE if the name leaves the folder. */
+/** Returns the path of an uploaded file. @throws PithError E_FILE if the name leaves the folder, or does on another system. */
 function uploadPath(folder: string, name: string): string {
   const path = join(folder, decodePath(name));
   if (!path.startsWith(folder + sep) || /[\0\\:]|(^|[/\\])\.[. ]+([/\\]|$)/.test(path.slice(folder.length + 1)))

@@ -225,7 +225,7 @@ function frameAround(label: string, boxes: readonly FramedBox[]): Frame {
   return { x, y, width, height: max((box) => box.bottom) + padding.foot - y, label };
 }
 
-/** Returns whether two frames overlap by more than the space between two rows. */
+/** Returns whether two frames overlap by more than their padding at head and foot. */
 function overlap(a: Frame, b: Frame): boolean {
   const overlapHeight = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
   const overlapWidth = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);

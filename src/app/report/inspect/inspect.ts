@@ -27,7 +27,7 @@ export interface InspectedLayer {
   readonly bits: number | undefined;
   /** Number of scales of a quantized weight: one in all, one per channel, or one per block. */
   readonly scales: number | undefined;
-  /** Names of other nodes that read the same weight, at most eight. */
+  /** Name of the weight to which it is tied, and names of other nodes that read it, at most eight. */
   readonly sharedWith: readonly string[];
   readonly outputs: number;
   readonly inputs: number;

@@ -23,7 +23,7 @@ export interface TableSaving {
   /** Names of matrix products with the same weight, which share its quantized values. */
   readonly tied: readonly string[];
   readonly bytes: number;
-  /** Number of bytes with 8 bits per weight and one scale per row. */
+  /** Number of bytes with 8 bits per weight, and one scale and zero point per row. */
   readonly int8: number;
   /** Number of bytes with 4 bits per weight in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
   readonly int4: number | undefined;
