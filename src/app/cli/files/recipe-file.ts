@@ -14,7 +14,7 @@ export interface RecipeFile {
 }
 
 /**
- * Reads a recipe and checks that it can run safely. @param outs output folders, into which steps can write. @throws PithError E_FILE; E_OPTION as
+ * Reads a recipe and checks that it can run safely. @param outs output folders; steps can write only into all. @throws PithError E_FILE; E_OPTION as
  * `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
  */
 export async function readRecipe(

@@ -31,7 +31,7 @@ export const dataFlags = {
     value: "n",
     group: dataGroup,
   }),
-  batch: option(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", {
+  batch: option(countOption, "samples per run (default: at most 64, or 1 if outputs depend on the batch)", {
     value: "n",
     group: dataGroup,
   }),

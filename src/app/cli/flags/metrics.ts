@@ -37,7 +37,7 @@ export const metricFlags = {
 };
 
 export const goalFlags = {
-  maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
+  maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest metric drop (default: 1%, or 0.1 dB; docs/verdicts.md)", {
     group,
     common: true,
   }),

@@ -5,7 +5,8 @@ import { importModule } from "#platform";
 
 /**
  * Calls the module's default export in this process. The export is a function from a model file to a number, or to a promise of one.
- * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if the function fails or returns no number.
+ * @throws PithError E_FILE if the module does not exist, E_OPTION if it cannot be loaded or exports no function, E_DATA if the function fails or returns
+ * no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {
   const scorer = await load(module);
