@@ -1,8 +1,8 @@
 /**
  * Replaces an `If` whose condition is known by its branch.
  *      y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
- * Names inside the branch are kept if the outer graph does not use them. If an output is a stored tensor, or the same value as another output, an
- * Identity gives it its name.
+ * Names inside the branch are kept if the outer graph does not use them. If an output is an input or another output of the outer graph, an Identity
+ * gives it its name.
  */
 import { type Inference, infer } from "#analysis";
 import { allGraphs, describe, type Graph, inlineGraph, type Node, replaceUses, restoreNames } from "#ir";
