@@ -2,14 +2,14 @@
  * Selects the fastest form of the kernel gradient of a convolution (`weight-gradient-forms.ts`). Speed relative to "taps", measured on x64 with AVX-512
  * for batches of 16 and 128:
  * - "taps": fastest for many positions and a medium number of channels.
- * - "rows": 3 to 4 times as fast for 1 or 3 channels, because products of single taps are too narrow.
- * - "channels last": twice as fast with strides and at least 32 channels; 10 to 50 % faster for at least 64 channels on small images; 25 % faster for
- *   one channel.
+ * - "rows": 2 to 3 times as fast for 1 or 3 channels, because products of single taps are too narrow.
+ * - "channels last": twice as fast with strides and at least 32 channels; 10 to 50 % faster for at least 64 channels on small images; 25 % faster
+ *   than "rows" for one channel.
  * - "channel by channel" (depthwise): 2 to 5 times as fast on small images, slower on large ones.
  * - "one product" (1 × 1): 2 to 8 times as fast for many channels on small images. The product can also add a previous contribution.
  * With blocked channels (`channel-blocks.ts`), relative to the fastest of the forms above:
- * - "samples in blocks": 2 to 3 times as fast, and multithreaded, unlike slices. Selected for several channels only.
- * - "depthwise in blocks": at least 10 times as fast.
+ * - "samples in blocks": 0.7 to 2 times as fast on one thread, but multithreaded, unlike slices. Selected for several channels only.
+ * - "depthwise in blocks": 3 to 8 times as fast.
  */
 import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
