@@ -24,7 +24,7 @@ export const unaryOperators: readonly Op[] = [
   defineUnary({
     name: "Relu",
     homogeneous: [[0]],
-    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes a third of the time of a Where, which is
+    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes less time than a Where, which is
     // single-threaded. An infinite gradient becomes NaN where y is 0, but a training step with infinite gradients fails in either form.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
@@ -172,7 +172,6 @@ export const unaryOperators: readonly Op[] = [
     // y = x · clip(x/6 + 1/2, 0, 1), so the slope is 0 below -3, 1 above 3, and x/3 + 1/2 between.
     derivative: ({ emit, up, x }) => {
       const slope = emit.Add([emit.Div([x, 3]), 0.5]);
-      // A Where with the scalar as its last operand takes a quarter of the time.
       const slopeBelowThree = emit.Where([emit.LessOrEqual([x, 3]), slope, 1]);
       return emit.Mul([up, emit.Where([emit.Greater([x, -3]), slopeBelowThree, 0])]);
     },
