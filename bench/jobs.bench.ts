@@ -4,7 +4,7 @@
  *     npm run bench -- jobs [names…] [--rounds 1] [--python path]
  *
  * Jobs: resnet20, efficientnet, mobilenetv3, cct (static int8 and evaluation of both models), small (dynamic int8 of many small models), quantize and
- * simplify (10,000 nodes), folder (q8, q4 and fp16 of a BERT classifier with evaluation of all models). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
+ * simplify (10,000 nodes), folder (q8, q4 and fp16 of a BERT classifier with evaluation of all models), rdoq (beside static int8 of Pith). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
  * other work on the machine hardly changes them; the fastest round counts. The clock depends on that work. Requires `npm run build`.
  * Models and data come from the shared folder and from `bench/peers/real_models.py`; jobs without them are skipped. The scripts
  * (`bench/peers/everyday_jobs.py`) run if a Python has onnxruntime: --python, PITH_PYTHON, bench/peers/venv or python3.
@@ -26,15 +26,18 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 
+type CommandLine = readonly string[];
+
 interface Job {
   readonly title: string;
   /** Maximum ratio to the script; undefined if it is only reported. */
   readonly target?: number;
   /** Maximum seconds of processor time. */
   readonly seconds?: number;
-  /** Command lines of Pith, and arguments of the runs of the script. */
-  readonly commands: readonly (readonly string[])[];
-  readonly scripts: readonly (readonly string[])[];
+  readonly commands: readonly CommandLine[];
+  /** Arguments of the runs of the script, or other command lines of Pith that take its place. */
+  readonly scripts: readonly CommandLine[];
+  readonly scriptIsPith?: boolean;
 }
 
 const folder = mkdtempSync(join(tmpdir(), "pith-jobs-"));
@@ -100,10 +103,25 @@ function folderJob(): Job | undefined {
   };
 }
 
+/** Rounding for the download, beside rounding to nearest. */
+function downloadJob(): Job | undefined {
+  const plain = resnet20();
+  return (
+    plain && {
+      title: "rounder rdoq beside nearest, resnet20.onnx",
+      target: 2,
+      commands: plain.commands.map((words) => [...words, "--rounder", "rdoq"]),
+      scripts: plain.commands,
+      scriptIsPith: true,
+    }
+  );
+}
+
 const cifar = ["200", "1000"];
 const realFolder = realModel("efficientnet-lite0");
+const resnet20 = () => staticJob(shared("data/models/resnet20.onnx"), "cifar10", cifar, 1.3);
 const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undefined>> = {
-  resnet20: () => staticJob(shared("data/models/resnet20.onnx"), "cifar10", cifar, 1.3),
+  resnet20,
   efficientnet: () => staticJob(realFolder && join(realFolder, "model.onnx"), "images/imagenet", ["100", "400"], 2),
   mobilenetv3: () => staticJob(shared("data/models/mobilenetv3_cifar10.onnx"), "cifar10", cifar, 1.5),
   cct: () => staticJob(shared("data/models/cct_cifar10.onnx"), "cifar10", cifar, 1.5),
@@ -111,6 +129,7 @@ const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undef
   quantize: () => wideJob("quantize", 8),
   simplify: () => wideJob("simplify", 8),
   folder: folderJob,
+  rdoq: downloadJob,
 };
 
 const program = fileURLToPath(new URL("../dist/app/cli/main.js", import.meta.url));
@@ -126,7 +145,7 @@ interface Times extends Seconds {
   stages: Record<string, number>;
 }
 
-async function runPith({ commands }: Job): Promise<Times> {
+async function runPith(commands: readonly CommandLine[]): Promise<Times> {
   const times: Times = { processor: 0, clock: 0, stages: {} };
   process.env.PITH_STAGES = join(folder, "stages.json");
   const preload = new URL("jobs/stages.mjs", import.meta.url).href;
@@ -142,7 +161,8 @@ async function runPith({ commands }: Job): Promise<Times> {
   return times;
 }
 
-async function runScripts({ scripts }: Job, python: string | undefined): Promise<Seconds | undefined> {
+async function runScripts({ scripts, scriptIsPith }: Job, python: string | undefined): Promise<Seconds | undefined> {
+  if (scriptIsPith) return runPith(scripts);
   if (python === undefined) return undefined;
   const peer = fileURLToPath(new URL("peers/everyday_jobs.py", import.meta.url));
   const times = { processor: 0, clock: 0 };
@@ -178,7 +198,7 @@ try {
     let best: Times | undefined;
     let bestScript: Seconds | undefined;
     for (let round = 0; round < Number(options.rounds); round++) {
-      best = fasterOf(best, await runPith(job));
+      best = fasterOf(best, await runPith(job.commands));
       bestScript = fasterOf(bestScript, await runScripts(job, python));
     }
     if (best === undefined) continue;
