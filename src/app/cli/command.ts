@@ -26,7 +26,7 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly options: S;
   /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */
   readonly passed?: v.GenericSchema;
-  /** Names of options in `passed` that get no flag. */
+  /** Names of options in `passed` that have no flag, or whose flag is one of `options`. */
   readonly reserved?: readonly string[];
   /** Names of flags that the command requires although a schema does not. */
   readonly required?: readonly string[];

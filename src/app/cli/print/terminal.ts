@@ -2,7 +2,7 @@
  * Prints results to standard output, and everything else to standard error, so that a pipe receives only the result.
  *
  * A terminal shows a progress bar, a log file a line from time to time. With `json`, standard output is one JSON document, and standard error has one
- * object per line. All text passes through `printable`, so that no name in a model can control the terminal.
+ * object per line. All text, except Pith's own (`text`), passes through `printable`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { clock, count, integer, PithError } from "#ir";
@@ -42,7 +42,7 @@ const defaultWidth = 80;
 export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
-  /** Current file of a command that writes several files, such as "q4 (2 of 7)". */
+  /** Current part of a command that handles several files or models, such as "q4 (2 of 7)". */
   part = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
