@@ -20,11 +20,9 @@ export const options = v.object({
   }),
   ...selectionOptions("measure"),
   alike: option(v.boolean(), "group layers whose names differ only in numbers", { common: true }),
-  budget: option(
-    share,
-    "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
-    { common: true },
-  ),
+  budget: option(share, "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, low rank 50 % leave)", {
+    common: true,
+  }),
   cost: described(v.optional(v.picklist(sensitivityCosts), "bytes"), "what --budget is a share of: bytes, or MACs", {
     common: true,
   }),
