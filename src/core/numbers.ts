@@ -141,7 +141,7 @@ export function confidenceText({ confidence }: Pick<Estimate, "confidence">): st
 /** Returns "95 % interval −3.6 … −0.6 points", and why the confidence is higher than 95 %. */
 export function intervalText(unit: Unit, estimate: Omit<Estimate, "value" | "count">): string {
   if (!Number.isFinite(estimate.low) && !Number.isFinite(estimate.high)) return "too few samples for an interval";
-  const reason = estimate.confidence > 0.95 ? ", wider for several comparisons:" : "";
+  const reason = estimate.confidence > 0.95 ? ", wider because several results are compared:" : "";
   return `${confidenceText(estimate)} interval${reason} ${changeInterval(unit, estimate)}${unitSuffix(unitOfChange(unit))}`;
 }
 

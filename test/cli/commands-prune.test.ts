@@ -42,7 +42,7 @@ describe("prune", () => {
     expect(await pith("prune", at("half.onnx"), "--amount", "50%", "--force", "-o", at("again.onnx"))).toMatchObject({
       code: 1,
       out: expect.stringMatching(
-        /fc1 and fc2: the weights to remove are already 0: stored zeros count, so use a larger amount\n$/,
+        /fc1 and fc2: the weights to remove are already 0, because zeros in the file count; use a larger amount\n$/,
       ),
       err: expect.stringMatching(/^E_UNSUPPORTED: Nothing changed, and nothing was written: /m),
     });

@@ -59,8 +59,8 @@ test("lists the layer with the largest error first, with its error alone and aft
   expect(text).toMatch(
     /\nlayer +alone +with all before +share of error\nfc1 +Gemm +[\d.]+ dB .* 100\.0 %\nfc2 +Gemm +equal .* –\n/,
   );
-  expect(text).toContain(`${decibelsLegend}\nalone: the error that this layer itself adds `);
-  expect(text).toContain("with all before: the error of its output in the changed model\nshare of error: ");
+  expect(text).toContain(`${decibelsLegend}\ncolumns in dB: signal to noise of the layer's output `);
+  expect(text).toContain("with all before: in the changed model)");
   expect(text).toMatch(
     /\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nnext: pith inspect \S+ fc1 /,
   );

@@ -157,7 +157,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     const before = await pith(...words);
     expect(before.out).toMatch(/nodes +3 +3 /);
     expect(before.out).toContain(
-      "kept for training: 6 tensors that training changes or needs; --finalize folds them, too\n",
+      "kept for training: 6 tensors that training changes or needs; --finalize merges or removes them\n",
     );
     const { code, out } = await pith(...words, "--finalize");
     expect(code).toBe(0);

@@ -60,7 +60,10 @@ export const kindWords: Readonly<Record<SensitivityKind, { readonly title: strin
   prune: { title: "individual weights set to zero", text: amount },
   channels: { title: "channels removed", text: amount },
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
-  rank: { title: "low rank, by the share of weights kept", text: (ratio) => `rank ${amount(ratio)}` },
+  rank: {
+    title: "two smaller layers (low rank), by the share of weights kept",
+    text: (ratio) => `rank ${amount(ratio)}`,
+  },
 };
 
 /** Returns the rows of a kind by layer, the most sensitive first, and the settings, the mildest first. */

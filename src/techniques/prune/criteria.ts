@@ -75,7 +75,8 @@ export const fisher = {
  */
 export const taylor = {
   id: "taylor",
-  summary: "estimated change of predictions without the channel, E[(Σ w · g)²] (needs samples; with --loss labels)",
+  summary:
+    "estimated change of predictions without the channel, E[(Σ w · g)²] (needs samples; also labels, if you set --loss)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;

@@ -76,7 +76,7 @@ function haveSameNumbers(a: Dense, b: Dense): boolean {
 function explainUnchanged({ target: { layer }, before, after }: MaskChoice): Miss {
   const reason =
     after < before
-      ? "the weights to remove are already 0: stored zeros count, so use a larger amount"
+      ? "the weights to remove are already 0, because zeros in the file count; use a larger amount"
       : "the number of weights to remove rounds to 0, or is all of them";
   return new Miss(before === 0 ? "it has no weights left" : reason, layer.name);
 }

@@ -56,7 +56,7 @@ const fields = v.strictObject({
   /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; for channels with data "taylor", or "activation" without classes. */
   importance: option(
     criteria.schema,
-    "score, or a module; the lowest go first (default: magnitude; --structured --data: taylor)",
+    "how weights or channels are scored: a name, or a module; the lowest are removed (default: magnitude; --structured --data: taylor)",
     { value: "criterion", common: true, meanings: criteria.meanings },
   ),
   /** Weights that are removed together: "entries" (default), "rows", or n:m such as "2:4". */
@@ -78,7 +78,9 @@ const fields = v.strictObject({
   /** Loss for criteria that use gradients ("cross-entropy"). */
   loss: option(lossSchema, "loss for criteria that use gradients (default: cross-entropy)"),
   /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
-  macs: option(share, "structured: remove channels until this share of the MACs is left", { common: true }),
+  macs: option(share, "structured: remove channels until this share of the multiply-adds (MACs) is left", {
+    common: true,
+  }),
   /** Removes channels until the file is at most this large: a number of bytes, or "300kB". */
   targetSize: option(bytesOption, "structured: remove channels until the file is at most this large", {
     value: "300kB",

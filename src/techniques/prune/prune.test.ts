@@ -498,7 +498,7 @@ test("prune changes nothing if weights to remove are 0 already, with a miss per 
     const once = printModel(model);
     const { changes, misses } = await prune(model, { ...options, except: "fc3" });
     expect(changes).toEqual([]);
-    const reason = "the weights to remove are already 0: stored zeros count, so use a larger amount";
+    const reason = "the weights to remove are already 0, because zeros in the file count; use a larger amount";
     expect(misses).toMatchObject(["fc1", "fc2"].map((at) => ({ at, reason })));
     expect(printModel(model)).toBe(once);
     expect((await prune(model, { amount: 0.75, except: "fc3" })).changes).toHaveLength(2);

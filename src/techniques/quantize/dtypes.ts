@@ -43,7 +43,7 @@ const table = {
   },
   q4: { suffix: "_q4", meaning: "4-bit weights in blocks of 32", steps: [q4] },
   q4f16: { suffix: "_q4f16", meaning: "q4, all other weights fp16", steps: [q4, float16] },
-  q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, 4-bit tables", rare: true, steps: [q2] },
+  q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, embedding tables 4-bit", rare: true, steps: [q2] },
   q2f16: { suffix: "_q2f16", meaning: "q2, all other weights fp16", rare: true, steps: [q2, float16] },
   fp16: { suffix: "_fp16", meaning: "half precision, including arithmetic", steps: [float16] },
 } as const satisfies Record<string, Dtype>;

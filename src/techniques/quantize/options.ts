@@ -72,7 +72,7 @@ const entries = v.strictObject({
    * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6 bits, use one scale per
    * output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without VNNI.
    */
-  bits: option(bits, "bits per weight (dynamic, static: 8, 7 or 4; palettes: any)", {
+  bits: option(bits, "bits per weight (dynamic, static: 8, 7 or 4; weights: 8, 6 to 2; palettes: any)", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),

@@ -10,7 +10,7 @@ import { fork } from "../fork.ts";
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 export const options = v.object({
-  original: option(v.string(), "the original, to measure agreement and paired difference", {
+  original: option(v.string(), "the original, to compare predictions with it sample by sample", {
     value: "original.onnx",
     common: true,
   }),
@@ -44,7 +44,7 @@ export default defineCommand({
   arguments: [{ name: "model.onnx", description: "the model" }],
   options,
   examples: [
-    "eval resnet20.onnx --data cifar10/ --preprocess imagenet",
+    "eval resnet20.onnx --data cifar10/ --preprocess cifar10",
     "eval m.q4.onnx --original m.onnx --target wasm,webgpu",
     "eval m.int8.onnx --original m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
   ],

@@ -71,7 +71,7 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
 }
 
 const formatsLegend =
-  "int8: 8-bit integers (static: ranges of layer inputs measured on samples; dynamic: in each run); palettes: weights are indices of a table of values";
+  "int8: 8-bit integers (static: ranges of layer inputs measured on samples; dynamic: in each run; per tensor: one scale for each layer); palettes: weights are indices of a table of values";
 
 function hintOf({ rejected, search, variants }: Run): string {
   const isOffTarget = variants.some(({ rejectedAs }) => rejectedAs === "off target");
@@ -144,6 +144,7 @@ function printVariants(terminal: Page, run: Run): void {
       }),
     ],
   );
+  if (shown.some(({ title }) => title === "MACs")) terminal.line(dim("MACs: multiply-adds of a run"));
   for (const { name, steps } of run.variants) {
     const allMisses = steps.flatMap((step) => step.misses);
     const misses = Array.from(groupBy(allMisses, ({ at, reason }) => `${at}: ${reason}`).values(), ([first]) => first);

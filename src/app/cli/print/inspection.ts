@@ -120,7 +120,11 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pa
   );
   terminal.line(terminal.color.dim("MACs: multiply-adds of a run; names such as N are sizes of the inputs"));
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
-    terminal.line(terminal.color.dim("rank: pith factorize makes the layer smaller up to this rank"));
+    terminal.line(
+      terminal.color.dim(
+        "rank: outputs of the first of the two layers that pith factorize makes of a layer; up to this rank they are smaller",
+      ),
+    );
   if (shown.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
@@ -189,7 +193,13 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
         ]
       : [],
     lowRank.layers > 0
-      ? ["factorize --budget 70%", "", "70 %", "", `possible in ${layersText(lowRank.layers)} (--weights shows ranks)`]
+      ? [
+          "factorize --budget 70%",
+          "",
+          "70 %",
+          "",
+          `two smaller layers each for ${layersText(lowRank.layers)} (--weights shows ranks)`,
+        ]
       : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;

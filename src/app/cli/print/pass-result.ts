@@ -136,7 +136,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     },
     goalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
     print(terminal) {
-      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      const report = reportLines(result, terminal.color.dim);
+      for (const line of report) terminal.line(line);
       terminal.table(changeColumns, [
         changeRow("bytes", before.bytes, after.bytes, bytes),
         ...compressedRow("gzip", before, after),
@@ -164,7 +165,9 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
-      const lines = functionLines(result, targets, comparison === undefined ? [] : [comparison], terminal.color.dim);
+      const scores = textMetrics.filter(({ metric }) => [...report, lost ?? ""].some((text) => text.includes(metric)));
+      const metrics = comparison === undefined ? scores : [comparison, ...scores];
+      const lines = functionLines(result, targets, metrics, terminal.color.dim);
       for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)
@@ -182,6 +185,13 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     },
   };
 }
+
+/** Metrics that the lines about changes name, and a reason to reject a result. */
+const textMetrics = [
+  { metric: "agreement", unit: "share" },
+  { metric: "KL divergence", unit: "nats" },
+  { metric: "signal to noise", unit: "dB" },
+] as const;
 
 function changeText(model: string, { reference, comparison, goal }: WrittenOutput): string {
   if (reference !== undefined) return referenceLine(reference, goal);

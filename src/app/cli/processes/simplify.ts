@@ -115,7 +115,7 @@ export default async function simplify(
       ]);
       if (roleCount > 0)
         terminal.line(
-          `kept for training: ${counted(roleCount, "tensor")} that training changes or needs; --finalize folds them, too`,
+          `kept for training: ${counted(roleCount, "tensor")} that training changes or needs; --finalize merges or removes them`,
         );
       terminal.line(
         written === undefined

@@ -104,7 +104,7 @@ export function roundWithCompensation(
  */
 export const gptq = {
   id: "gptq",
-  summary: "round one input at a time; the weights of later inputs compensate for the error (needs samples)",
+  summary: "round the weights of a layer one after another; later ones compensate for the error (needs samples)",
   evidence: gramMatrices,
   of: "changed",
   blind: true,
