@@ -50,4 +50,8 @@ test("fails for a single target that is missing, and rejects an unknown target",
     code: 1,
     err: expect.stringMatching(/^E_ENGINE_MISSING: There is no Chromium, Chrome or Edge .*\nhint: Install one/),
   });
+  expect(await pith("bench", model, "--target", "node,webgpu")).toMatchObject({
+    code: 0,
+    err: expect.stringContaining("webgpu: There is no Chromium, Chrome or Edge"),
+  });
 });

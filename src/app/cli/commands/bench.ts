@@ -121,7 +121,8 @@ async function measure(
   try {
     output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
   } catch (error) {
-    const isMissing = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
+    const isMissing =
+      error instanceof PithError && ["E_UNSUPPORTED", "E_FILE", "E_ENGINE_MISSING"].includes(error.code);
     if (!isMissing || !hasOthers || target === "node") throw error;
     session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
     return undefined;
