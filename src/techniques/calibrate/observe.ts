@@ -12,8 +12,8 @@ import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples
 import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
 
 /**
- * Computes a separate statistic for each value over the samples of a data set. The model is not changed; it runs without graph
- * optimization, so that values are those of the written graph. Memory: the values of one batch.
+ * Computes a separate statistic for each value over the samples of a data set. The model is not changed; without `optimize`, it runs without
+ * graph optimization, so that values are those of the written graph. Memory: the values of one batch.
  * @param places values of the main graph, optionally with their channel axis.
  * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example

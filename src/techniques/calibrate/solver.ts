@@ -75,7 +75,7 @@ export interface Grid extends QuantizationRange {
   readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
   /** Number of consecutive row elements per block. Values and scales are those of `MatMulNBits` (`shared/blocks.ts`). */
   readonly block?: number;
-  /** The zero point is fixed at 0 (int8) or 128 (uint8). */
+  /** The zero point is fixed at 0 (signed types), or 128, 8 or 2 (unsigned). */
   readonly symmetric: boolean;
 }
 

@@ -9,7 +9,7 @@ import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import { imitations, temperatureOf, temperatureRange } from "./losses/imitations.ts";
 
 export interface DistillationOptions {
-  /** The model to learn from. The losses of several teachers are averaged. */
+  /** The model to learn from. Of several teachers, `hinton` averages the distributions; other losses are averaged. */
   readonly teacher: Model | readonly Model[];
   /** A weighted sum of losses as text: those of distillation and of training. */
   readonly loss?: string | undefined;

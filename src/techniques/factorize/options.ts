@@ -26,13 +26,13 @@ export const factorizeOptions = v.pipe(
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
       common: true,
     }),
-    /** Decomposition method; "auto" (default) minimizes the loss at equal cost. */
+    /** Decomposition method. "auto" (default): the least loss for a budget, the first that saves weights for a rank, else the cheapest. */
     method: described(v.optional(method, "auto"), "which low-rank layers replace a layer", {
       common: true,
       meanings: {
         title: "Methods",
         rows: [
-          ["auto", "the method with the smallest error at equal cost"],
+          ["auto", "budget: the smallest error; rank: the first method that saves weights; neither: the cheapest"],
           ...methods.map((id) => [id, decompositions[id].summary] as const),
         ],
       },

@@ -40,7 +40,7 @@ interface SharedAmount {
   onSpread?(layers: readonly Remains[], share: number): void;
 }
 
-/** @throws PithError E_OPTION if the allocation is not for individual weights, or cannot reach the amount. */
+/** @throws PithError E_OPTION unless the allocation gives a share for each layer. */
 export const allocateAmounts =
   ({ allocation, amount, overrides, ...spread }: SharedAmount): AmountsFactory =>
   async (targets, scorer) => {

@@ -124,8 +124,8 @@ export async function unitScorerOf(
 }
 
 /**
- * Returns the scorer of the criterion that the options name. The default is Taylor scores for classifiers, activations for other
- * models, and magnitudes without samples. The default Taylor scores need no labels: they measure the change of the predictions.
+ * Returns the scorer of the criterion that the options name. The default is Taylor scores for classifiers or with a `loss`,
+ * activations for other models, and magnitudes without samples. Without a `loss`, Taylor scores measure the change of predictions.
  */
 export async function defaultUnitScorer(
   model: Model,

@@ -1,4 +1,4 @@
-/** Interface of pruning criteria: they score weights or channels, and those with the smallest |score| are pruned. */
+/** Interface of pruning criteria: weights with the smallest |score|, or channels with the lowest score, are pruned. */
 import type { Miss, Random } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";

@@ -59,7 +59,7 @@ const fields = v.strictObject({
     "how weights or channels are scored: a name, or a module; the lowest are removed (default: magnitude; --structured --data: taylor)",
     { value: "criterion", common: true, meanings: criteria.meanings },
   ),
-  /** Weights that are removed together: "entries" (default), "rows", or n:m such as "2:4". */
+  /** Weights that are removed together: "entries" (default; wanda: "rows"), "rows", or n:m such as "2:4". */
   pattern: option(patternSchema, 'weights removed together: "entries", "rows", n:m (n are kept)', { value: "pattern" }),
   /** Solver that selects weights and updates the others, layer by layer, such as "sparsegpt". It replaces the criterion. */
   solver: option(solvers.schema, "selects weights and updates the others, instead of a criterion; or a module", {
@@ -75,7 +75,7 @@ const fields = v.strictObject({
   data: option(datasetOption, "samples for a criterion or solver"),
   /** Number of samples for the criterion or solver (256). */
   samples: described(v.optional(countOption, 256), "number of samples for the criterion or solver"),
-  /** Loss for criteria that use gradients ("cross-entropy"). */
+  /** Loss for criteria that use gradients ("cross-entropy"; without `importance`, one that needs no labels). */
   loss: option(lossSchema, "loss for criteria that use gradients (default: cross-entropy)"),
   /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
   macs: option(share, "structured: remove channels until this share of the multiply-adds (MACs) is left", {
@@ -92,10 +92,10 @@ const fields = v.strictObject({
     "structured: remove channels until the model is this many times as fast here",
     { common: true },
   ),
-  /** Multiple of channels that each layer keeps. The default is the number of channels in a block of ONNX Runtime's convolutions. */
+  /** Multiple of channels that each layer keeps. The default is 16, 8, 4 or 1, by the width of the layer. */
   roundTo: option(
     countOption,
-    "structured: keep a multiple of n channels (default: 16, 8 or 4 by the width of the layer)",
+    "structured: keep a multiple of n channels (default: 16, 8, 4 or 1 by the width of the layer)",
     { value: "n" },
   ),
   /** Also removes channels that are normalized together. The normalization then computes its statistics from the remaining channels only (false). */

@@ -15,7 +15,7 @@ import { solvers } from "./solvers.ts";
 
 /**
  * Prunes individual weights (they become zero), whole channels (`structured`), or whole layers (`dropLayers`). Masks of the model are folded in, except with
- * `keepMasks` or if nothing is pruned: then the model is left unchanged.
+ * `keepMasks` or `dropLayers`. If nothing is pruned, the model is left unchanged.
  * @throws PithError E_OPTION for options that do not fit, or if the amount is missing or given twice, E_NAME for a name that fits no layer.
  * @example
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero

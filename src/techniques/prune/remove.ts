@@ -9,7 +9,7 @@ const schema = v.strictObject(selectionOptions("prune"));
 /**
  * Makes pruning permanent: parameter = parameter × mask under the old name, for all masks, or those of the selected layers.
  * Semantics of PyTorch's `prune.remove`.
- * @throws PithError E_OPTION if a named layer is not pruned.
+ * @throws PithError E_OPTION if none of the named layers is pruned.
  * @example
  * await remove(net);
  */

@@ -73,7 +73,7 @@ export async function placeWithScales(
       const dense = await readStoredValue(model, value, context.engine);
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
-      // A bias is stored as int32 with a scale per channel, which resolves any range.
+      // A bias is stored as int32, which resolves any range.
       const reason = placement.constants.has(value)
         ? explainUnfitRange(range, measureNoise(dense, range, bitsOf(value)), "needed", bitsOf(value))
         : explainNotFinite(range);
@@ -217,7 +217,7 @@ function findUnevenJoins(
 /**
  * Finds operators that multiply an activation x by stored factors f, if rounding the factors changes the product y more than rounding y does:
  *
- *     largest |x| · width of f > maxUneven · width of y
+ *     largest |x| · width of f > maxRatio · width of y
  *
  * In this case the smallest factors scale the largest x, and one quantization scale for all factors would round them to 0.
  */

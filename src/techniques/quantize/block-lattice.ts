@@ -19,14 +19,14 @@ const integerTolerance = 1 / 16;
 /** Fewer values fit any lattice by chance: one random value fits a given one with a probability of up to 1/4. */
 const minWidth = 16;
 
-/** Per block (rows × blocks): the scale s, the zero point z, which need not be an integer, and the largest j. The smallest j is 0. */
+/** Per block (rows × blocks): the scale s, the zero point z, which need not be an integer, and a bound of j, from 0 on. */
 export interface BlockLattice {
   readonly scale: Float32Array;
   readonly zeroPoint: Float32Array;
   readonly largest: Uint8Array;
 }
 
-/** Returns the lattice of the blocks of `size` elements; undefined if a block has none, which for other weights is nearly always the first one. */
+/** Returns the lattice of the blocks of `size` elements; undefined for fewer than 16, or if a block has none (for other weights, mostly the first). */
 export function findLattice(
   values: Float32Array | Float64Array,
   { rows, width, areColumns }: BlockRows,

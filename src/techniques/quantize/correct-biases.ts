@@ -158,7 +158,7 @@ async function readFloatBias(bias: Value | undefined): Promise<Float64Array | un
   return dense === undefined || !isFloat(dense.type) ? undefined : toFloat64(dense);
 }
 
-/** Multiplies the scales of a layer's quantized weight and bias. @returns the factors; undefined if the layer has no scales of its own. */
+/** Multiplies the scales of a layer's quantized weight and bias. @returns the factors; undefined without its own scales per channel or tensor. */
 async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Array | undefined> {
   const { node, role, bias, outputs } = layer;
   const values = [node.inputs[role.input], bias?.tensor === undefined ? bias : undefined];

@@ -39,7 +39,7 @@ const fakeQuantizeSettings = v.strictObject({
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     "weights: quantize weights; static: also activations, with ranges measured on data",
   ),
-  bits: described(v.optional(bits), "bits per weight, 2 to 8, stored as 8 by `quantize` (default: 8; static: 7)"),
+  bits: described(v.optional(bits), "bits per weight, 2 to 8 (default: 8; static: 7)"),
   learnScales: described(v.optional(v.boolean(), false), "also train the scales (learned step size quantization)"),
   rounder,
   perChannel,

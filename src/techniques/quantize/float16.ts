@@ -5,7 +5,7 @@
  *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
  *                                            h = Gemm(x, w)
  *
- * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value exceeds 65,504 or the
+ * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value becomes infinite or the
  * relative error exceeds 0.01. Vectors also stay in float32: they are small, and some must be exact.
  */
 import {

@@ -1,7 +1,7 @@
 /**
  * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`slicedWeight`).
  *
- * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
+ * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric, except blocks: uint8 is int8 plus 128.
  */
 
 import type { Layer } from "#analysis";
@@ -36,7 +36,7 @@ export interface BlockSettings {
 export type WeightType = "int8" | "uint8" | "int4";
 
 /**
- * Returns the grid of a bit width. 8 bits exclude the lowest value, as in ONNX Runtime; 7 bits are its reduced range, -64 … 64.
+ * Returns the grid of a bit width. Symmetric 8 bits exclude the lowest value, as in ONNX Runtime; 7 bits are its reduced range, -64 … 64.
  * @param zeroPoints whether a signed type with a single scale has a zero point. Unsigned types with a single scale always have one.
  */
 export function gridOf(
@@ -60,7 +60,7 @@ export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
 
 export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
 
-/** Returns the grid of the integers `low` to `high` around 0, stored as int8, or as uint8 around 128. */
+/** Returns the grid of the integers `low` to `high` around 0, stored as int8 or int4, or as uint8 around 128. */
 export function symmetricGrid(
   type: WeightType,
   axis: number | undefined,

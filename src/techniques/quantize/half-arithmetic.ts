@@ -18,7 +18,7 @@
  *
  * Values that represent infinity (attention masks add −3.4e38) become ±32,752. In float32 such a sum loses the score, so a fully
  * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
- * clipped to at least −16,384 (`maskedSums`).
+ * clipped to at least −16,376 (`maskedSums`).
  */
 import { allLayers, excludesNode, type Inference, infer, type Layer, maskingOf, selectLayers } from "#analysis";
 import type { Graph, Model, Node, OperatorSchema, Tensor, Value } from "#ir";
@@ -222,7 +222,7 @@ function computesFloatsFromIntegers(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Removes and returns nodes without a weight between float32 nodes, and nodes that output no floats. */
+/** Removes and returns nodes that read no weight and no float16, and whose outputs no float16 node reads. */
 function removeIsolated(nodes: readonly Node[], convertible: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;

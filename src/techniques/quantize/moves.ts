@@ -10,7 +10,7 @@ import { runsPerSample } from "./options.ts";
 import { distortions } from "./precision-fallback.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
-/** Work of measuring the layers' errors, in runs of the model per sample. */
+/** Work of measuring the layers' errors, in runs of the model on one sample. */
 const errorMeasurementRuns = 2000;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];

@@ -72,13 +72,13 @@ const entries = v.strictObject({
    * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6 bits, use one scale per
    * output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without VNNI.
    */
-  bits: option(bits, "bits per weight (dynamic, static: 8, 7 or 4; weights: 8, 6 to 2; palettes: any)", {
+  bits: option(bits, "bits per weight (weights: 8, 6 to 2; dynamic: 8 or 7; static: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),
   }),
-  /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 below 8 bits; else one scale per output channel). */
-  block: option(block, "weights of a row that share a scale (default below 8 bits: 32)", {
+  /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 with 4 and 2 bits; else one scale per output channel). */
+  block: option(block, "weights of a row that share a scale (default with 4 and 2 bits: 32)", {
     value: "n",
     group: formats,
   }),
@@ -88,10 +88,10 @@ const entries = v.strictObject({
   }),
   /** Store a zero point per block (false; true for language models in 4 bits if neither `rounder` nor `onnxOnly` is given). */
   zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block", { group: formats }),
-  /** Rounding method: a name, a custom method, or the path of a module. Default: "nearest"; "gptaq" below 8 bits with `data`; "mse" for decoders in 4 bits. */
+  /** Rounding method: a name, a method, or a module's path. Default: "nearest"; scheme "weights": "gptaq" below 8 bits with `data`, "mse" for decoders in 4 bits. */
   rounder: option(
     rounders.schema,
-    "rounding, or a module (default: nearest; below 8 bits: gptaq with --data, mse for decoders)",
+    "rounding, or a module (default: nearest; weights in 2 to 6 bits: gptaq with --data; in 4: mse for decoders)",
     { value: "rounder", common: true, meanings: rounders.meanings },
   ),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
@@ -165,9 +165,9 @@ const entries = v.strictObject({
     },
   ),
   /** Calibration data or its path, for the static scheme and rounding methods that need samples. The train split is used if there is one. */
-  data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", { value: "path" }),
+  data: option(datasetOption, "calibration data; for a path, its train part if it has one", { value: "path" }),
   /** Number of calibration samples (200). */
-  samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
+  samples: described(v.optional(countOption, 200), "number of calibration samples", { value: "n" }),
   /** Runtimes of the result: a format that one of them cannot run in any version is not written. The pass does not run them. */
   target: v.optional(targetOption("runtimes that must run the result; each is checked against the original")),
 });

@@ -32,7 +32,7 @@ import {
 } from "./weight.ts";
 
 /**
- * Runs a scheme without some layers: the `excluded` layers, layers whose inputs the rounding method cannot observe, and layers whose
+ * Runs a scheme without some layers: the `excluded` layers, layers whose inputs the method needs but cannot observe, and layers whose
  * values are not finite or too small for any scale. Layers are checked before the model changes.
  * @param excluded reasons by layer name. @param blocksOf returns the blocks of a layer's weight, if it has any.
  */

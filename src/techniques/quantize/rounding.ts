@@ -15,7 +15,7 @@
  *
  * The paper scales the gradient of s by g = 1/√(N · high), for N values that share it. Adam moves every parameter by about the
  * learning rate, and a scale, a hundredth of a weight, would vanish in a few steps. So the stored parameter is the range r = 2ᵏ
- * s, as large as its values (2ᵏ⁻¹ < high ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
+ * s, as large as its values (2ᵏ⁻¹ < max(high, -low) ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
  *
  * `least` is 2⁻¹⁰ of the initial r, so a scale stays positive. The gradient passes `Max` on both sides and changes sign with r,
  * so r is driven to 0, not below. In the first form, the gradient of a value is 0 beyond half a step outside the range, as in PyTorch.

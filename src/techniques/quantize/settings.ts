@@ -256,7 +256,7 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
   ...Object.values(Object(options.overrides)).map((override) => ({ ...options, ...Object(override) })),
 ];
 
-/** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
+/** Returns the options with the settings of the first step of a dtype, which quantizes to integers if any step does. */
 export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
   const name = dtypeNames.find((dtypeName) => dtypeName === dtype);
   return name === undefined ? options : { ...options, ...stepsOfDtype(name, options.target)[0] };

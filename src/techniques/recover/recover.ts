@@ -242,7 +242,7 @@ function overallProgress({ progress }: Context, seconds: readonly number[], inde
 
 const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** Minimum number of samples from which layers can be fitted. */
+/** With fewer samples to fit on, a warning is logged. */
 const fewFitted = 64;
 
 async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {

@@ -171,7 +171,7 @@ export function blockCodes(
 }
 
 /**
- * Quantizes and packs the next 32 bits of each row. Bits from `filled` on, beyond the end of the row, get the zero point. Halves round away from 0.
+ * Quantizes and packs the next 32 bits of each row. Bits from `bitCount` on, beyond the end of the row, get the zero point. Halves round away from 0.
  * Comparing with −1/2 instead of 0 makes the branch predictable.
  */
 function packWords(

@@ -56,7 +56,7 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
 /**
  * Returns 1 / s; 1 for units where the mean of data or weight is 0.
  * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
- * @param hasUnscaled whether other units are not scaled: s is then not normalized to a mean of 1.
+ * @param hasUnscaled whether other units are not scaled: s is then not divided by √(max s · min s).
  */
 export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {
   const logFactors = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));

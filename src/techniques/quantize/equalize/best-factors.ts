@@ -49,7 +49,7 @@ export interface FactorSearch {
 
 export interface FactorReaders {
   readonly readers: readonly Reader[];
-  /** Range of the activation whose channels the group starts at, if it is quantized. */
+  /** Range of the activation whose channels the group starts at, if it is measured. */
   readonly start: ColumnRange | undefined;
 }
 

@@ -49,7 +49,7 @@ export const offsetsOf = (
     const offset = new Float32Array(count * rows);
     for (const [block, zero] of zeroPoint.entries())
       offset[(block % count) * rows + Math.floor(block / count)] = (scale[block] ?? 0) * (2 ** (bits - 1) - zero);
-    // In float16, an offset of 64 steps is off by a 64th of a step at most.
+    // In float16, an offset of 64 steps is off by a 32nd of a step at most.
     const fitsHalf =
       isNormalHalf(scale) && zeroPoint.every((zero) => Math.abs(zero) <= 64) && inHalf(offset).every(Number.isFinite);
     const type = fitsHalf ? smallType : "float32";

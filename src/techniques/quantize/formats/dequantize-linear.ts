@@ -1,4 +1,4 @@
-/** Weights as W ≈ DequantizeLinear(codes, scale, zero point), with 8 bits, per slice or per tensor. */
+/** Weights as W ≈ DequantizeLinear(codes, scale, zero point), with 8 or 4 bits, per slice or per tensor. */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Model, Value } from "#ir";
 import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";

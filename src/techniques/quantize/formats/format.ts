@@ -32,7 +32,7 @@ export interface Form {
   tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
   /** The form that replaces this form of a table if a product that shares the table's values cannot read them. */
   readonly otherwise?: Form;
-  /** Returns the form of an integer product that reads the 8-bit values of this table as its weight. */
+  /** For an integer product: returns its form with the 8-bit values of a table as its weight; undefined if it cannot read them. */
   onCodes?(settings: WeightSettings): Form | undefined;
 }
 

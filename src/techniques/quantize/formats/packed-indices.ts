@@ -8,7 +8,7 @@
  */
 import { type Dense, type Emit, fromNumbers, int64, typeCodes, type Value } from "#ir";
 
-/** Opset from which the operators that unpack bytes exist. */
+/** Opset from which the operators that unpack bytes have the form that is written here. */
 export const packingOpset = 13;
 
 /** Layout of the bytes: rows with one plane after the other, the highest bits first. */
@@ -77,7 +77,7 @@ export function lookUpPacked(
   return indices === undefined ? palette : emit.Gather([palette, indices], { axis: 0 });
 }
 
-/** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
+/** Unpacks [rows, bytes] to rows · width indices, low bits first. */
 function unpackPlane(emit: Emit, bytes: Value, bits: number, width: number): Value {
   if (bits === 8) return bytes;
   const perByte = 8 / bits;

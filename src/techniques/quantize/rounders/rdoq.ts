@@ -9,7 +9,7 @@
  *
  *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `shared/optimal-brain-surgeon.ts`)
  *
- * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
+ * The values are integers of 8 bits with the usual scales, so every runtime multiplies them as usual.
  */
 
 import { roundHalfEven } from "#ir";
@@ -91,7 +91,7 @@ const geometricMean = (numbers: Float64Array): number =>
 
 /** How errors of a weight's values change the layer's error. */
 interface ErrorModel {
-  /** Damped Gram matrices. Undefined for a table, and without observed inputs; then every value has the same weight (H = I). */
+  /** Damped Gram matrices. Undefined for a table, and without observed inputs; every value of a row then has the same weight. */
   readonly gram: Gram | undefined;
   /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
   readonly rows?: Float64Array;
