@@ -76,7 +76,7 @@ const fields = v.strictObject({
   /** Number of samples for the criterion or solver (256). */
   samples: described(v.optional(countOption, 256), "number of samples for the criterion or solver"),
   /** Loss for criteria that use gradients ("cross-entropy"; without `importance`, one that needs no labels). */
-  loss: option(lossSchema, "loss for criteria that use gradients (default: cross-entropy)"),
+  loss: option(lossSchema, "loss for criteria that use gradients (default for named ones: cross-entropy)"),
   /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
   macs: option(share, "structured: remove channels until this share of the multiply-adds (MACs) is left", {
     common: true,
