@@ -13,7 +13,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
     const bytes = unwrapBuffer(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
-  // The last four bytes of a gzip file are the uncompressed size.
+  // The last four bytes of a gzip file are the uncompressed size of its last member, modulo 2³².
   const [a = 0, b = 0, c = 0, d = 0] = await source.read(Math.max(0, source.size - 4), source.size);
   if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxText) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
@@ -55,7 +55,7 @@ type MemoryCounter = (bytes: number) => void;
 /** The maximum uncompressed bytes of a file's arrays. Uncompressed arrays are kept in memory, because gzip can be read only in order. */
 const maxUnpacked = 2 ** 31;
 
-/** The bytes of memory that an open decompression stream needs: two pieces of output and zlib's buffers. */
+/** The bytes of memory that an open decompression stream needs: about two pieces of output. */
 const streamMemory = 2 ** 19;
 
 /** @param available The available bytes of memory, of which arrays take at most half. */
@@ -75,7 +75,7 @@ export function archiveMemory(name: string, available = availableMemory()): Memo
 /**
  * Returns a source of the `size` uncompressed bytes of a gzip source, which are decompressed on reading. Reading throws E_DATA if the data is
  * damaged, or if it has another number of bytes.
- * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in zip archives.
+ * @param checksum The CRC-32 of the uncompressed data, if `compressed` is deflate data without a gzip header, as in zip archives.
  */
 export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = compressed;

@@ -14,7 +14,7 @@ export interface Column {
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 
-/** The maximum bytes of a file that is read into memory. For larger files, rows are read on demand. */
+/** The maximum bytes of a file that is always read into memory. For most larger files, rows are read on demand. */
 export const maxInMemory = 2 ** 25;
 
 /** The maximum bytes of one sample. A batch of larger samples would not fit into memory. */

@@ -78,7 +78,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
 /** Matches file names such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or emnist-digits-test-images-idx3-ubyte. */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
-/** Returns the dataset's name, split and contents by the name of an idx file; undefined for other names. */
+/** Returns the dataset's prefix (which may be empty), split and contents by the name of an idx file; undefined for other names. */
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {

@@ -76,7 +76,7 @@ function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
   return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
 }
 
-/** Returns a class's number. Case, spaces, "_" and "-" are ignored; digits are the number. @throws PithError E_DATA for an unknown class. */
+/** Returns a class's number. Case is ignored; spaces, "_" and "-" are equal; other digits are the number. @throws PithError E_DATA if unknown. */
 export function classNumber(name: string, classes: readonly string[], location: string): number {
   const exactIndex = classes.indexOf(name);
   if (exactIndex >= 0) return exactIndex;

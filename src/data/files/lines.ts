@@ -1,4 +1,4 @@
-/** Reads text with one sample per line. Only the offsets of lines (16 bytes per line) are kept in memory; the text of lines is read on demand. */
+/** Reads text with one sample per line. Of large uncompressed files, only the offsets of lines (16 bytes per line) are kept in memory. */
 
 import { type IndexedDataset, indexed } from "#batches";
 import { type ByteSource, dataError } from "#ir";
@@ -79,7 +79,7 @@ export function requireShortLines(text: string, name: string): void {
       });
 }
 
-/** Decodes UTF-8 text. @throws PithError E_DATA if the text contains zero bytes. */
+/** Decodes UTF-8 text. @throws PithError E_DATA if the first 1 MiB contains zero bytes. */
 export function textOf(bytes: Uint8Array, name: string): string {
   requireText(bytes.subarray(0, chunkBytes), name);
   return new TextDecoder().decode(bytes);

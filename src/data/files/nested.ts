@@ -9,7 +9,7 @@ export interface Nested {
 
 const maxAxes = 32;
 
-/** Flattens nested arrays. @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length. */
+/** Flattens nested arrays. @throws PithError E_DATA for values other than numbers, booleans and text, for more than 32 levels, or if rows differ in length. */
 export function flattenNested(value: unknown, location: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {

@@ -47,7 +47,7 @@ interface NpyHeader extends Required<FileRows> {
 /** The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported. */
 const maxHeader = 65536;
 
-/** The maximum bytes of an array in Fortran order, which is read completely and reordered. */
+/** The maximum bytes of an array in Fortran order or of complex numbers, which is read completely. */
 const maxReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
@@ -98,7 +98,7 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, numberBytes) : rowMajor);
 }
 
-/** Opens a .npy file as a column. Rows of a large file are read on demand. @throws PithError as `parseNpy` does. */
+/** Opens a .npy file as a column. Large files are read on demand, except complex or column-major ones. @throws PithError as `parseNpy` does. */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= maxInMemory);
 }
@@ -118,7 +118,7 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   return columnInMemory(parseNpy(await source.read(0, size), name));
 }
 
-/** Opens a .npz file's arrays as columns, in the order of the file; large ones on demand. @throws PithError E_DATA if the file is damaged. */
+/** Opens a .npz file's arrays as columns, in the order of the file; on demand if they are large together. @throws PithError E_DATA if the file is damaged. */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
   const totalBytes = arrays.reduce((sum, [, { size }]) => sum + size, 0);
@@ -134,7 +134,7 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
 
 export function npzBytes(arrays: Batch): Uint8Array {
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
-  // A fixed time makes the bytes reproducible.
+  // A fixed time makes the bytes reproducible within a time zone.
   return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
 }
 

@@ -111,9 +111,9 @@ function isNumber(field: string): boolean {
 }
 
 /**
- * Parses JSON lines, in which each key is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers, otherwise
- * float32. Text becomes a string tensor, and class names in the label column become class numbers.
- * @throws PithError E_DATA with the number of a line that is not an object, or whose values do not fit those of the first line.
+ * Parses JSON lines. Each key of the first line is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers,
+ * otherwise float32. Text becomes a string tensor, and class names in the label column become class numbers.
+ * @throws PithError E_DATA with the number of a line that is not an object, or whose dimensions differ from those of the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   requireShortLines(text, name);

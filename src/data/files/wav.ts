@@ -1,6 +1,6 @@
 /**
- * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits. Channels are averaged, and values are
- * from −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits. Channels are averaged, and integers are
+ * scaled to −1 … 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
 import { type ByteSource, dataError, viewOf } from "#ir";
@@ -26,7 +26,7 @@ export function requireRate({ name, rate }: Sound, expectedRate: number): void {
 const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;
-/** The maximum number of chunks before the sample data. */
+/** The maximum number of chunks up to and with the sample data. */
 const maxChunks = 64;
 /** The maximum bytes of the format chunk that are read: the length of the extended format. */
 const maxFormatBytes = 40;

@@ -15,7 +15,7 @@ export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
 export const augmentationOption = v.union([v.string(), augmentationSchema]);
 
-/** Checks augmentation options. In text, words have numbers: "crop=4 flip". @throws PithError E_OPTION for an unknown word, an invalid number or none. */
+/** Checks augmentation options. In text, words can have values: "crop=4 flip". @throws PithError E_OPTION for an unknown word, an invalid number or none. */
 export function parseAugmentation(options: string | Augmentation): Augmentation {
   const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);
   if (!result.success) {

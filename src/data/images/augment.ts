@@ -8,8 +8,8 @@ import type { StoredImages } from "./preprocess.ts";
 type Images = Dense<"float32" | "uint8">;
 
 /**
- * Returns the samples with augmented images. Images are the only column with four axes, of type float32 or
- * uint8.
+ * Returns the samples with augmented images. Images are the only column with four axes besides "label", of
+ * type float32 or uint8.
  * @throws PithError E_OPTION for invalid options. Reading throws E_DATA if there is no image column, or more than one.
  * @example
  * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });

@@ -18,7 +18,7 @@ export function isImageFile(name: string): boolean {
 }
 
 export interface ImagesOptions {
-  /** Class names in the model's order. Default: the lines of names.txt or classes.txt, or the sorted names of the class folders. */
+  /** Class names in the model's order. Default: lines of names.txt or classes.txt, or the sorted names of folders or labels that are not all numbers. */
   readonly classes?: readonly string[] | undefined;
   /** Is called with warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
@@ -29,7 +29,7 @@ export interface ImagesOptions {
 /**
  * Opens JPEG and PNG files in a folder. The folder can contain one subfolder per class, files with a table labels.csv (file, label), or files without
  * labels. The column "image" contains paths, and "label" contains classes as int64. Labels in the table are numbers or names of classes.
- * @throws PithError E_DATA if there are no images, for an unknown class, or if labels.csv names a missing file.
+ * @throws PithError E_DATA if there are no images, for an unknown class, or if labels.csv names a missing file beside it.
  * @example
  * const photos = await images("photos/");
  * const [input] = model.graph.feeds;
@@ -131,7 +131,7 @@ type ImageFiles = { readonly skipped: readonly string[] } & (
   | { readonly kind: "folders"; readonly folders: readonly string[] }
 );
 
-/** Returns the image files in a folder, or its subfolders that contain images; undefined if neither exist. */
+/** Returns the image files in a folder, or without a table, its subfolders that contain images; undefined if neither exist. */
 export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
   const names = await listFolder(folder);
   const readable = await imageExtensions();

@@ -1,4 +1,4 @@
-/** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once. */
+/** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once per batch. */
 
 import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
 import { copyInput, fitSample, fitsDims, flatText, mapBatches } from "#batches";
@@ -43,7 +43,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
   return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
 }
 
-/** Returns the batch with its images as bytes of the size that the model requires. */
+/** Returns the batch with its image files decoded and resized; stored images are resized only if `how` states it. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
   const files = imageFiles(batch);
@@ -57,12 +57,12 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
 }
 
-/** Returns the samples with decoded, resized images (uint8, N × H × W × C), to which several scales and means can then be applied. */
+/** Returns the samples with images from `storedImages`, to which several scales and means can then be applied. */
 export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
 
-/** Returns the usual resizes and crops of image files for a model, most likely first; empty for stored images, which are not resized. */
+/** Returns the usual resizes and crops of image files for a model, most likely first; empty for stored images or an input of any size. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
   return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
@@ -74,7 +74,7 @@ export function imageChannels(batch: Batch, input: ImageInput): number | undefin
   return findImages(batch)?.channels;
 }
 
-/** Returns the resize and crop that are applied to images, as `parsePreprocessing` reads them; "" if images are not resized. */
+/** Returns the resize and crop of image files, or those that `how` states for stored images, as `parsePreprocessing` reads them. */
 export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imageFiles(batch) === undefined) return geometryText(how);
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
@@ -113,7 +113,7 @@ export function findImages(batch: Batch): StoredImages | undefined {
   return undefined;
 }
 
-/** Returns how stored images become or come from flat rows; undefined if they do not. */
+/** Returns how stored images become or come from flat rows; undefined if they do not, or if they are resized or cropped. */
 export function flatImageText(batch: Batch, input: ImageInput, how: Preprocessing): string | undefined {
   const images = how.resize === undefined && how.crop === undefined ? findImages(batch) : undefined;
   if (images === undefined) return undefined;

@@ -29,7 +29,7 @@ export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: nu
   return { low: Math.min(...bounds), high: Math.max(...bounds) };
 }
 
-/** Returns whether a mean is implausible: in the range 0 … 255 for pixels from 0 to 1, or in 0 … 1 for pixels from 0 to 255. */
+/** Returns whether a mean is implausible: not 0, and at most 1/255 of the value of white or at least all of it. */
 export function hasOddMean({ scale, mean }: Preprocessing): boolean {
   const shares = mean.map((value) => value / (255 * scale));
   return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));

@@ -66,7 +66,7 @@ function computeTaps(inputSize: number, outputSize: number, { support, weight }:
   return { start, count, weights, size };
 }
 
-/** Resamples `lines` rows or columns of pixels to `to` pixels each. A step is the stride between pixels of a line, a pitch that between lines. */
+/** Resamples `lines` rows or columns of pixels to `outputCount` pixels each. A step is the stride between pixels of a line, a pitch that between lines. */
 function resampleLines(
   source: Uint8Array,
   target: Uint8Array,
