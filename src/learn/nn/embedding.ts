@@ -4,7 +4,7 @@ import { type Module, mismatch, requireCount, requireWidth, storeTensor } from "
 /**
  * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], normally
  * distributed, as PyTorch's `nn.Embedding`.
- * @throws PithError E_TYPE_MISMATCH if x is not int64.
+ * @throws PithError E_SHAPE_MISMATCH if x is not int64.
  * @example
  * const net = network({ words: embedding(6000, 64) }, { input: { input_ids: { type: "int64", dims: ["batch", "tokens"] } }, seed: 1 });
  */

@@ -119,7 +119,7 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
 
 type Contributions = ReturnType<typeof contributions>;
 
-/** Collects the gradients that a value gets from its readers; writes their sum when it is needed. */
+/** Sums the gradients that a value gets from its readers. */
 export function contributions(emit: Emit) {
   const sums = new Map<Value, Contribution>();
   const scale = ({ value, factor }: Contribution): Value => {
@@ -151,7 +151,7 @@ export function contributions(emit: Emit) {
   };
 }
 
-/** Adds an input c for each parameter, so that its gradient output is g + carry · c. */
+/** With `carry`, adds an input c for each parameter, so that its gradient output is g + carry · c. */
 export function addCarriedInputs(
   graph: Graph,
   parameters: readonly Value[],

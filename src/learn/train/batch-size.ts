@@ -9,12 +9,12 @@ export const noBatchAxis = "the model has no batch axis";
 
 export interface BatchSize {
   readonly size: number;
-  /** The reason if the size is less than the requested one. */
+  /** The reason if the model or the memory limit determines the size. */
   readonly why?: string;
 }
 
 /**
- * Returns the batch size to train with: `requested`, or less if the model fixes the size, or if the values of model and teachers exceed
+ * Returns the batch size to train with: `requested`, or the size that the model fixes, or less if the values of model and teachers exceed
  * `memoryLimit`. The result does not depend on the machine's memory, so trainings are the same everywhere.
  * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
  * @param teachers Models that run on the same batch, without gradients.

@@ -46,7 +46,7 @@ export interface DifferentiateOptions {
 export interface Training {
   /** The part that depends on no trained parameter, computed once per batch; its outputs are inputs of `step`. */
   readonly frozen: Model | undefined;
-  /** Inputs: the batch, `frozen`'s outputs, and the parameters by name. Outputs: the loss and the gradients. */
+  /** Inputs: the batch, `frozen`'s outputs, `carried`, parameters and states. Outputs: the loss, next states and gradients. */
   readonly step: Model;
   /** Maps a parameter to the name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
@@ -206,7 +206,7 @@ function splitFrozen(
   return frozen;
 }
 
-/** Replaces nodes by primitives recursively, except operators whose own definition has a shorter gradient. */
+/** Replaces nodes by primitives, except straight-through nodes and operators whose own gradient is faster. */
 function lowerForGradients(model: Model): Inference {
   const inference = infer(model);
   const { graph } = model;

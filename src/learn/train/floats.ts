@@ -22,7 +22,7 @@ export function zerosLike(values: Floats): Floats {
 
 /**
  * Returns the magnitude below which a number counts as zero: denormal numbers, which arise whenever momentum decays, would take twenty times as long.
- * Products of larger numbers with learning rates down to 1e-8 are normal numbers.
+ * Products of larger numbers with learning rates down to 1e-7 are normal numbers.
  */
 export const tinyOf = (values: Floats): number => (values instanceof Float32Array ? 1e-30 : 1e-290);
 

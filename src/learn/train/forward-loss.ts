@@ -45,7 +45,7 @@ export async function validationLoss(
 const maxEntries = 16;
 
 /**
- * Returns a function that creates an object for the sizes of a batch, or returns the cached one. The least recently used objects are released if
+ * Returns a cache, whose `of` creates an object for the sizes of a batch, or returns the cached one. The least recently used objects are released if
  * there are too many, or if they use too much memory. @param make creates the object. Its `bytes` are the memory of one run's values, which a session
  * keeps for the next run.
  */

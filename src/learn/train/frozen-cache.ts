@@ -117,7 +117,7 @@ async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
   return Promise.all(Array.from({ length: count }, (_, index) => sha256Text(row(index))));
 }
 
-/** Returns whether a second run with shifted samples yields the same outputs, shifted. */
+/** Returns whether a second run with shifted samples yields the same outputs, shifted; one sample is not run again. */
 async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, count: number): Promise<boolean> {
   const hasSampleRows = ({ dims: [first = 0], type }: Dense): boolean =>
     type !== "string" && first > 0 && first % count === 0;

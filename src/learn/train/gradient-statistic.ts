@@ -26,7 +26,7 @@ export interface GradientOptions {
   readonly data: Dataset | string;
   /** Number of samples (256), drawn at random; for a stream, the first samples. */
   readonly samples?: number | undefined;
-  /** Batch size of each gradient (64, or fewer samples of large inputs). */
+  /** Batch size of mean gradients (64, the size that the model fixes, or fewer if layers need much memory). */
   readonly batch?: number | undefined;
   readonly loss: Loss;
 }
@@ -36,8 +36,8 @@ const defaultBatch = 64;
 /**
  * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
  * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate
- * gradients, because batch statistics mix them.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if a gradient
+ * of each sample is requested and batch statistics mix samples.
  * @example
  * import { crossEntropy } from "pith/train";
  * import { type GradientStatistic, observeGradients } from "pith/extend";
