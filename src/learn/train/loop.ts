@@ -54,8 +54,8 @@ interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve
 
 /**
  * Trains a model in place by a plan. After a stop, the model and the checkpoint keep the progress.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a
- * parameter became NaN or infinite (the checkpoint contains an earlier state), E_STOPPED on the signal, E_OPTION if a checkpoint
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which a loss or
+ * parameter was found to be NaN or infinite (a checkpoint contains an earlier state), E_STOPPED on the signal, E_OPTION if a checkpoint
  * belongs to another training, E_FILE if a checkpoint would be overwritten.
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
@@ -327,7 +327,7 @@ class TrainingLoop {
       `Start again from the original model${folder} and a smaller \`learningRate\` or \`clip\` 1, and check that the inputs are properly scaled.`,
     ];
     if (loss.teachers !== undefined) hint.push("Check that the outputs of the teacher are finite, too.");
-    // The best weights after 0 steps are the initial weights of the model.
+    // The weights after 0 steps are the initial weights of the model.
     if (checkpoint !== undefined && savedSteps !== undefined && savedSteps > 0)
       hint.push(
         `"${lastFile(checkpoint)}" has the weights after ${counted(savedSteps, "step")}, which may be useless.`,

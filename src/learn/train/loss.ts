@@ -32,7 +32,7 @@ export interface Loss {
 }
 
 export interface BuiltLoss {
-  /** A scalar, averaged over the rows of the batch. */
+  /** A scalar that does not grow with the batch size, such as a mean over rows. */
   readonly value: Value;
   /** Returns the values of the inputs that the loss has added, for a batch. */
   feeds(batch: Batch): Batch;
@@ -41,7 +41,7 @@ export interface BuiltLoss {
 export interface LossOptions {
   /** Output of the model (default: "logits", else the first float output). */
   readonly output?: string | undefined;
-  /** The target: a column of the data, or another output of the model. */
+  /** The target: a column of the data (default: "label") or, except for cross-entropy, another output of the model. */
   readonly label?: string | undefined;
 }
 

@@ -127,7 +127,7 @@ const changeable: ReadonlySet<string> = new Set([
   ...["data", "batch"],
 ]);
 
-/** Returns the options that identify a training: null if not given; functions and objects by name. */
+/** Returns the options that identify a training: null if not given; loss, optimizer and metric by name. */
 function settingsOf(
   options: TrainOptions,
   { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,

@@ -24,7 +24,7 @@ export interface Declaration {
 
 /**
  * Writes roles into a model, in place: buffers, ties and, with `batchStatistics`, states. Scales of ones and biases of zeros that
- * several layers share become separate tensors. `train` does this itself; call it before `createStep` for a custom loop.
+ * several layers share become separate tensors. `train` and `createStep` do this themselves; call it before `createStep` for batch statistics.
  */
 export async function declareRoles(
   model: Model,

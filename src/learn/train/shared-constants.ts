@@ -63,7 +63,7 @@ export function logSeparated(copies: readonly ConstantCopy[], { log }: Pick<Cont
   log({ id: "parted", text });
 }
 
-/** Returns whether all elements are equal. A single element must be 0 or 1, since learned values can be equal, too. */
+/** Returns whether a float tensor without a role has only equal elements. A single element must be 0 or 1, since learned values can be equal, too. */
 async function isConstant({ tensor, role }: Value): Promise<boolean> {
   if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > maxBytes) return false;
   const numbers = toFloat64(await tensor.read());

@@ -88,8 +88,8 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 }
 
 // Some nodes compute something else in training: batch normalization uses batch statistics and updates its running ones, dropout
-// drops values. They do so if a stored tensor that they read has the role `state`, or if the file says training_mode = 1. Nodes
-// whose parameters are not trained stay in inference mode.
+// drops values. They do so if the file says training_mode = 1, or if their states are stored tensors of the role `state` and one of
+// their parameters, if they have any, is trained. Other nodes stay in inference mode.
 
 /**
  * Writes nodes in their training form. Returns the name of the next value of each state. If a node needs random numbers, also returns the name of

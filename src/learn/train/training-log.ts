@@ -13,7 +13,7 @@ interface LoggedStep {
 
 export interface TrainingLog {
   step(logged: LoggedStep): Promise<void>;
-  /** Logs an evaluation of the weights after `step`, which was logged last. */
+  /** Logs an evaluation of the weights after `step`: in the last row, or in a new one if that is already written. */
   evaluated(logged: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void>;
   flush(): Promise<void>;
 }

@@ -128,7 +128,7 @@ export interface EvaluationFigure {
 
 export interface TrainingSummary {
   readonly samples: number | undefined;
-  /** The evaluations that selected the weights; undefined without validation samples. */
+  /** The evaluations that selected the weights; undefined without evaluations. */
   readonly chosen:
     | {
         readonly samples: number | undefined;
@@ -152,7 +152,7 @@ export interface Curve {
   count: number;
 }
 
-/** Maximum number of intervals. Above it, pairs of intervals are merged. */
+/** Number of intervals at which pairs of intervals are merged. */
 const maxIntervals = 200;
 
 export const startCurve = (): Curve => ({ first: 0, every: 1, losses: [], sum: 0, count: 0 });

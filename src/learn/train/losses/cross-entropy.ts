@@ -31,9 +31,9 @@ export interface CrossEntropyOptions extends LossOptions {
 }
 
 /**
- * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
+ * Cross-entropy: the mean over labeled rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
  * softmax, the logarithm of its probabilities replaces the log softmax.
- * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA if a label is outside the classes, or the batch has no labels.
+ * @throws PithError E_OPTION for a smoothing outside [0, 1), E_DATA if a label is outside the classes, or the batch has no labels.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
  */

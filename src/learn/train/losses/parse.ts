@@ -73,7 +73,7 @@ export const lossNames: readonly string[] = losses.map(({ name }) => name);
 
 const termPattern = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
-/** Parses a loss. @throws PithError E_OPTION with the names of all losses. */
+/** Parses a loss. @throws PithError E_OPTION for an unknown loss, or for settings or a weight that are invalid. */
 export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
 }
