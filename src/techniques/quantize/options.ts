@@ -91,7 +91,7 @@ const entries = v.strictObject({
   /** Rounding method: a name, a method, or a module's path. Default: "nearest"; scheme "weights": "gptaq" below 8 bits with `data`, "mse" for decoders in 4 bits. */
   rounder: option(
     rounders.schema,
-    "rounding, or a module (default: nearest; weights in 2 to 6 bits: gptaq with --data; in 4: mse for decoders)",
+    "rounding, or a module (default: nearest; low bits: gptaq with --data, mse for decoders)",
     { value: "rounder", common: true, meanings: rounders.meanings },
   ),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
