@@ -46,7 +46,7 @@ export function register<D extends Dataset>(dataset: D, batches: Batches): D {
   return dataset;
 }
 
-/** Returns whether Pith created a dataset. Datasets that users implement return false. */
+/** Returns whether the batches of a dataset come from `register`. Those that users implement do not. */
 export const isRegistered = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
@@ -60,7 +60,7 @@ async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, ep
   return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/** Yields batches with pending preparations, without the first `skip` batches. Skipped batches are read only if the dataset is a stream. */
+/** Yields batches with pending preparations, without the first `skip` batches. Skipped batches are read only of a stream or a user's dataset. */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const stream = pendingStreams.get(dataset.batches);
   if (stream !== undefined) {

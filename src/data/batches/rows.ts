@@ -46,7 +46,7 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Returns rows at the given positions. If the positions are consecutive, the result shares memory with the tensor; other rows are copied. */
+/** Returns rows at the given positions. If the positions are consecutive, the result is that of `sliceRows`; other rows are copied. */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {

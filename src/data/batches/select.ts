@@ -107,7 +107,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   });
 }
 
-/** Reads up to `limit` samples into memory; batches of different sizes become a stream. @throws PithError E_DATA if empty, or columns or types differ. */
+/** Reads up to `limit` samples into memory; batches of different sizes become a stream. @throws PithError E_DATA if empty, or if only types differ. */
 export async function keepInMemory(
   dataset: Dataset,
   limit = Number.POSITIVE_INFINITY,

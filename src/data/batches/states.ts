@@ -54,14 +54,14 @@ export function parseState(text: string): State {
   throw optionError(`"${text}" is not a state: expected output=input.`, { hint: "For instance stateN=state." });
 }
 
-/** Returns the stored states, and guessed states for inputs that the data does not contain. */
+/** Returns the states of inputs that the data does not contain: stored ones, and guessed ones. */
 export function findStates(model: StatefulModel, columns: readonly string[]): readonly State[] {
   const { feeds, outputs } = model.graph;
   const knownStates = storedStates(model).filter(({ input }) => !columns.includes(input));
   const unfedInputs = feeds.filter(
     ({ name }) => !columns.includes(name) && !knownStates.some(({ input }) => input === name),
   );
-  // A model's only input is always fed from the data.
+  // No state is guessed for a model's only input.
   if (feeds.length < 2 || unfedInputs.length === 0) return knownStates;
   const unusedOutputs = outputs.filter(({ name }) => !knownStates.some(({ output }) => output === name));
   const fittingOutputs = unfedInputs.map((input) =>
@@ -144,7 +144,7 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   return viewBytes(type, stateDims, new Uint8Array(bytesFor(type, elementCount(stateDims))));
 }
 
-/** Returns an output as the input of the next step. @throws PithError E_DATA if its shape differs from the previous state. */
+/** Returns an output as the input of the next step. @throws PithError E_DATA if its type or number of elements differs. */
 export function nextState(outputs: Batch, { output, input }: State, previous: Dense): Dense {
   const dense = outputs[output];
   if (dense !== undefined && dense.type === previous.type && dense.data.length === previous.data.length) {

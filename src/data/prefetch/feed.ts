@@ -17,7 +17,7 @@ import { moduleOf } from "#root";
 import type { PreparingQuestion } from "./preparing.ts";
 
 export interface Round extends BatchOptions {
-  /** The number of batches to skip at the start. Skipped batches are not prepared, and are read only if the dataset is a stream. */
+  /** The number of batches to skip at the start. Skipped batches are not prepared, and are read only of a stream or a user's dataset. */
   readonly skip?: number;
 }
 
@@ -27,7 +27,7 @@ interface FeedOptions {
 }
 
 export interface Feed {
-  /** Yields the batches of the next round. The first batches of the following round are started before this round ends. */
+  /** Yields the batches of the next round. The first batches of the following round can be started before this round ends. */
   batches(): AsyncGenerator<Batch>;
   close(): Promise<void>;
 }
@@ -235,7 +235,7 @@ export function endWorkers(): void {
   for (const { thread } of workers.splice(0)) thread.end();
 }
 
-/** Applies portable changes in the least busy of the first `threads` threads; undefined without threads. @throws the error of the change. */
+/** Applies portable changes in the least busy of the first `threads` threads; undefined if none can. @throws the error of the change. */
 async function prepareInWorker(
   batch: Batch,
   changes: readonly PlacedChange[],

@@ -1,4 +1,4 @@
-/** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back without copying. */
+/** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back. */
 
 import { type BatchChange, type BatchPosition, type Portable, transferable } from "#batches";
 import { type Batch, optionError } from "#ir";

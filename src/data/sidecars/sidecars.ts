@@ -60,7 +60,7 @@ export const sidecarNames: readonly string[] = [
 
 export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
 
-/** Returns the sidecar files of a model that a model in another folder would not find, because they are not in that folder. */
+/** Returns the sidecar files of a model that a model in another folder would not find, because they are not in or above that folder. */
 export async function listMissingSidecars(modelPath: string, folder: string): Promise<readonly Named[]> {
   const existing = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !existing.has(name));

@@ -73,7 +73,7 @@ function isSame([, count, hash]: Entry, [, otherCount, otherPrint]: Entry): bool
 /** The number of samples in a fingerprint. A few suffice to identify a dataset, and hashing large files would take long. */
 const maxHashed = 64;
 
-/** Returns a hash of evenly spread samples. Images are hashed by their files. Labels are left out, because class numbers depend on the model. */
+/** Returns a hash of evenly spread samples. Images are hashed by their files. Labels beside inputs are left out, because class numbers depend on the model. */
 async function fingerprint(all: IndexedDataset): Promise<string> {
   const count = Math.min(maxHashed, all.count);
   const positions = Uint32Array.from({ length: count }, (_, index) =>

@@ -1,6 +1,6 @@
 import { random } from "#ir";
 
-/** Syllables per second of the noise, and the length of its parts in seconds. */
+/** Syllables per second of the noise, and its length in seconds. */
 const [syllables, seconds] = [4, 5];
 
 /** Returns noise with about the long-term spectrum of speech (flat to 500 Hz, then −12 dB per octave; Byrne et al. 1994), in the rhythm of syllables. */

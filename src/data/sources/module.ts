@@ -1,6 +1,6 @@
 /**
  * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default. Each export is a dataset, a function that
- * returns one, or a generator of batches. Functions are called once per pass with `{ part, size, shuffle, dropLast }`. A column of a batch is a
+ * returns one, or a generator of batches. Functions are called at opening, and generators also per pass, with `ModuleOptions`. A column of a batch is a
  * nested array or a tensor `{ type, dims, data }`.
  */
 
@@ -109,7 +109,7 @@ async function fromFunction(
 /** The checked dataset of each user's object. If a module exports one object for both splits, the dataset is the same and counts as not split. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/** Returns a dataset that checks the batches of a user's object. Datasets that Pith created are returned unchanged. */
+/** Returns a dataset that checks the batches of a user's object. Registered datasets (`isRegistered`) are returned unchanged. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
   const checkedVersion = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
@@ -156,7 +156,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
   return batch;
 }
 
-/** Converts an array to a column: labels of integers are int64, other numbers float64, so that all batches have one type before they are bound. */
+/** Converts an array to a column: integer labels are int64, other labels float32, inputs float64, so that all batches have one type before they are bound. */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
   const tensor = tensorOf(flattenNested(array, place), place);
   if (tensor.dims[0] === 0) throw dataError(`${place}: the array is empty.`);

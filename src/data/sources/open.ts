@@ -26,7 +26,7 @@ export interface SourceReading extends Reading {
 
 export interface OpenDatasetOptions extends SourceReading {
   /**
-   * The requested split; the test split by default. Splits are recognized by the names of files and folders (train, test, dev, val, …).
+   * The requested split; by default that of a named file, or test. Splits are recognized by the names of files and folders (train, test, dev, val, …).
    * - A training file includes the test file in the same folder; a test file is read without the training file.
    * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all its samples are used.
    * - Images, texts, tokens and sounds without splits are test samples.

@@ -7,14 +7,14 @@ import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
-  /** The training samples. If the data has a single split, they are drawn from it only with `trains` or `trainAlone`; undefined otherwise. */
+  /** The training samples. If the data has a single split, they can be undefined without `trains` or `trainAlone`. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   /** The number of available test samples, before the limit `test`; undefined for a stream. */
   readonly testable: number | undefined;
-  /** Whether the training samples were taken from the only split. */
+  /** Whether the training samples were taken from the only split; false for a table or array without splits. */
   readonly divided: boolean;
   /** The number of all samples, if all subsets were drawn from one split. */
   readonly totalCount?: number | undefined;
@@ -46,17 +46,17 @@ export interface PartsOptions extends SourceReading {
   readonly leastTested?: number;
   /** Whether a model was trained on a part of the test samples; false by default. If true, only the fifth that no training uses is tested on. */
   readonly heldOut?: boolean;
-  /** The maximum number of test samples; all by default. The selection does not depend on the other options. */
+  /** The maximum number of test samples; all by default. The selection never depends on `seed`. */
   readonly test?: number;
   /** The seed of the calibration samples of a training split; 0 by default. It never changes the test samples. */
   readonly seed?: number;
 }
 
-/** The maximum share of a single split that training and calibration take. Small splits provide up to `minCalibrated` samples. */
+/** The share of a single split that training and calibration can always take. Small splits provide up to `minCalibrated` samples. */
 const maxShareOfOnePart = 0.2;
 /** The minimum number of samples for a useful calibration. */
 export const minCalibrated = 32;
-/** Number of test samples that suffice after a training. The others of a single split are then training samples. */
+/** Number of test samples that suffice after a training. The others of a single split can then be training samples. */
 const testedAfterTraining = 150;
 /** The maximum share of training samples that is used for calibration. */
 const maxShareOfTraining = 0.5;

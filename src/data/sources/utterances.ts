@@ -16,13 +16,13 @@ export interface Utterance {
 interface UtteranceOptions {
   /** Required sample rate in Hz. */
   readonly rate: number;
-  /** Longer sounds are divided at quiet moments. */
+  /** Longer sounds without transcripts are divided at quiet moments. */
   readonly maxSeconds: number;
   readonly count: number;
 }
 
 /**
- * Reads the WAV files at a path, in the order of their names. Transcripts are in a table (transcripts.csv, metadata.csv, … with the columns "file"
+ * Reads the WAV files at a path, in the order of their names. A folder's transcripts are in a table (transcripts.csv, metadata.csv, … with the columns "file"
  * and "text") or in a text file next to each sound (`a.wav`, `a.txt`).
  * @returns no utterances if there are no WAV files. @throws PithError E_DATA if a sound has another rate, or if only some sounds have a transcript.
  */

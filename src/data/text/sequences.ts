@@ -32,7 +32,7 @@ export interface SequenceOptions {
 
 /**
  * Converts texts (see `textColumns`) or tokens (column "tokens", int64 N × T) to a model's inputs.
- * @throws PithError On reading: E_DATA if an input can be derived neither from text nor from a column of its name.
+ * @throws PithError On reading: E_DATA if no input takes token ids, or without text, tokens or a required tokenizer.
  * @example
  * const tokenizer = await openTokenizer("minilm");
  * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");

@@ -74,7 +74,7 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/** The minimum number of characters of a piece. A long text is tokenized piece by piece, because tokenizers are slow on very long texts. */
+/** The minimum number of characters of all pieces but the last. A long text is tokenized piece by piece, because tokenizers are slow on very long texts. */
 const pieceLength = 2 ** 16;
 
 /** Yields pieces of a text. Each piece begins at the start of a line, because no token crosses this position. */

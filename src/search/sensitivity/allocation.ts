@@ -74,11 +74,11 @@ export async function allocationFrom(
     return { rows, cost: await shareOf(rows) };
   });
   // Channels are removed in blocks, so much of the budget can be unused: layers are left unchanged, or get milder settings, while it allows that.
-  for (const { layers } of choice.rows) {
+  for (const { layers, drop } of choice.rows) {
     if (maxShare - choice.cost < minSlack) break;
     const isOfUnit = (row: SensitivityRow): boolean => row.kind === kind && row.layers[0] === layers[0];
-    const measuredRows = sensitivity.rows.filter((row) => isOfUnit(row) && Number.isFinite(row.drop.value));
-    for (const milder of [[], ...measuredRows.map((row) => [row])]) {
+    const milderRows = sensitivity.rows.filter((row) => isOfUnit(row) && row.drop.value < drop.value);
+    for (const milder of [[], ...milderRows.map((row) => [row])]) {
       const rows = choice.rows.flatMap((row) => (isOfUnit(row) ? milder : [row]));
       const cost = await shareOf(rows);
       if (cost > maxShare || cost <= choice.cost) continue;
