@@ -120,6 +120,19 @@ describe("reading .npz archives", () => {
     },
   );
 
+  test("reads rows of a large array of complex numbers in both byte orders", async () => {
+    const numbers = Float32Array.of(1, 2, 3, 4);
+    const swapped = Buffer.from(numbers.buffer.slice(0)).swap32();
+    const entries = [
+      { name: "x.npy", content: npy("<c8", "2", new Uint8Array(numbers.buffer)) },
+      { name: "y.npy", content: npy(">c8", "2", swapped) },
+    ];
+    const columns = await npzColumns(bytesSource(zip([...entries, other]), "a.npz"));
+    const expected = { type: "complex64", dims: [1], data: Float32Array.of(3, 4) };
+    expect(await columns.x?.rows(Uint32Array.of(1))).toEqual(expected);
+    expect(await columns.y?.rows(Uint32Array.of(1))).toEqual(expected);
+  });
+
   test.each([
     [{ size: 30 }, "contains more than the declared 30 bytes"],
     [{ size: 1e6 }, /^f: x\.npy: the compressed data is damaged or truncated\.$/],

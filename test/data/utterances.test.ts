@@ -29,7 +29,8 @@ test("reads the sounds of a folder in order, with the transcripts of a table or 
   await expect(readUtterances(other, options)).rejects.toThrow(/has no transcript of 1\.wav, and one of 1 sound/);
   writeFileSync(join(other, "1.txt"), "b\n");
   expect((await readUtterances(other, options)).map(({ transcript }) => transcript)).toEqual(["a", "b\n"]);
-  expect(await readUtterances(join(other, "1.wav"), { ...options, count: 1 })).toHaveLength(1);
+  expect(await readUtterances(join(other, "1.wav"), options)).toMatchObject([{ name: "1.wav", transcript: "b\n" }]);
+  await expect(readUtterances(join(other, "2.wav"), options)).rejects.toMatchObject({ code: "E_FILE" });
 });
 
 test("divides a long sound at its pause, and rejects one that has a transcript", async () => {

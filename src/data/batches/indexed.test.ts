@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { collect, type Dataset, memory, split, take } from "../index.ts";
 import { contentHash } from "./content-hash.ts";
-import { indexed } from "./indexed.ts";
+import { indexed, mapBatches } from "./indexed.ts";
 import { copyArrays } from "./rows.ts";
+import { keepInMemory, setAside, streamOf } from "./select.ts";
 
 function numbered(count: number): Dataset & ReturnType<typeof memory> {
   return memory("numbers", {
@@ -137,6 +138,18 @@ describe("collect", () => {
     };
     await expect(collect(uneven)).rejects.toThrow("uneven has samples of different sizes");
   });
+});
+
+it("keeps the origin of synthetic samples, indexed or as a stream", async () => {
+  const synthetic = "noise";
+  for (const data of [
+    { ...numbered(4), synthetic },
+    { ...stream(4), synthetic },
+  ]) {
+    const { drawn, rest } = setAside(data, 1, 0);
+    const derived = [streamOf(data), mapBatches(data, (batch) => batch), drawn, rest, await keepInMemory(data)];
+    expect(derived.map((dataset) => dataset.synthetic)).toEqual(derived.map(() => synthetic));
+  }
 });
 
 describe("contentHash", () => {

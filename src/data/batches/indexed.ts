@@ -106,8 +106,7 @@ export function indexed(
 function indexedPending({ name, classes, synthetic }: Dataset, count: number, gather: Gather): IndexedDataset {
   const gatherComplete: IndexedDataset["gather"] = async (...request) => completeBatch(await gather(...request));
   pendingGathers.set(gatherComplete, gather);
-  const dataset = indexed(name, count, gatherComplete, classes);
-  return synthetic === undefined ? dataset : { ...dataset, synthetic };
+  return { ...indexed(name, count, gatherComplete, classes), synthetic };
 }
 
 /**
@@ -154,7 +153,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
     return indexedPending(dataset, dataset.count, async (positions, epoch) =>
       withChange(await gatherPending(dataset, positions, epoch), positions, epoch),
     );
-  const { name, count, classes } = dataset;
+  const { name, count, classes, synthetic } = dataset;
   async function* pendingWithChange(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
     let [start, skipped] = [0, 0];
     // Skipped batches are read, because later positions depend on their sizes.
@@ -168,6 +167,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
     name,
     count,
     classes,
+    synthetic,
     async *batches(options) {
       for await (const batch of pendingWithChange(options, 0)) yield await completeBatch(batch);
     },

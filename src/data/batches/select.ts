@@ -16,10 +16,9 @@ export function take(dataset: Dataset, count: number): Dataset {
 }
 
 function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
-  const { name, classes } = dataset;
+  const { name, classes, synthetic } = dataset;
   return {
-    name,
-    classes,
+    ...{ name, classes, synthetic },
     count: dataset.count === undefined ? undefined : Math.max(0, Math.min(end, dataset.count) - first),
     async *batches(options) {
       let start = 0;
@@ -39,9 +38,12 @@ function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
 /** Returns the dataset as a stream, which cannot be shuffled: for sequences in which the order matters. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
-  const { name, count, classes, batches } = dataset;
+  const { name, count, classes, synthetic, batches } = dataset;
   const withoutShuffle = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
-  const stream: Dataset = { name, count, classes, batches: (options) => batches(withoutShuffle(options)) };
+  const stream: Dataset = {
+    ...{ name, count, classes, synthetic },
+    batches: (options) => batches(withoutShuffle(options)),
+  };
   return register(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
 }
 
@@ -112,17 +114,16 @@ export async function keepInMemory(
   dataset: Dataset,
   limit = Number.POSITIVE_INFINITY,
 ): Promise<Dataset & { readonly count: number }> {
-  const { name, classes } = dataset;
+  const { name, classes, synthetic } = dataset;
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
   const [first] = batches;
   if (first === undefined) throw dataError(`${name} has no samples.`);
   const sizesOf = (batch: Batch) => Object.values(batch).map(({ dims }) => String(dims.slice(1)));
   if (batches.every((batch) => String(sizesOf(batch)) === String(sizesOf(first))))
-    return memory(name, joinBatches(batches, name), classes);
+    return { ...memory(name, joinBatches(batches, name), classes), synthetic };
   return {
-    name,
-    classes,
+    ...{ name, classes, synthetic },
     count: batches.reduce((sum, batch) => sum + sampleCount(batch, name), 0),
     async *batches({ size, dropLast }) {
       for (const batch of batches)

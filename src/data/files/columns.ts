@@ -2,7 +2,7 @@
 
 import { gatherRows, type IndexedDataset, indexed, sampleCount } from "#batches";
 import type { Batch, ByteSource, DataType, Dense } from "#ir";
-import { dataError, dimsText, elementCount, viewBytes } from "#ir";
+import { bytesFor, dataError, dimsText, elementCount, viewBytes } from "#ir";
 import { bytesSource, readRanges } from "#platform";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
@@ -42,7 +42,7 @@ export function reshapeSamples(column: Column, sampleDims: readonly number[]): C
   };
 }
 
-/** The location and format of fixed-size rows in a file. `width` is the bytes per element. */
+/** The location and format of fixed-size rows in a file. `width` is the bytes per number: half an element of a complex type. */
 export interface FileRows {
   readonly start: number;
   readonly type: Exclude<DataType, "string">;
@@ -54,7 +54,7 @@ export interface FileRows {
 /** Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian by default. */
 export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
   const sampleDims = dims.slice(1);
-  const rowBytes = elementCount(sampleDims) * width;
+  const rowBytes = bytesFor(type, elementCount(sampleDims));
   if (rowBytes > maxSampleBytes)
     throw dataError(
       `${source.name}: a sample ${type}${dimsText(sampleDims)} takes ${rowBytes} bytes: expected at most 1 GiB.`,

@@ -164,7 +164,12 @@ describe("npy", () => {
     };
     const file = npzBytes(arrays);
     expect(await parseNpz(file, "f")).toEqual(arrays);
-    expect(npzBytes(arrays)).toEqual(file);
+    const { TZ } = process.env;
+    process.env.TZ = "Asia/Tokyo";
+    const elsewhere = npzBytes(arrays);
+    if (TZ === undefined) delete process.env.TZ;
+    else process.env.TZ = TZ;
+    expect(elsewhere).toEqual(file);
     const text = { type: "string", dims: [1], data: ["a"] } as const;
     expect(() => npzBytes({ text })).toThrow("NumPy files cannot store string");
   });
@@ -234,7 +239,8 @@ describe("jsonl", () => {
     ['{"x": 1}\n{"y": 1}', 'line 2, "x"'],
     ['{"x": [1, 2]}\n{"x": [1]}', 'line 2, "x": expected the dimensions [2] of the first line, got [1]'],
     ['{"x": [[1], [2, 3]]}', "rows of an array differ"],
-    ['{"x": 1}\n{"x": "a"}', "some values are text"],
+    ['{"x": 1}\n{"x": "a"}', 't.jsonl, line 2, "x": some values are text'],
+    ['{"x": 1}\n{"x": 2, "y": 3}', 't.jsonl, line 2: the first line has no "y"'],
     ["[1]", "expected an object"],
     ["{", "line 1: not JSON"],
     ["", "no lines"],

@@ -58,18 +58,13 @@ function numbersOf(dims: readonly number[], numbers: Float64Array): Dense {
 
 /** Builds a tensor row by row, which saves memory. The first row determines the dimensions. */
 export class TensorBuilder {
-  readonly #name: string;
   #dims: readonly number[] | undefined;
   readonly #texts: string[] = [];
   #numbers = new Float64Array();
   #count = 0;
   #rows = 0;
 
-  constructor(name: string) {
-    this.#name = name;
-  }
-
-  /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row. */
+  /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row, or if text and numbers are mixed. */
   add({ dims, values }: Nested, location: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))
@@ -81,7 +76,7 @@ export class TensorBuilder {
       else this.#numbers[this.#count++] = value;
     }
     if (this.#texts.length > 0 && this.#count > 0)
-      throw dataError(`${this.#name}: some values are text, some are numbers.`);
+      throw dataError(`${location}: some values are text, some are numbers.`);
   }
 
   build(): Dense {

@@ -38,8 +38,6 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 };
 
 interface NpyHeader extends Required<FileRows> {
-  /** The bytes per real number: `width`, or half of it for complex types. */
-  readonly numberBytes: number;
   /** Whether elements are in Fortran order (column-major), in which the first axis is contiguous. */
   readonly isFortran: boolean;
 }
@@ -47,7 +45,7 @@ interface NpyHeader extends Required<FileRows> {
 /** The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported. */
 const maxHeader = 65536;
 
-/** The maximum bytes of an array in Fortran order or of complex numbers, which is read completely. */
+/** The maximum bytes of an array in Fortran order, which is read completely. */
 const maxReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
@@ -77,13 +75,11 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
     const got = size - start;
     throw dataError(`${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
   }
-  const elementBytes = Number(descriptor?.[2]?.slice(1));
-  const isComplex = type === "complex64" || type === "complex128";
   return {
     type,
     dims,
-    width: elementBytes,
-    numberBytes: isComplex ? elementBytes / 2 : elementBytes,
+    // A complex number is two real numbers.
+    width: bytesFor(type, 1) / (type.startsWith("complex") ? 2 : 1),
     bigEndian: descriptor?.[1] === ">",
     isFortran: order === "True" && dims.length > 1,
     start,
@@ -92,13 +88,13 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
 
 /** Parses a .npy file to a row-major tensor. @throws PithError E_DATA if the file is damaged, or if its elements are text, objects or records. */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
-  const { type, dims, width, numberBytes, bigEndian, isFortran, start } = readHeader(bytes, bytes.length, name);
+  const { type, dims, width, bigEndian, isFortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
-  const rowMajor = isFortran ? toRowMajor(elements, dims, width) : elements;
-  return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, numberBytes) : rowMajor);
+  const rowMajor = isFortran ? toRowMajor(elements, dims, bytesFor(type, 1)) : elements;
+  return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, width) : rowMajor);
 }
 
-/** Opens a .npy file as a column. Large files are read on demand, except complex or column-major ones. @throws PithError as `parseNpy` does. */
+/** Opens a .npy file as a column. Large files are read on demand, except column-major ones. @throws PithError as `parseNpy` does. */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= maxInMemory);
 }
@@ -107,9 +103,8 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   const { name, size } = source;
   // Checks the header before more data is read or decompressed.
   const header = readHeader(await source.read(0, Math.min(maxHeader, size)), size, name);
-  const { start, type, dims, numberBytes: width, bigEndian, isFortran } = header;
-  const isComplex = type === "complex64" || type === "complex128";
-  if (!inMemory && !isFortran && !isComplex) return columnInFile(source, { start, type, dims, width, bigEndian });
+  const { type, dims, isFortran } = header;
+  if (!inMemory && !isFortran) return columnInFile(source, header);
   if (size > maxReordered)
     throw dataError(
       `${name}: ${type}${dimsText(dims)} is stored in column-major order, which is supported up to 1 GiB.`,
@@ -134,8 +129,8 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
 
 export function npzBytes(arrays: Batch): Uint8Array {
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
-  // A fixed time makes the bytes reproducible within a time zone.
-  return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
+  // fflate writes local time, so a fixed local time makes the bytes reproducible.
+  return zipSync(Object.fromEntries(files), { level: 0, mtime: new Date(2000, 0, 2) });
 }
 
 function npyBytes(dense: Dense): Uint8Array {

@@ -113,7 +113,7 @@ function isNumber(field: string): boolean {
 /**
  * Parses JSON lines. Each key of the first line is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers,
  * otherwise float32. Text becomes a string tensor, and class names in the label column become class numbers.
- * @throws PithError E_DATA with the number of a line that is not an object, or whose dimensions differ from those of the first line.
+ * @throws PithError E_DATA with the number of a line that is not an object, or whose keys or dimensions differ from those of the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   requireShortLines(text, name);
@@ -122,11 +122,13 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
     if (line.trim() === "") continue;
     const location = `${name}, line ${number}`;
     const row = parseObject(line, location);
-    builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder(`${name}, "${key}"`)]));
+    builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder()]));
     for (const [key, builder] of builders) {
       const cell = `${location}, "${key}"`;
       builder.add(flattenNested(row[key], cell), cell);
     }
+    const newKey = Object.keys(row).find((key) => builders?.has(key) === false);
+    if (newKey !== undefined) throw dataError(`${location}: the first line has no "${newKey}".`);
   }
   if (builders === undefined) throw dataError(`${name} has no lines.`);
   const columns: Record<string, Dense> = {};

@@ -3,7 +3,7 @@ import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { bindInputs, type ModelInput } from "../batches/bind.ts";
 import { memory, parsePreprocessing, preprocess, presets } from "../index.ts";
-import { findImages, preprocessBatch } from "./preprocess.ts";
+import { findImages, preprocessBatch, usedGeometryText } from "./preprocess.ts";
 import { candidates, fromPreprocessorConfig } from "./presets.ts";
 
 const n = symbol("N");
@@ -30,6 +30,13 @@ const planes: Batch = {
 function numbers(batch: Batch): number[] {
   return Array.from((batch.x as Dense<"float32">).data);
 }
+
+it.each([
+  ["raw filter=bicubic", ""],
+  ["raw resize=3", "resize=3 crop=2"],
+])("states the geometry of stored images under %s", (text, expected) => {
+  expect(usedGeometryText(planes, input([n, 3, 2, 2]), parsePreprocessing(text))).toBe(expected);
+});
 
 describe("preprocessBatch", () => {
   it("keeps N×C×H×W, and transposes to N×H×W×C if the input requires it", () => {

@@ -74,9 +74,9 @@ export function imageChannels(batch: Batch, input: ImageInput): number | undefin
   return findImages(batch)?.channels;
 }
 
-/** Returns the resize and crop of image files, or those that `how` states for stored images, as `parsePreprocessing` reads them. */
+/** Returns the resize and crop of the images as `parsePreprocessing` reads them; "" for stored images that keep their size. */
 export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
-  if (imageFiles(batch) === undefined) return geometryText(how);
+  if (imageFiles(batch) === undefined && how.resize === undefined && how.crop === undefined) return "";
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }
 

@@ -1,7 +1,7 @@
 /** Reads WAV files as utterances: short sounds, each with its transcript if the folder has transcripts. */
 
 import { counted, dataError, truncateList } from "#ir";
-import { extensionOf, fileKind, fileNameOf, joinPath, listFolder, openFile, readText } from "#platform";
+import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile, readText } from "#platform";
 import { openWav, requireRate, type Sound } from "../files/wav.ts";
 import { openDataset } from "./open.ts";
 
@@ -30,9 +30,11 @@ export async function readUtterances(
   path: string,
   { rate, maxSeconds, count }: UtteranceOptions,
 ): Promise<readonly Utterance[]> {
-  const names = await namesAt(path);
+  const folder = isSound(path) ? folderOf(path) : path;
+  const isRead = (name: string): boolean => folder === path || [`${stemOf(path)}.txt`, fileNameOf(path)].includes(name);
+  const names = (await namesAt(folder)).filter(isRead);
   const sounds = isSound(path) ? [path] : names.filter(isSound).map((name) => joinPath(path, name));
-  const transcripts = await readTranscripts(path, names);
+  const transcripts = await readTranscripts(folder, names);
   const usedSounds = sounds.slice(0, count);
   const silent = usedSounds.filter((file) => !transcripts.has(stemOf(file))).map(fileNameOf);
   const hasTranscripts = silent.length < usedSounds.length;
