@@ -112,6 +112,11 @@ test("an override and a rounding method replace the defaults of a language model
   });
 });
 
+test("zero points that the options switch off are not a default of a language model", async () => {
+  const { layers } = await quantized({ dtype: "q4", zeroPoints: false });
+  expect(layers.up).toBe("4: weight in 4 bits, blocks of 32, rounded by mse");
+});
+
 test("the last layer of a language model keeps 4 bits if 8 bits would add more than 15 % of the weights", async () => {
   const { layers } = await quantized({ dtype: "q4" }, languageModel(128));
   expect(layers.embed).toMatch(/^4: /);

@@ -165,7 +165,7 @@ const vector = (filled: number, count: number): string =>
     .replaceAll('"F"', String(filled).replace("Infinity", "inf"))
     .replaceAll(",", ", ");
 
-describe("the warning about activations that 8 bits do not resolve", () => {
+describe("the warning about activations that integers do not resolve", () => {
   const sums = `opset 17
 graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
   w: float32[8, 8] = random(seed 1)
@@ -199,6 +199,11 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
     expect(line).toContain("omit `equalize: false`");
     expect(line).toContain('`ranges: "percentile"`');
     expect(await collectWarnings({})).toEqual([expect.not.stringContaining("equalize")]);
+  });
+
+  test("states no number of bits, because activations have 8 or 16", async () => {
+    const [line] = await collectWarnings({ activations: "uint16" }, sums, 3e7);
+    expect(line).toContain("their range is too wide to resolve most values");
   });
 
   test("is not logged without outliers", async () => {

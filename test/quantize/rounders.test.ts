@@ -30,6 +30,16 @@ const towardsZero: Solver = {
     })),
 };
 
+test.each([
+  ["uint8", 0, 127],
+  ["int8", -64, 64],
+] as const)("nearest: the reduced range of %s covers all weights", (type, low, high) => {
+  const weight = slicedWeight([matrixOf([[-1, Math.SQRT1_2, Math.LN2, 1]])], 1);
+  const [{ scale = 0, zeroPoint = 0 } = {}] = nearest.scales(weight, { type, symmetric: false, low, high });
+  expect((high - zeroPoint) * scale).toBeGreaterThan(0.98);
+  expect((low - zeroPoint) * scale).toBeLessThan(-0.98);
+});
+
 describe("mse", () => {
   const weight = float32(
     [2, 400],

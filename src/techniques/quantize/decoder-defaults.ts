@@ -49,7 +49,7 @@ export async function withDecoderDefaults<S extends RoundedSettings>(
   }
   return {
     ...settings,
-    ...(options.rounder === undefined ? { zeroPoints: true, ...solver } : {}),
+    ...(options.rounder === undefined ? { zeroPoints: options.zeroPoints ?? true, ...solver } : {}),
     halfScales: true,
     overrides: {
       ...headOverrides(all, heads, options.block),

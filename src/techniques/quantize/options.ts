@@ -86,8 +86,8 @@ const entries = v.strictObject({
   onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions", {
     group: formats,
   }),
-  /** Store a zero point per block (false; true for language models in 4 bits if neither `rounder` nor `onnxOnly` is given). */
-  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block", { group: formats }),
+  /** Store a zero point per block (false; by default true for language models in 4 bits without `rounder` and `onnxOnly`). */
+  zeroPoints: option(v.boolean(), "store a zero point per block", { group: formats }),
   /** Rounding method: a name, a method, or a module's path. Default: "nearest"; scheme "weights": "gptaq" below 8 bits with `data`, "mse" for decoders in 4 bits. */
   rounder: option(
     rounders.schema,

@@ -119,7 +119,7 @@ export function formatNumber(value: number): string {
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");
 }
 
-/** Warns about activations that stay in float because 8 bits do not resolve their range. */
+/** Warns about activations that stay in float because integers do not resolve their range. */
 export function reportUnresolved(
   unresolved: ReadonlyMap<Value, ValueRange>,
   { equalize, ranges = "min-max" }: Pick<MeasureOptions, "equalize" | "ranges">,
@@ -134,6 +134,6 @@ export function reportUnresolved(
     ...(ranges === "min-max" ? ['`ranges: "percentile"` clips rare outliers (compare the accuracy)'] : []),
   ];
   const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
-  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${moreText}). This costs speed, not accuracy.${remedy}`;
+  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide to resolve most values (${example}${moreText}). This costs speed, not accuracy.${remedy}`;
   log({ id: "unresolved", text });
 }

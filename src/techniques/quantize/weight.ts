@@ -334,7 +334,7 @@ export const integerWeight = (
 ): WeightSettings => ({
   type: bits <= 4 ? "int4" : weights === "uint8" ? "uint8" : "int8",
   ...{ perChannel, bits },
-  zeroPoints: zeroPoints && !perChannel && (bits === 4 || bits > 6),
+  zeroPoints: zeroPoints === true && !perChannel && (bits === 4 || bits > 6),
 });
 
 /** Returns the bits of integer products: 7 are exact for int8 on every processor; uint8 products are added in 32 bits. */
