@@ -71,7 +71,7 @@ function run(program: string, words: readonly string[], folder: string, env: Nod
   if (status !== 0) throw new Error(`${program} ended with ${status}.`);
 }
 
-/** Writes a module for each entry point, whose path is the name that programs import. */
+/** Writes a module for each entry point, whose path is the name that programs import, with the comment of the entry point. */
 function collectEntries(): void {
   const { exports }: { readonly exports: Readonly<Record<string, { readonly "pith-source"?: string }>> } = JSON.parse(
     readFileSync(join(root, "package.json"), "utf8"),
@@ -80,9 +80,10 @@ function collectEntries(): void {
     if (source === undefined) continue;
     const path = join(entries, `${posix.join("pith", name)}.ts`);
     mkdirSync(dirname(path), { recursive: true });
+    const comment = /^\/\*\*.*?\*\/\n/s.exec(readFileSync(join(root, source), "utf8"))?.[0] ?? "";
     writeFileSync(
       path,
-      `export * from ${JSON.stringify(relative(dirname(path), join(root, source)).replaceAll("\\", "/"))};\n`,
+      `${comment}export * from ${JSON.stringify(relative(dirname(path), join(root, source)).replaceAll("\\", "/"))};\n`,
     );
   }
 }

@@ -1,4 +1,4 @@
-/** Runs recipes, searches for the smallest model, compresses model folders, and shows the results. */
+/** Runs recipes, searches for the smallest model, compresses model folders, and shows the results. @module */
 export { quantizeFolder } from "./app/folder/quantize-folder.ts";
 export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";

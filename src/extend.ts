@@ -1,6 +1,6 @@
 /**
  * Builds new passes, operators, solvers and statistics: graphs, their analysis, and the numerics that the techniques use.
- * The types of criteria, patterns and allocations are in `pith/prune`.
+ * The types of criteria, patterns and allocations are in `pith/prune`. @module
  */
 export { cost } from "./core/analysis/cost.ts";
 export { infer } from "./core/analysis/infer.ts";

@@ -4,6 +4,7 @@
  * This entry point opens, inspects, simplifies and saves models. The techniques are in `pith/prune`, `pith/quantize`, `pith/distill` and
  * `pith/factorize`; training is in `pith/train`, metrics in `pith/evaluate`, custom passes and operators in `pith/extend`.
  *
+ * @module
  * @example
  * import { inspect, open, save } from "pith";
  * import { quantize } from "pith/quantize";

@@ -1,4 +1,4 @@
-/** Exports datasets, file formats and preprocessing (`pith/data`). */
+/** Exports datasets, file formats and preprocessing (`pith/data`). @module */
 export { addFiles } from "#platform";
 export { mapBatches, memory, view } from "./batches/indexed.ts";
 export { collect, draw, split, take } from "./batches/select.ts";

@@ -1,4 +1,4 @@
-/** Exports metrics with intervals, paired comparison, speed and size. */
+/** Exports metrics with intervals, paired comparison, speed and size. @module */
 export type { Estimate } from "../core/estimate.ts";
 export { agreement } from "../runtime/metrics/comparison-metrics.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, measure } from "../runtime/metrics/evaluate.ts";

@@ -1,4 +1,4 @@
-/** Pruning: masks of weights, and removal of channels and layers. */
+/** Pruning: masks of weights, and removal of channels and layers. @module */
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Allocation } from "./allocation.ts";
 export type { ChannelUnits, Importance, ScoredWeight } from "./criterion.ts";
