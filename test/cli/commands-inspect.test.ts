@@ -79,6 +79,8 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       /fc +0\.0 % +0\.00100 +1\.00 +2 +2 +2 +2\n/,
     );
     expect((await json("inspect", at("right.onnx"))).weights).toBeUndefined();
+    await save(parseModel(classifier("[[-1, nan], [0, 1]]")), at("nan.onnx"));
+    expect((await pith("inspect", at("nan.onnx"), "--weights")).out).toMatch(/fc +25\.0 % +NaN +NaN +– +– +– +–\n/);
   });
 
   test("reports a file that is not a model, and a missing file", async () => {

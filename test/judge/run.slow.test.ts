@@ -228,6 +228,8 @@ describe("a run rejects", () => {
       rejectedAs: "off target",
       rejected: expect.stringContaining("it has more than"),
     });
+    const download = { ...quick, targetSize: bytes.length - 1, purpose: "download" } as const;
+    expect((await runRecipe(net, some, task, download)).run.chosen).toBe(0);
   });
 });
 

@@ -11,12 +11,12 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the multiply-adds (MACs), but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is not a multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
+    "48 % of the MACs, but about as fast: 18 of 19 convolutions compute partial blocks of 16 channels (7, 9, …). A partial block takes as long as a whole one; prune --structured --round-to 16 leaves only whole ones",
   );
 });
 
 test("names no reason if none is known", () => {
-  expect(text(50, 1.1)).toBe("50 % of the multiply-adds (MACs), but about as fast: its time is spent elsewhere");
+  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
 });
 
 test("returns nothing if the gain is fair, or MACs are nearly equal or not comparable", () => {

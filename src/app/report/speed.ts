@@ -31,12 +31,12 @@ export function notFasterText(
   )
     return undefined;
   const cause = uneven === undefined || uneven.layers === 0 ? "its time is spent elsewhere" : unevenText(uneven);
-  return `${percent(resultMacs / originalMacs, 0)} of the multiply-adds (MACs), but ${speedText(speed)}: ${cause}`;
+  return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${speedText(speed)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
-  const shown = truncateList(counts.map(String), 5);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is not a multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
+  const shown = truncateList(counts.map(String), 2);
+  return `${integer(layers)} of ${integer(convolutions)} convolutions compute partial blocks of ${widestBlock} channels (${shown}). A partial block takes as long as a whole one; prune --structured --round-to ${widestBlock} leaves only whole ones`;
 }
 
 /** Returns a warning if the result is clearly slower; else undefined. */

@@ -31,7 +31,7 @@ export const sizeFor = (
 
 export interface ObjectiveOptions {
   readonly purpose?: Purpose | undefined;
-  /** Maximum bytes of the result. Among results that are small enough, the one with the smallest drop is best. */
+  /** Maximum bytes of the result, or of its download (`purpose`). Among results that are small enough, the one with the smallest drop is best. */
   readonly targetSize?: number | undefined;
   /** Minimum speed relative to the original. Among results that are fast enough, the one with the smallest drop is best. */
   readonly faster?: number | undefined;

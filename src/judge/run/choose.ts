@@ -104,6 +104,7 @@ export async function selectResult(
       rejectWithoutGain(original, attempt, relativeWorkOf({ latency: timing }, index)),
       speedOfAttempt(timing, index) ?? speedIfUntimed,
       objective,
+      options.purpose,
     ),
   );
   const contenders = judgedAttempts.map((attempt, index) => ({
@@ -171,10 +172,15 @@ function rejectWithoutGain(original: Measured, tried: Attempt, work: number | un
   return { ...tried, usable: false, variant: { ...variant, rejected: noGainText, rejectedAs: "no gain" } };
 }
 
-function rejectOffTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
+function rejectOffTarget(
+  tried: Attempt,
+  speed: number | undefined,
+  { lacks, misses }: Objective,
+  purpose: RunOptions["purpose"],
+): Attempt {
   const { variant } = tried;
   if (lacks === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
-  return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0
+  return misses({ size: sizeFor(purpose, variant.result), speed, drop: 0 }) === 0
     ? tried
     : { ...tried, usable: false, variant: { ...variant, rejected: lacks, rejectedAs: "off target" } };
 }

@@ -82,7 +82,8 @@ export interface Compressed {
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all measurements as plain data.
  * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if nothing was changed or gained
- * (both unless `force`), E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
+ * (both unless `force`) or before a training if the steps so far changed nothing, E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the
+ * context's signal, and errors of the passes.
  * @example
  * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
  * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };

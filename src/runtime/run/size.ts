@@ -26,7 +26,7 @@ export interface CompressedSize {
   readonly gzip: number | undefined;
   /** Quality 11. */
   readonly brotli: number | undefined;
-  /** Whether a size is estimated: gzip above 8 MiB, brotli above 2 MiB, or at a lower quality. */
+  /** Whether the size after brotli is estimated: above 2 MiB, or at a lower quality. Gzip is estimated above 8 MiB. */
   readonly sampled: boolean;
 }
 

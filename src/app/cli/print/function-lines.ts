@@ -1,7 +1,6 @@
 /** Prints what comparisons of outputs show: similarity to the original, and checks on target runtimes. */
 import { counted, figure } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import type { Comparison } from "../../../judge/compare/goal.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
 import {
@@ -15,29 +14,28 @@ import {
 } from "../../../judge/record/verdict.ts";
 import { withoutNote } from "./samples.ts";
 
-/** Returns the lines; a lost function is omitted. @param metrics metrics of the table above the lines. */
+/** Legends by a word of the texts that they explain. */
+const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend, " dB": decibelsLegend };
+
+/** Returns the lines, and the legends of all texts; a lost function is omitted. @param above texts above the lines. */
 export function functionLines(
   { likeness, others }: Partial<Pick<KeptFunction, "likeness" | "others">>,
   targets: readonly OnTarget[],
-  metrics: readonly Pick<Comparison, "metric" | "unit">[],
+  above: readonly string[],
   dim: (text: string) => string,
 ): readonly string[] {
-  return [
+  const lines = [
     ...(shouldPrint(likeness) ? [similarityLine(likeness)] : []),
     ...(shouldPrint(others) ? [othersSentence(others)] : []),
     ...(targets.length > 0 ? targetLines(targets) : []),
-    ...(metrics.some(({ metric }) => metric === "agreement") ? [dim(agreementLegend)] : []),
-    ...(metrics.some(({ metric }) => metric === "KL divergence") ? [dim(divergenceLegend)] : []),
-    ...(metrics.some(({ unit }) => unit === "dB") || [likeness, others].some(isDecibels) ? [dim(decibelsLegend)] : []),
   ];
+  const words = [...above, ...lines].join("\n");
+  return [...lines, ...Object.entries(legends).flatMap(([word, text]) => (words.includes(word) ? [dim(text)] : []))];
 }
 
 function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
   return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
 }
-
-const isDecibels = (likeness: Likeness | string | undefined): boolean =>
-  typeof likeness === "object" && shouldPrint(likeness) && outputDifferenceText(likeness).includes(" dB");
 
 function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;

@@ -156,7 +156,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Page): void {
       least.toPrecision(3),
       greatest.toPrecision(3),
       ...shownEnergies.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
-      counts === undefined ? "too large" : integer(counts.of),
+      counts === undefined ? (Number.isFinite(least + greatest) ? "too large" : "–") : integer(counts.of),
     ]),
   );
   terminal.line(

@@ -14,7 +14,7 @@ import {
   uncapitalize,
   unsupportedError,
 } from "#ir";
-import { isWithin, judge } from "../../../judge/compare/goal.ts";
+import { type Comparison, isWithin, judge } from "../../../judge/compare/goal.ts";
 import type { PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
@@ -138,6 +138,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     print(terminal) {
       const report = reportLines(result, terminal.color.dim);
       for (const line of report) terminal.line(line);
+      const metricCells = comparison === undefined ? [] : metricRow(result, comparison);
       terminal.table(changeColumns, [
         changeRow("bytes", before.bytes, after.bytes, bytes),
         ...compressedRow("gzip", before, after),
@@ -146,28 +147,15 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         ...zerosRow(before, after),
         ...macsRow(before, after),
         ...timeRow(model, speed),
-        ...(comparison === undefined
-          ? []
-          : [
-              [
-                comparison.metric,
-                textsOf(comparison, goal).before,
-                textsOf(comparison, goal).after,
-                // The interval is omitted if the line about the goal shows it.
-                verdict !== undefined && reference === undefined
-                  ? changeOf(comparison, goal)
-                  : changeWithInterval(comparison, goal),
-              ],
-            ]),
+        ...(comparison === undefined ? [] : [metricCells]),
       ]);
       const metadataText = metadataNote(before);
       if (metadataText !== undefined) terminal.line(`not counted: ${metadataText} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
-      const scores = textMetrics.filter(({ metric }) => [...report, lost ?? ""].some((text) => text.includes(metric)));
-      const metrics = comparison === undefined ? scores : [comparison, ...scores];
-      const lines = functionLines(result, targets, metrics, terminal.color.dim);
+      const above = [...report, lost ?? "", ...metricCells];
+      const lines = functionLines(result, targets, above, terminal.color.dim);
       for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)
@@ -185,13 +173,6 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     },
   };
 }
-
-/** Metrics that the lines about changes name, and a reason to reject a result. */
-const textMetrics = [
-  { metric: "agreement", unit: "share" },
-  { metric: "KL divergence", unit: "nats" },
-  { metric: "signal to noise", unit: "dB" },
-] as const;
 
 function changeText(model: string, { reference, comparison, goal }: WrittenOutput): string {
   if (reference !== undefined) return referenceLine(reference, goal);
@@ -277,6 +258,13 @@ function compressedRow(name: "gzip" | "brotli", before: WeightAndCost, after: We
 function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndCost): string[][] {
   if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
   return [["zeros", percent(before), percent(after), ""]];
+}
+
+function metricRow({ goal, verdict, reference }: WrittenOutput, comparison: Comparison): string[] {
+  const { before, after } = textsOf(comparison, goal);
+  // The interval is omitted if the line about the goal shows it.
+  const change = verdict !== undefined && reference === undefined ? changeOf : changeWithInterval;
+  return [comparison.metric, before, after, change(comparison, goal)];
 }
 
 function macsRow(before: WeightAndCost, after: WeightAndCost): string[][] {

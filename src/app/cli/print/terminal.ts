@@ -2,7 +2,7 @@
  * Prints results to standard output, and everything else to standard error, so that a pipe receives only the result.
  *
  * A terminal shows a progress bar, a log file a line from time to time. With `json`, standard output is one JSON document, and standard error has one
- * object per line. All text, except Pith's own (`text`), passes through `printable`, so that no name in a model can control the terminal.
+ * object per line. All text passes through `printable`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { clock, count, integer, PithError } from "#ir";
@@ -64,12 +64,6 @@ export class Terminal {
   line(text = ""): void {
     this.#clear();
     this.#options.out.write(`${removeMarks(printable(this.#typed(text), { keepsColors: true }))}\n`);
-  }
-
-  /** Prints text without escaping it, so only for Pith's own words. */
-  text(text: string): void {
-    this.#clear();
-    this.#options.out.write(text);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {

@@ -153,8 +153,7 @@ export default async function evaluate(
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(lost.text)}.`);
-      const figures = measured?.figures ?? [];
-      for (const line of functionLines(kept ?? {}, targets, figures, terminal.color.dim)) terminal.line(line);
+      for (const line of functionLines(kept ?? {}, targets, rows.flat(), terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data)}`);

@@ -111,8 +111,9 @@ function measureRange(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "lea
   let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of numbers) {
     if (value === 0) zeros++;
-    if (!(value >= least)) least = value;
-    if (!(value <= greatest)) greatest = value;
+    // NaN stays.
+    least = Math.min(least, value);
+    greatest = Math.max(greatest, value);
   }
   return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
 }
