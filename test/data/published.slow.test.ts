@@ -87,13 +87,13 @@ const speech = (recording: string): string => `
 import { open } from "pith";
 import { mapBatches, openDataset } from "pith/data";
 import { parsePreprocessingSpec } from ${compiled("data/sidecars/preprocessing-spec")};
-import { readingFor, readSidecars } from ${compiled("data/sidecars/sidecars")};
+import { datasetOptionsFor, readSidecars } from ${compiled("data/sidecars/sidecars")};
 import { createEngine } from "pith/engine";
 import { createRunner } from ${compiled("runtime/run/run")};
 
 export default async (path) => {
   const model = await open(path);
-  const reading = readingFor(model, await readSidecars(path), parsePreprocessingSpec("frame=512 context=64 rate=16000"));
+  const reading = datasetOptionsFor(model, await readSidecars(path), parsePreprocessingSpec("frame=512 context=64 rate=16000"));
   const sound = await openDataset(${JSON.stringify(recording)}, reading);
   const frames = mapBatches(sound, ({ audio, rate, begin }) => ({ input: audio, sr: rate, begin }));
   const runner = await createRunner(createEngine(), model, sound.name);

@@ -5,7 +5,7 @@ import type { Batch } from "../../src/core/tensor/types.ts";
 import { contentHash } from "../../src/data/batches/content-hash.ts";
 import { mapBatches, openDataset } from "../../src/data/index.ts";
 import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
-import { readingFor, readSidecars } from "../../src/data/sidecars/sidecars.ts";
+import { datasetOptionsFor, readSidecars } from "../../src/data/sidecars/sidecars.ts";
 import { openParts } from "../../src/data/sources/parts.ts";
 import { shared } from "../shared.ts";
 import { floats, outputs } from "./outputs.ts";
@@ -18,8 +18,8 @@ test.skipIf(llama === undefined || prose === undefined)(
   async () => {
     const beside = await readSidecars(llama ?? "");
     expect(beside.architecture).toBe("LlamaForCausalLM");
-    const reading = readingFor(await open(llama ?? ""), beside, parsePreprocessingSpec("length=64"));
-    expect(reading.running?.length).toBe(64);
+    const reading = datasetOptionsFor(await open(llama ?? ""), beside, parsePreprocessingSpec("length=64"));
+    expect(reading.runningText?.length).toBe(64);
     const { train, test: part } = await openParts(prose ?? "", reading);
     let first: Batch = {};
     for await (const batch of part.batches({ size: 2 })) {
@@ -38,7 +38,7 @@ describe.skipIf(wav === undefined)("Silero's voice detector", () => {
     "%s detects speech in 77.4 % of frames, with its state carried between frames",
     async (name) => {
       const path = shared(`data/models/${name}.onnx`) ?? "";
-      const reading = readingFor(
+      const reading = datasetOptionsFor(
         await open(path),
         await readSidecars(path),
         parsePreprocessingSpec("frame=512 context=64 rate=16000"),

@@ -145,7 +145,9 @@ async function sentences(model: Model): Promise<IndexedDataset> {
 
 function tokens(path: string, length: number): Case["samples"] {
   return async (model) =>
-    tokenize(await opened(path, { running: { tokenizer: undefined, length } }), model.graph.feeds, { language: true });
+    tokenize(await opened(path, { runningText: { tokenizer: undefined, length } }), model.graph.feeds, {
+      language: true,
+    });
 }
 
 /** Returns inputs with the outputs of the model as targets. */

@@ -67,7 +67,7 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
   if (column === undefined || dense === undefined) {
     throw dataError(
       `${owner} has no column "${input.name}" for the model's input, only ${truncateList(Object.keys(batch))}.`,
-      { hint: takesHint(input) },
+      { hint: expectedHint(input) },
     );
   }
   const declared = input.type?.dims;
@@ -116,12 +116,12 @@ export function fitSample(
   if (fitsDims(declared, sample)) return { dims: sample, isFlat: false };
   const dims = fixedDims(declared);
   if (dims === undefined || elementCount(dims) !== elementCount(sample)) return undefined;
-  const [from, to] = [withoutOnes(sample), withoutOnes(dims)];
+  const [from, to] = [dropUnitDims(sample), dropUnitDims(dims)];
   if (sameDims(from, to)) return { dims, isFlat: false };
   return from.length === 1 || to.length === 1 ? { dims, isFlat: true } : undefined;
 }
 
-const withoutOnes = (dims: readonly number[]): readonly number[] => dims.filter((dim) => dim !== 1);
+const dropUnitDims = (dims: readonly number[]): readonly number[] => dims.filter((dim) => dim !== 1);
 
 export function flatText(from: readonly number[], to: readonly number[]): string {
   return `${dimsText(from)} is read as ${dimsText(to)}, in the same order of elements`;
@@ -159,14 +159,14 @@ function axisOrder(declared: readonly Dim[], sample: readonly number[]): readonl
   return unused.length === 0 && order.every((axis) => axis !== undefined) ? order : undefined;
 }
 
-function takesHint({ name, type }: ModelInput): string {
+function expectedHint({ name, type }: ModelInput): string {
   const dims = type?.dims;
-  const form = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
+  const shapeText = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
   if (dims?.length === 4 && type !== undefined && (isFloat(type.type) || type.type === "uint8"))
-    return `The input takes images or other planes (${form}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
+    return `The input takes images or other planes (${shapeText}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
   if (dims?.length === 2 && (type?.type === "int64" || type?.type === "int32"))
-    return `The input takes whole numbers (${form}), such as tokens of texts: a .txt, or a table with a column "text".`;
-  return `The input takes ${form}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
+    return `The input takes whole numbers (${shapeText}), such as tokens of texts: a .txt, or a table with a column "text".`;
+  return `The input takes ${shapeText}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
 }
 
 function textHint({ type }: ModelInput): { readonly hint?: string } {

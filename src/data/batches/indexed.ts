@@ -13,41 +13,41 @@ export interface BatchPosition {
 }
 
 /** Prepares a batch. The number and order of samples must stay the same. */
-export type BatchChange = (batch: Batch, place: BatchPosition) => Batch | Promise<Batch>;
+export type BatchChange = (batch: Batch, position: BatchPosition) => Batch | Promise<Batch>;
 
 /** A preparation that another thread can apply: its kind in `preparing.ts`, and its settings as plain data. */
-export interface Portable {
+export interface PortableStep {
   readonly kind: string;
   readonly settings: unknown;
 }
 
-export interface PlacedChange {
+export interface PositionedChange {
   readonly change: BatchChange;
   readonly position: BatchPosition;
   /** The preparation for other threads; undefined if only this thread can apply it. */
-  readonly portable: Portable | undefined;
+  readonly portable: PortableStep | undefined;
 }
 
 /** A batch with the preparations that still have to be applied to it, in order. */
 export interface PendingBatch {
   readonly batch: Batch;
-  readonly changes: readonly PlacedChange[];
+  readonly changes: readonly PositionedChange[];
 }
 
-type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
-type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
+type GatherPending = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
+type StreamPending = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
 // The keys are the public functions. If a user's dataset copies a dataset but replaces such a function, the new function is called.
-const pendingGathers = new WeakMap<IndexedDataset["gather"], Gather>();
-const pendingStreams = new WeakMap<Dataset["batches"], Batches>();
+const pendingGathers = new WeakMap<IndexedDataset["gather"], GatherPending>();
+const pendingStreams = new WeakMap<Dataset["batches"], StreamPending>();
 
-export function register<D extends Dataset>(dataset: D, batches: Batches): D {
+export function registerPendingBatches<D extends Dataset>(dataset: D, batches: StreamPending): D {
   pendingStreams.set(dataset.batches, batches);
   return dataset;
 }
 
-/** Returns whether the batches of a dataset come from `register`. Those that users implement do not. */
-export const isRegistered = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
+/** Returns whether the batches of a dataset come from `registerPendingBatches`. Those that users implement do not. */
+export const hasPendingBatches = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
   let prepared = batch;
@@ -90,7 +90,7 @@ export function indexed(
     },
   };
   function* positionsOf({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
-    requireSize(size, name);
+    requireBatchSize(size, name);
     const order = shuffle === undefined ? undefined : random(shuffle, "shuffle").permutation(count);
     for (let start = skip * size; start < count; start += size) {
       const end = Math.min(start + size, count);
@@ -98,12 +98,12 @@ export function indexed(
       yield order?.subarray(start, end) ?? range(end - start, start);
     }
   }
-  return register(dataset, async function* (options, skip) {
+  return registerPendingBatches(dataset, async function* (options, skip) {
     for (const positions of positionsOf(options, skip)) yield await gatherPending(dataset, positions, epochOf(options));
   });
 }
 
-function indexedPending({ name, classes, synthetic }: Dataset, count: number, gather: Gather): IndexedDataset {
+function indexPending({ name, classes, synthetic }: Dataset, count: number, gather: GatherPending): IndexedDataset {
   const gatherComplete: IndexedDataset["gather"] = async (...request) => completeBatch(await gather(...request));
   pendingGathers.set(gatherComplete, gather);
   return { ...indexed(name, count, gatherComplete, classes), synthetic };
@@ -132,7 +132,7 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
 }
 
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  return indexedPending({ ...dataset, name }, positions.length, (indices, epoch) =>
+  return indexPending({ ...dataset, name }, positions.length, (indices, epoch) =>
     gatherPending(
       dataset,
       indices.map((index) => positions[index] ?? 0),
@@ -142,16 +142,16 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
 }
 
 /** Returns a dataset with changed batches; `change` keeps the number of samples. @param portable the change for other threads, if they can apply it. */
-export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
-export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
-export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
-  const withChange = ({ batch, changes }: PendingBatch, samples: Uint32Array, epoch = 0): PendingBatch => ({
+export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: PortableStep): IndexedDataset;
+export function mapBatches(dataset: Dataset, change: BatchChange, portable?: PortableStep): Dataset;
+export function mapBatches(dataset: Dataset, change: BatchChange, portable?: PortableStep): Dataset {
+  const addChange = ({ batch, changes }: PendingBatch, samples: Uint32Array, epoch = 0): PendingBatch => ({
     batch,
     changes: [...changes, { change, position: { samples, epoch }, portable }],
   });
   if (isIndexed(dataset))
-    return indexedPending(dataset, dataset.count, async (positions, epoch) =>
-      withChange(await gatherPending(dataset, positions, epoch), positions, epoch),
+    return indexPending(dataset, dataset.count, async (positions, epoch) =>
+      addChange(await gatherPending(dataset, positions, epoch), positions, epoch),
     );
   const { name, count, classes, synthetic } = dataset;
   async function* pendingWithChange(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
@@ -160,7 +160,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
     for await (const batch of pendingBatches(dataset, options)) {
       const samples = range(sampleCount(batch.batch, name), start);
       start += samples.length;
-      if (skipped++ >= skip) yield withChange(batch, samples, epochOf(options));
+      if (skipped++ >= skip) yield addChange(batch, samples, epochOf(options));
     }
   }
   const changedDataset: Dataset = {
@@ -172,7 +172,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
       for await (const batch of pendingWithChange(options, 0)) yield await completeBatch(batch);
     },
   };
-  return register(changedDataset, pendingWithChange);
+  return registerPendingBatches(changedDataset, pendingWithChange);
 }
 
 export function isIndexed(dataset: Dataset): dataset is IndexedDataset {
@@ -183,7 +183,7 @@ export function range(count: number, start = 0): Uint32Array {
   return Uint32Array.from({ length: count }, (_, index) => start + index);
 }
 
-export function requireSize(size: number, owner: string): void {
+export function requireBatchSize(size: number, owner: string): void {
   if (!Number.isInteger(size) || size < 1) {
     throw optionError(`${owner}: the batch size must be a whole number of at least 1, got ${size}.`);
   }

@@ -30,7 +30,7 @@ export function sampleCount(batch: Batch, owner: string): number {
 }
 
 /** Returns the number of samples, by the first column. Other columns can be states, whose samples are along another axis. */
-export function samplesIn(batch: Batch): number {
+export function rowCount(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
 }
@@ -58,9 +58,9 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
     const data = [...positions].flatMap((position) => dense.data.slice(position * width, (position + 1) * width));
     return { type: "string", dims, data };
   }
-  const data = empty(dense, positions.length * width);
+  const data = allocateNumbers(dense, positions.length * width);
   positions.forEach((position, index) => {
-    copy(dense, position * width, (position + 1) * width, data, index * width);
+    copyNumbers(dense, position * width, (position + 1) * width, data, index * width);
   });
   return { type: dense.type, dims, data } as Dense;
 }
@@ -89,10 +89,10 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   if (first.type === "string") {
     return { type: "string", dims, data: equalParts.flatMap((part) => (part.type === "string" ? [...part.data] : [])) };
   }
-  const data = empty(first, rows * width);
+  const data = allocateNumbers(first, rows * width);
   let start = 0;
   for (const part of equalParts) {
-    copy(part, 0, part.data.length, data, start);
+    copyNumbers(part, 0, part.data.length, data, start);
     start += part.data.length;
   }
   return { type: first.type, dims, data } as Dense;
@@ -105,15 +105,15 @@ export function padRows(parts: readonly (Dense | undefined)[]): readonly (Dense 
   return parts.map((part) => {
     const dims = [part?.dims[0] ?? 0, ...maxDims.slice(1)];
     if (part === undefined || part.type === "string" || part.dims.length !== maxDims.length) return part;
-    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarge(part, dims);
+    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : padTensor(part, dims);
   });
 }
 
-function enlarge(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
-  const data = empty(dense, elementCount(dims));
+function padTensor(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
+  const data = allocateNumbers(dense, elementCount(dims));
   if (isFloat(dense.type)) {
     const filler = fromNumbers(dense.type, dims, new Float64Array(data.length).fill(Number.NaN));
-    copy(filler, 0, data.length, data, 0);
+    copyNumbers(filler, 0, data.length, data, 0);
   }
   const [sourceStrides, targetStrides] = [stridesOf(dense.dims), stridesOf(dims)];
   const rowSize = dense.dims.at(-1) ?? 1;
@@ -122,7 +122,7 @@ function enlarge(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]
       (sum, step, axis) => sum + (Math.floor(start / (sourceStrides[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
       0,
     );
-    copy(dense, start, start + rowSize, data, target);
+    copyNumbers(dense, start, start + rowSize, data, target);
   }
   return { type: dense.type, dims, data } as Dense;
 }
@@ -159,12 +159,12 @@ export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number 
 
 type Numeric = Exclude<Dense, Dense<"string">>["data"];
 
-function empty(sameType: Exclude<Dense, Dense<"string">>, length: number): Numeric {
+function allocateNumbers(sameType: Exclude<Dense, Dense<"string">>, length: number): Numeric {
   const ArrayType = sameType.data.constructor as new (length: number) => Numeric;
   return new ArrayType(length);
 }
 
-function copy(source: Dense, start: number, end: number, target: Numeric, offset: number): void {
+function copyNumbers(source: Dense, start: number, end: number, target: Numeric, offset: number): void {
   if (source.type === "string") return;
   // Both arrays have the same class, but TypeScript knows only the union.
   (target as Uint8Array).set(source.data.subarray(start, end) as Uint8Array, offset);

@@ -1,7 +1,7 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
 import { type Batch, dataError, optionError, random } from "#ir";
-import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
-import { joinBatches, sampleCount, samplesIn, sliceBatch } from "./rows.ts";
+import { isIndexed, memory, pendingBatches, range, registerPendingBatches, view } from "./indexed.ts";
+import { joinBatches, rowCount, sampleCount, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** The seed of all draws that decide which samples are tested. It is constant, so that results of several seeds can be compared. */
@@ -44,7 +44,7 @@ export function streamOf(dataset: Dataset): Dataset {
     ...{ name, count, classes, synthetic },
     batches: (options) => batches(withoutShuffle(options)),
   };
-  return register(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
+  return registerPendingBatches(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
 }
 
 /** Returns `count` random samples in random order; all in their order if there are no more. Of a stream, returns the first. */
@@ -127,8 +127,8 @@ export async function keepInMemory(
     count: batches.reduce((sum, batch) => sum + sampleCount(batch, name), 0),
     async *batches({ size, dropLast }) {
       for (const batch of batches)
-        for (let start = 0; start < samplesIn(batch); start += size)
-          if (dropLast !== true || start + size <= samplesIn(batch)) yield sliceBatch(batch, start, start + size);
+        for (let start = 0; start < rowCount(batch); start += size)
+          if (dropLast !== true || start + size <= rowCount(batch)) yield sliceBatch(batch, start, start + size);
     },
   };
 }

@@ -65,7 +65,7 @@ export function findStates(model: StatefulModel, columns: readonly string[]): re
   if (feeds.length < 2 || unfedInputs.length === 0) return knownStates;
   const unusedOutputs = outputs.filter(({ name }) => !knownStates.some(({ output }) => output === name));
   const fittingOutputs = unfedInputs.map((input) =>
-    unusedOutputs.filter((output) => haveSameForm(input.type, output.type)),
+    unusedOutputs.filter((output) => canShareState(input.type, output.type)),
   );
   const guesses = new Map<Port, Port>();
   const isPaired = (output: Port): boolean => [...guesses.values()].includes(output);
@@ -79,7 +79,7 @@ export function findStates(model: StatefulModel, columns: readonly string[]): re
   unfedInputs.forEach((input, index) => {
     const unpaired = fittingOutputs[index]?.filter((output) => !isPaired(output)) ?? [];
     const rivals = unfedInputs.filter(
-      (other, otherIndex) => !guesses.has(other) && sameFits(fittingOutputs[otherIndex], fittingOutputs[index]),
+      (other, otherIndex) => !guesses.has(other) && haveSamePorts(fittingOutputs[otherIndex], fittingOutputs[index]),
     );
     // If equally many inputs and outputs have the same shape, they are paired in order.
     if (outputs.length > 1 && unpaired.length === rivals.length) pair(input, unpaired[0]);
@@ -99,12 +99,12 @@ function storedStates(model: StatefulModel): readonly State[] {
   );
 }
 
-function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined): boolean {
+function haveSamePorts(a: readonly Port[] | undefined, b: readonly Port[] | undefined): boolean {
   return a !== undefined && b !== undefined && a.length === b.length && a.every((port, index) => port === b[index]);
 }
 
 /** Returns whether two types can belong to one state: equal element type and rank of at least two, without different fixed sizes. */
-function haveSameForm(input: ValueType | undefined, output: ValueType | undefined): boolean {
+function canShareState(input: ValueType | undefined, output: ValueType | undefined): boolean {
   if (input === undefined || output === undefined || input.type !== output.type) return false;
   const [a, b] = [input.dims, output.dims];
   if (a === undefined || a.length < 2) return false;

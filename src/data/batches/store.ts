@@ -115,10 +115,10 @@ class Store implements BatchStore {
     const batch: Record<string, Dense> = {};
     for (const name of this.columns) {
       const rows = samples.map((sample) => sample[name]);
-      const [first, differentRow] = [rows[0], rows.find((row) => formOf(row) !== formOf(rows[0]))];
+      const [first, differentRow] = [rows[0], rows.find((row) => rowTypeText(row) !== rowTypeText(rows[0]))];
       if (differentRow !== undefined)
         throw dataError(
-          `${this.name}: "${name}" is ${formOf(first)} for one sample and ${formOf(differentRow)} for another.`,
+          `${this.name}: "${name}" is ${rowTypeText(first)} for one sample and ${rowTypeText(differentRow)} for another.`,
         );
       batch[name] = joinRows(name, rows, this.name);
     }
@@ -172,4 +172,4 @@ class Store implements BatchStore {
   }
 }
 
-const formOf = (dense: Dense | undefined): string => `${dense?.type}${dimsText(dense?.dims.slice(1))}`;
+const rowTypeText = (dense: Dense | undefined): string => `${dense?.type}${dimsText(dense?.dims.slice(1))}`;

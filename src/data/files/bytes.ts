@@ -4,29 +4,29 @@ import { type ByteSource, concatBytes, dataError, PithError, unwrapBuffer } from
 import { availableMemory, inflated } from "#platform";
 
 /** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
-const maxText = 2 ** 29;
+const maxTextBytes = 2 ** 29;
 
 /** Reads a source completely, decompressing gzip. @throws PithError E_DATA if compressed data is damaged, or if the result exceeds 512 MiB. */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
-    if (source.size > maxText) throw tooLarge(source.name);
+    if (source.size > maxTextBytes) throw tooLargeError(source.name);
     const bytes = unwrapBuffer(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
   // The last four bytes of a gzip file are the uncompressed size of its last member, modulo 2³².
   const [a = 0, b = 0, c = 0, d = 0] = await source.read(Math.max(0, source.size - 4), source.size);
-  if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxText) throw tooLarge(source.name);
+  if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxTextBytes) throw tooLargeError(source.name);
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of decompress(source.name, chunksOf(source))) {
     size += part.length;
-    if (size > maxText) throw tooLarge(source.name);
+    if (size > maxTextBytes) throw tooLargeError(source.name);
     parts.push(part);
   }
   return concatBytes(parts);
 }
 
-function tooLarge(name: string): PithError {
+function tooLargeError(name: string): PithError {
   return dataError(`${name} exceeds 512 MiB of text or records.`, {
     hint: "Split the file, or store arrays in .npy or .npz files, whose rows are read on demand.",
   });
@@ -53,19 +53,19 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
 type MemoryCounter = (bytes: number) => void;
 
 /** The maximum uncompressed bytes of a file's arrays. Uncompressed arrays are kept in memory, because gzip can be read only in order. */
-const maxUnpacked = 2 ** 31;
+const maxUnpackedBytes = 2 ** 31;
 
 /** The bytes of memory that an open decompression stream needs: about two pieces of output. */
-const streamMemory = 2 ** 19;
+const streamBytes = 2 ** 19;
 
 /** @param available The available bytes of memory, of which arrays take at most half. */
 export function archiveMemory(name: string, available = availableMemory()): MemoryCounter {
   let total = 0;
-  const max = Math.min(maxUnpacked, available / 2);
+  const max = Math.min(maxUnpackedBytes, available / 2);
   return (bytes) => {
     total += bytes;
     if (total <= max) return;
-    const limit = max === maxUnpacked ? "2 GiB" : `half of the free memory (${Math.floor(max / 2 ** 20)} MiB)`;
+    const limit = max === maxUnpackedBytes ? "2 GiB" : `half of the free memory (${Math.floor(max / 2 ** 20)} MiB)`;
     throw dataError(`${name} exceeds ${limit} of compressed arrays.`, {
       hint: "Save it without compression (numpy.savez or .npy files): rows are then read on demand.",
     });
@@ -79,12 +79,12 @@ export function archiveMemory(name: string, available = availableMemory()): Memo
  */
 export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = compressed;
-  const parts = decompress(name, checksum === undefined ? chunksOf(compressed) : asGzip(compressed, size, checksum));
+  const parts = decompress(name, checksum === undefined ? chunksOf(compressed) : gzipOf(compressed, size, checksum));
   let unpackedBytes = new Uint8Array();
   let count = 0;
   let [isBegun, isComplete] = [false, false];
   const unpackUpTo = async (end: number): Promise<void> => {
-    if (!isBegun) memory(streamMemory);
+    if (!isBegun) memory(streamBytes);
     isBegun = true;
     // After the last byte, reading continues to the end of the stream, so that the decompressor checks the checksum.
     while (count < end || (count === size && !isComplete)) {
@@ -92,7 +92,7 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
       if (done === true && count < size) throw dataError(`${name} is truncated: expected ${size} bytes, got ${count}.`);
       if (done === true) {
         isComplete = true;
-        memory(-streamMemory);
+        memory(-streamBytes);
       } else if (count + value.length > size) throw dataError(`${name} contains more than the declared ${size} bytes.`);
       else {
         if (count + value.length > unpackedBytes.length) {
@@ -122,7 +122,7 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
 }
 
 /** Wraps deflate data as gzip, so that the decompressor checks the checksum and the size (RFC 1952, 2.3). */
-async function* asGzip(compressed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
+async function* gzipOf(compressed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
   const [deflate, unknownSystem] = [8, 255];
   yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
   yield* chunksOf(compressed);

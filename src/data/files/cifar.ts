@@ -5,7 +5,7 @@
 
 import { type IndexedDataset, indexed, type Part } from "#batches";
 import { type Batch, type ByteSource, dataError } from "#ir";
-import { readRows, withBytes } from "./columns.ts";
+import { readIfSmall, readRows } from "./columns.ts";
 
 const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 const sideLength = 32;
@@ -58,7 +58,7 @@ async function recordsOf(
   file: ByteSource,
   recordBytes: number,
 ): Promise<{ readonly count: number; rows(positions: Uint32Array): Promise<Uint8Array> }> {
-  const source = await withBytes(file);
+  const source = await readIfSmall(file);
   if (source.size === 0 || source.size % recordBytes !== 0) {
     throw dataError(
       `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${recordBytes} bytes.`,

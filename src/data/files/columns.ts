@@ -15,14 +15,14 @@ export interface Column {
 }
 
 /** The maximum bytes of a file that is always read into memory. For most larger files, rows are read on demand. */
-export const maxInMemory = 2 ** 25;
+export const maxBytesInMemory = 2 ** 25;
 
 /** The maximum bytes of one sample. A batch of larger samples would not fit into memory. */
 const maxSampleBytes = 2 ** 30;
 
 /** Returns a file's uncompressed bytes: in memory if it is small or compressed, else read on demand. @throws PithError E_DATA as `readAll` does. */
-export async function withBytes(file: ByteSource): Promise<ByteSource> {
-  if (file.size > maxInMemory && !(await isGzip(file))) return file;
+export async function readIfSmall(file: ByteSource): Promise<ByteSource> {
+  if (file.size > maxBytesInMemory && !(await isGzip(file))) return file;
   return bytesSource(await readAll(file), file.name);
 }
 
@@ -90,7 +90,7 @@ export async function readRows(
 const maxEmptyRows = 2 ** 20;
 
 /** Creates a dataset of columns. @throws PithError E_DATA if their numbers of samples differ. */
-export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
+export function datasetOfColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
   // `sampleCount` needs only the dimensions.
   const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);

@@ -3,7 +3,7 @@
  * file are in order, because models carry states from frame to frame. "begin" marks the first frame of a file. The last frame is padded with silence.
  */
 
-import { type Dataset, requireSize } from "#batches";
+import { type Dataset, requireBatchSize } from "#batches";
 import { type Batch, dataError, random } from "#ir";
 import { requireRate, type Sound } from "./wav.ts";
 
@@ -31,7 +31,7 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
     name,
     count,
     async *batches({ size, shuffle, dropLast }) {
-      requireSize(size, name);
+      requireBatchSize(size, name);
       const order = shuffle === undefined ? sounds.keys() : random(shuffle, "shuffle").permutation(sounds.length);
       let rows: Row[] = [];
       for (const index of order) {

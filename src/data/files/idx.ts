@@ -7,9 +7,9 @@ import {
   type Column,
   columnInFile,
   columnInMemory,
+  datasetOfColumns,
   type FileRows,
-  fromColumns,
-  maxInMemory,
+  maxBytesInMemory,
   reshapeSamples,
 } from "./columns.ts";
 import { classLabels } from "./labels.ts";
@@ -71,7 +71,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   // gzip does not store the size of large files, but the idx header determines it.
   const bytes = isCompressed ? unpackGzip(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
-  if (bytes.size <= maxInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
+  if (bytes.size <= maxBytesInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
@@ -99,7 +99,7 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
     );
   }
   const rows: Column["rows"] = async (positions) => classLabels(await label.rows(positions), labels.name);
-  return fromColumns(name, {
+  return datasetOfColumns(name, {
     image: reshapeSamples(image, [1, ...shape]),
     label: { type: "int64", dims: label.dims, rows },
   });

@@ -3,14 +3,14 @@
 import { type IndexedDataset, indexed } from "#batches";
 import { type ByteSource, dataError } from "#ir";
 import { readRanges } from "#platform";
-import { withBytes } from "./columns.ts";
+import { readIfSmall } from "./columns.ts";
 
 const newline = 0x0a;
 const chunkBytes = 2 ** 20;
 
 /** Opens a text file as a dataset with the column "text". Each line is a sample; blank lines are skipped. */
 export async function textLines(file: ByteSource): Promise<IndexedDataset> {
-  const source = await withBytes(file);
+  const source = await readIfSmall(file);
   const bounds = await lineBounds(source);
   if (bounds.length === 0) throw dataError(`${source.name} has no lines of text.`);
   return indexed(source.name, bounds.length / 2, async (positions) => {

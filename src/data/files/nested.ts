@@ -1,7 +1,7 @@
 /** Converts nested arrays, from JSON lines or a user's module, to tensors. */
 import { type Dense, dataError, type PithError, sameDims, truncateList } from "#ir";
 
-export interface Nested {
+export interface FlattenedArray {
   readonly dims: readonly number[];
   /** The elements in row-major order. */
   readonly values: readonly (number | string)[];
@@ -10,7 +10,7 @@ export interface Nested {
 const maxAxes = 32;
 
 /** Flattens nested arrays. @throws PithError E_DATA for values other than numbers, booleans and text, for more than 32 levels, or if rows differ in length. */
-export function flattenNested(value: unknown, location: string): Nested {
+export function flattenArray(value: unknown, location: string): FlattenedArray {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
     if (dims.length === maxAxes) throw dataError(`${location}: the array is nested deeper than ${maxAxes} arrays.`);
@@ -42,7 +42,7 @@ export function isArray(value: unknown): value is ArrayLike<unknown> {
 }
 
 /** Returns a tensor of strings, of int64 if all numbers are integers, or of float32. @throws PithError E_DATA if text and numbers are mixed. */
-export function tensorOf({ dims, values }: Nested, location: string): Dense {
+export function tensorOf({ dims, values }: FlattenedArray, location: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
   if (texts.length > 0) throw dataError(`${location}: some values are text, some are numbers.`);
@@ -65,7 +65,7 @@ export class TensorBuilder {
   #rows = 0;
 
   /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row, or if text and numbers are mixed. */
-  add({ dims, values }: Nested, location: string): void {
+  add({ dims, values }: FlattenedArray, location: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))
       throw dataError(`${location}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`);

@@ -17,7 +17,7 @@ import {
 } from "#ir";
 import { bytesSource } from "#platform";
 import { swapBytes } from "./bytes.ts";
-import { type Column, columnInFile, columnInMemory, type FileRows, maxInMemory } from "./columns.ts";
+import { type Column, columnInFile, columnInMemory, type FileRows, maxBytesInMemory } from "./columns.ts";
 import { zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
@@ -96,7 +96,7 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
 
 /** Opens a .npy file as a column. Large files are read on demand, except column-major ones. @throws PithError as `parseNpy` does. */
 export function npyColumn(source: ByteSource): Promise<Column> {
-  return columnOf(source, source.size <= maxInMemory);
+  return columnOf(source, source.size <= maxBytesInMemory);
 }
 
 async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> {
@@ -118,7 +118,7 @@ export async function npzColumns(source: ByteSource): Promise<Record<string, Col
   const arrays = await arraysIn(source);
   const totalBytes = arrays.reduce((sum, [, { size }]) => sum + size, 0);
   const columns: Record<string, Column> = {};
-  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, totalBytes <= maxInMemory);
+  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, totalBytes <= maxBytesInMemory);
   return columns;
 }
 

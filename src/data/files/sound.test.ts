@@ -7,7 +7,7 @@ import { createRunner } from "../../runtime/run/run.ts";
 import { findStates, parseState, setStates } from "../batches/states.ts";
 import { frames, memory } from "../index.ts";
 import { parsePreprocessingSpec } from "../sidecars/preprocessing-spec.ts";
-import { readingFor } from "../sidecars/sidecars.ts";
+import { datasetOptionsFor } from "../sidecars/sidecars.ts";
 import { openSounds } from "../sources/open.ts";
 import { openWav, type Sound } from "./wav.ts";
 
@@ -193,7 +193,7 @@ it.each([
 ])("reads sound for (%s) and %j in the frames %j", async (inputs, stated, expected) => {
   const model = parseModel(`opset 21\ngraph (${inputs}) -> (output: float32[...]) {\n  output = Neg(input)\n}`);
   const beside = { preprocessing: undefined, tokenizer: undefined, classes: undefined, architecture: undefined };
-  const reading = readingFor(model, beside, parsePreprocessingSpec(stated));
+  const reading = datasetOptionsFor(model, beside, parsePreprocessingSpec(stated));
   expect(reading.frames).toEqual(expected);
   if (expected === undefined)
     await expect(openSounds("speech", [], reading)).rejects.toMatchObject({

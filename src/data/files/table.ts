@@ -5,7 +5,7 @@ import { type Dense, dataError, isObject, type PlainObject } from "#ir";
 import { records, type TextRecord } from "./delimited.ts";
 import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
 import { linesOf, requireShortLines } from "./lines.ts";
-import { flattenNested, TensorBuilder } from "./nested.ts";
+import { flattenArray, TensorBuilder } from "./nested.ts";
 
 export interface TableOptions {
   /** The class names in the model's order. By default, label names are sorted. */
@@ -125,7 +125,7 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
     builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder()]));
     for (const [key, builder] of builders) {
       const cell = `${location}, "${key}"`;
-      builder.add(flattenNested(row[key], cell), cell);
+      builder.add(flattenArray(row[key], cell), cell);
     }
     const newKey = Object.keys(row).find((key) => builders?.has(key) === false);
     if (newKey !== undefined) throw dataError(`${location}: the first line has no "${newKey}".`);

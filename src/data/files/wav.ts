@@ -95,7 +95,7 @@ function readFormat(view: DataView, name: string): Format {
 function soundAt(source: ByteSource, format: Format, start: number, bytes: number): Sound {
   const { channels, width, rate } = format;
   const sampleBytes = channels * width;
-  const value = reader(format);
+  const value = sampleReader(format);
   return {
     name: source.name,
     rate,
@@ -111,7 +111,7 @@ function soundAt(source: ByteSource, format: Format, start: number, bytes: numbe
   };
 }
 
-function reader({ kind, width }: Format): (view: DataView, offset: number) => number {
+function sampleReader({ kind, width }: Format): (view: DataView, offset: number) => number {
   if (kind === "float")
     return width === 4
       ? (view, offset) => view.getFloat32(offset, true)
@@ -123,6 +123,6 @@ function reader({ kind, width }: Format): (view: DataView, offset: number) => nu
   return (view, offset) => view.getInt32(offset, true) / 2 ** 31;
 }
 
-function textAt(view: DataView, at: number): string {
-  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
+function textAt(view: DataView, offset: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((index) => view.getUint8(offset + index)));
 }

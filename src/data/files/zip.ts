@@ -13,7 +13,7 @@ const maxComment = 65535;
 /** The bytes of a local file header before the name. */
 const localLength = 30;
 /** The 32-bit value that stands for a larger value, which is then in a zip64 extra field. */
-const overflow = 0xffffffff;
+const zip64Marker = 0xffffffff;
 const zip64Field = 1;
 const storedMethod = 0;
 const deflateMethod = 8;
@@ -28,7 +28,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
   const memory = archiveMemory(archive.name);
   const view = viewOf(await archive.read(directoryStart, end));
   const entries = new Map<string, ByteSource>();
-  const extents: Extent[] = [];
+  const extents: ByteRange[] = [];
   let entryStart = 0;
   while (entryStart + 46 <= view.byteLength && view.getUint32(entryStart, true) === entryMark) {
     const lengths = [28, 30, 32].map((headerStart) => view.getUint16(entryStart + headerStart, true));
@@ -53,18 +53,18 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     entryStart = nextStart;
   }
   if (entryStart !== view.byteLength) throw archiveError(archive);
-  requireSeparate(archive, extents, directoryStart);
+  requireNoOverlap(archive, extents, directoryStart);
   return entries;
 }
 
 /** The minimum range of bytes that a file and its header occupy in an archive. */
-interface Extent {
+interface ByteRange {
   readonly name: string;
   readonly start: number;
   readonly end: number;
 }
 
-function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit: number): void {
+function requireNoOverlap(archive: ByteSource, extents: readonly ByteRange[], limit: number): void {
   const ordered = extents.toSorted((a, b) => a.start - b.start);
   for (const [index, { name, end }] of ordered.entries()) {
     const next = ordered[index + 1];
@@ -83,7 +83,7 @@ async function directoryOf(archive: ByteSource): Promise<{ readonly start: numbe
   while (endRecordStart >= 0 && tail.getUint32(endRecordStart, true) !== endMark) endRecordStart--;
   if (endRecordStart < 0) throw archiveError(archive);
   const [length, start] = [tail.getUint32(endRecordStart + 12, true), tail.getUint32(endRecordStart + 16, true)];
-  if (length !== overflow && start !== overflow) return checkedRange(archive, start, start + length);
+  if (length !== zip64Marker && start !== zip64Marker) return checkedRange(archive, start, start + length);
   // In a zip64 archive, a locator precedes the end record.
   if (endRecordStart < 20) throw archiveError(archive);
   const record = checkedRange(
@@ -108,13 +108,13 @@ function checkedRange(
 
 /** Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which has only these, in the same order. */
 function withLargeValues(numbers: readonly number[], extra: DataView): readonly number[] {
-  if (!numbers.includes(overflow)) return numbers;
+  if (!numbers.includes(zip64Marker)) return numbers;
   for (let fieldStart = 0; fieldStart + 4 <= extra.byteLength; ) {
     const length = extra.getUint16(fieldStart + 2, true);
     if (extra.getUint16(fieldStart, true) === zip64Field) {
       let next = fieldStart + 4;
       return numbers.map((value) => {
-        if (value !== overflow || next + 8 > extra.byteLength) return value;
+        if (value !== zip64Marker || next + 8 > extra.byteLength) return value;
         next += 8;
         return readUint64(extra, next - 8);
       });

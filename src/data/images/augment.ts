@@ -37,7 +37,7 @@ export function augmentation({ owner, how, seed }: AugmentationSettings): BatchC
     augmentBatch(batch, samples, how, (sample, what) => random(seed, "augment", epoch, sample, what), owner);
 }
 
-type SampleDraws = (sample: number, what: string) => Random;
+type SampleDraws = (sample: number, purpose: string) => Random;
 
 function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Batch {
   const { name, images } = findImages(batch, owner);

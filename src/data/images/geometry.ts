@@ -56,11 +56,11 @@ function extentText({ height, width }: Extent): string {
 }
 
 /** Returns where a crop starts. It is negative for an image smaller than the crop: torchvision then pads ⌊(crop − size) / 2⌋ first. */
-function cropStart(size: number, crop: number): number {
+function cropOffset(size: number, crop: number): number {
   return size < crop ? -Math.floor((crop - size) / 2) : roundHalfEven((size - crop) / 2);
 }
 
-export function fitTo(
+export function fitImage(
   data: Uint8Array,
   extent: Extent,
   { resize, crop, filter }: Geometry,
@@ -71,8 +71,8 @@ export function fitTo(
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
     return { ...size, data: resized };
   const result = new Uint8Array(crop.height * crop.width * channels);
-  const top = cropStart(size.height, crop.height);
-  const start = cropStart(size.width, crop.width);
+  const top = cropOffset(size.height, crop.height);
+  const start = cropOffset(size.width, crop.width);
   const firstColumn = Math.max(0, -start);
   const columns = Math.min(crop.width, size.width - start) - firstColumn;
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {

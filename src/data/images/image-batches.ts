@@ -3,7 +3,7 @@
 import { quickHash } from "#batches";
 import { type Batch, type Dense, type Dim, dataError, elementCount, type ValueType } from "#ir";
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
-import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
+import { commonGeometries, type Extent, fitImage, type Geometry, sizeOf } from "./geometry.ts";
 
 /** The channels that an input requires, and its size if the model fixes it. */
 export interface ImageTarget {
@@ -58,7 +58,7 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageT
   return { resize, crop: size, ...filterOption };
 }
 
-export function imageFiles(batch: Batch): Dense<"string"> | undefined {
+export function imagePathColumn(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
@@ -112,7 +112,7 @@ export class ImageCache {
 /** Decoded and resized images by the content of their file, and by size and channels. */
 const keptImages = new ImageCache(maxKeptBytes);
 
-async function* fitAhead(
+async function* decodeConcurrently(
   paths: readonly string[],
   resize: (image: Pixels) => FittedImage,
   setting: string,
@@ -157,8 +157,8 @@ export async function readImages(
   const { channels } = target;
   let index = 0;
   const resize = (image: Pixels): FittedImage =>
-    fitTo(channels === 1 ? toGray(image.data) : image.data, image, geometry, channels);
-  for await (const fitted of fitAhead(
+    fitImage(channels === 1 ? toGray(image.data) : image.data, image, geometry, channels);
+  for await (const fitted of decodeConcurrently(
     paths,
     resize,
     JSON.stringify([channels, geometry.resize, geometry.crop, geometry.filter]),
@@ -188,7 +188,7 @@ function toGray(rgb: Uint8Array): Uint8Array {
 }
 
 /** Resizes stored images (N × C × H × W or N × H × W × C) to N × H × W × C. */
-export function fitStored(
+export function resizeStored(
   storedImages: Dense<"uint8">,
   storedForm: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
   geometry: Geometry,
@@ -198,7 +198,7 @@ export function fitStored(
   const values = height * width * channels;
   const fitted = Array.from({ length: count }, (_, sample) => {
     const image = storedImages.data.subarray(sample * values, (sample + 1) * values);
-    return fitTo(storedForm.layout === "NHWC" ? image : interleave(image, channels), storedForm, geometry, channels);
+    return fitImage(storedForm.layout === "NHWC" ? image : interleave(image, channels), storedForm, geometry, channels);
   });
   const size = fitted[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];

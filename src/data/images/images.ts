@@ -38,9 +38,9 @@ export interface ImagesOptions {
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const contents = await findImageFiles(folder);
   if (contents === undefined) throw dataError(`"${folder}" holds no images (.jpg, .jpeg, .png).`);
-  if (contents.skipped.length > 0) options.warn?.(skippedText(folder, contents.skipped));
+  if (contents.skipped.length > 0) options.warn?.(skippedImagesText(folder, contents.skipped));
   const warnOfUnused = (unused: readonly string[], why: string): void => {
-    if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
+    if (unused.length > 0) options.warn?.(unusedImagesText(folder, unused, why));
   };
   const names = await listFolder(folder);
   const classFile = names.find((name) => name === "names.txt" || name === "classes.txt");
@@ -51,12 +51,12 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     const folders = new Set(contents.folders);
     const unusedFiles = allFiles.filter((file) => file.split("/").length > 2 || !folders.has(file.split("/")[0] ?? ""));
     warnOfUnused(unusedFiles, "they are in subfolders of class folders");
-    const { dataset, counts } = await fromFolders(folder, contents.folders, classes);
+    const { dataset, counts } = await readClassFolders(folder, contents.folders, classes);
     if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
   }
   if (table !== undefined) {
-    const { dataset, used: usedFiles } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
+    const { dataset, used: usedFiles } = await readImageTable(folder, joinPath(folder, table), new Set(names), classes);
     warnOfUnused(
       allFiles.filter((file) => !usedFiles.has(file)),
       `${table} does not name them`,
@@ -76,7 +76,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
 const maxClassesShown = 8;
 
 /** Returns the paths of a folder's images, and of the lists of classes and labels in it. */
-export async function filesOfImages(folder: string): Promise<readonly string[]> {
+export async function listImageFiles(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
   const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
   const { image } = await firstBatch(dataset, dataset.count);
@@ -113,12 +113,12 @@ async function readableImages(folder: string, subfolder = "", depth = maxDepth):
   return files;
 }
 
-function unusedText(folder: string, files: readonly string[], why: string): string {
+function unusedImagesText(folder: string, files: readonly string[], reason: string): string {
   const count = files.length === 1 ? "1 image" : `${files.length} images`;
-  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${joinList(files, 4)}`;
+  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${reason}: ${joinList(files, 4)}`;
 }
 
-function skippedText(folder: string, skipped: readonly string[]): string {
+function skippedImagesText(folder: string, skipped: readonly string[]): string {
   const kinds = [...new Set(skipped.map(extensionOf))].sort();
   const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
   const sharp = kinds.includes(".webp") ? "; .webp requires sharp (npm install sharp)" : "";
@@ -154,7 +154,7 @@ export async function findImageFiles(folder: string): Promise<ImageFiles | undef
   return hasTable ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
 }
 
-async function fromFolders(
+async function readClassFolders(
   folder: string,
   folders: readonly string[],
   classes: readonly string[] | undefined,
@@ -179,7 +179,7 @@ async function fromFolders(
   return { dataset: imageFiles(folder, paths, labels, order), counts };
 }
 
-async function fromTable(
+async function readImageTable(
   folder: string,
   path: string,
   names: ReadonlySet<string>,

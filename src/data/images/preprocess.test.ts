@@ -4,7 +4,7 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { bindInputs, type ModelInput } from "../batches/bind.ts";
 import { memory, parsePreprocessing, preprocess, presets } from "../index.ts";
 import { findImages, preprocessBatch, usedGeometryText } from "./preprocess.ts";
-import { candidates, fromPreprocessorConfig } from "./presets.ts";
+import { candidatePreprocessings, parsePreprocessorConfig } from "./presets.ts";
 
 const n = symbol("N");
 
@@ -196,7 +196,7 @@ describe("parsePreprocessing", () => {
 
   it("offers candidates with one mean, or one for each channel", () => {
     for (const channels of [1, 3]) {
-      for (const { mean } of candidates(channels)) expect([1, channels]).toContain(mean.length);
+      for (const { mean } of candidatePreprocessings(channels)) expect([1, channels]).toContain(mean.length);
     }
   });
 });
@@ -210,18 +210,18 @@ describe("fromPreprocessorConfig", () => {
       image_mean: [0.5, 0.5, 0.5],
       image_std: [0.5, 0.5, 0.5],
     };
-    expect(fromPreprocessorConfig(config)).toMatchObject({
+    expect(parsePreprocessorConfig(config)).toMatchObject({
       scale: 1 / 255,
       mean: [0.5, 0.5, 0.5],
       std: [0.5, 0.5, 0.5],
       channels: "RGB",
     });
-    expect(fromPreprocessorConfig({ do_rescale: false, do_normalize: false })).toMatchObject({
+    expect(parsePreprocessorConfig({ do_rescale: false, do_normalize: false })).toMatchObject({
       scale: 1,
       mean: [0],
       std: [1],
     });
-    expect(() => fromPreprocessorConfig("x")).toThrow("should hold an object");
+    expect(() => parsePreprocessorConfig("x")).toThrow("should hold an object");
   });
 });
 

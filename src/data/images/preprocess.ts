@@ -4,7 +4,7 @@ import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches"
 import { copyInput, fitSample, fitsDims, flatText, mapBatches } from "#batches";
 import { type Batch, type Dense, dataError, dimsText, fromNumbers, isSymbolic, truncateList } from "#ir";
 import { commonGeometries, type Extent, type Geometry, geometryText } from "./geometry.ts";
-import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
+import { geometryFor, imagePathColumn, imageTarget, isChannels, readImages, resizeStored } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 
 export type ImageInput = ModelInput;
@@ -46,7 +46,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
 /** Returns the batch with its image files decoded and resized; stored images are resized only if `how` states it. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
-  const files = imageFiles(batch);
+  const files = imagePathColumn(batch);
   if (files !== undefined) {
     return { ...batch, image: await readImages(files.data, target, geometryFor(how, target)) };
   }
@@ -54,7 +54,7 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   const images = findImages(batch);
   const stored = images === undefined ? undefined : batch[images.name];
   if (images === undefined || stored?.type !== "uint8") return batch;
-  return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
+  return { ...batch, [images.name]: resizeStored(stored, images, geometryFor(how, target)) };
 }
 
 /** Returns the samples with images from `storedImages`, to which several scales and means can then be applied. */
@@ -65,18 +65,18 @@ export function withStoredImages(dataset: Dataset, input: ImageInput, how: Prepr
 /** Returns the usual resizes and crops of image files for a model, most likely first; empty for stored images or an input of any size. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
-  return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
+  return imagePathColumn(batch) === undefined || size === undefined ? [] : commonGeometries(size);
 }
 
 /** Returns the number of channels of the images that the model receives; undefined if the batch has no images. */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
-  if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
+  if (imagePathColumn(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
 }
 
 /** Returns the resize and crop of the images as `parsePreprocessing` reads them; "" for stored images that keep their size. */
 export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
-  if (imageFiles(batch) === undefined && how.resize === undefined && how.crop === undefined) return "";
+  if (imagePathColumn(batch) === undefined && how.resize === undefined && how.crop === undefined) return "";
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }
 
@@ -121,17 +121,17 @@ export function flatImageText(batch: Batch, input: ImageInput, how: Preprocessin
   return flatFrom === undefined ? undefined : flatText(flatFrom, dims);
 }
 
-interface Target {
+interface ImageLayout {
   readonly dims: readonly number[];
   readonly layout: "NCHW" | "NHWC";
   /** The dimensions of the image, if it or the input is a flat row. */
   readonly flatFrom?: readonly number[];
 }
 
-function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
+function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessing): ImageLayout {
   const { channels, height, width } = images;
-  const planes: Target = { dims: [channels, height, width], layout: "NCHW" };
-  const pixels: Target = { dims: [height, width, channels], layout: "NHWC" };
+  const planes: ImageLayout = { dims: [channels, height, width], layout: "NCHW" };
+  const pixels: ImageLayout = { dims: [height, width, channels], layout: "NHWC" };
   const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
   if (declared === undefined) return targets[0] ?? planes;
@@ -159,14 +159,14 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
         ]
       : [
           `${dimsText(declared)},`,
-          `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
+          `Resize or crop them: \`preprocess: "${fittingPreprocessingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
         ];
   const size = `${height}×${width} with ${channelsText(channels)}`;
   throw dataError(`Input "${input.name}" takes ${text} the images are ${size}.`, { hint });
 }
 
 /** Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
-function fittingText(how: Preprocessing, size: Extent | undefined): string {
+function fittingPreprocessingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");
   const values = words.filter((word) => !isGeometry(word));

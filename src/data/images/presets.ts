@@ -51,7 +51,7 @@ export const presets = {
 } as const satisfies Readonly<Record<string, Preprocessing>>;
 
 /** Returns the presets to try for a number of channels, most likely first. */
-export function candidates(channels: number): readonly Preprocessing[] {
+export function candidatePreprocessings(channels: number): readonly Preprocessing[] {
   const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
   return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
 }
@@ -68,7 +68,7 @@ export function parsePreprocessing(text: string): Preprocessing {
   words.forEach((word, index) => {
     const [key = "", value] = word.split("=", 2);
     if (value === undefined) {
-      if (index > 0 || !isPreset(key)) throw unknownWord(word);
+      if (index > 0 || !isPreset(key)) throw unknownWordError(word);
       result = presets[key];
     } else result = { ...result, ...parseSetting(key, value, word) };
   });
@@ -77,7 +77,7 @@ export function parsePreprocessing(text: string): Preprocessing {
 }
 
 /** Returns the preprocessing that a preprocessor_config.json (transformers) describes. @throws PithError E_DATA if the file is not an object. */
-export function fromPreprocessorConfig(config: unknown): Preprocessing {
+export function parsePreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw dataError("preprocessor_config.json should hold an object.");
   const readNumbers = (key: string, defaultValues: readonly number[]): readonly number[] => {
     const value = config[key];
@@ -130,25 +130,25 @@ function parseSetting(key: string, value: string, word: string): Partial<Preproc
   if (key === "resize") return { resize: /^\d+$/.test(value) ? parseSide(value, word) : parseExtent(value, word) };
   if (key === "crop") return { crop: parseExtent(value, word) };
   if (key === "filter" && (value === "bilinear" || value === "bicubic")) return { filter: value };
-  throw unknownWord(word);
+  throw unknownWordError(word);
 }
 
 function parseExtent(text: string, word: string): Extent {
   const [height = "", width = height, ...more] = text.split(/[x×]/);
-  if (more.length > 0) throw unknownWord(word);
+  if (more.length > 0) throw unknownWordError(word);
   return { height: parseSide(height, word), width: parseSide(width, word) };
 }
 
 function parseSide(text: string, word: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 2 ** 14) throw unknownWord(word);
+  if (!/^\d+$/.test(text) || value < 1 || value > 2 ** 14) throw unknownWordError(word);
   return value;
 }
 
 function parseFraction(text: string, word: string): number {
   const [numerator = "", denominator = "1"] = text.split("/", 2);
   const value = Number(numerator) / Number(denominator);
-  if (numerator.trim() === "" || denominator.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);
+  if (numerator.trim() === "" || denominator.trim() === "" || !Number.isFinite(value)) throw unknownWordError(word);
   return value;
 }
 
@@ -161,7 +161,7 @@ function isPreset(name: string): name is keyof typeof presets {
   return Object.hasOwn(presets, name);
 }
 
-function unknownWord(word: string): PithError {
+function unknownWordError(word: string): PithError {
   const suggestion = nearest(word, Object.keys(presets));
   return optionError(`Preprocessing: "${word}" is not understood.`, {
     hint: `${suggestion === undefined ? "" : `Did you mean ${suggestion}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,

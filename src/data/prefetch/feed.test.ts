@@ -22,7 +22,7 @@ import {
   tokenize,
 } from "../index.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
-import { createFeed, endWorkers, prefetched, type Round, readyWorkers } from "./feed.ts";
+import { createFeed, endWorkers, type FeedRound, prefetched, readyWorkers } from "./feed.ts";
 
 const folder = temporaryFolder();
 mkdirSync(join(folder, "images"));
@@ -66,7 +66,7 @@ const texts = memory("texts", {
 const ids = { name: "input_ids", type: { type: "int64" as const, dims: [2, 6] } };
 
 /** Returns the batches of each round. */
-async function read(data: Dataset, rounds: readonly Round[], threads?: number): Promise<Batch[][]> {
+async function read(data: Dataset, rounds: readonly FeedRound[], threads?: number): Promise<Batch[][]> {
   const feed = createFeed(data, rounds, threads === undefined ? {} : { threads });
   const received: Batch[][] = [];
   try {
@@ -106,7 +106,7 @@ function tokensOf(rows: number) {
 }
 
 describe.each(cases)("a feed of %s", (_, data) => {
-  const rounds: readonly Round[] = [
+  const rounds: readonly FeedRound[] = [
     { size: 4, shuffle: 1 },
     { size: 4, shuffle: 2, dropLast: true },
     { size: 4, shuffle: 2, skip: 1 },

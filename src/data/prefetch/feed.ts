@@ -9,14 +9,14 @@
  * of users, and all changes in a browser. All feeds share the threads.
  */
 
-import type { BatchOptions, Dataset, PendingBatch, PlacedChange, Portable } from "#batches";
+import type { BatchOptions, Dataset, PendingBatch, PortableStep, PositionedChange } from "#batches";
 import { bytesOfBatch, completeBatch, copyArrays, isIndexed, pendingBatches, transferable } from "#batches";
 import type { Batch } from "#ir";
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
-import type { PreparingQuestion } from "./preparing.ts";
+import type { PrepareRequest } from "./preparing.ts";
 
-export interface Round extends BatchOptions {
+export interface FeedRound extends BatchOptions {
   /** The number of batches to skip at the start. Skipped batches are not prepared, and are read only of a stream or a user's dataset. */
   readonly skip?: number;
 }
@@ -33,9 +33,9 @@ export interface Feed {
 }
 
 /** The maximum share of time that the consumer waits before a thread is started. */
-const maxWaiting = 0.02;
+const maxWaitShare = 0.02;
 /** The approximate time to start a thread, in milliseconds. */
-const startCost = 200;
+const threadStartMs = 200;
 /** The minimum number of measured batches. The first batch is not measured, because the consumer still builds its models. */
 const minMeasured = 2;
 /** The maximum bytes of batches in progress. Two batches are always allowed, even if they are larger. */
@@ -44,7 +44,7 @@ const maxBytes = 2 ** 29;
 /** Prefetches several rounds of a dataset; the caller closes the feed. @throws the dataset's errors on reading, at the batch that causes them. */
 export function createFeed(
   dataset: Dataset,
-  rounds: Iterable<Round>,
+  rounds: Iterable<FeedRound>,
   { threads: fixedThreads }: FeedOptions = {},
 ): Feed {
   const source = readRounds(dataset, rounds);
@@ -108,7 +108,7 @@ export function createFeed(
     }
     totals = { count: totals.count + 1, waited: totals.waited + waited, used: totals.used + used };
     const { count, waited: totalWait, used: totalUse } = totals;
-    if (totalWait <= maxWaiting * (totalWait + totalUse) || count < minMeasured || totalWait < startCost) return;
+    if (totalWait <= maxWaitShare * (totalWait + totalUse) || count < minMeasured || totalWait < threadStartMs) return;
     totals = { count: 0, waited: 0, used: 0 };
     isLate = true;
     if (!hasPortable) return;
@@ -142,7 +142,7 @@ export function createFeed(
 
 async function* readRounds(
   dataset: Dataset,
-  rounds: Iterable<Round>,
+  rounds: Iterable<FeedRound>,
 ): AsyncGenerator<PendingBatch | undefined, undefined> {
   for (const { skip = 0, ...options } of rounds) {
     yield* pendingBatches(dataset, options, skip);
@@ -150,7 +150,7 @@ async function* readRounds(
   }
 }
 
-const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefined;
+const isPortable = ({ portable }: PositionedChange): boolean => portable !== undefined;
 
 /** Yields batches with prefetching. @param options `threads`: additional ones (default: by waiting times). @throws the dataset's errors on reading. */
 export async function* prefetched(
@@ -169,7 +169,7 @@ export async function* prefetched(
 interface PoolWorker {
   readonly thread: Thread;
   /** The numbers of the changes whose settings the thread has received. */
-  readonly ids: Map<Portable, number>;
+  readonly ids: Map<PortableStep, number>;
   isReady: boolean;
 }
 
@@ -209,7 +209,7 @@ async function startWorker(): Promise<void> {
   const worker: PoolWorker | undefined = thread && { thread, ids: new Map(), isReady: false };
   if (worker !== undefined) {
     workers.push(worker);
-    const greeting: PreparingQuestion = { batch: {}, steps: [] };
+    const greeting: PrepareRequest = { batch: {}, steps: [] };
     worker.isReady = (await worker.thread.ask(greeting).catch(() => undefined)) !== undefined;
   }
   // `endWorkers` can end a thread that is still starting, which is not a failure.
@@ -238,7 +238,7 @@ export function endWorkers(): void {
 /** Applies portable changes in the least busy of the first `threads` threads; undefined if none can. @throws the error of the change. */
 async function prepareInWorker(
   batch: Batch,
-  changes: readonly PlacedChange[],
+  changes: readonly PositionedChange[],
   threads: number,
 ): Promise<Batch | undefined> {
   const [worker] = liveWorkers()
@@ -247,17 +247,17 @@ async function prepareInWorker(
     .sort((a, b) => a.thread.busy - b.thread.busy);
   if (worker === undefined) return undefined;
   const { thread, ids } = worker;
-  const steps = changes.flatMap(({ portable, position }): PreparingQuestion["steps"] => {
+  const steps = changes.flatMap(({ portable, position }): PrepareRequest["steps"] => {
     if (portable === undefined) return [];
     const knownId = ids.get(portable);
     const id = knownId ?? ids.size;
     ids.set(portable, id);
-    return [knownId === undefined ? { id, place: position, portable } : { id, place: position }];
+    return [knownId === undefined ? { id, position, portable } : { id, position }];
   });
   // Transferred arrays could belong to the dataset, so the batch is copied first.
   const { batch: copy, memory } = transferable(copyArrays(batch));
   try {
-    const answered = await thread.ask({ batch: copy, steps } satisfies PreparingQuestion, memory);
+    const answered = await thread.ask({ batch: copy, steps } satisfies PrepareRequest, memory);
     return answered?.answer as Batch | undefined;
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "DataCloneError")) throw error;

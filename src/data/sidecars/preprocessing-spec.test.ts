@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Model } from "../../core/graph/model.ts";
-import { fromPreprocessorConfig, presets } from "../images/presets.ts";
+import { parsePreprocessorConfig, presets } from "../images/presets.ts";
 import {
   parsePreprocessingSpec,
   preprocessingKey,
@@ -32,7 +32,7 @@ describe("preprocessing recorded in a model", () => {
       image_mean: [0.4, 0.5, 0.6],
       image_std: [0.2, 0.3, 0.4],
     };
-    const preprocessing = fromPreprocessorConfig(config);
+    const preprocessing = parsePreprocessorConfig(config);
     const { images } = parsePreprocessingSpec(
       preprocessingSpecText({ images: preprocessing, length: undefined, frames: undefined }),
     );

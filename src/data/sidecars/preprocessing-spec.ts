@@ -46,14 +46,14 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
 export const preprocessingKey = "pith.preprocessing";
 
 /** The part of a `Model` that stores metadata. */
-export interface Recording {
+export interface HasMetadata {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
 const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
 /** Returns the preprocessing settings stored in a model. @throws PithError E_DATA if they are invalid. */
-export function readPreprocessing({ header }: Recording): PreprocessingSpec {
+export function readPreprocessing({ header }: HasMetadata): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return emptySpec;
   try {

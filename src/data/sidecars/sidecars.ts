@@ -4,12 +4,13 @@ import { findStates, type ModelInput } from "#batches";
 import type { Model } from "#ir";
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { FrameOptions } from "../files/frames.ts";
-import { fromPreprocessorConfig, type Preprocessing } from "../images/presets.ts";
+import { type Preprocessing, parsePreprocessorConfig } from "../images/presets.ts";
 import type { OpenDatasetOptions } from "../sources/open.ts";
 import { templateName } from "../text/chat-template.ts";
 import { isLanguageModel, tokenInput } from "../text/token-inputs.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../text/tokenizer.ts";
-import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
+import { defaultWindow } from "../text/tokens.ts";
+import type { HasMetadata, PreprocessingSpec } from "./preprocessing-spec.ts";
 
 export interface Sidecars {
   readonly preprocessing: Preprocessing | undefined;
@@ -39,7 +40,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
   return {
     // Feature extractors of sound use the same file name, but have a sampling rate.
     preprocessing:
-      images === undefined || images.sampling_rate !== undefined ? undefined : fromPreprocessorConfig(images),
+      images === undefined || images.sampling_rate !== undefined ? undefined : parsePreprocessorConfig(images),
     tokenizer: await firstFound(openTokenizer),
     classes: classNames(config?.id2label),
     architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
@@ -58,38 +59,42 @@ export const sidecarNames: readonly string[] = [
   "tokenizer_config.json",
 ];
 
-export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
+export const sidecarsOf = (modelPath: string): Promise<readonly NamedPath[]> => sidecarsAt(folderOf(modelPath));
 
 /** Returns the sidecar files of a model that a model in another folder would not find, because they are not in or above that folder. */
-export async function listMissingSidecars(modelPath: string, folder: string): Promise<readonly Named[]> {
+export async function listMissingSidecars(modelPath: string, folder: string): Promise<readonly NamedPath[]> {
   const existing = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !existing.has(name));
 }
 
 /** Returns the files that are links to a target outside of their folder. Such a target can be private, and results are published. */
-export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
+export async function outerLinksAmong(files: readonly NamedPath[]): Promise<readonly NamedPath[]> {
   const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
   return files.filter((_, index) => areOuter[index]);
 }
 
 /** The metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json". */
-const missingKey = "pith.sidecars";
+const sidecarsKey = "pith.sidecars";
 
-export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
+export const missingSidecars = ({ header }: HasMetadata): string | undefined => header.metadata.get(sidecarsKey);
 
 /** Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not paths. Returns the paths of the files. */
-export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
+export async function storeMissingSidecars(
+  model: HasMetadata,
+  source: string,
+  out: string,
+): Promise<readonly string[]> {
   const missingEntries = await listMissingSidecars(source, folderOf(out));
   const folders = await Promise.all(missingEntries.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
   const text = missingEntries.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
-  if (text !== "") model.header.metadata.set(missingKey, text);
+  if (text !== "") model.header.metadata.set(sidecarsKey, text);
   return missingEntries.map(([, path]) => path);
 }
 
-type Named = readonly [name: string, path: string];
+type NamedPath = readonly [name: string, path: string];
 
-async function sidecarsAt(folder: string): Promise<readonly Named[]> {
-  const files: Named[] = [];
+async function sidecarsAt(folder: string): Promise<readonly NamedPath[]> {
+  const files: NamedPath[] = [];
   for (const name of sidecarNames)
     for (const path of [joinPath(folder, name), joinPath(folder, "..", name)])
       if (files.at(-1)?.[0] !== name && (await fileKind(path)) === "file") files.push([name, path]);
@@ -107,7 +112,7 @@ function classNames(id2label: unknown): readonly string[] | undefined {
 }
 
 /** Returns the options for opening datasets for a model: class names, tokenizer, and frames of sound. */
-export function readingFor(
+export function datasetOptionsFor(
   model: Model,
   sidecars: Sidecars,
   stated: PreprocessingSpec,
@@ -123,14 +128,11 @@ export function readingFor(
   return {
     inputs: feeds,
     classes,
-    ...(isLanguage ? { running: { tokenizer, length: window, missingFiles } } : {}),
+    ...(isLanguage ? { runningText: { tokenizer, length: window, missingFiles } } : {}),
     frames,
     ...(isStateful ? { inOrder: true } : {}),
   };
 }
-
-/** The default number of tokens per window of running text. */
-const defaultWindow = 128;
 
 /** Returns the sound input of a model: the first float input that is not a state. If all are states, returns the first float input. */
 export function soundInput(model: Model): ModelInput | undefined {

@@ -6,28 +6,28 @@ import * as v from "valibot";
 import { contentHash, type IndexedDataset, memory } from "#batches";
 import { fileNameOf } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
-import { imageFiles } from "../images/image-batches.ts";
+import { imagePathColumn } from "../images/image-batches.ts";
 import type { Parts } from "../sources/parts.ts";
-import type { Recording } from "./preprocessing-spec.ts";
+import type { HasMetadata } from "./preprocessing-spec.ts";
 
-export const trainedKey = "pith.trained-on";
+export const trainedOnKey = "pith.trained-on";
 
 /** A record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
-const entrySchema = v.looseTuple([v.string(), v.number(), v.string()]);
-type Entry = v.InferOutput<typeof entrySchema>;
+const recordSchema = v.looseTuple([v.string(), v.number(), v.string()]);
+type TrainingRecord = v.InferOutput<typeof recordSchema>;
 
 /** Returns the metadata after training on a dataset; undefined if the samples are unknown. */
-export async function trainedEntry(
-  model: Recording,
+export async function addTrainingRecord(
+  model: HasMetadata,
   path: string,
   { totalCount, trainSource }: Pick<Parts, "totalCount" | "trainSource">,
 ): Promise<string | undefined> {
   if (trainSource === undefined) return undefined;
-  const samples = await entryOf(path, trainSource);
-  const entries = readEntries(model);
+  const samples = await trainingRecordOf(path, trainSource);
+  const entries = readTrainingRecords(model);
   const isAll =
-    totalCount === undefined || entries.some((entrySchema) => isSame(entrySchema, samples) && usesAll(entrySchema));
-  const otherEntries = entries.filter((entrySchema) => !isSame(entrySchema, samples));
+    totalCount === undefined || entries.some((record) => haveSameSamples(record, samples) && usesAll(record));
+  const otherEntries = entries.filter((record) => !haveSameSamples(record, samples));
   return JSON.stringify([...otherEntries, isAll ? [...samples, "all"] : samples]);
 }
 
@@ -42,14 +42,14 @@ export interface TrainingUse {
  * sentence names the training file if it has another name than `path`. Returns undefined if no model was trained on it.
  */
 export async function findTrainingUse(
-  models: readonly Recording[],
+  models: readonly HasMetadata[],
   path: string,
   { testSource }: Pick<Parts, "testSource">,
 ): Promise<TrainingUse | undefined> {
-  const entries = models.flatMap(readEntries);
+  const entries = models.flatMap(readTrainingRecords);
   if (testSource === undefined || entries.length === 0) return undefined;
-  const samples = await entryOf(path, testSource);
-  const sameSamples = entries.filter((entrySchema) => isSame(entrySchema, samples));
+  const samples = await trainingRecordOf(path, testSource);
+  const sameSamples = entries.filter((record) => haveSameSamples(record, samples));
   const match = sameSamples.find(usesAll) ?? sameSamples[0];
   if (match === undefined) return undefined;
   const usedAll = usesAll(match);
@@ -58,15 +58,15 @@ export async function findTrainingUse(
   return { usedAll, text: `${sentence} ${usedAll ? "these samples" : "the others"}${file}` };
 }
 
-const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> => [
+const trainingRecordOf = async (path: string, samples: IndexedDataset): Promise<TrainingRecord> => [
   fileNameOf(path),
   samples.count,
   await fingerprint(samples),
 ];
 
-const usesAll = (used: Entry): boolean => used[3] === "all";
+const usesAll = (used: TrainingRecord): boolean => used[3] === "all";
 
-function isSame([, count, hash]: Entry, [, otherCount, otherPrint]: Entry): boolean {
+function haveSameSamples([, count, hash]: TrainingRecord, [, otherCount, otherPrint]: TrainingRecord): boolean {
   return count === otherCount && hash === otherPrint;
 }
 
@@ -80,7 +80,7 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
     Math.round((index * (all.count - 1)) / Math.max(1, count - 1)),
   );
   const { label, ...columns } = await all.gather(positions);
-  const images = imageFiles(columns);
+  const images = imagePathColumn(columns);
   const image = images && { ...images, data: await Promise.all(images.data.map(fileHash)) };
   const inputs = image === undefined ? columns : { ...columns, image };
   const columnsToHash = Object.keys(inputs).length === 0 && label !== undefined ? { label } : inputs;
@@ -88,10 +88,10 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
 }
 
 /** Returns the records in a model's metadata. Invalid records are ignored, because other tools can write any metadata. */
-function readEntries({ header }: Recording): readonly Entry[] {
+function readTrainingRecords({ header }: HasMetadata): readonly TrainingRecord[] {
   try {
-    const parsed: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
-    return Array.isArray(parsed) ? parsed.filter((value) => v.is(entrySchema, value)) : [];
+    const parsed: unknown = JSON.parse(header.metadata.get(trainedOnKey) ?? "[]");
+    return Array.isArray(parsed) ? parsed.filter((value) => v.is(recordSchema, value)) : [];
   } catch {
     return [];
   }

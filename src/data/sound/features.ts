@@ -43,12 +43,12 @@ export async function openFeatureExtractor(folder: string): Promise<FeatureExtra
   }
   if (kind === "Wav2Vec2FeatureExtractor" || kind === "MoonshineFeatureExtractor") {
     const isNormalized = settings.do_normalize ?? kind === "Wav2Vec2FeatureExtractor";
-    return { rate, maxSeconds: defaultSeconds, extract: extractWith(isNormalized === true ? normalized : unchanged) };
+    return { rate, maxSeconds: defaultSeconds, extract: extractor(isNormalized === true ? zScoreGraph : rawGraph) };
   }
   return new Miss(`features of kind ${JSON.stringify(kind ?? "")} are not supported`);
 }
 
-function extractWith(text: string, constants: Batch = {}, length?: number): FeatureExtractor["extract"] {
+function extractor(text: string, constants: Batch = {}, length?: number): FeatureExtractor["extract"] {
   return async (engine, sounds) => {
     const session = await engine.load(parseModel(text));
     try {
@@ -66,12 +66,12 @@ function extractWith(text: string, constants: Batch = {}, length?: number): Feat
   };
 }
 
-const unchanged = `opset 17
+const rawGraph = `opset 17
 graph (samples: float32[1, length]) -> (features: float32[1, length]) {
   features = Identity(samples)
 }`;
 
-const normalized = `opset 17
+const zScoreGraph = `opset 17
 graph (samples: float32[1, length]) -> (features: float32[1, length]) {
   epsilon: float32[1] = [0.0000001]
   mean = ReduceMean(samples) {axes=[1], keepdims=1}
@@ -134,7 +134,7 @@ graph (samples: float32[1, length], waves: float32[${2 * bins}, 1, ${width}], fi
     waves: float32([2 * bins, 1, width], waves),
     filters: float32([mels, bins], melFilters(bins, mels, rate)),
   };
-  return { rate, maxSeconds, extract: extractWith(text, constants, Math.round(maxSeconds * rate)) };
+  return { rate, maxSeconds, extract: extractor(text, constants, Math.round(maxSeconds * rate)) };
 }
 
 /** Highest frequency of the filters in Hz, for every sample rate. */

@@ -5,7 +5,7 @@
  */
 
 import type { BatchOptions, Dataset, IndexedDataset, ModelInput, Part } from "#batches";
-import { isDataset, isIndexed, isRegistered, plainArrays, sampleCount } from "#batches";
+import { hasPendingBatches, isDataset, isIndexed, plainArrays, sampleCount } from "#batches";
 import type { Batch, DataType, Dense } from "#ir";
 import {
   bitsOf,
@@ -19,7 +19,7 @@ import {
   truncateList,
 } from "#ir";
 import { labelName, withLabel } from "../files/labels.ts";
-import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
+import { flattenArray, isArray, tensorOf } from "../files/nested.ts";
 import { mapParts, type Source, sourceOfSamples } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
@@ -54,15 +54,15 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
     const key = part ?? "test";
     const value = isSplit ? namedExports[key] : singleExport;
     if (isDataset(value)) return checkedDataset(name, value);
-    if (typeof value === "function" && !isClass(value)) return fromFunction(name, value, part, inputs);
+    if (typeof value === "function" && !isClass(value)) return callExport(name, value, part, inputs);
     const contents =
-      value === undefined ? `only ${truncateList(Object.keys(exports)) || "nothing"}` : `but ${describe(value)}`;
+      value === undefined ? `only ${truncateList(Object.keys(exports)) || "nothing"}` : `but ${describeValue(value)}`;
     throw dataError(`${name} exports no ${isSplit ? `part "${key}"` : "data set"}, ${contents}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
   };
   const parts = mapParts(isSplit ? namedExports : { train: singleExport, test: singleExport }, (_, part) => read(part));
-  return { owner: name, openDefault: read(undefined), parts, divisible: false };
+  return { owner: name, openDefault: read(undefined), parts, isDivisible: false };
 }
 
 /**
@@ -84,7 +84,7 @@ async function* guardedBatches(
   }
 }
 
-async function fromFunction(
+async function callExport(
   name: string,
   code: CallableFunction,
   part: Part | undefined,
@@ -109,9 +109,9 @@ async function fromFunction(
 /** The checked dataset of each user's object. If a module exports one object for both splits, the dataset is the same and counts as not split. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/** Returns a dataset that checks the batches of a user's object. Registered datasets (`isRegistered`) are returned unchanged. */
+/** Returns a dataset that checks the batches of a user's object. Registered datasets (`hasPendingBatches`) are returned unchanged. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
-  if (isRegistered(dataset)) return dataset;
+  if (hasPendingBatches(dataset)) return dataset;
   const checkedVersion = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
   checkedDatasets.set(dataset, checkedVersion);
   return checkedVersion;
@@ -135,50 +135,50 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   if (typeof value === "object" && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)) {
     return value as AsyncIterable<unknown> | Iterable<unknown>;
   }
-  throw dataError(`${name}: its function must return a data set or yield batches, got ${describe(value)}.`);
+  throw dataError(`${name}: its function must return a data set or yield batches, got ${describeValue(value)}.`);
 }
 
 /** Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable. */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
-function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
-  if (!isObject(value)) throw dataError(`${place}: expected named tensors, got ${describe(value)}.`);
+function checkedBatch(value: unknown, location: string, inputs: readonly ModelInput[] | undefined): Batch {
+  if (!isObject(value)) throw dataError(`${location}: expected named tensors, got ${describeValue(value)}.`);
   const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, column]) => {
-    const columnText = `${place}, "${name}"`;
+    const columnText = `${location}, "${name}"`;
     if (isArray(column)) return [name, columnOf(column, columnText, name === label)] as const;
     checkTensor(column, columnText);
     return [name, column] as const;
   });
   const columns = plainArrays(Object.fromEntries(tensors));
-  const batch = inputs === undefined ? columns : withLabel(columns, place, inputs);
-  sampleCount(batch, place);
+  const batch = inputs === undefined ? columns : withLabel(columns, location, inputs);
+  sampleCount(batch, location);
   return batch;
 }
 
 /** Converts an array to a column: integer labels are int64, other labels float32, inputs float64, so that all batches have one type before they are bound. */
-function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
-  const tensor = tensorOf(flattenNested(array, place), place);
-  if (tensor.dims[0] === 0) throw dataError(`${place}: the array is empty.`);
+function columnOf(array: ArrayLike<unknown>, location: string, isLabel: boolean): Dense {
+  const tensor = tensorOf(flattenArray(array, location), location);
+  if (tensor.dims[0] === 0) throw dataError(`${location}: the array is empty.`);
   if (tensor.type === "string" || isLabel) return tensor;
   return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
 }
 
-function checkTensor(value: unknown, place: string): asserts value is Dense {
+function checkTensor(value: unknown, location: string): asserts value is Dense {
   const { type, dims, data }: { type?: unknown; dims?: unknown; data?: unknown } = Object(value);
   const isType = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const isShape = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!isType || !isShape || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
-    throw dataError(`${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
+    throw dataError(`${location}: expected a nested array or { type, dims, data }, got ${describeValue(value)}.`);
   }
   const length = "length" in data ? Number(data.length) : 0;
   const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];
   const expected = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
   if (bits < 8 || length === expected) return;
-  throw dataError(`${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
+  throw dataError(`${location}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
 }
 
-function describe(value: unknown): string {
+function describeValue(value: unknown): string {
   if (value === undefined) return "nothing";
   const isPlainObject = typeof value === "object" && value !== null && !isArray(value);
   if (isPlainObject) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;

@@ -5,7 +5,7 @@ import { type ByteSource, dataError, dimsText, fileError, groupBy, truncateList 
 import { extensionOf, fileKind, fileNameOf, folderOf, importModule, joinPath, listFolder, openFile } from "#platform";
 import { readAll } from "../files/bytes.ts";
 import { cifar, cifarFile } from "../files/cifar.ts";
-import { type Column, fromColumns } from "../files/columns.ts";
+import { type Column, datasetOfColumns } from "../files/columns.ts";
 import { type FrameOptions, frames } from "../files/frames.ts";
 import { idx, idxColumn, idxFile } from "../files/idx.ts";
 import { withLabel } from "../files/labels.ts";
@@ -13,18 +13,18 @@ import { textLines, textOf } from "../files/lines.ts";
 import { npyColumn, npzColumns } from "../files/npy.ts";
 import { csv, jsonl } from "../files/table.ts";
 import { openWav } from "../files/wav.ts";
-import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "../images/images.ts";
+import { findImageFiles, imageFiles, images, isImageFile, isUnreadImage, listImageFiles } from "../images/images.ts";
 import { missingTokenizerError, type TextTokenizer } from "../text/tokenizer.ts";
-import { type TokenFile, tokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
+import { defaultWindow, type TokenFile, tokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";
 import { mapParts, readPart, type Source, sourceOfPart, sourceOfParts, sourceOfSamples } from "./source.ts";
 
-export interface SourceReading extends Reading {
+export interface SourceOptions extends ReadOptions {
   /** Whether to read the samples only in order, as a stream. */
   readonly inOrder?: boolean;
 }
 
-export interface OpenDatasetOptions extends SourceReading {
+export interface OpenDatasetOptions extends SourceOptions {
   /**
    * The requested split; by default that of a named file, or test. Splits are recognized by the names of files and folders (train, test, dev, val, …).
    * - A training file includes the test file in the same folder; a test file is read without the training file.
@@ -35,7 +35,7 @@ export interface OpenDatasetOptions extends SourceReading {
 }
 
 /**
- * Opens the dataset at a path; `accepted` lists the formats. Images are in the column "image" (uint8 N × C × H × W, or file paths), and classes in
+ * Opens the dataset at a path; `acceptedFormats` lists the formats. Images are in the column "image" (uint8 N × C × H × W, or file paths), and classes in
  * "label" (int64). Other columns keep their names.
  * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
  * @example
@@ -54,7 +54,7 @@ export async function trainPart<D extends Dataset | undefined>(data: D | string)
 }
 
 /** Opens the data at a path without selecting a split. @throws PithError as `openDataset` does, except for missing splits. */
-export async function openSource(reference: string, { inOrder, ...readingOptions }: SourceReading): Promise<Source> {
+export async function openSource(reference: string, { inOrder, ...readingOptions }: SourceOptions): Promise<Source> {
   const source = await (await layoutOf(reference)).open(readingOptions);
   if (inOrder !== true) return source;
   const asStream = (read: () => Promise<Dataset>) => async () => streamOf(await read());
@@ -69,7 +69,7 @@ export async function dataFiles(reference: string): Promise<readonly string[]> {
 /** The kind of data at a path: which files it consists of, for all splits, and how they are opened. */
 interface Layout {
   files(): Promise<readonly string[]>;
-  open(readingOptions: Reading): Promise<Source>;
+  open(readingOptions: ReadOptions): Promise<Source>;
 }
 
 async function layoutOf(reference: string): Promise<Layout> {
@@ -79,7 +79,7 @@ async function layoutOf(reference: string): Promise<Layout> {
     throw fileError(`"${reference}" is neither a file nor a folder, and data is read more than once.`, {
       hint: "Write its output to a file.",
     });
-  if (kind !== "file") throw fileError(`There is no data at "${reference}".`, { hint: accepted });
+  if (kind !== "file") throw fileError(`There is no data at "${reference}".`, { hint: acceptedFormats });
   const name = fileNameOf(reference);
   const folder = folderOf(reference);
   const file = idxFile(name);
@@ -91,7 +91,7 @@ async function layoutOf(reference: string): Promise<Layout> {
   const nameOfPart = namedPart(name);
   if (cifarFile(name) !== undefined || nameOfPart === undefined || !isDataFile(name)) return fileLayout(reference);
   // A training file includes the test file in the same folder; a test file is read without the training file.
-  const siblings = nameOfPart.part === "train" ? namesOf(await listFolder(folder), nameOfPart.family) : {};
+  const siblings = nameOfPart.part === "train" ? partNamesOf(await listFolder(folder), nameOfPart.family) : {};
   return namedLayout(reference, folder, { ...siblings, [nameOfPart.part]: name }, nameOfPart.part);
 }
 
@@ -112,7 +112,7 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   if (folders !== undefined) return foldersLayout(folder, folders);
   if ((await findImageFiles(folder)) !== undefined)
     return {
-      files: () => filesOfImages(folder),
+      files: () => listImageFiles(folder),
       open: async (readingOptions) => sourceOfPart(folder, "test", () => images(folder, readingOptions)),
     };
   const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
@@ -131,12 +131,12 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const candidates = tables.length > 0 ? tables : files;
   const families = new Set(candidates.flatMap((name) => namedPart(name)?.family ?? []));
   const [family] = families;
-  if (families.size === 1 && family !== undefined) return namedLayout(folder, folder, namesOf(candidates, family));
+  if (families.size === 1 && family !== undefined) return namedLayout(folder, folder, partNamesOf(candidates, family));
   const [onlyFile] = candidates;
   if (candidates.length === 1 && onlyFile !== undefined) return fileLayout(joinPath(folder, onlyFile));
   const contents = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
   const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
-  const otherHint = files.some((name) => /^\.np[yz]$/.test(extensionOf(name))) ? oneArrayFile : accepted;
+  const otherHint = files.some((name) => /^\.np[yz]$/.test(extensionOf(name))) ? oneArrayHint : acceptedFormats;
   const hint = kinds.length === 0 ? otherHint : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
   throw dataError(`No data set is recognized in "${folder}": ${contents}.`, { hint });
 }
@@ -145,18 +145,18 @@ function fileLayout(path: string): Layout {
   return { files: async () => [path], open: (readingOptions) => openFileAt(path, readingOptions) };
 }
 
-function namedLayout(sourceName: string, folder: string, names: Names, usual?: Part): Layout {
+function namedLayout(sourceName: string, folder: string, names: PartNames, defaultPart?: Part): Layout {
   const paths = mapParts(names, (name) => joinPath(folder, name));
   return {
     files: async () => Object.values(paths),
     open: async (readingOptions) => {
       const open = (path: string) => async () => (await openFileAt(path, readingOptions)).openDefault();
-      return sourceOfParts(sourceName, mapParts(paths, open), usual);
+      return sourceOfParts(sourceName, mapParts(paths, open), defaultPart);
     },
   };
 }
 
-function foldersLayout(folder: string, names: Names): Layout {
+function foldersLayout(folder: string, names: PartNames): Layout {
   const paths = mapParts(names, (name) => joinPath(folder, name));
   return {
     async files() {
@@ -176,11 +176,14 @@ function groupedLayout<F extends PartFile>(
   folder: string,
   files: readonly F[],
   open: (files: readonly F[], name: string, part: Part) => Promise<Dataset>,
-  usual?: Part,
+  defaultPart?: Part,
 ): Layout {
   const groups: { readonly [part in Part]?: F[] } = Object.fromEntries(groupBy(files, ({ part }) => part));
   const parts = mapParts(groups, (group, part) => () => open(group, `${folder} (${part})`, part));
-  return { files: async () => files.map(({ path }) => path), open: async () => sourceOfParts(folder, parts, usual) };
+  return {
+    files: async () => files.map(({ path }) => path),
+    open: async () => sourceOfParts(folder, parts, defaultPart),
+  };
 }
 
 interface PartFile {
@@ -202,7 +205,7 @@ function recognizeFiles<F>(
 function idxLayout(
   folder: string,
   files: readonly (PartFile & { readonly holds: "images" | "labels" })[],
-  usual?: Part,
+  defaultPart?: Part,
 ): Layout {
   const open = async (group: typeof files, name: string, part: Part): Promise<Dataset> => {
     const [image, label] = (["images", "labels"] as const).map((holds) => {
@@ -212,7 +215,7 @@ function idxLayout(
     });
     return idx(name, await openFile(image ?? ""), await openFile(label ?? ""));
   };
-  return groupedLayout(folder, files, open, usual);
+  return groupedLayout(folder, files, open, defaultPart);
 }
 
 function cifarLayout(folder: string, files: readonly (PartFile & { readonly labels: 1 | 2 })[]): Layout {
@@ -230,7 +233,7 @@ function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
 
-async function openFileAt(path: string, readingOptions: Reading): Promise<Source> {
+async function openFileAt(path: string, readingOptions: ReadOptions): Promise<Source> {
   const cifarFormat = cifarFile(fileNameOf(path));
   if (cifarFormat !== undefined)
     return sourceOfPart(path, cifarFormat.part, async () => cifar(path, [await openFile(path)], cifarFormat.labels));
@@ -240,13 +243,13 @@ async function openFileAt(path: string, readingOptions: Reading): Promise<Source
   return openSingle(path, readingOptions);
 }
 
-type Names = { readonly [part in Part]?: string };
+type PartNames = { readonly [part in Part]?: string };
 
-async function partFolders(folder: string, names: readonly string[]): Promise<Names | undefined> {
+async function partFolders(folder: string, names: readonly string[]): Promise<PartNames | undefined> {
   const candidates = names.filter((name) => namedPart(name)?.family === "*");
   const kinds = await Promise.all(candidates.map((name) => fileKind(joinPath(folder, name))));
   const folders = candidates.filter((_, index) => kinds[index] === "folder");
-  return folders.length === 0 ? undefined : namesOf(folders, "*");
+  return folders.length === 0 ? undefined : partNamesOf(folders, "*");
 }
 
 /** Words in the names of training splits. In `partWords`, the words of test splits follow, in descending priority. */
@@ -273,7 +276,7 @@ function namedPart(name: string): NamedPart | undefined {
 }
 
 /** Returns for each split the file or folder of a dataset with the highest priority. */
-function namesOf(names: readonly string[], family: string): Names {
+function partNamesOf(names: readonly string[], family: string): PartNames {
   const candidates = names.flatMap((name) => {
     const nameOfPart = namedPart(name);
     return nameOfPart?.family === family ? [{ ...nameOfPart, name }] : [];
@@ -282,13 +285,13 @@ function namesOf(names: readonly string[], family: string): Names {
   return mapParts<string, string>(Object.fromEntries(byPriority.map(({ part, name }) => [part, name])), (name) => name);
 }
 
-interface Reading {
+interface ReadOptions {
   /** The inputs of the model. A column with the name of an input is fed to it and is not the label, even if it is called "y" or "score". */
   readonly inputs?: readonly ModelInput[];
   /** The class names for labels that are names, in the model's order. */
   readonly classes?: readonly string[] | undefined;
   /** For language models: reads text as one running text in windows of `length` tokens, 128 by default. */
-  readonly running?: {
+  readonly runningText?: {
     readonly tokenizer: TextTokenizer | undefined;
     readonly length?: number;
     readonly missingFiles?: string | undefined;
@@ -300,16 +303,13 @@ interface Reading {
   readonly note?: ((text: string) => void) | undefined;
 }
 
-const oneArrayFile =
+const oneArrayHint =
   'Write one file with all samples, whose axis 0 is the batch axis: np.savez("data.npz", x=np.stack(samples)). A single sample is array[None]. If their lengths differ, write an ES module that exports batches.';
 
-const accepted =
+const acceptedFormats =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
-/** The default number of tokens per window. Small language models were trained with this length, and it suffices for comparing large ones. */
-const defaultWindow = 128;
-
-async function openSingle(path: string, reading: Reading): Promise<Source> {
+async function openSingle(path: string, reading: ReadOptions): Promise<Source> {
   const extension = extensionOf(path);
   if ([".mjs", ".js", ".ts", ".mts"].includes(extension))
     return moduleSource(path, await importModule(path, "E_DATA"), reading.inputs);
@@ -319,7 +319,7 @@ async function openSingle(path: string, reading: Reading): Promise<Source> {
     case ".npz":
       return openArrays(path, await npzColumns(source), reading);
     case ".npy":
-      return sourceOfSamples(fromColumns(path, { data: await npyColumn(source) }));
+      return sourceOfSamples(datasetOfColumns(path, { data: await npyColumn(source) }));
     case ".csv":
     case ".tsv":
       return sourceOfSamples(csv(path, await text(), reading));
@@ -333,11 +333,11 @@ async function openSingle(path: string, reading: Reading): Promise<Source> {
   const firstBytes = await source.read(0, Math.min(4, source.size));
   // An idx file with another name is recognized by its header.
   if (firstBytes[0] === 0 && firstBytes[1] === 0 && firstBytes.length === 4)
-    return sourceOfSamples(fromColumns(path, { data: await idxColumn(source) }));
-  throw dataError(`"${path}" is not a data set in a known format.`, { hint: accepted });
+    return sourceOfSamples(datasetOfColumns(path, { data: await idxColumn(source) }));
+  throw dataError(`"${path}" is not a data set in a known format.`, { hint: acceptedFormats });
 }
 
-async function openText(source: ByteSource, { running }: Reading): Promise<Dataset> {
+async function openText(source: ByteSource, { runningText: running }: ReadOptions): Promise<Dataset> {
   if (running === undefined) return textLines(source);
   const { tokenizer, length = defaultWindow, missingFiles } = running;
   const { name } = source;
@@ -345,11 +345,11 @@ async function openText(source: ByteSource, { running }: Reading): Promise<Datas
   throw missingTokenizerError(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
 }
 
-async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
+async function openTokens(path: string, format: TokenFile, { runningText: running }: ReadOptions): Promise<Dataset> {
   return tokensInFile(await openFile(path), format, running?.length ?? defaultWindow);
 }
 
-export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
+export async function openSounds(name: string, paths: readonly string[], reading: ReadOptions): Promise<Dataset> {
   if (reading.frames === undefined) {
     const [input] = reading.inputs ?? [];
     if (input !== undefined && takesFeatures(input))
@@ -373,9 +373,9 @@ const takesFeatures = ({ type }: ModelInput): boolean =>
   (type.dims ?? []).slice(1).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 
 /** Opens the arrays of a .npz file. The arrays x_train, y_train, x_test and y_test form two splits. */
-function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {
+function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: ReadOptions): Source {
   const withLabels = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
-    mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));
+    mapBatches(datasetOfColumns(name, columns), (batch) => withLabel(batch, path, inputs));
   const arraysOfPart = (part: Part) =>
     Object.entries(arrays).flatMap(([name, array]) =>
       name.endsWith(`_${part}`) ? [[name.slice(0, -part.length - 1), array] as const] : [],

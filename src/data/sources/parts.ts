@@ -3,7 +3,7 @@
 import type { Dataset, IndexedDataset, Part } from "#batches";
 import { draw, isIndexed, keepInMemory, setAside, testSeed } from "#batches";
 import { dataError, optionError } from "#ir";
-import { openSource, type SourceReading } from "./open.ts";
+import { openSource, type SourceOptions } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
@@ -13,9 +13,9 @@ export interface Parts {
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   /** The number of available test samples, before the limit `test`; undefined for a stream. */
-  readonly testable: number | undefined;
+  readonly availableTestCount: number | undefined;
   /** Whether the training samples were taken from the only split; false for a table or array without splits. */
-  readonly divided: boolean;
+  readonly isDivided: boolean;
   /** The number of all samples, if all subsets were drawn from one split. */
   readonly totalCount?: number | undefined;
   /** The samples from which the test samples are drawn; undefined for a stream. */
@@ -24,7 +24,7 @@ export interface Parts {
   readonly trainSource?: IndexedDataset | undefined;
 }
 
-export interface PartsOptions extends SourceReading {
+export interface PartsOptions extends SourceOptions {
   /**
    * The split to test on. By default, this is the test split, or all remaining samples of a table or array
    * without splits. "train" and (without splits) "all" are possible only without training and calibration.
@@ -84,11 +84,11 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   } = options;
   const testSubset = (test: Dataset) => ({
     test: limit === undefined ? test : draw(test, limit, testSeed),
-    testable: test.count,
+    availableTestCount: test.count,
   });
   const withCalibration = async (train: Dataset) => {
     if (calibrationCount === 0) return { train, calibrate: undefined };
-    const { drawn, rest } = await divide(train, calibrationCount, (count) => maxShareOfTraining * count, seed);
+    const { drawn, rest } = await drawPart(train, calibrationCount, (count) => maxShareOfTraining * count, seed);
     return { train: rest, calibrate: drawn };
   };
   if (part === "train" || part === "all") {
@@ -100,20 +100,20 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       ];
       throw optionError(text, { hint });
     }
-    if (part === "all") return { ...untrained, ...testSubset(await wholeOf(source)) };
-    const total = source.divisible ? (await source.openDefault()).count : undefined;
+    if (part === "all") return { ...untrained, ...testSubset(await openUndivided(source)) };
+    const total = source.isDivisible ? (await source.openDefault()).count : undefined;
     return { ...untrained, ...testSubset(await readPart(source, part)), totalCount: total };
   }
   const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // The function of a module can return one dataset for both splits.
   if (train !== undefined && train === test) return divideSource(sourceOfSamples(train), options);
   if (train !== undefined && test !== undefined) {
-    const sources = { trainSource: asIndexed(train), testSource: asIndexed(test) };
+    const sources = { trainSource: indexedOrUndefined(train), testSource: indexedOrUndefined(test) };
     const tested = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
-    return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, divided: false };
+    return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, isDivided: false };
   }
   const singleSplit = train ?? test ?? (await source.openDefault());
-  const indexedSplit = asIndexed(singleSplit);
+  const indexedSplit = indexedOrUndefined(singleSplit);
   const sources = { trainSource: indexedSplit, testSource: indexedSplit };
   // The number of samples in a stream is unknown, so a share of it cannot be computed.
   const trainCount = singleSplit.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
@@ -129,11 +129,14 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
           count - Math.min(spared, limit ?? count),
         );
   };
-  if (indexedSplit !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
+  if (
+    indexedSplit !== undefined &&
+    (heldOut || trainCount > 0 || (source.isDivisible && (trains || part === "test")))
+  ) {
     // Training samples are the first ones of a random order that is always the same. So no training uses the last fifth.
     const tested = (count: number): number => {
       if (heldOut) return defaultTestCount(count);
-      if (source.divisible) return minTested(count);
+      if (source.isDivisible) return minTested(count);
       return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxTaken(count)));
     };
     const [trainSamples, lastSamples] = [
@@ -143,24 +146,24 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     return {
       ...(await withCalibration(trainSamples)),
       ...testSubset(lastSamples),
-      divided: !source.divisible,
+      isDivided: !source.isDivisible,
       totalCount: indexedSplit.count,
       ...sources,
     };
   }
   if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(singleSplit), ...sources };
-  const { drawn, rest } = await divide(singleSplit, trainCount + calibrationCount, maxTaken, testSeed, limit);
-  const testable = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
-  const tested = { ...testSubset(rest), testable, totalCount: singleSplit.count, ...sources };
+  const { drawn, rest } = await drawPart(singleSplit, trainCount + calibrationCount, maxTaken, testSeed, limit);
+  const availableTestCount = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
+  const tested = { ...testSubset(rest), availableTestCount, totalCount: singleSplit.count, ...sources };
   return trainCount === 0
-    ? { train: undefined, calibrate: drawn, ...tested, divided: false }
-    : { ...(await withCalibration(drawn)), ...tested, divided: true };
+    ? { train: undefined, calibrate: drawn, ...tested, isDivided: false }
+    : { ...(await withCalibration(drawn)), ...tested, isDivided: true };
 }
 
-const asIndexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
+const indexedOrUndefined = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
 
 /** Divides a dataset into `requested` random samples, at most `max`, and at most `restCount` others. */
-async function divide(
+async function drawPart(
   dataset: Dataset,
   requested: number,
   max: (count: number) => number,
@@ -184,10 +187,10 @@ async function divide(
   return { drawn: draw(rest, count, seed), rest: drawn };
 }
 
-const untrained = { train: undefined, calibrate: undefined, divided: false } as const;
+const untrained = { train: undefined, calibrate: undefined, isDivided: false } as const;
 
 /** Returns all samples of a source. @throws PithError E_OPTION if the source has several splits. */
-function wholeOf({ owner, parts, openDefault: usual }: Source): Promise<Dataset> {
-  if (parts.train === undefined || parts.test === undefined) return usual();
+function openUndivided({ owner, parts, openDefault }: Source): Promise<Dataset> {
+  if (parts.train === undefined || parts.test === undefined) return openDefault();
   throw optionError(`\`part: "all"\`: ${owner} is already split into "train" and "test".`);
 }

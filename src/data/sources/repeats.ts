@@ -3,7 +3,7 @@
 import { type Dataset, elementBytes, isIndexed, quickHash, sliceRows } from "#batches";
 import { counted, integer } from "#ir";
 import { fileHash } from "../../core/files/hash.ts";
-import { imageFiles } from "../images/image-batches.ts";
+import { imagePathColumn } from "../images/image-batches.ts";
 
 /** Maximum bytes and image files of a split that are read to compare samples. Of a larger split, evenly spread samples are compared. */
 const [maxBytes, maxFiles] = [2 ** 27, 1000];
@@ -21,7 +21,7 @@ export async function describeRepeats(
   test: Dataset,
   others: Readonly<Record<string, Dataset | undefined>>,
 ): Promise<readonly string[]> {
-  const keys = await keysOf(test);
+  const keys = await hashSamples(test);
   if (keys.length < minTested) return [];
   const samples = `${counted(keys.length, "test sample")}${keys.length === test.count ? "" : " that were compared"}`;
   const texts: string[] = [];
@@ -29,7 +29,7 @@ export async function describeRepeats(
     if (count > minShare * keys.length) texts.push(`${test.name}: ${integer(count)} of ${samples} ${consequence}`);
   };
   for (const [use, split] of Object.entries(others)) {
-    const otherKeys = new Set(split === undefined ? [] : await keysOf(split));
+    const otherKeys = new Set(split === undefined ? [] : await hashSamples(split));
     const shared = keys.filter((key) => otherKeys.has(key)).length;
     add(shared, `are also ${use} samples, so results on them can be better than on new samples`);
   }
@@ -41,12 +41,12 @@ export async function describeRepeats(
 }
 
 /** Returns a hash per sample, of all samples or of evenly spread ones. */
-async function keysOf(dataset: Dataset): Promise<readonly string[]> {
+async function hashSamples(dataset: Dataset): Promise<readonly string[]> {
   if (!isIndexed(dataset) || dataset.count === 0) return [];
   const { label: _, ...first } = await dataset.gather(Uint32Array.of(0));
   const bytes = Object.values(first).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
   // The frames of a recording follow each other, and silent frames are equal.
-  const hasFiles = imageFiles(first) !== undefined;
+  const hasFiles = imagePathColumn(first) !== undefined;
   if (first.begin !== undefined || (!hasFiles && bytes < minBytes)) return [];
   const limit = hasFiles ? maxFiles : Math.floor(maxBytes / bytes);
   const count = Math.min(dataset.count, Math.max(1, limit));
@@ -56,7 +56,7 @@ async function keysOf(dataset: Dataset): Promise<readonly string[]> {
       Math.floor(((start + index) * dataset.count) / count),
     );
     const { label: _label, ...columns } = await dataset.gather(positions);
-    const files = imageFiles(columns);
+    const files = imagePathColumn(columns);
     const hashes = files && (await Promise.all(files.data.map(fileHash)));
     for (let sample = 0; sample < positions.length; sample++) {
       const rows = Object.values(columns).map((dense) => elementBytes(sliceRows(dense, sample, sample + 1)));

@@ -11,7 +11,7 @@ export interface Source {
   openDefault(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
   /** Whether the source has no splits and can be divided into training and test samples. Images and texts without splits are test samples. */
-  readonly divisible: boolean;
+  readonly isDivisible: boolean;
 }
 
 const partNames = ["train", "test"] as const;
@@ -28,11 +28,11 @@ export function mapParts<A, B>(
   return Object.fromEntries(entries);
 }
 
-/** Creates a source with splits. Its default samples are those of `usualPart`, or of the training split if that part is missing. */
-export function sourceOfParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
-  const openDefault = parts[usualPart] ?? parts.train;
+/** Creates a source with splits. Its default samples are those of `defaultPart`, or of the training split if that part is missing. */
+export function sourceOfParts(owner: string, parts: Source["parts"], defaultPart: Part = "test"): Source {
+  const openDefault = parts[defaultPart] ?? parts.train;
   if (openDefault === undefined) throw new Error(`${owner} has no parts.`);
-  return { owner, openDefault, parts, divisible: false };
+  return { owner, openDefault, parts, isDivisible: false };
 }
 
 export function sourceOfPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
@@ -40,7 +40,7 @@ export function sourceOfPart(owner: string, part: Part, read: () => Promise<Data
 }
 
 export function sourceOfSamples(dataset: Dataset): Source {
-  return { owner: dataset.name, openDefault: async () => dataset, parts: {}, divisible: true };
+  return { owner: dataset.name, openDefault: async () => dataset, parts: {}, isDivisible: true };
 }
 
 /**
@@ -49,14 +49,14 @@ export function sourceOfSamples(dataset: Dataset): Source {
  * @throws PithError E_DATA if the source lacks the split and cannot be divided.
  */
 export async function readPart(
-  { owner, openDefault, parts, divisible }: Source,
+  { owner, openDefault, parts, isDivisible: divisible }: Source,
   part: Part | undefined,
   testCountOf: (count: number) => number = defaultTestCount,
 ): Promise<Dataset> {
   if (part === undefined) return openDefault();
   const { [part]: read } = parts;
   if (read !== undefined) return read();
-  if (divisible) return splitOff(await openDefault(), part, testCountOf);
+  if (divisible) return divideIntoPart(await openDefault(), part, testCountOf);
   const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
   throw dataError(`"${owner}" has no ${part} part, only ${available}.`);
 }
@@ -65,7 +65,7 @@ export async function readPart(
 export const defaultTestCount = (count: number): number => 0.2 * count;
 
 /** Returns the training or test samples of a dataset without splits, always the same random ones. @throws PithError E_DATA if too few for training. */
-function splitOff(dataset: Dataset, part: Part, testCountOf: (count: number) => number): Dataset {
+function divideIntoPart(dataset: Dataset, part: Part, testCountOf: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const share = testCountOf(dataset.count) / Math.max(1, dataset.count);
   const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);

@@ -12,7 +12,7 @@ export interface Texts {
 const batchRows = 1024;
 
 /** Returns the texts of a .txt file or a table; none for other files. @throws PithError E_DATA as `openDataset` does, and if the column is ambiguous. */
-export async function textsIn(path: string): Promise<Texts> {
+export async function readTexts(path: string): Promise<Texts> {
   if ((await fileKind(path)) !== "file") return { texts: [] };
   if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };
   if (!/\.(csv|tsv|jsonl)(\.gz)?$/i.test(path)) return { texts: [] };

@@ -9,7 +9,7 @@ export type RenderTemplate = NonNullable<Context["renderTemplate"]>;
 export const templateName = "chat_template.jinja";
 
 /** Returns the template in tokenizer_config.json or chat_template.jinja. @throws PithError E_DATA if the former is not JSON. */
-export async function chatTemplateIn(
+export async function readChatTemplate(
   folder: string,
 ): Promise<{ readonly text: string; readonly file: string; readonly settings: PlainObject } | undefined> {
   const [file, ownFile] = ["tokenizer_config.json", joinPath(folder, templateName)];
@@ -31,7 +31,7 @@ export async function renderChats(
   texts: readonly string[],
 ): Promise<readonly (readonly number[])[] | Miss> {
   for (const folder of [folderOf(modelPath), joinPath(folderOf(modelPath), "..")]) {
-    const template = await chatTemplateIn(folder);
+    const template = await readChatTemplate(folder);
     const tokenizer = template === undefined ? undefined : await openTokenizer(folder);
     if (template === undefined || tokenizer === undefined) continue;
     const { settings } = template;

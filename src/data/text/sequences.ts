@@ -10,7 +10,7 @@
 import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
 import { attentionMask, copyInput, mapBatches, take } from "#batches";
 import { type Batch, type Dense, dataError, truncateList } from "#ir";
-import { imageFiles } from "../images/image-batches.ts";
+import { imagePathColumn } from "../images/image-batches.ts";
 import { emptyCache, tokenInput } from "./token-inputs.ts";
 import {
   createTokenizer,
@@ -82,7 +82,7 @@ const singleNames = ["text", "sentence", "content", "review", "query", "question
 
 /** Returns the names of the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if it is ambiguous which to use. */
 export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
-  const files = imageFiles(batch);
+  const files = imagePathColumn(batch);
   const texts = Object.keys(batch).filter(
     (name) => batch[name]?.type === "string" && batch[name] !== files && name !== "label",
   );

@@ -15,6 +15,9 @@ export interface TokenFile {
   readonly sequences: readonly [count: number, length: number] | undefined;
 }
 
+/** The default number of tokens per window. Small language models were trained with this length, and it suffices for comparing large ones. */
+export const defaultWindow = 128;
+
 /** Matches names of files with token ids as little-endian integers: train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin. */
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
@@ -61,7 +64,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;
-  for (const piece of pieces(text)) {
+  for (const piece of splitIntoPieces(text)) {
     const pieceIds = tokenizer.plain(piece);
     if (count + pieceIds.length > ids.length) {
       const larger = new Uint32Array(2 * (count + pieceIds.length));
@@ -78,7 +81,7 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
 const pieceLength = 2 ** 16;
 
 /** Yields pieces of a text. Each piece begins at the start of a line, because no token crosses this position. */
-export function* pieces(text: string): Iterable<string> {
+export function* splitIntoPieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
     const line = /[^\s]\n(?=[^\s])/g;

@@ -67,7 +67,7 @@ export async function openSamples(
   const train = isStated && storedTrain !== undefined ? draw(storedTrain, trainAlone, context.seed) : storedTrain;
   const task = { ...parts, ...(train === undefined ? {} : { train }) };
   const { seen, stored, calibrate: measuredOn } = task;
-  const { testable: available } = stored;
+  const { availableTestCount: available } = stored;
   const maxRequestedSamples = Math.max(
     0,
     ...recipes

@@ -1,6 +1,6 @@
 /** Converts samples to views for reports: small images, texts, drawn series, or the first values of each input. */
 import { encode } from "fast-png";
-import { isIndexed, samplesIn, sliceBatch } from "#batches";
+import { isIndexed, rowCount, sliceBatch } from "#batches";
 import { type Batch, type Dense, toNumbers } from "#ir";
 import { findImages } from "../../data/images/preprocess.ts";
 import type { Dataset } from "../../data/index.ts";
@@ -93,7 +93,7 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
   const last = Math.max(...positions);
   let start = 0;
   for await (const batch of dataset.batches({ size: 16 })) {
-    const size = samplesIn(batch);
+    const size = rowCount(batch);
     for (const position of positions)
       if (position >= start && position < start + size)
         samples.set(position, sliceBatch(batch, position - start, position - start + 1));

@@ -125,7 +125,7 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
     const text = chanceQuestion(task.preset, knowledge.original, knowledge.chance);
     context.log({ id: "chance", text, level: "warning" });
   }
-  const { testable } = task.stored;
+  const { availableTestCount: testable } = task.stored;
   const measured: Measurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,

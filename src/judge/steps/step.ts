@@ -2,7 +2,7 @@ import type { Dataset } from "#batches";
 import { assertValid, type Model, verify } from "#ir";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
 import { namesAt, openModules, removedPortKind } from "#pass";
-import { trainedKey } from "../../data/sidecars/trained-on.ts";
+import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import { partFor, textHelps } from "./step-options.ts";
@@ -47,7 +47,7 @@ export async function runStep(
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
   if (partFor(pass, opened) === "train" && parts.trained !== undefined)
-    model.header.metadata.set(trainedKey, parts.trained);
+    model.header.metadata.set(trainedOnKey, parts.trained);
   assertValid(model, violations);
   requirePorts(pass, before, portsOf(model), outcome);
   return { ...outcome, learnt: outcome.learnt ?? countLearnt(outcome, passOptions) };

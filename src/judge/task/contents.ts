@@ -1,6 +1,6 @@
 /** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
 
-import { gatherRows, samplesIn } from "#batches";
+import { gatherRows, rowCount } from "#batches";
 import { type Dense, fixedDims, type Model, shapeError } from "#ir";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
@@ -24,7 +24,7 @@ export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {
     const repeatForBatch = (dense: Dense): Dense =>
-      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(samplesIn(batch)));
+      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(rowCount(batch)));
     return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeatForBatch(dense)])) };
   });
 }

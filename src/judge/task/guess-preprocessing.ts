@@ -1,6 +1,6 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
-import { collect, type Dataset, draw, range, samplesIn, view } from "#batches";
+import { collect, type Dataset, draw, range, rowCount, view } from "#batches";
 import {
   type Batch,
   dataError,
@@ -23,7 +23,7 @@ import {
   usedGeometryText,
   withStoredImages,
 } from "../../data/images/preprocess.ts";
-import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
+import { candidatePreprocessings, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
 import { type EvaluateOptions, type Evaluation, estimate, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
@@ -91,7 +91,8 @@ export async function guessPreprocessing(
     });
   }
   const [defaultGeometry, ...geometries] = imageGeometries(batch, input);
-  const firstCandidates = tried ?? candidates(channels).map((transform) => replaceGeometry(transform, defaultGeometry));
+  const firstCandidates =
+    tried ?? candidatePreprocessings(channels).map((transform) => replaceGeometry(transform, defaultGeometry));
   const otherGeometries = tried === undefined ? geometries : [];
   const total = maxRuns(firstCandidates.length + otherGeometries.length, sample.count);
   let runsDone = 0;
@@ -239,7 +240,7 @@ function scaledLosses(): Metric {
     columns: logitFactors.length,
     rows(outputs, batch) {
       const name = mainOutputName(outputs);
-      const samples = samplesIn(batch);
+      const samples = rowCount(batch);
       const { dims } = mainOutput(outputs);
       const labels = batch.label === undefined ? samples : elementCount(batch.label.dims);
       const { values } = logScores(readScores(mainOutput(outputs), samples, labels));

@@ -15,7 +15,7 @@ import { firstBatch } from "../../data/batches/select.ts";
 import { npzBytes } from "../../data/files/npy.ts";
 import { type Dataset, presets } from "../../data/index.ts";
 import { preprocessingKey } from "../../data/sidecars/preprocessing-spec.ts";
-import { trainedKey } from "../../data/sidecars/trained-on.ts";
+import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { openTask, type TaskOptions } from "./open-task.ts";
 
@@ -460,7 +460,7 @@ describe("a table without parts", () => {
     ]);
     // A model that is also trained on the copy records one of them.
     await opened(model, { data: copy, learns: "labels" });
-    expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "")).toEqual([
+    expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "")).toEqual([
       ["copy.csv", 40, expect.stringMatching(/^[0-9a-f]{16}$/)],
     ]);
     const other = table();
@@ -468,7 +468,7 @@ describe("a table without parts", () => {
     writeFileSync(other, [header, ...rows.map((row) => row.replace(/^\d+/, (number) => `${number}.5`))].join("\n"));
     expect((await opened(model, { data: other })).task.test.count).toBe(40);
     // Metadata in an unknown form comes from another tool.
-    model.header.metadata.set(trainedKey, JSON.stringify([[names, 40]]));
+    model.header.metadata.set(trainedOnKey, JSON.stringify([[names, 40]]));
     expect((await opened(model, { data })).task.test.count).toBe(40);
   });
 });
@@ -502,7 +502,7 @@ describe("samples that a model was trained on", () => {
   test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])("are recorded for any file name: %s", async (name) => {
     const [data, model] = [write(name, 40), relu()];
     await opened(model, { data, ...learning });
-    expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
+    expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
     for (const part of [undefined, "test"] as const)
       expect((await opened(model, { data, part })).task.test.count).toBe(8);
     expect((await opened(model, { data: copied(data, "copy.csv") })).task.test.count).toBe(8);

@@ -17,8 +17,8 @@ import {
   preprocessingSpecText,
   readPreprocessing,
 } from "../../data/sidecars/preprocessing-spec.ts";
-import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
-import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
+import { datasetOptionsFor, missingSidecars, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
+import { addTrainingRecord, findTrainingUse, trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { describeRepeats } from "../../data/sources/repeats.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
@@ -132,7 +132,7 @@ export async function openTask(
   const { stated, isRecorded } = statedPreprocessing(options.preprocess, models);
   const sidecars = await sidecarsOf(models);
   const preparationSettings = { sidecars, stated, set };
-  const readingOptions = readingFor(model, sidecars, stated);
+  const readingOptions = datasetOptionsFor(model, sidecars, stated);
   const stored =
     options.data === ownTextName
       ? await textParts(reference ?? model, options, context)
@@ -155,7 +155,7 @@ export async function openTask(
             },
             context,
           );
-  if (learns === "labels" && (stored.train === undefined || stored.divided)) {
+  if (learns === "labels" && (stored.train === undefined || stored.isDivided)) {
     throw dataError(
       `${(stored.testSource ?? stored.test).name} has one part only: there are no training samples besides the test samples.`,
       {
@@ -192,10 +192,10 @@ export async function openTask(
   const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !isRecorded;
   const { images, length, frames } = isDoubtful ? {} : preparedSpec;
   const preprocessingText = preprocessingSpecText({ images, length, frames });
-  const trainedText = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
+  const trainedText = learns !== undefined ? await addTrainingRecord(model, options.data, stored) : undefined;
   const { metadata } = model.header;
   if (preprocessingText !== "") metadata.set(preprocessingKey, preprocessingText);
-  if (trainedText !== undefined) metadata.set(trainedKey, trainedText);
+  if (trainedText !== undefined) metadata.set(trainedOnKey, trainedText);
   const { ready } = preparation;
   const reading =
     typeof metric === "string"
@@ -212,7 +212,7 @@ export async function openTask(
   const labelled = typeof reading?.form === "object" ? await hasBoxLabels(ready(testSamples)) : preparation.labelled;
   // For running text, the labels are its own tokens, so they are never withheld.
   const withholdsLabels =
-    learns !== undefined && stored.divided && (await firstBatch(testSamples)).tokens === undefined;
+    learns !== undefined && stored.isDivided && (await firstBatch(testSamples)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
       id: "labels",
@@ -344,8 +344,8 @@ async function textParts(
     calibrate: calibrate > 0 ? calibration : undefined,
     text: inputs.isGenerated ? calibration : undefined,
     test,
-    testable: test.count,
-    divided: false,
+    availableTestCount: test.count,
+    isDivided: false,
   };
 }
 
@@ -356,7 +356,7 @@ async function randomParts(model: Model, maxTest: number | undefined, context: C
   const text =
     "random inputs are used instead of samples: results say little about real data; prefer unlabeled samples of the same kind";
   context.log({ id: "random-data", text, level: "warning" });
-  return { train, calibrate: undefined, test, testable: rest.count, divided: false };
+  return { train, calibrate: undefined, test, availableTestCount: rest.count, isDivided: false };
 }
 
 /** Records the states of a model. @throws PithError E_NAME for an unknown input or output. */

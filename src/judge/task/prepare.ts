@@ -20,7 +20,7 @@ import { imageChannels } from "../../data/images/preprocess.ts";
 import { rangeOf } from "../../data/images/presets.ts";
 import { type Dataset, mapBatches, type Preprocessing, tokenize } from "../../data/index.ts";
 import type { PreprocessingSpec } from "../../data/sidecars/preprocessing-spec.ts";
-import { rateInput, readingFor, type Sidecars, soundInput } from "../../data/sidecars/sidecars.ts";
+import { datasetOptionsFor, rateInput, type Sidecars, soundInput } from "../../data/sidecars/sidecars.ts";
 import { textColumns, unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
@@ -139,7 +139,7 @@ async function prepareKind(
       return { ...prepared, labelled: hasUsableLabels };
     }
     case "tokens": {
-      const isLanguageModel = readingFor(model, sidecars, stated).running !== undefined;
+      const isLanguageModel = datasetOptionsFor(model, sidecars, stated).runningText !== undefined;
       const { tokenizer, missingFiles } = sidecars;
       const { length } = stated;
       const name = tokensText(first, sidecars, length);
@@ -166,7 +166,7 @@ async function prepareKind(
         frame,
         context: contextSamples = 0,
         rate: hertz,
-      } = readingFor(model, sidecars, stated).frames ?? { frame: 0 };
+      } = datasetOptionsFor(model, sidecars, stated).frames ?? { frame: 0 };
       const steps = [
         `frame=${frame}`,
         ...(contextSamples > 0 ? [`context=${contextSamples}`] : []),

@@ -1,4 +1,4 @@
-import { type Dataset, samplesIn } from "#batches";
+import { type Dataset, rowCount } from "#batches";
 import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
@@ -31,7 +31,7 @@ export async function validationLoss(
       throwIfAborted(signal, "Training was stopped while it was evaluated.");
       const { value, feeds, session } = await graphs.of(batch);
       const { [value.name]: lossValue } = await session.run(feeds(batch));
-      const count = samplesIn(batch);
+      const count = rowCount(batch);
       sum += Number(lossValue?.data[0]) * count;
       samples += count;
     }

@@ -7,7 +7,7 @@ import { firstBatch } from "#batches";
 import { type Batch, counted, dataError, type Model, optionError, PithError, save, throwIfAborted } from "#ir";
 import { type Context, shown } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
-import { createFeed, type Feed, type Round } from "../../data/prefetch/feed.ts";
+import { createFeed, type Feed, type FeedRound } from "../../data/prefetch/feed.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, writeCheckpoint } from "./checkpoint.ts";
 import {
@@ -130,7 +130,7 @@ class TrainingLoop {
     }
   }
 
-  *#rounds(): Iterable<Round> {
+  *#rounds(): Iterable<FeedRound> {
     const { size, epochs } = this.#plan;
     const { epoch: first, batches: skippedBatches } = this.#counters;
     for (let epoch = first; epoch <= epochs; epoch++) {

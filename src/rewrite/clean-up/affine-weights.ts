@@ -38,7 +38,7 @@ export function scaleChannels(
 }
 
 /** Returns whether a bias has one element per channel, along its last axis. */
-export function isForChannels(dims: readonly number[], channels: number): boolean {
+export function isChannelVector(dims: readonly number[], channels: number): boolean {
   return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
 }
 

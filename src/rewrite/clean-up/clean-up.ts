@@ -14,12 +14,12 @@ export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeo
 }
 
 /** The id and summary of the pass in `drop-dead-channels.ts`, which `simplify` loads only when it runs. */
-export const deadChannels = {
+export const dropDeadChannelsDescription = {
   id: "drop-dead-channels",
   summary: "Remove constant channels; fold them into the next biases",
 } as const;
 
 /** Creates a change that options of individual layers cannot influence. */
-export function change(at: string, description: string, kind?: string): Change {
+export function cleanUpChange(at: string, description: string, kind?: string): Change {
   return { at, what: description, ...(kind === undefined ? {} : { kind }), decidedBy: "global" };
 }

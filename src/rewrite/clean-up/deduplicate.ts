@@ -11,7 +11,7 @@ import type { Graph, Node, Tensor, Value } from "#ir";
 import { allGraphs, canTakeName, describe, isUsed, replaceUses, subgraphs } from "#ir";
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 export const deduplicate = defineCleanUp("deduplicate", "Remove duplicate computations", (model) => {
   const changes: Change[] = [];
@@ -61,7 +61,7 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
     replaceUses(output, replacement);
   }
   graph.removeNode(second);
-  changes.push(change(at, `computed once, as ${describe(first)}`, "computed once"));
+  changes.push(cleanUpChange(at, `computed once, as ${describe(first)}`, "computed once"));
 }
 
 /** Serializes an attribute value; tensors by identity, small ones by their elements. */

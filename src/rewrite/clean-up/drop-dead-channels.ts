@@ -41,12 +41,12 @@ import {
 import { type Change, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { change, deadChannels } from "./clean-up.ts";
+import { cleanUpChange, dropDeadChannelsDescription } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 /** Removes channels whose weights are all zero, in place, and adds their values to the next biases. Lists constant channels that must stay. */
 export const dropDeadChannels = definePass({
-  ...deadChannels,
+  ...dropDeadChannelsDescription,
   options: noOptions,
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];
@@ -69,7 +69,7 @@ export const dropDeadChannels = definePass({
         if (count instanceof Miss) misses.push(new Miss(count.reason, count.at === "" ? name : count.at));
         else {
           const text = `${count} constant ${count === 1 ? "channel" : "channels"} cut`;
-          changes.push(change(name, text, "constant channels removed"));
+          changes.push(cleanUpChange(name, text, "constant channels removed"));
           hasChanged = true;
           break;
         }
@@ -98,14 +98,14 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
     if (!isBasic || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
     if (dead.size === 0 || weight.tensor === undefined) return [];
-    await removeNonzero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
+    await excludeNonzeroUnits(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
   }
   for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
   return [...dead];
 }
 
 /** Removes from `units` those with a nonzero element. Usually the first elements exclude all units, and the rest is not read. */
-async function removeNonzero(
+async function excludeNonzeroUnits(
   units: Set<number>,
   tensor: Tensor,
   { count, inner }: AxisLayout,
@@ -130,7 +130,7 @@ async function removeUnits(
   units: readonly number[],
   engine: Engine,
 ): Promise<number | Miss> {
-  const part = partOf(model, inference, group);
+  const part = boundaryOf(model, inference, group);
   if (part instanceof Miss) return part;
   const constants = await constantsOf(model, part, engine);
   if (constants instanceof Miss) return constants;
@@ -187,12 +187,12 @@ interface Reader {
   readonly isProducer: boolean;
 }
 
-interface Part {
+interface GroupBoundary {
   readonly inputs: readonly Value[];
   readonly readers: readonly Reader[];
 }
 
-function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
+function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoundary | Miss {
   const channelValues = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const layers = producingLayers(group);
@@ -242,7 +242,7 @@ const defaultSize = 16;
 
 async function constantsOf(
   model: Model,
-  { inputs, readers }: Part,
+  { inputs, readers }: GroupBoundary,
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense> | Miss> {
   const values = [...new Set(readers.map(({ data }) => data))];

@@ -1,7 +1,7 @@
 import { allLayers, infer, namesLayer, scopesKey, weightName } from "#analysis";
 import { allGraphs, describe, statesMoreThanNotes } from "#ir";
 import { clearNotes, isExporterKey } from "#pass";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 /** Removes exporter metadata, including module paths that name no layer, and types that stored tensors state as well. Keeps names of layers. */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
@@ -26,7 +26,7 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
       cleared.add(value.name);
     }
   }
-  return [...cleared].map((at) => change(at, "exporter's metadata removed"));
+  return [...cleared].map((at) => cleanUpChange(at, "exporter's metadata removed"));
 });
 
 /** Shortens a list of nested modules to the last module and the node: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */

@@ -1,11 +1,11 @@
 import { allGraphs, allNodes, isUsed, type Model, removeUnused } from "#ir";
 import type { Change } from "#pass";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 /** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs are kept as the model's interface. */
 export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no output depends on", (model) => {
   const changes: Change[] = [];
-  const report = (at: string): void => void changes.push(change(at, "removed: no output depends on it"));
+  const report = (at: string): void => void changes.push(cleanUpChange(at, "removed: no output depends on it"));
   // Innermost graphs first: values that only a removed node used become unused.
   for (const graph of [...allGraphs(model.graph)].reverse()) {
     const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);

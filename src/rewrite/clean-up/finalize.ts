@@ -6,7 +6,7 @@
  */
 import { allValues, roleWords } from "#ir";
 import { type Change, definePass, noOptions } from "#pass";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 import { foldConstants } from "./fold-constants.ts";
 
 /**
@@ -22,7 +22,7 @@ export const finalize = definePass({
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       if (value.role === undefined) continue;
-      changes.push(change(value.name, `no longer marked as ${roleWords(value.role)}`));
+      changes.push(cleanUpChange(value.name, `no longer marked as ${roleWords(value.role)}`));
       value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };

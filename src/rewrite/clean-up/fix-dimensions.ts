@@ -4,7 +4,7 @@ import { infer } from "#analysis";
 import type { Dim, Model } from "#ir";
 import { allValues, dimText, dimValue, isSymbolic, isUnknownDim, PithError, symbol, truncateList } from "#ir";
 import { type Change, definePass, described } from "#pass";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 
 export const fixOption = described(
   v.optional(
@@ -25,11 +25,11 @@ export const fixDimensions = definePass({
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       const { graph, stated } = value;
-      const dims = stated?.dims?.map((dim) => fixDim(dim, fix));
+      const dims = stated?.dims?.map((dim) => substituteDim(dim, fix));
       if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
         continue;
       value.type = { type: stated.type, dims };
-      if (graph.isInput(value)) changes.push(change(value.name, "dimensions fixed"));
+      if (graph.isInput(value)) changes.push(cleanUpChange(value.name, "dimensions fixed"));
     }
     infer(model);
     return { changes, misses: [] };
@@ -37,7 +37,7 @@ export const fixDimensions = definePass({
 });
 
 /** Replaces names in expressions, where they are separate words. */
-function fixDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
+function substituteDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   if (!isSymbolic(dim)) return dim;
   const size = sizes[dim.text] ?? dimValue(dim, sizes);
   if (size !== undefined) return size;

@@ -27,7 +27,7 @@ import {
 import { type Change, type Context, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { evaluate } from "../edit/stored.ts";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { constantOf, storeInPlace } from "./store-constants.ts";
 
@@ -44,7 +44,7 @@ export const foldConstants = definePass({
     for (const [output, result] of results) {
       // ONNX Runtime computes some reductions of empty tensors in another size than the standard demands.
       if (output.producer === undefined || !sameDims(result.dims, output.type?.dims ?? result.dims)) continue;
-      changes.push(change(describe(output.producer), "constant folded"));
+      changes.push(cleanUpChange(describe(output.producer), "constant folded"));
       storeInPlace(output, result);
     }
     if (changes.length > 0) removeUnusedEverywhere(model);

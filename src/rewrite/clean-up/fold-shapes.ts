@@ -12,7 +12,7 @@ import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
 import { listFor } from "../../core/ops/shared/rules.ts";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { storeInPlace } from "./store-constants.ts";
 
@@ -31,11 +31,11 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
       });
       const at = describe(node);
       for (const [output, dense] of knownOutputs) storeInPlace(output, dense);
-      if (knownOutputs.length > 0) changes.push(change(at, "shape stored"));
+      if (knownOutputs.length > 0) changes.push(cleanUpChange(at, "shape stored"));
     }
     for (const node of graph.nodes()) {
       if (!computed.has(node) && storeShapeInputs(node, inference))
-        changes.push(change(describe(node), "takes a stored shape"));
+        changes.push(cleanUpChange(describe(node), "takes a stored shape"));
     }
   }
   if (changes.length > 0) removeUnusedEverywhere(model);

@@ -8,7 +8,7 @@ import type { Model, Node, Symbolic, Value } from "#ir";
 import { describe, emitInto, isFloat, isSymbolic, productParts, removeUnusedEverywhere, snapshot } from "#ir";
 import type { Change, Context } from "#pass";
 import { parameterRules } from "../../core/ops/rules/index.ts";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fuseNodes } from "./fuse-nodes.ts";
@@ -58,7 +58,7 @@ export const partVectors = defineCleanUp(
       for (const { node, input } of furtherUses) {
         if (node.graph !== graph) continue;
         graph.setInput(node, input, graph.addTensor(value.name, tensor));
-        changes.push(change(describe(node), `a separate vector for "${value.name}"`, "vector parted"));
+        changes.push(cleanUpChange(describe(node), `a separate vector for "${value.name}"`, "vector parted"));
       }
     }
     return changes;
@@ -74,7 +74,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
   const { graph } = model;
   const inference = infer(model);
   const inputs = new Set(graph.feeds);
-  const places = new Map<string, Place>();
+  const places = new Map<string, InputAxis>();
   for (const input of graph.feeds)
     for (const [axis, dim] of (input.type?.dims ?? []).entries())
       if (isSymbolic(dim) && !places.has(dim.text)) places.set(dim.text, [input, axis]);
@@ -107,7 +107,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
         { axis: 0 },
       );
       graph.setInput(node, index, value.type?.dims?.length === 0 ? emit.Reshape([vector, []]) : vector);
-      changes.push(change(describe(node), `reads "${value.name}" from the inputs`));
+      changes.push(cleanUpChange(describe(node), `reads "${value.name}" from the inputs`));
     }
   };
   for (const node of [...graph.nodes()]) {
@@ -119,15 +119,15 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
   return changes;
 });
 
-type Place = readonly [input: Value, axis: number];
+type InputAxis = readonly [input: Value, axis: number];
 
 interface NamedSize {
   readonly text: string;
   readonly factor: number;
-  readonly place: Place;
+  readonly place: InputAxis;
 }
 
-function nameSize(dim: Symbolic, places: ReadonlyMap<string, Place>): NamedSize | undefined {
+function nameSize(dim: Symbolic, places: ReadonlyMap<string, InputAxis>): NamedSize | undefined {
   const [factor, name] = productParts(dim) ?? [1, dim.text];
   const place = places.get(name);
   return place === undefined ? undefined : { text: dim.text, factor, place };

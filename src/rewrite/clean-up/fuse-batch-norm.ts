@@ -17,8 +17,8 @@ import type { Affine } from "../../core/ops/entry.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
 import { stored } from "../edit/mask.ts";
 import { readStoredValue } from "../edit/stored.ts";
-import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
-import { change } from "./clean-up.ts";
+import { isChannelVector, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
+import { cleanUpChange } from "./clean-up.ts";
 import { foldIntoReader } from "./fuse-into-reader.ts";
 import { protectedValues } from "./protected.ts";
 
@@ -94,7 +94,7 @@ export async function fuseBatchNorms(
     if (!options.trained && !isNorm && hasProtected(match, node, isProtected)) continue;
     if (await fold(model, node, match, inference))
       changes.push(
-        change(match.layer.name, `${isNorm ? "batch normalization" : "scale or shift"} merged into its weights`),
+        cleanUpChange(match.layer.name, `${isNorm ? "batch normalization" : "scale or shift"} merged into its weights`),
       );
   }
   if (options.arithmetic === true) {
@@ -173,7 +173,7 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   const dense = await match.bias?.();
   const oldBias = dense && toFloat64(dense);
   // A bias is a single number, or a number per channel along the channel axis. Any other tensor is an added matrix.
-  if (oldBias !== undefined && oldBias.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
+  if (oldBias !== undefined && oldBias.length !== 1 && !isChannelVector(dense?.dims ?? [], channels)) return false;
   const bias = Float64Array.from(
     { length: channels },
     (_, channel) => elementOf(oldBias, channel) * elementOf(factors, channel) + elementOf(shift, channel),

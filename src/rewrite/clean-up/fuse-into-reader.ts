@@ -12,8 +12,8 @@ import type { Change } from "#pass";
 import type { Affine } from "../../core/ops/entry.ts";
 import { stored } from "../edit/mask.ts";
 import { createStoredReader } from "../edit/stored.ts";
-import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
-import { change } from "./clean-up.ts";
+import { isChannelVector, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
+import { cleanUpChange } from "./clean-up.ts";
 
 interface Scope {
   readonly inference: Inference;
@@ -48,7 +48,7 @@ export async function foldIntoReader(model: Model, node: Node, scope: Scope): Pr
   model.graph.setInput(layer.node, layer.role.data, x);
   model.graph.removeNode(node);
   for (const value of vectors) removeIfUnused(value);
-  return change(layer.name, "scale or shift of its input merged into its weights");
+  return cleanUpChange(layer.name, "scale or shift of its input merged into its weights");
 }
 
 function matchReader(node: Node, { inference, isProtected, canChange }: Scope): Match | undefined {
@@ -113,7 +113,8 @@ async function prepareShift(
       sum.vector.tensor = inMemory(fromNumbers("float32", oldDense.dims, newBias));
     };
   }
-  if (oldDense !== undefined && oldDense.data.length !== 1 && !isForChannels(oldDense.dims, outputs)) return undefined;
+  if (oldDense !== undefined && oldDense.data.length !== 1 && !isChannelVector(oldDense.dims, outputs))
+    return undefined;
   const numbers = oldDense === undefined ? new Float64Array(1) : toFloat64(oldDense);
   const newBias = product.map((number, channel) => number + (numbers[numbers.length === 1 ? 0 : channel] ?? 0));
   if (!fitsFloat32(newBias)) return undefined;

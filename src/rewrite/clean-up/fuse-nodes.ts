@@ -18,7 +18,7 @@ import {
   selectRules,
   trainingStepRules,
 } from "../../core/ops/rules/index.ts";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 interface Rules {
@@ -74,7 +74,7 @@ function applyRules(
     // The replacement takes the names of the outputs.
     const at = describe(node);
     for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
-      changes.push({ ...change(at, rule.description), rule: rule.id });
+      changes.push({ ...cleanUpChange(at, rule.description), rule: rule.id });
       rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;
     }
   }

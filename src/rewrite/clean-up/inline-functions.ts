@@ -21,7 +21,7 @@ import {
   whyNotInlined,
 } from "#ir";
 import { type Change, definePass, noOptions } from "#pass";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 
 export const inlineFunctions = definePass({
   id: "inline-functions",
@@ -42,12 +42,12 @@ export const inlineFunctions = definePass({
       if (reason !== undefined) misses.set(at, new Miss(reason, at));
       else {
         const inlined = inline(model, node, called);
-        changes.push(change(at, "written out"));
+        changes.push(cleanUpChange(at, "written out"));
         for (const next of inlined.toReversed())
           pending.push(...[next, ...subgraphs(next).flatMap((graph) => [...allNodes(graph)])].reverse());
       }
     }
-    if (dropFunctions(model)) changes.push(change("the model", "unused functions removed"));
+    if (dropFunctions(model)) changes.push(cleanUpChange("the model", "unused functions removed"));
     return { changes, misses: [...misses.values()] };
   },
 });

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { infer } from "#analysis";
 import { type Model, PithError, removeUnused, type Value } from "#ir";
 import { type Change, definePass, described } from "#pass";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 
 export const keepOption = described(
   v.optional(v.array(v.string()), []),
@@ -36,11 +36,12 @@ export const keepOutputs = definePass({
       const isUnread = usedInputs.has(value) && value.uses.size === 0;
       if (isUnread && graph.ownValue(value.name) === value) graph.removeValue(value);
       if (isUnread || oldOutputs.includes(value))
-        changes.push(change(value.name, isUnread ? "no longer read" : "no longer an output"));
+        changes.push(cleanUpChange(value.name, isUnread ? "no longer read" : "no longer an output"));
     }
     for (const value of newOutputs)
-      if (!oldOutputs.includes(value)) changes.push(change(value.name, "is an output now"));
-    if (changes.length === 0) changes.push(change(newOutputs.map(({ name }) => name).join(", "), "order of outputs"));
+      if (!oldOutputs.includes(value)) changes.push(cleanUpChange(value.name, "is an output now"));
+    if (changes.length === 0)
+      changes.push(cleanUpChange(newOutputs.map(({ name }) => name).join(", "), "order of outputs"));
     return { changes, misses: [] };
   },
 });

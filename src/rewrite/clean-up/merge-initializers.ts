@@ -7,7 +7,7 @@ import { infer } from "#analysis";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
 import { allGraphs, allValues, bytesOf, bytesOfText, groupBy, hexadecimal, replaceUses } from "#ir";
 import type { Change, Context } from "#pass";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 const minMovedBytes = 1024;
@@ -44,7 +44,7 @@ async function merge(groups: readonly (readonly Value[])[], { signal }: Context)
         byHash.set(hash, [replacement, ...more]);
         names.set(replacement, first?.name ?? replacement.name);
       }
-      changes.push(change(name, `stored once, as "${replacement.name}"`, "duplicate constants merged"));
+      changes.push(cleanUpChange(name, `stored once, as "${replacement.name}"`, "duplicate constants merged"));
       replaceUses(value, replacement);
       graph.removeValue(value);
     }

@@ -8,7 +8,7 @@
 import { infer } from "#analysis";
 import { allNodes, canTakeName, describe, isUsed, replaceUses } from "#ir";
 import type { Change } from "#pass";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 export const removeIdentities = defineCleanUp("remove-identities", "Remove identity nodes", (model) => {
@@ -30,7 +30,7 @@ export const removeIdentities = defineCleanUp("remove-identities", "Remove ident
     const at = describe(node);
     replaceUses(output, value);
     node.graph.removeNode(node);
-    changes.push(change(at, "identity removed"));
+    changes.push(cleanUpChange(at, "identity removed"));
   }
   return changes;
 });

@@ -7,7 +7,7 @@
 import { type Inference, infer } from "#analysis";
 import { allGraphs, describe, type Graph, inlineGraph, type Node, replaceUses, restoreNames } from "#ir";
 import type { Change } from "#pass";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 export const resolveConditions = defineCleanUp(
@@ -27,7 +27,7 @@ export const resolveConditions = defineCleanUp(
           if (branch === undefined || condition === undefined || isProtected(condition)) continue;
           const at = describe(node);
           inlineBranch(graph, node, branch.graph);
-          changes.push(change(at, `branch inlined: its condition is always ${branch.truth}`));
+          changes.push(cleanUpChange(at, `branch inlined: its condition is always ${branch.truth}`));
           isChanged = true;
         }
         // Subgraphs of a removed If are no longer in the model.

@@ -17,7 +17,7 @@ import {
   shapeError,
 } from "#ir";
 import { definePass, described } from "#pass";
-import { change } from "./clean-up.ts";
+import { cleanUpChange } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
@@ -49,7 +49,7 @@ export const setInputs = definePass({
     }
     for (const [name, content] of Object.entries(set))
       model.header.metadata.set(`${fixedKey}${name}`, JSON.stringify(content));
-    return { changes: constants.map(([{ name }]) => change(name, "fixed to a value")), misses: [] };
+    return { changes: constants.map(([{ name }]) => cleanUpChange(name, "fixed to a value")), misses: [] };
   },
 });
 

@@ -4,7 +4,7 @@ import { allNodes, asPithError, joinList, type Model, PithError, schemaAt, snaps
 import { type Change, type Context, definePass, described, didYouMean, type Outcome } from "#pass";
 import { rulesById } from "../../core/ops/rules/index.ts";
 import { raiseOpset } from "../edit/raise-opset.ts";
-import { deadChannels } from "./clean-up.ts";
+import { dropDeadChannelsDescription } from "./clean-up.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
@@ -41,7 +41,7 @@ const cleanUps = [
 export const ruleDescriptions: ReadonlyMap<string, string> = new Map([
   ...[...rulesById.values()].map(({ id, description }) => [id, description] as const),
   ...cleanUps.flatMap(({ id, summary }) => (id === fuseNodes.id ? [] : [[id, summary] as const])),
-  [deadChannels.id, deadChannels.summary],
+  [dropDeadChannelsDescription.id, dropDeadChannelsDescription.summary],
 ]);
 
 /** The maximum number of rounds: more means that two passes undo each other, a bug. */
@@ -139,11 +139,11 @@ async function repeatCleanUps(model: Model, rules: Rules, context: Context): Pro
       changed += outcome.changes.length;
     }
     if (changed > 0) continue;
-    if (!isSelected(deadChannels.id)) return { changes, misses };
+    if (!isSelected(dropDeadChannelsDescription.id)) return { changes, misses };
     // Reads every weight, so it runs last, and again only after a change.
     const { dropDeadChannels } = await import("./drop-dead-channels.ts");
     const removal = await dropDeadChannels(model, {}, context);
-    changes.push(...removal.changes.map((changed) => ({ rule: deadChannels.id, ...changed })));
+    changes.push(...removal.changes.map((changed) => ({ rule: dropDeadChannelsDescription.id, ...changed })));
     misses = [...misses, ...removal.misses];
     if (removal.changes.length === 0) return { changes, misses };
   }

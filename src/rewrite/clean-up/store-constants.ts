@@ -9,7 +9,7 @@ import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
-import { change, defineCleanUp } from "./clean-up.ts";
+import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 export const storeConstants = defineCleanUp("store-constants", "Turn Constant nodes into stored tensors", (model) => {
   const inference = infer(model);
@@ -24,7 +24,7 @@ export const storeConstants = defineCleanUp("store-constants", "Turn Constant no
     if (tensor === undefined) continue;
     const at = describe(node);
     storeInPlace(output, tensor);
-    changes.push(change(at, "Constant node stored as a tensor"));
+    changes.push(cleanUpChange(at, "Constant node stored as a tensor"));
   }
   return changes;
 });

@@ -9,7 +9,7 @@ export function keepLayerName({ name, node, role: { part } }: Layer): void {
 }
 
 /** Gives the producer of a value the name and module path of the layer that it replaces. */
-export function handOnLayerName({ node }: Layer, { producer }: Value): void {
+export function passOnLayerName({ node }: Layer, { producer }: Value): void {
   if (producer === undefined) return;
   producer.name = node.name;
   const scopes = node.metadata.get(scopesKey);

@@ -1,4 +1,4 @@
-import { type Dataset, samplesIn } from "#batches";
+import { type Dataset, rowCount } from "#batches";
 import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays, type Model, optionError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
@@ -83,7 +83,7 @@ export async function measure(
     const { label: _, ...withoutLabel } = columns;
     const truth = isLabelInput ? withoutLabel : columns;
     const [original = {}] = results;
-    const count = samplesIn(columns);
+    const count = rowCount(columns);
     for (const [model, outputs] of results.entries())
       for (const [index, { metric, read }] of (readers[model] ?? []).entries()) {
         const rows = read(outputs, metric.truth === "original" ? original : truth, truth);

@@ -1,6 +1,6 @@
 /** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
 
-import { samplesIn } from "#batches";
+import { rowCount } from "#batches";
 import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
 import { mcnemarExact, wilson } from "../../core/math/interval.ts";
 import { bestClass, mainOutput, namesClasses, readScores } from "./output.ts";
@@ -22,7 +22,7 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
     better: "higher",
     columns: 2,
     rows(outputs, batch) {
-      const samples = samplesIn(batch);
+      const samples = rowCount(batch);
       const dense = mainOutput(outputs, output);
       const scores =
         hasClasses !== false && hasOnePrediction(dense, samples) && dense.type !== "string"

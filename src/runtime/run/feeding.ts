@@ -10,9 +10,9 @@ import {
   initialState,
   mapColumns,
   nextState,
+  rowCount,
   rowLength,
   sampleCount,
-  samplesIn,
   sliceBatch,
 } from "#batches";
 import { type Batch, dataError, elementCount, type Model } from "#ir";
@@ -60,7 +60,7 @@ export class Feeder {
     const { feeds, states, zeros } = this.feeding;
     const { size } = this;
     if (size === undefined) {
-      yield { feeds: feeds(batch), samples: samplesIn(batch) };
+      yield { feeds: feeds(batch), samples: rowCount(batch) };
       return;
     }
     const count = sampleCount(batch, this.#owner);

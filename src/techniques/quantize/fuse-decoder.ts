@@ -2,7 +2,7 @@
 import { allNodes, integer, type Model } from "#ir";
 import type { Context } from "#pass";
 import { parameterRules } from "../../core/ops/rules/index.ts";
-import { deadChannels } from "../../rewrite/clean-up/clean-up.ts";
+import { dropDeadChannelsDescription } from "../../rewrite/clean-up/clean-up.ts";
 import { simplifyRaised } from "../../rewrite/clean-up/simplify.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import { dtypes } from "./dtypes.ts";
@@ -16,7 +16,7 @@ const targetsOf = ({ target, dtype }: FlatOptions): readonly TargetName[] =>
 export async function fuseDecoder(model: Model, options: FlatOptions, context: Context): Promise<void> {
   const countNodes = (): string => integer([...allNodes(model.graph)].length);
   const before = countNodes();
-  const skip = [...parameterRules, deadChannels.id, ...fusionFor(targetsOf(options)).skip];
+  const skip = [...parameterRules, dropDeadChannelsDescription.id, ...fusionFor(targetsOf(options)).skip];
   if ((await simplifyRaised(model, { skip }, context)) === undefined) return;
   const text = `${countNodes()} nodes instead of ${before}: operators of ONNX Runtime compute attention, rotary embeddings and normalizations`;
   context.log({ id: "fused", text, level: "note" });

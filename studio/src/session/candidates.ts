@@ -90,7 +90,7 @@ async function makeOnSamples(
     rounds: timingRounds,
     seen: task.seen,
     preprocessing: task.preprocessing,
-    available: task.stored.testable,
+    available: task.stored.availableTestCount,
     onStage: (next) => {
       stage = next;
       report({ stage });

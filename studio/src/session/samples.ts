@@ -44,7 +44,7 @@ export async function openSamples(
   const view: SamplesView = {
     name: data,
     tested: test.count ?? 0,
-    available: task.stored.testable,
+    available: task.stored.availableTestCount,
     calibrated: task.calibrate?.count ?? 0,
     isLabeled: task.labelled,
     preprocessing: task.preprocessing,

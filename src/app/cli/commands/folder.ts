@@ -5,7 +5,7 @@ import { counted, joinList, optionError, PithError, usageError } from "#ir";
 import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { version } from "../../../core/version.ts";
-import { type Texts, textsIn } from "../../../data/sources/texts.ts";
+import { readTexts, type Texts } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
 import { maxTimedBytes } from "../../../runtime/run/large-weights.ts";
 import { targetsOf } from "../../../runtime/run/run-target.ts";
@@ -172,7 +172,7 @@ async function openFolder(
     );
   // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
-    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await readTexts(data.path);
   if (otherDtypes.length > 0)
     terminal.note(
       "rounder",

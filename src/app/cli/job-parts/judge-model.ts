@@ -4,7 +4,7 @@ import { firstBatch } from "#batches";
 import { type Batch, dataError, open, truncateList } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { labelNames } from "../../../data/files/labels.ts";
-import { imageFiles } from "../../../data/images/image-batches.ts";
+import { imagePathColumn } from "../../../data/images/image-batches.ts";
 import { findImages } from "../../../data/images/preprocess.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
@@ -80,7 +80,7 @@ async function explainMissingLabels({ seen: dataset, preprocessing }: OpenedTask
 
 function hasImages(batch: Batch): boolean {
   const images = findImages(batch);
-  return imageFiles(batch) !== undefined || (images !== undefined && (batch[images.name]?.dims.length ?? 0) > 2);
+  return imagePathColumn(batch) !== undefined || (images !== undefined && (batch[images.name]?.dims.length ?? 0) > 2);
 }
 
 function labelsHint(batch: Batch): string {

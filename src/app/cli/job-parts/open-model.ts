@@ -7,7 +7,7 @@ import { type Encoding, folderOf, makeFolder } from "#platform";
 import type { Engine } from "../../../core/engine/index.ts";
 import { copiesOf, formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
-import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
+import { storeMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
@@ -37,7 +37,7 @@ export async function saveResult(
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
   { log, stage, writes }: Pick<JobContext, "log" | "stage" | "writes">,
 ): Promise<{ readonly files: readonly string[]; readonly copies: Partial<CompressedSize> }> {
-  const missingSidecars = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
+  const missingSidecars = copiesSidecars ? [] : await storeMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });

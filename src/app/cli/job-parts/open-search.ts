@@ -1,7 +1,7 @@
 /** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
 import { createEngine } from "../../../core/engine/index.ts";
-import { trainedKey } from "../../../data/sidecars/trained-on.ts";
+import { trainedOnKey } from "../../../data/sidecars/trained-on.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
@@ -34,12 +34,12 @@ async function openSearch(
   const { data, seed, metric, output } = input;
   const recipes =
     fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques: input.search.techniques }));
-  const trainedBefore = model.header.metadata.get(trainedKey);
+  const trainedBefore = model.header.metadata.get(trainedOnKey);
   const stepsTask = await openRequest(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
   // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
-  if (trainedBefore === undefined) model.header.metadata.delete(trainedKey);
-  else model.header.metadata.set(trainedKey, trainedBefore);
+  if (trainedBefore === undefined) model.header.metadata.delete(trainedOnKey);
+  else model.header.metadata.set(trainedOnKey, trainedBefore);
   return {
     ...stepsTask,
     model,

@@ -3,7 +3,7 @@
 import { Miss, open, percent, unsupportedError } from "#ir";
 import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
-import { textsIn } from "../../../data/sources/texts.ts";
+import { readTexts } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import { compareTogether, type EndToEnd, type ModulePaths, openTogether } from "../../folder/end-to-end.ts";
@@ -63,7 +63,7 @@ async function compareOutputs(input: EndToEndInput, context: JobContext): Promis
   const [mainModule] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
   const original = mainModule === undefined ? undefined : await open(mainModule.original);
   const predictsDirectly = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
-  const { texts } = predictsDirectly ? { texts: [] } : await textsIn(data.path);
+  const { texts } = predictsDirectly ? { texts: [] } : await readTexts(data.path);
   const { task } = predictsDirectly
     ? await openRequest(engine, original, { ...data, samples: maxSamples }, { seed }, context)
     : { task: undefined };

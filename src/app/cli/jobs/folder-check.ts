@@ -5,7 +5,7 @@ import { dataError, Miss, type Model, open } from "#ir";
 import { fileKind, joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { runtimeName } from "../../../core/engine/runtime.ts";
-import { chatTemplateIn, templateName } from "../../../data/text/chat-template.ts";
+import { readChatTemplate, templateName } from "../../../data/text/chat-template.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { oneRun } from "../../../runtime/run/feeding.ts";
@@ -35,7 +35,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     if (quantizedLayers.length > 0 && 2 * quantizedLayers.length >= layers.length)
       warn("quantized", `the weights of ${base}.onnx are quantized already: begin with the float32 export`);
   }
-  const template = await chatTemplateIn(folder);
+  const template = await readChatTemplate(folder);
   const hasProcessor = (await fileKind(joinPath(folder, "processor_config.json"))) === "file";
   if (template?.file === templateName && !hasProcessor)
     warn(

@@ -9,7 +9,7 @@
  */
 import { type Inference, type Layer, storedOutputAxis } from "#analysis";
 import { type Emit, fromNumbers, replaceNode, typeCodes, type Value } from "#ir";
-import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
+import { keepLayerName, passOnLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 
@@ -66,7 +66,7 @@ export function pickRows(
   keepLayerName(layer);
   const { rows, numbers } = pick(indices, output.name);
   replaceNode(node, [castToTypeOf(emit, numbers, effective)]);
-  handOnLayerName(layer, rows);
+  passOnLayerName(layer, rows);
 }
 
 export function castToTypeOf(emit: Emit, numbers: Value, { type }: Value): Value {

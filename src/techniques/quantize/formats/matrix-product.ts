@@ -5,7 +5,7 @@
  */
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, float32, Miss, replaceNode, toFloat32, type Value } from "#ir";
-import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
+import { keepLayerName, passOnLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";
 import { oncePerRun, type Writing } from "./format.ts";
@@ -48,7 +48,7 @@ export async function writeProduct(
   const scaled = productFactor === 1 ? product : emit.named(`${output.name}_scaled`).Mul([product, productFactor]);
   const bias = await scaledBias(target, run);
   replaceNode(node, [bias === undefined ? scaled : emit.named(`${output.name}_sum`).Add([scaled, bias])]);
-  handOnLayerName(layer, named);
+  passOnLayerName(layer, named);
 }
 
 const scaledBiases = oncePerRun<Value>();
