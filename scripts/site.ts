@@ -88,12 +88,18 @@ function collectEntries(): void {
   }
 }
 
-/** Leaves out the types of a variable that fill a page: the schema of a pass, whose options have a type with a name. */
+/**
+ * Leaves out the types of a variable that fill a page: the schema of a pass, whose options have a type with a name. A parameter without a name, because
+ * the function takes its fields, is called "object".
+ */
 function shortenTypes(folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     if (!name.endsWith(".md")) continue;
     const text = readFileSync(join(folder, name), "utf8");
-    writeFileSync(join(folder, name), text.replace(/^(> `const` .*?\]\([^)\s]*\))\\<.{400,}$/gm, "$1"));
+    writeFileSync(
+      join(folder, name),
+      text.replace(/^(> `const` .*?\]\([^)\s]*\))\\<.{400,}$/gm, "$1").replace(/\\?_\\?_namedParameters/g, "object"),
+    );
   }
 }
 
