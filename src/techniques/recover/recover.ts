@@ -169,8 +169,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
       "blocks",
       new Miss('skipped, because it takes long for a network of this size: until "blocks"', "blocks"),
     );
-  // Scoring runs the original and the model.
-  const secondsPerRun = scoringSeconds / (2 * check.count);
+  const secondsPerRun = scoringSeconds / check.count;
   const seconds = planned.map(({ name }) => scoringSeconds + secondsPerRun * stageRuns[name](fit.count, all.count));
   const time = waiting(Math.min(secondsLeft(), sumOf(seconds)));
   if (time !== undefined)

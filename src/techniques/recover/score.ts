@@ -4,7 +4,7 @@ import type { Dataset } from "#batches";
 import { type Model, minus, PithError } from "#ir";
 import type { Context } from "#pass";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
-import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import { measure } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export interface Score {
@@ -24,20 +24,23 @@ export async function scorer(
   output: string | undefined,
   { engine, signal }: Context,
 ): Promise<Scorer> {
-  const measure = (model: Model, metrics: readonly Metric[]) =>
-    evaluateAll(engine, model, data, metrics, { original, signal });
+  // The original runs once. Intervals are not computed, which would take longer than the runs of a small model.
+  const valuesOf = async (model: Model, metrics: readonly Metric[]): Promise<readonly number[]> => {
+    const rows = await measure(engine, [original, model], data, metrics, { remembered: original, signal });
+    return metrics.map((metric, index) => metric.reduce(rows[1]?.[index] ?? new Float64Array()));
+  };
   const { name } = mainOutput(original.graph.outputs, output) ?? {};
   const parts = name === undefined ? undefined : partsOf(original, name);
   const metrics = [signalToNoise({ output, parts }), agreement({ output }), meanKl({ output })];
   // Models with one output value per sample have no classes.
-  const reference = await measure(original, metrics).catch((error: unknown) => {
+  const reference = await valuesOf(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
     throw error;
   });
   const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
   return async (model) => {
-    const [noise, ...classes] = (await measure(model, applicable)).map(({ estimate }) => estimate.value);
-    return { signalToNoise: noise ?? Number.NaN, agreement: classes[0], divergence: classes[1] };
+    const [noise = Number.NaN, agreement, divergence] = await valuesOf(model, applicable);
+    return { signalToNoise: noise, agreement, divergence };
   };
 }
 
