@@ -154,6 +154,21 @@ describe("progress", () => {
       expect(err.text).not.toContain("-");
       expect(err.text).toContain(" 4/53  1.0/s  0:49");
     });
+
+    test("shows a bar that counts from 0 again at once, and the remaining time from the second attempt on", () => {
+      const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
+      const report = (done: number, total: number) => {
+        err.text = "";
+        shown.showEvent({ kind: "progress", done, total });
+        return err.text;
+      };
+      shown.showEvent({ kind: "stage", name: "fallback" });
+      vi.advanceTimersByTime(1000);
+      expect(report(20, 20)).toContain(" 20/20");
+      expect(report(0, 6)).toContain(" 0/6");
+      vi.advanceTimersByTime(30_000);
+      expect(report(1, 6)).toContain(" 1/6  30.0 s each  2:30");
+    });
   });
 });
 

@@ -155,11 +155,12 @@ export class Terminal {
     const isLog = !drawsBar(err, env);
     const now = performance.now();
     if (this.#stageStart === 0) this.#stageStart = now;
-    // The count of a stage can restart: first samples, then layers.
-    const first = this.#firstReport === undefined || done < this.#lastDone ? { done, at: now } : this.#firstReport;
+    // The count of a stage can restart: first samples, then layers. A bar then shows the first attempt at once, because it can take minutes.
+    const restarts = done < this.#lastDone;
+    const first = this.#firstReport === undefined || restarts ? { done, at: now } : this.#firstReport;
     [this.#firstReport, this.#lastDone] = [first, done];
     const lastMs = isLog && this.#lastDrawn === 0 ? this.#stageStart : this.#lastDrawn;
-    if (now - lastMs < (isLog ? logInterval : redrawInterval)) return;
+    if (now - lastMs < (isLog ? logInterval : restarts ? 0 : redrawInterval)) return;
     this.#lastDrawn = now;
     const seconds = (now - first.at) / 1000;
     const state = { stage: this.#label, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
