@@ -1,11 +1,11 @@
 /** The sensitivity of single layers, measured on a trained network, and the allocations that follow from it. */
 
 import { readdirSync } from "node:fs";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
-import type { Model } from "../../src/core/graph/model.ts";
+import { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
@@ -188,5 +188,13 @@ describe("an allocation", () => {
     const allocation = await allocationFrom(model, analysis, "channels", { budget: 0.01 });
     expect(allocation?.share).toBeGreaterThan(0.01);
     expect(allocation?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
+  });
+
+  test("applies the same settings once, on one copy of the model", async () => {
+    const clone = vi.spyOn(Model.prototype, "clone");
+    const allocation = await allocationFrom(model, analysis, "prune", { budget: 0.2 });
+    expect(allocation?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8, 0.8]);
+    expect(clone).toHaveBeenCalledTimes(2);
+    clone.mockRestore();
   });
 });

@@ -6,7 +6,7 @@
  * counted. A layer's loss is the upper end of the drop's interval, and the sum of the losses estimates the loss of the model.
  */
 import { fixedMacs } from "#analysis";
-import { groupBy, type Model, storedBytes, throwIfAborted } from "#ir";
+import { groupBy, type Model, memoize, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
@@ -58,11 +58,14 @@ export async function allocationFrom(
   const firstRows = items.flatMap(({ offers: [first] }) => first?.choice ?? []);
   const layers = firstRows.flatMap((row) => row.layers);
   const unit = { kind, layers, bytes: firstRows.reduce((sum, { bytes }) => sum + bytes, 0) };
-  const shareOf = async (rows: readonly SensitivityRow[]): Promise<number> => {
+  const shares = new Map<string, Promise<number>>();
+  const shareOf = (rows: readonly SensitivityRow[]): Promise<number> =>
+    memoize(shares, JSON.stringify([...settingsOf(rows)]), () => countShare(settingsOf(rows)));
+  const countShare = async (settings: LayerSettings): Promise<number> => {
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
-    if (rows.length === 0) return 1;
+    if (settings.size === 0) return 1;
     const changed = model.clone();
-    await applySettings(kind, settingsOf(rows), changed, context);
+    await applySettings(kind, settings, changed, context);
     if (cost === "macs") return Number(fixedMacs(changed)) / Number(fixedMacs(model));
     return 1 - (await countSavedBytes(unit, model, changed)) / storedBytes(model.graph);
   };
