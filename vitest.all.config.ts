@@ -1,5 +1,5 @@
 import { mergeConfig } from "vitest/config";
 import { suites } from "./vitest.config.ts";
 
-/** All suites, the slow ones too; what is drawn at random is drawn anew. */
+/** All suites, also the slow ones. Random tests use a new seed in each run. */
 export default mergeConfig(suites([], 1_800_000), { test: { env: { PITH_RANDOM_SEED: "yes" } } });

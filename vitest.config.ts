@@ -2,7 +2,7 @@ import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config
 
 const conditions = ["pith-source", "node"];
 
-/** Tests that keep nothing from file to file. */
+/** Tests whose files do not depend on each other's state. */
 const shared = [
   "src/**/*.test.ts",
   "test/{calibrate,folder,generated,judge,laws,math,nn,ops,pass,prune,quantize,report,rewrite,runtime,setup,train,zoo}/**/*.test.ts",
@@ -10,12 +10,12 @@ const shared = [
   "scripts/**/*.test.ts",
   "studio/src/**/*.test.ts",
 ];
-/** Of those, what uses the compiled command line. */
+/** Tests that use the compiled command line. */
 const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];
 const compiled = "test/setup/compiled.ts";
 const together = { isolate: false, setupFiles: ["test/setup/folders.ts"] };
 
-/** The suites but for those that are left out, with so many milliseconds for a test. */
+/** Configures all suites except those in `leftOut`. @param timeout milliseconds for each test. */
 export function suites(leftOut: readonly string[], timeout: number): ViteUserConfig {
   const exclude = [...configDefaults.exclude, ...leftOut];
   const timeouts = { testTimeout: timeout, hookTimeout: timeout };
@@ -26,13 +26,13 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
       // The default leaves one core idle, which is half of a small machine.
       maxWorkers: "100%",
       projects: [
-        // They share processes, and what these have loaded.
+        // These files share processes and loaded modules.
         { extends: true, test: { name: "shared", include: shared, exclude, ...together, ...timeouts } },
         {
           extends: true,
           test: { name: "commands", include: commands, exclude, ...together, globalSetup: compiled, ...timeouts },
         },
-        // Node's modules are replaced, or a file takes much memory: a process per file.
+        // These files replace modules of Node or need much memory, so each has its own process.
         {
           extends: true,
           test: {
@@ -46,7 +46,7 @@ export function suites(leftOut: readonly string[], timeout: number): ViteUserCon
       ],
       setupFiles: ["seconds", "console", "contract", "equality"].map((name) => `test/setup/${name}.ts`),
       pool: "forks",
-      // Of tests that load the runtime without Pith.
+      // Some tests load the runtime without Pith.
       env: { ORT_DISABLE_TELEMETRY: "1" },
     },
   });

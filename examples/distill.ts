@@ -1,14 +1,13 @@
 /**
- * Knowledge distillation: a small network learns from the answers of a larger one.
+ * Knowledge distillation: a small network learns from the outputs of a larger one.
  *
  *     for x, y in loader:
  *         soft = F.kl_div(F.log_softmax(student(x) / T, 1), F.softmax(teacher(x) / T, 1), reduction="batchmean") * T * T
  *         loss = alpha * soft + (1 - alpha) * F.cross_entropy(student(x), y)
  *         optimizer.zero_grad(); loss.backward(); optimizer.step()
  *
- * What differs: the loss names its teacher, whose part of the graph is cut off, optimized and not trained, so there is no `no_grad` and no
- * `eval()`. A step computes loss and gradients at once; they are new in every step, so there is no `zero_grad`. Where no loop of one's own
- * is wanted, `train(student, { data, epochs, loss })` is the same.
+ * Differences: the loss contains the teacher, which is not trained, so `no_grad` and `eval()` are not needed. A step computes the loss and new
+ * gradients, so `zero_grad` is not needed. `train(student, { data, epochs, loss })` does the same without a loop of your own.
  */
 import { mkdir } from "node:fs/promises";
 import { open, save } from "pith";

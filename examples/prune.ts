@@ -6,8 +6,8 @@
  *     print(net.fc1.weight_mask)
  *     prune.remove(net.fc1, "weight")
  *
- * What differs: a layer is chosen by its name, and its mask is a tensor of the graph (`fc1.weight = fc1.weight_orig * fc1.weight_mask`),
- * so the model can be saved and trained with the mask in it. Calls return promises, because weights may still be in a file.
+ * Differences: you select a layer by its name. Its mask is a tensor of the graph (`fc1.weight = fc1.weight_orig * fc1.weight_mask`), so you can
+ * save and train the model with its mask. Calls return promises, because weights can still be in a file.
  */
 import { mkdir } from "node:fs/promises";
 import { open, save } from "pith";

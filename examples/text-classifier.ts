@@ -1,13 +1,13 @@
 /**
- * A network of the shape of BERT, built and trained from nothing: is a sentence about a film kind or not (SST-2)?
+ * Builds a network with the architecture of BERT and trains it from scratch: is a sentence about a film positive or negative (SST-2)?
  *
  *     class Layer(nn.Module):
  *         def forward(self, x, mask):
  *             x = self.norm1(x + self.dropout(self.attention(x, mask)))
  *             return self.norm2(x + self.dropout(self.down(F.gelu(self.up(x)))))
  *
- * What differs: modules are functions that write an ONNX graph, so shapes are checked as they are put together, and what is saved is what is
- * trained. A mask is an input of the network, and attention names it. The file is for inference: dropout drops in training only.
+ * Differences: modules are functions that write an ONNX graph, so Pith checks shapes when you combine them, and saves the trained graph. A mask is
+ * an input of the network, which attention names. The file is for inference: dropout is active in training only.
  */
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";

@@ -24,7 +24,7 @@ export function weightOf(seed: number, width = usualWidth): Dense<"float32"> {
   return { type: "float32", dims: [width, width], data: new Float32Array(bits.buffer) };
 }
 
-/** Writes a model whose weights take so many MiB, of which each takes `matrix`: a power of 4. */
+/** Writes a model with weights of the given number of MiB, in matrices of `matrix` MiB, which is a power of 4. */
 export async function writeLarge(path: string, mebibytes: number, externalData: boolean, matrix = 16): Promise<void> {
   const width = Math.sqrt((matrix * 2 ** 20) / 4);
   const model = new Model();

@@ -87,7 +87,7 @@ const forms = {
 export type Form = keyof typeof forms;
 export const allForms = Object.keys(forms) as readonly Form[];
 
-/** Writes a network of about so many nodes, with weights of this standard deviation drawn from a seed. */
+/** Writes a network with about the given number of nodes. The weights are drawn from a seed, with the given standard deviation. */
 export function networkOf(form: Form, nodes: number, deviation = 0.5): Model {
   const model = new Model();
   const { graph } = model;

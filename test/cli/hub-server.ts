@@ -8,7 +8,7 @@ export interface HubServer {
   readonly url: string;
   readonly files: Map<string, Buffer>;
   readonly requests: HubRequest[];
-  /** The next contents break off after so many bytes. */
+  /** Number of bytes after which the next contents break off. */
   readonly breaks: number[];
   /** Status of all answers for the model, or for its files. */
   refused: { readonly status: number; readonly path: RegExp } | undefined;

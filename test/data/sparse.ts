@@ -8,7 +8,7 @@ export const mebibyte = 2 ** 20;
 /** Larger than the memory that the tests allow; a sparse file, which takes little of the disk. */
 export const size = 768 * mebibyte;
 
-/** A file of a header and `body` bytes, zeros but for a mark at its end. */
+/** Writes a file with a header and `body` bytes: zeros, and a mark at the end. */
 export async function sparse(name: string, header: Uint8Array, body: number, mark: Uint8Array): Promise<string> {
   const path = join(root, name);
   const file = await open(path, "w");

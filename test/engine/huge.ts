@@ -1,4 +1,4 @@
-/** A model of 3 GiB that takes no room: its weights are holes in a file, but for one number. */
+/** Writes a model of 3 GiB that takes no space on disk: its weights are holes in a file, except one number. */
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseModel } from "../../src/core/graph/text.ts";

@@ -11,7 +11,7 @@ import type { Range } from "./grow.ts";
 import { weightOf } from "./weights.ts";
 
 export interface Start extends Pick<Example, "title" | "sizes" | "feeds"> {
-  /** Writes the model anew, with the ranges of its inputs. */
+  /** Writes the model again, with the ranges of its inputs. */
   write(): Started;
 }
 

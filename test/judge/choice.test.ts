@@ -1,4 +1,4 @@
-/** Several recipes on one model: what is chosen, on which samples, and what is said of it. */
+/** Tests the choice among several recipes on one model: the samples that decide, and the printed reason. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
 import type { Model } from "../../src/core/graph/model.ts";

@@ -1,7 +1,7 @@
 /** Dropout at inference, of all versions, and in training, where the numbers differ from run to run. */
 import { type Example, example, table } from "./define.examples.ts";
 
-const drawn = "which numbers are dropped is drawn anew in every run";
+const drawn = "every run drops other random numbers";
 const random = {
   except: { lower: drawn, gradient: drawn, channels: drawn, file: drawn },
   misses: { quantize: "drops values at random" },

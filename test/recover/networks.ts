@@ -84,7 +84,7 @@ export async function apart(one: Model, other: Model, data: IndexedDataset): Pro
   return a.reduce((most, own, at) => Math.max(most, Math.abs(own - (b[at] ?? 0))), 0) / size;
 }
 
-/** Two convolutions of so many channels and a layer of so many outputs, on images of three channels. */
+/** Writes two convolutions and a linear layer with the given numbers of channels and outputs, for images with three channels. */
 export function convolutions(first: number, second: number, outputs: number): Model {
   return network(
     "x: float32[n, 3, 6, 6]",

@@ -15,7 +15,7 @@ import { engine } from "./networks.ts";
 const path = shared("data/models/resnet20.onnx");
 const images = shared("data/cifar10");
 
-/** Every kernel rounded to so many bits, with one scale. */
+/** Rounds every kernel to the given number of bits, with one scale. */
 async function round(model: Model, bits: number): Promise<void> {
   storeWeights(model);
   for (const stored of model.graph.values()) {

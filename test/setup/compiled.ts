@@ -44,7 +44,7 @@ const sharedModules = {
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Each project loads this module anew, but the process is the same. */
+/** Each project loads this module again in the same process. */
 const started = Symbol.for("pith: compiled sources");
 
 export default async function provideCompiled({ provide }: TestProject): Promise<() => void> {

@@ -315,7 +315,7 @@ export class Calibration {
   /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
-    // float32 arrays in memory change in place, once. Other types are copied, and arrays on disk are read anew each time.
+    // float32 arrays in memory change in place, once. Other types are copied, and arrays on disk are read again each time.
     const changed = new WeakSet<object>();
     this.#corrections.set(name, (dense) => {
       const { type, dims, data } = dense;

@@ -140,7 +140,7 @@ export const analyses: readonly Promised[] = [
     },
   },
   {
-    name: "what is remembered is what would be found anew",
+    name: "remembered analyses equal new ones",
     async keep(network) {
       const model = network.model.clone();
       const edits: readonly ((model: Model) => Promise<unknown>)[] = [
