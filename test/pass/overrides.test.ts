@@ -146,6 +146,18 @@ describe("overrides without effect", () => {
     });
   });
 
+  test("are rejected for a node's name that is not its layer's", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y) {
+  fc.weight: float32[4, 4] = random(seed 1)
+  y = MatMul "node_1" (x, fc.weight)
+}`);
+    await expect(prune(model, { amount: 0.5, overrides: { node_1: { amount: 0.1 } } })).rejects.toMatchObject({
+      code: "E_NAME",
+      hint: expect.stringContaining("Layers: fc."),
+    });
+  });
+
   test("are rejected for an option that layers do not have, with the supported ones", async () => {
     const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
     await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({

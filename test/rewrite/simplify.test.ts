@@ -548,7 +548,8 @@ describe("options of simplify", () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     const set = { ids: [1, 2, 3] };
     const hint = "Fix the sizes of named dimensions as well, with `fix`: s77=1.";
-    await expect(simplify(parseModel(text), { set }, { engine })).rejects.toMatchObject({ hint });
+    for (const values of [set, { ids: 1 }])
+      await expect(simplify(parseModel(text), { set: values }, { engine })).rejects.toMatchObject({ hint });
     const model = parseModel(text);
     await simplify(model, { set, fix: { s77: 1 } }, { engine });
     expect(model.graph.outputs.map(({ tensor }) => tensor?.dims)).toEqual([[1, 3]]);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { hasRandomNodes } from "./fixed-draws.ts";
+import { hasRandomNodes, haveSameDraws } from "./fixed-draws.ts";
 
 const dropout = (ratio: string, training: string) =>
   parseModel(`opset 21
@@ -16,4 +17,13 @@ test("a Dropout that its stored inputs turn off draws no random numbers", () => 
   expect(hasRandomNodes(dropout("0.5", "0"))).toBe(false);
   expect(hasRandomNodes(dropout("0", "1"))).toBe(false);
   expect(hasRandomNodes(dropout("0.5", "1"))).toBe(true);
+});
+
+test("draws are not the same if nodes have different seeds", () => {
+  const drawing = (settings: string) =>
+    parseModel(`opset 21\ngraph () -> (y) {\n  y = RandomNormal() {shape=[2]${settings}}\n}`);
+  const [unseeded, first, second] = ["", ", seed=1.0", ", seed=2.0"].map(drawing) as [Model, Model, Model];
+  expect(haveSameDraws(first, first.clone())).toBe(true);
+  expect(haveSameDraws(first, second)).toBe(false);
+  expect(haveSameDraws(first, unseeded)).toBe(false);
 });

@@ -10,11 +10,11 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether `withFixedDraws` gives two models the same random numbers, if no node has a seed: operators and output names are equal. */
+/** Returns whether `withFixedDraws` gives two models the same random numbers: operators, output names and seeds are equal. */
 export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
-      .map(({ op, outputs }) => `${op} ${outputs[0]?.name}`)
+      .map(({ op, outputs, attributes }) => `${op} ${outputs[0]?.name} ${attributes.get("seed")?.value}`)
       .sort()
       .join(),
   );

@@ -56,6 +56,16 @@ describe("infer", () => {
     expect(infer(net).misses.map(({ reason }) => reason)).toContain("its pieces have no length");
   });
 
+  it.each(["float32[3, 4]", "float32[4, 5, 3, 7]"])("states that a transposed stack is not multiplied by %s", (b) => {
+    const net = parseModel(`opset 21, com.microsoft 1
+graph (x: float32[2, 5, 3], b: ${b}) -> (y) {
+  y = com.microsoft.FusedMatMul(x, b) {transBatchA=1}
+}`);
+    expect(infer(net).misses.map(({ reason }) => reason)).toEqual([
+      "transBatchA and transBatchB need equal ranks of at least 3",
+    ]);
+  });
+
   it("marks values that depend only on stored tensors", () => {
     const net = model("  w: float32[4] = zeros\n  m: float32[4] mask = ones\n  p = Mul (w, m)\n  y = Mul (x, p)");
     const inference = infer(net);

@@ -39,7 +39,7 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
   for (const pattern of Object.keys(selection.overrides ?? {})) {
-    if (all.some((layer) => isLayer([pattern], layer))) continue;
+    if (all.some(({ name, node }) => matches(pattern, name) || pattern === node?.op)) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     const text = `\`overrides\`: no layer or operator type is called "${pattern}".`;
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { value } from "../../../test/find.ts";
 import { topologies } from "../../../test/zoo/topologies.ts";
+import { Miss } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { type Graph, type Node, subgraphs } from "./graph.ts";
+import { allValues, type Graph, type Node, subgraphs } from "./graph.ts";
 import { structureHash } from "./hash.ts";
-import type { Model } from "./model.ts";
+import { mergeGraph } from "./inline.ts";
+import { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";
 import { mask } from "./role.ts";
 import { parseModel, printModel } from "./text.ts";
@@ -115,5 +117,35 @@ describe("clone", () => {
     const model = parseModel(text);
     expect(structureHash(model.clone())).toBe(structureHash(model));
     expect(verify(model.clone())).toEqual([]);
+  });
+});
+
+describe("mergeGraph", () => {
+  const guest = (opset: number) =>
+    parseModel(`opset ${opset}, com.microsoft 1
+graph (flag: bool[]) -> (y) {
+  w: float32[2] parameter = ones
+  y = If(flag) {then_branch=graph () -> (t) {
+    v: float32[2] parameter = ones
+    t = Add(v, w)
+  }, else_branch=graph () -> (e) {
+    e = Neg(w)
+  }}
+}`);
+
+  test("removes the roles of the guest, also in subgraphs", () => {
+    const host = new Model();
+    mergeGraph(host, guest(21), "guest.", new Map());
+    expect([...allValues(host.graph)].flatMap(({ role }) => role ?? [])).toEqual([]);
+  });
+
+  test("changes nothing if the operator sets differ", () => {
+    const host = new Model();
+    const before = structureHash(host);
+    const other = guest(20);
+    other.header.opsets.delete("");
+    other.header.opsets.set("", 20);
+    expect(mergeGraph(host, other, "guest.", new Map())).toBeInstanceOf(Miss);
+    expect(structureHash(host)).toBe(before);
   });
 });

@@ -2,7 +2,7 @@
 
 import { Miss } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
-import type { Graph, Node, Value } from "./graph.ts";
+import { allValues, type Graph, type Node, subgraphs, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { canTakeName } from "./replace.ts";
 
@@ -70,8 +70,8 @@ export interface Merged {
 }
 
 /**
- * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, except in subgraphs, so they are not trained. Returns a
- * Miss if opset versions differ.
+ * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, so they are not trained. Returns a Miss if opset
+ * versions differ; nothing changes then.
  * @param inputs Values of `host` that replace the inputs of `guest`.
  */
 export function mergeGraph(
@@ -81,13 +81,14 @@ export function mergeGraph(
   inputs: ReadonlyMap<Value, Value>,
 ): Merged | Miss {
   for (const [domain, version] of guest.opsets) {
-    const hostVersion = host.opsets.get(domain);
-    if (hostVersion === undefined) host.header.opsets.set(domain, version);
-    else if (hostVersion !== version)
+    const hostVersion = host.opsets.get(domain) ?? version;
+    if (hostVersion !== version)
       return new Miss(`the models are written in ${domain || "ai.onnx"} ${hostVersion} and ${version}`);
   }
+  for (const [domain, version] of guest.opsets) host.header.opsets.set(domain, version);
   const inlinedValues = inlineGraph(guest.graph, host.graph, { given: inputs, prefix });
-  for (const copy of inlinedValues.names.keys()) copy.role = undefined;
+  const inner = inlinedValues.nodes.flatMap(subgraphs).flatMap((graph) => [...allValues(graph)]);
+  for (const copy of [...inlinedValues.names.keys(), ...inner]) copy.role = undefined;
   const outputs = guest.graph.outputs.flatMap(({ name }, index) => {
     const copy = inlinedValues.outputs[index];
     return copy === undefined ? [] : [[name, copy] as const];

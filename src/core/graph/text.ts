@@ -73,7 +73,7 @@ function completeContents(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
-    throw unsupportedError(`A tensor of ${tensor.bytes} bytes is not in memory, so it cannot be printed.`, {
+    throw unsupportedError(`A tensor of ${tensor.bytes} bytes is too large to be printed without a recipe.`, {
       hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
     });
   }

@@ -16,6 +16,7 @@ import {
   tensorFields,
   valueInfoFields,
 } from "./schema.ts";
+import { readValueInfo, UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 
 function modelOf(fill: (graph: Writer) => void): Promise<Uint8Array> {
@@ -379,4 +380,13 @@ describe("open on damaged files", () => {
     expect(outcomes.refused).toBeGreaterThan(25);
     expect(outcomes.opened).toBeGreaterThan(25);
   });
+});
+
+test("unknown dimensions of sequences with one name in sibling subgraphs differ", () => {
+  // "s": a sequence of float32 tensors with one dimension.
+  const bytes = Uint8Array.from(Buffer.from("0a0173120c220a0a080a0608011202" + "0a00", "hex"));
+  const unknownDims = new UnknownDims();
+  const texts = [1, 2].map(() => JSON.stringify(readValueInfo(bytes, 0, unknownDims).foreign?.container));
+  expect(texts[0]).toContain("?s:element.0");
+  expect(texts[1]).not.toBe(texts[0]);
 });

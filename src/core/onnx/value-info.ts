@@ -112,7 +112,7 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
     return type;
   }
   try {
-    return readContainer(field, name, 0);
+    return readContainer(field, name, unknownDims, 0);
   } catch (error) {
     // The bytes of a type that cannot be parsed are kept (`foreign`).
     if (error instanceof PithError) return undefined;
@@ -127,16 +127,19 @@ const [elementField, keyField, mapValueField] = [1, 1, 2];
 /** The maximum nesting of types. Real models have two or three levels. */
 const maxTypeDepth = 8;
 
-function readContainer(field: Field, name: string, depth: number): Container | undefined {
+function readContainer(field: Field, name: string, unknownDims: UnknownDims, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
   const lastWith = (number: number): Field | undefined => lastField(partsOf(field), number);
   /** Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between elements. */
-  const parseElement = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
+  const parseElement = (message: Field) =>
+    readTensorType(message, name, (axis) => unknownDims.next(`${name}:element`, axis));
   const elementTypeAt = (number: number): AnyType | undefined => {
     const message = lastWith(number);
     const typeField = message && partsOf(message).find((part) => part.number !== typeFields.denotation);
     if (typeField === undefined) return undefined;
-    return typeField.number === typeFields.tensor ? parseElement(typeField) : readContainer(typeField, name, depth + 1);
+    return typeField.number === typeFields.tensor
+      ? parseElement(typeField)
+      : readContainer(typeField, name, unknownDims, depth + 1);
   };
   switch (field.number) {
     case containerFields.sequence:

@@ -225,15 +225,15 @@ function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
 
 const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);
 
-/** Defines And, Or or Xor. `onDims` receives 0 or 1. */
+/** Defines And, Or or Xor. `onDims` receives 0 for false. */
 const defineLogical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
   defineBinary({ name, derivatives: noSlope, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
 
 export const logicOperators: readonly Op[] = [
-  defineLogical("And", 1, (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined)),
-  defineLogical("Or", 0, (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
-  defineLogical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
-  defineUnary({ name: "Not", derivative: noSlope, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
+  defineLogical("And", 1, (a, b) => Number(a !== 0 && b !== 0)),
+  defineLogical("Or", 0, (a, b) => Number(a !== 0 || b !== 0)),
+  defineLogical("Xor", 0, (a, b) => Number((a === 0) !== (b === 0))),
+  defineUnary({ name: "Not", derivative: noSlope, onDims: (a) => Number(a === 0) }),
   defineUnary({ name: "IsNaN", derivative: noSlope, type: "bool" }),
   defineUnary<{ readonly detectsNegative: boolean; readonly detectsPositive: boolean }>({
     name: "IsInf",

@@ -221,7 +221,7 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
   const { hidden } = s;
   if (typeof count !== "number" || typeof hidden !== "number")
     return new Miss("the number of steps or hidden units is not known");
-  if (count > maxSteps || count === 0) return new Miss(`${count} steps are too many to unroll`);
+  if (count > maxSteps || count === 0) return new Miss(`${count} steps cannot be unrolled`);
   const gates = gateCounts[kind];
   const x = s.isBatchFirst ? emit.Transpose([data], { perm: [1, 0, 2] }) : data;
   const stateAxis = s.isBatchFirst ? 1 : 0;

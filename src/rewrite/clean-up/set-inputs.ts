@@ -103,7 +103,7 @@ export function contentOf(
   return fromNumbers(kind, dims, elements);
 }
 
-/** Returns what to do about a wrong number of elements. A list cannot determine several symbolic dimensions: all but the last must be fixed. */
+/** Returns what to do about a wrong number of elements. Several symbolic dimensions are not determined: all but the last must be fixed. */
 function fixHint(dims: Dims = []): string {
   const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
   if (open.length > 1) {
@@ -116,12 +116,12 @@ function fixHint(dims: Dims = []): string {
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 
-/** Completes the dimensions. The number of elements determines a single symbolic dimension; for one number, several symbolic dimensions are 1. */
+/** Completes the dimensions: the number of elements determines a symbolic dimension. Undefined for several of them. */
 function completeDims(dims: Dims, isList: boolean, count: number): readonly number[] | undefined {
   if (dims === undefined) return isList ? [count] : [];
   const fixed = dims.filter((dim) => typeof dim === "number");
   const open = dims.length - fixed.length;
   const size = elementCount(fixed);
-  if ((open > 1 && count !== 1) || (open === 1 && count % size !== 0)) return undefined;
-  return dims.map((dim) => (typeof dim === "number" ? dim : open > 1 ? 1 : count / size));
+  if (open > 1 || (open === 1 && count % size !== 0)) return undefined;
+  return dims.map((dim) => (typeof dim === "number" ? dim : count / size));
 }

@@ -96,7 +96,13 @@ export const FusedMatMul = defineMicrosoftOp<Settings>({
     batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
     alpha: readFloat(site, "alpha", 1),
   }),
-  infer: (s, site) => inferProduct(matmulSiteOf(s, site)),
+  infer: (s, site) => {
+    const [a, b] = [0, 1].map((input) => site.inputs[input]?.dims?.length);
+    const isUneven = a !== undefined && b !== undefined && (a !== b || a < 3);
+    if (s.batch.includes(true) && isUneven)
+      return new Miss("transBatchA and transBatchB need equal ranks of at least 3");
+    return inferProduct(matmulSiteOf(s, site));
+  },
   parameters: storedOperands,
   homogeneous: [[0, 1]],
   weight: readWeightRole,
