@@ -97,10 +97,8 @@ export const FusedMatMul = defineMicrosoftOp<Settings>({
     alpha: readFloat(site, "alpha", 1),
   }),
   infer: (s, site) => {
-    const [a, b] = [0, 1].map((input) => site.inputs[input]?.dims?.length);
-    const isUneven = a !== undefined && b !== undefined && (a !== b || a < 3);
-    if (s.batch.includes(true) && isUneven)
-      return new Miss("transBatchA and transBatchB need equal ranks of at least 3");
+    const [a = 0, b = 0] = site.inputs.map((operand) => operand?.dims?.length);
+    if (s.batch.includes(true) && (a < 3 || a !== b)) return new Miss("transposed batches need equal ranks above 2");
     return inferProduct(matmulSiteOf(s, site));
   },
   parameters: storedOperands,
