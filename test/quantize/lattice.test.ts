@@ -66,6 +66,7 @@ async function errorOf(original: Model, options: Partial<QuantizeOptions> = {}) 
 describe("weights on a lattice with a real zero point per block", () => {
   test.each([
     ["nearest", {}],
+    ["half of the block", { block: 16 }],
     ["mse with zero points", { rounder: "mse", zeroPoints: true }],
     ["gptq on samples, after equalization", { rounder: "gptq", data: memory("x", { x: numbersFor([64, width], 5) }) }],
   ] as const)("keep their values: %s", async (_, options) => {

@@ -19,7 +19,7 @@ export function identity(object: object): number {
 
 /**
  * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models are equal if their structure, names,
- * types, roles, attributes, metadata and tensor identities are. Inferred types are ignored.
+ * types, roles, attributes, metadata, tensor identities and the order of stored tensors are. Inferred types are ignored.
  * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as different.
  */
 export function structureHash(
@@ -30,7 +30,7 @@ export function structureHash(
   const annotations: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     annotations.push(annotationsOf(graph));
-    // Sorts the values, because their creation order is irrelevant.
+    // Sorts the values, because a file does not contain their creation order.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
       annotations.push([value.name, value.declared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);

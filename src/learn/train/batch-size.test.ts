@@ -32,13 +32,25 @@ test("uses at least one sample and explains the size", () => {
   });
 });
 
-test("uses the batch size that a constant of the model fixes", () => {
+test("uses the batch size that a constant of the model fixes", async () => {
   const fixed = parseModel(`opset 18
 graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
   shape: int64[3] = [8, 2, 2]
   y = Reshape(x, shape)
 }`);
   expect(batchSize(fixed, 128)).toEqual({ size: 8, why: "the model was exported with this batch size" });
+  const rows = parseModel(`opset 18
+graph (x: float32[8, n]) -> (y) {
+  shape: int64[3] = [8, -1, 2]
+  y = Reshape(x, shape)
+}`);
+  expect(await chooseBatchSize(rows, 128, memory("rows", { x: zeros("float32", [16, 4]) }))).toMatchObject({ size: 8 });
+  const large = parseModel(`opset 18
+graph (x: float32[8, 64, 2048, 2048]) -> (y) {
+  shape: int64[3] = [8, 64, 4194304]
+  y = Reshape(x, shape)
+}`);
+  expect(batchSize(large, 8)).toEqual({ size: 8 });
 });
 
 test("counts the peak memory of a teacher", () => {

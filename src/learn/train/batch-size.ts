@@ -40,7 +40,7 @@ function batchSizeForMemory(model: Model, requested: number, samples: Batch, tea
     .map((teacher) => fixBatchSize(teacher, requested, samples))
     .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes);
   const size = Math.max(1, Math.floor((requested * memoryLimit) / Math.max(memoryLimit, sum)));
-  if (size === requested) return { size };
+  if (size === requested || fixBatchSize(model, size, samples) instanceof PithError) return { size: requested };
   return { size, why: `${requested} samples would need ${bytes(sum)} for the values of the layers` };
 }
 
@@ -82,7 +82,7 @@ function fixBatchSize(model: Model, size: number, samples: Batch): Model | PithE
 }
 
 function fixedSize(model: Model): number | undefined {
-  const [size, ...otherSizes] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
+  const [size, ...otherSizes] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims?.slice(0, 1))?.[0]));
   return otherSizes.length > 0 ? undefined : size;
 }
 

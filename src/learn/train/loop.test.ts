@@ -92,6 +92,12 @@ describe("the loop", () => {
       expect(byEpoch.history.map(({ steps }) => steps)).toEqual([10, 10]);
       expect(byStep.history.map(({ steps }) => steps)).toEqual([10, 10]);
       expect(byStep.weights).toEqual(byEpoch.weights);
+      const evaluated = await trained({
+        onStep: ({ step }) => (step === 20 ? "stop" : undefined),
+        validation,
+        every: 15,
+      });
+      expect(evaluated.history[1]?.evaluations.at(-1)?.step).toBe(20);
     });
 
     test("leave a checkpoint that continues to the same weights", async () => {

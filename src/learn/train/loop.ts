@@ -247,7 +247,7 @@ class TrainingLoop {
     // Batches that do not fill a step are dropped, like samples that do not fill a batch.
     training.accumulator.clear();
     this.#loss = 0;
-    await this.#evaluateIfDue(training, "epoch");
+    await this.#evaluateIfDue(training, this.#stoppedBy === undefined ? "epoch" : "end");
     const completedEpoch = endEpoch(this.#counters, this.#plan.accumulate);
     const { epoch, loss, seconds } = completedEpoch;
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;

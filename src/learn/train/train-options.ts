@@ -64,10 +64,7 @@ const trainEntries = v.strictObject({
     group: optimization,
   }),
   optimizer: described(
-    v.optional(
-      v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
-      "adam",
-    ),
+    v.optional(v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer)]), "adam"),
     "optimization algorithm",
     { group: optimization },
   ),
@@ -101,7 +98,8 @@ const trainEntries = v.strictObject({
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * mae"', {
     common: true,
     meanings: {
-      title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
+      title:
+        'Losses (--loss), all with output=name and label=column (or output, except cross-entropy): "huber(delta=0.5, label=price)"',
       rows: losses.map(({ name, meaning }) => [name, meaning] as const),
     },
   }),
