@@ -260,10 +260,10 @@ function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndC
   return [["zeros", percent(before), percent(after), ""]];
 }
 
-function metricRow({ goal, verdict, reference }: WrittenOutput, comparison: Comparison): string[] {
+function metricRow({ goal, reference }: WrittenOutput, comparison: Comparison): string[] {
   const { before, after } = textsOf(comparison, goal);
-  // The interval is omitted if the line about the goal shows it.
-  const change = verdict !== undefined && reference === undefined ? changeOf : changeWithInterval;
+  // Without a reference, the last lines show the interval.
+  const change = reference === undefined ? changeOf : changeWithInterval;
   return [comparison.metric, before, after, change(comparison, goal)];
 }
 
