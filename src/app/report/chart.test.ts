@@ -51,3 +51,16 @@ test("draws the candidates of searches at their differences from the original, u
   expect(titles({ maxDrop: 0.1 })).toEqual(texts.slice(0, 2));
   expect(titles(undefined)).toEqual(texts);
 });
+
+test("separates names that share a column, to the right and left of their points, and no others", () => {
+  const point = (name: string, bytes: number) => ({ name, kind: "variant", bytes, value: 30 }) as const;
+  const svg = draw({ points: [point("4 bits", 0.5e6), point("half of channels", 2.1e6), original], width: 440 });
+  const drawn = (name: string): readonly [side: string | undefined, y: number] => {
+    const [, y, side] = new RegExp(`y="([\\d.]+)" text-anchor="(\\w+)">${name}`).exec(svg) ?? [];
+    return [side, Number(y)];
+  };
+  const [alone, right, left] = ["4 bits", "half of chan", "original"].map(drawn);
+  expect([alone?.[0], right?.[0], left?.[0]]).toEqual(["start", "start", "end"]);
+  expect(right?.[1]).toBe((alone?.[1] ?? 0) - 8.5);
+  expect(left?.[1]).toBe((alone?.[1] ?? 0) + 8.5);
+});

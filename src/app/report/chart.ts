@@ -254,11 +254,20 @@ function drawLabels(
   const labels = points.map(({ name, label = name, kind, value, bytes }) => {
     const text = truncate(label, nameLength);
     const start = findFreeX(xs, x(bytes), 1);
-    const side = start + letterWidth * text.length < right ? 1 : -1;
-    return { text, kind, side, x: x(bytes), y: y(value), labelX: side === 1 ? start : findFreeX(xs, x(bytes), -1) };
+    const length = letterWidth * text.length;
+    const side = start + length < right ? 1 : -1;
+    const labelX = side === 1 ? start : findFreeX(xs, x(bytes), -1);
+    return { text, kind, side, x: x(bytes), y: y(value), labelX, from: side === 1 ? labelX : labelX - length, length };
   });
-  const placedLabels = [1, -1].flatMap((side) => {
-    const members = labels.filter((each) => each.side === side);
+  // Names that share a column are separated.
+  const columns: (typeof labels)[] = [];
+  let end = Number.NEGATIVE_INFINITY;
+  for (const each of labels.toSorted((a, b) => a.from - b.from)) {
+    if (each.from >= end) columns.push([]);
+    columns.at(-1)?.push(each);
+    end = Math.max(end, each.from + each.length);
+  }
+  const placedLabels = columns.flatMap((members) => {
     const ys = spreadOut(
       members.map((each) => each.y),
       lineHeight,
