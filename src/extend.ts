@@ -5,7 +5,7 @@
 export { cost } from "./core/analysis/cost.ts";
 export { infer } from "./core/analysis/infer.ts";
 export { type Layer, layers } from "./core/analysis/layers.ts";
-export { learnedCount, learnedTensors } from "./core/analysis/learned.ts";
+export { learnedCount, learnedTensors } from "./core/analysis/learned-tensors.ts";
 export { allGraphs, type Node, type Value } from "./core/graph/elements.ts";
 export { emitInto } from "./core/graph/emit.ts";
 export { Graph } from "./core/graph/graph.ts";

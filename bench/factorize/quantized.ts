@@ -6,7 +6,7 @@
 import { digits } from "../../examples/digits.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
-import { weightMatrices, weightNumbers } from "../../src/core/analysis/weight.ts";
+import { weightElements, weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -145,7 +145,7 @@ async function matricesOf({ weight, role }: Layer) {
   return dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense));
 }
 
-function store({ weight, role }: Layer, matrices: Parameters<typeof weightNumbers>[2]): void {
+function store({ weight, role }: Layer, matrices: Parameters<typeof weightElements>[2]): void {
   const dims = fixedDims(weight.type?.dims) ?? [];
-  weight.tensor = inMemory(fromNumbers("float32", dims, weightNumbers(role, dims, matrices)));
+  weight.tensor = inMemory(fromNumbers("float32", dims, weightElements(role, dims, matrices)));
 }

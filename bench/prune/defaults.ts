@@ -7,7 +7,7 @@ import { createEngine } from "pith/engine";
 import { accuracy, type Estimate, evaluate } from "pith/evaluate";
 import { type PruneOptions, prune } from "pith/prune";
 import { recover } from "pith/recover";
-import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
+import { macsPerSample } from "../../src/core/analysis/macs-per-sample.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { take } from "../../src/data/batches/select.ts";
@@ -60,6 +60,6 @@ export async function defaults({ smoke }: Settings): Promise<boolean> {
 }
 
 function shareOf(net: Model, original: Model): number {
-  const [now, before] = [fixedMacs(net), fixedMacs(original)];
+  const [now, before] = [macsPerSample(net), macsPerSample(original)];
   return now instanceof Miss || before instanceof Miss ? Number.NaN : now / before;
 }

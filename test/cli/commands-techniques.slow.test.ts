@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { keptKey } from "../../src/core/analysis/provenance.ts";
+import { keptChannelsKey } from "../../src/core/analysis/provenance.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { expectNothingGained } from "./nothing-gained.ts";
@@ -201,7 +201,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     const first = await pith("quantize", at("right.onnx"), ...words, "-o", at("first.onnx"));
     expect(first.out).not.toContain("first original");
     const changed = await open(at("right.onnx"));
-    changed.header.metadata.set(keptKey, "{}");
+    changed.header.metadata.set(keptChannelsKey, "{}");
     await save(changed, at("step.onnx"));
     const { out } = await pith("quantize", at("step.onnx"), ...words, "-o", at("second.onnx"));
     const command = `pith eval ${at("second.onnx")} --original original.onnx --data ${at("points.csv")}`;

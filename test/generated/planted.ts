@@ -1,6 +1,7 @@
 /** The law of each rule's examples in random networks: the rule applies there, or does not, and the outputs are the same. */
-import { leadsToCodes } from "../../src/core/analysis/codes.ts";
+
 import { infer } from "../../src/core/analysis/infer.ts";
+import { createRoundingTest } from "../../src/core/analysis/quantized-values.ts";
 import { allGraphs, allValues } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { rulesById } from "../../src/core/ops/rules/index.ts";
@@ -59,7 +60,7 @@ async function apply(model: Model, id: string): Promise<readonly string[]> {
 function isExcused(model: Model, id: string): boolean {
   if ([...allValues(model.graph)].some(({ role }) => role !== undefined)) return true;
   if (rulesById.get(id)?.reorders !== true) return false;
-  const isRounded = leadsToCodes(model, infer(model));
+  const isRounded = createRoundingTest(model, infer(model));
   return [...model.graph.nodes()].some((node) => node.name.startsWith(plantPrefix) && isRounded(node));
 }
 

@@ -1,7 +1,7 @@
 /** Law: blocks that run one after another return the outputs of the model, bit for bit. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { type Block, blocks, extractBlock, joinBlocks } from "../../src/core/analysis/blocks.ts";
+import { type Block, extractBlock, findBlocks, joinBlocks } from "../../src/core/analysis/blocks.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { extract } from "../../src/core/graph/extract.ts";
@@ -43,10 +43,10 @@ export async function run(model: Model, known: Batch): Promise<Batch> {
 }
 
 /** Computes the values outside of blocks first, then one block after another. */
-async function inARow(model: Model, all: readonly Omit<Block, "kind">[], feeds: Batch): Promise<Batch> {
+async function inARow(model: Model, all: readonly Omit<Block, "structureId">[], feeds: Batch): Promise<Batch> {
   const blockOutputs = new Set(all.flatMap(({ outputs }) => outputs));
   const outside = new Set<Value>([
-    ...all.flatMap(({ sides }) => sides),
+    ...all.flatMap(({ sideInputs: sides }) => sides),
     ...model.graph.outputs.filter((output) => !blockOutputs.has(output)),
   ]);
   const computed = [...outside].filter(({ producer }) => producer !== undefined);
@@ -59,7 +59,7 @@ async function inARow(model: Model, all: readonly Omit<Block, "kind">[], feeds: 
 export async function expectSameInARow(name: string, together = 1): Promise<void> {
   const model = await open(`${folder}/${name}.onnx`);
   const feeds = await inputsOf(name);
-  const all = blocks(model, infer(model)).blocks;
+  const all = findBlocks(model, infer(model)).blocks;
   const runs = Array.from({ length: Math.ceil(all.length / together) }, (_, at) =>
     all.slice(at * together, (at + 1) * together),
   );

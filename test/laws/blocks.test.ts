@@ -1,7 +1,7 @@
 /** Laws of blocks, on real exports: blocks are complete models, cover all nodes that depend on parameters, and together compute the model's outputs. */
 import { describe, expect, it } from "vitest";
-import { blocks, extractBlock } from "../../src/core/analysis/blocks.ts";
-import { downstream } from "../../src/core/analysis/downstream.ts";
+import { extractBlock, findBlocks } from "../../src/core/analysis/blocks.ts";
+import { downstreamValues } from "../../src/core/analysis/downstream.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { Miss } from "../../src/core/errors.ts";
@@ -31,16 +31,16 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
   it.each(networks)("%s", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const inference = infer(model);
-    const partition = blocks(model, inference);
+    const partition = findBlocks(model, inference);
 
     for (const block of partition.blocks) {
       const part = extractBlock(model, block);
       expect(verify(part), block.name).toEqual([]);
-      const inputs = [...block.inputs, ...block.sides];
+      const inputs = [...block.inputs, ...block.sideInputs];
       expect(part.graph.inputs.map((input) => input.name)).toEqual(inputs.map((input) => input.name));
     }
 
-    const depends = downstream(model.graph, [...parametersOf(model, inference)], inference);
+    const depends = downstreamValues(model.graph, [...parametersOf(model, inference)], inference);
     const nodes = [...model.graph.nodes()].filter((node) =>
       node.outputs.some(
         (output) => output !== undefined && depends.has(output) && inference.operand(output)?.stored !== true,
@@ -63,10 +63,10 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
 
   it.each(Object.entries(repeats))("finds the repeated blocks of %s", async (name, expected) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const partition = blocks(model, infer(model));
+    const partition = findBlocks(model, infer(model));
     expect(partition.repeats.map((run) => [run[0]?.name, run.at(-1)?.name, run.length])).toEqual(expected);
     for (const run of partition.repeats) {
-      expect(new Set(run.map(({ kind }) => kind)).size).toBe(1);
+      expect(new Set(run.map(({ structureId: kind }) => kind)).size).toBe(1);
       expect(new Set(run.map(({ layers }) => layers.length)).size).toBe(1);
     }
   });
@@ -74,7 +74,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
   it.each(Object.keys(repeats))("a repeated block of %s can be removed", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const before = await run(model, await inputsOf(name));
-    const [repeated = []] = blocks(model, infer(model)).repeats;
+    const [repeated = []] = findBlocks(model, infer(model)).repeats;
     const block = repeated.at(-1);
     const way = block === undefined ? undefined : replacementOf(block);
     if (way === undefined || way instanceof Miss) throw new Error(way?.reason);

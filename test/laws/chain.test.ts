@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { weightNumbers, weightShape } from "../../src/core/analysis/weight.ts";
+import { weightElements, weightShape } from "../../src/core/analysis/weight.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
@@ -38,7 +38,7 @@ function inThree(model: Model, place: number): Model {
   const { groups, outputs, inputs } = weightShape(role, dims);
   const eye = (size: number): Value => {
     const laid = dims.map((_, axis) => (axis === role.out || axis === role.in ? size * (axis === 0 ? groups : 1) : 1));
-    const numbers = weightNumbers(role, laid, Array(groups).fill(identity(size)));
+    const numbers = weightElements(role, laid, Array(groups).fill(identity(size)));
     return model.graph.addTensor("eye", inMemory(fromNumbers("float32", laid, numbers)));
   };
   const parts = [0, 1, 2].map((at) => ({

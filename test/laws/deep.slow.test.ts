@@ -1,6 +1,6 @@
 /** Runs the slowest cases of the law in deep.test.ts. */
 import { describe, expect, test } from "vitest";
-import { blocks } from "../../src/core/analysis/blocks.ts";
+import { findBlocks } from "../../src/core/analysis/blocks.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { whyNotStored } from "../../src/core/analysis/stored-root.ts";
@@ -63,7 +63,7 @@ ${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
   g${n} = MatMul(f${n}, w)
   h${n} = Add(g${n}, h${n - 1})`;
     const model = row(2000, block, "y = Relu(h2000)");
-    expect(blocks(model, infer(model)).repeats.map(({ length }) => length)).toEqual([2000]);
+    expect(findBlocks(model, infer(model)).repeats.map(({ length }) => length)).toEqual([2000]);
   });
 });
 
@@ -86,7 +86,7 @@ ${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
   test("are walked without recursion", () => {
     const model = row(20_000, (n) => `h${n} = Tanh(h${n - 1})`, "y = MatMul(h20000, w)");
     const inference = infer(model);
-    expect(blocks(model, inference).blocks.map(({ nodes }) => nodes.length)).toEqual([1]);
+    expect(findBlocks(model, inference).blocks.map(({ nodes }) => nodes.length)).toEqual([1]);
     const [last] = model.graph.nodesBackwards();
     expect(last?.inputs[0] === undefined ? undefined : whyNotStored(last.inputs[0])?.reason).toContain("at run time");
   });

@@ -40,7 +40,7 @@ test("layer options override operator type options and pass options, and the las
     decidedBy: "global",
   });
   const several = { amount: 0.1, overrides: { "layer4*": { amount: 0.4 }, "*fc": { amount: 0.6 } } };
-  expect(optionsOfLayer(several, layer).own.amount).toBe(0.6);
+  expect(optionsOfLayer(several, layer).options.amount).toBe(0.6);
 });
 
 describe("prune", () => {

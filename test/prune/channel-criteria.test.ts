@@ -6,7 +6,7 @@ import { memory } from "pith/data";
 import { parseModel } from "pith/extend";
 import { type ChannelUnits, type Importance, prune } from "pith/prune";
 import { describe, expect, test } from "vitest";
-import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
+import { channelGroups, freeUnits } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
@@ -46,7 +46,7 @@ const table = (rows: Rows) => float32([rows.length, rows[0]?.length ?? 0], rows.
 const data = memory("golden", { x: table(golden.x), label: table(golden.target) });
 
 async function scores(model: Model, options: ScoringOptions, at = 0): Promise<Float64Array | Miss> {
-  const groups = channelGroups(model, infer(model)).filter((group) => removable(group).length > 0);
+  const groups = channelGroups(model, infer(model)).filter((group) => freeUnits(group).length > 0);
   const scorer = await unitScorerOf(model, groups, { loss: "mse", ...options }, completeContext({}));
   return scorer(groups[at] ?? expect.fail("there is no such group"));
 }
@@ -111,7 +111,7 @@ graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
   j = Reshape (t, joined)
   y = MatMul "o" (j, o)
 }`);
-  const groups = channelGroups(heads, infer(heads)).filter((group) => removable(group).length > 0);
+  const groups = channelGroups(heads, infer(heads)).filter((group) => freeUnits(group).length > 0);
   expect(groups.map(({ units, layers }) => [units, layers.map(({ name }) => name)])).toEqual([[2, ["q", "k", "v"]]]);
   const squares: Importance<Float64Array> = {
     id: "squares",

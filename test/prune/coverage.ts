@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ChannelOptions, channelGroups, type Group } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { allLayers, isInside, type Layer } from "../../src/core/analysis/layers.ts";
+import { allLayers, isInSubgraph, type Layer } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
@@ -91,7 +91,7 @@ function alongAxis(
   axis: number,
   size: number,
 ): { readonly free: number; readonly reasons: readonly string[] } {
-  if (isInside(layer)) return { free: 0, reasons: ["they are in a graph inside a node"] };
+  if (isInSubgraph(layer)) return { free: 0, reasons: ["they are in a graph inside a node"] };
   const reasons = new Set<string>();
   const [met, going] = [new Set<number>(), new Set<number>()];
   for (const { slices, refused } of groups)

@@ -1,6 +1,6 @@
 /** A quantized network loses the channels of the float one, and computes the same as with silenced channels. */
 import { describe, expect, test } from "vitest";
-import { cut } from "../../src/core/analysis/cut.ts";
+import { removeChannels } from "../../src/core/analysis/remove-channels.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
@@ -56,7 +56,7 @@ test.each([
   const silent = await run(silencedWhereRead(model, removals), feeds);
   expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
   const small = model.clone();
-  expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
+  expect(await removeChannels(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
   expect(verify(small)).toEqual([]);
   expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
 });

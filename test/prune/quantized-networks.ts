@@ -1,9 +1,9 @@
 /** Quantized networks that lose channels, and networks with silenced channels, which compute the same. */
 import { expect } from "vitest";
-import { channelGroups, type Group, outputsOf, removable } from "../../src/core/analysis/channels.ts";
-import { cut, type Removal } from "../../src/core/analysis/cut.ts";
+import { channelGroups, freeUnits, type Group, outputSliceOf } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
+import { type Removal, removeChannels } from "../../src/core/analysis/remove-channels.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -44,9 +44,9 @@ export const networks = topologies.filter(({ name }) => name !== "recurrent");
 function removed(original: Model, pruned: Model): Removal[] {
   return groupsOf(original).map((group) => {
     const units = group.layers.flatMap((layer) => {
-      const kept = recordedChannels(pruned, layer.name);
+      const kept = originalChannelsOf(pruned, layer.name);
       const keptChannels = new Set(kept);
-      const unitOf = outputsOf(group, layer)?.unitOf ?? new Int32Array();
+      const unitOf = outputSliceOf(group, layer)?.unitOf ?? new Int32Array();
       return kept === undefined ? [] : [...unitOf].filter((_, channel) => !keptChannels.has(channel));
     });
     return { group, units: new Set(units) };
@@ -62,7 +62,7 @@ export async function expectCutTopology(topology: Topology, name: string): Promi
   const feeds = feedsOf(topology, 1);
   const model = await buildModel(topology, scheme(feeds));
   if (!name.startsWith("blocks")) {
-    const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
+    const counts = (groups: readonly Group[]) => groups.map((group) => freeUnits(group).length).sort();
     expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
   }
   for (const [seed, share] of [
@@ -72,7 +72,7 @@ export async function expectCutTopology(topology: Topology, name: string): Promi
     const removals = choose(model, seed, share);
     const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
     const small = model.clone();
-    const failed = await cut(small, choose(small, seed, share));
+    const failed = await removeChannels(small, choose(small, seed, share));
     expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
     expect(verify(small)).toEqual([]);
     expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);

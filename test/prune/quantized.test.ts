@@ -1,6 +1,6 @@
 /** Channels of a quantized network are ranked by dequantized weights, as those of the float network. */
 import { expect, test } from "vitest";
-import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -164,7 +164,7 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
   for (const name of ["fc1", "fc2"]) {
     const scale = silent.graph.value(`${name}.weight_scale`);
     const dense = (await scale?.tensor?.read()) ?? float32([], [1]);
-    const keptChannels = new Set(recordedChannels(model, name));
+    const keptChannels = new Set(originalChannelsOf(model, name));
     const columns = dense.dims[1] ?? 1;
     const scales = toNumbers(dense).map((number, at) => (keptChannels.has(at % columns) ? number : 0));
     if (scale !== undefined) scale.tensor = inMemory(float32(dense.dims, scales));

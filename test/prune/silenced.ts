@@ -1,8 +1,8 @@
 /** Whether a cut network computes what the network with silenced channels does, run by ONNX Runtime. */
 import { expect } from "vitest";
-import { type ChannelOptions, channelGroups, removable } from "../../src/core/analysis/channels.ts";
-import { cut, type Removal } from "../../src/core/analysis/cut.ts";
+import { type ChannelOptions, channelGroups, freeUnits } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { type Removal, removeChannels } from "../../src/core/analysis/remove-channels.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
@@ -33,7 +33,7 @@ export async function run(model: Model, feeds: Batch, optimize = true): Promise<
 export function choose(model: Model, seed: number, share: number, options: ChannelOptions = {}): Removal[] {
   const draw = random(seed, "units");
   return channelGroups(model, infer(model), options).flatMap((group) => {
-    const candidates = removable(group);
+    const candidates = freeUnits(group);
     const remainingCounts = group.slices.map(({ unitOf }) => unitOf.length);
     const sizes = group.slices.map(({ unitOf }) => {
       const counts = new Uint32Array(group.units);
@@ -94,7 +94,7 @@ const hasNumbers = (batch: Batch): boolean =>
 async function cutAtRandom(model: Model, seed: number, share: number, options?: ChannelOptions): Promise<Removal[]> {
   const before = elements(model);
   const removals = choose(model, seed, share, options);
-  const failed = await cut(model, removals);
+  const failed = await removeChannels(model, removals);
   expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
   expect(verify(model)).toEqual([]);
   if (removals.length === 0) expect(elements(model)).toBe(before);

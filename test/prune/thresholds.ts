@@ -5,7 +5,7 @@ import { prune } from "pith/prune";
 import { expect } from "vitest";
 import { channelGroups } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
 import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { global, isomorphic, uniform } from "../../src/techniques/prune/allocations.ts";
@@ -64,7 +64,7 @@ export async function checkThresholds(text: string, multiples: readonly (number 
           const isCut = async (amount: number): Promise<boolean> => {
             const model = original.clone();
             await prune(model, { structured: amount, scope, importance: "magnitude", roundTo });
-            return recordedChannels(model, layer)?.includes(channel) === false;
+            return originalChannelsOf(model, layer)?.includes(channel) === false;
           };
           const place = { scope, roundTo, layer, channel, threshold };
           expect({ ...place, at: await isCut(threshold), below: await isCut((1000 * threshold - 1) / 1000) }).toEqual({

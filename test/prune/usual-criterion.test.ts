@@ -8,7 +8,7 @@ import { type PruneOptions, prune } from "pith/prune";
 import { expect, test } from "vitest";
 import { channelGroups, type Group } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
 import { scorePerCost } from "../../src/techniques/prune/score-per-cost.ts";
 
 /** Channel 0 has the largest weights, but the output ignores it; channel 1 has the smallest weights and decides the output. */
@@ -28,7 +28,7 @@ async function pruned(model: Model, options: Omit<PruneOptions, "structured">) {
   const notes: string[] = [];
   const log = ({ id, text }: { id: string; text: string }): void => void (id === "criterion" && notes.push(text));
   await prune(model, { structured: 0.25, ...options }, { log });
-  return { kept: recordedChannels(model, "a"), notes };
+  return { kept: originalChannelsOf(model, "a"), notes };
 }
 
 test("ranks channels by Taylor scores if the model scores classes; samples need no labels", async () => {
@@ -77,7 +77,7 @@ test("a bound on macs removes channels with the lowest influence in any layer", 
   const countKept = async (scope?: "isomorphic"): Promise<readonly unknown[]> => {
     const model = branches();
     await prune(model, { structured: true, macs: 0.75, data: samples, scope });
-    return ["strong", "weak"].map((name) => recordedChannels(model, name)?.length);
+    return ["strong", "weak"].map((name) => originalChannelsOf(model, name)?.length);
   };
   expect(await countKept()).toEqual([11, 7]);
   expect(await countKept("isomorphic")).toEqual([9, 9]);
@@ -151,7 +151,7 @@ test.each([
   for (const structured of [0.1, 0.3, 0.55, 0.9]) {
     const model = wide(width);
     await prune(model, { structured });
-    const [a = 0, b = 0] = ["a", "b"].map((name) => recordedChannels(model, name)?.length ?? width);
+    const [a = 0, b = 0] = ["a", "b"].map((name) => originalChannelsOf(model, name)?.length ?? width);
     expect([a % multiple, b % multiple]).toEqual([0, 0]);
     // Blocks are ranked over both layers, so together they miss the amount by few blocks.
     expect(Math.abs(a + b - 2 * width * (1 - structured))).toBeLessThanOrEqual(2 * multiple);
@@ -163,7 +163,7 @@ test("uses the isomorphic allocation by default", async () => {
   await prune(usual, { structured: 0.2 });
   await prune(named, { structured: 0.2, scope: "isomorphic" });
   await prune(uniform, { structured: 0.2, scope: "uniform" });
-  const kept = (model: Model) => ["a", "b"].map((name) => recordedChannels(model, name));
+  const kept = (model: Model) => ["a", "b"].map((name) => originalChannelsOf(model, name));
   expect(kept(usual)).toEqual(kept(named));
   expect(kept(usual)).not.toEqual(kept(uniform));
 });

@@ -4,8 +4,8 @@
  * What a cut promises is measured by this: the cut model computes what the silenced one does, as every consumer multiplies the channel by 0.
  */
 
-import type { Removal } from "../../src/core/analysis/cut.ts";
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
+import type { Removal } from "../../src/core/analysis/remove-channels.ts";
 import { storedRoot } from "../../src/core/analysis/stored-root.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import type { Value } from "../../src/core/graph/graph.ts";

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
+import { channelGroups, freeUnits } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -78,7 +78,7 @@ describe("a pruned network equals the network with silenced channels", () => {
     };
     const model = await make();
     const attention = channelGroups(model, infer(model)).filter(({ layers }) => layers[0]?.name.endsWith("self_attn"));
-    expect(attention.map((group) => removable(group).length)).toEqual([3, 3]);
+    expect(attention.map((group) => freeUnits(group).length)).toEqual([3, 3]);
     const { x } = await parseNpz(new Uint8Array(readFileSync(`${folder}/torch_encoder.npz`)), "torch_encoder");
     if (x === undefined) throw new Error("no input");
     for (const seed of [1, 2]) expect(await expectSameAsSilenced(make, { x }, seed, 0.4)).toBeGreaterThan(1e-4);

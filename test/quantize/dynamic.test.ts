@@ -1,7 +1,7 @@
 /** Tests the scheme "dynamic": the exact form that ONNX Runtime fuses, and what it computes. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { learnedCount, learnedTensors } from "../../src/core/analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../../src/core/analysis/learned-tensors.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";

@@ -4,7 +4,7 @@ import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers, type Layer, weightCount } from "../../src/core/analysis/layers.ts";
-import { learnedCount, learnedTensors } from "../../src/core/analysis/learned.ts";
+import { learnedCount, learnedTensors } from "../../src/core/analysis/learned-tensors.ts";
 import { weightBits } from "../../src/core/analysis/stored-form.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";

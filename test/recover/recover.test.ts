@@ -1,6 +1,6 @@
 /** The `recover` pass keeps a stage only if it helps on held-out samples. */
 import { describe, expect, test } from "vitest";
-import { recordedChannels } from "../../src/core/analysis/provenance.ts";
+import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
@@ -109,7 +109,7 @@ test("maps channels to an original that was pruned itself", async () => {
   await change(third, "a.weight", (one) => one * 1.01);
   const [layer] = (await matchOriginal(third, second, engine)).layers;
   const rows = await numbers(second, "a.weight");
-  const width = rows.length / (recordedChannels(second, "a")?.length ?? 0);
+  const width = rows.length / (originalChannelsOf(second, "a")?.length ?? 0);
   const kept = layer?.kept ?? [];
   const remaining = await numbers(third, "a.weight");
   expect(kept.length).toBe(remaining.length / width);

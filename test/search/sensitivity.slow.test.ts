@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
+import { macsPerSample } from "../../src/core/analysis/macs-per-sample.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";
@@ -177,7 +177,7 @@ describe("an allocation", () => {
       rounds: 0,
     });
     const zeros = kind === "prune" ? (run.variants[0]?.result?.zeros ?? 0) : 0;
-    const costOf = (net: Model): number => (cost === "macs" ? Number(fixedMacs(net)) : storedBytes(net.graph));
+    const costOf = (net: Model): number => (cost === "macs" ? Number(macsPerSample(net)) : storedBytes(net.graph));
     const remaining = costOf(result) / costOf(model) - zeros;
     expect(remaining).toBeCloseTo(allocation?.share ?? Number.NaN, 2);
     expect(remaining).toBeLessThanOrEqual(budget + 0.005);

@@ -1,6 +1,6 @@
 /** Determines from the graph alone which channels of a layer can be removed, and which ranks make it smaller (`pith inspect`). */
 import type { Group, Layer } from "#analysis";
-import { requireWeight, weightNeeds, weightShape } from "#analysis";
+import { checkWeight, weightNeeds, weightShape } from "#analysis";
 import { fixedDims, type Miss, type Value } from "#ir";
 import { largestRankThatSaves } from "../../core/math/rank.ts";
 
@@ -33,7 +33,7 @@ export function channelFinder(groups: readonly Group[]): (layer: Layer) => Chann
 
 /** Returns the maximum rank whose two factors save bytes; 0 if none does, undefined if `factorize` skips the layer. */
 export function payingRank(layer: Layer): number | undefined {
-  if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
+  if (checkWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
   const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);
   return largestRankThatSaves(outputs, inputs * taps);
 }

@@ -1,5 +1,5 @@
 /** Reports the speed of a result relative to another model. */
-import { type UnevenChannels, widestBlock } from "#analysis";
+import { blockWidth, type UnevenChannels } from "#analysis";
 import { integer, percent, runTime, speedText, truncateList } from "#ir";
 import type { Timed } from "../../judge/measure/speed.ts";
 import type { WeightAndCost } from "../../judge/measure/written.ts";
@@ -36,7 +36,7 @@ export function notFasterText(
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 2);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions compute partial blocks of ${widestBlock} channels (${shown}). A partial block takes as long as a whole one; prune --structured --round-to ${widestBlock} leaves only whole ones`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions compute partial blocks of ${blockWidth} channels (${shown}). A partial block takes as long as a whole one; prune --structured --round-to ${blockWidth} leaves only whole ones`;
 }
 
 /** Returns a warning if the result is clearly slower; else undefined. */

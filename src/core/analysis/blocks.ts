@@ -3,18 +3,18 @@
  * 1. Cut the sequence of nodes that depend on parameters where a single value is alive (`cut-points.ts`).
  * 2. If a value that is alive in most of a part prevents a cut, ignore the value and cut again. Examples are an
  *    encoder's output and relative position biases.
- * 3. Give parts that differ only in trained values the same kind (`kindOf`).
- * 4. Find the kinds that repeat one after another, and make one block of each repetition.
- * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sides`.
+ * 3. Give parts that differ only in trained values the same structure id (`structureText`).
+ * 4. Find the ids that repeat one after another, and make one block of each repetition.
+ * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sideInputs`.
  */
 import type { Attribute, Graph, Model, Node, Tensor, Value } from "#graph";
 import { allGraphs, describe, dimsText, extract, groupBy, inOrder, subgraphs, usedValues } from "#graph";
-import { cutPoints, findDependents, nodesOf } from "./cut-points.ts";
-import { downstream } from "./downstream.ts";
+import { cutPoints, findDependents, producersOf } from "./cut-points.ts";
+import { downstreamValues } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers } from "./layers.ts";
 import { parametersOf } from "./parameters.ts";
-import { type Repeat, repeats } from "./repeats.ts";
+import { findRepeats, type Repeat } from "./repeats.ts";
 
 export interface Block {
   /** The common prefix of the block's layer names ("encoder.layer.3"), or the name of the block's first output. */
@@ -22,14 +22,14 @@ export interface Block {
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
   /** The other values that the block reads; they are computed outside of all blocks. */
-  readonly sides: readonly Value[];
+  readonly sideInputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
   /** A number that is equal for blocks that differ only in trained values. */
-  readonly kind: number;
+  readonly structureId: number;
 }
 
-export function blocks(
+export function findBlocks(
   model: Model,
   inference: Inference,
 ): { readonly blocks: readonly Block[]; readonly repeats: readonly (readonly Block[])[] } {
@@ -39,11 +39,11 @@ export function blocks(
     graph,
     inference,
     dependents: findDependents(graph, parameters, inference),
-    kinds: new Map(),
+    structureIds: new Map(),
     boundaries: new Map(),
   };
-  const parts = divide(nodesOf(graph, context.dependents), context);
-  const runs = runsOf(parts, context);
+  const parts = divideNodes(producersOf(graph, context.dependents), context);
+  const runs = repeatsOfSegments(parts, context);
   const joinedParts: { readonly nodes: readonly Node[]; readonly run: number | undefined }[] = [];
   let next = 0;
   for (const [run, { start, period, count }] of runs.entries()) {
@@ -61,9 +61,9 @@ export function blocks(
   };
 }
 
-/** Returns a block as a separate model. Its inputs are `inputs`, then `sides`; values keep their names. */
-export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Block, "kind">): Model {
-  return extract(model, outputs, [...inputs, ...sides]);
+/** Returns a block as a separate model. Its inputs are `inputs`, then `sideInputs`; values keep their names. */
+export function extractBlock(model: Model, { inputs, sideInputs, outputs }: Omit<Block, "structureId">): Model {
+  return extract(model, outputs, [...inputs, ...sideInputs]);
 }
 
 interface Context {
@@ -71,34 +71,34 @@ interface Context {
   readonly inference: Inference;
   /** The values that `findDependents` returns. */
   readonly dependents: ReadonlySet<Value>;
-  readonly kinds: Map<string, number>;
+  readonly structureIds: Map<string, number>;
   readonly boundaries: Map<readonly Node[], Boundary>;
 }
 
 /** Returns the nodes of all parts. For a single part, returns the same array as `nodes`, because arrays are the keys of `boundaries`. */
-function joinNodes(parts: readonly Part[]): readonly Node[] {
+function joinNodes(parts: readonly NodeSegment[]): readonly Node[] {
   const [first] = parts;
   return first !== undefined && parts.length === 1 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
 }
 
 /** Consecutive nodes, and the values that are ignored when the nodes are cut. */
-interface Part {
+interface NodeSegment {
   readonly nodes: readonly Node[];
   readonly ignored: ReadonlySet<Value>;
 }
 
 /** Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive in most of the part. */
-function divide(nodes: readonly Node[], context: Context): readonly Part[] {
-  let parts: readonly Part[] = cutPart({ nodes, ignored: new Set() }, context);
-  /** Kinds of parts that no cut divides into repetitions. Further parts of these kinds are skipped, because a deep network can have thousands. */
-  const kindsWithoutRepeats = new Set<number>();
+function divideNodes(nodes: readonly Node[], context: Context): readonly NodeSegment[] {
+  let parts: readonly NodeSegment[] = cutSegment({ nodes, ignored: new Set() }, context);
+  /** Structures of parts that no cut divides into repetitions. Further parts with these structures are skipped, because a deep network can have thousands. */
+  const structuresWithoutRepeats = new Set<number>();
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index];
     if (part === undefined || part.nodes.length < minNodes) continue;
-    const { kind } = boundaryOf(part.nodes, context);
-    if (kindsWithoutRepeats.has(kind)) continue;
+    const { structureId } = boundaryOf(part.nodes, context);
+    if (structuresWithoutRepeats.has(structureId)) continue;
     const pieces = cutAroundLongLived(parts, index, part, context);
-    if (pieces === undefined) kindsWithoutRepeats.add(kind);
+    if (pieces === undefined) structuresWithoutRepeats.add(structureId);
     else parts = parts.toSpliced(index--, 1, ...pieces);
   }
   return parts;
@@ -107,25 +107,25 @@ function divide(nodes: readonly Node[], context: Context): readonly Part[] {
 /** The minimum number of nodes of a part that is cut further. */
 const minNodes = 8;
 /** The maximum number of long-lived values that are ignored together, such as an encoder's output, a position bias and a mask. */
-const maxLeftOut = 4;
+const maxIgnoredValues = 4;
 
 /** Cuts a part while ignoring its longest-lived values. Returns undefined if the resulting pieces do not repeat. */
 function cutAroundLongLived(
-  parts: readonly Part[],
+  parts: readonly NodeSegment[],
   index: number,
-  part: Part,
+  part: NodeSegment,
   context: Context,
-): readonly Part[] | undefined {
-  const longLived = longestLived(part, context).slice(0, maxLeftOut);
+): readonly NodeSegment[] | undefined {
+  const longLived = longestLivedValues(part, context).slice(0, maxIgnoredValues);
   const candidates = [
     ...longLived.map((value) => [value]),
     ...longLived.map((_, last) => longLived.slice(0, last + 1)).slice(1),
   ];
   for (const candidate of candidates) {
     const ignored = new Set([...part.ignored, ...candidate]);
-    const makers = new Set(makersOf(candidate, part.nodes));
+    const makers = new Set(exclusiveProducersOf(candidate, part.nodes));
     const remainingNodes = makers.size === 0 ? part.nodes : part.nodes.filter((node) => !makers.has(node));
-    const pieces = cutPart({ nodes: remainingNodes, ignored: ignored }, context);
+    const pieces = cutSegment({ nodes: remainingNodes, ignored }, context);
     if (makers.size > 0) pieces.unshift({ nodes: [...makers], ignored: part.ignored });
     const next = parts.toSpliced(index, 1, ...pieces);
     if (pieces.length > 1 && hasRepeats(next, index, pieces.length, candidate, context)) return pieces;
@@ -138,7 +138,7 @@ function cutAroundLongLived(
  * tiny. Pieces of a single residual block fail this test: all depend on the block's input, but only the first and the last read the input.
  */
 function hasRepeats(
-  parts: readonly Part[],
+  parts: readonly NodeSegment[],
   index: number,
   pieceCount: number,
   ignored: readonly Value[],
@@ -146,10 +146,10 @@ function hasRepeats(
 ): boolean {
   let dependents: ReadonlySet<Value> | undefined;
   const dependsOnIgnored = (value: Value): boolean => {
-    dependents ??= downstream(context.graph, ignored, context.inference);
+    dependents ??= downstreamValues(context.graph, ignored, context.inference);
     return dependents.has(value);
   };
-  return runsOf(parts, context).some(({ start, period, count }) => {
+  return repeatsOfSegments(parts, context).some(({ start, period, count }) => {
     if (start >= index + pieceCount || start + period * count <= index) return false;
     const valuesPerPiece = Array.from({ length: count }, (_, piece) =>
       parts
@@ -162,14 +162,14 @@ function hasRepeats(
   });
 }
 
-function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
-  return repeats(
-    parts.map(({ nodes }) => boundaryOf(nodes, context).kind),
+function repeatsOfSegments(parts: readonly NodeSegment[], context: Context): readonly Repeat[] {
+  return findRepeats(
+    parts.map(({ nodes }) => boundaryOf(nodes, context).structureId),
     parts.map(({ nodes }) => nodes.length),
   );
 }
 
-function longestLived({ nodes, ignored }: Part, { dependents }: Context): readonly Value[] {
+function longestLivedValues({ nodes, ignored }: NodeSegment, { dependents }: Context): readonly Value[] {
   const [producerIndex, lastReaderIndex] = [new Map<Value, number>(), new Map<Value, number>()];
   nodes.forEach((node, index) => {
     for (const value of usedValues(node))
@@ -183,7 +183,7 @@ function longestLived({ nodes, ignored }: Part, { dependents }: Context): readon
 }
 
 /** Returns the nodes that compute these values. Returns an empty array if a node outside of them reads one of their intermediate results. */
-function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
+function exclusiveProducersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
   const needed = new Set(values);
   for (const node of nodes.toReversed()) {
@@ -200,7 +200,7 @@ function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly No
   return isShared ? [] : nodes.filter((node) => makers.has(node));
 }
 
-function cutPart({ nodes, ignored }: Part, { dependents }: Context): Part[] {
+function cutSegment({ nodes, ignored }: NodeSegment, { dependents }: Context): NodeSegment[] {
   const ends = new Set(cutPoints(nodes, dependents, ignored).map(({ producer }) => producer));
   const pieces: Node[][] = [[]];
   for (const node of nodes) {
@@ -210,37 +210,37 @@ function cutPart({ nodes, ignored }: Part, { dependents }: Context): Part[] {
   return pieces.filter((piece) => piece.length > 0).map((piece) => ({ nodes: piece, ignored }));
 }
 
-type Boundary = Pick<Block, "inputs" | "sides" | "outputs" | "kind">;
+type Boundary = Pick<Block, "inputs" | "sideInputs" | "outputs" | "structureId">;
 
 function boundaryOf(nodes: readonly Node[], context: Context): Boundary {
   const cached = context.boundaries.get(nodes);
   if (cached !== undefined) return cached;
-  const edges = edgesOf(nodes, context);
-  const text = kindOf(edges.outputs, [...edges.inputs, ...edges.sides]);
-  const kind = context.kinds.get(text) ?? context.kinds.size;
-  context.kinds.set(text, kind);
-  const boundary = { ...edges, kind };
+  const edges = boundaryValuesOf(nodes, context);
+  const text = structureText(edges.outputs, [...edges.inputs, ...edges.sideInputs]);
+  const structureId = context.structureIds.get(text) ?? context.structureIds.size;
+  context.structureIds.set(text, structureId);
+  const boundary = { ...edges, structureId };
   context.boundaries.set(nodes, boundary);
   return boundary;
 }
 
 function blockOf(nodes: readonly Node[], layersByNode: ReadonlyMap<Node, readonly Layer[]>, context: Context): Block {
-  const { kind, ...edges } = boundaryOf(nodes, context);
+  const { structureId, ...edges } = boundaryOf(nodes, context);
   const layerNames = nodes.flatMap((node) => (layersByNode.get(node) ?? []).map(({ name }) => name));
   return {
     name: commonName(layerNames) ?? edges.outputs[0]?.name ?? nodes[0]?.name ?? "",
     nodes,
     ...edges,
     layers: layerNames,
-    kind,
+    structureId,
   };
 }
 
-function edgesOf(nodes: readonly Node[], context: Context): Omit<Boundary, "kind"> {
+function boundaryValuesOf(nodes: readonly Node[], context: Context): Omit<Boundary, "structureId"> {
   const members = new Set(nodes);
   const produced = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
   const inputs = new Set<Value>();
-  const sides = new Set<Value>();
+  const sideInputs = new Set<Value>();
   for (const node of nodes) {
     for (const value of usedValues(node)) {
       if (produced.has(value) || isStored(value, context)) continue;
@@ -259,14 +259,14 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Boundary, "kind
     if (usedValues(node).every(isDerived))
       for (const output of node.outputs) if (output !== undefined) derived.add(output);
   for (const node of nodes) {
-    for (const value of usedValues(node)) if (!inputs.has(value) && !isDerived(value)) sides.add(value);
+    for (const value of usedValues(node)) if (!inputs.has(value) && !isDerived(value)) sideInputs.add(value);
   }
   const outputs = [...produced].filter(
     (value) =>
       context.graph.isOutput(value) ||
       (context.dependents.has(value) && [...readersOf(value)].some((reader) => !members.has(reader))),
   );
-  return { inputs: [...inputs], sides: [...sides], outputs };
+  return { inputs: [...inputs], sideInputs: [...sideInputs], outputs };
 
   /** Returns the nodes of the main graph that read a value, directly or in a subgraph. Nodes that use only the value's size are left out. */
   function readersOf(value: Value): readonly Node[] {
@@ -297,7 +297,7 @@ function commonName(names: readonly string[]): string | undefined {
   return common === "" ? undefined : common;
 }
 
-export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
+export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "structureId"> {
   const members = new Set(run);
   const readElsewhere = new Set(all.flatMap((block) => (members.has(block) ? [] : block.inputs)));
   const produced = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
@@ -310,7 +310,7 @@ export function joinBlocks(model: Model, run: readonly Block[], all: readonly Bl
     name: commonName(layerNames) ?? rangeName(layerNames) ?? run[0]?.name ?? "",
     nodes: run.flatMap(({ nodes }) => nodes),
     inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !produced.has(value)))),
-    sides: unique(run.flatMap(({ sides }) => sides)),
+    sideInputs: unique(run.flatMap(({ sideInputs }) => sideInputs)),
     outputs,
     layers: layerNames,
   };
@@ -322,7 +322,7 @@ function rangeName(names: readonly string[]): string | undefined {
 }
 
 /** Returns a text that is equal for blocks that differ only in trained values. */
-function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
+function structureText(outputs: readonly Value[], inputs: readonly Value[]): string {
   const labels = new Map<Value, string>(inputs.map((value, index) => [value, `in${index}`]));
   const sources = (values: readonly Value[]): Node[] =>
     values.flatMap((value) => (labels.has(value) || value.producer === undefined ? [] : [value.producer]));

@@ -1,7 +1,7 @@
 /**
  * Stores labels for channel analysis (`channels.ts`). Each index along an axis can have a label: the number of its unit. A unit is a set of indices,
  * on any axes, that must be removed (or scaled) together. Units that meet at one index are merged (union-find). Axes of equal size that an operator
- * passes through unchanged are tied: they share one label array.
+ * passes through unchanged are tied: they share one array of units.
  */
 import type { Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
@@ -22,8 +22,8 @@ export function sizeAlong({ value, axis }: ValueAxis): number | undefined {
 
 /** The labels along an axis and along all axes tied to it. */
 class AxisLabels {
-  /** The label at each index; -1 for an index without a unit. Undefined if no index has a unit. */
-  label: Int32Array | undefined;
+  /** The unit at each index; -1 for an index without a unit. Undefined if no index has a unit. */
+  units: Int32Array | undefined;
   /** The value of `Labels.changes` when an index of this axis last got a unit. */
   lastChange = 0;
   #parent: AxisLabels | undefined;
@@ -42,25 +42,25 @@ class AxisLabels {
 
   tieTo(other: AxisLabels): void {
     this.#parent = other;
-    this.label = undefined;
+    this.units = undefined;
   }
 }
 
-export class Labels {
+export class UnitLabels {
   /** A number that increases with unit assignments and merges, which shows whether a sweep changed anything. */
-  changes = 0;
-  /** The number of merges included in `changes`. */
-  joins = 0;
+  changeCount = 0;
+  /** The number of merges included in `changeCount`. */
+  mergeCount = 0;
   readonly #tracks = new Map<Value, Map<number, AxisLabels>>();
   readonly #sets = new DisjointSets();
 
   /** Assigns a new unit to each index of an axis, except the indices that have a unit. */
-  start(value: Value, axis: number): void {
+  assignNewUnits(value: Value, axis: number): void {
     const track = this.#track({ value, axis });
     if (track === undefined) return;
-    const label = labelOf(track);
-    for (let index = 0; index < label.length; index++) if (label[index] === -1) label[index] = this.#sets.add();
-    track.lastChange = ++this.changes;
+    const units = unitsOf(track);
+    for (let index = 0; index < units.length; index++) if (units[index] === -1) units[index] = this.#sets.add();
+    track.lastChange = ++this.changeCount;
   }
 
   /** Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are unknown or differ. */
@@ -68,20 +68,20 @@ export class Labels {
     const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;
     if (a === b) return true;
-    const { label } = b;
-    if (label !== undefined) {
-      labelOf(a);
-      a.lastChange = ++this.changes;
-      for (let index = 0; index < label.length; index++)
-        if ((label[index] ?? -1) >= 0) this.#put(a, index, label[index] ?? -1);
+    const { units } = b;
+    if (units !== undefined) {
+      unitsOf(a);
+      a.lastChange = ++this.changeCount;
+      for (let index = 0; index < units.length; index++)
+        if ((units[index] ?? -1) >= 0) this.#put(a, index, units[index] ?? -1);
     }
     b.tieTo(a);
     return true;
   }
 
-  /** Returns the label at each index (-1: no unit); undefined if none has one. Tied axes share one array. Pass labels to `find`: merged ones differ. */
-  at({ value, axis }: ValueAxis): Int32Array | undefined {
-    return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.label;
+  /** Returns the unit at each index (-1: none); undefined if no index has one. Tied axes share one array. Pass units to `rootOf`: merged ones differ. */
+  unitsAt({ value, axis }: ValueAxis): Int32Array | undefined {
+    return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.units;
   }
 
   lastChangeOf({ value, axis }: ValueAxis): number {
@@ -94,30 +94,30 @@ export class Labels {
   }
 
   /** Yields the axes of a value on which an index has a unit. */
-  *axes(value: Value): Generator<number, void, undefined> {
-    for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.root.label !== undefined) yield axis;
+  *axesOf(value: Value): Generator<number, void, undefined> {
+    for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.root.units !== undefined) yield axis;
   }
 
   /** Yields all axes on which an index has a unit. */
-  *ends(): Generator<{ readonly value: Value; readonly axis: number; readonly label: Int32Array }> {
+  *labeledAxes(): Generator<{ readonly value: Value; readonly axis: number; readonly units: Int32Array }> {
     for (const [value, axes] of this.#tracks)
       for (const [axis, track] of axes) {
-        const { label } = track.root;
-        if (label !== undefined) yield { value, axis, label };
+        const { units } = track.root;
+        if (units !== undefined) yield { value, axis, units };
       }
   }
 
   /** The number of units created, including merged ones. */
-  get units(): number {
+  get unitCount(): number {
     return this.#sets.count;
   }
 
-  find(unit: number): number {
+  rootOf(unit: number): number {
     return this.#sets.find(unit);
   }
 
   /** Assigns `unitAt(index)` to all of `positions[index]`, or to `index` without `positions`. Ignores units of -1, and axes of unknown size. */
-  assign(
+  assignUnits(
     end: ValueAxis,
     count: number,
     unitAt: (index: number) => number,
@@ -137,13 +137,13 @@ export class Labels {
   }
 
   /** Returns the unit that all positions have; -1 if their units differ or a position has no unit. */
-  common(label: Int32Array, positions: readonly number[]): number {
+  commonUnit(units: Int32Array, positions: readonly number[]): number {
     // Plain loops are deliberate: iterator objects were 40 % of the allocations when pruning a transformer.
     let shared = -1;
     for (let index = 0; index < positions.length; index++) {
-      const unit = label[positions[index] ?? 0] ?? -1;
+      const unit = units[positions[index] ?? 0] ?? -1;
       if (unit < 0) return -1;
-      const root = this.find(unit);
+      const root = this.rootOf(unit);
       if (shared >= 0 && root !== shared) return -1;
       shared = root;
     }
@@ -152,17 +152,17 @@ export class Labels {
 
   #put(track: AxisLabels, index: number, unit: number): void {
     if (index >= track.size) return;
-    const label = labelOf(track);
-    const present = label[index] ?? -1;
+    const units = unitsOf(track);
+    const present = units[index] ?? -1;
     if (present === unit) return;
     if (present < 0) {
-      label[index] = unit;
-      track.lastChange = ++this.changes;
+      units[index] = unit;
+      track.lastChange = ++this.changeCount;
       return;
     }
     if (!this.#sets.join(present, unit)) return;
-    this.changes++;
-    this.joins++;
+    this.changeCount++;
+    this.mergeCount++;
   }
 
   #track({ value, axis }: ValueAxis): AxisLabels | undefined {
@@ -182,7 +182,7 @@ export class Labels {
   }
 }
 
-function labelOf(track: AxisLabels): Int32Array {
-  track.label ??= new Int32Array(track.size).fill(-1);
-  return track.label;
+function unitsOf(track: AxisLabels): Int32Array {
+  track.units ??= new Int32Array(track.size).fill(-1);
+  return track.units;
 }

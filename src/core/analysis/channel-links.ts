@@ -1,43 +1,43 @@
 /** Lists, for channel analysis (`channels.ts`), the axis links that operator definitions state by port number, as links between values. */
 import { describe, Miss, type Model, type Node, type Use, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
-import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
+import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";
 
 /** How a node relates the axes of its inputs and outputs. A rule without a node relates two stored copies of one parameter. */
-export interface Rule {
+export interface ChannelRule {
   readonly node: Node | undefined;
   /** Why the links of the node are unknown, if they are. */
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
   /** Axes whose channels cannot be removed, according to the operator's definition. */
-  readonly refuses: readonly { readonly end: End; readonly reason: string }[];
+  readonly refusedAxes: readonly { readonly end: LinkEnd; readonly reason: string }[];
   /** Axes that the operator sums over, or whose refusals do not apply. */
-  readonly absorbs: readonly End[];
+  readonly absorbedAxes: readonly LinkEnd[];
 }
 
 /** One axis of an input or output of a node. `port` is "in0", "out0", …, or "original" and "copy" of tied parameters. */
-export interface End extends ValueAxis {
+export interface LinkEnd extends ValueAxis {
   readonly port: string;
 }
 
-export function* labelledEnds(
+export function* labeledEnds(
   { inputs, outputs }: Node,
-  labels: Labels,
-): Generator<End & { readonly value: Value }, void, undefined> {
+  labels: UnitLabels,
+): Generator<LinkEnd & { readonly value: Value }, void, undefined> {
   for (const [side, values] of [
     ["in", inputs],
     ["out", outputs],
   ] as const)
     for (const [index, value] of values.entries())
-      if (value !== undefined) for (const axis of labels.axes(value)) yield { port: `${side}${index}`, value, axis };
+      if (value !== undefined) for (const axis of labels.axesOf(value)) yield { port: `${side}${index}`, value, axis };
 }
 
-export const endKey = ({ port, axis }: End): string => `${port} ${axis}`;
+export const endKey = ({ port, axis }: LinkEnd): string => `${port} ${axis}`;
 
 export interface Link {
-  readonly from: End;
-  readonly to: End;
+  readonly from: LinkEnd;
+  readonly to: LinkEnd;
   readonly hasImages: boolean;
   /** For each index along `from`, the corresponding indices along `to`. Undefined if all indices are equal. Computed on first access. */
   readonly images: readonly (readonly number[])[] | undefined;
@@ -47,16 +47,16 @@ export interface Link {
  * Returns the rules of all nodes of the main graph, then those of tied parameters.
  * @param withStatistics Also links axes over which a normalization computes statistics, although removing channels changes the statistics.
  */
-export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
-  const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
+export function channelRules(model: Model, inference: Inference, withStatistics: boolean): readonly ChannelRule[] {
+  const rules = [...model.graph.nodes()].map((node) => channelRuleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];
 }
 
-function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule {
+function channelRuleOf(node: Node, inference: Inference, withStatistics: boolean): ChannelRule {
   const definition = inference.at(node);
   const axes = definition instanceof Miss ? definition : definition.axes();
   if (axes instanceof Miss)
-    return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refuses: [], absorbs: [] };
+    return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refusedAxes: [], absorbedAxes: [] };
   const axisLinks = axes.links.map((link): AxisLink => {
     if (!("refuses" in link)) return link;
     const [output] = node.outputs;
@@ -66,10 +66,10 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   });
   const links = axisLinks.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = axisLinks.flatMap((link) =>
-    "refuses" in link ? [{ end: endOf(node, link.refuses), reason: link.reason }] : [],
+    "refuses" in link ? [{ end: linkEndOf(node, link.refuses), reason: link.reason }] : [],
   );
-  const absorbs = axisLinks.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
-  return { node, refusal: undefined, links, refuses, absorbs };
+  const absorbs = axisLinks.flatMap((link) => ("absorbs" in link ? [linkEndOf(node, link.absorbs)] : []));
+  return { node, refusal: undefined, links, refusedAxes: refuses, absorbedAxes: absorbs };
 }
 
 /** Returns whether a node, other than those that only move or convert elements, reads an element of a vector. */
@@ -85,7 +85,7 @@ function isElementRead(value: Value, element: number, inference: Inference, visi
       if ("refuses" in link) return isInput(link.refuses) ? [link.reads?.includes(element) ?? true] : [];
       const { from, to, map = (index: number) => [index] } = link;
       if (!isInput(from) && !isInput(to)) return [];
-      const end = endOf(node, isInput(from) ? to : from);
+      const end = linkEndOf(node, isInput(from) ? to : from);
       if (end.value === undefined || end.port.startsWith("in") || end.axis !== 0) return [true];
       const outputs = Array.from({ length: sizeAlong(end) ?? 0 }, (_, index) => index);
       const moved = isInput(from) ? map(element) : outputs.filter((index) => map(index).includes(element));
@@ -102,7 +102,7 @@ function linkStatistics(link: Extract<AxisLink, { refuses: AxisEnd }>): AxisLink
   return to === undefined ? { absorbs: link.refuses } : { from: link.refuses, to };
 }
 
-export function endOf(node: Node, [port, axis]: AxisEnd): End {
+export function linkEndOf(node: Node, [port, axis]: AxisEnd): LinkEnd {
   return { port, value: valueAt(node, port), axis };
 }
 
@@ -111,7 +111,7 @@ export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
 }
 
 export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
-  const [start, end] = [endOf(node, from), endOf(node, to)];
+  const [start, end] = [linkEndOf(node, from), linkEndOf(node, to)];
   let images: readonly (readonly number[])[] | undefined;
   return {
     from: start,
@@ -126,8 +126,8 @@ export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: 
   };
 }
 
-function tiedRules(model: Model): Rule[] {
-  const rules: Rule[] = [];
+function tiedRules(model: Model): ChannelRule[] {
+  const rules: ChannelRule[] = [];
   for (const value of model.graph.values()) {
     if (value.role?.kind !== "tied" || value.tensor === undefined) continue;
     const { role } = value;
@@ -138,7 +138,7 @@ function tiedRules(model: Model): Rule[] {
       const to = { port: "original", value: original, axis: role.transposed ? rank - 1 - axis : axis };
       return { from: { port: "copy", value, axis }, to, hasImages: false, images: undefined };
     });
-    rules.push({ node: undefined, refusal: undefined, links, refuses: [], absorbs: [] });
+    rules.push({ node: undefined, refusal: undefined, links, refusedAxes: [], absorbedAxes: [] });
   }
   return rules;
 }

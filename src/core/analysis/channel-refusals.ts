@@ -1,19 +1,19 @@
 /** Finds the channels that cannot be removed, and why: model inputs and outputs, operators, subgraphs, unknown sizes, and units that fill an axis. */
 import { describe, Miss, type Model, type Node, type Value } from "#graph";
-import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
-import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-links.ts";
+import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
+import { type ChannelRule, endKey as key, type Link, labeledEnds } from "./channel-links.ts";
 
 /** Returns the first reason for each unit that cannot be removed. Units do not spread along `closed` links, because others were chosen. */
-export function refusals(
+export function findRefusals(
   model: Model,
-  rules: readonly Rule[],
-  labels: Labels,
+  rules: readonly ChannelRule[],
+  labels: UnitLabels,
   closed: ReadonlySet<Link>,
 ): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
   for (const { end, miss } of listRefusedAxes(model, rules, labels, closed))
-    labels.at(end)?.forEach((label) => {
-      const unit = label < 0 ? -1 : labels.find(label);
+    labels.unitsAt(end)?.forEach((label) => {
+      const unit = label < 0 ? -1 : labels.rootOf(label);
       if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
     });
   return refused;
@@ -28,8 +28,8 @@ const outputReason = "they are an output of the model";
 
 function* listRefusedAxes(
   model: Model,
-  rules: readonly Rule[],
-  labels: Labels,
+  rules: readonly ChannelRule[],
+  labels: UnitLabels,
   closed: ReadonlySet<Link>,
 ): Generator<RefusedEnd> {
   const { graph } = model;
@@ -38,14 +38,14 @@ function* listRefusedAxes(
     [graph.feeds, "they are an input of the model"],
   ] as const)
     for (const value of values)
-      for (const axis of labels.axes(value)) yield { end: { value, axis }, miss: new Miss(reason, value.name) };
-  for (const { value, axis } of labels.ends())
+      for (const axis of labels.axesOf(value)) yield { end: { value, axis }, miss: new Miss(reason, value.name) };
+  for (const { value, axis } of labels.labeledAxes())
     for (const { node } of value.uses)
       if (node.graph !== graph) yield { end: { value, axis }, miss: new Miss("a subgraph reads them", describe(node)) };
   const outputs = new Set(graph.outputs);
   for (const rule of rules) {
     if (rule.node === undefined) continue;
-    for (const { end, reason } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node)) };
+    for (const { end, reason } of rule.refusedAxes) yield { end, miss: new Miss(reason, describe(rule.node)) };
     yield* refuseUntraceable(rule, rule.node, outputs);
     yield* refuseUnlinked(rule, rule.node, labels);
     const reason = "they share an axis with channels that are removed instead";
@@ -55,7 +55,7 @@ function* listRefusedAxes(
   yield* refuseEntireAxes(labels);
 }
 
-function* refuseUntraceable({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
+function* refuseUntraceable({ links }: ChannelRule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
   for (const { from, to } of links)
     for (const [end, other] of [
       [from, to],
@@ -73,30 +73,30 @@ function* refuseUntraceable({ links }: Rule, node: Node, outputs: ReadonlySet<Va
 }
 
 function* refuseUnlinked(
-  { links, refuses, absorbs, refusal }: Rule,
+  { links, refusedAxes: refuses, absorbedAxes: absorbs, refusal }: ChannelRule,
   node: Node,
-  labels: Labels,
+  labels: UnitLabels,
 ): Generator<RefusedEnd> {
   const linkedEnds = new Set([
     ...links.flatMap(({ from, to }) => [key(from), key(to)]),
     ...refuses.map(({ end }) => key(end)),
     ...absorbs.map(key),
   ]);
-  for (const end of labelledEnds(node, labels)) {
+  for (const end of labeledEnds(node, labels)) {
     if (linkedEnds.has(key(end))) continue;
     const reason = `a node needs the whole axis ${end.axis} of "${end.value.name}"`;
     yield { end, miss: refusal ?? new Miss(reason, describe(node)) };
   }
 }
 
-/** Rejects units that contain all indices of an axis. Tied axes share one label array, so each array is tested once. */
-function* refuseEntireAxes(labels: Labels): Generator<RefusedEnd> {
+/** Rejects units that contain all indices of an axis. Tied axes share one array, so each array is tested once. */
+function* refuseEntireAxes(labels: UnitLabels): Generator<RefusedEnd> {
   const seen = new Set<Int32Array>();
-  for (const { value, axis, label } of labels.ends()) {
-    if (seen.has(label)) continue;
-    seen.add(label);
-    const first = label[0] ?? -1;
-    if (first < 0 || !label.every((unit) => unit >= 0 && labels.find(unit) === labels.find(first))) continue;
+  for (const { value, axis, units } of labels.labeledAxes()) {
+    if (seen.has(units)) continue;
+    seen.add(units);
+    const first = units[0] ?? -1;
+    if (first < 0 || !units.every((unit) => unit >= 0 && labels.rootOf(unit) === labels.rootOf(first))) continue;
     const location = value.producer === undefined ? value.name : describe(value.producer);
     const reason = `they can only be removed together, which would empty axis ${axis}`;
     yield { end: { value, axis }, miss: new Miss(reason, location) };

@@ -5,9 +5,9 @@ import type { Model } from "../graph/model.ts";
 import { parseModel, printModel, printNode } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { channelGroups, type Group, removable } from "./channels.ts";
-import { cut, whyNotCut } from "./cut.ts";
+import { channelGroups, freeUnits, type Group } from "./channels.ts";
 import { infer } from "./infer.ts";
+import { removeChannels, whyNotRemovable } from "./remove-channels.ts";
 
 const graph = (inputs: string, outputs: string, lines: string, head = "opset 21"): Model =>
   parseModel(`${head}\ngraph (${inputs}) -> (${outputs}) {\n${lines}\n}`);
@@ -18,7 +18,7 @@ const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(
 function summary(model: Model): string[] {
   return groupsOf(model).map((group) => {
     const names = group.layers.map((layer) => layer.name).join("+");
-    const free = removable(group).length;
+    const free = freeUnits(group).length;
     return `${names} ${group.units}${free === group.units ? "" : ` (${free})`}`;
   });
 }
@@ -221,7 +221,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       const group = groupOf(model, "qkv");
       expect(units(group, "qkv.weight", 1)).toEqual(Array(3).fill([0, 0, 0, 0, 1, 1, 1, 1]).flat());
       expect(units(group, "out.weight", 0)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
-      expect(removable(group)).toEqual([0, 1]);
+      expect(freeUnits(group)).toEqual([0, 1]);
     });
 
     test("makes a unit of each pair of channels of a channel shuffle", () => {
@@ -244,7 +244,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       const group = groupOf(model, "left");
       expect(group.layers.map(({ name }) => name)).toEqual(["left", "right"]);
       expect(units(group, "next.weight", 1)).toEqual([0, 0, 1, 1, 2, 2]);
-      expect(removable(group)).toEqual([0, 1, 2]);
+      expect(freeUnits(group)).toEqual([0, 1, 2]);
     });
   });
 
@@ -271,7 +271,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
 
     test("allows a cut that shrinks the key and value repetition and leaves the cache unchanged", async () => {
       const model = parseModel(topology("grouped-query-cache").text);
-      expect(await cut(model, [{ group: groupOf(model, "q"), units: [1] }])).not.toBeInstanceOf(Miss);
+      expect(await removeChannels(model, [{ group: groupOf(model, "q"), units: [1] }])).not.toBeInstanceOf(Miss);
       expect(verify(model)).toEqual([]);
       expect(await numbers(model, "repeats")).toEqual([1, 1, 2, 1, 1]);
       expect(await numbers(model, "queryHeads")).toEqual([0, 0, 4, 4]);
@@ -313,11 +313,11 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
   y = MatMul (m, head.weight)`,
       "opset 17",
     );
-    expect(removable(groupOf(model, "fc"))).toEqual([]);
+    expect(freeUnits(groupOf(model, "fc"))).toEqual([]);
     const [group] = channelGroups(model, infer(model), { throughNorms: true });
     if (group === undefined) throw new Error("there is no group");
-    expect(removable(group)).toEqual([0, 1, 2, 3]);
-    await cut(model, [{ group, units: [1] }]);
+    expect(freeUnits(group)).toEqual([0, 1, 2, 3]);
+    await removeChannels(model, [{ group, units: [1] }]);
     expect(verify(model)).toEqual([]);
     const dims = ["fc.weight", "norm.weight", "norm.bias", "head.weight"].map(
       (name) => model.graph.value(name)?.tensor?.dims,
@@ -458,7 +458,7 @@ describe("channelGroups on channels that cannot be removed", () => {
   y = Conv (h, b.weight)`,
     );
     const [first] = channelGroups(model, infer(model));
-    expect(first && removable(first).length).toBe(4);
+    expect(first && freeUnits(first).length).toBe(4);
     expect(reasons(model, "b")).toEqual(["y: they are an output of the model"]);
   });
 
@@ -493,7 +493,7 @@ describe("channelGroups on channels that cannot be removed", () => {
   z = MatMul (rest, b.weight)`,
     );
     expect(summary(model)).toEqual(["a 5 (3)", "b 1 (0)"]);
-    expect(removable(groupOf(model, "a"))).toEqual([2, 3, 4]);
+    expect(freeUnits(groupOf(model, "a"))).toEqual([2, 3, 4]);
   });
 
   test("refuses a unit that is all of an axis", () => {
@@ -519,7 +519,7 @@ describe("channelGroups on channels that cannot be removed", () => {
   });
 });
 
-describe("cut", () => {
+describe("removeChannels", () => {
   test("rewrites tensors, the number of groups, sizes of a Split and dimensions", async () => {
     const model = graph(
       "x: float32[batch, 1, 2, 2]",
@@ -534,7 +534,7 @@ describe("cut", () => {
   y = Conv (j, b.weight)`,
     );
     const group = groupOf(model, "a");
-    expect(await cut(model, [{ group, units: [1, 3] }])).not.toBeInstanceOf(Miss);
+    expect(await removeChannels(model, [{ group, units: [1, 3] }])).not.toBeInstanceOf(Miss);
     expect(verify(model)).toEqual([]);
     expect(await numbers(model, "a.weight")).toEqual([1, 3]);
     expect(await numbers(model, "d.weight")).toEqual([5, 7]);
@@ -565,7 +565,7 @@ describe("cut", () => {
     expect(group.layers.map(({ name }) => name)).toEqual(["a", "b"]);
     // Units follow a's two channels, which are the middle two of b's four.
     expect(units(group, "b.weight", 0)).toEqual([2, 0, 1, 3]);
-    await cut(model, [{ group, units: [1, 2] }]);
+    await removeChannels(model, [{ group, units: [1, 2] }]);
     expect(verify(model)).toEqual([]);
     expect(await numbers(model, "a.weight")).toEqual([1]);
     expect(await numbers(model, "b.weight")).toEqual([6, 8]);
@@ -599,7 +599,7 @@ describe("cut", () => {
       );
     const model = make();
     const group = groupOf(model, "a");
-    expect(await cut(model, [{ group, units: [1] }])).not.toBeInstanceOf(Miss);
+    expect(await removeChannels(model, [{ group, units: [1] }])).not.toBeInstanceOf(Miss);
     expect(verify(model)).toEqual([]);
     const named = (name: string) => [...model.graph.nodes()].find((node) => node.name === name)?.inputs[1];
     expect(await numbers(model, named("again")?.name ?? "")).toEqual([0, -1, 3]);
@@ -621,10 +621,10 @@ describe("cut", () => {
     const group = groupOf(model, "a");
     const part = { ...group, slices: group.slices.filter(({ value }) => value.name !== "b.weight") };
     const before = printModel(model);
-    const failed = await cut(model, [{ group: part, units: [0] }]);
+    const failed = await removeChannels(model, [{ group: part, units: [0] }]);
     expect(failed).toEqual(new Miss("the shared axis has 3 entries on the left and 4 on the right", 'MatMul "reader"'));
     expect(printModel(model)).toBe(before);
-    expect(whyNotCut(model, [{ group: part, units: [] }])).toBeUndefined();
+    expect(whyNotRemovable(model, [{ group: part, units: [] }])).toBeUndefined();
   });
 
   test("cuts several groups that meet on one axis", async () => {
@@ -641,7 +641,7 @@ describe("cut", () => {
     );
     const [a, b] = groupsOf(model);
     if (a === undefined || b === undefined) throw new Error("two groups expected");
-    await cut(model, [
+    await removeChannels(model, [
       { group: a, units: [0] },
       { group: b, units: [1] },
     ]);
@@ -670,7 +670,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
 
   test("ignores a long axis that no channel reaches", () => {
     const [group] = groupsOf("s = ReduceSum(t) {keepdims=0}");
-    expect(group === undefined ? 0 : removable(group).length).toBe(6);
+    expect(group === undefined ? 0 : freeUnits(group).length).toBe(6);
   });
 
   test("refuses channels that reach a long axis", () => {

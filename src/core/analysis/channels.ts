@@ -8,9 +8,9 @@
  * one unit is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
  */
 import { groupBy, type Miss, type Model } from "#graph";
-import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
-import { type Rule, rulesOf } from "./channel-links.ts";
-import { refusals } from "./channel-refusals.ts";
+import { sizeAlong, UnitLabels, type ValueAxis } from "./channel-labels.ts";
+import { type ChannelRule, channelRules } from "./channel-links.ts";
+import { findRefusals } from "./channel-refusals.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
 import { type Alternatives, closedLinks, findAlternatives, spread } from "./spread.ts";
@@ -39,26 +39,26 @@ export const hasStatistics = ({ graph }: Model, inference: Inference): boolean =
     inference.facet(node, "axes")?.links.some((link) => "refuses" in link && link.statistics !== undefined),
   );
 
-export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
+export function outputSliceOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }
 
-export function removable(group: Group): readonly number[] {
+export function freeUnits(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
 /** How many output channels of layers can be removed. Tie-breakers: how many of them as parts of outer units (complete heads), and how many units. */
-export type Freedom = readonly [channels: number, outermost: number, units: number];
+export type FreeCounts = readonly [channels: number, outermost: number, units: number];
 
-export const compareFreedom = (a: Freedom, b: Freedom): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+export const compareFree = (a: FreeCounts, b: FreeCounts): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 
-export function freedomOf(groups: readonly Group[]): Freedom {
+export function countFree(groups: readonly Group[]): FreeCounts {
   let [channels, outermost, units] = [0, 0, 0];
   for (const group of groups) {
-    const free = new Set(removable(group));
+    const free = new Set(freeUnits(group));
     units += free.size;
     for (const layer of free.size === 0 ? [] : group.layers)
-      for (const unit of outputsOf(group, layer)?.unitOf ?? []) {
+      for (const unit of outputSliceOf(group, layer)?.unitOf ?? []) {
         if (!free.has(unit)) continue;
         channels++;
         if (!group.isInner) outermost++;
@@ -74,10 +74,10 @@ export function channelGroups(
   { throughNorms = false }: ChannelOptions = {},
 ): readonly Group[] {
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
-  const rules = rulesOf(model, inference, throughNorms);
+  const rules = channelRules(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
   const { labels, refused, inner } = findUnits(model, rules, starts);
-  return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: indices, ...group }) => ({
+  return unitGroups(starts, labels, labels.labeledAxes(), refused).map(({ starts: indices, ...group }) => ({
     ...group,
     layers: indices.flatMap((index) => layers[index] ?? []),
     isInner: inner.some(({ value, axis }) =>
@@ -86,26 +86,26 @@ export function channelGroups(
   }));
 }
 
-interface Units {
-  readonly labels: Labels;
+interface LabeledUnits {
+  readonly labels: UnitLabels;
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
 /** Spreads units along all alternative links. If all units of an axis are refused, chooses the first link for which a unit is removable. */
 function findUnits(
   model: Model,
-  rules: readonly Rule[],
+  rules: readonly ChannelRule[],
   starts: readonly ValueAxis[],
-): Units & { readonly inner: readonly ValueAxis[] } {
+): LabeledUnits & { readonly inner: readonly ValueAxis[] } {
   const alternatives = findAlternatives(rules);
-  const spreadUnits = (): Units => {
-    const labels = new Labels();
-    for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
+  const computeUnits = (): LabeledUnits => {
+    const labels = new UnitLabels();
+    for (const { value, axis } of starts) if (value !== undefined) labels.assignNewUnits(value, axis);
     spread(rules, labels, alternatives);
-    return { labels, refused: refusals(model, rules, labels, closedLinks(alternatives)) };
+    return { labels, refused: findRefusals(model, rules, labels, closedLinks(alternatives)) };
   };
-  let units = spreadUnits();
-  const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
+  let units = computeUnits();
+  const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedomOf(set, units) === "refused";
   // Operators with equal sizes get the same choice, because their units meet: those of queries meet those of keys.
   // Last, all sets get one choice: a key head that all query heads share has none, so that queries and their outputs must agree.
   const open = alternatives.filter(({ links }) => links.length > 1 && links.every(({ hasImages }) => hasImages));
@@ -114,8 +114,8 @@ function findUnits(
       let chosenSets = similar.filter(isStuck);
       for (const set of chosenSets) set.chosen = set.links[choice];
       while (chosenSets.length > 0) {
-        const result = spreadUnits();
-        const freeSets = chosenSets.filter((set) => freedom(set, result) === "free");
+        const result = computeUnits();
+        const freeSets = chosenSets.filter((set) => freedomOf(set, result) === "free");
         if (freeSets.length === chosenSets.length) units = result;
         for (const set of chosenSets) if (!freeSets.includes(set)) set.chosen = undefined;
         chosenSets = freeSets.length === chosenSets.length ? [] : freeSets;
@@ -129,8 +129,8 @@ const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
 /** Returns "free" if at least one unit of the merged axis can be removed, "refused" if none can be removed. Undefined if the axis has no units. */
-function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
-  const units = link && labels.at(link.to);
+function freedomOf({ links: [link] }: Alternatives, { labels, refused }: LabeledUnits): "free" | "refused" | undefined {
+  const units = link && labels.unitsAt(link.to);
   if (units?.some((unit) => unit >= 0) !== true) return undefined;
-  return units.some((unit) => unit >= 0 && !refused.has(labels.find(unit))) ? "free" : "refused";
+  return units.some((unit) => unit >= 0 && !refused.has(labels.rootOf(unit))) ? "free" : "refused";
 }

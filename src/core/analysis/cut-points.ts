@@ -4,13 +4,13 @@
  * positions and sizes do not count, because they do not depend on parameters.
  */
 import { type Graph, isFloat, type Node, usedValues, type Value } from "#graph";
-import { downstream } from "./downstream.ts";
+import { downstreamValues } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
 /** Returns the values that depend on parameters and are computed at run time, and the float model inputs that nodes with weights read. */
 export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
-  const affected = downstream(graph, sources, inference);
+  const affected = downstreamValues(graph, sources, inference);
   const weights = new Set([...affected].filter((value) => inference.operand(value)?.stored === true));
   const computed = [...affected].filter((value) => value.producer !== undefined && !weights.has(value));
   const data = graph.feeds.filter(
@@ -22,7 +22,7 @@ export function findDependents(graph: Graph, parameters: Iterable<Value>, infere
   return new Set([...data, ...computed]);
 }
 
-export function nodesOf(graph: Graph, values: ReadonlySet<Value>): readonly Node[] {
+export function producersOf(graph: Graph, values: ReadonlySet<Value>): readonly Node[] {
   return [...graph.nodes()].filter((node) => node.outputs.some((output) => output !== undefined && values.has(output)));
 }
 

@@ -5,12 +5,12 @@
  */
 import type { Value } from "#graph";
 import type { Distribution } from "../ops/define.ts";
+import { contentProducers, saturationBounds } from "./content-producers.ts";
 import type { Inference } from "./infer.ts";
-import { boundsOf, makersOf } from "./makers.ts";
 
 /** Returns whether a value holds probabilities or log-probabilities; undefined if the graph shows neither. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
-  for (const { bound, output } of makersOf(value, inference)) {
+  for (const { bound, output } of contentProducers(value, inference)) {
     const distribution = bound.distribution();
     if (distribution !== undefined) return formIfOverClasses(distribution, output, value, inference);
   }
@@ -37,6 +37,6 @@ function formIfOverClasses(
 }
 
 /** Returns whether the values of an output are between 0 and 1, because an operator such as Sigmoid or Softmax computes them. */
-export function isShare(output: Value, inference: Inference): boolean {
-  return boundsOf(output, inference)?.[0] === 0;
+export function isInUnitRange(output: Value, inference: Inference): boolean {
+  return saturationBounds(output, inference)?.[0] === 0;
 }

@@ -6,7 +6,7 @@ import type { Inference } from "./infer.ts";
  * Returns all values that depend on the elements of `sources`, including `sources`. If inference knows the elements of an output but not those of the
  * inputs, the output depends only on dimensions and is left out.
  */
-export function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
+export function downstreamValues(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
   const dependents = new Set<Value>(sources);
   for (const node of graph.nodes()) {
     const changedInputs = usedValues(node).filter((value) => dependents.has(value));

@@ -10,11 +10,11 @@ import type { AxisEnd } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 
 /** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */
-export type EqualSizes = (dim: Dim) => Dim;
+export type DimRewrite = (dim: Dim) => Dim;
 
-export function equalSizes(model: Model, inference: Inference): EqualSizes {
+export function createDimRewrite(model: Model, inference: Inference): DimRewrite {
   const values = new Map<string, Dim>();
-  const rewrite: EqualSizes = (dim) => {
+  const rewrite: DimRewrite = (dim) => {
     let rewritten = dim;
     if (isSymbolic(dim)) for (const [name, value] of values) rewritten = substituteDim(rewritten, name, value);
     return rewritten;
@@ -24,7 +24,7 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
     for (const [a, b] of equalDims(node, inference)) {
       const [solution] = solveDims(rewrite(a), rewrite(b))
         .filter(([, value]) => isDimension(value) || isSymbolic(value))
-        .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || firstUseOf(b) - firstUseOf(a));
+        .sort(([a, x], [b, y]) => priorityOf(a, x) - priorityOf(b, y) || firstUseOf(b) - firstUseOf(a));
       if (solution === undefined) continue;
       const [name, value] = solution;
       for (const [other, old] of values) values.set(other, substituteDim(old, name, value));
@@ -38,7 +38,7 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
  * Returns the priority of replacing a name by an equal expression; the lowest comes first. Names of run-time sizes are replaced first. Of other
  * names, those that equal a number, then a name or a sum, then a difference, which can become negative.
  */
-function rank(name: string, value: Dim): number {
+function priorityOf(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
   return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
 }

@@ -69,7 +69,7 @@ export class FunctionCalls {
     } finally {
       this.#active.delete(local);
     }
-    const outputs = body.outputs.map(this.#types.of);
+    const outputs = body.outputs.map(this.#types.operandOf);
     // A data-dependent size is specific to one call, so the results of other calls cannot share it.
     const operandDims = unknownDimsIn(operands);
     if ([...unknownDimsIn(operandsText(outputs))].every((dim) => operandDims.has(dim)))

@@ -22,7 +22,7 @@ import type { Bound } from "../ops/define.ts";
 import type { Body, Inferred, Operand, Site } from "../ops/entry.ts";
 import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { FunctionCalls } from "./function-calls.ts";
-import { createSettle } from "./settle.ts";
+import { createFixedPointInference } from "./loop-fixed-point.ts";
 import { ValueTypes } from "./value-types.ts";
 
 export interface Inference {
@@ -89,7 +89,7 @@ class ModelInference implements Inference {
   readonly #model: Model;
   readonly #types = new ValueTypes();
   readonly #calls: FunctionCalls;
-  readonly #settle = createSettle();
+  readonly #settle = createFixedPointInference();
   readonly #misses = new Map<Node, Miss>();
   /** Subgraphs that were inferred since the current visit of their node began. */
   readonly #inferredGraphs = new Set<Graph>();
@@ -104,7 +104,7 @@ class ModelInference implements Inference {
     return [...this.#misses.values()];
   }
 
-  readonly operand = this.#types.of;
+  readonly operand = this.#types.operandOf;
 
   readonly at = this.#cached((node: Node): Bound | Miss => this.#bind(node));
 
@@ -199,7 +199,7 @@ class ModelInference implements Inference {
         this.#inferGraph(graph);
         return graph.outputs.map(this.operand);
       },
-      settle: this.#settle(graph),
+      inferFixedPoint: this.#settle(graph),
       macs: () => this.#macsOf(graph),
     };
   }
@@ -214,7 +214,7 @@ class ModelInference implements Inference {
     const op = entryOf(node);
     if (op === undefined) return new Miss("Pith does not know this operator", describe(node));
     for (const input of node.inputs) {
-      if (!this.#types.isGiven(input)) continue;
+      if (!this.#types.isPresent(input)) continue;
       const inputOperand = this.operand(input);
       if (inputOperand === undefined) return new Miss("the type of an input is not known", describe(node));
       if (inputOperand.container !== undefined && op.containers === undefined)

@@ -2,11 +2,9 @@
 import { type Node, nodeName } from "#graph";
 
 const weightEnding = /[./:_](weight|kernel|w)$/i;
-
 /** The suffix that quantization appends to a weight's name, with a number if the weight is stored in several formats: "fc1.weight_quantized_1". */
-const codesEnding = /_quantized(_\d+)?$/;
-
-export const matrixName = (name: string): string => name.replace(codesEnding, "");
+const quantizedEnding = /_quantized(_\d+)?$/;
+export const matrixName = (name: string): string => name.replace(quantizedEnding, "");
 
 /**
  * Returns a layer's name. The first of these that exists:
@@ -21,7 +19,7 @@ export function layerName(name: string, node: Node, part: string | undefined): s
 }
 
 /** Returns whether a layer can be named after its weight, as "fc1" after "fc1.weight", so that the node's module path is not needed. */
-export const namesLayer = (name: string): boolean => stemOf(name) !== undefined;
+export const canNameLayer = (name: string): boolean => stemOf(name) !== undefined;
 
 function stemOf(name: string): string | undefined {
   const matrix = matrixName(name);

@@ -27,11 +27,11 @@ export interface Layer {
 }
 
 export const layers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision((model, inference) =>
-  allLayers(model, inference).filter((layer) => !isInside(layer)),
+  allLayers(model, inference).filter((layer) => !isInSubgraph(layer)),
 );
 
 /** Returns whether a layer is in a subgraph: a branch or a loop body. */
-export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
+export const isInSubgraph = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
 /** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give one layer each, with equal names. */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision(

@@ -27,7 +27,7 @@ const roundingShare = 1e-12;
  * classes can have any scale. If nothing but its shape shows that an output contains class scores, it has several parts only if their scales differ.
  * @param values the original's output on some samples. Without values, only the graph decides.
  */
-export function partsOf(model: Model, name: string, values: readonly Dense[] = []): readonly OutputPart[] {
+export function outputPartsOf(model: Model, name: string, values: readonly Dense[] = []): readonly OutputPart[] {
   const inference = infer(model);
   const output = model.graph.outputs.find((value) => value.name === name);
   const wholeOutput = definePart(name, new Map(), output && rangeOf(output, inference));

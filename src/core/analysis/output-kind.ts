@@ -1,8 +1,8 @@
 import { type Dim, isFloat, type Model, type Value } from "#graph";
+import { contentProducers } from "./content-producers.ts";
 import { detectionForm } from "./detection-form.ts";
-import { distributionOf, isShare } from "./distribution.ts";
+import { distributionOf, isInUnitRange } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
-import { makersOf } from "./makers.ts";
 import { joinedParts } from "./output-parts.ts";
 
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
@@ -14,7 +14,7 @@ const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
 /** Returns whether a label of one class per sample cannot be compared with the output, because it contains boxes, or values at several positions. */
-export function isBeyondClasses(model: Model): boolean {
+export function hasNonClassOutput(model: Model): boolean {
   if (["boxes", "detections"].includes(outputKind(model, undefined))) return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
 }
@@ -24,15 +24,15 @@ export type OutputKind = "boxes" | "detections" | "vector" | "class" | "classes"
 
 /** Guesses what an output contains from its name, type, shape and operators. Data loaders and metrics choose their defaults by this. */
 export function outputKind(model: Model, output: string | undefined): OutputKind {
-  return guessOf(model, output).kind;
+  return guessKind(model, output).kind;
 }
 
 /** Returns the output if it is only assumed to hold scores of classes or labels, because neither its name nor a Softmax shows them. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
-  return guessOf(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
+  return guessKind(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
 
-function guessOf(model: Model, output: string | undefined): { readonly kind: OutputKind; readonly isAssumed?: true } {
+function guessKind(model: Model, output: string | undefined): { readonly kind: OutputKind; readonly isAssumed?: true } {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return { kind: "boxes" };
   const inference = infer(model);
@@ -54,7 +54,7 @@ function guessOf(model: Model, output: string | undefined): { readonly kind: Out
   if (detectionForm(model, main, inference) !== undefined) return { kind: "detections" };
   const isNamed = classNames.test(main.name);
   const isNumber = numberNames.test(main.name) || isLikeInput(model, dims);
-  if (typeof dims[1] === "number" && dims.length === 2 && isShare(main, inference) && (isNamed || !isNumber))
+  if (typeof dims[1] === "number" && dims.length === 2 && isInUnitRange(main, inference) && (isNamed || !isNumber))
     return isNamed ? { kind: "labels" } : { kind: "labels", isAssumed: true };
   if (isNamed) return { kind: "classes" };
   if (isImage(dims)) return { kind: "image" };
@@ -62,13 +62,13 @@ function guessOf(model: Model, output: string | undefined): { readonly kind: Out
   if (hasManyPositions(dims) && joinedParts(model, inference).has(main)) return { kind: "number" };
   // An output [samples, steps, 1] has one number per step.
   if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
-  if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
+  if (numberNames.test(main.name) || hasNegativeBound(main, inference)) return { kind: "number" };
   return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", isAssumed: true } : { kind: "number" };
 }
 
 /** Returns whether a function with a negative lower bound (tanh) computes a value, as for actions and joint positions. Class scores have none. */
-function isBetweenSigns(value: Value, inference: Inference): boolean {
-  for (const { bound } of makersOf(value, inference, true)) {
+function hasNegativeBound(value: Value, inference: Inference): boolean {
+  for (const { bound } of contentProducers(value, inference, true)) {
     const [low = 0] = bound.saturates() ?? [];
     if (low < 0) return true;
   }

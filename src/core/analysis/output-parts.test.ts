@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
-import { partsOf } from "./measured-parts.ts";
+import { outputPartsOf } from "./measured-parts.ts";
 import { selectPart } from "./output-parts.ts";
 
 /** Boxes from 0 to 640 and scores from 0 to 1, as the branches of a detector compute them. */
@@ -21,7 +21,7 @@ ${body}
 }
 
 function partNames(body: string, dims = "N, 9, 8", out = "y"): readonly string[] {
-  return partsOf(parsed(body, dims, out), out).map(({ name }) => name);
+  return outputPartsOf(parsed(body, dims, out), out).map(({ name }) => name);
 }
 
 describe("parts of an output that a Concat has joined", () => {
@@ -36,7 +36,7 @@ graph (a: float32[1, 4, 8], b: float32[1, 5, 8]) -> (y: float32[2, 9, 8], z: flo
   y = Concat(c, c) {axis=0}
   z = Concat(a, a) {axis=0}
 }`;
-    const names = ["y", "z"].map((name) => partsOf(parseModel(text), name).map((part) => part.name));
+    const names = ["y", "z"].map((name) => outputPartsOf(parseModel(text), name).map((part) => part.name));
     expect(names).toEqual([["y[:, 0:4]", "y[:, 4:9]"], ["z"]]);
   });
 
@@ -70,7 +70,8 @@ graph (a: float32[1, 4, 8], b: float32[1, 5, 8]) -> (y: float32[2, 9, 8], z: flo
   });
 
   test("have the range of the Sigmoid that computes them, before or after the Concat", () => {
-    const ranges = (body: string) => partsOf(parsed(`  y = ${body}`, "N, 9, 8", "y"), "y").map(({ range }) => range);
+    const ranges = (body: string) =>
+      outputPartsOf(parsed(`  y = ${body}`, "N, 9, 8", "y"), "y").map(({ range }) => range);
     expect(ranges("Concat(scaled, s) {axis=1}")).toEqual([undefined, 1]);
     const before = ranges("Concat(boxes, scores) {axis=1}");
     expect(before).toEqual([undefined, undefined]);
@@ -88,9 +89,9 @@ graph (a: float32[1, 4, 8], b: float32[1, 5, 8]) -> (y: float32[2, 9, 8], z: flo
         ),
       ];
     };
-    expect(partsOf(model, "y").map(({ name }) => name)).toEqual(["y"]);
-    expect(partsOf(model, "y", values(2)).map(({ name }) => name)).toEqual(["y"]);
-    expect(partsOf(model, "y", values(640)).map(({ name }) => name)).toEqual(["y[:, 0:32]", "y[:, 32:72]"]);
+    expect(outputPartsOf(model, "y").map(({ name }) => name)).toEqual(["y"]);
+    expect(outputPartsOf(model, "y", values(2)).map(({ name }) => name)).toEqual(["y"]);
+    expect(outputPartsOf(model, "y", values(640)).map(({ name }) => name)).toEqual(["y[:, 0:32]", "y[:, 32:72]"]);
   });
 
   test("are the parts of all joined values if one Concat follows another", () => {
@@ -147,7 +148,7 @@ function valuesOf(scales: readonly number[], inner = 6) {
 
 describe("parts of an output that measured scales divide", () => {
   const names = (scales: readonly number[], name = "y") =>
-    partsOf(modelOf(name, `N, ${scales.length}, 6`), name, valuesOf(scales)).map((part) => part.name);
+    outputPartsOf(modelOf(name, `N, ${scales.length}, 6`), name, valuesOf(scales)).map((part) => part.name);
 
   test("are spans whose standard deviations differ by more than 10", () => {
     expect(names([150, 120, 80, 90, 0.1, 0.03, 0.2, 0.05])).toEqual(["y[:, 0:4]", "y[:, 4:8]"]);
@@ -183,7 +184,7 @@ describe("parts of an output that measured scales divide", () => {
         const [row, column] = [Math.floor(index / columns / inner) % rows, Math.floor(index / inner) % columns];
         return normal() * scaleOf(row, column);
       });
-      return partsOf(modelOf("y", `N, ${dims.join(", ")}`), "y", [float32([16, ...dims], values)]).map(
+      return outputPartsOf(modelOf("y", `N, ${dims.join(", ")}`), "y", [float32([16, ...dims], values)]).map(
         ({ name }) => name,
       );
     };
@@ -197,10 +198,10 @@ describe("parts of an output that measured scales divide", () => {
   test("are absent in an embedding and without enough values", () => {
     expect(names([150, 120, 0.1, 0.03], "embedding")).toEqual(["embedding"]);
     const few = valuesOf([150, 0.1], 1).map(({ data }) => float32([3, 2, 1], data.slice(0, 6)));
-    expect(partsOf(modelOf("y", "N, 2, 1"), "y", few)).toHaveLength(1);
+    expect(outputPartsOf(modelOf("y", "N, 2, 1"), "y", few)).toHaveLength(1);
     // Layer errors are measured in batches of four samples.
     const batch = valuesOf([150, 0.1], 1).map(({ data }) => float32([4, 2, 1], data.slice(0, 8)));
-    expect(partsOf(modelOf("y", "N, 2, 1"), "y", batch)).toHaveLength(2);
+    expect(outputPartsOf(modelOf("y", "N, 2, 1"), "y", batch)).toHaveLength(2);
   });
 
   test("contain constant indices in the span before them", () => {

@@ -8,8 +8,8 @@
 import { type Dense, elementCount, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
+import { keepsContents, saturationBounds } from "./content-producers.ts";
 import type { Inference } from "./infer.ts";
-import { boundsOf, keepsContents } from "./makers.ts";
 
 /** The indices of a part by axis, in ascending order. A part has all indices of axes that the map does not contain. */
 export type PartIndices = ReadonlyMap<number, readonly number[]>;
@@ -53,7 +53,7 @@ export function definePart(output: string, indices: PartIndices, range?: number)
 }
 
 export function rangeOf(value: Value, inference: Inference): number | undefined {
-  const bounds = boundsOf(value, inference);
+  const bounds = saturationBounds(value, inference);
   return bounds && bounds[1] - bounds[0];
 }
 
@@ -157,7 +157,7 @@ function followRegions(
 ): readonly Region[] {
   const computed = node.inputs.flatMap((value, index) => {
     if (value === undefined || inference.operand(value)?.stored !== false || !isNumeric(value, inference)) return [];
-    const joints = links.flatMap((link) => jointOf(link, `in${index}`, port, node, inference) ?? []);
+    const joints = links.flatMap((link) => axisMoveOf(link, `in${index}`, port, node, inference) ?? []);
     return [{ joints, regions: known.get(value)?.map((region) => moveRegion(region, joints)) }];
   });
   const [first = [], ...otherRegions] = computed.flatMap(({ regions }) => (regions === undefined ? [] : [regions]));
@@ -189,19 +189,19 @@ function haveSameIndices(a: readonly (Region | undefined)[], b: readonly (Region
 }
 
 /** How indices along axis `from` of an input become indices along axis `to` of the output; undefined if an index is divided. */
-interface Joint {
+interface AxisMove {
   readonly from: number;
   readonly to: number;
   move(indices: readonly number[]): readonly number[] | undefined;
 }
 
-function jointOf(
+function axisMoveOf(
   link: AxisLink,
   input: AxisEnd[0],
   output: AxisEnd[0],
   node: Node,
   inference: Inference,
-): Joint | undefined {
+): AxisMove | undefined {
   if (!("from" in link)) return undefined;
   const { map = (index: number): readonly number[] => [index] } = link;
   const [[start, from], [end, to]] = [link.from, link.to];
@@ -223,7 +223,7 @@ function jointOf(
   };
 }
 
-function moveRegion({ indices, range }: Region, joints: readonly Joint[]): Region | undefined {
+function moveRegion({ indices, range }: Region, joints: readonly AxisMove[]): Region | undefined {
   const moved = new Map<number, readonly number[]>();
   for (const [axis, before] of indices) {
     const [end] = joints.flatMap(({ from, to, move }) => {

@@ -5,12 +5,12 @@ import type { Value } from "../graph/graph.ts";
 import { parseModel } from "../graph/text.ts";
 import { encodeToBytes } from "../onnx/encode.ts";
 import { open } from "../onnx/index.ts";
-import { buffersAmong } from "./fixed-tables.ts";
+import { buffersAmong } from "./buffers.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { learnedTensors } from "./learned.ts";
-import { unsupportedWeights } from "./no-layers.ts";
+import { learnedTensors } from "./learned-tensors.ts";
 import { parametersOf } from "./parameters.ts";
+import { unsupportedWeights } from "./unsupported-weights.ts";
 
 function found(text: string): readonly string[] {
   const model = parseModel(text);

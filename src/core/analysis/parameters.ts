@@ -1,6 +1,6 @@
 /**
  * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except these constants
- * (`fixed-tables.ts` recognizes others by their elements):
+ * (`buffers.ts` recognizes others by their elements):
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
  * - means and standard deviations of images, applied to inputs before any trained operator;
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;
@@ -50,7 +50,7 @@ function* findReads(model: Model, inference: Inference): Generator<ParameterRead
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
       const trainedInputs = search?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
-      search?.visit(node, trainedInputs.length > 0 || multipliesCodes(bound));
+      search?.visit(node, trainedInputs.length > 0 || hasIntegerWeights(bound));
       if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
       for (const input of trainedInputs) {
         const value = node.inputs[input];
@@ -63,7 +63,7 @@ function* findReads(model: Model, inference: Inference): Generator<ParameterRead
 }
 
 /** Returns whether a node is a layer with integer weights. These are trained, although no definition calls them parameters. */
-function multipliesCodes(bound: Bound | Miss): boolean {
+function hasIntegerWeights(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 

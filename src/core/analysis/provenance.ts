@@ -5,7 +5,7 @@
  */
 import type { Model } from "#graph";
 
-export const keptKey = "pith.kept";
+export const keptChannelsKey = "pith.kept";
 
 /** Adds the remaining output channels of layers to the metadata. `kept` has their indices before this pruning step, by layer name. */
 export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
@@ -19,11 +19,11 @@ export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly 
       ),
     );
   }
-  model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
+  model.header.metadata.set(keptChannelsKey, JSON.stringify(Object.fromEntries(all)));
 }
 
 /** Returns the original indices of a layer's remaining channels; undefined if the metadata lists none. */
-export function recordedChannels(model: Model, layer: string): readonly number[] | undefined {
+export function originalChannelsOf(model: Model, layer: string): readonly number[] | undefined {
   const text = readRanges(model).get(layer);
   return text === undefined ? undefined : parseRanges(text);
 }
@@ -31,7 +31,7 @@ export function recordedChannels(model: Model, layer: string): readonly number[]
 /** Returns the recorded ranges by layer. Malformed entries are ignored, because other tools can write any metadata. */
 function readRanges({ header }: Model): Map<string, string> {
   try {
-    const parsed: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
+    const parsed: unknown = JSON.parse(header.metadata.get(keptChannelsKey) ?? "{}");
     if (typeof parsed !== "object" || parsed === null) return new Map();
     return new Map(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
   } catch {

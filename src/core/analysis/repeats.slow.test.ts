@@ -1,12 +1,12 @@
 /** Repeats in a long list. */
 import { describe, expect, it } from "vitest";
-import { repeats } from "./repeats.ts";
+import { findRepeats } from "./repeats.ts";
 
-describe("repeats", () => {
+describe("findRepeats", () => {
   it("finds one repeat in 100,000 items", () => {
     const kinds = Array.from({ length: 100_000 }, (_, at) => (at === 0 ? "stem" : at % 2));
     expect(
-      repeats(
+      findRepeats(
         kinds,
         kinds.map(() => 1),
       ),

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { repeats } from "./repeats.ts";
+import { findRepeats } from "./repeats.ts";
 
 const repeatsIn = (text: string, weights?: readonly number[]): readonly string[] =>
-  repeats([...text], weights ?? [...text].map(() => 1)).map(
+  findRepeats([...text], weights ?? [...text].map(() => 1)).map(
     ({ start, period, count }) => `${count}×${text.slice(start, start + period)}@${start}`,
   );
 
-describe("repeats", () => {
+describe("findRepeats", () => {
   it("finds the shortest period", () => {
     expect(repeatsIn("xabababy")).toEqual(["3×ab@1"]);
     expect(repeatsIn("aaaa")).toEqual(["4×a@0"]);

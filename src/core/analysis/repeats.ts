@@ -14,18 +14,18 @@ const maxPeriod = 1000;
  * Finds repetitions in a sequence of block kinds that do not overlap, and returns them in order. Repetitions with a large total weight are chosen
  * first, then those with a short period. If a periodic range does not have a multiple of `period` elements, elements at its start are left out.
  */
-export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
+export function findRepeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);
-  const completeRepeat = ({ from, to, period }: Stretch): WeightedRepeat => {
+  const completeRepeat = ({ from, to, period }: PeriodicRange): WeightedRepeat => {
     const count = Math.floor((to - from) / period);
     const start = to - period * count;
     return { from, to, start, period, count, weight: (sums[to] ?? 0) - (sums[start] ?? 0) };
   };
   const compare = (a: WeightedRepeat, b: WeightedRepeat): number =>
     a.weight - b.weight || b.period - a.period || b.start - a.start;
-  const candidates = runsOf(kinds).map(completeRepeat).sort(compare);
-  const addCandidate = (run: Stretch): void => {
+  const candidates = periodicRanges(kinds).map(completeRepeat).sort(compare);
+  const addCandidate = (run: PeriodicRange): void => {
     if (run.to - run.from < 2 * run.period) return;
     const candidate = completeRepeat(run);
     const position = firstIndex(
@@ -54,24 +54,24 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
 }
 
 /** A maximal periodic range [from, to): each element equals the element one period later. */
-interface Stretch {
+interface PeriodicRange {
   readonly from: number;
   readonly to: number;
   readonly period: number;
 }
 
-interface WeightedRepeat extends Stretch, Repeat {
+interface WeightedRepeat extends PeriodicRange, Repeat {
   readonly weight: number;
 }
 
-function runsOf(kinds: readonly unknown[]): readonly Stretch[] {
+function periodicRanges(kinds: readonly unknown[]): readonly PeriodicRange[] {
   const numbers = new Map<unknown, number>();
   const ids = Int32Array.from(kinds, (kind) => {
     const id = numbers.get(kind) ?? numbers.size;
     numbers.set(kind, id);
     return id;
   });
-  const runs: Stretch[] = [];
+  const runs: PeriodicRange[] = [];
   for (let period = 1; period <= Math.min(maxPeriod, ids.length / 2); period++) {
     let from = 0;
     for (let index = 0; index + period <= ids.length; index++) {

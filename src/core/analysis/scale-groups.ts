@@ -10,8 +10,8 @@
  */
 import { describe, groupBy, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
-import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
-import { type End, endKey, endOf, type Link, labelledEnds, linkOf } from "./channel-links.ts";
+import { sizeAlong, UnitLabels, type ValueAxis } from "./channel-labels.ts";
+import { endKey, type Link, type LinkEnd, labeledEnds, linkEndOf, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { spread } from "./spread.ts";
 import { type LabeledAxis, type Slice, unitGroups } from "./unit-groups.ts";
@@ -33,7 +33,7 @@ export interface ScaleGroup {
 
 /** The factor (power 1) or its inverse (power -1) on an axis of a node's input or output. */
 interface Factor {
-  readonly end: End;
+  readonly end: LinkEnd;
   readonly power: 1 | -1;
   /** Returns the indices along `end` whose factors apply to one index of the stored operand. */
   positions(index: number): readonly number[];
@@ -46,34 +46,36 @@ interface ScaledOperand {
 }
 
 /** How scale factors pass through a node. */
-interface Passage {
+interface FactorFlow {
   readonly node: Node;
   readonly links: readonly PowerLink[];
   readonly scaledOperands: readonly ScaledOperand[];
   /** Output axes on which new units start, because a stored operand can absorb any factor. */
-  readonly starts: readonly End[];
+  readonly starts: readonly LinkEnd[];
   /** The axes that factors can reach, as keys of `endKey`. */
-  readonly open: ReadonlySet<string>;
+  readonly reachableAxes: ReadonlySet<string>;
   /** The reason for refusing units on all other axes of the node. */
   readonly reason: string;
 }
 
 /** Returns all scale groups of the main graph, including those whose units are all refused. */
 export function scaleGroups(model: Model, inference: Inference): readonly ScaleGroup[] {
-  const passages = [...model.graph.nodes()].map((node) => passageOf(node, inference));
-  const starts = passages.flatMap((passage) => passage.starts);
-  const labels = new Labels();
-  for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
-  spread(passages, labels);
-  const links = passages.flatMap((passage) => passage.links);
-  const { powers, clashes } = powersOf(links, starts, labels);
+  const flows = [...model.graph.nodes()].map((node) => factorFlowOf(node, inference));
+  const starts = flows.flatMap((flow) => flow.starts);
+  const labels = new UnitLabels();
+  for (const { value, axis } of starts) if (value !== undefined) labels.assignNewUnits(value, axis);
+  spread(flows, labels);
+  const links = flows.flatMap((flow) => flow.links);
+  const { powers, conflicts } = powersOf(links, starts, labels);
   const refused = new Map<number, Miss>();
   const refuse = (units: Iterable<number>, miss: Miss): void => {
-    for (const unit of units) if (unit >= 0 && !refused.has(labels.find(unit))) refused.set(labels.find(unit), miss);
+    for (const unit of units)
+      if (unit >= 0 && !refused.has(labels.rootOf(unit))) refused.set(labels.rootOf(unit), miss);
   };
-  for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
-  refuseScalesAtEnds(model, passages, labels, refuse);
-  const ends = passages.flatMap(({ node, scaledOperands }) =>
+  for (const axis of conflicts)
+    refuse(labels.unitsAt(axis) ?? [], new Miss("it meets its own inverse", axis.value?.name));
+  refuseScalesAtEnds(model, flows, labels, refuse);
+  const ends = flows.flatMap(({ node, scaledOperands }) =>
     scaledOperands.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
   );
   return unitGroups(starts, labels, ends, refused).map(({ starts: indices, ...group }) => ({
@@ -88,50 +90,50 @@ type Refuse = (units: Iterable<number>, miss: Miss) => void;
 function labelOperand(
   node: Node,
   { value, axis, factor }: ScaledOperand,
-  labels: Labels,
+  labels: UnitLabels,
   powers: Powers,
   refuse: Refuse,
 ): readonly (LabeledAxis & { readonly power: 1 | -1 })[] {
-  const [units, size] = [labels.at(factor.end), sizeAlong({ value, axis })];
+  const [units, size] = [labels.unitsAt(factor.end), sizeAlong({ value, axis })];
   if (units === undefined || factor.end.value === undefined) return [];
   if (size === undefined) {
     refuse(units, new Miss("an axis has too many entries", value.name));
     return [];
   }
-  const label = new Int32Array(size).fill(-1);
+  const operandUnits = new Int32Array(size).fill(-1);
   for (let index = 0; index < size; index++) {
     const positions = factor.positions(index);
-    label[index] = labels.common(units, positions);
-    if (label[index] === -1)
+    operandUnits[index] = labels.commonUnit(units, positions);
+    if (operandUnits[index] === -1)
       refuse(
         positions.map((position) => units[position] ?? -1),
         new Miss("one weight represents several channels", describe(node)),
       );
   }
   const power = powers.get(factor.end.value)?.get(factor.end.axis) ?? 1;
-  return [{ value, axis, label, power: power === factor.power ? 1 : -1 }];
+  return [{ value, axis, units: operandUnits, power: power === factor.power ? 1 : -1 }];
 }
 
-function refuseScalesAtEnds({ graph }: Model, passages: readonly Passage[], labels: Labels, refuse: Refuse): void {
+function refuseScalesAtEnds({ graph }: Model, flows: readonly FactorFlow[], labels: UnitLabels, refuse: Refuse): void {
   const outputs = new Set(graph.outputs);
   const inputs = new Set(graph.feeds);
-  for (const { value, label } of labels.ends()) {
-    if (outputs.has(value)) refuse(label, new Miss("it is an output of the model", value.name));
-    if (inputs.has(value)) refuse(label, new Miss("it is an input of the model", value.name));
-    if (value.tensor !== undefined) refuse(label, new Miss("a stored tensor cannot absorb it", value.name));
+  for (const { value, units } of labels.labeledAxes()) {
+    if (outputs.has(value)) refuse(units, new Miss("it is an output of the model", value.name));
+    if (inputs.has(value)) refuse(units, new Miss("it is an input of the model", value.name));
+    if (value.tensor !== undefined) refuse(units, new Miss("a stored tensor cannot absorb it", value.name));
     for (const { node } of value.uses)
-      if (node.graph !== graph) refuse(label, new Miss("a subgraph reads it", describe(node)));
+      if (node.graph !== graph) refuse(units, new Miss("a subgraph reads it", describe(node)));
   }
-  for (const { node, open, links, reason } of passages) {
-    for (const end of labelledEnds(node, labels))
-      if (!open.has(endKey(end))) refuse(labels.at(end) ?? [], new Miss(reason, describe(node)));
+  for (const { node, reachableAxes, links, reason } of flows) {
+    for (const end of labeledEnds(node, labels))
+      if (!reachableAxes.has(endKey(end))) refuse(labels.unitsAt(end) ?? [], new Miss(reason, describe(node)));
     for (const { from, to } of links)
       for (const [end, other] of [
         [from, to],
         [to, from],
       ] as const)
         if (other.value !== undefined && sizeAlong(other) === undefined)
-          refuse(labels.at(end) ?? [], new Miss("it reaches an axis whose size is not known", describe(node)));
+          refuse(labels.unitsAt(end) ?? [], new Miss("it reaches an axis whose size is not known", describe(node)));
   }
 }
 
@@ -141,20 +143,17 @@ const isInput = ([port]: AxisEnd): boolean => port.startsWith("in");
 const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
 const isSameEnd = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
 
-function passageOf(node: Node, inference: Inference): Passage {
-  const passage = { node, links: [], scaledOperands: [], starts: [], open: new Set<string>() };
+function factorFlowOf(node: Node, inference: Inference): FactorFlow {
+  const flow = { node, links: [], scaledOperands: [], starts: [], reachableAxes: new Set<string>() };
   const bound = inference.at(node);
-  if (bound instanceof Miss) return { ...passage, reason: bound.reason };
+  if (bound instanceof Miss) return { ...flow, reason: bound.reason };
   const homogeneous = bound.homogeneous();
-  if (homogeneous === undefined) return { ...passage, reason: "it does not commute with scale factors" };
+  if (homogeneous === undefined) return { ...flow, reason: "it does not commute with scale factors" };
   const axes = bound.axes();
-  if (axes instanceof Miss) return { ...passage, reason: axes.reason };
+  if (axes instanceof Miss) return { ...flow, reason: axes.reason };
   const links = [...axes.links, ...(homogeneous.links ?? [])].flatMap((link) => ("from" in link ? [link] : []));
   const products = homogeneous.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
-  const parts = [
-    ...passagesAlongOutputs(node, products, links, inference),
-    ...passagesAlongSums(node, products, links),
-  ];
+  const parts = [...flowsAlongOutputs(node, products, links, inference), ...flowsAlongSums(node, products, links)];
   return {
     node,
     links: [
@@ -163,20 +162,22 @@ function passageOf(node: Node, inference: Inference): Passage {
     ],
     scaledOperands: parts.flatMap((part) => part.scaledOperands ?? []),
     starts: parts.flatMap((part) => part.starts ?? []),
-    open: new Set(parts.flatMap((part) => part.open.map(endKey))),
+    reachableAxes: new Set(parts.flatMap((part) => part.ends.map(endKey))),
     reason: "it requires these values unchanged",
   };
 }
 
-type PartialPassage = Partial<Pick<Passage, "links" | "scaledOperands" | "starts">> & { readonly open: readonly End[] };
+type PartialFlow = Partial<Pick<FactorFlow, "links" | "scaledOperands" | "starts">> & {
+  readonly ends: readonly LinkEnd[];
+};
 
 /** Yields how factors pass along each output axis and the input axes linked to it. */
-function* passagesAlongOutputs(
+function* flowsAlongOutputs(
   node: Node,
   products: readonly (readonly number[])[],
   links: readonly PortLink[],
   inference: Inference,
-): Generator<PartialPassage, void, undefined> {
+): Generator<PartialFlow, void, undefined> {
   const outputEnds = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
   for (const [index, out] of outputEnds.entries()) {
     if (outputEnds.findIndex((other) => isSameEnd(other, out)) < index) continue;
@@ -188,7 +189,7 @@ function* passagesAlongOutputs(
     ]);
     const factorsByInput = new Map<number, readonly Factor[]>();
     const carrierInputs = new Set<number>();
-    const end = endOf(node, out);
+    const end = linkEndOf(node, out);
     const isBlocked = products.some((product) => {
       const operands = product.filter((input) => linkedAxes.has(input));
       const stored = operands.find(
@@ -220,10 +221,10 @@ function* passagesAlongOutputs(
       links: flows.map((link) => linkOf(node, link)),
       scaledOperands: operands,
       starts: carrierInputs.size === 0 && factorsByInput.size > 0 ? [end] : [],
-      open: [
+      ends: [
         end,
         ...operands.map(({ factor }) => factor.end),
-        ...flows.flatMap(({ from, to }) => [endOf(node, from), endOf(node, to)]),
+        ...flows.flatMap(({ from, to }) => [linkEndOf(node, from), linkEndOf(node, to)]),
       ],
     };
   }
@@ -232,7 +233,7 @@ function* passagesAlongOutputs(
 /** Returns the factors that rescale a stored operand: the output's factor, divided by the factors of the product's other operands. */
 function remainingFactors(
   node: Node,
-  out: End,
+  out: LinkEnd,
   rest: readonly number[],
   incomingLinks: readonly PortLink[],
   solvedFactors: ReadonlyMap<number, readonly Factor[]>,
@@ -243,7 +244,7 @@ function remainingFactors(
     const link = incomingLinks.find(({ from }) => inputOf(from) === input);
     return link === undefined || adjustableTensor(node, input) !== undefined
       ? []
-      : [{ end: endOf(node, link.from), power: -1, positions: inverseImages(linkOf(node, link)) }];
+      : [{ end: linkEndOf(node, link.from), power: -1, positions: inverseImages(linkOf(node, link)) }];
   });
   const output: Factor = { end: out, power: 1, positions: (position) => [position] };
   const cancelledFactor = inverses.find(
@@ -275,11 +276,11 @@ function scaledOperands(
 }
 
 /** Yields how factors pass along each axis that a product of two operands sums over. */
-function* passagesAlongSums(
+function* flowsAlongSums(
   node: Node,
   products: readonly (readonly number[])[],
   links: readonly PortLink[],
-): Generator<PartialPassage, void, undefined> {
+): Generator<PartialFlow, void, undefined> {
   for (const axisLink of links) {
     const { from, to } = axisLink;
     if (!isInput(from) || !isInput(to) || from[0] === to[0]) continue;
@@ -293,16 +294,16 @@ function* passagesAlongSums(
         scaledOperands: [
           { value: toTensor, axis: to[1], factor: { end: link.from, power: -1, positions: inverseImages(link) } },
         ],
-        open: [link.from],
+        ends: [link.from],
       };
     else if (fromTensor !== undefined)
       yield {
         scaledOperands: [
           { value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: positionsOf } },
         ],
-        open: [link.to],
+        ends: [link.to],
       };
-    else yield { links: [{ ...link, isInverse: true }], open: [link.from, link.to] };
+    else yield { links: [{ ...link, isInverse: true }], ends: [link.from, link.to] };
   }
 }
 
@@ -343,20 +344,20 @@ type PowerLink = Link & { readonly isInverse?: true };
 /** For each axis of each value, 1 for the factor and -1 for its inverse. */
 type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
 
-/** Returns the power of each axis, relative to the first start from which links lead to the axis. `clashes` are axes that would need both powers. */
+/** Returns the power of each axis, relative to the first start from which links lead to the axis. `conflicts` are axes that would need both powers. */
 function powersOf(
   links: readonly PowerLink[],
   starts: readonly ValueAxis[],
-  labels: Labels,
-): { readonly powers: Powers; readonly clashes: readonly ValueAxis[] } {
+  labels: UnitLabels,
+): { readonly powers: Powers; readonly conflicts: readonly ValueAxis[] } {
   const powers = new Map<Value, Map<number, 1 | -1>>();
-  const clashes: ValueAxis[] = [];
+  const conflicts: ValueAxis[] = [];
   const directedLinks = links.flatMap(({ from, to, isInverse = false }) => [
     { from, to, isInverse },
     { from: to, to: from, isInverse },
   ]);
   const labeledLinks = directedLinks.filter(
-    ({ from, to }) => labels.at(from) !== undefined && labels.at(to) !== undefined,
+    ({ from, to }) => labels.unitsAt(from) !== undefined && labels.unitsAt(to) !== undefined,
   );
   const neighbours = groupBy(labeledLinks, ({ from }) => from.value);
   const pending: ValueAxis[] = [];
@@ -365,7 +366,7 @@ function powersOf(
     const axisPowers = powers.get(value) ?? new Map<number, 1 | -1>();
     powers.set(value, axisPowers);
     const knownPower = axisPowers.get(axis);
-    if (knownPower !== undefined && knownPower !== power) clashes.push({ value, axis });
+    if (knownPower !== undefined && knownPower !== power) conflicts.push({ value, axis });
     if (knownPower !== undefined) return;
     axisPowers.set(axis, power);
     pending.push({ value, axis });
@@ -381,5 +382,5 @@ function powersOf(
         if (from.axis === axis) setPower(to, isInverse === (power === 1) ? -1 : 1);
     }
   }
-  return { powers, clashes };
+  return { powers, conflicts };
 }

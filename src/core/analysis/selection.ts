@@ -32,8 +32,8 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
   const patterns = splitPatterns(selection.layers);
   const excludedPatterns = splitPatterns(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excludedPatterns ?? [])]) {
-    if (all.some((layer) => isLayer([pattern], layer))) continue;
-    if (excludedPatterns?.includes(pattern) === true && nodesAround(all).some((node) => isNode([pattern], node)))
+    if (all.some((layer) => matchesLayer([pattern], layer))) continue;
+    if (excludedPatterns?.includes(pattern) === true && nodesAround(all).some((node) => matchesNode([pattern], node)))
       continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
@@ -45,7 +45,7 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
   const selectedLayers = all.filter(
-    (layer) => (patterns === undefined || isLayer(patterns, layer)) && !excludesLayer(selection, layer),
+    (layer) => (patterns === undefined || matchesLayer(patterns, layer)) && !excludesLayer(selection, layer),
   );
   if (selectedLayers.length === 0 && patterns !== undefined && excludedPatterns !== undefined)
     throw optionError('No layer is left: "except" names every layer that "layers" names.');
@@ -56,13 +56,13 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
  * Returns the options of a layer. Overrides for the layer's operator type replace the options of the pass, and overrides
  * for the layer's name replace both. Of several patterns that match, the last wins.
  * @param exclusive Options that exclude each other: an override that sets one of them unsets the others.
- * @returns `own`: the options. `decidedBy`: whether an override by name or by operator type applied.
+ * @returns `options`: the options. `decidedBy`: whether an override by name or by operator type applied.
  */
 export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
   { name, node }: { readonly name: string; readonly node?: Pick<Node, "op"> },
   exclusive: readonly string[] = [],
-): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
+): { readonly options: O; readonly decidedBy: "global" | "op" | "layer" } {
   const overrides = Object.entries(options.overrides ?? {});
   const layerOverrides = overrides.filter(([pattern]) => matches(pattern, name));
   const operatorOverrides = overrides.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
@@ -72,7 +72,7 @@ export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   );
   const merged: O = Object.assign({}, options, ...optionSets);
   return {
-    own: merged,
+    options: merged,
     decidedBy: layerOverrides.length > 0 ? "layer" : operatorOverrides.length > 0 ? "op" : "global",
   };
 }
@@ -90,11 +90,11 @@ function namesHint(pattern: string, names: readonly string[]): string {
   return `${question}Layers: ${truncateList(sorted, maxHintNames)}.`;
 }
 
-const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
-  isNamed(patterns, name) || (node !== undefined && isNode(patterns, node));
+const matchesLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
+  matchesName(patterns, name) || (node !== undefined && matchesNode(patterns, node));
 
-const isNode = (patterns: readonly string[] | undefined, node: Node): boolean =>
-  isNamed(patterns, nodeName(node)) || patterns?.some((pattern) => pattern === node.op) === true;
+const matchesNode = (patterns: readonly string[] | undefined, node: Node): boolean =>
+  matchesName(patterns, nodeName(node)) || patterns?.some((pattern) => pattern === node.op) === true;
 
 function nodesAround([first]: readonly Selectable[]): readonly Node[] {
   let graph: Graph | undefined = first?.node?.graph;
@@ -103,12 +103,12 @@ function nodesAround([first]: readonly Selectable[]): readonly Node[] {
 }
 
 /** Returns whether `except` names a node, by its name, a pattern or its operator type. */
-export const excludesNode = ({ except }: Selection, node: Node): boolean => isNode(splitPatterns(except), node);
+export const excludesNode = ({ except }: Selection, node: Node): boolean => matchesNode(splitPatterns(except), node);
 
 export const excludesLayer = ({ except }: Selection, layer: Selectable): boolean =>
-  isLayer(splitPatterns(except), layer);
+  matchesLayer(splitPatterns(except), layer);
 
-export function isNamed(patterns: Selection["layers"], name: string): boolean {
+export function matchesName(patterns: Selection["layers"], name: string): boolean {
   return (splitPatterns(patterns) ?? []).some((pattern) => matches(pattern, name));
 }
 

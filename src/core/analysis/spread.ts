@@ -2,7 +2,7 @@
 
 import { groupBy } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
-import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
+import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import { endKey, type Link } from "./channel-links.ts";
 
 interface LinkRule {
@@ -37,7 +37,7 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
  * spreads backward to i. At least one link of each set of alternatives must allow the step backward. If none allows it, merges the units within each
  * images(i) of the chosen (or outermost) link.
  */
-export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = findAlternatives(rules)): void {
+export function spread(rules: readonly LinkRule[], labels: UnitLabels, alternatives = findAlternatives(rules)): void {
   const closed = closedLinks(alternatives);
   const openLinks = rules.flatMap(({ links }) =>
     links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
@@ -45,7 +45,7 @@ export function spread(rules: readonly LinkRule[], labels: Labels, alternatives 
   for (const part of independentParts(openLinks, alternatives, labels)) spreadPart(part, labels);
 }
 
-interface Part {
+interface IndependentLinks {
   readonly links: Link[];
   readonly alternatives: Alternatives[];
 }
@@ -54,8 +54,8 @@ interface Part {
 function independentParts(
   links: readonly Link[],
   alternatives: readonly Alternatives[],
-  labels: Labels,
-): Iterable<Part> {
+  labels: UnitLabels,
+): Iterable<IndependentLinks> {
   const sets = new DisjointSets();
   const numbers = new Map<object, number>();
   const numberOf = (end: ValueAxis): number | undefined => {
@@ -69,8 +69,8 @@ function independentParts(
     const [a, b] = [numberOf(from), numberOf(to)];
     if (a !== undefined && b !== undefined) sets.join(a, b);
   }
-  const parts = new Map<number, Part>();
-  const partOf = ({ to }: Link): Part | undefined => {
+  const parts = new Map<number, IndependentLinks>();
+  const partOf = ({ to }: Link): IndependentLinks | undefined => {
     const number = numberOf(to);
     if (number === undefined) return undefined;
     const part = parts.get(sets.find(number)) ?? { links: [], alternatives: [] };
@@ -85,61 +85,61 @@ function independentParts(
   return parts.values();
 }
 
-function spreadPart({ links, alternatives }: Part, labels: Labels): void {
+function spreadPart({ links, alternatives }: IndependentLinks, labels: UnitLabels): void {
   const backwards = links.toReversed();
   const countsAtLastSpread = new Map<Link, LabelCounts>();
   do {
     let hasChanged: boolean;
     do {
-      const before = labels.changes;
+      const before = labels.changeCount;
       for (const link of links) spreadIfChanged(link, labels, countsAtLastSpread);
       for (const link of backwards) spreadIfChanged(link, labels, countsAtLastSpread);
-      hasChanged = labels.changes !== before;
+      hasChanged = labels.changeCount !== before;
     } while (hasChanged);
     // Joins one set of alternatives at a time, because one merge can make the next unnecessary.
   } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
 interface LabelCounts {
-  readonly changes: number;
-  readonly joins: number;
+  readonly changeCount: number;
+  readonly mergeCount: number;
 }
 
 /** Spreads units along a link, unless no index of its axes got a unit and (with images) no units merged since the last time. */
-function spreadIfChanged(link: Link, labels: Labels, countsAtLastSpread: Map<Link, LabelCounts>): void {
+function spreadIfChanged(link: Link, labels: UnitLabels, countsAtLastSpread: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
   const last = countsAtLastSpread.get(link);
-  const lastChanges = last?.changes ?? -1;
-  const isAtRest = labels.lastChangeOf(from) <= lastChanges && labels.lastChangeOf(to) <= lastChanges;
-  if (isAtRest && (!hasImages || labels.joins === last?.joins)) return;
-  countsAtLastSpread.set(link, { changes: labels.changes, joins: labels.joins });
+  const lastChanges = last?.changeCount ?? -1;
+  const isUnchanged = labels.lastChangeOf(from) <= lastChanges && labels.lastChangeOf(to) <= lastChanges;
+  if (isUnchanged && (!hasImages || labels.mergeCount === last?.mergeCount)) return;
+  countsAtLastSpread.set(link, { changeCount: labels.changeCount, mergeCount: labels.mergeCount });
   spreadAlong(link, labels);
 }
 
-function spreadAlong(link: Link, labels: Labels): void {
+function spreadAlong(link: Link, labels: UnitLabels): void {
   const { from, to } = link;
-  const start = labels.at(from);
+  const start = labels.unitsAt(from);
   // Images need memory, so they are computed only for axes that units have reached.
-  if (start === undefined && labels.at(to) === undefined) return;
+  if (start === undefined && labels.unitsAt(to) === undefined) return;
   const { images } = link;
-  if (start !== undefined) labels.assign(to, start.length, (index) => start[index] ?? -1, images);
-  const end = labels.at(to);
+  if (start !== undefined) labels.assignUnits(to, start.length, (index) => start[index] ?? -1, images);
+  const end = labels.unitsAt(to);
   const size = sizeAlong(from);
   if (end === undefined || size === undefined || from.value === undefined) return;
   const unitAt = (index: number): number =>
-    images === undefined ? (end[index] ?? -1) : labels.common(end, images[index] ?? []);
-  labels.assign(from, size, unitAt);
+    images === undefined ? (end[index] ?? -1) : labels.commonUnit(end, images[index] ?? []);
+  labels.assignUnits(from, size, unitAt);
 }
 
 /** Merges the units of each image of the chosen (or outermost) link if no alternative allows one of them a step backward. Returns whether any merged. */
-function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
+function joinAlternatives({ links, chosen }: Alternatives, labels: UnitLabels): boolean {
   const link = chosen ?? links[0];
-  const end = link && labels.at(link.to);
+  const end = link && labels.unitsAt(link.to);
   if (end === undefined || link?.images === undefined) return false;
   const isCovered = new Uint8Array(end.length);
   for (const { images = [] } of chosen === undefined ? links : [chosen])
     images.forEach((image) => {
-      if (labels.common(end, image) < 0) return;
+      if (labels.commonUnit(end, image) < 0) return;
       for (let index = 0; index < image.length; index++) isCovered[image[index] ?? 0] = 1;
     });
   let hasJoined = false;
@@ -147,7 +147,7 @@ function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): bool
     const uncoveredPosition = image.find((position) => (end[position] ?? -1) >= 0 && isCovered[position] === 0);
     const unit = uncoveredPosition === undefined ? undefined : end[uncoveredPosition];
     if (unit === undefined) return;
-    labels.assign(link.to, 1, () => unit, [image]);
+    labels.assignUnits(link.to, 1, () => unit, [image]);
     hasJoined = true;
   });
   return hasJoined;

@@ -22,7 +22,7 @@ export function storedForm(layer: Layer): StoredForm {
   const isArranged = dims.toSorted().join() === stored.dims.toSorted().join();
   const typeBits = type === undefined || type === "string" ? undefined : bitsOf[type];
   const storedType = layer.role.packed === undefined && bits === typeBits ? stored.type : `${bits} bits`;
-  return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : storedType };
+  return { dims: isArranged ? stored.dims : dims, type: hasPalette(layer) ? `palette of ${bits} bits` : storedType };
 }
 
 /** Returns the dimensions of the unpacked weight. A lookup selects rows before it unpacks them, so its output size is that of a row. */
@@ -42,8 +42,8 @@ export function weightBits(layer: Layer): number | undefined {
 }
 
 /** Returns whether the stored integers are indices into a palette of floats. */
-export const isInPalette = (layer: Layer): boolean =>
-  [...weightSteps(layer)].some((node) => {
+export const hasPalette = (layer: Layer): boolean =>
+  [...weightNodes(layer)].some((node) => {
     const types = node.inputs.flatMap((input) => input?.type?.type ?? []);
     const isIndexed = node.inputs.some(
       (input) => input?.type !== undefined && !isFloat(input.type.type) && storedRoot(input) === layer.weight,
@@ -52,7 +52,7 @@ export const isInPalette = (layer: Layer): boolean =>
   });
 
 /** Returns the nodes that compute a layer's weight from its stored tensor. */
-export function weightSteps({ effective, weight }: Layer): ReadonlySet<Node> {
+export function weightNodes({ effective, weight }: Layer): ReadonlySet<Node> {
   const steps = new Set<Node>();
   const pending = [effective];
   for (const value of pending) {

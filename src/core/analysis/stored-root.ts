@@ -63,7 +63,7 @@ export function whyNotStored(value: Value): Miss | undefined {
 }
 
 /** Returns the matrix of which a value is the transpose; undefined if the value's producer is not a transposition. */
-export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
+export function transposedMatrixOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const links = inference.facet(node, "axes")?.links ?? [];
   const crosses = links.map((link) => "from" in link && link.map === undefined && link.from[1] !== link.to[1]);

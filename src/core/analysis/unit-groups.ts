@@ -8,7 +8,7 @@
 import type { Miss, Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import { memoize } from "../tensor/memoize.ts";
-import type { Labels, ValueAxis } from "./channel-labels.ts";
+import type { UnitLabels, ValueAxis } from "./channel-labels.ts";
 
 /** An axis of a value that a group reaches. */
 export interface Slice {
@@ -18,35 +18,35 @@ export interface Slice {
   readonly unitOf: Int32Array;
 }
 
-/** An axis of a value, with the label at each index (`Labels.at`). */
+/** An axis of a value, with the unit at each index (`UnitLabels.unitsAt`). */
 export interface LabeledAxis {
   readonly value: Value;
   readonly axis: number;
-  readonly label: Int32Array;
+  readonly units: Int32Array;
 }
 
 interface UnitGroup<A extends LabeledAxis> {
   readonly starts: number[];
   units: number;
-  readonly slices: (Omit<A, "label"> & Slice)[];
+  readonly slices: (Omit<A, "units"> & Slice)[];
   readonly refused: Map<number, Miss>;
 }
 
 /**
  * Returns the groups in the order of their first starts. Units of a group are numbered in the order of the starts.
- * @param axes all axes to which units spread. @param refused the reason for each refused unit, by the unit's representative (`Labels.find`).
+ * @param axes all axes to which units spread. @param refused the reason for each refused unit, by the unit's root (`UnitLabels.rootOf`).
  */
 export function unitGroups<A extends LabeledAxis>(
   starts: readonly ValueAxis[],
-  labels: Labels,
+  labels: UnitLabels,
   axes: Iterable<A>,
   refused: ReadonlyMap<number, Miss>,
 ): readonly UnitGroup<A>[] {
   const groupOf = joinStarts(starts, labels);
   const groups = new Map<number, UnitGroup<A>>();
-  const numberInGroup = new Int32Array(labels.units).fill(-1);
+  const numberInGroup = new Int32Array(labels.unitCount).fill(-1);
   for (const [index, start] of starts.entries())
-    eachUnit(start, labels, (unit) => {
+    visitUnits(start, labels, (unit) => {
       const group = memoize(groups, groupOf(unit), () => ({ starts: [], units: 0, slices: [], refused: new Map() }));
       if (group.starts.at(-1) !== index) group.starts.push(index);
       if (numberInGroup[unit] !== -1) return;
@@ -55,31 +55,31 @@ export function unitGroups<A extends LabeledAxis>(
       if (miss !== undefined) group.refused.set(group.units, miss);
       group.units++;
     });
-  const unitsByGroup = (label: Int32Array): ReadonlyMap<number, Int32Array> => {
+  const unitsByGroup = (axisUnits: Int32Array): ReadonlyMap<number, Int32Array> => {
     const units = new Map<number, Int32Array>();
-    for (const [index, unit] of label.entries()) {
-      const representative = unit < 0 ? -1 : labels.find(unit);
-      const group = groupOf(representative);
+    for (const [index, unit] of axisUnits.entries()) {
+      const root = unit < 0 ? -1 : labels.rootOf(unit);
+      const group = groupOf(root);
       if (group < 0) continue;
-      memoize(units, group, () => new Int32Array(label.length).fill(-1))[index] = numberInGroup[representative] ?? -1;
+      memoize(units, group, () => new Int32Array(axisUnits.length).fill(-1))[index] = numberInGroup[root] ?? -1;
     }
     return units;
   };
-  // Tied axes share one label array, so the units of each array are computed once.
-  const unitsByLabel = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
-  for (const { label, ...axis } of axes)
-    for (const [group, unitOf] of memoize(unitsByLabel, label, () => unitsByGroup(label)))
+  // Tied axes share one array, so the units of each array are computed once.
+  const groupedUnits = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
+  for (const { units: axisUnits, ...axis } of axes)
+    for (const [group, unitOf] of memoize(groupedUnits, axisUnits, () => unitsByGroup(axisUnits)))
       groups.get(group)?.slices.push({ ...axis, unitOf });
   return [...groups.values()];
 }
 
 /** Joins starts that share a unit. Returns a function that maps a unit to the index of its group's first start, or to -1. */
-function joinStarts(starts: readonly ValueAxis[], labels: Labels): (unit: number) => number {
-  const firstStartOf = new Int32Array(labels.units).fill(-1);
+function joinStarts(starts: readonly ValueAxis[], labels: UnitLabels): (unit: number) => number {
+  const firstStartOf = new Int32Array(labels.unitCount).fill(-1);
   const sets = new DisjointSets();
   for (const start of starts) {
     const index = sets.add();
-    eachUnit(start, labels, (unit) => {
+    visitUnits(start, labels, (unit) => {
       const first = firstStartOf[unit] ?? -1;
       if (first < 0) firstStartOf[unit] = index;
       else sets.join(first, index);
@@ -91,8 +91,8 @@ function joinStarts(starts: readonly ValueAxis[], labels: Labels): (unit: number
   };
 }
 
-function eachUnit(start: ValueAxis, labels: Labels, visit: (unit: number) => void): void {
-  labels.at(start)?.forEach((unit) => {
-    if (unit >= 0) visit(labels.find(unit));
+function visitUnits(start: ValueAxis, labels: UnitLabels, visit: (unit: number) => void): void {
+  labels.unitsAt(start)?.forEach((unit) => {
+    if (unit >= 0) visit(labels.rootOf(unit));
   });
 }

@@ -18,7 +18,7 @@ export class ValueTypes {
     return this.#changes;
   }
 
-  of = (value: Value): Operand | undefined => {
+  operandOf = (value: Value): Operand | undefined => {
     const recorded = this.#operands.get(value);
     if (recorded !== undefined) return recorded;
     const { tensor, type, foreign } = value;
@@ -31,12 +31,12 @@ export class ValueTypes {
     return foreign?.container === undefined ? undefined : { ...containerOperand(foreign.container), stored: false };
   };
 
-  isGiven(input: Value | undefined): input is Value {
+  isPresent(input: Value | undefined): input is Value {
     return input !== undefined && !this.#omitted.has(input);
   }
 
   inputsOf({ inputs }: Node): readonly (Operand | undefined)[] {
-    return inputs.map((input) => (this.isGiven(input) ? this.of(input) : undefined));
+    return inputs.map((input) => (this.isPresent(input) ? this.operandOf(input) : undefined));
   }
 
   /** Records an input of a function body; undefined if the call leaves it out. */

@@ -3,8 +3,8 @@ import { parseModel } from "../graph/text.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 import { layerAt, layers } from "./layers.ts";
-import { unsupportedWeights } from "./no-layers.ts";
-import { hasFloatWeights, requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
+import { unsupportedWeights } from "./unsupported-weights.ts";
+import { checkWeight, hasFloatWeights, weightElements, weightMatrices, weightNeeds, weightShape } from "./weight.ts";
 
 const stored = "w: float32[4, 4] = zeros";
 const product = "y = MatMul(x, w)";
@@ -64,7 +64,7 @@ test.each([
   const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y) {\n  ${lines.join("\n  ")}\n}`);
   const [layer] = layers(model, infer(model));
   if (layer === undefined) throw new Error("no layer");
-  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe(reason);
+  expect(checkWeight(layer, weightNeeds[technique])?.reason).toBe(reason);
 });
 
 test.each([
@@ -128,8 +128,8 @@ test.each(["factorize", "solve", "fuse"] as const)(
     const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y, w) {\n  ${stored}\n  ${product}\n}`);
     const [layer] = layers(model, infer(model));
     if (layer === undefined) throw new Error("no layer");
-    expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is also an output of the model");
-    expect(requireWeight(layer, weightNeeds.prune)).toBeUndefined();
+    expect(checkWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is also an output of the model");
+    expect(checkWeight(layer, weightNeeds.prune)).toBeUndefined();
   },
 );
 
@@ -235,7 +235,7 @@ test.each([
   expect(matrices.map(({ data }) => [...data])).toEqual(expected);
   const { outputs, inputs: inputCount, taps } = weightShape(role, dims);
   expect(matrices.every(({ rows, columns }) => rows === outputs && columns === inputCount * taps)).toBe(true);
-  expect(weightNumbers(role, dims, matrices)).toEqual(numbers);
+  expect(weightElements(role, dims, matrices)).toEqual(numbers);
 });
 
 test.each([

@@ -14,7 +14,7 @@ import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/entry.ts";
 import { lowerFirst } from "../ops/shared/misses.ts";
 import type { Inference } from "./infer.ts";
-import { allLayers, isInside, type Layer } from "./layers.ts";
+import { allLayers, isInSubgraph, type Layer } from "./layers.ts";
 import { maskingOf } from "./masks.ts";
 import { whyNotStored } from "./stored-root.ts";
 
@@ -58,7 +58,7 @@ export function weightMatrices(
 }
 
 /** Converts matrices back to the elements of a row-major tensor. This is the inverse of `weightMatrices`. */
-export function weightNumbers(
+export function weightElements(
   role: WeightRole,
   dims: readonly number[],
   matrices: readonly { readonly data: ArrayLike<number> }[],
@@ -168,31 +168,31 @@ export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64"
 const orderAdvice = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
-/** Returns why a stored weight or bias, called `what` in the reason, does not meet a technique's needs; undefined if it does. */
-export function requireStored(
+/** Returns why a stored weight or bias, called `name` in the reason, does not meet a technique's needs; undefined if it does. */
+export function checkStored(
   value: Value,
   { types, mustBeUntied, allowsSubgraphs, learned, read }: WeightNeeds,
-  what = "its weight",
+  name = "its weight",
 ): Miss | undefined {
   const type = value.tensor?.type;
   if (type === undefined || (allowsSubgraphs !== true && value.graph.parent !== undefined))
-    return new Miss(`${what} is not stored in the main graph`);
-  if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
-  if (!isFloat(type)) return new Miss(`${what} is quantized already${orderAdvice(read)}`);
-  if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
+    return new Miss(`${name} is not stored in the main graph`);
+  if (arithmeticTypes.has(type)) return new Miss(`${name} is ${type}, not floats`);
+  if (!isFloat(type)) return new Miss(`${name} is quantized already${orderAdvice(read)}`);
+  if (types?.includes(type) === false) return new Miss(`${name} is ${type}, not ${types.join(" or ")}`);
   const tied = mustBeUntied === true ? tiedName(value) : undefined;
-  if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
-  return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
+  if (tied !== undefined) return new Miss(`${name} is tied to "${tied}"`);
+  return learned?.has(value) === false ? new Miss(`${name} contains constants, which are not trained`) : undefined;
 }
 
 /** Returns why a layer's weight does not meet a technique's needs; undefined if it meets them. All techniques report these reasons. */
-export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
-  const reason = requireStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
+export function checkWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
+  const reason = checkStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
 /** Returns why a layer is not a product with exactly one matrix; undefined if it is one. */
-export function requireProduct({ role, name, effective }: Layer): Miss | undefined {
+export function checkProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
   if (role.stack === undefined) return undefined;
@@ -205,16 +205,16 @@ export function requireProduct({ role, name, effective }: Layer): Miss | undefin
 }
 
 function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: WeightNeeds): string | undefined {
-  if (allowsSubgraphs !== true && isInside(layer)) return "it is in a subgraph";
+  if (allowsSubgraphs !== true && isInSubgraph(layer)) return "it is in a subgraph";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
   const type = effective.type?.type;
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed" || (type !== undefined && !isFloat(type)))
     return `its weight is quantized already${orderAdvice(read)}`;
-  // "chain" requires an operator whose definition states how a chain of layers replaces it. Of others, `requireProduct` gives the best reason.
+  // "chain" requires an operator whose definition states how a chain of layers replaces it. Of others, `checkProduct` gives the best reason.
   const productMiss =
-    product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
+    product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : checkProduct(layer);
   if (productMiss !== undefined) return productMiss.reason;
   if (product === "chain" && role.chain === undefined) return "its operator cannot be written as a chain of layers";
   if (layer.isScale) return "it contains the scales of a table that is quantized already";

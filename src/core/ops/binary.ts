@@ -14,7 +14,7 @@ import {
   toFloat64,
   toNumbers,
 } from "#graph";
-import type { Op, Operand, QuantizeRule, Site, Wanted } from "./define.ts";
+import type { InputRange, Op, Operand, QuantizeRule, Site } from "./define.ts";
 import { readFlag, readString } from "./shared/attributes.ts";
 import { createBlocks, matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { addFloats, compareElements, divideFloats, isIntegerOrBool, multiplyFloats } from "./shared/elements.ts";
@@ -40,7 +40,7 @@ const biasInputs = (_: unknown, site: Site): readonly number[] =>
   });
 
 /** Returns likely values of integers compared with a constant: 0 and 1 for a constant 0 or 1, else the constant (a sample rate). */
-const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
+const comparedIntervals = (_: unknown, site: Site): readonly InputRange[] =>
   site.inputs.flatMap((operand, input) => {
     const otherOperand = site.inputs[1 - input];
     if (operand === undefined || !isIntegerOrBool(operand.type) || otherOperand?.small === undefined) return [];

@@ -70,7 +70,7 @@ export const Loop = defineOp({
     const elements = condition === undefined ? [1] : condition.elements;
     const initialCondition: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
     const counter = matchBodyScalar(body, 0, { type: "int64", dims: [] });
-    const settled = body.settle(
+    const settled = body.inferFixedPoint(
       [matchBodyScalar(body, 1, initialCondition), ...carriedOperands],
       (states) =>
         body
@@ -133,7 +133,7 @@ export const Scan = defineOp({
       batchSize ??= operand.dims?.[0];
       return { type: operand.type, dims: operand.dims?.slice(1) };
     });
-    const settled = body.settle(
+    const settled = body.inferFixedPoint(
       start,
       (states) => body.infer([...states, ...slices]),
       (state, axis) => site.open(state, axis + batch),

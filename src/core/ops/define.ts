@@ -1,6 +1,6 @@
 /** Turns an operator definition into an `Op`, which reads the settings of a node and applies the facets to it. */
 import { type Dim, type Emit, float32, Miss, type Value } from "#graph";
-import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
+import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, ValueInterval, WeightRole } from "./entry.ts";
 import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
@@ -131,7 +131,7 @@ class AppliedDefinition<S> implements Bound {
     return this.#def.scales?.(this.#s, this.#site) ?? [];
   }
 
-  wants(output: readonly WantedInterval[]) {
+  wants(output: readonly ValueInterval[]) {
     return this.#def.wants?.(this.#s, this.#site, output) ?? [];
   }
 

@@ -39,17 +39,17 @@ export interface Body {
    * @param turn Infers one iteration: returns the new loop-carried values, followed by the other outputs of the loop body.
    * @param open Returns a symbol for a dimension that differs between iterations.
    */
-  settle(
+  inferFixedPoint(
     start: readonly Inferred[],
     turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
     open: (state: number, axis: number) => Dim,
-  ): Settled | Miss;
+  ): FixedPoint | Miss;
   /** Returns the multiply-accumulates of one run of the subgraph, based on the last `infer`. Returns a Miss if the count of a node is unknown. */
   macs(): Dim | Miss;
 }
 
 /** The types and dimensions that the values of a loop body have in every iteration (`Body.settle`). */
-export interface Settled {
+export interface FixedPoint {
   /** Loop-carried values. */
   readonly states: readonly Inferred[];
   /** The other outputs of the loop body. */
@@ -303,7 +303,7 @@ export type QuantizeRule =
 export type Facet<F> = F | Miss;
 
 /** The closed interval of values that an input needs for the node to run or to be meaningful. */
-export interface Wanted {
+export interface InputRange {
   readonly input: number;
   readonly low: Dim;
   readonly high: Dim;
@@ -311,7 +311,7 @@ export interface Wanted {
   readonly strict: boolean;
 }
 
-export type WantedInterval = Omit<Wanted, "input">;
+export type ValueInterval = Omit<InputRange, "input">;
 
 /** The input indices of quantized values, of their scale and of their zero point. The values represent (value - zero point) · scale. */
 export interface CodedInput {
@@ -399,7 +399,7 @@ export interface OpDef<S> extends Traits {
   /** Returns the inputs that are initialized with 1 (scales, running variances). Other stored vectors are initialized with 0. */
   readonly scales?: (s: S, site: Site) => readonly number[];
   /** Returns the value ranges that inputs need (indices, bounds). `output`: those that readers of output 0 need. Omitted if any value is valid. */
-  readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
+  readonly wants?: ((s: S, site: Site, output: readonly ValueInterval[]) => readonly InputRange[]) | undefined;
   /** Returns the role of the weight, or several roles for an operator with several matrices. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
   /** Returns the links between axes, as a list or with `resize`. `dims` are those of input 0; while they are unknown, the facet is not called. */

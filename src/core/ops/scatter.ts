@@ -4,7 +4,7 @@
  * updates replace the same position, the result is undefined, and each update gets the full gradient.
  */
 import { addDims, type Dim, extremeDims, Miss, multiplyDims, toNumbers, type Value } from "#graph";
-import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
+import { type AxisLink, defineOp, type InputRange, type Op, type Operand, type Site } from "./define.ts";
 import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
@@ -85,12 +85,12 @@ function scatterLinks(name: Name, s: Settings, site: Site, dims: readonly Dim[])
   });
 }
 
-function wantedIndicesOf(s: Settings, site: Site): readonly Wanted[] {
+function wantedIndicesOf(s: Settings, site: Site): readonly InputRange[] {
   const dims = site.inputs[0]?.dims;
   return dims === undefined ? [] : requirePositions(1, dims[wrapAxis(s.axis, dims.length)]);
 }
 
-function requiredTuples(site: Site): readonly Wanted[] {
+function requiredTuples(site: Site): readonly InputRange[] {
   const tupleLength = site.inputs[1]?.dims?.at(-1);
   return typeof tupleLength === "number" ? requireTuples(site.inputs[0]?.dims?.slice(0, tupleLength) ?? []) : [];
 }

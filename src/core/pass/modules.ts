@@ -9,7 +9,6 @@ import { nodesAt } from "./schema.ts";
 import { didYouMean } from "./suggest-option.ts";
 
 const path = /\.m?[jt]s$/;
-
 const moduleSchemas = new WeakSet<object>();
 
 /** Returns a schema for the path of a module, to be combined with others in a union. `words` are the other accepted words, for suggestions. */

@@ -15,7 +15,6 @@ const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
 /** Returns whether metadata under this key was written by an exporter, and names no layer. */
 export const isExporterKey = (key: string): boolean => notes.test(key) && key !== scopesKey;
-
 const isExporterText = { key: isExporterKey, doc: (text: string) => trace.test(text) };
 
 /** Removes exporter metadata from the model, its functions, graphs, nodes and values. Returns the names of the changed elements. */
@@ -42,7 +41,6 @@ function* findNotes({ header, graph: main }: Model): Generator<{ readonly at: st
 }
 
 const hasTrace = ({ doc }: Carried): boolean => doc !== undefined && isExporterText.doc(doc);
-
 const isNoted = (carried: Carried): boolean =>
   (carried.metadata.size > 0 && [...carried.metadata.keys()].some(isExporterText.key)) || hasTrace(carried);
 

@@ -1,6 +1,6 @@
 /** Checks whether a changed model still computes about the same function. Only large differences count: models are not trained on random inputs. */
 
-import { withFixedDraws } from "#analysis";
+import { withFixedSeeds } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed, testSeed } from "#batches";
 import { type Batch, type Dense, type Estimate, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
@@ -237,7 +237,7 @@ async function pairedSamples(
   const { engine, original, result } = models;
   const names = namesInBoth(original, result);
   if (names.length === 0) return { pairs: [], without: [], original, result, otherDraws: undefined };
-  const session = await engine.load(withFixedDraws(original), { spinning: false, lean: hasLargeWeights(original) });
+  const session = await engine.load(withFixedSeeds(original), { spinning: false, lean: hasLargeWeights(original) });
   const runs: ModelRun[] = [];
   try {
     let feeder: Feeder | undefined;

@@ -8,7 +8,7 @@
  * fusion, as users run them, with a larger tolerance.
  */
 
-import { infer, roundsToCodes } from "#analysis";
+import { hasQuantizedActivations, infer } from "#analysis";
 import { allValues, type Batch, isFloat, Miss, type Model, sameDims } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/paired/paired-runs.ts";
@@ -74,7 +74,7 @@ export async function compareOutputs(
       ...{ tolerance: toleranceOf(original), run: "as written" },
     };
   const models = withSaturating(original, other);
-  if (!roundsToCodes(models.inferred, infer(models.inferred)))
+  if (!hasQuantizedActivations(models.inferred, infer(models.inferred)))
     return compareRun(engine, models, options, "fused", toleranceOf(original));
   const unfused = await compareRun(engine, models, options, "as written", toleranceOf(original));
   if (typeof unfused === "string" || !(unfused.difference <= unfused.tolerance)) return unfused;

@@ -5,7 +5,7 @@
  * original and the result, and m is the mean of x over the samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output
  * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
  */
-import { dataDependentSizes, type OutputPart, partsOf, selectPart } from "#analysis";
+import { dataDependentSizes, type OutputPart, outputPartsOf, selectPart } from "#analysis";
 import type { Dataset } from "#batches";
 import { type Batch, type Dense, dimsText, figure, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
@@ -119,7 +119,7 @@ export function compareEachOutput(
         return { ...compareValues(output, pairs), isCache: true };
       }
       const outputValues = pairs.flatMap(({ expected }) => expected[name] ?? []);
-      const parts = partsOf(original, name, outputValues);
+      const parts = outputPartsOf(original, name, outputValues);
       const compared = parts.map((part) => {
         const output = { name: part.name, ...kind, ...place, range: part.range };
         const comparison = compareValues(output, parts.length < 2 ? pairs : selectPairs(pairs, name, part));

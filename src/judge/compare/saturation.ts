@@ -1,6 +1,6 @@
 /** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs, for comparing two models. Outputs near 0 or 1 hide their differences. */
 
-import { convertsQuantization, type Inference, infer, makersOf } from "#analysis";
+import { contentProducers, convertsQuantization, type Inference, infer } from "#analysis";
 import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 
 export interface SaturatingModels {
@@ -67,7 +67,7 @@ function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
 
 function findSaturating(output: Value, inference: Inference) {
   const moves: Node[] = [];
-  for (const { node, bound } of makersOf(output, inference)) {
+  for (const { node, bound } of contentProducers(output, inference)) {
     if (bound.saturates() !== undefined) return { input: node.inputs[0], moves };
     // Casts and dequantization after the operator are not repeated on its input, which has another type.
     if (bound.unchanged() === undefined && !convertsQuantization(node, inference)) moves.unshift(node);

@@ -1,6 +1,6 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
 
-import { keptKey } from "#analysis";
+import { keptChannelsKey } from "#analysis";
 import type { Dataset } from "#batches";
 import { figure, type Model } from "#ir";
 import { minDecibels } from "../../runtime/noise/layers.ts";
@@ -138,7 +138,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   };
 }
 
-const wasPruned = (model: Model): boolean => model.header.metadata.has(keptKey) || isPruned(model);
+const wasPruned = (model: Model): boolean => model.header.metadata.has(keptChannelsKey) || isPruned(model);
 
 /** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;

@@ -5,10 +5,10 @@ import {
   detectionForm,
   distributionOf,
   infer,
-  isShare,
+  isInUnitRange,
   mainOutput,
   outputKind,
-  partsOf,
+  outputPartsOf,
 } from "#analysis";
 import { dataError, dimsText, elementCount, type Model } from "#ir";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
@@ -114,7 +114,7 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   const value = mainOutput(model.graph.outputs, output);
   if (value === undefined) return { output };
   // A single output of a sigmoid is the probability of the second class.
-  const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
+  const isBinary = value.type?.dims?.at(-1) === 1 && isInUnitRange(value, inference);
   const kind = outputKind(model, output);
   const form =
     kind === "labels" ? "label sets" : kind === "detections" ? detectionForm(model, value, inference) : undefined;
@@ -122,7 +122,7 @@ export function readingOf(model: Model, output: string | undefined): MetricOptio
   const sizes = value.type?.dims?.slice(1) ?? [];
   const fixedSizes = sizes.slice(sizes.findLastIndex((size) => typeof size !== "number") + 1);
   const width = elementCount(fixedSizes.filter((size) => typeof size === "number"));
-  const parts = partsOf(model, value.name);
+  const parts = outputPartsOf(model, value.name);
   return {
     output,
     width,

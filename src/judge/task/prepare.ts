@@ -1,5 +1,5 @@
 /** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
-import { isBeyondClasses, mainOutput, outputKind } from "#analysis";
+import { hasNonClassOutput, mainOutput, outputKind } from "#analysis";
 import { findStates, firstBatch, isIndexed, statesText } from "#batches";
 import type { Batch, Dense, Estimate, Model, Value } from "#ir";
 import {
@@ -129,7 +129,7 @@ async function prepareKind(
     case "images": {
       const { label } = first;
       const hasOneClassPerSample = label !== undefined && elementCount(label.dims) === label.dims[0];
-      const hasUsableLabels = labelled && !(hasOneClassPerSample && isBeyondClasses(model));
+      const hasUsableLabels = labelled && !(hasOneClassPerSample && hasNonClassOutput(model));
       // The guess compares accuracies, which boxes and sets of labels do not have.
       const width = Number(mainOutput(model.graph.outputs)?.type?.dims?.at(-1));
       const canGuess = hasUsableLabels && label !== undefined && !areBoxLabels(label) && !areLabelSets(label, width);

@@ -1,5 +1,5 @@
 /** Decides what an output contains by its values and the labels, if the graph does not show it: probabilities, independent labels, detections. */
-import { canHaveScales, mainOutput, outputKind, partsOf, possibleDetectionForms } from "#analysis";
+import { canHaveScales, mainOutput, outputKind, outputPartsOf, possibleDetectionForms } from "#analysis";
 import { firstBatch, isIndexed, testSeed } from "#batches";
 import { asPithError, counted, type Dense, type Model, throwIfAborted, toFloat64 } from "#ir";
 import type { Context } from "#pass";
@@ -53,7 +53,7 @@ export async function findReading(
     throwIfAborted(context.signal);
     return [];
   });
-  const parts = partsOf(
+  const parts = outputPartsOf(
     model,
     name,
     checked.map(({ dense }) => dense),

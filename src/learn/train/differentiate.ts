@@ -9,7 +9,7 @@
  *
  * Dimensions must be fixed: gradients are written for one batch size.
  */
-import { downstream, type Inference, infer } from "#analysis";
+import { downstreamValues, type Inference, infer } from "#analysis";
 import type { Graph, Model, Node, Value } from "#ir";
 import {
   allValues,
@@ -94,7 +94,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
   if (parameters.length === 0)
     throw new PithError("E_NAME", "There is nothing to differentiate with respect to: no parameter is selected.");
-  const dependents = downstream(graph, parameters, inference);
+  const dependents = downstreamValues(graph, parameters, inference);
   const forwardNodes = new Set(graph.nodes());
   const emit = emitInto(step, { by: "differentiate", onNode: inference.visit });
   const sums = contributions(emit);
@@ -119,7 +119,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const untrained = parameters.filter(({ name }) => !gradients.has(name));
   const stopped = new Map(
     untrained.flatMap((parameter): [string, Node][] => {
-      const reached = downstream(graph, [parameter], inference);
+      const reached = downstreamValues(graph, [parameter], inference);
       const end = stops.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
       return end === undefined ? [] : [[parameter.name, end]];
     }),
@@ -178,8 +178,8 @@ function splitFrozen(
   inference: Inference,
 ): Model | undefined {
   const { graph } = step;
-  const dependents = downstream(graph, trained, inference);
-  const inputDependents = downstream(graph, graph.feeds, inference);
+  const dependents = downstreamValues(graph, trained, inference);
+  const inputDependents = downstreamValues(graph, graph.feeds, inference);
   const isFrozen = (node: Node): boolean =>
     forwardNodes.has(node) &&
     node.outputs.every((output) => output === undefined || (!dependents.has(output) && inputDependents.has(output)));

@@ -5,7 +5,7 @@
  * run again, shifted by one sample. The cache is disabled if outputs differ (batch statistics, contrastive outputs,
  * position-dependent rounding), or if a later run differs from a cached output.
  */
-import { downstream, infer } from "#analysis";
+import { downstreamValues, infer } from "#analysis";
 import {
   type BatchStore,
   bytesOfBatch,
@@ -34,7 +34,7 @@ export interface FrozenPart {
 /** Wraps a session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
 export function withOutputCache(session: FrozenPart, frozen: Model, budget: CacheBudget): FrozenPart {
   const { graph } = frozen;
-  const inputDependents = downstream(graph, graph.feeds, infer(frozen));
+  const inputDependents = downstreamValues(graph, graph.feeds, infer(frozen));
   const constantNames = new Set(graph.outputs.flatMap((output) => (inputDependents.has(output) ? [] : [output.name])));
   const selectVarying = (outputs: Batch): Batch => selectTensors(outputs, (name) => !constantNames.has(name));
   const positions = new Map<string, number>();

@@ -1,7 +1,7 @@
 /**
  * Decides the roles of stored tensors at the start of a training, and stores them in the model. Existing roles take precedence.
  *
- * - `buffer`: masks and sinusoids (`fixed-tables.ts`), which are not trained.
+ * - `buffer`: masks and sinusoids (`buffers.ts`), which are not trained.
  * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), is one parameter.
  * - `state`, on request: running statistics. An exported network trains with fixed statistics; with this role each step
  *   normalizes by batch statistics and updates the running ones, like PyTorch's `train()` (`step-graph.ts`).

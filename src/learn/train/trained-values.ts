@@ -3,7 +3,7 @@
  * them, such as trained quantization scales.
  */
 import type { Inference, Layer, Selection } from "#analysis";
-import { downstream, infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
+import { downstreamValues, infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
 import { elementCount, fixedDims, isFloat, Miss, type Model, type Node, PithError, type Value } from "#ir";
 import type { Bound, WeightRole } from "../../core/ops/define.ts";
 
@@ -105,7 +105,7 @@ function sizeOf(value: Value | undefined): number | undefined {
 
 /** Returns layers with quantized weights, except those that read a trained palette or scale. */
 export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
-  const trainedDependents = downstream(model.graph, trained, inference);
+  const trainedDependents = downstreamValues(model.graph, trained, inference);
   return layersOf(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
     return type === undefined || isFloat(type) || combinesWith(weight, trainedDependents)

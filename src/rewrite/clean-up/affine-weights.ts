@@ -1,5 +1,5 @@
 /** Scales stored weights and replaces stored biases, to fold scales and shifts into layers. Computes in float64, rounds to float32 once. */
-import { type Layer, weightMatrices, weightNumbers, weightShape } from "#analysis";
+import { type Layer, weightElements, weightMatrices, weightShape } from "#analysis";
 import type { Dense, Model, Value } from "#ir";
 import { elementCount, fixedDims, float32, fromNumbers, inMemory, isUsed, toFloat64 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
@@ -34,7 +34,7 @@ export function scaleChannels(
     }
   }
   if (largest < Math.min(minMagnitude, largestBefore)) return undefined;
-  return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
+  return float32(dense.dims, weightElements(role, dense.dims, matrices));
 }
 
 /** Returns whether a bias has one element per channel, along its last axis. */

@@ -11,15 +11,15 @@ import type { Group, Inference, Layer } from "#analysis";
 import {
   biasedOutput,
   channelGroups,
-  cut,
+  checkProduct,
+  checkWeight,
+  createRoundingTest,
+  freeUnits,
   infer,
   isRandom,
   layerAt,
-  leadsToCodes,
-  outputsOf,
-  removable,
-  requireProduct,
-  requireWeight,
+  outputSliceOf,
+  removeChannels,
 } from "#analysis";
 import type { AxisLayout, Dense, Model, Node, Tensor, Value } from "#ir";
 import {
@@ -90,12 +90,12 @@ function producingLayers({ layers, slices }: Group): readonly Layer[] {
 }
 
 async function deadUnits(group: Group): Promise<readonly number[]> {
-  const dead = new Set(removable(group));
+  const dead = new Set(freeUnits(group));
   for (const layer of producingLayers(group)) {
     const { weight, effective, role } = layer;
-    const slice = outputsOf(group, layer);
+    const slice = outputSliceOf(group, layer);
     const isBasic = role.kind === undefined && role.outTaps === undefined && weight === effective;
-    if (!isBasic || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
+    if (!isBasic || slice === undefined || checkWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
     if (dead.size === 0 || weight.tensor === undefined) return [];
     await excludeNonzeroUnits(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
@@ -174,7 +174,7 @@ async function removeUnits(
   }
   const removed = refusal === undefined ? dead : zeroUnits;
   if (removed.size === 0) return refusal ?? new Miss("nothing is left to remove");
-  const newInference = await cut(model, [{ group, units: removed }]);
+  const newInference = await removeChannels(model, [{ group, units: removed }]);
   if (newInference instanceof Miss) return newInference;
   for (const shift of refusal === undefined ? shifts : []) await addShift(model, newInference, shift);
   return removed.size;
@@ -199,7 +199,7 @@ function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoun
   const producerNodes = new Set(layers.map(({ node }) => node));
   const readers: Reader[] = [];
   const inputs = new Set<Value>();
-  const isRounded = leadsToCodes(model, inference);
+  const isRounded = createRoundingTest(model, inference);
   let isElementwise = true;
   for (const { node, role } of layers) {
     const data = node.inputs[role.data];
@@ -284,7 +284,7 @@ async function shiftOf(
     layer.role.outTaps !== undefined
   )
     return new Miss("they are constant, not 0, and no layer reads them", at);
-  const refusal = requireProduct(layer);
+  const refusal = checkProduct(layer);
   if (refusal !== undefined) return new Miss(refusal.reason, at);
   if (node.inputs.some((input) => input !== undefined && input !== data && inference.operand(input)?.stored !== true))
     return new Miss("its weight or its bias is computed", at);
@@ -346,7 +346,7 @@ async function runPart(
 /** Adds the shift to a following bias sum, or as a new sum that `fuseAffine` folds into a bias. */
 async function addShift(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
   const layer = layerAt(node, inference);
-  const sum = layer instanceof Miss ? undefined : biasedOutput(layer, inference)?.sum;
+  const sum = layer instanceof Miss ? undefined : biasedOutput(layer, inference)?.bias;
   const oldVector = await sum?.vector.tensor?.read();
   if (sum !== undefined && oldVector?.type === "float32" && sum.vector.role === undefined) {
     const sums = oldVector.data.map((number, index) => number + (vector.data[index] ?? 0));

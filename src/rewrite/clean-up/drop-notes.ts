@@ -1,4 +1,4 @@
-import { allLayers, infer, namesLayer, scopesKey, weightName } from "#analysis";
+import { allLayers, canNameLayer, infer, scopesKey, weightName } from "#analysis";
 import { allGraphs, describe, statesMoreThanNotes } from "#ir";
 import { clearNotes, isExporterKey } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
@@ -7,7 +7,7 @@ import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
   const cleared = new Set(clearNotes(model));
   const unnamedNodes = new Set(
-    [...allLayers(model, infer(model))].flatMap((layer) => (namesLayer(weightName(layer)) ? [] : [layer.node])),
+    [...allLayers(model, infer(model))].flatMap((layer) => (canNameLayer(weightName(layer)) ? [] : [layer.node])),
   );
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {

@@ -3,7 +3,7 @@
  * and transpose between two Reshapes; all of this couples channels. Known sizes are stored instead, and change with the weights.
  *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
-import { channelGroups, compareFreedom, type Freedom, freedomOf, type Inference, infer } from "#analysis";
+import { channelGroups, compareFree, countFree, type FreeCounts, type Inference, infer } from "#analysis";
 import type { Model, Node, Symbolic, Value } from "#ir";
 import { describe, emitInto, isFloat, isSymbolic, productParts, removeUnusedEverywhere, snapshot } from "#ir";
 import type { Change, Context } from "#pass";
@@ -16,12 +16,12 @@ import { removeIdentities } from "./remove-identities.ts";
 
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
-  await freeChannels(copy, (candidate) => ({ free: freedomOf(channelGroups(candidate, infer(candidate))) }));
+  await freeChannels(copy, (candidate) => ({ free: countFree(channelGroups(candidate, infer(candidate))) }));
   return copy;
 }
 
-/** Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). Returns the analysis of the kept form. */
-export async function freeChannels<Analysis extends { readonly free: Freedom }>(
+/** Rewrites a model in place, as little as needed, so that most channels are free (`countFree`). Returns the analysis of the kept form. */
+export async function freeChannels<Analysis extends { readonly free: FreeCounts }>(
   model: Model,
   analyze: (model: Model) => Analysis,
   context?: Context,
@@ -33,11 +33,11 @@ export async function freeChannels<Analysis extends { readonly free: Freedom }>(
   const rewritten = analyze(model);
   restoreOriginal();
   const original = analyze(model);
-  if (compareFreedom(rewritten.free, original.free) <= 0) return original;
+  if (compareFree(rewritten.free, original.free) <= 0) return original;
   for (const length of passCounts.filter((form) => form < needed)) {
     if ((await applyUntilStable(model, passes.slice(0, length), context)) === 0) continue;
     const partial = analyze(model);
-    if (compareFreedom(partial.free, rewritten.free) >= 0) return partial;
+    if (compareFree(partial.free, rewritten.free) >= 0) return partial;
   }
   restoreRewrite();
   return rewritten;

@@ -8,7 +8,7 @@
  * on the weight stays: its product is linear in the weight.
  * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
  */
-import { type Inference, infer, type Layer, layerAt, leadsToCodes, requireWeight, weightNeeds } from "#analysis";
+import { checkWeight, createRoundingTest, type Inference, infer, type Layer, layerAt, weightNeeds } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
 import { describe, emitInto, float32, inMemory, Miss, roleWords, substitute, toFloat64 } from "#ir";
 import { type Change, definePass, noOptions, type Outcome } from "#pass";
@@ -30,7 +30,7 @@ export const fuseBatchNorm = definePass({
   run: (model, _, { engine }) => fuseBatchNorms(model, { trained: false, engine }),
 });
 
-/** Also folds sums and products with stored vectors. Values that are quantized later stay (`codes.ts`). */
+/** Also folds sums and products with stored vectors. Values that are quantized later stay (`quantized-values.ts`). */
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before or after them",
@@ -40,7 +40,7 @@ export const fuseAffine = definePass({
 });
 
 function requireNotRounded(model: Model): (layer: Layer) => true | Miss {
-  const isRounded = leadsToCodes(model, infer(model));
+  const isRounded = createRoundingTest(model, infer(model));
   return ({ node }) => (isRounded(node) ? new Miss(roundedLater) : true);
 }
 
@@ -142,7 +142,7 @@ function matchOf(
   if (vectors.length < values.length) return new Miss("its statistics are computed");
   if (x.uses.size > 1 || node.graph.isOutput(x)) return new Miss("the layer's own output is used elsewhere");
   const { role, weight, bias } = layer;
-  const miss = requireWeight(layer, weightNeeds.fuse);
+  const miss = checkWeight(layer, weightNeeds.fuse);
   if (miss !== undefined) return new Miss(`"${layer.name}" before it: ${miss.reason}`);
   if (affine.axis !== undefined && role.outputAxis !== affine.axis)
     return new Miss("normalizes another axis than the layer's channels");

@@ -6,7 +6,7 @@
  * A factor is exact with zero padding (s · 0 = 0), a shift is not. A shift goes into the layer's bias, or into the sum that follows a MatMul.
  */
 import type { Inference, Layer } from "#analysis";
-import { biasedOutput, layerAt, requireWeight, weightMatrices, weightNeeds, weightShape } from "#analysis";
+import { biasedOutput, checkWeight, layerAt, weightMatrices, weightNeeds, weightShape } from "#analysis";
 import { type Dense, fromNumbers, inMemory, isUsed, Miss, type Model, type Node, toFloat64, type Value } from "#ir";
 import type { Change } from "#pass";
 import type { Affine } from "../../core/ops/entry.ts";
@@ -62,7 +62,7 @@ function matchReader(node: Node, { inference, isProtected, canChange }: Scope): 
   if (otherOutputs.some((other) => other !== undefined && isUsed(other))) return undefined;
   const layer = layerAt(use.node, inference);
   if (layer instanceof Miss || layer.role.data !== use.input || !canChange(layer)) return undefined;
-  if (requireWeight(layer, weightNeeds.fuse) !== undefined) return undefined;
+  if (checkWeight(layer, weightNeeds.fuse) !== undefined) return undefined;
   const { dataAxis } = layer.role;
   const rank = inference.operand(output)?.dims?.length;
   if (affine.axis !== undefined && affine.axis !== (dataAxis < 0 && rank !== undefined ? dataAxis + rank : dataAxis))
@@ -75,7 +75,7 @@ function matchReader(node: Node, { inference, isProtected, canChange }: Scope): 
   return { layer, affine, x, vectors };
 }
 
-/** Returns whether a value is an input image. The scale after it shows the range of its values, from which random inputs are drawn (`wanted-inputs.ts`). */
+/** Returns whether a value is an input image. The scale after it shows the range of its values, from which random inputs are drawn (`required-intervals.ts`). */
 function isImage(value: Value, { graph }: Node): boolean {
   const dims = value.type?.dims;
   if (dims?.length !== 4 || !graph.feeds.includes(value)) return false;
@@ -92,7 +92,7 @@ async function prepareShift(
   const { role, bias, node, outputs, effective } = layer;
   const read = createStoredReader(effective);
   if (read === undefined || role.readsZeros === true || role.outTaps !== undefined) return undefined;
-  const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.sum : undefined;
+  const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.bias : undefined;
   const oldBias = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
   // A layer without a bias input needs a following Add with a vector of its own, and must not add a bias itself.
   if (role.biasInput === undefined && (sum === undefined || sum.vector.uses.size > 1 || role.bias !== undefined))

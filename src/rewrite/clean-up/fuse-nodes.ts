@@ -2,10 +2,10 @@
  * Replaces several nodes by fewer, by the rules of `src/core/ops/rules/`.
  *      t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
  *      y = Transpose(t) {perm=[2, 0, 1]}     →
- * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`codes.ts`).
+ * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`quantized-values.ts`).
  */
 import * as v from "valibot";
-import { type Inference, infer, leadsToCodes } from "#analysis";
+import { createRoundingTest, type Inference, infer } from "#analysis";
 import type { Graph, Match, Model, Node, Value } from "#ir";
 import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
 import { type Change, definePass, described } from "#pass";
@@ -67,7 +67,7 @@ function applyRules(
   inference: Inference,
   isProtected: FusionContext["isProtected"],
 ): readonly Change[] {
-  const context = { rules, inference, isProtected, isRounded: leadsToCodes(model, inference) };
+  const context = { rules, inference, isProtected, isRounded: createRoundingTest(model, inference) };
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
     const { graph } = node;

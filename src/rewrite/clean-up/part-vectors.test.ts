@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { channelGroups, freedomOf, removable } from "../../core/analysis/channels.ts";
+import { channelGroups, countFree, freeUnits } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { freeChannels, partVectors } from "./free-channels.ts";
@@ -34,10 +34,10 @@ test("partVectors gives each reader of a bias a separate value with the same ten
 test("freeChannels separates channel groups of layers that share only a bias", async () => {
   const free = (model: ReturnType<typeof network>) =>
     channelGroups(model, infer(model)).map(
-      (group) => `${group.layers.map(({ name }) => name)} ${removable(group).length}`,
+      (group) => `${group.layers.map(({ name }) => name)} ${freeUnits(group).length}`,
     );
   const model = network();
   expect(free(model)).toEqual(["a,b,c 0"]);
-  await freeChannels(model, (candidate) => ({ free: freedomOf(channelGroups(candidate, infer(candidate))) }));
+  await freeChannels(model, (candidate) => ({ free: countFree(channelGroups(candidate, infer(candidate))) }));
   expect(free(model)).toEqual(["a 6", "b 6", "c 0"]);
 });

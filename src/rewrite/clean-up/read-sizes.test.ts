@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { channelGroups, removable } from "../../core/analysis/channels.ts";
+import { channelGroups, freeUnits } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -58,7 +58,7 @@ describe("readSizes", () => {
 
   test("makes channels removable whose sizes were read", async () => {
     const free = (model: Model): readonly number[] =>
-      channelGroups(model, infer(model)).map((group) => removable(group).length);
+      channelGroups(model, infer(model)).map((group) => freeUnits(group).length);
     expect(free(heads())).toEqual([0, 0]);
     expect(free(await withFreeChannels(heads()))).toEqual([4, 0]);
   });

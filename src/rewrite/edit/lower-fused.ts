@@ -3,7 +3,7 @@
  *      y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
  */
 import * as v from "valibot";
-import { infer, isNamed } from "#analysis";
+import { infer, matchesName } from "#analysis";
 import type { Model, Node } from "#ir";
 import {
   allGraphs,
@@ -35,7 +35,7 @@ export const lowerFused = definePass({
   async run(model, { operators: patterns }) {
     const isChosen = (node: Node): boolean => {
       const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-      return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
+      return matchesName(patterns, name) && entryOf(node)?.facets.lower === true;
     };
     if (![...allNodes(model.graph)].some(isChosen)) return { changes: [], misses: [] };
     const version = model.opsets.get("") ?? loweringOpset;

@@ -4,7 +4,7 @@
  *      quantized          (code - zero point) · scale; the scale is an input, or in later nodes: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
  *      packed in blocks   the matrix that the operator's definition computes
  */
-import { factorsAfter, type Inference, infer, type Layer } from "#analysis";
+import { type Inference, infer, type Layer, outputScaleFactors } from "#analysis";
 import type { Dense, Model, Value } from "#ir";
 import { alongAxis, emitInto, extract, isFloat, Miss, toFloat64, toFloats } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
@@ -85,6 +85,6 @@ function findScales(model: Model, { node, role, effective }: Layer, inference: I
   }
   const codesRule = entryOf(node)?.codes?.find(({ input }) => input === role.input);
   const scale = codesRule?.scale === undefined ? undefined : node.inputs[codesRule.scale];
-  const scales = scale === undefined ? factorsAfter(node, inference) : [scale];
+  const scales = scale === undefined ? outputScaleFactors(node, inference) : [scale];
   return { scales, zeroPoint: codesRule && node.inputs[codesRule.zeroPoint] };
 }

@@ -8,7 +8,7 @@
  * part is the candidate's.
  */
 
-import { infer, withFixedDraws } from "#analysis";
+import { infer, withFixedSeeds } from "#analysis";
 import type { Batch, DataType, Model, Node, Value } from "#ir";
 import { emitInto, extract, int64, Miss, mergeGraph, replaceReads, replaceUses, typeCodes } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -38,7 +38,7 @@ export async function exchange(
   samples: Samples,
 ) {
   // Fixed draws keep the random numbers equal although values are renamed in the joined graph.
-  const [host, guest] = [withFixedDraws(original).clone(), withFixedDraws(candidate).clone()];
+  const [host, guest] = [withFixedSeeds(original).clone(), withFixedSeeds(candidate).clone()];
   const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
   for (const model of [host, guest]) {
     raiseOpset(model, version);

@@ -4,7 +4,7 @@
  * The compared values have the same name in both models, at the layer or shortly after it, because passes can fuse or split layers. A quantized
  * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
  */
-import { counterpartsAmong, type Inference, infer, type Layer, layers as layersOf, valuesAsRead } from "#analysis";
+import { counterpartsAmong, type Inference, infer, type Layer, layers as layersOf, receivedValues } from "#analysis";
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
@@ -126,7 +126,7 @@ function exchangePoint(value: Value, other: Value, before: Inference, after: Inf
   const types = [before.operand(value)?.type, after.operand(other)?.type];
   if (!types.every((type) => floats.has(type ?? "string"))) return undefined;
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
-  return { before: names(valuesAsRead(value, before)), after: names(valuesAsRead(other, after)) };
+  return { before: names(receivedValues(value, before)), after: names(receivedValues(other, after)) };
 }
 
 function pairOf(layer: Layer, counterpart: Layer, before: Inference, after: Inference): ExchangePoint | Miss {

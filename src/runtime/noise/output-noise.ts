@@ -1,6 +1,6 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
-import { type OutputPart, partsOf } from "#analysis";
+import { type OutputPart, outputPartsOf } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
 import { type Batch, type Dense, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
 import type { Context } from "#pass";
@@ -86,7 +86,7 @@ export class OutputNoise {
   addValue(name: string, before: Dense | undefined, after: Dense | undefined): void {
     if (before === undefined || after === undefined || !isFloat(before.type)) return;
     const parts = memoize(this.#parts, name, () =>
-      partsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
+      outputPartsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
     );
     for (const { part, difference } of parts) difference.addTensors(before, after, part);
   }

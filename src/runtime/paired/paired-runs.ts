@@ -6,7 +6,7 @@
  *
  * Operators that the runtime lacks are removed from both (`unknown-operators.ts`), and expensive models run on smaller images (`smaller-images.ts`).
  */
-import { hasRandomNodes, haveSameDraws, withFixedDraws } from "#analysis";
+import { hasRandomNodes, haveSameFixedSeeds, withFixedSeeds } from "#analysis";
 import { type Dataset, range, selectColumns } from "#batches";
 import { asPithError, type Batch, Miss, type Model, operatorName, PithError, stripPeriod, throwIfAborted } from "#ir";
 import type { Engine, LoadOptions, Session } from "../../core/engine/index.ts";
@@ -107,7 +107,7 @@ async function runBoth(
   const load = { optimize: options.optimize ?? true, threads, spinning: false, lean: hasLargeWeights(original) };
   let session: Session;
   try {
-    session = await engine.load(withFixedDraws(original), load);
+    session = await engine.load(withFixedSeeds(original), load);
   } catch (error) {
     const engineError = asPithError(error);
     const operator = findUnknownOperator(engineError);
@@ -172,7 +172,7 @@ export async function runResult(
   { optimize = true, threads, signal, progress }: ResultOptions = {},
 ): Promise<readonly Pair[]> {
   const load = { optimize, threads, spinning: false };
-  const session = await engine.load(withFixedDraws(model), load).catch(async (error: unknown) => {
+  const session = await engine.load(withFixedSeeds(model), load).catch(async (error: unknown) => {
     throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
   });
   try {
@@ -205,7 +205,7 @@ async function explainOtherDraws(
   runs: readonly ModelRun[],
   { optimize = true, signal }: ResultOptions,
 ): Promise<string | undefined> {
-  if (!haveSameDraws(original, result)) return "the model draws random numbers, and the result draws other ones";
+  if (!haveSameFixedSeeds(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!hasRandomNodes(original)) return undefined;
   const secondRun = await runResult(engine, original, runs, { optimize, signal });
   const differs = ({ expected, got }: Pair): boolean =>

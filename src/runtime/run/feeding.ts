@@ -1,5 +1,5 @@
 /** Provides the inputs of a model: columns of a data set, and recurrent states, which are zeros at first. */
-import { equalSizes, hasBatchAxis, infer } from "#analysis";
+import { createDimRewrite, hasBatchAxis, infer } from "#analysis";
 import type { Binding, Dataset, State } from "#batches";
 import {
   beginColumn,
@@ -113,7 +113,7 @@ export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
 function initialStates(model: Model, states: readonly State[]): Batch {
   if (states.length === 0) return {};
   const copy = model.clone();
-  const size = equalSizes(copy, infer(copy));
+  const size = createDimRewrite(copy, infer(copy));
   return Object.fromEntries(
     copy.graph.feeds.flatMap((feed) =>
       states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed, size)] as const] : [],

@@ -1,5 +1,5 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
-import { withFixedDraws } from "#analysis";
+import { withFixedSeeds } from "#analysis";
 import { type Dataset, sampleCount, sliceBatch } from "#batches";
 import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -105,7 +105,7 @@ export async function runnerOf(
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const load = { optimize, threads, spinning: false, lean: hasLargeWeights(model) };
   if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
-  const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
+  const loaded = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
   const session = await engine.load(loaded, load);
   return { run: (feeds) => session.run(feedsFor(model, feeds), observed), release: () => session.release() };
 }

@@ -1,11 +1,11 @@
 /**
  * Random inputs for timing and comparing models without data.
  *
- * The values suit the graph (`core/analysis/wanted-inputs.ts`): indices are inside their tables, floats in the range that the first layer expects.
+ * The values suit the graph (`core/analysis/required-intervals.ts`): indices are inside their tables, floats in the range that the first layer expects.
  * Images consist of blocks, because filters average white noise to zero. Unknown sizes are guessed, and equal sizes remain equal
  * (`core/analysis/equal-sizes.ts`).
  */
-import { cachePerRevision, equalSizes, infer, wantedInputs } from "#analysis";
+import { cachePerRevision, createDimRewrite, infer, requiredIntervals } from "#analysis";
 import { findStates } from "#batches";
 import type { Batch, DataType, Dense, Dim, Model, PithError, Random, ValueType } from "#ir";
 import {
@@ -45,8 +45,8 @@ export interface RandomInputs {
 export const randomInputs = (model: Model): RandomInputs => randomInputsOf(model, infer(model));
 
 const randomInputsOf = cachePerRevision((model, inference): RandomInputs => {
-  const rangesByInput = wantedInputs(model, inference);
-  const equal = equalSizes(model, inference);
+  const rangesByInput = requiredIntervals(model, inference);
+  const equal = createDimRewrite(model, inference);
   const { feeds } = model.graph;
   const drawable = feeds.flatMap(({ name, type }) => {
     if (type?.dims === undefined || !isDrawable(type)) return [];

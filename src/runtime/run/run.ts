@@ -1,5 +1,5 @@
 /** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
-import { dataDependentSizes, infer, wantedInputs, withFixedDraws } from "#analysis";
+import { dataDependentSizes, infer, requiredIntervals, withFixedSeeds } from "#analysis";
 import { findStates, joinBatches, mapColumns, padRows, sampleCount, selectColumns, sliceRows } from "#batches";
 import type { Batch, DataType, Dense, Model } from "#ir";
 import { dataError, fromNumbers, isFloat, PithError, removeUnused, toFloat64, toNumbers } from "#ir";
@@ -29,7 +29,7 @@ export async function createRunner(
   owner: string,
   { observed, overwrites = false, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
-  const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
+  const loaded = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const session = await engine.load(loaded, { spinning: false, ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
@@ -160,7 +160,7 @@ function join(parts: readonly Batch[], owner: string): Batch {
 export function explainRunError(error: unknown, model: Model, feeds: Batch): unknown {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const copy = model.clone();
-  for (const [name, intervals] of wantedInputs(copy, infer(copy))) {
+  for (const [name, intervals] of requiredIntervals(copy, infer(copy))) {
     const dense = feeds[name];
     if (dense === undefined || dense.type === "string" || isFloat(dense.type)) continue;
     const numbers = toNumbers(dense);

@@ -5,7 +5,7 @@
  * The savings of layers do not add up, because a removed channel also saves weights in the next layer. So the cost of the whole changed model is
  * counted. A layer's loss is the upper end of the drop's interval, and the sum of the losses estimates the loss of the model.
  */
-import { fixedMacs } from "#analysis";
+import { macsPerSample } from "#analysis";
 import { groupBy, type Model, memoize, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
@@ -66,7 +66,7 @@ export async function allocationFrom(
     if (settings.size === 0) return 1;
     const changed = model.clone();
     await applySettings(kind, settings, changed, context);
-    if (cost === "macs") return Number(fixedMacs(changed)) / Number(fixedMacs(model));
+    if (cost === "macs") return Number(macsPerSample(changed)) / Number(macsPerSample(model));
     return 1 - (await countSavedBytes(unit, model, changed)) / storedBytes(model.graph);
   };
   const isMiddle = (row: SensitivityRow): boolean => row.kind === kind && row.setting === middleSettingOf(kind);

@@ -1,5 +1,5 @@
 /** Explains what each technique does to a layer, and why channels cannot be removed (`pith inspect`). */
-import { allLayers, channelGroups, type Group, infer, type Layer, outputsOf, selectLayers } from "#analysis";
+import { allLayers, channelGroups, type Group, infer, type Layer, outputSliceOf, selectLayers } from "#analysis";
 import { elementCount, formatReason, groupBy, Miss, type Model, optionError, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
@@ -129,7 +129,7 @@ interface OwnChannels {
 function ownChannels(groups: readonly Group[], name: string): readonly OwnChannels[] {
   return groups.flatMap((group) => {
     const layer = group.layers.find((layer) => layer.name === name);
-    const unitOf = layer && outputsOf(group, layer)?.unitOf;
+    const unitOf = layer && outputSliceOf(group, layer)?.unitOf;
     return unitOf === undefined ? [] : [{ group, unitOf }];
   });
 }

@@ -5,7 +5,7 @@
  * Each measurement ends as soon as its samples determine the drop to ± the default maximum drop (one point of accuracy), or to ± a quarter of the
  * drop if that is more. Layers with coupled channels are changed together.
  */
-import { fixedMacs } from "#analysis";
+import { macsPerSample } from "#analysis";
 import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
@@ -125,7 +125,7 @@ async function openDropMeter(
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };
-  const before = fixedMacs(model);
+  const before = macsPerSample(model);
   const resolution = usualDrop(task.metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
   const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
@@ -134,7 +134,7 @@ async function openDropMeter(
     const changes = await applySetting(kind, layers, setting, changed, { ...context, log: () => {} });
     if (changes instanceof Miss)
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
-    const after = fixedMacs(changed);
+    const after = macsPerSample(changed);
     const look = await looks.look(changed, (result) => isResolved(dropOf(result), resolution));
     const hasMacs = typeof before === "number" && typeof after === "number" && before > 0;
     return {

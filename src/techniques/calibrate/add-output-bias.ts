@@ -17,7 +17,7 @@ const largestBiasCode = Math.floor(1 / smallestBiasScale(1));
 export async function addOutputBias(
   model: Model,
   layer: Layer,
-  sum: BiasedOutput["sum"],
+  sum: BiasedOutput["bias"],
   shift: Float64Array,
 ): Promise<void> {
   const { bias, node, role } = layer;

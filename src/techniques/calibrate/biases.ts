@@ -5,7 +5,7 @@
  *
  * Layers are corrected in order. Convolutions in float32 are also scaled to the original's variance, as a batch normalization does.
  */
-import { biasedOutput, infer, type Layer, layers as layersOf, requireWeight, weightNeeds } from "#analysis";
+import { biasedOutput, checkWeight, infer, type Layer, layers as layersOf, weightNeeds } from "#analysis";
 import type { Dataset } from "#batches";
 import { inMemory, isFloat, type Model, toFloat64 } from "#ir";
 import type { Context } from "#pass";
@@ -61,7 +61,7 @@ export async function correctBiases(
     );
     const powers = moments.variance.map((variance, channel) => variance + (moments.mean[channel] ?? 0) ** 2);
     if (!isScaled && !isAboveRounding(shift, powers)) continue;
-    await addOutputBias(model, layer, biased.sum, shift);
+    await addOutputBias(model, layer, biased.bias, shift);
     changed++;
   }
   return changed;
@@ -88,7 +88,7 @@ async function scaleConvolution(model: Model, layer: Layer, factors: Float64Arra
     node.outputs.some((value) => value && model.graph.isOutput(value))
   )
     return false;
-  if (requireWeight(layer, weightNeeds.fuse) !== undefined) return false;
+  if (checkWeight(layer, weightNeeds.fuse) !== undefined) return false;
   const dense = await weight.tensor?.read();
   const scaled = dense && scaleChannels(dense, role, factors, "outputs");
   if (scaled === undefined) return false;

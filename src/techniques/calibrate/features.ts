@@ -9,7 +9,7 @@
  * For a convolution, each input channel is a separate group with picks of (inputs · taps, 1, taps): a small share of the products.
  * If each output is a sum over the channels of one position, P is the layer's input itself.
  */
-import { isInside, type Layer, requireProduct, weightNumbers, weightShape } from "#analysis";
+import { checkProduct, isInSubgraph, type Layer, weightElements, weightShape } from "#analysis";
 import { type Dim, elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, type Model, type Value } from "#ir";
 import { identity, type Matrix } from "../../core/math/matrix.ts";
 import type { Layout, Statistic } from "./statistic.ts";
@@ -35,12 +35,12 @@ export function featuresOf(
   if (ofTables !== undefined && role.kind === "lookup") {
     const indices = node.inputs[role.data];
     if (layer.weight.uses.size > 1) return refuse("its table has other readers");
-    if (indices !== undefined && !isInside(layer)) return { name: indices.name };
+    if (indices !== undefined && !isInSubgraph(layer)) return { name: indices.name };
   }
   if (output === undefined || dims === undefined) return refuse("its weight has no known size");
   if (role.packed !== undefined) return refuse("its weight is packed");
-  if (isInside(layer)) return refuse("it is in a subgraph");
-  const refusal = requireProduct(layer);
+  if (isInSubgraph(layer)) return refuse("it is in a subgraph");
+  const refusal = checkProduct(layer);
   if (refusal !== undefined) return refusal;
   if (role.groups > 1 && role.out !== 0) return refuse("its outputs are grouped");
   const { inputs, taps } = weightShape(role, dims);
@@ -69,7 +69,7 @@ export function featuresOf(
       const store = (label: string, dims: readonly number[], numbers: Float64Array): Value =>
         copy.graph.addTensor(label, inMemory(fromNumbers(type, dims, numbers)));
       const size = (features * role.groups) / pickingRole.groups;
-      const picks = weightNumbers(pickingRole, shape, new Array<Matrix>(pickingRole.groups).fill(identity(size)));
+      const picks = weightElements(pickingRole, shape, new Array<Matrix>(pickingRole.groups).fill(identity(size)));
       copy.graph.setInput(producer, role.input, store("picks", shape, picks));
       if (window !== undefined)
         copy.graph.setAttribute(producer, window.groups, { kind: "int", value: pickingRole.groups });

@@ -1,5 +1,5 @@
 /**
- * Matches layers of a changed model to layers of its original (`core/analysis/match.ts`), and channels to the original channels.
+ * Matches layers of a changed model to layers of its original (`core/analysis/counterparts.ts`), and channels to the original channels.
  *
  * In a copy of the original, batch normalization is folded as in the changed model. Removed channels are read from metadata
  * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel whose weights contain the weights of j.
@@ -7,11 +7,11 @@
 import type { Inference, Layer } from "#analysis";
 import {
   biasedOutput,
+  checkProduct,
   counterpartsAmong,
   infer,
   layers as layersOf,
-  recordedChannels,
-  requireProduct,
+  originalChannelsOf,
   weightMatrices,
   weightShape,
 } from "#analysis";
@@ -113,7 +113,7 @@ function isNormalized(layer: Layer, inference: Inference): boolean {
 
 function requireComparable(layer: Layer, same: Layer | undefined): Layer | Miss {
   if (same === undefined) return new Miss("the original has no such layer");
-  const refusal = requireProduct(layer) ?? requireProduct(same);
+  const refusal = checkProduct(layer) ?? checkProduct(same);
   if (refusal !== undefined) return refusal;
   if (layer.role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
   if (same.role.outputAxis !== layer.role.outputAxis || same.role.outTaps?.length !== layer.role.outTaps?.length)
@@ -155,8 +155,8 @@ function readRecordedChannels(
   changed: Model,
   after: Layer,
 ): readonly number[] | undefined {
-  const base = recordedChannels(original, before.name);
-  const recorded = recordedChannels(changed, before.name) ?? recordedChannels(changed, after.name);
+  const base = originalChannelsOf(original, before.name);
+  const recorded = originalChannelsOf(changed, before.name) ?? originalChannelsOf(changed, after.name);
   const channels = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
   const isFitting =
     channels?.length === after.outputs && channels.every((channel) => channel >= 0 && channel < before.outputs);

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { allLayers, fixedMacs, infer, learnedCount, learnedTensors, mainOutput } from "#analysis";
+import { allLayers, infer, learnedCount, learnedTensors, macsPerSample, mainOutput } from "#analysis";
 import { firstBatch, haveSameElements } from "#batches";
 import {
   bytes,
@@ -250,7 +250,7 @@ export async function studentText(student: Model, teacher: Model): Promise<strin
 async function sizesOf(model: Model) {
   const copy = withStoredWeights(model);
   const inference = infer(copy);
-  const macs = fixedMacs(copy);
+  const macs = macsPerSample(copy);
   const learned = await learnedTensors(copy, inference);
   return {
     layers: allLayers(copy, inference).length,

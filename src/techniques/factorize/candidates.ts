@@ -1,5 +1,5 @@
 /** Selects the layers that can be factorized, and reads their weights, input statistics and rank rules. */
-import { describeNonFinite, type Inference, type Layer, optionsOfLayer, requireWeight, weightNeeds } from "#analysis";
+import { checkWeight, describeNonFinite, type Inference, type Layer, optionsOfLayer, weightNeeds } from "#analysis";
 import { describe, Miss, type Model, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
@@ -25,7 +25,7 @@ export interface Candidate extends Layer {
 export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
   const readable = all.flatMap((layer): Candidate | [] => {
-    const refusal = requireWeight(layer, weightNeeds.factorize);
+    const refusal = checkWeight(layer, weightNeeds.factorize);
     if (refusal !== undefined && chosen.includes(layer)) misses.push(refusal);
     return refusal === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
   });
@@ -79,7 +79,7 @@ interface LayerRule extends RankRule {
 /** Returns how the ranks of a layer are chosen. A rank or budget of an override replaces those of the pass. */
 export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
   const unset: Options = { ...others, budget: undefined, rank: undefined };
-  const { own: layerOptions } = optionsOfLayer(unset, layer, rules);
+  const { options: layerOptions } = optionsOfLayer(unset, layer, rules);
   const hasOverride = layerOptions.budget !== undefined || layerOptions.rank !== undefined;
   return {
     method: layerOptions.method,

@@ -5,7 +5,7 @@
  *
  * Decompositions (`decompositions.ts`) compute with matrices, so weights of any layer are converted to matrices and back.
  */
-import { type Inference, type Layer, transpositionOf, weightMatrices, weightNumbers } from "#analysis";
+import { type Inference, type Layer, transposedMatrixOf, weightElements, weightMatrices } from "#analysis";
 import type { Dense, FloatType, Model, Value } from "#ir";
 import { emitInto, fromNumbers, inMemory, isFloat, substitute, toFloat64 } from "#ir";
 import type { ChainPart } from "../../core/ops/entry.ts";
@@ -23,7 +23,7 @@ export interface Reading {
 export function readingOf({ effective, role }: Layer, inference: Inference): Reading {
   let [source, isTransposed] = [effective, false];
   for (;;) {
-    const before = transpositionOf(source, inference);
+    const before = transposedMatrixOf(source, inference);
     if (before === undefined) return { source, isTransposed, outputAxis: isTransposed ? 1 - role.out : role.out };
     [source, isTransposed] = [before, !isTransposed];
   }
@@ -82,7 +82,7 @@ export function storeParts(
   const store = ({ name: part, matrices, window }: Part): ChainPart => {
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
     const shape = partDims(layer, dims, { rows, columns, window });
-    const tensor = inMemory(fromNumbers(type, shape, weightNumbers(role, shape, matrices)));
+    const tensor = inMemory(fromNumbers(type, shape, weightElements(role, shape, matrices)));
     const stored = model.graph.addTensor(`${name}.${part}.weight`, tensor, weight.role);
     return { name: `${name}.${part}`, weight: stored, window };
   };

@@ -1,6 +1,6 @@
 /** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each rank. */
 
-import { widestBlock } from "#analysis";
+import { blockWidth } from "#analysis";
 import type { Miss } from "#ir";
 import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";
 
@@ -88,7 +88,7 @@ export function wholeCost(problem: Problem): Cost {
  */
 export function ranksUpTo(full: number, { matrices: [first], kernel, anyRank = false }: Problem): readonly number[] {
   const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));
-  const block = anyRank || width < widestBlock ? 1 : width < 8 * widestBlock ? widestBlock / 2 : widestBlock;
+  const block = anyRank || width < blockWidth ? 1 : width < 8 * blockWidth ? blockWidth / 2 : blockWidth;
   return Array.from({ length: full }, (_, index) => index + 1).filter(
     (rank) => rank === full || rank % block === 0 || (rank < block && Number.isInteger(Math.log2(rank))),
   );

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { weightNumbers } from "../../core/analysis/weight.ts";
+import { weightElements } from "../../core/analysis/weight.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -156,7 +156,7 @@ describe.each(possible)("%s of a convolution %s", (method, _, convolutionCase) =
       const truncated = convolution(convolutionCase);
       const { role, weight } = onlyLayer(truncated);
       weight.tensor = inMemory(
-        float32(convolutionCase.w, Float32Array.from(weightNumbers(role, convolutionCase.w, together))),
+        float32(convolutionCase.w, Float32Array.from(weightElements(role, convolutionCase.w, together))),
       );
       const got = await answer(chained, convolutionCase.x);
       expect(difference(got, await answer(truncated, convolutionCase.x))).toBeLessThan(1e-5);

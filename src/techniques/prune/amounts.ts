@@ -46,12 +46,12 @@ export const allocateAmounts =
   async (targets, scorer) => {
     const optionsOf = ({ layer }: Target) =>
       optionsOfLayer<Pick<SharedAmount, "overrides"> & { amount?: number }>({ overrides }, layer);
-    const shared = targets.filter((target) => optionsOf(target).own.amount === undefined);
+    const shared = targets.filter((target) => optionsOf(target).options.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;
     const shares = isEven ? undefined : await sharesOf(allocation, amount, await rankedLayers(shared, scorer), spread);
     return (target) => {
-      const { own: options, decidedBy } = optionsOf(target);
+      const { options, decidedBy } = optionsOf(target);
       const empties = (options.amount ?? amount) === 1 || amount === 1;
       const share =
         options.amount !== undefined || shares === undefined

@@ -8,7 +8,7 @@
  * Weights are the effective values (`readWeight`): masked entries are 0, and integers are scaled per channel.
  */
 import type { Group, Inference, Layer, Slice } from "#analysis";
-import { describeNonFinite, infer, layers, outputKind, outputsOf } from "#analysis";
+import { describeNonFinite, infer, layers, outputKind, outputSliceOf } from "#analysis";
 import { draw } from "#batches";
 import type { Model, Node } from "#ir";
 import {
@@ -247,7 +247,7 @@ function findSlices(place: ChannelPlace, group: Group, network: Network): readon
 /** Returns the output channels of the group's layers. A weight that several layers share is returned once. */
 function outputSlices(group: Group): readonly ChannelSlice[] {
   return Array.from(groupBy(group.layers, ({ weight }) => weight).values(), ([layer]) => layer).flatMap((layer) => {
-    const slice = outputsOf(group, layer);
+    const slice = outputSliceOf(group, layer);
     return slice === undefined ? [] : { ...slice, layer };
   });
 }

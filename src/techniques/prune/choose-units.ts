@@ -1,5 +1,5 @@
 /** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
-import { type Group, outputsOf, type Removal, removable, widestBlock } from "#analysis";
+import { blockWidth, freeUnits, type Group, outputSliceOf, type Removal } from "#analysis";
 import { groupBy, roundHalfEven, type Value } from "#ir";
 
 /** Returns the largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
@@ -73,7 +73,7 @@ function sizesOf(group: Group): UnitSizes {
   const [channels, counts, layerOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
   group.layers.forEach((layer, position) => {
     const mark = ` ${position}`;
-    outputsOf(group, layer)?.unitOf.forEach((unit) => {
+    outputSliceOf(group, layer)?.unitOf.forEach((unit) => {
       if (unit < 0) return;
       channels[unit] = (channels[unit] ?? 0) + 1;
       if (layerOf[unit] === position) return;
@@ -82,13 +82,13 @@ function sizesOf(group: Group): UnitSizes {
       layers[unit] += mark;
     });
   });
-  const removableUnits = removable(group);
+  const unitIndices = freeUnits(group);
   const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
   // Sizes are divided by the first size before they are summed, so that equal sizes are exactly 1.
-  const firstMean = means[removableUnits[0] ?? 0] || 1;
+  const firstMean = means[unitIndices[0] ?? 0] || 1;
   const sizes = means.map((mean) => mean / firstMean);
-  const total = removableUnits.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
-  return { layers, channels, sizes: sizes.map((size) => (size * removableUnits.length) / total) };
+  const total = unitIndices.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
+  return { layers, channels, sizes: sizes.map((size) => (size * unitIndices.length) / total) };
 }
 
 export interface RankingOptions {
@@ -159,7 +159,7 @@ function placeInBlocks(group: Group, order: readonly PlacedUnit[], roundTo: numb
 /** Returns the unit of each channel in the layer with the most units of the group; of equal layers, the one with the most channels. */
 function widestOf(group: Group): Int32Array {
   const layers = group.layers.map((layer) => {
-    const channels = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
+    const channels = outputSliceOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
     return { channels, units: new Set(channels).size };
   });
   const [widest] = layers.sort((a, b) => b.units - a.units || b.channels.length - a.channels.length);
@@ -167,8 +167,8 @@ function widestOf(group: Group): Int32Array {
 }
 
 /** ONNX Runtime convolves blocks of channels, which is slow if the number of channels is not a multiple of 4. */
-export const finestMultiple = widestBlock / 4;
-const multiples = [widestBlock, widestBlock / 2, finestMultiple];
+export const finestMultiple = blockWidth / 4;
+const multiples = [blockWidth, blockWidth / 2, finestMultiple];
 
 /** Returns the multiple to which the remaining channels of a layer are rounded: `roundTo`, or a default that depends on the width. */
 export function multipleOf(group: Group, roundTo?: number): number {
@@ -203,7 +203,7 @@ function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
   return groups
     .flatMap(({ group, scores }) => {
       const { layers, channels, sizes } = sizesOf(group);
-      return removable(group).map((unit) => ({
+      return freeUnits(group).map((unit) => ({
         group,
         unit,
         score: scores[unit] ?? 0,

@@ -1,5 +1,5 @@
 /** Finds the amount to prune for a cost bound: multiply-accumulates, bytes of the file, or time on this machine. */
-import { cut, fixedMacs, type Removal } from "#analysis";
+import { macsPerSample, type Removal, removeChannels } from "#analysis";
 import type { Dataset } from "#batches";
 import { encodedSize, formatReason, Miss, type Model, snapshot, throwIfAborted, unsupportedError } from "#ir";
 import type { Context } from "#pass";
@@ -53,7 +53,7 @@ async function findSmallestAmount(
     throwIfAborted(context.signal);
     const restore = snapshot(model);
     try {
-      const failure = await cut(model, removals(amount));
+      const failure = await removeChannels(model, removals(amount));
       if (failure instanceof Miss) throw unsupportedError(`prune: ${formatReason(failure)}`);
       return await measure();
     } finally {
@@ -125,7 +125,7 @@ const kinds = {
 } satisfies Record<string, Kind>;
 
 function macsOf(model: Model): number {
-  const macs = fixedMacs(model);
+  const macs = macsPerSample(model);
   if (!(macs instanceof Miss)) return macs;
   throw unsupportedError(`prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
     hint: "Use `targetSize` or an amount instead.",

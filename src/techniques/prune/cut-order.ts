@@ -1,4 +1,4 @@
-import { type Group, outputsOf, removable } from "#analysis";
+import { freeUnits, type Group, outputSliceOf } from "#analysis";
 import { type Model, roundHalfEven } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { scoreByNorm } from "./channel-scores.ts";
@@ -24,7 +24,7 @@ export async function cutOrders(
   { roundTo, ...spread }: SpreadOptions & { readonly roundTo?: number | undefined } = {},
   context?: Partial<Context>,
 ): Promise<ReadonlyMap<string, CutOrder>> {
-  const cuttable = groups.filter((group) => removable(group).length > 0);
+  const cuttable = groups.filter((group) => freeUnits(group).length > 0);
   const { engine } = completeContext(context);
   const { sets } = await rankChannels(cuttable, scoreByNorm(model, byMagnitude, engine), spread);
   const orders = new Map<string, CutOrder>();
@@ -33,7 +33,7 @@ export async function cutOrders(
     for (const group of set.groups) {
       const places = new Map(order.filter((unit) => unit.group === group).map(({ unit, place }) => [unit, place]));
       for (const layer of group.layers) {
-        const unitOf = outputsOf(group, layer)?.unitOf;
+        const unitOf = outputSliceOf(group, layer)?.unitOf;
         if (unitOf === undefined || orders.has(layer.name)) continue;
         const channelPlaces = Array.from(unitOf, (unit) => places.get(unit));
         if (channelPlaces.some((place) => place !== undefined))

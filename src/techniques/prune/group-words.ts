@@ -1,11 +1,11 @@
 /** Describes pruned channel groups in changes and skipped layers. */
-import { type Group, outputsOf } from "#analysis";
+import { type Group, outputSliceOf } from "#analysis";
 import { counted, groupBy, Miss, roundHalfEven } from "#ir";
 import type { Change, Outcome } from "#pass";
 import type { Remains } from "./amounts.ts";
 import type { Choice } from "./choose-units.ts";
 export function partsOf(group: Group): string {
-  const layers = group.layers.map((layer) => outputsOf(group, layer)?.unitOf ?? new Int32Array());
+  const layers = group.layers.map((layer) => outputSliceOf(group, layer)?.unitOf ?? new Int32Array());
   const [widest = new Int32Array()] = layers.sort((a, b) => b.length - a.length);
   return partsText(group.units, widest);
 }
@@ -55,7 +55,7 @@ function cutLayers({ group, units }: Choice) {
   const removed = new Set(units);
   const visited = new Set<string>();
   return group.layers.flatMap((layer) => {
-    const unitOf = outputsOf(group, layer)?.unitOf;
+    const unitOf = outputSliceOf(group, layer)?.unitOf;
     if (unitOf === undefined || visited.has(layer.name)) return [];
     visited.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (removed.has(unit) ? 1 : 0), 0);

@@ -5,8 +5,8 @@ import {
   infer,
   type Layer,
   layers as layersOf,
+  weightElements,
   weightMatrices,
-  weightNumbers,
   weightStorage,
 } from "#analysis";
 import type { Dataset } from "#batches";
@@ -62,7 +62,7 @@ export async function scorerOf(
           throw invalidScores("neither a Float64Array nor a list of matrices { rows, columns, data }");
         const count = isFlat ? result.length : result.reduce((sum, { data }) => sum + data.length, 0);
         if (count !== values.length) throw invalidScores(`${count} scores for ${values.length} weights`);
-        const scores = isFlat ? result : weightNumbers(role, dims, result);
+        const scores = isFlat ? result : weightElements(role, dims, result);
         if (scores.some(Number.isNaN) && describeNonFinite(values) === undefined) throw invalidScores("NaN");
         return scores;
       } catch (error) {

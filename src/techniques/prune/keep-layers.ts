@@ -1,6 +1,6 @@
 /** Depth pruning by position: keeps some of the repeated layers (`repeated-layers.ts`). */
 import * as v from "valibot";
-import { type Block, isNamed } from "#analysis";
+import { type Block, matchesName } from "#analysis";
 import { Miss, optionError, PithError } from "#ir";
 import { countOption, definePass, described } from "#pass";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
@@ -64,7 +64,7 @@ function selectBlocks(all: readonly Block[], selectors: readonly (string | numbe
   const hint = `Repeated layers: ${all.map(({ name }, index) => `${index} ${name}`).join(", ")}.`;
   const selected = selectors.map((selector) => {
     const blocks = all.filter(({ name }, index) =>
-      typeof selector === "number" ? selector === index : isNamed(selector, name),
+      typeof selector === "number" ? selector === index : matchesName(selector, name),
     );
     if (blocks.length > 0) return blocks;
     throw typeof selector === "string"

@@ -1,5 +1,5 @@
 /** Prunes individual weights layer by layer: those with the lowest scores, or those that a solver chooses, which can correct the other weights. */
-import { weightMatrices, weightNumbers, weightStorage } from "#analysis";
+import { weightElements, weightMatrices, weightStorage } from "#analysis";
 import { fromNumbers, inMemory, Miss, type Model, optionError, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
@@ -92,7 +92,7 @@ export async function pruneBySolver(
           throw optionError(`${subject}: expected { weights, kept } for layer "${layer.name}".`);
         checkMasks(subject, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
-        const chosen = Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices));
+        const chosen = Uint8Array.from(weightElements(layer.role, stored(target.parameter).dims, matrices));
         const result = intersect(mask, chosen);
         const after = keptCount(result);
         if (before > 0 && after === 0 && !empties) {
@@ -154,7 +154,7 @@ function checkMasks(
 /** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
 function writeWeights(subject: string, { layer, parameter }: Target, weights: readonly Matrix[], mask: Mask): void {
   const { dims } = stored(parameter);
-  const numbers = weightNumbers(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
+  const numbers = weightElements(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
   const count = weights.reduce((sum, { data }) => sum + data.length, 0);
   if (count !== mask.length || !numbers.every(Number.isFinite))
     throw optionError(`${subject}: expected a finite number for each entry of layer "${layer.name}".`);

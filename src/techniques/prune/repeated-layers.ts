@@ -7,7 +7,7 @@
  *
  * Model inputs and outputs of a removed layer, such as its cache, are removed. Remaining caches are renumbered; weights keep their names.
  */
-import { type Block, blocks, infer, outermostNode } from "#analysis";
+import { type Block, findBlocks, infer, outermostNode } from "#analysis";
 import type { Graph, Model, Use, Value } from "#ir";
 import { dimsText, Miss, removeReplaced, replaceReads, replaceUses, unsupportedError, usedTensors } from "#ir";
 import { type Change, type Context, removedPortKind } from "#pass";
@@ -16,7 +16,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 /** Returns the stacks of repeated layers. @throws PithError E_UNSUPPORTED if no layers repeat. */
 export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   storeWeights(model);
-  const stacks = blocks(model, infer(model)).repeats;
+  const stacks = findBlocks(model, infer(model)).repeats;
   if (stacks.length > 0) return stacks;
   throw unsupportedError("The network has no repeated layers to remove.", {
     hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `pith prune --structured`, `pith distill --shrink`.",
@@ -24,7 +24,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
 }
 
 /** Returns a block's output and its replacement: the latest of the inputs with the same type and shape. */
-export function replacementOf({ inputs, outputs, name }: Omit<Block, "kind">) {
+export function replacementOf({ inputs, outputs, name }: Omit<Block, "structureId">) {
   const [output] = outputs;
   if (output === undefined || outputs.length > 1) return new Miss(`it has ${outputs.length} outputs`, name);
   const candidates = new Set(inputs.filter((input) => isSameType(input, output)));

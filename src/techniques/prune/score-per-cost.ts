@@ -1,5 +1,5 @@
 /** Ranks channels by the loss change for the multiply-accumulates or parameters that they save; bytes of the file are parameters. */
-import { assumedSizes, cost, infer, layers } from "#analysis";
+import { assumedDimSizes, cost, infer, layers } from "#analysis";
 import { dimValue, elementCount, fixedDims, Miss, type Model, type Value } from "#ir";
 import type { UnitScorer } from "./channel-scores.ts";
 import type { CostBound } from "./cost-bound.ts";
@@ -13,7 +13,7 @@ const power = 1.5;
 /** Converts Taylor scores s to the loss change per saved cost: units of a group change it by (Σ s^(1/p))^p, and a score is the increase of this estimate. */
 export function scorePerCost(scorer: UnitScorer, { kind }: CostBound, model: Model): UnitScorer {
   const inference = infer(model);
-  const [{ perNode }, sizes] = [cost(model, inference), assumedSizes(model)];
+  const [{ perNode }, sizes] = [cost(model, inference), assumedDimSizes(model)];
   const countsMacs = kind === "macs" || kind === "faster";
   const costs = new Map<Value, number>();
   // Layers that share a weight compute it several times, and store it once.

@@ -1,19 +1,19 @@
 /** Prunes channels: ranks the groups' units, chooses those to remove, and removes them from the graph. */
-import type { ChannelOptions, Freedom, Group, Layer, Selection } from "#analysis";
+import type { ChannelOptions, FreeCounts, Group, Layer, Selection } from "#analysis";
 import {
   channelGroups,
-  cut,
+  countFree,
   excludesLayer,
-  freedomOf,
+  freeUnits,
   hasStatistics,
   infer,
   layers as layersOf,
   optionsOfLayer,
-  outputsOf,
-  removable,
+  outputSliceOf,
+  removeChannels,
   selectLayers,
   unsupportedWeights,
-  whyNotCut,
+  whyNotRemovable,
 } from "#analysis";
 import { formatReason, groupBy, Miss, type Model, optionError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
@@ -59,8 +59,8 @@ function amountOf({ layers }: Group, { overrides, original }: SpreadOptions, amo
   const all = layers.map((layer) => optionsOfLayer({ overrides, amount }, original?.get(layer.name) ?? layer));
   const [smallestOverride] = all
     .filter(({ decidedBy }) => decidedBy !== "global")
-    .sort((a, b) => a.own.amount - b.own.amount);
-  return { amount: smallestOverride?.own.amount ?? amount, decidedBy: smallestOverride?.decidedBy ?? "global" };
+    .sort((a, b) => a.options.amount - b.options.amount);
+  return { amount: smallestOverride?.options.amount ?? amount, decidedBy: smallestOverride?.decidedBy ?? "global" };
 }
 
 const isOverridden = (group: Group, options: SpreadOptions): boolean =>
@@ -91,7 +91,7 @@ export async function pruneStructured(model: Model, requested: Options, context:
     freeChannels(copy, (form) => findEligible(form, selected, { ...requested, ...choice, original }, freed), context);
   const isHelped = requested.throughNorms !== true && hasStatistics(model, infer(model));
   const helped = isHelped ? (await freeGroups(model.clone(), { throughNorms: true })).groups : [];
-  const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, removable(group).length] as const));
+  const freed = helped.flatMap((group) => group.layers.map(({ name }) => [name, freeUnits(group).length] as const));
   const { groups, misses } = await freeGroups(model, {}, new Map(freed));
   const { scorer, criterion } = await defaultUnitScorer(model, groups, requested, context);
   const { scope, amount: bound } = requested;
@@ -115,7 +115,7 @@ export async function pruneStructured(model: Model, requested: Options, context:
     context.log({ id: "amount", text, level: "warning" });
   }
   if (removals.length > 0) {
-    const failure = await cut(model, removals);
+    const failure = await removeChannels(model, removals);
     if (failure instanceof Miss) return { changes: [], misses: [...allMisses, failure] };
   }
   const allocatedRemovals = removals.filter(({ group }) => !isOverridden(group, options));
@@ -196,11 +196,11 @@ function selectRemovable(
   model: Model,
   chosen: readonly Choice[],
 ): { readonly removals: readonly Choice[]; readonly refusals: readonly Miss[] } {
-  if (whyNotCut(model, chosen) === undefined) return { removals: chosen, refusals: [] };
+  if (whyNotRemovable(model, chosen) === undefined) return { removals: chosen, refusals: [] };
   const removals: Choice[] = [];
   const refusals: Miss[] = [];
   for (const removal of chosen) {
-    const miss = whyNotCut(model, [removal]);
+    const miss = whyNotRemovable(model, [removal]);
     if (miss === undefined) removals.push(removal);
     else refusals.push(...missesOf(removal.group, `the channels cannot be removed: ${miss.reason}`, miss.at));
   }
@@ -213,7 +213,7 @@ function findEligible(
   names: ReadonlySet<string>,
   options: Options,
   freed: ReadonlyMap<string, number> = new Map(),
-): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
+): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: FreeCounts } {
   const inference = infer(model);
   const all = layersOf(model, inference);
   const groups: Group[] = [];
@@ -221,11 +221,11 @@ function findEligible(
   const allGroups = channelGroups(model, inference, options);
   const tables = all.filter(({ role }) => role.kind === "lookup");
   for (const table of tables)
-    if (names.has(table.name) && !allGroups.some((group) => outputsOf(group, table) !== undefined))
+    if (names.has(table.name) && !allGroups.some((group) => outputSliceOf(group, table) !== undefined))
       misses.push(new Miss("its columns are not coupled to the channels of a layer", table.name));
   for (const group of allGroups) {
     if (!group.layers.some(({ name }) => names.has(name))) continue;
-    const coupled = [...group.layers, ...tables.filter((table) => outputsOf(group, table) !== undefined)];
+    const coupled = [...group.layers, ...tables.filter((table) => outputSliceOf(group, table) !== undefined)];
     const kept = coupled.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
     const excluded = coupled.find((layer) => !kept.includes(layer));
     if (excluded !== undefined) {
@@ -237,11 +237,11 @@ function findEligible(
       const [{ reason, at }] = refusalsOfUnits;
       const subject =
         refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${partsOf(group)}`;
-      const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - removable(group).length;
+      const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
       const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `pith prune --through-norms` allows it";
       misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
-    if (removable(group).length > 0) groups.push(group);
+    if (freeUnits(group).length > 0) groups.push(group);
   }
-  return { groups, misses, free: freedomOf(groups) };
+  return { groups, misses, free: countFree(groups) };
 }

@@ -1,11 +1,11 @@
 /** Selects the stored weights of layers to prune. */
 import {
-  fixedTables,
+  checkStored,
+  findBuffers,
   infer,
   type Layer,
   layers as layersOf,
   parametersOf,
-  requireStored,
   selectLayers,
   unsupportedWeights,
   weightNeeds,
@@ -29,12 +29,12 @@ export async function selectWeights(model: Model, selection: LayerSelection): Pr
   const all = layersOf(model, inference);
   const selected = selectLayers(all, selection);
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
-  for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
+  for (const table of learned === undefined ? [] : await findBuffers(selected)) learned?.delete(table);
   const targets = new Map<Value, Target>();
   const misses: Miss[] = [];
   for (const layer of selected) {
     const parameter = layer.weight;
-    const refusal = requireStored(parameter, { ...weightNeeds.prune, learned }, "its weight");
+    const refusal = checkStored(parameter, { ...weightNeeds.prune, learned }, "its weight");
     if (refusal !== undefined) misses.push(new Miss(refusal.reason, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer, parameter });
   }

@@ -319,7 +319,7 @@ function typesOf(
     if (requested === undefined || (isWide(type) && !isWide(requested))) types.set(root, type);
   };
   for (const { layer, data } of targets) {
-    const { activations: type } = optionsOfLayer(options, layer).own;
+    const { activations: type } = optionsOfLayer(options, layer).options;
     for (const value of [data, ...layer.node.outputs]) requestType(value, type);
   }
   for (const { inputs, outputs } of operators) {

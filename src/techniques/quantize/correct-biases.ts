@@ -126,7 +126,7 @@ async function correctLayers(
       }
       const place = { name: biased.output.name, axis };
       const sums = await calibration.observe(place, pairedSums, [reference, { name, axis }]);
-      const floatBias = await readFloatBias(biased.sum?.vector ?? layer.bias);
+      const floatBias = await readFloatBias(biased.bias?.vector ?? layer.bias);
       const factors = (await scaleOutputs(layer, sums)) ?? new Float64Array(sums.x.length).fill(1);
       const shift = fitShift(sums, factors);
       calibration.correct(place, factors, shift);
@@ -138,7 +138,7 @@ async function correctLayers(
       const powers = sums.xx.map((sum) => sum / sums.count);
       const isScaled = factors.some((factor) => Math.abs(factor - 1) > 1e-6);
       if (!isScaled && !isAboveRounding(added, powers)) continue;
-      await addOutputBias(model, layer, biased.sum, added);
+      await addOutputBias(model, layer, biased.bias, added);
       corrected++;
     }
     return corrected;
@@ -212,6 +212,6 @@ function fitShift({ count, x, y, xx, xy, yy }: PairedSums, factors: Float64Array
 function canTakeBias(layer: Layer, inference: Inference, scheme: RoundedSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
   return (
-    scheme === "weights" && (layer.role.biasInput !== undefined || biasedOutput(layer, inference)?.sum !== undefined)
+    scheme === "weights" && (layer.role.biasInput !== undefined || biasedOutput(layer, inference)?.bias !== undefined)
   );
 }

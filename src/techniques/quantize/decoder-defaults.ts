@@ -3,7 +3,7 @@
  * that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity. Scales in float16 save bytes, which pay for 8 bits in the layers whose error
  * costs most per byte.
  */
-import { allLayers, infer, isInside, type Layer } from "#analysis";
+import { allLayers, infer, isInSubgraph, type Layer } from "#analysis";
 import { elementCount, isFloat, type Model, subgraphs, toFloat32, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
@@ -43,7 +43,7 @@ export async function withDecoderDefaults<S extends RoundedSettings>(
   const block = settings.block ?? defaultBlock;
   const peaks = new Map<Layer, number>();
   for (const layer of uniqueWeights(all)) {
-    if (outer.has(layer.weight) || isInside(layer) || layer.effective.type?.dims?.length !== 2) continue;
+    if (outer.has(layer.weight) || isInSubgraph(layer) || layer.effective.type?.dims?.length !== 2) continue;
     const weight = await readStoredValue(model, layer.effective, engine);
     if (!hasLattice(layer, weight, { size: block, bits: 4 })) peaks.set(layer, peakOf(toFloat32(weight)));
   }

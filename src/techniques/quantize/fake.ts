@@ -177,7 +177,7 @@ async function roundWeights(
   const changes: Change[] = [];
   for (const layer of chosen) {
     const { effective, node, role, name } = layer;
-    const { own: settings, decidedBy } = optionsOfLayer(options, layer);
+    const { options: settings, decidedBy } = optionsOfLayer(options, layer);
     const { bits, perChannel, learnScales } = settings;
     const existingRoundings = roundedWeights.get(effective) ?? [];
     const shared = roundingOf(layer, existingRoundings);

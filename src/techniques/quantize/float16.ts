@@ -10,11 +10,11 @@
  */
 import {
   allLayers,
+  checkStored,
   excludesLayer,
   infer,
   maskingOf,
   parametersOf,
-  requireStored,
   selectLayers,
   unsupportedWeights,
 } from "#analysis";
@@ -86,7 +86,7 @@ export const isLargeMatrix = ({ tensor }: Value): boolean =>
 /** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
 async function storeAsHalf(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
-  const miss = requireStored(value, { types: ["float32"], allowsSubgraphs: true }, "it");
+  const miss = checkStored(value, { types: ["float32"], allowsSubgraphs: true }, "it");
   if (miss !== undefined || tensor === undefined) return miss?.reason;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";

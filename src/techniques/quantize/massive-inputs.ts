@@ -7,7 +7,7 @@
  * to each token. The signal to noise of a layer is that of its median token. The products of 8-bit blocks of weights round the inputs in blocks, too. They
  * cost 6 % more bytes and some speed, so other layers keep the integer arithmetic.
  */
-import { allLayers, infer, isInside, optionsOfLayer, selectLayers } from "#analysis";
+import { allLayers, infer, isInSubgraph, optionsOfLayer, selectLayers } from "#analysis";
 import type { Dataset } from "#batches";
 import { emitInto, integer, Miss, type Model, replaceUses, zeros } from "#ir";
 import type { Change, Context } from "#pass";
@@ -64,7 +64,7 @@ async function findMassiveInputs(
   const inputs = selectLayers(allLayers(beginning, inference), settings).flatMap((layer) => {
     const target = requireMatrix(layer, inference);
     // Overrides choose the form of their layers.
-    const isFree = !isInside(layer) && optionsOfLayer(settings, layer).decidedBy === "global";
+    const isFree = !isInSubgraph(layer) && optionsOfLayer(settings, layer).decidedBy === "global";
     return target instanceof Miss || !isFree ? [] : [{ layer: layer.name, name: target.data.name, axis: -1 }];
   });
   const places = [...new Map(inputs.map((input) => [input.name, input])).values()];

@@ -49,7 +49,7 @@ export function planLayers<O extends Selection>(
 export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormChoice<O>): LayerPlan | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
-  const { own: layerOptions, decidedBy } = optionsOfLayer(options, layer);
+  const { options: layerOptions, decidedBy } = optionsOfLayer(options, layer);
   const choice = choose(layer, layerOptions);
   return choice instanceof Miss ? choice : { layer, decidedBy, ...choice };
 }

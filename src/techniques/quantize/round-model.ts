@@ -1,5 +1,5 @@
 /** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
-import { allLayers, fixedTables, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
+import { allLayers, findBuffers, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
 import { describe, groupBy, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
@@ -44,7 +44,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const tied = findFloatReaders(model, options);
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const fixedTensors = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  const fixedTensors = options.layers === undefined ? await findBuffers(selectLayers(all, options)) : new Set();
   const excluded = new Map<string, string>();
   for (const layer of all) {
     const { name, role, weight } = layer;

@@ -1,7 +1,7 @@
 /** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
 import type * as v from "valibot";
 import type { Layer, Selection } from "#analysis";
-import { allLayers, infer, isInside, isNamed, isQuantized, selectLayers } from "#analysis";
+import { allLayers, infer, isInSubgraph, isQuantized, matchesName, selectLayers } from "#analysis";
 import type { Miss, Model, Value } from "#ir";
 import { emitInto, replaceUses, sameDims, unsupportedError } from "#ir";
 import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "#pass";
@@ -114,11 +114,11 @@ export async function requireFloatWeights(model: Model, options: OptionValues): 
 
 /** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */
 async function tieTables(model: Model, { layers: selected, except, overrides = {} }: Selection): Promise<void> {
-  const layers = allLayers(model, infer(model)).filter((layer) => !isInside(layer));
+  const layers = allLayers(model, infer(model)).filter((layer) => !isInSubgraph(layer));
   const tables = new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : [])));
   // A tied layer has another name.
   const isChosen = ({ name }: Layer): boolean =>
-    [selected, except, Object.keys(overrides)].some((patterns) => isNamed(patterns, name));
+    [selected, except, Object.keys(overrides)].some((patterns) => matchesName(patterns, name));
   const copies = new Set(
     layers.flatMap((layer) => (isChosen(layer) ? [] : [layer.weight])).filter((weight) => !tables.has(weight)),
   );

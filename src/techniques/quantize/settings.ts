@@ -236,7 +236,7 @@ function distortionOf({ rounder, distortion }: Choices): { readonly distortion?:
 }
 
 export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
-  optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
+  optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).options.float === true;
 
 /** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`productBits`). */
 export const defaultBits = ({

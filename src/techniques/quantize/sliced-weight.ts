@@ -1,5 +1,5 @@
 /** Reads the stored weight of a layer as the slices of a grid, and converts values back into the tensor's order. */
-import { type Layer, weightMatrices, weightNumbers } from "#analysis";
+import { type Layer, weightElements, weightMatrices } from "#analysis";
 import { type Dense, toFloat32 } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { WeightRole } from "../../core/ops/entry.ts";
@@ -12,7 +12,7 @@ export const sliceWeight = (layer: Layer, dense: Dense, outputs: number, block?:
 
 /** Inverts `sliceWeight` without blocks: returns the values in the tensor's storage order. */
 export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
-  weightNumbers(byRows(layer), dims, matrices);
+  weightElements(byRows(layer), dims, matrices);
 
 function byRows({ role }: Layer, block?: number): WeightRole {
   // Each row of an embedding table is read separately.

@@ -42,7 +42,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
     return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {
-    const { activations, bits } = optionsOfLayer(options, layer).own;
+    const { activations, bits } = optionsOfLayer(options, layer).options;
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);

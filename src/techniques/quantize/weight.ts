@@ -1,5 +1,5 @@
 /** Rounds the weight of a layer: computes scales and quantized values by the rounding method. */
-import { type Layer, requireWeight, weightNeeds } from "#analysis";
+import { checkWeight, type Layer, weightNeeds } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Dense, Miss, Model, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, optionError, PithError, toFloat32 } from "#ir";
@@ -83,7 +83,7 @@ interface SliceRange {
   readonly steps: number;
 }
 
-export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
+export const weightMiss = (layer: Layer): Miss | undefined => checkWeight(layer, weightNeeds.quantize);
 
 /** Returns the axis of the scales: the outputs of a product, or the rows of an embedding table, which are read separately. */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);

@@ -6,7 +6,7 @@
  * without labels, over the remaining channels (as AdaRound and BRECQ do for rounding, Li et al. 2021, arXiv 2102.05426; here for
  * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
  */
-import { type Block, blocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
+import { type Block, findBlocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
 import { type BatchStore, type Dataset, indexed, view } from "#batches";
 import type { Batch, Dense, Model, Node, Value } from "#ir";
 import { counted, extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
@@ -159,7 +159,7 @@ type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
 const minLayers = 2;
 
 function partsOf(model: Model, original: Model): readonly Part[] {
-  const all = blocks(model, infer(model)).blocks;
+  const all = findBlocks(model, infer(model)).blocks;
   const blockNodes = new Set(all.flatMap(({ nodes }) => nodes));
   const runs: Block[][] = [[]];
   for (const block of all) {
@@ -174,7 +174,7 @@ function partsOf(model: Model, original: Model): readonly Part[] {
   return partBlocks
     .filter((run) => layersOf(run) > 0)
     .map((run) => {
-      const { name, nodes, outputs, inputs, sides } = joinBlocks(model, run, all);
+      const { name, nodes, outputs, inputs, sideInputs: sides } = joinBlocks(model, run, all);
       return { name, nodes, outputs, inputs: [...inputs, ...sides.filter((side) => dependsOn(side, blockNodes))] };
     });
 }

@@ -1,5 +1,5 @@
 /** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match.ts`) through other nodes. */
-import { channelGroups, type Group, infer, type Layer, outputsOf } from "#analysis";
+import { channelGroups, type Group, infer, type Layer, outputSliceOf } from "#analysis";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import type { Match } from "../calibrate/match.ts";
 
@@ -51,7 +51,7 @@ function unitsOf(
   layer: Layer,
   kept: KeptChannels,
 ): Readonly<Record<"kept" | "removed", readonly number[]>> {
-  const slice = outputsOf(group, layer);
+  const slice = outputSliceOf(group, layer);
   const channels = kept.get(layer.effective.name);
   if (slice === undefined || channels === undefined) return { kept: [], removed: [] };
   const keptChannels = new Set(channels);

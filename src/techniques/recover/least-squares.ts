@@ -10,13 +10,13 @@
 import type { Inference, Layer } from "#analysis";
 import {
   biasedOutput,
+  checkWeight,
   infer,
   layers,
   maskingOf,
-  requireWeight,
+  weightElements,
   weightMatrices,
   weightNeeds,
-  weightNumbers,
   weightShape,
 } from "#analysis";
 import { firstBatch, openStorage, take } from "#batches";
@@ -153,7 +153,7 @@ async function solveLayer(
   if (!changed) return false;
   const biased = biasedOutput(layer, runs.inference);
   await writeWeights(layer, weights);
-  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.sum, shift);
+  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.bias, shift);
   for (const norm of runs.norms) if (norm.data === biased?.output) await recalibrate(norm, runs.current);
   return true;
 }
@@ -179,7 +179,7 @@ async function readLinearLayer(
   engine: Engine,
 ): Promise<LinearLayer | Miss> {
   const { role, effective, name } = layer;
-  const miss = requireWeight(layer, weightNeeds.solve);
+  const miss = checkWeight(layer, weightNeeds.solve);
   if (miss !== undefined) return miss;
   const inputFeatures = featuresOf(layer);
   if (inputFeatures instanceof Miss) return inputFeatures;
@@ -188,7 +188,7 @@ async function readLinearLayer(
   const features = inputs * taps;
   if (features > maxFeatures)
     return new Miss(`it has ${features} weights for each output; least squares takes up to ${maxFeatures}`, name);
-  const sum = biasedOutput(layer, inference)?.sum;
+  const sum = biasedOutput(layer, inference)?.bias;
   const bias = sum?.vector ?? layer.bias;
   const biases = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const canChangeBias =
@@ -217,7 +217,7 @@ async function writeWeights({ weight, role }: Layer, weights: readonly Matrix[])
   const mask = maskingOf(weight)?.mask.tensor;
   const maskValues = mask === undefined ? undefined : toFloat64(await mask.read());
   const oldValues = toFloat64(before);
-  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, index) =>
+  const values = weightElements(role, before.dims, weights.map(transpose)).map((value, index) =>
     maskValues?.[index] === 0 ? (oldValues[index] ?? 0) : value,
   );
   weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));

@@ -8,7 +8,7 @@
  */
 
 import * as v from "valibot";
-import { fixedMacs } from "#analysis";
+import { macsPerSample } from "#analysis";
 import type { Dataset, IndexedDataset } from "#batches";
 import { collect, datasetOption, firstBatch, isIndexed, openStorage, range, setAside, take, view } from "#batches";
 import { counted, dataError, Miss, type Model, optionError, snapshot, waiting } from "#ir";
@@ -214,7 +214,7 @@ function planStages(last: StageName, { fit, check, all }: SampleSplit, { log }: 
 const maxBlockWork = 4e12;
 
 function takesLongByBlocks(model: Model): boolean {
-  const macs = fixedMacs(model);
+  const macs = macsPerSample(model);
   return !(macs instanceof Miss) && 3 * 200 * defaultBatch * macs > maxBlockWork;
 }
 

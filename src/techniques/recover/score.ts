@@ -1,5 +1,5 @@
 /** Scores a model by how near its outputs are to the original's on held-out samples. */
-import { mainOutput, partsOf } from "#analysis";
+import { mainOutput, outputPartsOf } from "#analysis";
 import type { Dataset } from "#batches";
 import { type Model, minus, PithError } from "#ir";
 import type { Context } from "#pass";
@@ -30,7 +30,7 @@ export async function scorer(
     return metrics.map((metric, index) => metric.reduce(rows[1]?.[index] ?? new Float64Array()));
   };
   const { name } = mainOutput(original.graph.outputs, output) ?? {};
-  const parts = name === undefined ? undefined : partsOf(original, name);
+  const parts = name === undefined ? undefined : outputPartsOf(original, name);
   const metrics = [signalToNoise({ output, parts }), agreement({ output }), meanKl({ output })];
   // Models with one output value per sample have no classes.
   const reference = await valuesOf(original, metrics).catch((error: unknown) => {

@@ -1,6 +1,6 @@
 /** Promises of analyses: their results are correct, and they do not change the network. */
 
-import { blocks, extractBlock } from "../../../src/core/analysis/blocks.ts";
+import { extractBlock, findBlocks } from "../../../src/core/analysis/blocks.ts";
 import { channelGroups } from "../../../src/core/analysis/channels.ts";
 import { cost } from "../../../src/core/analysis/cost.ts";
 import { dataDependentSizes } from "../../../src/core/analysis/data-dependent-sizes.ts";
@@ -135,7 +135,7 @@ export const analyses: readonly Promised[] = [
       cost(model, inference);
       layers(model, inference);
       channelGroups(model, inference);
-      blocks(model, inference);
+      findBlocks(model, inference);
       expectThat(structureHash(model) === before, "looked at, and changed");
     },
   },
@@ -171,7 +171,7 @@ export const analyses: readonly Promised[] = [
     name: "blocks in a row",
     async keep(network) {
       const { model } = network;
-      const all = blocks(model, infer(model)).blocks;
+      const all = findBlocks(model, infer(model)).blocks;
       for (const block of all) {
         const part = extractBlock(model, block);
         const [fault] = verify(part);

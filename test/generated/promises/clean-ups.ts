@@ -1,6 +1,6 @@
 /** Rewrites that change no output. */
 
-import { channelGroups, removable } from "../../../src/core/analysis/channels.ts";
+import { channelGroups, freeUnits } from "../../../src/core/analysis/channels.ts";
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { scaleGroups } from "../../../src/core/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/core/graph/graph.ts";
@@ -87,7 +87,7 @@ export async function withDeadChannels(given: Model): Promise<Model> {
   storeWeights(model);
   const numbers = random(4, "dead channels");
   for (const group of channelGroups(model, infer(model))) {
-    const dead = new Set(removable(group).filter(() => numbers.integer(3) === 0));
+    const dead = new Set(freeUnits(group).filter(() => numbers.integer(3) === 0));
     for (const { weight, effective, role } of group.layers) {
       const slice = group.slices.find(({ value, axis }) => value === effective && axis === role.out);
       const dense = await weight.tensor?.read();

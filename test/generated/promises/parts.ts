@@ -1,6 +1,6 @@
 /** Promises about outputs with several meanings: an error in the part with the least variance decides. */
 import { infer } from "../../../src/core/analysis/infer.ts";
-import { partsOf } from "../../../src/core/analysis/measured-parts.ts";
+import { outputPartsOf } from "../../../src/core/analysis/measured-parts.ts";
 import { type Emit, emitInto } from "../../../src/core/graph/emit.ts";
 import type { Value } from "../../../src/core/graph/graph.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
@@ -86,7 +86,7 @@ export const parts: readonly Promised[] = [
       // An output of zeros has lost nothing, and a Concat of infinite numbers has no scale.
       const largest = Math.max(...numbers.map(Math.abs));
       if (!(largest > 1e-3 && largest < 1e6)) return;
-      const outputParts = partsOf(original, joinedName);
+      const outputParts = outputPartsOf(original, joinedName);
       expectThat(outputParts.length >= 2, `the output has ${outputParts.length} parts`);
       // The output of the network can have parts as well.
       const smallParts = outputParts.slice(outputParts.length / 2).map(({ name }) => name);

@@ -1,6 +1,6 @@
 /** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
 
-import { infer, isQuantized, keptKey, layers } from "#analysis";
+import { infer, isQuantized, keptChannelsKey, layers } from "#analysis";
 import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
@@ -55,7 +55,7 @@ function missingText(files: readonly string[]): string {
 /** Signs that a model is a result and not an original, the most reliable first. */
 const resultSigns: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
   ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
-  ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
+  ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptChannelsKey)],
   ["Pith changed it", isChanged],
 ];
 

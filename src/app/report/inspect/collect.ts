@@ -2,14 +2,14 @@
 import type { Inference, Layer } from "#analysis";
 import {
   allLayers,
-  blocks,
   branchAdvice,
   channelGroups,
   cost,
   extractBlock,
+  findBlocks,
+  hasPalette,
   infer,
-  isInPalette,
-  isInside,
+  isInSubgraph,
   isQuantized,
   learnedCount,
   learnedTensors,
@@ -17,7 +17,7 @@ import {
   storedRoot,
   weightBits,
   weightCount,
-  weightSteps,
+  weightNodes,
 } from "#analysis";
 import type { Dim, Graph, Miss, Model, Node, Tensor, Value } from "#ir";
 import {
@@ -93,7 +93,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     inside: {
       graphs: innerGraphs.length,
       nodes: innerGraphs.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
-      layers: layers.filter(isInside).length,
+      layers: layers.filter(isInSubgraph).length,
       wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((advice) => advice !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
@@ -120,13 +120,13 @@ function listDistinct(misses: readonly Miss[]): Inspection["notUnderstood"] {
 }
 
 function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap<Value, number>): Blocks {
-  const { blocks: all, repeats } = blocks(model, inference);
+  const { blocks: all, repeats } = findBlocks(model, inference);
   const counts = new Map(Array.from(learned, ([{ name }, count]) => [name, count]));
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return {
     all: all.map((block) => ({
       name: block.name,
-      kind: block.kind,
+      kind: block.structureId,
       nodes: block.nodes.length,
       layers: block.layers,
       parameters: [...extractBlock(model, block).graph.values()].reduce(
@@ -134,7 +134,7 @@ function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap
         0,
       ),
       inputs: names(block.inputs),
-      sides: names(block.sides),
+      sides: names(block.sideInputs),
       outputs: names(block.outputs),
     })),
     repeats: repeats.flatMap((members) =>
@@ -145,7 +145,7 @@ function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap
 
 /** Returns the bytes of a layer's tensors that are not in `counted`, and adds them to it. */
 function countBytes(layer: Layer, counted: Set<Tensor>): number {
-  const operands = [layer.node, ...weightSteps(layer)].flatMap(({ inputs }) => inputs);
+  const operands = [layer.node, ...weightNodes(layer)].flatMap(({ inputs }) => inputs);
   let bytes = 0;
   for (const operand of [layer.weight, ...operands]) {
     const tensor = (operand && storedRoot(operand))?.tensor;
@@ -161,7 +161,7 @@ function quantizationOf(layer: Layer): { readonly bits: number | undefined; read
   const { weight, effective, node, bias } = layer;
   if (!isQuantized(layer)) return { bits: undefined, scales: undefined };
   const bits = weightBits(layer);
-  if (isInPalette(layer)) return { bits, scales: undefined };
+  if (hasPalette(layer)) return { bits, scales: undefined };
   const operands = (weight === effective ? node : effective.producer)?.inputs ?? [];
   const scale = operands.find(
     (value) => value !== weight && value !== bias && value?.tensor !== undefined && isFloat(value.tensor.type),
@@ -171,7 +171,7 @@ function quantizationOf(layer: Layer): { readonly bits: number | undefined; read
 
 function sharersOf(layer: Layer): readonly string[] {
   const { weight, effective, node } = layer;
-  const steps = weightSteps(layer);
+  const steps = weightNodes(layer);
   const sharers = new Set<Node>();
   for (const { uses } of new Set([weight, effective])) {
     for (const { node: reader } of uses) {

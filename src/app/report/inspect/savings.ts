@@ -4,7 +4,7 @@
  * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
  * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
  */
-import { type Group, isInside, type Layer } from "#analysis";
+import { type Group, isInSubgraph, type Layer } from "#analysis";
 import { describe, elementCount, isFloat, type Value } from "#ir";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
@@ -109,7 +109,7 @@ function channelSavings(
     result.after += tensor.bytes * share;
   }
   result.after = Math.round(result.after);
-  for (const layer of layers.filter((each) => !isInside(each))) {
+  for (const layer of layers.filter((each) => !isInSubgraph(each))) {
     const { cuttable } = channels(layer);
     if (cuttable > 0) result.layers++;
     result.cuttable += cuttable;

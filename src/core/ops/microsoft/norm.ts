@@ -8,7 +8,7 @@
  *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
 import { type DataType, type Dim, type Emit, Miss, typeCodes, type Value } from "#graph";
-import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
+import { type AxisLink, defineOp, type Inferred, type InputRange, type Op, type Site } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
@@ -141,7 +141,7 @@ function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
 }
 
 /** Requires word and segment ids within their tables, and a mask of 0 and 1. */
-function wantedIndicesOf({ inputs }: Site): readonly Wanted[] {
+function wantedIndicesOf({ inputs }: Site): readonly InputRange[] {
   return [
     ...requirePositions(0, inputs[2]?.dims?.[0]),
     ...requirePositions(1, inputs[4]?.dims?.[0]),

@@ -13,7 +13,7 @@ import {
   toFloat64,
   typeCodes,
 } from "#graph";
-import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
+import type { AxisEnd, AxisLink, Inferred, InputRange, NodeChange, Operand, Site, ValueInterval } from "../define.ts";
 
 /** Broadcasts by NumPy's rule. A symbol and a number above 1 give the number; two different symbols give their maximum, because one can be 1. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
@@ -85,21 +85,21 @@ export function sameAsInput(site: Site): readonly Inferred[] {
 }
 
 /** Returns the requirement that an input contains positions along an axis of length `count`: 0 to count - 1. */
-export function requirePositions(input: number, count: Dim | undefined): readonly Wanted[] {
+export function requirePositions(input: number, count: Dim | undefined): readonly InputRange[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
-export function requireLengths(input: number, count: Dim | undefined): readonly Wanted[] {
+export function requireLengths(input: number, count: Dim | undefined): readonly InputRange[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
 /** Returns the requirements for index tuples at input 1, with one entry per axis. Every entry must be below the length of the shortest axis. */
-export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
+export function requireTuples(axes: readonly Dim[]): readonly InputRange[] {
   return axes.flatMap((count) => requirePositions(1, count));
 }
 
 /** Returns the requirement that inputs are within the intervals that the readers of the output require. */
-export function forwardWanted(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
+export function forwardWanted(output: readonly ValueInterval[], ...inputs: readonly number[]): readonly InputRange[] {
   return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
 

@@ -1,5 +1,5 @@
 /** Losses on class scores: cross-entropy and binary cross-entropy. */
-import { distributionOf, infer, isShare } from "#analysis";
+import { distributionOf, infer, isInUnitRange } from "#analysis";
 import {
   type Batch,
   counted,
@@ -143,7 +143,7 @@ const minShare = 1e-7;
 
 /** Returns the logits of independent labels: log p - log(1 - p) if the model ends in a sigmoid. */
 function labelLogits({ emit, model }: Pick<LossScope, "emit" | "model">, output: Value): Value {
-  if (!isShare(output, infer(model))) return output;
+  if (!isInUnitRange(output, infer(model))) return output;
   const shares = emit.Max([emit.Min([output, 1 - minShare]), minShare]);
   return emit.Sub([emit.Log([shares]), emit.Log([emit.Sub([1, shares])])]);
 }

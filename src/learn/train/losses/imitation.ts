@@ -1,5 +1,5 @@
 /** The loss by which `recover` follows the outputs of the original. */
-import { partsOf } from "#analysis";
+import { outputPartsOf } from "#analysis";
 import { type Emit, elementCount, fixedDims, float32, type Model, sameDims, type Value } from "#ir";
 import { castToFloat32, type Loss, type NamedValues, outputOf } from "../loss.ts";
 
@@ -38,7 +38,7 @@ export function scaleParts<const V extends readonly Value[]>(
 ): { readonly [K in keyof V]: Value } {
   const floats = values.map((value) => castToFloat32(emit, value)) as { readonly [K in keyof V]: Value };
   const name = [...teacher.outputs].find(([, value]) => value === target)?.[0];
-  const parts = name === undefined ? [] : partsOf(teacher.network(), name);
+  const parts = name === undefined ? [] : outputPartsOf(teacher.network(), name);
   const dims = fixedDims(target.type?.dims);
   const isAlike = dims !== undefined && values.every(({ type }) => sameDims(type?.dims ?? [], dims));
   if (parts.length < 2 || !isAlike) return floats;

@@ -141,9 +141,9 @@ async function absorb(
       const row = Math.floor(index / weight.columns);
       shift[row] = (shift[row] ?? 0) + value * (minimumOf[unit] ?? 0);
     });
-    await addOutputBias(model, reader, biasedOutput(reader, inference)?.sum, shift);
+    await addOutputBias(model, reader, biasedOutput(reader, inference)?.bias, shift);
   }
   const lowered = minimums.map((minimum) => -minimum);
-  await addOutputBias(model, layer, biasedOutput(layer, inference)?.sum, lowered);
+  await addOutputBias(model, layer, biasedOutput(layer, inference)?.bias, lowered);
   model.graph.touch();
 }

@@ -46,7 +46,7 @@ export const crossLayer: Transformation = {
   suits: (options) => everySetting(options).some(hasTensorScale),
   async apply(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>
-      weightMiss(layer) === undefined && hasTensorScale(optionsOfLayer(options, layer).own);
+      weightMiss(layer) === undefined && hasTensorScale(optionsOfLayer(options, layer).options);
     let changes: readonly Change[] = [];
     const trial = createTrials(model, noise, minGain);
     const gain = await trial(async () => {

@@ -24,7 +24,6 @@ const maxSamples = 64;
 /** Number of samples on which the ranges of channels are measured. */
 const maxRangeSamples = 32;
 const rowsPerBatch = 64;
-
 export const searchFactors =
   (search: FactorSearch): Transformation["apply"] =>
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
@@ -37,7 +36,9 @@ export const searchFactors =
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
     const supportedLayers = selectLayers(all, options).filter(
       (layer) =>
-        !staysFloat(layer, options) && search.isMeasured(optionsOfLayer(options, layer).own) && targets.has(layer.node),
+        !staysFloat(layer, options) &&
+        search.isMeasured(optionsOfLayer(options, layer).options) &&
+        targets.has(layer.node),
     );
     const groupedLayers = new Set(
       supportedLayers.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)),
@@ -286,7 +287,7 @@ async function readersOf(
       { length: weight.columns },
       (_, column) => slice.unitOf[Math.floor(column / taps)] ?? -1,
     );
-    readers.push({ layer, options: optionsOfLayer(options, layer).own, inputSample: sample, weight, unitOf });
+    readers.push({ layer, options: optionsOfLayer(options, layer).options, inputSample: sample, weight, unitOf });
   }
   return readers;
 }

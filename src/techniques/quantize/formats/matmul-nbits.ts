@@ -6,7 +6,7 @@
  * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
  * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
  */
-import { isInside } from "#analysis";
+import { isInSubgraph } from "#analysis";
 import { Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
@@ -22,7 +22,7 @@ export const blocksFor: Format = (layer, options, inference) => {
   if (settings === undefined || options.onnxOnly) return undefined;
   const target = requireMatrix(layer, inference);
   // The runtime folds casts of constants in the main graph only.
-  const halfScales = options.halfScales === true && !isInside(layer) && layer.effective.type?.type === "float32";
+  const halfScales = options.halfScales === true && !isInSubgraph(layer) && layer.effective.type?.type === "float32";
   return target instanceof Miss ? target : blocksForm({ ...settings, halfScales }, target);
 };
 
@@ -35,7 +35,7 @@ export const blocksForm = (settings: BlockSettings, target: Target, isTied = fal
     return blocksText(settings, layer, rounding, hasOffsets);
   },
   async write(emit, { layer, table = layer }, run) {
-    const inSubgraph = isInside(layer);
+    const inSubgraph = isInSubgraph(layer);
     const offsets = !isTied ? await offsetsOf(layer, settings, run, inSubgraph ? "float32" : "float16") : undefined;
     const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await blocksOf(table, settings, run));
     const attributes = { K: width, N: rows, bits, block_size: block };

@@ -1,5 +1,5 @@
 /**
- * Finds quantized values, which are recognized by their integer types of at most 16 bits. The names of this file call quantized values codes.
+ * Finds quantized values, which are recognized by their integer types of at most 16 bits.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
  * A rewrite that reorders a sum changes the last bits of its result, and a later quantization can turn this into a full step. Such rewrites therefore
  * check whether quantization follows. Steps (`Floor`) count only if they follow the sum element by element: others mostly compute boxes and sizes.
@@ -9,11 +9,11 @@ import { entryOf } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
 
 /** Returns a function that tells whether a node's output may be quantized later. */
-export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
+export function createRoundingTest(model: Model, inference: Inference): (node: Node) => boolean {
   const quantizingNodes = new Set<Node>();
   const steppingNodes = new Set<Node>();
   for (const node of allNodes(model.graph)) {
-    if (makesCodes(node, inference)) quantizingNodes.add(node);
+    if (quantizesActivations(node, inference)) quantizingNodes.add(node);
     if (entryOf(node)?.inSteps === true) steppingNodes.add(node);
   }
   const isByElement = (node: Node): boolean => {
@@ -26,27 +26,27 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
     (steppingNodes.size > 0 && canReach(node, steppingNodes, isByElement));
 }
 
-export function roundsToCodes(model: Model, inference: Inference): boolean {
-  return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
+export function hasQuantizedActivations(model: Model, inference: Inference): boolean {
+  return [...allNodes(model.graph)].some((node) => quantizesActivations(node, inference));
 }
 
-function makesCodes({ inputs, outputs }: Node, inference: Inference): boolean {
+function quantizesActivations({ inputs, outputs }: Node, inference: Inference): boolean {
   const readsComputedFloats = inputs.some(
     (input) =>
       input?.type !== undefined &&
       isFloat(input.type.type) &&
       inference.operand(input)?.stored !== true &&
-      !isCode(input),
+      !isQuantizedValue(input),
   );
-  return readsComputedFloats && (outputs.some(isCode) || inputs.some(isCode));
+  return readsComputedFloats && (outputs.some(isQuantizedValue) || inputs.some(isQuantizedValue));
 }
 
-function isCode(value: Value | undefined): boolean {
-  return isCodeType(value?.type?.type);
+function isQuantizedValue(value: Value | undefined): boolean {
+  return isQuantizedType(value?.type?.type);
 }
 
 /** Returns whether a type is used for quantized values. Integers above 16 bits are counts or indices. */
-function isCodeType(type: DataType | undefined): boolean {
+function isQuantizedType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
 
@@ -83,7 +83,8 @@ export function convertsQuantization({ inputs, outputs }: Node, inference: Infer
   const [output] = outputs;
   if (input === undefined || output === undefined) return false;
   const [from, to] = [input, output].map((value) => inference.operand(value)?.type);
-  if (!isFloatOrCode(from) || !isFloatOrCode(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
+  if (!isFloatOrQuantized(from) || !isFloatOrQuantized(to) || from === to || !(isFloat(from) || isFloat(to)))
+    return false;
   return scales.every((value) => value === undefined || inference.operand(value)?.stored === true);
 }
 
@@ -91,7 +92,7 @@ export function convertsQuantization({ inputs, outputs }: Node, inference: Infer
  * Returns the values that the readers of `value` receive. If all readers quantize with stored scales and dequantize again, these are the dequantized
  * values, which can be clipped as by an activation. Returns an empty array if some readers compute on quantized values.
  */
-export function valuesAsRead(value: Value, inference: Inference): readonly Value[] {
+export function receivedValues(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
   if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
@@ -112,8 +113,8 @@ function isFloatValue(value: Value | undefined, inference: Inference): boolean {
   return type !== undefined && isFloat(type);
 }
 
-function isFloatOrCode(type: DataType | undefined): type is DataType {
-  return type !== undefined && (isFloat(type) || isCodeType(type));
+function isFloatOrQuantized(type: DataType | undefined): type is DataType {
+  return type !== undefined && (isFloat(type) || isQuantizedType(type));
 }
 
 /**
@@ -121,7 +122,7 @@ function isFloatOrCode(type: DataType | undefined): type is DataType {
  *      Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale))
  * Returns an empty array if another operation comes first, or if several nodes read the result.
  */
-export function factorsAfter({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
+export function outputScaleFactors({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {
     const [use] = value.uses;
     if (use === undefined || value.uses.size > 1) return [];

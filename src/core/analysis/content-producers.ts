@@ -1,22 +1,22 @@
 /** Finds the node that computes the contents of a value, behind nodes that only move, cast or quantize elements. */
 import { Miss, type Node, type Value } from "#graph";
 import type { Bound } from "../ops/define.ts";
-import { convertsQuantization } from "./codes.ts";
 import type { Inference } from "./infer.ts";
+import { convertsQuantization } from "./quantized-values.ts";
 
 /** A node with its operator definition, and the node's output from which the value is derived. */
-export interface Maker {
+export interface ContentProducer {
   readonly node: Node;
   readonly bound: Bound;
   readonly output: Value;
 }
 
 /** Yields, backward from a value, nodes that only move, cast or quantize it (`throughScaling`: or scale by stored values), and then its maker. */
-export function* makersOf(
+export function* contentProducers(
   value: Value,
   inference: Inference,
   throughScaling = false,
-): Generator<Maker, void, undefined> {
+): Generator<ContentProducer, void, undefined> {
   const seen = new Set<Value>();
   for (let output: Value | undefined = value; output?.producer !== undefined && !seen.has(output); ) {
     seen.add(output);
@@ -32,8 +32,8 @@ export function* makersOf(
 }
 
 /** Returns the asymptotes of the saturating operator that computes a value: 0 and 1 for Sigmoid. Undefined for other operators. */
-export function boundsOf(value: Value, inference: Inference): readonly [low: number, high: number] | undefined {
-  for (const { bound } of makersOf(value, inference)) {
+export function saturationBounds(value: Value, inference: Inference): readonly [low: number, high: number] | undefined {
+  for (const { bound } of contentProducers(value, inference)) {
     const bounds = bound.saturates();
     if (bounds !== undefined) return bounds;
   }

@@ -33,10 +33,10 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
  * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and rewrites stored sizes.
  * @returns The inference of the changed model. If the result would not be a valid graph, returns a Miss and leaves the model unchanged.
  */
-export async function cut(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
+export async function removeChannels(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
   const plan = planOf(model, removedIndices(removals));
   if (plan instanceof Miss) return plan;
-  const tensors = new Map<Rewrite, Tensor>();
+  const tensors = new Map<TensorRewrite, Tensor>();
   for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await deferRewrite(rewrite));
   const channelsByLayer = keptChannels(model, plan.removed);
   const restore = snapshot(model);
@@ -61,33 +61,33 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
 }
 
 /** Returns the reason why units cannot be removed; undefined if all can be removed. Does not read weights or change the model. */
-export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | undefined {
+export function whyNotRemovable(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const outcome = plan instanceof Miss ? plan : tentatively(model, () => applyPlan(model, plan, resizeUnread));
   return outcome instanceof Miss ? outcome : undefined;
 }
 
-interface Rewrite extends RemainingPart {
+interface TensorRewrite extends RemainingPart {
   readonly tensor: Tensor;
 }
 
-interface Plan {
+interface RemovalPlan {
   readonly removed: Removals;
-  readonly slices: ReadonlyMap<Value, Rewrite>;
-  readonly changes: ReadonlyMap<Node, NodeChange & { readonly rewrites: ReadonlyMap<number, Rewrite> }>;
+  readonly slices: ReadonlyMap<Value, TensorRewrite>;
+  readonly changes: ReadonlyMap<Node, NodeChange & { readonly rewrites: ReadonlyMap<number, TensorRewrite> }>;
 }
 
-function planOf(model: Model, removed: Removals): Plan | Miss {
-  const slices = new Map<Value, Rewrite>();
+function planOf(model: Model, removed: Removals): RemovalPlan | Miss {
+  const slices = new Map<Value, TensorRewrite>();
   for (const [value, axes] of removed) {
     const { tensor } = value;
     if (tensor === undefined) continue;
     const dims = tensor.dims.map((size, axis) => size - (axes.get(axis)?.length ?? 0));
     slices.set(value, { tensor, dims, of: (dense) => sliceAxes(dense, axes) });
   }
-  const changes = new Map<Node, NodeChange & { rewrites: Map<number, Rewrite> }>();
+  const changes = new Map<Node, NodeChange & { rewrites: Map<number, TensorRewrite> }>();
   for (const [node, change] of nodeChanges(model, infer(model), removed)) {
-    const rewrites = new Map<number, Rewrite>();
+    const rewrites = new Map<number, TensorRewrite>();
     for (const [input, restored] of Object.entries(change.packed ?? {})) {
       const value = node.inputs[Number(input)];
       if (value === undefined) continue;
@@ -99,7 +99,7 @@ function planOf(model: Model, removed: Removals): Plan | Miss {
   return { removed, slices, changes };
 }
 
-function* rewritesOf({ slices, changes }: Plan): Generator<Rewrite, void, undefined> {
+function* rewritesOf({ slices, changes }: RemovalPlan): Generator<TensorRewrite, void, undefined> {
   yield* slices.values();
   for (const { rewrites } of changes.values()) yield* rewrites.values();
 }
@@ -158,8 +158,8 @@ function channelCut(node: Node, removed: Removals): ChannelCut {
 /** Applies a plan in place. Returns a Miss if inference of the changed model fails, or finds other dimensions than the plan expects. */
 function applyPlan(
   model: Model,
-  { removed, slices, changes }: Plan,
-  tensorOf: (rewrite: Rewrite) => Tensor,
+  { removed, slices, changes }: RemovalPlan,
+  tensorOf: (rewrite: TensorRewrite) => Tensor,
 ): Inference | Miss {
   const before = infer(model);
   const expected: [Value, readonly Dim[]][] = [];
@@ -193,12 +193,12 @@ function applyPlan(
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
 /** Returns a tensor with the new dimensions to test a plan. The elements of a large tensor are not sliced, because inference does not read them. */
-function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
+function resizeUnread({ tensor, dims, of }: TensorRewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
 }
 
-async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {
+async function deferRewrite({ tensor, dims, of }: TensorRewrite): Promise<Tensor> {
   const rewrite = async (): Promise<Dense> => of(await tensor.read());
   return tensor.type === "string" ? inMemory(await rewrite()) : deferTensor(tensor.type, dims, rewrite);
 }

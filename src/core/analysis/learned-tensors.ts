@@ -1,6 +1,6 @@
 /** Counts a model's learned parameters. Quantized parameters count, masks and position tables do not. A matrix that is stored twice counts twice. */
 import { elementCount, isFloat, type Model, type Value } from "#graph";
-import { smallBuffersAmong } from "./fixed-tables.ts";
+import { smallBuffersAmong } from "./buffers.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, weightCount } from "./layers.ts";
 import { parameterReads, parametersOf } from "./parameters.ts";

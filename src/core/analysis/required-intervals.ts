@@ -6,14 +6,14 @@
  * Visits the nodes from last to first: each operator definition maps the required range of its output to its inputs.
  */
 import { addDims, type Graph, isFloat, Miss, type Model, type Node, subgraphs, toFloat64, type Value } from "#graph";
-import type { Affine, Bound, Wanted, WantedInterval, WeightRole } from "../ops/define.ts";
+import type { Affine, Bound, InputRange, ValueInterval, WeightRole } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 
 const maxIntervals = 16;
 
 /** Returns the required intervals of model inputs by name. Inputs for which the graph shows no requirement are left out. */
-export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
-  const needs = new Map<Value, WantedInterval[]>();
+export function requiredIntervals(model: Model, inference: Inference): ReadonlyMap<string, readonly ValueInterval[]> {
+  const needs = new Map<Value, ValueInterval[]>();
   collectNeeds(model.graph, inference, needs);
   return new Map(
     model.graph.feeds.flatMap((feed) => {
@@ -23,12 +23,12 @@ export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<st
   );
 }
 
-function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, WantedInterval[]>): void {
+function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, ValueInterval[]>): void {
   for (const node of [...graph.nodes()].reverse()) {
     for (const inner of subgraphs(node)) collectNeeds(inner, inference, needs);
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
-    for (const { input, ...interval } of wantsOf(node, bound, needs, inference)) {
+    for (const { input, ...interval } of requirementsOf(node, bound, needs, inference)) {
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
       const recorded = needs.get(value) ?? [];
@@ -39,20 +39,20 @@ function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, Want
   }
 }
 
-function wantsOf(
+function requirementsOf(
   node: Node,
   bound: Bound,
-  needs: ReadonlyMap<Value, readonly WantedInterval[]>,
+  needs: ReadonlyMap<Value, readonly ValueInterval[]>,
   inference: Inference,
-): readonly Wanted[] {
+): readonly InputRange[] {
   const outputs = node.outputs.map((value) => (value === undefined ? [] : (needs.get(value) ?? [])));
   const [output = []] = outputs;
-  const direct = [...bound.wants(output), ...dataOfLayers(node, bound, inference)];
+  const direct = [...bound.wants(output), ...layerDataRequirements(node, bound, inference)];
   const unchangedInput = bound.unchanged();
   if (unchangedInput !== undefined)
     return [...direct, ...output.map((interval) => ({ input: unchangedInput, ...interval }))];
   const affine = bound.affine();
-  if (!(affine instanceof Miss)) return [...direct, ...beforeScaling(node, affine, output, inference)];
+  if (!(affine instanceof Miss)) return [...direct, ...requirementsBeforeScaling(node, affine, output, inference)];
   const rule = bound.quantize();
   if (rule instanceof Miss || rule.kind !== "transparent") return direct;
   const intervals = outputs.flat();
@@ -65,15 +65,15 @@ function wantsOf(
   return [...direct, ...rearranged];
 }
 
-/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0 (`scaleOfData`). */
-function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly Wanted[] {
+/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0 (`estimateDataDeviation`). */
+function layerDataRequirements(node: Node, bound: Bound, inference: Inference): readonly InputRange[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
-  return roles.flatMap((role): Wanted[] => {
+  return roles.flatMap((role): InputRange[] => {
     const value = node.inputs[role.data];
     const type = value === undefined ? undefined : inference.operand(value)?.type;
     if (type === undefined || !isFloat(type)) return [];
-    const scale = scaleOfData(node, role, inference);
+    const scale = estimateDataDeviation(node, role, inference);
     return [{ input: role.data, low: -2 * scale, high: 2 * scale, strict: false }];
   });
 }
@@ -82,7 +82,7 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 const maxBias = 8;
 
 /** Estimates the standard deviation of a layer's training data: 1, unless the bias or a following normalization indicates a much larger value. */
-function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
+function estimateDataDeviation(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];
   const numbers = numbersOf(node, input, inference);
@@ -117,12 +117,12 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
  * Maps the range of an affine node's output to its input by x = (y − shift) / scale, with scale and shift averaged over channels. For a normalization
  * with stored statistics, the input range is mean ± 2 standard deviations.
  */
-function beforeScaling(
+function requirementsBeforeScaling(
   node: Node,
   { data, inputs, of, statistics }: Affine,
-  output: readonly WantedInterval[],
+  output: readonly ValueInterval[],
   inference: Inference,
-): readonly Wanted[] {
+): readonly InputRange[] {
   const numbers = (input: number): Float64Array | undefined => numbersOf(node, input, inference);
   if (statistics !== undefined) {
     const [mean, variance] = [numbers(statistics.mean), numbers(statistics.variance)].map(average);
@@ -135,7 +135,7 @@ function beforeScaling(
   const affine = of(vectors);
   const [scale, shift] = [average(affine.scale) ?? 1, average(affine.shift) ?? 0];
   if (!Number.isFinite(scale) || !Number.isFinite(shift) || scale === 0) return [];
-  return output.flatMap(({ low, high, strict }): Wanted[] => {
+  return output.flatMap(({ low, high, strict }): InputRange[] => {
     if (scale === 1 && Number.isInteger(shift))
       return [{ input: data, low: addDims(low, -shift), high: addDims(high, -shift), strict }];
     if (typeof low !== "number" || typeof high !== "number") return [];

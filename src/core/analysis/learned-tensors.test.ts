@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { infer } from "./infer.ts";
-import { learnedCount, learnedTensors } from "./learned.ts";
+import { learnedCount, learnedTensors } from "./learned-tensors.ts";
 
 const learned = async (text: string) => {
   const model = parseModel(`opset 21\n${text}`);

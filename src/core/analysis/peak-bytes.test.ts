@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
-import { peakBytes } from "./live-values.ts";
+import { peakBytes } from "./peak-bytes.ts";
 
 /** Returns the peak in vectors of 4 bytes. */
 function peakOf(body: string): number {

@@ -10,8 +10,8 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether `withFixedDraws` gives two models the same random numbers: operators, output names and seeds are equal. */
-export function haveSameDraws(first: Model, second: Model): boolean {
+/** Returns whether `withFixedSeeds` gives two models the same random numbers: operators, output names and seeds are equal. */
+export function haveSameFixedSeeds(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
       .map(({ op, outputs, attributes }) => `${op} ${outputs[0]?.name} ${attributes.get("seed")?.value}`)
@@ -24,7 +24,7 @@ export function haveSameDraws(first: Model, second: Model): boolean {
 const maxSeed = 2 ** 24;
 
 /** Returns a copy in which random nodes without a seed get one from their first output's name; the model itself if it has no random nodes. */
-export function withFixedDraws(model: Model): Model {
+export function withFixedSeeds(model: Model): Model {
   if (!hasRandomNodes(model)) return model;
   const copy = model.clone();
   for (const node of randomNodes(copy)) {

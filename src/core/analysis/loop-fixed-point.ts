@@ -4,18 +4,18 @@
  * inferring it from scratch each time would take 2^depth iterations.
  */
 import { type Graph, Miss } from "#graph";
-import type { Body, Inferred, Settled } from "../ops/entry.ts";
+import type { Body, FixedPoint, Inferred } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
 /** The maximum number of iterations. Each iteration forgets at least one element, size or rank, so real loops need fewer. */
 const maxIterations = 64;
 
-export function createSettle(): (body: Graph) => Body["settle"] {
+export function createFixedPointInference(): (body: Graph) => Body["inferFixedPoint"] {
   /** The last types of nested loops, used while an outer loop iterates. */
   const lastStates = new Map<Graph, readonly Inferred[]>();
   let depth = 0;
   return (body) =>
-    (start, iterate, open): Settled | Miss => {
+    (start, iterate, open): FixedPoint | Miss => {
       if (depth === 0) lastStates.clear();
       const initialStates = start.map(withoutContents);
       const merged = initialStates.map((state, index) => {

@@ -1,6 +1,6 @@
 /** Finds layers and values of two models that correspond by name. */
 import { groupBy, Miss, type Model, type Value } from "#graph";
-import { blocks } from "./blocks.ts";
+import { findBlocks } from "./blocks.ts";
 import { infer } from "./infer.ts";
 import { type Layer, layers } from "./layers.ts";
 
@@ -19,7 +19,7 @@ export function valueNamed(model: Model, name: string, modelRole: "student" | "t
   const all = layers(model, inference);
   const output =
     all.find((layer) => layer.name === name)?.node.outputs[0] ??
-    blocks(model, inference)
+    findBlocks(model, inference)
       .blocks.find((block) => block.name === name)
       ?.outputs.at(-1);
   const names = all.map((layer) => layer.name).slice(0, 8);

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { fuseAffine, fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { parseModel } from "../graph/text.ts";
-import { leadsToCodes, roundsToCodes } from "./codes.ts";
 import { infer } from "./infer.ts";
+import { createRoundingTest, hasQuantizedActivations } from "./quantized-values.ts";
 
 const codes = "s: float32[] = 0.02\n  z: uint8[] = 100";
 
@@ -14,11 +14,11 @@ function model(body: string) {
 /** Whether each node leads to quantized values, by the name of its output. */
 function leading(body: string): Readonly<Record<string, boolean>> {
   const parsed = model(body);
-  const leads = leadsToCodes(parsed, infer(parsed));
+  const leads = createRoundingTest(parsed, infer(parsed));
   return Object.fromEntries([...parsed.graph.nodes()].map((node) => [node.outputs[0]?.name ?? "", leads(node)]));
 }
 
-describe("leadsToCodes", () => {
+describe("createIsQuantizedLater", () => {
   it("is true for all nodes before a QuantizeLinear, and false after the last one", () => {
     const body = `${codes}\n  a = Relu(x)\n  q = QuantizeLinear(a, s, z)\n  b = DequantizeLinear(q, s, z)\n  y = Exp(b)`;
     expect(leading(body)).toEqual({ a: true, q: false, b: false, y: false });
@@ -27,7 +27,7 @@ describe("leadsToCodes", () => {
   it("follows values out of a branch and into a branch", () => {
     const handed = `${codes}\n  t: bool[] = true\n  a = If(t) {then_branch=graph yes () -> (i) {\n    i = Exp(x)\n  }, else_branch=graph no () -> (j) {\n    j = Neg(x)\n  }}\n  y = QuantizeLinear(a, s, z)`;
     const parsed = model(handed);
-    const leads = leadsToCodes(parsed, infer(parsed));
+    const leads = createRoundingTest(parsed, infer(parsed));
     const inner = [...parsed.graph.nodes()][0]?.attributes.get("then_branch");
     if (inner?.kind !== "graph") throw new Error("no branch");
     expect([...inner.value.nodes()].map(leads)).toEqual([true]);
@@ -48,7 +48,7 @@ describe("leadsToCodes", () => {
     ["a Cast to uint8", "y = Cast(x) {to=2}", true],
   ])("reports whether a model quantizes activations: %s", (_, body, rounds) => {
     const parsed = model(body);
-    expect(roundsToCodes(parsed, infer(parsed))).toBe(rounds);
+    expect(hasQuantizedActivations(parsed, infer(parsed))).toBe(rounds);
   });
 });
 

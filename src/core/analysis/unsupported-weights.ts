@@ -1,7 +1,7 @@
 /** Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a technique leaves unchanged. */
 import { allNodes, describe, isFloat, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
 import { noWeight } from "../ops/shared/misses.ts";
-import { branchAdvice } from "./branches.ts";
+import { branchAdvice } from "./branch-advice.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
@@ -31,12 +31,12 @@ export function unsupportedWeights(
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     }
   }
-  if (!inside) misses.push(...layersInside(model, inference, otherwise));
+  if (!inside) misses.push(...missesInSubgraphs(model, inference, otherwise));
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
 /** Returns a `Miss` for each node whose subgraphs contain trained matrices or layers. */
-export function layersInside(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
+export function missesInSubgraphs(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {

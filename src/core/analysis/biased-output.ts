@@ -6,7 +6,7 @@ import type { Layer } from "./layers.ts";
 export interface BiasedOutput {
   readonly output: Value;
   /** The node that adds the bias after the layer, and the index of its input that is the stored bias. Undefined if no separate node adds a bias. */
-  readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
+  readonly bias: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
 /** Returns the layer's output with its bias; undefined if the layer's node has no output. */
@@ -15,13 +15,13 @@ export function biasedOutput(layer: Layer, inference: Inference): BiasedOutput |
   if (output === undefined) return undefined;
   const [use] = output.uses;
   const isShared = output.uses.size > 1 || output.graph.isOutput(output);
-  if (layer.role.biasInput !== undefined || use === undefined || isShared) return { output, sum: undefined };
+  if (layer.role.biasInput !== undefined || use === undefined || isShared) return { output, bias: undefined };
   const sum = biasSum(use.node, layer, inference);
   const [result] = use.node.outputs;
-  return sum === undefined || result === undefined ? { output, sum: undefined } : { output: result, sum };
+  return sum === undefined || result === undefined ? { output, bias: undefined } : { output: result, bias: sum };
 }
 
-function biasSum(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["sum"] {
+function biasSum(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["bias"] {
   const affine = inference.facet(node, "affine");
   if (affine?.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
   const [input = 0] = affine.inputs;

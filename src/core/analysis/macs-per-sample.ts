@@ -6,16 +6,16 @@ import { infer } from "./infer.ts";
 const defaultSize = 64;
 
 /** Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64. A Miss if they depend on run-time sizes. */
-export function fixedMacs(model: Model): number | Miss {
+export function macsPerSample(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
-  const value = macs === undefined ? undefined : dimValue(macs, assumedSizes(model));
+  const value = macs === undefined ? undefined : dimValue(macs, assumedDimSizes(model));
   const batch = model.graph.feeds[0]?.type?.dims?.[0];
   if (value !== undefined) return value / (typeof batch === "number" ? batch || 1 : 1);
   const [first] = misses;
   return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
 }
 
-export function assumedSizes({ graph }: Model): Readonly<Record<string, number>> {
+export function assumedDimSizes({ graph }: Model): Readonly<Record<string, number>> {
   const sizes: Record<string, number> = {};
   for (const { type } of graph.feeds)
     for (const [axis, dim] of (type?.dims ?? []).entries())

@@ -11,12 +11,11 @@ import type { Layer } from "./layers.ts";
 const hiddenScore = -1e4;
 /** The allowed error of sin² + cos², above the float16 rounding error of at most 0.001. */
 const tolerance = 4e-3;
-
 /** The maximum size in bytes of a tensor that `smallBuffersAmong` tests. */
 const maxBytes = 2 ** 24;
 
 /** Returns the small embedding tables without a role that are untrained sinusoids or masks. */
-export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
+export const findBuffers = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
 /** Applies `buffersAmong` to the values that have no role and are small enough to be tested. */
@@ -37,14 +36,17 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
       start ??= numbers.slice(0, startCount);
       properties.add(numbers);
       unread -= numbers.length;
-      if (!properties.isOpen) break;
+      if (!properties.isUndecided) break;
     }
-    if (properties.isOpen && (properties.isMask || properties.isSinusoids)) buffers.add(value);
+    if (properties.isUndecided && (properties.isMask || properties.isSinusoids)) buffers.add(value);
     if (start === undefined || !(unread > 0 ? properties.isWithinOne : properties.isWave)) continue;
     for (const other of waveCandidates) {
-      if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, index) => onCircle(x, other.start[index] ?? 0)))
+      if (
+        !sameDims(other.tensor.dims, tensor.dims) ||
+        !start.every((x, index) => isOnCircle(x, other.start[index] ?? 0))
+      )
         continue;
-      if (await areWaves(tensor, other.tensor)) buffers.add(value).add(other.value);
+      if (await areSinesAndCosines(tensor, other.tensor)) buffers.add(value).add(other.value);
     }
     waveCandidates.push({ value, tensor, start });
   }
@@ -75,7 +77,7 @@ class TableProperties {
   add(numbers: Float64Array): void {
     const [columns, half] = [this.#columns, this.#columns / 2];
     const arePaired = (partner: (column: number) => number): boolean =>
-      numbers.every((x, index) => onCircle(x, numbers[index - (index % columns) + partner(index % columns)] ?? 0));
+      numbers.every((x, index) => isOnCircle(x, numbers[index - (index % columns) + partner(index % columns)] ?? 0));
     this.#isZeroOrHidden &&= numbers.every((x) => x === 0 || x <= hiddenScore);
     this.#hasHidden ||= numbers.some((x) => x <= hiddenScore);
     this.#isWithinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
@@ -85,7 +87,7 @@ class TableProperties {
     this.#hasAdjacentPairs &&= arePaired((column) => column ^ 1);
   }
 
-  get isOpen(): boolean {
+  get isUndecided(): boolean {
     return this.#isZeroOrHidden || (this.#isWithinOne && (this.#hasHalves || this.#hasAdjacentPairs));
   }
 
@@ -108,18 +110,18 @@ class TableProperties {
 }
 
 /** Returns whether two tables contain the sines and the cosines of the same angles: element by element, their squares sum to 1. */
-async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
+async function areSinesAndCosines(a: Tensor, b: Tensor): Promise<boolean> {
   const [first, second] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {
     const properties = new TableProperties(1);
     properties.add(numbers);
     return properties.isWave;
   };
-  return first.every((x, index) => onCircle(x, second[index] ?? 0)) && isWave(first) && isWave(second);
+  return first.every((x, index) => isOnCircle(x, second[index] ?? 0)) && isWave(first) && isWave(second);
 }
 
 const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;
 
-function onCircle(a: number, b: number): boolean {
+function isOnCircle(a: number, b: number): boolean {
   return Math.abs(a * a + b * b - 1) < tolerance;
 }
