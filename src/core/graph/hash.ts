@@ -30,7 +30,7 @@ export function structureHash(
   const annotations: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     annotations.push(annotationsOf(graph));
-    // Sorts the values, because a file does not contain their creation order.
+    // Sorts the values, because only the order of stored tensors is part of a model, and the text states it.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
       annotations.push([value.name, value.declared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);

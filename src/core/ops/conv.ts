@@ -62,10 +62,12 @@ function inputGradient(
   const flipPads = [0, 1].flatMap((side) =>
     spatial.map((_, axis) => (extents[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
   );
-  if (group === 1 && channels >= minOutputs && !isStrided && flipPads.every((pad) => pad >= 0)) {
+  const isPoint = kernel.every((size) => size === 1);
+  // Conv copies windows of `outputs` channels, ConvTranspose windows of `channels`. The smaller copy is up to 5 times as fast.
+  if (group === 1 && (isPoint || channels >= outputs) && !isStrided && flipPads.every((pad) => pad >= 0)) {
     const axes = range(rank, 2);
     const forEachAxis = (bound: number): readonly number[] => axes.map(() => bound);
-    const flipped = kernel.every((size) => size === 1)
+    const flipped = isPoint
       ? w
       : emit.Slice([w, forEachAxis(-1), forEachAxis(Number.MIN_SAFE_INTEGER), axes, forEachAxis(-1)]);
     const swapped = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
@@ -74,9 +76,6 @@ function inputGradient(
   const spreadPads = spreadSettings(s, spatial, out);
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spreadPads });
 }
-
-/** The minimum number of output channels for a Conv instead of a ConvTranspose. With 6 channels, Conv takes 2 to 4 times as long. */
-const minOutputs = 12;
 
 function requiredDataType(
   site: Site,

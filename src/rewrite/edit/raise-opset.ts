@@ -221,9 +221,8 @@ function compareSettings(op: Op, before: Site, after: Site): boolean | Miss {
   }
 }
 
-/** Converts settings to JSON for comparison. Ignores whether a setting came from an attribute or an input. */
-function normalizeSetting(key: string, value: unknown): unknown {
-  if (key === "fromInput") return undefined;
+/** Converts settings to JSON for comparison. */
+function normalizeSetting(_: string, value: unknown): unknown {
   if (typeof value === "bigint") return `${value}n`;
   // JSON has neither NaN nor infinities.
   if (typeof value === "number") return String(value);
