@@ -15,10 +15,10 @@ describe("prune", () => {
     const out = at("it's next.onnx");
     const words = ["prune", at("hidden.onnx"), "-o", out];
     const plain = await pith(...words, "--amount", "60%", "--force");
-    expect(plain.out).toContain(" Training overwrites them: prune with --keep-masks before it.\n");
+    expect(plain.out).toContain(" pith train changes the zeros, unless you prune with --keep-masks.\n");
     expect(plain.out).toMatch(/\nnext: pith debug .*hidden\.onnx .*next\.onnx.*\n$/);
     const masked = await pith(...words, "--amount", "60%", "--force", "--keep-masks");
-    expect(masked.out).not.toContain("Training overwrites");
+    expect(masked.out).not.toContain("changes the zeros");
     expect(masked.out).toMatch(/\nnext: pith train '.*next\.onnx' --data SAMPLES {2}# the zeros stay\n$/);
     const cut = await pith(...words, "--structured", "50%", "--force");
     const kept = await pith(...words, "--structured", "50%", "--force", ...data);
