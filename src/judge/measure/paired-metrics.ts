@@ -182,7 +182,7 @@ export async function rowsOf(
 ): Promise<Rows> {
   const before = knownRows?.answers.predicted.length ?? 0;
   const count = isIndexed(test) ? Math.min(first, test.count) : before;
-  if (knownRows !== undefined && before >= count) return knownRows;
+  if (knownRows !== undefined && before > 0 && before >= count) return knownRows;
   const positions = range(count - before).map((index) => before + index);
   const missingSamples = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];

@@ -122,6 +122,12 @@ async function openDropMeter(
     : atChance;
   const hint = "Preprocessing, labels or model do not match.";
   if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
+  // A change of weights does not make outputs depend on the batch, so a changed model takes the original's batch size without a check.
+  const noRows = {
+    ...rows,
+    rows: new Float64Array(),
+    answers: { predicted: new Float64Array(), labels: new Float64Array() },
+  };
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };
@@ -135,7 +141,8 @@ async function openDropMeter(
     if (changes instanceof Miss)
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
     const after = macsPerSample(changed);
-    const look = await looks.look(changed, (result) => isResolved(dropOf(result), resolution));
+    const isSettled = (result: PairedResult): boolean => isResolved(dropOf(result), resolution);
+    const look = await looks.look(changed, isSettled, undefined, noRows);
     const hasMacs = typeof before === "number" && typeof after === "number" && before > 0;
     return {
       drop: dropOf(look.compared),
