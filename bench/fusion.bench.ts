@@ -22,7 +22,7 @@ import { simplify } from "../src/rewrite/clean-up/simplify.ts";
 import { Decoding, decoderOf, tokenFeeds } from "../src/runtime/run/decoding.ts";
 import { relativeTimer } from "../src/runtime/run/relative-time.ts";
 import type { TargetName } from "../src/runtime/run/run-target.ts";
-import { fusionFor } from "../src/techniques/quantize/runtimes.ts";
+import { fusionFor } from "../src/techniques/quantize/fuse-decoder.ts";
 import { shared } from "../test/shared.ts";
 import { heading, line, table } from "./lib/print.ts";
 

@@ -103,13 +103,17 @@ function pairOf(a: Part, b: Part): Pair[] {
   ];
 }
 
-/** Returns the weight of the entries that are not among others. Each command starts `main` and `program`, and most start a job. */
+/** Each command starts `main`, `program` and its own module, and most start a job. */
+const weights: Readonly<Record<string, number>> = { main: 100, program: 100, commands: 30, jobs: 4, processes: 4 };
+
+/** Returns the weight of the entries that are not among others. */
 function weightWithout(entries: ReadonlySet<OutputChunk>, others: ReadonlySet<OutputChunk>): number {
   let sum = 0;
   for (const entry of entries) {
     if (others.has(entry)) continue;
     const id = entry.facadeModuleId ?? "";
-    sum += /cli.(main|program)\.ts$/.test(id) ? 100 : /cli.(jobs|commands)./.test(id) ? 4 : 1;
+    const [, kind = ""] = /cli.(main|program|commands|jobs|processes)\b/.exec(id) ?? [];
+    sum += weights[kind] ?? 1;
   }
   return sum;
 }

@@ -7,7 +7,7 @@ import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { fusionFor } from "../../src/techniques/quantize/runtimes.ts";
+import { fusionFor } from "../../src/techniques/quantize/fuse-decoder.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();

@@ -1,6 +1,6 @@
 /** Recognizes the files of a folder in the layout of transformers.js by their names. */
 import { dataName, parseDataName } from "#ir";
-import { sidecarNames } from "../../data/sidecars/sidecars.ts";
+import { sidecarNames } from "../../data/text/sidecar-names.ts";
 import { dtypes } from "../../techniques/quantize/dtypes.ts";
 
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_bnb4", "_q1", "_q1f16"];

@@ -3,6 +3,7 @@ export * from "../estimate.ts";
 export * from "../graph/index.ts";
 export * from "../numbers.ts";
 export * from "../onnx/data-files.ts";
+export * from "../onnx/data-names.ts";
 export * from "../onnx/encode.ts";
 export * from "../onnx/index.ts";
 export * from "../onnx/sniff.ts";

@@ -6,7 +6,7 @@ import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from
 import type { FrameOptions } from "../files/frames.ts";
 import { type Preprocessing, parsePreprocessorConfig } from "../images/presets.ts";
 import type { OpenDatasetOptions } from "../sources/open.ts";
-import { templateName } from "../text/chat-template.ts";
+import { sidecarNames } from "../text/sidecar-names.ts";
 import { isLanguageModel, tokenInput } from "../text/token-inputs.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../text/tokenizer.ts";
 import { defaultWindow } from "../text/tokens.ts";
@@ -46,18 +46,6 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
     architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
   };
 }
-
-/** Names of the sidecar files: those that Pith or transformers.js read. */
-export const sidecarNames: readonly string[] = [
-  templateName,
-  "config.json",
-  "generation_config.json",
-  "preprocessor_config.json",
-  "processor_config.json",
-  "special_tokens_map.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-];
 
 export const sidecarsOf = (modelPath: string): Promise<readonly NamedPath[]> => sidecarsAt(folderOf(modelPath));
 

@@ -2,11 +2,10 @@
 import { dataError, errorMessage, isObject, Miss, type PlainObject, stripPeriod } from "#ir";
 import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
+import { templateName } from "./sidecar-names.ts";
 import { openTokenizer, readSettings } from "./tokenizer.ts";
 
 export type RenderTemplate = NonNullable<Context["renderTemplate"]>;
-
-export const templateName = "chat_template.jinja";
 
 /** Returns the template in tokenizer_config.json or chat_template.jinja. @throws PithError E_DATA if the former is not JSON. */
 export async function readChatTemplate(

@@ -8,7 +8,8 @@ import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 import { countWeights } from "../measure/weigh.ts";
 import { steps } from "../recipe/steps.ts";
-import { partFor, requireLayers, textHelps, trains } from "../steps/step-options.ts";
+import { requireLayers } from "../steps/require-layers.ts";
+import { partFor, textHelps, trains } from "../steps/step-options.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "./step-request.ts";
 
 interface CheckedStep {

@@ -1,9 +1,7 @@
 /** Completes the options of a step, and states the samples that they need. */
 import * as v from "valibot";
-import { allLayers, infer, selectLayers } from "#analysis";
-import { isObject, type Model } from "#ir";
-import { type AnyPass, type CalibrationData, type OptionValues, selectionOptions } from "#pass";
-import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { isObject } from "#ir";
+import type { AnyPass, CalibrationData, OptionValues } from "#pass";
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
@@ -31,17 +29,4 @@ export function completeOptions(pass: AnyPass, options: OptionValues): OptionVal
   const entries = Object.entries(options).filter(([, value]) => value !== undefined);
   const complete = Object.entries({ ...(isObject(defaults) ? defaults : {}), ...Object.fromEntries(entries) });
   return Object.fromEntries(complete.filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)));
-}
-
-const layerOptions = v.object({
-  ...selectionOptions("change"),
-  overrides: v.optional(v.record(v.string(), v.looseObject({}))),
-});
-
-/** Checks that names of layers occur. @throws PithError E_NAME. */
-export function requireLayers(model: Model, options: OptionValues): void {
-  const { success, output: selection } = v.safeParse(layerOptions, options);
-  if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
-  const copy = withStoredWeights(model);
-  selectLayers(allLayers(copy, infer(copy)), selection);
 }

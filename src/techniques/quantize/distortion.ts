@@ -20,8 +20,8 @@ import { withClassScores } from "./class-scores.ts";
 import { equalizeModel, quantizeBy } from "./round-model.ts";
 import { matchOriginalOutputs } from "./rounders/gptaq.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
-import { type RoundedSettings, staysFloat } from "./settings.ts";
-import { weightMiss } from "./weight.ts";
+import type { RoundedSettings } from "./settings.ts";
+import { staysFloat, weightMiss } from "./weight.ts";
 
 /** Settings with `distortion`: quantized values that gzip and brotli compress well. */
 type DownloadSettings = RoundedSettings & { readonly distortion: number };

@@ -1,13 +1,18 @@
 /** Gives language models with a cache the fastest operators of their runtimes before quantization (docs/simplify.md). */
 import { allNodes, integer, type Model } from "#ir";
 import type { Context } from "#pass";
-import { parameterRules } from "../../core/ops/rules/index.ts";
+import { cpuRules, parameterRules } from "../../core/ops/rules/index.ts";
 import { dropDeadChannelsDescription } from "../../rewrite/clean-up/clean-up.ts";
 import { simplifyRaised } from "../../rewrite/clean-up/simplify.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import { dtypes } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
-import { fusionFor } from "./runtimes.ts";
+
+/** Returns the options of `simplify` for a model that these runtimes load: the operators of the newest operator set for which each has a kernel. */
+export const fusionFor = (target: readonly TargetName[]): { readonly raise: true; readonly skip: string[] } => ({
+  raise: true,
+  skip: target.includes("webgpu") ? [...cpuRules] : [],
+});
 
 /** Without a target, files of a dtype can be loaded in WebGPU, except those with integer arithmetic, which runs on the CPU everywhere. */
 const targetsOf = ({ target, dtype }: FlatOptions): readonly TargetName[] =>

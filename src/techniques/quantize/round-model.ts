@@ -21,10 +21,9 @@ import {
   isHalf,
   type QuantizeSettings,
   type RoundedSettings,
-  staysFloat,
   type WeightsSettings,
 } from "./settings.ts";
-import { type Rounding, type RoundingSource, weightMiss } from "./weight.ts";
+import { type Rounding, type RoundingSource, staysFloat, weightMiss } from "./weight.ts";
 
 export async function storeForm(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.

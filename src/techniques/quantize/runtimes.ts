@@ -2,7 +2,6 @@
 import * as v from "valibot";
 import { Miss } from "#ir";
 import { described } from "#pass";
-import { cpuRules } from "../../core/ops/rules/index.ts";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 import type { WeightedRule } from "./target.ts";
 
@@ -18,12 +17,6 @@ export const targetOption = (text: string) =>
       ],
     },
   });
-
-/** Returns the options of `simplify` for a model that these runtimes load: the operators of the newest operator set for which each has a kernel. */
-export const fusionFor = (target: readonly TargetName[]): { readonly raise: true; readonly skip: string[] } => ({
-  raise: true,
-  skip: target.includes("webgpu") ? [...cpuRules] : [],
-});
 
 /** Returns the faster weight type: with spatial dimensions int8 takes four to five times as long (3 × 3 convolutions measured). */
 export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>

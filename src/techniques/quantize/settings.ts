@@ -1,5 +1,4 @@
 /** Parses the flat options of `quantize` into the settings of each step, whose type has exactly the options of its scheme. */
-import { type Layer, optionsOfLayer } from "#analysis";
 import { optionError, type PithError } from "#ir";
 import type { OptionValues } from "#pass";
 import { type DtypeStep, dtypeNames, stepsOfDtype } from "./dtypes.ts";
@@ -234,9 +233,6 @@ function distortionOf({ rounder, distortion }: Choices): { readonly distortion?:
   const sentence = `belongs to the rounding method "rdoq", got "${rounders.known(rounder)?.id ?? rounder}"`;
   throw rejection("distortion", sentence, 'Pass `rounder: "rdoq"`.');
 }
-
-export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
-  optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).options.float === true;
 
 /** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`productBits`). */
 export const defaultBits = ({

@@ -1,5 +1,5 @@
 /** Rounds the weight of a layer: computes scales and quantized values by the rounding method. */
-import { checkWeight, type Layer, weightNeeds } from "#analysis";
+import { checkWeight, type Layer, optionsOfLayer, weightNeeds } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Dense, Miss, Model, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, optionError, PithError, toFloat32 } from "#ir";
@@ -28,7 +28,7 @@ import {
 } from "./quantize-tensor.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { ModelRoundings, WeightRounding } from "./rounding.ts";
-import type { WeightsSettings } from "./settings.ts";
+import type { RoundedSettings, WeightsSettings } from "./settings.ts";
 import { asTensor, sliceWeight } from "./sliced-weight.ts";
 
 export interface WeightSettings {
@@ -351,3 +351,6 @@ export async function withLayerName<T>(layer: Layer, work: () => T | Promise<T>)
     throw error.reworded({ at });
   }
 }
+
+export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
+  optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).options.float === true;

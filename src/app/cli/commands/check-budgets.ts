@@ -5,9 +5,10 @@ import { bytesOf, countOption, inWords, misfitOf, parsableBy, positiveOption, si
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readSource, requireShallow, type Source } from "../../../judge/recipe/source.ts";
-import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
+import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
-import { describeAnyLoss } from "../flags/metrics.ts";
+import { describeAnyLoss } from "../flags/meaningful-drop.ts";
+import { metricNames } from "../flags/metrics.ts";
 
 const size = v.pipe(
   v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),
@@ -31,7 +32,7 @@ const modelBudgets = v.strictObject({
   data: v.optional(v.string()),
   preprocess: v.optional(v.pipe(v.string(), parsableBy(parsePreprocessingSpec))),
   samples: v.optional(countOption),
-  metric: v.optional(v.picklist(Object.keys(namedMetrics) as [MetricName, ...MetricName[]]), "accuracy"),
+  metric: v.optional(v.picklist(metricNames), "accuracy"),
   /** Largest drop of the metric. */
   drop: v.optional(amount),
   /** Smallest share of samples with the original's prediction. */

@@ -13,7 +13,8 @@ import { readInterim, recipeFileName, requireFreeFolder, runFolder } from "../fi
 import { precompressFlag } from "../files/result-place.ts";
 import { freshFlag, withSteps, withStepsFolders } from "../files/steps-folder.ts";
 import { dataFlags, dataRequest } from "../flags/data.ts";
-import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
+import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
+import { goalFlags, metricFlags } from "../flags/metrics.ts";
 import { textFlag, withTexts } from "../flags/texts.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import type compressJob from "../jobs/compress.ts";

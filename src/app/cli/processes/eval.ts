@@ -32,7 +32,7 @@ import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
 import { requireMarkdownFile } from "../flags/markdown.ts";
-import { requireMeaningfulDrop } from "../flags/metrics.ts";
+import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { judgeModel } from "../job-parts/judge-model.ts";
 import { scoreOf } from "../job-parts/score.ts";
 import { withTargets } from "../job-parts/target.ts";

@@ -15,7 +15,7 @@ import { requireWritable, requireWritableFolder } from "../files/writable.ts";
 import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
 import { withDownload } from "../flags/download-goal.ts";
 import { flagName } from "../flags/invalid-options.ts";
-import { requireMeaningfulDrop } from "../flags/metrics.ts";
+import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
 import passJob from "../jobs/pass.ts";

@@ -23,7 +23,7 @@ import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
-import { fusionFor } from "../../../techniques/quantize/runtimes.ts";
+import { fusionFor } from "../../../techniques/quantize/fuse-decoder.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/simplify.ts";
 import {

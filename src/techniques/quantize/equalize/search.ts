@@ -15,7 +15,8 @@ import { featuresOf } from "../../calibrate/features.ts";
 import { measureOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Place, Statistic } from "../../calibrate/statistic.ts";
 import { findCoverage } from "../prepare.ts";
-import { type RoundedSettings, staysFloat } from "../settings.ts";
+import type { RoundedSettings } from "../settings.ts";
+import { staysFloat } from "../weight.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { Transformation } from "./index.ts";
 

@@ -1,0 +1,13 @@
+export const templateName = "chat_template.jinja";
+
+/** Names of the sidecar files: those that Pith or transformers.js read. */
+export const sidecarNames: readonly string[] = [
+  templateName,
+  "config.json",
+  "generation_config.json",
+  "preprocessor_config.json",
+  "processor_config.json",
+  "special_tokens_map.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+];

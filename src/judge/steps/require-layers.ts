@@ -1,0 +1,18 @@
+import * as v from "valibot";
+import { allLayers, infer, selectLayers } from "#analysis";
+import type { Model } from "#ir";
+import { type OptionValues, selectionOptions } from "#pass";
+import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
+
+const layerOptions = v.object({
+  ...selectionOptions("change"),
+  overrides: v.optional(v.record(v.string(), v.looseObject({}))),
+});
+
+/** Checks that names of layers occur. @throws PithError E_NAME. */
+export function requireLayers(model: Model, options: OptionValues): void {
+  const { success, output: selection } = v.safeParse(layerOptions, options);
+  if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
+  const copy = withStoredWeights(model);
+  selectLayers(allLayers(copy, infer(copy)), selection);
+}
