@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { sizeFor } from "../src/judge/measure/objective.ts";
-import type { Measured, Run } from "../src/judge/record/data.ts";
+import type { Measured, Run } from "../src/judge/record/run-record.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { compress } from "../src/judge/run/run.ts";
 import { searchParts } from "../src/search/parts.ts";

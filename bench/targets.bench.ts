@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { bytes, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { completeContext } from "../src/core/pass/run-pass.ts";
-import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/judge/measure/objective.ts";
+import { type ObjectiveOptions, objectiveOf, type SizeSpeedDrop } from "../src/judge/measure/objective.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { tryCandidate } from "../src/judge/run/attempt.ts";
 import { compressIn } from "../src/judge/run/run.ts";
@@ -91,7 +91,7 @@ else {
   };
   const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
   const begun = performance.now();
-  const measured: { readonly at: number; readonly figures: Figures }[] = [];
+  const measured: { readonly at: number; readonly figures: SizeSpeedDrop }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await tryCandidate(candidate, true, trials);
@@ -110,7 +110,7 @@ else {
     const options = of(evaluator.original.measured.bytes);
     const objective = objectiveOf(options, undefined, evaluator.original.measured);
     const best = measured
-      .filter(({ figures }) => objective.misses(figures) === 0)
+      .filter(({ figures }) => objective.shortfall(figures) === 0)
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures))
       .slice(0, maxFinalists);
     const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {

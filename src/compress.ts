@@ -5,7 +5,7 @@ export { reportMarkdown } from "./app/report/markdown.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";
-export type { Measured, Run } from "./judge/record/data.ts";
+export type { Measured, Run } from "./judge/record/run-record.ts";
 export type { Candidate } from "./judge/run/attempt.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/run.ts";
 export { search } from "./search/search.ts";

@@ -6,7 +6,7 @@ import { errorMessage } from "../../src/core/errors.ts";
 import { allNodes, storedBytes } from "../../src/core/graph/elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { measureProcesses } from "../lib/process-usage.ts";
 import type { Tool } from "./tools.ts";
 
@@ -58,7 +58,7 @@ export async function measureTool(
 
 async function findFault(engine: Engine, original: Model, result: Model): Promise<{ readonly fault?: string }> {
   try {
-    const sameness = await compareOutputs(engine, original, result, { seed: 1 });
+    const sameness = await checkEquivalence(engine, original, result, { seed: 1 });
     if (typeof sameness === "string") return { fault: `not compared: ${shorten(sameness)}` };
     const { difference, tolerance, at } = sameness;
     if (difference <= tolerance) return {};

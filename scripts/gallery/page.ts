@@ -17,7 +17,7 @@ import {
   integer,
   times,
 } from "../../src/core/numbers.ts";
-import type { Measured, Run } from "../../src/judge/record/data.ts";
+import type { Measured, Run } from "../../src/judge/record/run-record.ts";
 import { quoteWord } from "../../src/judge/record/shell-command.ts";
 import { chosenOf, relativeWorkOf, speedupOf } from "../../src/judge/record/verdict.ts";
 import { type GalleryModel, models } from "./models.ts";

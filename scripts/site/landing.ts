@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { bestKnown, type RealResults, realNetworks, resultFile } from "../../bench/real/networks.ts";
 import { bytes, integer, times } from "../../src/core/numbers.ts";
-import type { Run } from "../../src/judge/record/data.ts";
+import type { Run } from "../../src/judge/record/run-record.ts";
 import { readRecord, resultOf } from "../gallery/page.ts";
 import { bestResult } from "../generate/real-models.ts";
 

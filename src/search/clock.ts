@@ -31,8 +31,8 @@ export class Clock {
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
     this.#scope = { of: store.original, judging, seed };
-    const { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front } = options;
-    const settings = { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front };
+    const { goal, force, purpose, targetSize, faster, minSpeed, techniques, minutes, steps, front } = options;
+    const settings = { goal, force, purpose, targetSize, faster, minSpeed, techniques, minutes, steps, front };
     this.#search = JSON.stringify(settings);
   }
 

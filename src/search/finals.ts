@@ -5,7 +5,7 @@ import type { Context } from "#pass";
 import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../judge/compare/goal.ts";
 import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/objective.ts";
-import type { Run } from "../judge/record/data.ts";
+import type { Run } from "../judge/record/run-record.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
 import type { Trials } from "../judge/run/trials.ts";
@@ -108,7 +108,7 @@ export class Finals {
 
   #withRecord(result: Compressed, isInterim = false): Compressed {
     const { trials, options, parts } = this.#task;
-    const { samples } = trials.evaluator.took;
+    const { samples } = trials.evaluator.originalTime;
     const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim, options.purpose);
     return { ...result, run: { ...result.run, search } };
   }
@@ -125,14 +125,14 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   const usableCandidates = distinctUsableOf(tried);
   if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
   const cost = (candidate: Usable): number => objective.cost(candidate.figures);
-  const misses = (candidate: Usable): number => objective.misses(candidate.figures);
+  const misses = (candidate: Usable): number => objective.shortfall(candidate.figures);
   const meetingObjective = usableCandidates
     .filter((candidate) => misses(candidate) === 0)
     .toSorted((a, b) => cost(a) - cost(b));
   if (meetingObjective.length === 0)
     return usableCandidates.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
   const smallest = usableCandidates
-    .filter((candidate) => bySize.misses(candidate.figures) === 0)
+    .filter((candidate) => bySize.shortfall(candidate.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
   const cheapest = meetingObjective.slice(0, Math.ceil(maxFinalists / 2));
@@ -156,7 +156,7 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;
   const { low = drop } = intervalOf(candidate) ?? {};
-  return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
+  return objective.shortfall({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
 /** Returns the candidates after failed finalists: the two with the smallest drop, the two fastest if speeds were measured, then by drop. */
@@ -166,7 +166,7 @@ export function reservesOf(
   objective: Objective,
 ): readonly Scored[] {
   const candidates = distinctUsableOf(tried).filter(
-    (candidate) => !finalists.includes(candidate) && objective.misses(candidate.figures) === 0,
+    (candidate) => !finalists.includes(candidate) && objective.shortfall(candidate.figures) === 0,
   );
   const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);
   const timedCandidates = candidates.filter(({ figures }) => figures.speed !== undefined);

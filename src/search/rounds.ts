@@ -47,7 +47,7 @@ export class Rounds {
     if (prediction !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / prediction.size);
     forecast.add({ ...scored, isUnchanged: attempt.variant.rejectedAs === "unchanged" });
     this.#tried.push(scored);
-    if (!isUsable(scored) || objective.misses(scored.figures) > 0) return false;
+    if (!isUsable(scored) || objective.shortfall(scored.figures) > 0) return false;
     const best = this.#best?.figures;
     if (best !== undefined && objective.cost(scored.figures) >= objective.cost(best)) return false;
     this.#best = scored;
@@ -89,7 +89,7 @@ export class Rounds {
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, byteExcess] = [this.#best?.figures, this.#byteExcess];
     const minMisses = Math.min(
-      ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.misses(scored.figures)] : [])),
+      ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.shortfall(scored.figures)] : [])),
     );
     const candidates = combinations.flatMap((combination) => {
       if (triedNames.has(combination.name)) return [];
@@ -98,13 +98,13 @@ export class Rounds {
       if (figures === undefined) return [];
       const runs = work.runsOf(combination);
       if (best === undefined) {
-        const misses = objective.misses({ ...figures, size: figures.size * byteExcess });
+        const misses = objective.shortfall({ ...figures, size: figures.size * byteExcess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
         const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
         return isNew || misses < minMisses - minGain ? [{ combination, misses, worth: 1 / runs }] : [];
       }
       const gain = objective.cost(best) - objective.cost(figures);
-      return objective.misses(figures) > objective.slack || gain < minGain
+      return objective.shortfall(figures) > objective.slack || gain < minGain
         ? []
         : [{ combination, misses: 0, worth: gain / runs }];
     });
@@ -151,8 +151,8 @@ export class Rounds {
       const { structure, training, fallback } = combination;
       if ((structure ?? training ?? fallback) !== undefined) return [];
       const figures = forecast.predict(combination);
-      return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
-        ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]
+      return figures !== undefined && objective.shortfall({ ...figures, speed: undefined }) <= objective.slack
+        ? [{ combination, cost: objective.cost(figures), misses: objective.shortfall(figures) }]
         : [];
     });
     type Fitting = (typeof fittingFormats)[number];

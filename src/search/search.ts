@@ -6,7 +6,7 @@
  */
 import { counted, integer, type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { usualDrop } from "../judge/compare/goal.ts";
+import { defaultMaxDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
 import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";
 import type { Compressed } from "../judge/run/run.ts";
@@ -117,13 +117,13 @@ class Search {
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, trials.judging, context);
-    const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
+    const unit = goal?.maxDrop || defaultMaxDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const forecast = new Forecast({ size, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options);
-    this.#work = new Work(evaluator.took);
+    this.#work = new Work(evaluator.originalTime);
     this.#rounds = new Rounds({ combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
     const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
@@ -169,7 +169,7 @@ class Search {
   /** Estimated seconds of the command before and after the search. Each finalist is assumed to take as long per sample as the original. */
   get #secondsOutsideSearch(): number {
     const { trials, parts } = this.#task;
-    const { seconds, samples } = trials.evaluator.took;
+    const { seconds, samples } = trials.evaluator.originalTime;
     return (
       this.#secondsBefore +
       secondsOfTiming +

@@ -1,6 +1,6 @@
 /** Estimates a candidate's work in runs of the original on one sample, or in seconds. Steps that an earlier candidate also begins with cost nothing. */
 import { counted, waiting } from "#ir";
-import type { StepRecord } from "../judge/record/data.ts";
+import type { StepRecord } from "../judge/record/run-record.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
 /** Share of a format's work after another of its family: activation statistics are reused, but not those measured on quantized layers. */

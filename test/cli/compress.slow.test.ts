@@ -10,7 +10,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
-import type { Run } from "../../src/judge/record/data.ts";
+import type { Run } from "../../src/judge/record/run-record.ts";
 import { task, trained } from "../judge/blobs.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -6,7 +6,7 @@ import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
 import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
 import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { minSpeed } from "../../src/app/folder/quantize-folder.ts";
-import type { Choice } from "../../src/judge/record/data.ts";
+import type { Choice } from "../../src/judge/record/run-record.ts";
 import { exampleRun } from "../report/example-run.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
@@ -53,7 +53,7 @@ async function searched(choice: Choice) {
 test("a search requires the minimum speed of the dtypes", async () => {
   const { asked, candidates } = await searched({ place: 0, by: "usual" });
   expect(candidates).toHaveLength(1);
-  expect(asked.map(({ shared }) => shared.search.leastSpeed)).toEqual([minSpeed]);
+  expect(asked.map(({ shared }) => shared.search.minSpeed)).toEqual([minSpeed]);
 });
 
 test("prints the smaller candidate that was rejected for its speed", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { escapeMarkdown } from "../../src/app/report/markdown-text.ts";
 import { processSuffix } from "../../src/core/platform/node-leftovers.ts";
-import type { Run } from "../../src/judge/record/data.ts";
+import type { Run } from "../../src/judge/record/run-record.ts";
 import { compressing, filesIn, reports, results, textOf } from "./compressing.ts";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";

@@ -5,7 +5,7 @@ import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { drawHoldout } from "../../src/judge/measure/holdout.ts";
+import { divideSamples } from "../../src/judge/measure/holdout.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { errorOfRun } from "../../src/judge/run/rejection.ts";
@@ -150,7 +150,7 @@ describe("the choice among several candidates", () => {
 });
 
 describe("the choice by validation samples", () => {
-  const { validation, test: tested } = drawHoldout(count, false) ?? {
+  const { validation, test: tested } = divideSamples(count, false) ?? {
     validation: new Uint32Array(),
     test: new Uint32Array(),
   };

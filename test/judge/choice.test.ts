@@ -5,7 +5,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { drawHoldout } from "../../src/judge/measure/holdout.ts";
+import { divideSamples } from "../../src/judge/measure/holdout.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { quick, recipe, task, trained } from "./blobs.ts";
 import { candidates, count, reliant, relying, seed } from "./reliant.ts";
@@ -28,7 +28,7 @@ describe("the choice among several candidates", () => {
 });
 
 describe("the choice by validation samples", () => {
-  const { test: tested } = drawHoldout(count, false) ?? { test: new Uint32Array() };
+  const { test: tested } = divideSamples(count, false) ?? { test: new Uint32Array() };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });

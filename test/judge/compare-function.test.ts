@@ -8,20 +8,25 @@ import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import {
-  type AlikeOptions,
   compareFunction,
   compareOnSamples,
   compareRuns,
-  lossOf,
+  type FunctionComparisonOptions,
+  lostTextOf,
 } from "../../src/judge/compare/compare-function.ts";
-import { searchWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
+import { createJudgeWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
 import type { Pair } from "../../src/runtime/paired/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { trained } from "./blobs.ts";
 
-const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };
-const compare = (original: Model, result: Model, given: Partial<AlikeOptions> = {}) =>
+const options: FunctionComparisonOptions = {
+  output: undefined,
+  seed: 0,
+  signal: new AbortController().signal,
+  progress: () => {},
+};
+const compare = (original: Model, result: Model, given: Partial<FunctionComparisonOptions> = {}) =>
   compareFunction(createEngine(), original, result, { ...options, ...given });
 const lostOf = async (original: Model, result: Model): Promise<string | undefined> => {
   const comparison = await compare(original, result);
@@ -77,7 +82,7 @@ describe("an output with a large common part, on samples", () => {
     line(`scaled = Mul(x, factor)\n  y = Add(scaled, offset)\n  factor: float32[1] = [${factor}]
   offset: float32[1] = [${offset}]`);
   const lossFrom = (original: Model, result: Model) =>
-    compareOnSamples({ engine: createEngine(), original, result }, samples).then(lossOf);
+    compareOnSamples({ engine: createEngine(), original, result }, samples).then(lostTextOf);
 
   test("is lost if nothing but the common part is left, however small its variation is", async () => {
     expect(await lossFrom(shifted(1, 300), shifted(0.1, 300))).toContain("at least 3 dB are required");
@@ -210,7 +215,7 @@ describe("the shape of outputs", () => {
           rows(40),
           { values, output },
         );
-        expect(lossOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
+        expect(lostTextOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
       }
   });
 
@@ -223,14 +228,14 @@ describe("the shape of outputs", () => {
         rows(count),
         { values: "all but the answer" },
       );
-      expect(lossOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
+      expect(lostTextOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
     }
   });
 
   test("is not lost if only values that are not compared differ", async () => {
     const result = two("y = Relu(x)\n  z = Abs(x)");
     const compared = (options: object) =>
-      compareOnSamples({ engine: createEngine(), original: original(), result }, rows(40), options).then(lossOf);
+      compareOnSamples({ engine: createEngine(), original: original(), result }, rows(40), options).then(lostTextOf);
     expect(await compared({ values: "none" })).toBeUndefined();
     expect(await compared({ values: "all", output: "y" })).toBeUndefined();
     expect(await compared({ values: "all but the answer" })).toMatch(/^output "z": on the samples/);
@@ -531,7 +536,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
     const comparison = await compareOnSamples({ engine: createEngine(), original, result }, samples(count));
-    expect(lossOf(comparison)).toMatch(text);
+    expect(lostTextOf(comparison)).toMatch(text);
   });
 
   test("does not report two near models as lost", async () => {
@@ -585,7 +590,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     };
     // Differences along the last axis are not variation over samples.
     expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });
-    expect(lossOf(texts(2))).toContain("a constant would be as close");
+    expect(lostTextOf(texts(2))).toContain("a constant would be as close");
   });
 });
 
@@ -622,7 +627,7 @@ describe("an original that is not finite on some random inputs", () => {
     expect(await compare(logs, logs.clone())).toMatchObject({ lost: undefined });
     const lost = "on random inputs the result is not a number where the original is";
     expect(await compare(ordinary, broken)).toMatchObject({ lost });
-    const search = searchWithoutData(ordinary, undefined, undefined, completeContext({ engine: createEngine() }));
+    const search = createJudgeWithoutData(ordinary, undefined, undefined, completeContext({ engine: createEngine() }));
     expect(await search.measure(broken)).toMatchObject({ holds: "no", text: lost });
   });
 });

@@ -7,7 +7,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { OptionValues } from "../../src/core/pass/pass.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
-import { estimateErrors, layerTable } from "../../src/judge/fallback/layer-table.ts";
+import { computeLayerTable, estimateErrors } from "../../src/judge/fallback/layer-table.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
@@ -78,7 +78,7 @@ ${names.map((name, index) => `  w${index}: float32[2, 2] = [${[1, 0, 0, 1].map((
   });
   // The lowest limit: eight layers run alone, those with the largest errors.
   const options = { alone: { samples: 8, work: 1 } };
-  const table = await layerTable(original, changed, data, options, completeContext({ engine: createEngine() }));
+  const table = await computeLayerTable(original, changed, data, options, completeContext({ engine: createEngine() }));
   if (table instanceof Miss) throw new Error(table.reason);
   const [first, ...measuredRows] = table.rows;
   expect(first?.share).toBeUndefined();

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { task, trained } from "./blobs.ts";
@@ -37,11 +37,11 @@ describe("a result with another shape or without an output", () => {
   test("is not the same in the comparison of simplify", async () => {
     const wider = net.clone();
     addClass(wider);
-    expect(await compareOutputs(createEngine(), net, wider)).toMatchObject({ difference: Number.POSITIVE_INFINITY });
+    expect(await checkEquivalence(createEngine(), net, wider)).toMatchObject({ difference: Number.POSITIVE_INFINITY });
     const without = net.clone();
     without.graph.setOutputs([]);
     const [output] = net.graph.outputs;
-    expect(await compareOutputs(createEngine(), net, without)).toMatchObject({
+    expect(await checkEquivalence(createEngine(), net, without)).toMatchObject({
       at: output?.name,
       difference: Number.POSITIVE_INFINITY,
     });

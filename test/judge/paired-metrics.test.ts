@@ -5,7 +5,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
-import { findLostKnowledge } from "../../src/judge/measure/judgement.ts";
+import { findLostKnowledge } from "../../src/judge/measure/judge-result.ts";
 import { PairedMetrics } from "../../src/judge/measure/paired-metrics.ts";
 import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
 import type { Metric } from "../../src/runtime/metrics/types.ts";
@@ -67,7 +67,7 @@ describe("with 10 of 2,000 samples of a rare class", () => {
     const log = ({ text }: { readonly text: string }) => warnings.push(text);
     const context = completeContext({ engine: createEngine(), log });
     const metrics = await PairedMetrics.create(model, { test, metric }, { maxDrop }, context);
-    const goal = metrics.goal({ maxDrop }, false);
+    const goal = metrics.resolveGoal({ maxDrop }, false);
     const compared = await metrics.compare(
       parseModel(`opset 21
 graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
@@ -119,31 +119,31 @@ graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 test("rejects an original at chance level, for which no drop can be measured", async () => {
   const figures = await figuresOf(50);
   expect(figures.chance).toBe(0.5);
-  expect(figures.goal({ maxDrop: 0.01 }, false)).toBeUndefined();
+  expect(figures.resolveGoal({ maxDrop: 0.01 }, false)).toBeUndefined();
   expect(() => figures.requireAboveChance()).toThrow(
     "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
   );
-  expect((await figuresOf(90)).atChance).toBeUndefined();
+  expect((await figuresOf(90)).chanceNote).toBeUndefined();
 });
 
 test("rejects an original that is not clearly better than chance", async () => {
-  expect((await figuresOf(52)).atChance).toContain("The original scores 52.0 %");
-  expect((await figuresOf(60)).atChance).toBeUndefined();
+  expect((await figuresOf(52)).chanceNote).toContain("The original scores 52.0 %");
+  expect((await figuresOf(60)).chanceNote).toBeUndefined();
 });
 
 test("allows a drop of one point by default, with and without labels", async () => {
-  expect((await figuresOf(90)).goal({}, false)).toEqual({ maxDrop: 0.01 });
-  expect((await figuresOf(90, agreement(), false)).goal({ strict: true }, false)).toEqual({
+  expect((await figuresOf(90)).resolveGoal({}, false)).toEqual({ maxDrop: 0.01 });
+  expect((await figuresOf(90, agreement(), false)).resolveGoal({ strict: true }, false)).toEqual({
     maxDrop: 0.01,
     strict: true,
   });
-  expect((await figuresOf(90)).goal({ maxDrop: 0.05 }, true)).toEqual({ maxDrop: 0.05, stated: true });
+  expect((await figuresOf(90)).resolveGoal({ maxDrop: 0.05 }, true)).toEqual({ maxDrop: 0.05, stated: true });
 });
 
 test("allows a trained model to predict differently without labels, unless a goal is set", async () => {
   const figures = await figuresOf(90, agreement(), false);
-  expect(figures.goal({}, true)).toBeUndefined();
-  expect(figures.goal({ maxDrop: 0.1 }, true)).toEqual({ maxDrop: 0.1, stated: true });
+  expect(figures.resolveGoal({}, true)).toBeUndefined();
+  expect(figures.resolveGoal({ maxDrop: 0.1 }, true)).toEqual({ maxDrop: 0.1, stated: true });
 });
 
 test("without labels, other predictions contradict an original that predicts one class for all samples", async () => {

@@ -13,7 +13,7 @@ import type { Dataset } from "../../src/data/batches/types.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { parseRecipe, recipeText } from "../../src/judge/recipe/recipe-text.ts";
-import type { Measured } from "../../src/judge/record/data.ts";
+import type { Measured } from "../../src/judge/record/run-record.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained, weights } from "./blobs.ts";

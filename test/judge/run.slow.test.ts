@@ -10,7 +10,7 @@ import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
-import type { Measured } from "../../src/judge/record/data.ts";
+import type { Measured } from "../../src/judge/record/run-record.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";

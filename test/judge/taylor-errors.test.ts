@@ -9,7 +9,7 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
-import { taylorErrors } from "../../src/judge/fallback/taylor-errors.ts";
+import { estimateTaylorErrors } from "../../src/judge/fallback/taylor-errors.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { run } from "../quantize/networks.ts";
@@ -50,7 +50,13 @@ beforeAll(async () => {
 describe("the estimated error of each layer equals its measured error", () => {
   const names = ["fc1", "fc2", "fc3"];
   test("for small changes of all layers in one estimate", async () => {
-    const errors = await taylorErrors(model, await withNoise(model, 1e-3, names), task.test, { samples: 800 }, context);
+    const errors = await estimateTaylorErrors(
+      model,
+      await withNoise(model, 1e-3, names),
+      task.test,
+      { samples: 800 },
+      context,
+    );
     expect([...errors.keys()]).toEqual(names);
     for (const name of names) {
       const alone = await squaredDifference(model, await withNoise(model, 1e-3, [name]));
@@ -61,8 +67,8 @@ describe("the estimated error of each layer equals its measured error", () => {
 
   test("with a hundredfold error for a tenfold change, and 0 for no change", async () => {
     const options = { samples: 100 };
-    const small = await taylorErrors(model, await withNoise(model, 1e-4, ["fc2"]), task.test, options, context);
-    const large = await taylorErrors(model, await withNoise(model, 1e-3, ["fc2"]), task.test, options, context);
+    const small = await estimateTaylorErrors(model, await withNoise(model, 1e-4, ["fc2"]), task.test, options, context);
+    const large = await estimateTaylorErrors(model, await withNoise(model, 1e-3, ["fc2"]), task.test, options, context);
     expect((large.get("fc2") ?? 0) / (small.get("fc2") ?? 0)).toBeCloseTo(100, 0);
     expect(small.get("fc1")).toBe(0);
   });
@@ -74,7 +80,7 @@ test("estimates quantized weights without labels, equally for the same seed", as
   const unlabelled = memory("inputs", {
     input: { type: "float32", dims: [64, 16], data: Float32Array.from({ length: 1024 }, random(1, "x").normal) },
   });
-  const estimate = () => taylorErrors(model, rounded, unlabelled, { samples: 64 }, context);
+  const estimate = () => estimateTaylorErrors(model, rounded, unlabelled, { samples: 64 }, context);
   const errors = await estimate();
   expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
   expect([...errors.values()].every((value) => value > 0)).toBe(true);
@@ -87,7 +93,7 @@ test.each([
 ])("estimates %s, whose outputs are along another axis", async (_, options) => {
   const rounded = model.clone();
   await runStep(quantize, rounded, { ...options, equalize: false, rounder: "nearest" }, {}, context);
-  const errors = await taylorErrors(model, rounded, task.test, { samples: 200 }, context);
+  const errors = await estimateTaylorErrors(model, rounded, task.test, { samples: 200 }, context);
   expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
   const all = [...errors.values()].reduce((sum, own) => sum + own, 0);
   const total = await squaredDifference(model, rounded);
@@ -101,7 +107,7 @@ test("estimates nothing for an unchanged model", async () => {
 graph (x: float32[batch, 4]) -> (y) {
   y = Relu(x)
 }`);
-  expect(await taylorErrors(none, none, task.test, { samples: 4 }, context)).toEqual(new Map());
+  expect(await estimateTaylorErrors(none, none, task.test, { samples: 4 }, context)).toEqual(new Map());
 });
 
 test("skips a weight computed from another, and throws for outputs of unknown shape", async () => {
@@ -113,7 +119,13 @@ graph (x: float32[batch, 4]) -> (y) {
   y = MatMul "second" (h, t)
 }`);
   const x = memory("x", { x: { type: "float32", dims: [4, 4], data: new Float32Array(16).fill(0.5) } });
-  const errors = await taylorErrors(shared, await withNoise(shared, 0.1, ["first"]), x, { samples: 4 }, context);
+  const errors = await estimateTaylorErrors(
+    shared,
+    await withNoise(shared, 0.1, ["first"]),
+    x,
+    { samples: 4 },
+    context,
+  );
   expect([...errors.keys()]).toEqual(["first"]);
   const opaque = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {
@@ -121,7 +133,7 @@ graph (x: float32[batch, 4]) -> (y) {
   h = MatMul "first" (x, w)
   y = test.unknown.Operator(h)
 }`);
-  await expect(taylorErrors(opaque, opaque, x, { samples: 4 }, context)).rejects.toMatchObject({
+  await expect(estimateTaylorErrors(opaque, opaque, x, { samples: 4 }, context)).rejects.toMatchObject({
     code: "E_SHAPE_MISMATCH",
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { rulesById } from "../../src/core/ops/rules/index.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { fuseNodes } from "../../src/rewrite/clean-up/fuse-nodes.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { parseExample, ruleExamples } from "../ops/rules/index.ts";
@@ -20,7 +20,10 @@ describe.each(ruleExamples.map((example) => [example.rule, example] as const))("
     expect(verify(model)).toEqual([]);
     await simplify(model, {}, { engine });
     expect(model.graph.nodeCount).toBeLessThan(original.graph.nodeCount);
-    const sameness = await compareOutputs(engine, original, model, { sizes: new Map(Object.entries(sizes)), seed: 1 });
+    const sameness = await checkEquivalence(engine, original, model, {
+      sizes: new Map(Object.entries(sizes)),
+      seed: 1,
+    });
     if (typeof sameness === "string") throw new Error(sameness);
     expect(sameness.difference).toBeLessThanOrEqual(tolerance);
   });

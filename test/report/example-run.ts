@@ -1,6 +1,6 @@
 /** An example run for reports: names of the network contain markup, and one of three variants is rejected. */
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
-import type { Measured, Run, StepRecord } from "../../src/judge/record/data.ts";
+import type { Measured, Run, StepRecord } from "../../src/judge/record/run-record.ts";
 import { viewOf } from "../../src/judge/record/samples.ts";
 
 /** A name from a model file that would be a script if it were not escaped. */

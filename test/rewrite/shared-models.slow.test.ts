@@ -10,7 +10,7 @@ import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
 import { type BackendTest, backendTests } from "../laws/archive.ts";
@@ -36,7 +36,7 @@ describe.skipIf(files.length === 0)("simplify on real models", () => {
       await simplify(model, {}, { engine });
       expect(verify(model)).toEqual([]);
       expect(nodesIn(model)).toBeLessThanOrEqual(nodesIn(original));
-      const comparison = await compareOutputs(engine, original, model, {
+      const comparison = await checkEquivalence(engine, original, model, {
         sizes: new Map(),
         set: {},
         seed: 2,

@@ -13,7 +13,7 @@ import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { dimText, elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { crossEntropy } from "../../src/learn/train/losses/cross-entropy.ts";
 import { sgd } from "../../src/learn/train/optimizers.ts";
 import { createStep } from "../../src/learn/train/step.ts";
@@ -33,7 +33,7 @@ async function differs(
   model: Model,
   sizes: Readonly<Record<string, number>> = {},
 ): Promise<number | string> {
-  const comparison = await compareOutputs(engine, original, model, {
+  const comparison = await checkEquivalence(engine, original, model, {
     sizes: new Map(Object.entries(sizes)),
     set: {},
     seed: 1,

@@ -10,7 +10,7 @@ import { open, save } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
-import { compareFunction, lossOf } from "../../src/judge/compare/compare-function.ts";
+import { compareFunction, lostTextOf } from "../../src/judge/compare/compare-function.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { textInputs } from "../../src/runtime/run/text-inputs.ts";
@@ -174,7 +174,9 @@ test("a decoder on random tokens gets caches that it has computed, in the branch
 
 test("a scrambled cache is found on random tokens as well", async () => {
   const likeness = await compareFunction(createEngine(), withEncoder(), withEncoder({ stored: -3 }));
-  expect(lossOf(likeness)).toMatch(/^output "logits \(with its cache\)": on random inputs the signal to noise is −/);
+  expect(lostTextOf(likeness)).toMatch(
+    /^output "logits \(with its cache\)": on random inputs the signal to noise is −/,
+  );
 });
 
 test("an encoder next to its tokenizer is compared on sentences, as by a command", async () => {

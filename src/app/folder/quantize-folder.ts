@@ -187,7 +187,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
         ...{ sound: true, speed: work && 1 / work },
       })),
       false,
-      objectiveOf({ purpose, leastSpeed: minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
+      objectiveOf({ purpose, minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
     );
     return soundDtypes[choice?.place ?? -1];
   };

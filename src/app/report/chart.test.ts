@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Goal } from "../../judge/compare/goal.ts";
-import type { SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
+import type { SearchedPoint, SearchRecord } from "../../judge/record/run-record.ts";
 import { drawSizes, type SizeDrawing } from "./chart.ts";
 
 const metric = { name: "signal to noise", unit: "dB", better: "higher" } as const;

@@ -1,6 +1,6 @@
 /** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
 import { bytes, figure, type Unit } from "#ir";
-import type { Run } from "../../judge/record/data.ts";
+import type { Run } from "../../judge/record/run-record.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 import { html, type Markup } from "./markup.ts";
 import {

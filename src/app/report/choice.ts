@@ -1,9 +1,9 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, integer, times } from "#ir";
 import { isWithin } from "../../judge/compare/goal.ts";
-import { minDivided } from "../../judge/measure/holdout.ts";
+import { minDividedSamples } from "../../judge/measure/holdout.ts";
 import { minSamples } from "../../judge/recipe/open-samples.ts";
-import type { Run, StepRecord } from "../../judge/record/data.ts";
+import type { Run, StepRecord } from "../../judge/record/run-record.ts";
 import {
   accuracySentence,
   changeOf,
@@ -81,7 +81,7 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
       : !search.apart && search.isInterim !== true;
   if (!isSame) return undefined;
   const { count } = data.test;
-  const requiredSamples = search === undefined ? minDivided : 2 * minSamples;
+  const requiredSamples = search === undefined ? minDividedSamples : 2 * minSamples;
   const isFew = count !== undefined && count < requiredSamples;
   const samples = isFew ? `Only ${counted(count, "test sample")}, so the same ones` : "The same samples";
   const advice = isFew ? `; provide ${requiredSamples} or more` : "";

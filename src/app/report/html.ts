@@ -25,7 +25,7 @@ import type {
   SampleView,
   StepRecord,
   Variant,
-} from "../../judge/record/data.ts";
+} from "../../judge/record/run-record.ts";
 import { benchCommand, filesOf, quoteWord, targetFlag } from "../../judge/record/shell-command.ts";
 import {
   brotliTitle,

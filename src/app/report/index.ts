@@ -1,6 +1,6 @@
 /** Exports drawings, texts and views for the studio, which shows them as reports do. They are not part of the package's surface. */
 export { filesOfRecipe } from "../../judge/recipe/pass-steps.ts";
-export type { SampleView } from "../../judge/record/data.ts";
+export type { SampleView } from "../../judge/record/run-record.ts";
 export { viewsOf } from "../../judge/record/samples.ts";
 export { outputDifferenceText } from "../../judge/record/verdict.ts";
 export { blameText } from "../../runtime/noise/layer-errors.ts";

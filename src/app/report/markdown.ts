@@ -1,4 +1,4 @@
-import type { Run } from "../../judge/record/data.ts";
+import type { Run } from "../../judge/record/run-record.ts";
 import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";
 import { escapeMarkdown, markdownTable } from "./markdown-text.ts";

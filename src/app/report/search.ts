@@ -1,6 +1,6 @@
 /** Builds the table of a search's candidates in the report. Points of the chart link to the rows of this table. */
 import { bytes, change, changeInterval, counted, duration, times } from "#ir";
-import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
+import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/run-record.ts";
 import { html, type Markup } from "./markup.ts";
 import { changeTitle, numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 

@@ -1,8 +1,8 @@
 /** Reports the speed of a result relative to another model. */
 import { blockWidth, type UnevenChannels } from "#analysis";
 import { integer, percent, runTime, speedText, truncateList } from "#ir";
-import type { Timed } from "../../judge/measure/speed.ts";
-import type { WeightAndCost } from "../../judge/measure/written.ts";
+import type { MeasuredSpeed } from "../../judge/measure/speed.ts";
+import type { SizeAndCost } from "../../judge/measure/written.ts";
 import { comparableCounts } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
@@ -13,7 +13,7 @@ const minGain = 0.25;
 const maxMacs = 0.9;
 
 interface Computed {
-  readonly before: Pick<WeightAndCost, "macs">;
+  readonly before: Pick<SizeAndCost, "macs">;
   readonly uneven?: UnevenChannels | undefined;
 }
 
@@ -40,17 +40,17 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
 }
 
 /** Returns a warning if the result is clearly slower; else undefined. */
-export function slowerText(timed: Timed | undefined): string | undefined {
+export function slowerText(timed: MeasuredSpeed | undefined): string | undefined {
   if (timed === undefined || "unmeasured" in timed || timed.high >= 1) return undefined;
   return `the result is slower than ${timed.against} on one thread: ${speedText(timed)}`;
 }
 
-export function timeRow(model: string, timed: Timed | undefined): string[][] {
+export function timeRow(model: string, timed: MeasuredSpeed | undefined): string[][] {
   if (timed === undefined || timed.against !== model || "unmeasured" in timed) return [];
   return [["time, 1 thread", runTime(timed.before), runTime(timed.milliseconds), speedText(timed)]];
 }
 
-export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
+export function speedLines(model: string, written: string, timed: MeasuredSpeed | undefined): string[] {
   if (timed === undefined) return [];
   const { against } = timed;
   if ("unmeasured" in timed)

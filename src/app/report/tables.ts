@@ -11,7 +11,7 @@ import {
   unitOfChange,
 } from "#ir";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/goal.ts";
-import type { Run, Variant } from "../../judge/record/data.ts";
+import type { Run, Variant } from "../../judge/record/run-record.ts";
 import {
   changeOf,
   comparesWithOriginal,

@@ -1,6 +1,6 @@
 /** Draws the losses and evaluations of a training, for reports and other pages. */
 import { counted, figure } from "#ir";
-import type { StepRecord, TrainedCurve } from "../../judge/record/data.ts";
+import type { StepRecord, TrainedCurve } from "../../judge/record/run-record.ts";
 import { chartWidths } from "./chart.ts";
 import { html, type Markup } from "./markup.ts";
 import {

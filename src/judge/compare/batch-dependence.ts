@@ -29,7 +29,7 @@ import { createRunner } from "../../runtime/run/run.ts";
 import { toleranceOf } from "./equivalence.ts";
 import { minEqualCosine } from "./same-outputs.ts";
 
-export interface Invariance {
+export interface BatchInvariance {
   readonly samples: number;
   readonly batch: number;
   /** Lowest cosine of any sample between its outputs alone and in a batch. */
@@ -38,7 +38,7 @@ export interface Invariance {
   readonly apart: number;
 }
 
-export interface InvarianceOptions extends MetricOptions {
+export interface BatchInvarianceOptions extends MetricOptions {
   /** Maximum number of samples (default: 16, enough to detect quantization ranges that the model computes per batch). */
   readonly samples?: number;
   readonly batch?: number | undefined;
@@ -48,12 +48,12 @@ export interface InvarianceOptions extends MetricOptions {
 }
 
 /** Runs samples in batches and alone, and compares outputs; a Miss if the model cannot run both ways. @throws PithError E_DATA, E_STOPPED. */
-export async function batchInvariance(
+export async function measureBatchInvariance(
   engine: Engine,
   model: Model,
   dataset: Dataset,
-  options: InvarianceOptions = {},
-): Promise<Invariance | Miss> {
+  options: BatchInvarianceOptions = {},
+): Promise<BatchInvariance | Miss> {
   const { samples = 16, batch = defaultBatch([model]), seed = 0, signal } = options;
   const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
@@ -103,7 +103,7 @@ export interface BatchNote {
 export interface BatchChoice extends BatchNote {
   readonly batch: number;
   /** Check of the last model; undefined if it was not checked. */
-  readonly invariance?: Invariance | undefined;
+  readonly invariance?: BatchInvariance | undefined;
 }
 
 /** Returns the requested batch size; by default `defaultBatch`, or 1 if outputs depend on the batch. @param metric its name, for the note. */
@@ -112,15 +112,17 @@ export async function chooseBatch(
   models: readonly Model[],
   dataset: Dataset,
   metric: string,
-  { batch, ...options }: InvarianceOptions = {},
+  { batch, ...options }: BatchInvarianceOptions = {},
 ): Promise<BatchChoice> {
   const size = batch ?? defaultBatch(models);
   const defaultChoice = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
-  let lastInvariance: Invariance | undefined;
+  let lastInvariance: BatchInvariance | undefined;
   for (const [index, model] of models.entries()) {
-    const invariance = await batchInvariance(engine, model, dataset, { ...options, batch: size }).catch(asPithError);
+    const invariance = await measureBatchInvariance(engine, model, dataset, { ...options, batch: size }).catch(
+      asPithError,
+    );
     lastInvariance = invariance instanceof PithError || invariance instanceof Miss ? undefined : invariance;
     if (lastInvariance === undefined || lastInvariance.apart === 0) continue;
     const { samples, apart, worst } = lastInvariance;

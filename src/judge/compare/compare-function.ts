@@ -27,13 +27,13 @@ import { textInputs } from "../../runtime/run/text-inputs.ts";
 import {
   type ComparedOutput,
   compareEachOutput,
+  emptyLikeness,
   groupTokens,
-  nothingCompared,
+  type OutputComparisonOptions,
   type OutputLikeness,
-  type OutputsOptions,
-  worstOf,
+  worstFindingOf,
 } from "./output-comparison.ts";
-import { withSaturating } from "./saturation.ts";
+import { addSaturatingInputs } from "./saturation.ts";
 
 /** Comparison of the output that differs most. Among outputs without a difference, one that depends on the inputs is preferred. */
 export interface Likeness extends OutputLikeness {
@@ -53,7 +53,7 @@ export interface Likeness extends OutputLikeness {
   readonly cache?: number;
 }
 
-export interface AlikeOptions {
+export interface FunctionComparisonOptions {
   readonly output?: string | undefined;
   readonly seed?: number | undefined;
   /** Maximum number of random inputs (32). */
@@ -66,11 +66,11 @@ export interface AlikeOptions {
 const [maxSamples, formSamples] = [32, 2];
 
 /** Minimum number of samples for a verdict by the metric. With fewer, predictions can be right or wrong by chance, so all outputs are compared. */
-export const fewSamples = 30;
+export const minVerdictSamples = 30;
 /** Minimum share of equal elements at which two outputs of classes, indices or booleans count as similar. */
-export const minSame = 0.5;
+export const minEqualShare = 0.5;
 
-const noNumbers = "the model has no numeric output";
+const noNumericOutput = "the model has no numeric output";
 
 /**
  * Checks whether a changed model still computes the same function, on the inputs that commands use without data. A language model runs on text that
@@ -86,12 +86,12 @@ export async function compareFunction(
   engine: Engine,
   original: Model,
   result: Model,
-  options: AlikeOptions = {},
+  options: FunctionComparisonOptions = {},
 ): Promise<Likeness | string> {
-  return reportFailure(async () => {
+  return describeFailure(async () => {
     const { seed = 0, signal = new AbortController().signal, progress = () => {} } = options;
     const inputs = await textInputs(original, { engine, seed, signal, progress, log: () => {} });
-    return (await compareOnSamples({ engine, original, result }, inputs?.test, options)) ?? noNumbers;
+    return (await compareOnSamples({ engine, original, result }, inputs?.test, options)) ?? noNumericOutput;
   });
 }
 
@@ -105,20 +105,20 @@ export async function compareOnSamples(
   options: ModelsOptions = {},
 ): Promise<Likeness | string | undefined> {
   if (dataset !== undefined) return (await compareModels(models, dataset, options)).likeness;
-  return reportFailure(async () => {
-    const { likeness = noNumbers, saturated } = await compareModels(models, undefined, options);
+  return describeFailure(async () => {
+    const { likeness = noNumericOutput, saturated } = await compareModels(models, undefined, options);
     if (saturated.length === 0) return likeness;
     // If an output saturates for all inputs, the input of its last operator shows more differences.
-    const { before, original, other } = withSaturating(models.original, models.result, saturated);
-    if (before.size === 0) return likeness;
+    const { saturatedOutputs, original, other } = addSaturatingInputs(models.original, models.result, saturated);
+    if (saturatedOutputs.size === 0) return likeness;
     const inner = { engine: models.engine, original, result: other };
-    const comparedBefore = await compareModels(inner, undefined, { ...options, before });
+    const comparedBefore = await compareModels(inner, undefined, { ...options, before: saturatedOutputs });
     return typeof comparedBefore.likeness === "object" ? comparedBefore.likeness : likeness;
   });
 }
 
 /** Returns the reason if there is no engine, and a finding if the original runs and the result does not. */
-async function reportFailure(work: () => Promise<Likeness | string>): Promise<Likeness | string> {
+async function describeFailure(work: () => Promise<Likeness | string>): Promise<Likeness | string> {
   try {
     return await work();
   } catch (error) {
@@ -127,7 +127,7 @@ async function reportFailure(work: () => Promise<Likeness | string>): Promise<Li
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
     const lossSentence = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
-    return { ...nothingCompared, lost: lossSentence };
+    return { ...emptyLikeness, lost: lossSentence };
   }
 }
 
@@ -135,22 +135,22 @@ async function reportFailure(work: () => Promise<Likeness | string>): Promise<Li
 export async function findLostForm(
   models: ComparedModels,
   data: Dataset | undefined,
-  options: Pick<AlikeOptions, "seed" | "signal"> = {},
+  options: Pick<FunctionComparisonOptions, "seed" | "signal"> = {},
 ): Promise<string | undefined> {
-  return lossOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
+  return lostTextOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
 }
 
-export function lossOf(likeness: Likeness | string | undefined): string | undefined {
+export function lostTextOf(likeness: Likeness | string | undefined): string | undefined {
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 
-type ModelsOptions = OutputsOptions & AlikeOptions;
+type ModelsOptions = OutputComparisonOptions & FunctionComparisonOptions;
 
 async function compareModels(
   models: ComparedModels,
   data: Dataset | undefined,
   { seed, samples: comparedSamples = maxSamples, signal, progress, ...options }: ModelsOptions,
-): Promise<Compared> {
+): Promise<RunsComparison> {
   const { output, values = "all" } = options;
   const hasOthers = output === undefined && models.original.graph.outputs.length > 1;
   const samples = values === "all" || (values !== "none" && hasOthers) ? comparedSamples : formSamples;
@@ -165,17 +165,21 @@ export async function runPair(
 ): Promise<PairedRuns | Miss> {
   if (data === undefined) return pairedRuns(models, { sizes: "one", seed, ...options });
   const order = isIndexed(data) ? { shuffle: testSeed } : {};
-  return pairedSamples(models, data, { ...order, ...options });
+  return runPairOnSamples(models, data, { ...order, ...options });
 }
 
-interface Compared {
+interface RunsComparison {
   readonly likeness: Likeness | string | undefined;
   /** Names of outputs whose differences a saturating operator (Sigmoid, Softmax) hides. */
   readonly saturated: readonly string[];
 }
 
 /** Compares the outputs of finished runs. @param data as it was passed to `runPair`. */
-export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options: OutputsOptions = {}): Compared {
+export function compareRuns(
+  runs: PairedRuns,
+  data: Dataset | undefined,
+  options: OutputComparisonOptions = {},
+): RunsComparison {
   const outputs = compareEachOutput(data, runs, options);
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
@@ -187,14 +191,14 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
     isCache === true && typeof likeness === "object" ? [likeness.signalToNoise] : [],
   );
   const hasLostForm = worst.otherForm === true;
-  const language = decoder && !hasLostForm ? languageFigures(decoder, runs.pairs) : undefined;
+  const language = decoder && !hasLostForm ? computeLanguageFigures(decoder, runs.pairs) : undefined;
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
     ...(isSynthetic ? { inputs: data.name } : {}),
     ...(language && { language }),
     // The user's samples are judged by their metric.
-    ...(language && isSynthetic && { lost: worst.lost ?? lostTokens(language) }),
+    ...(language && isSynthetic && { lost: worst.lost ?? lostTokensText(language) }),
     ...(caches.length === 0 ? {} : { cache: Math.min(...caches) }),
     ...(without.length === 0 ? {} : { without }),
     ...(leftOut === 0 ? {} : { leftOut }),
@@ -204,12 +208,12 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
 
 /** Returns the finding for the output that differs most; undefined if nothing was compared and all forms are equal. @param isNamed whether it names its output. */
 function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likeness | string | undefined {
-  if (outputs.length === 0) return noNumbers;
+  if (outputs.length === 0) return noNumericOutput;
   const findings = outputs.flatMap(({ likeness }) => (typeof likeness === "object" ? [likeness] : []));
   const reasons = new Map(
     outputs.flatMap(({ name, likeness }) => (typeof likeness === "string" ? [[name, likeness] as const] : [])),
   );
-  const worst = worstOf(outputs);
+  const worst = worstFindingOf(outputs);
   if (worst === undefined) return [...reasons.values()].at(-1);
   const { name, likeness, isPart = false } = worst;
   const { lost, otherForm } = likeness;
@@ -229,7 +233,7 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
 const maxBytes = 2 ** 28;
 
 /** Runs both, optimized; the result gets the original's recurrent states. @throws ResultFails if only the result fails, PithError E_DATA, E_STOPPED. */
-async function pairedSamples(
+async function runPairOnSamples(
   models: ComparedModels,
   dataset: Dataset,
   options: Pick<ObserveOptions, "samples" | "batch" | "shuffle" | "signal" | "progress">,
@@ -284,7 +288,10 @@ export interface LanguageFigures {
 }
 
 /** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
-export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
+export function computeLanguageFigures(
+  { tokens, logits }: Decoder,
+  pairs: readonly Pair[],
+): LanguageFigures | undefined {
   if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
     return undefined;
   const labeledPairs = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));
@@ -318,7 +325,7 @@ export function languageFigures({ tokens, logits }: Decoder, pairs: readonly Pai
 }
 
 /** Returns the reason if significantly fewer than half of the next tokens are the original's. */
-export function lostTokens({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
+export function lostTokensText({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
   if (high >= 0.5) return undefined;
   return `the most likely next token is the original's at only ${Math.round(value * count)} of ${count} positions`;
 }

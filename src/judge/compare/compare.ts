@@ -120,7 +120,7 @@ function compareTrials(original: Float64Array, candidate: Float64Array, level: L
 }
 
 /** Returns whether NaN outputs make the metric meaningless: the original does not agree with itself, or it is never right and all scores are NaN. */
-export function answersWithNaN(
+export function isMeaninglessByNaN(
   { truth, better, interval }: Metric,
   originalEstimate: Estimate,
   predictions: Answers,

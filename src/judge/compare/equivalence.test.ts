@@ -7,17 +7,17 @@ import { float32, int64 } from "../../core/tensor/dense.ts";
 import { simplify } from "../../rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { requireLoads, watchLoads } from "../../runtime/run/load-check.ts";
-import { compareOutputs, toleranceOf } from "./equivalence.ts";
+import { checkEquivalence, toleranceOf } from "./equivalence.ts";
 
 const engine = createEngine();
 const options = { sizes: new Map(), set: {}, seed: 1, signal: new AbortController().signal, progress: () => {} };
 const model = (text: string) => parseModel(`opset 21\ngraph ${text}`);
 const compare = (a: string, b: string, more: Partial<typeof options> = {}) =>
-  compareOutputs(engine, model(a), model(b), { ...options, ...more });
+  checkEquivalence(engine, model(a), model(b), { ...options, ...more });
 
 const doubled = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  c: float32[] = 2\n  y = Mul(x, c)\n}";
 
-describe("compareOutputs", () => {
+describe("checkEquivalence", () => {
   it("finds no difference between equal functions on several inputs", async () => {
     const sum = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  y = Add(x, x)\n}";
     expect(await compare(doubled, sum)).toEqual({
@@ -147,7 +147,7 @@ describe("amplified rounding", () => {
     const [original, folded] = [model(faint(-11)), model(faint(-11))];
     const { changes } = await simplify(folded);
     expect(changes).not.toEqual([]);
-    const sameness = await compareOutputs(engine, original, folded, options);
+    const sameness = await checkEquivalence(engine, original, folded, options);
     expect(sameness).toMatchObject({ inputs: 4, tolerance: 1e-4 });
     if (typeof sameness !== "string") expect(sameness.difference).toBeLessThan(1e-5);
   });
@@ -185,7 +185,7 @@ describe("amplified rounding", () => {
   ])("allows four times the rounding of the original: factor %d, rounding of 0.001", async (factor, kept) => {
     const [original, other, asWritten] = [model(times(1)), model(times(factor)), model(times(1.001))];
     const rounding = standingIn((given, optimize) => (given === original && !optimize ? asWritten : given));
-    const sameness = await compareOutputs(rounding, original, other, options);
+    const sameness = await checkEquivalence(rounding, original, other, options);
     expect(sameness).toMatchObject({ own: expect.closeTo(0.001, 5), tolerance: expect.closeTo(0.004, 4) });
     if (typeof sameness !== "string") expect(sameness.difference <= sameness.tolerance).toBe(kept);
   });
@@ -199,7 +199,7 @@ it("reports a result that loads only without graph optimizations", async () => {
         ? Promise.reject(new PithError("E_ENGINE", "Pad should be smaller than kernel."))
         : engine.load(given, load),
   };
-  await expect(compareOutputs(failing, original, other, options)).rejects.toThrow(
+  await expect(checkEquivalence(failing, original, other, options)).rejects.toThrow(
     "The result loads without graph optimizations, but not with those of ONNX Runtime: Pad should be smaller than kernel.",
   );
   const watched = watchLoads(failing);
@@ -224,22 +224,22 @@ describe("quantized models", () => {
 
   it("are equal if they are equal node by node, and reports the difference when fused", async () => {
     const [original, other, codes] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 2.01\n"))];
-    expect(await compareOutputs(engine, original, other, options)).toMatchObject({ run: "as written", fused: 0 });
-    const sameness = await compareOutputs(fusing(other, codes), original, other, options);
+    expect(await checkEquivalence(engine, original, other, options)).toMatchObject({ run: "as written", fused: 0 });
+    const sameness = await checkEquivalence(fusing(other, codes), original, other, options);
     expect(sameness).toMatchObject({ run: "as written", difference: 0, tolerance: 1e-4, fused: expect.any(Number) });
     if (typeof sameness !== "string") expect(sameness.fused).toBeGreaterThan(1e-3);
   });
 
   it("differ if a single quantized value differs node by node", async () => {
     const other = model(rounded.replace("= 2\n", "= 2.01\n"));
-    const sameness = await compareOutputs(engine, model(rounded), other, options);
+    const sameness = await checkEquivalence(engine, model(rounded), other, options);
     expect(sameness).toMatchObject({ run: "as written", tolerance: 1e-4, at: "y" });
     if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(sameness.tolerance);
   });
 
   it("differ if the difference when fused exceeds that of quantized values", async () => {
     const [original, other, far] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 3\n"))];
-    const sameness = await compareOutputs(fusing(other, far), original, other, options);
+    const sameness = await checkEquivalence(fusing(other, far), original, other, options);
     expect(sameness).toMatchObject({ run: "fused", at: "y" });
     if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(sameness.tolerance);
   });

@@ -14,7 +14,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/paired/paired-runs.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { areConstant } from "./output-comparison.ts";
-import { type SaturatingModels, withSaturating } from "./saturation.ts";
+import { addSaturatingInputs, type SaturatingModels } from "./saturation.ts";
 
 /** Returns the tolerance for sums in another order, relative to the largest value: about eight unit roundoffs of the shortest float type, or more. */
 export function toleranceOf(model: Model): number {
@@ -24,12 +24,12 @@ export function toleranceOf(model: Model): number {
 }
 
 /** Tolerance for quantized models, where rounding can yield the neighboring quantized value in any layer. A wrong rewrite differs far more. */
-export const codesTolerance = 0.1;
+export const quantizedTolerance = 0.1;
 
 /** Factor on the difference between two runs of the original. The compared models both round, and each with or without fusion. */
 const roundingFactor = 4;
 
-export interface Sameness {
+export interface Equivalence {
   readonly inputs: number;
   /** Difference of the output that exceeds its tolerance most, relative to the largest value of this output. */
   readonly difference: number;
@@ -46,7 +46,7 @@ export interface Sameness {
   readonly without?: readonly string[];
 }
 
-export interface SameOptions {
+export interface EquivalenceOptions {
   readonly sizes?: ReadonlyMap<string, number>;
   /** Values for inputs that the original has and the other model lacks. */
   readonly set?: Batch;
@@ -60,12 +60,12 @@ export interface SameOptions {
  * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  */
-export async function compareOutputs(
+export async function checkEquivalence(
   engine: Engine,
   original: Model,
   other: Model,
-  options: SameOptions = {},
-): Promise<Sameness | string> {
+  options: EquivalenceOptions = {},
+): Promise<Equivalence | string> {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
   const missingOutput = original.graph.outputs.find(({ name }) => !names.has(name));
   if (missingOutput !== undefined)
@@ -73,12 +73,12 @@ export async function compareOutputs(
       ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missingOutput.name },
       ...{ tolerance: toleranceOf(original), run: "as written" },
     };
-  const models = withSaturating(original, other);
+  const models = addSaturatingInputs(original, other);
   if (!hasQuantizedActivations(models.inferred, infer(models.inferred)))
     return compareRun(engine, models, options, "fused", toleranceOf(original));
   const unfused = await compareRun(engine, models, options, "as written", toleranceOf(original));
   if (typeof unfused === "string" || !(unfused.difference <= unfused.tolerance)) return unfused;
-  const fused = await compareRun(engine, models, options, "fused", codesTolerance);
+  const fused = await compareRun(engine, models, options, "fused", quantizedTolerance);
   if (typeof fused === "string") return unfused;
   return fused.difference <= fused.tolerance ? { ...unfused, fused: fused.difference } : fused;
 }
@@ -86,10 +86,10 @@ export async function compareOutputs(
 async function compareRun(
   engine: Engine,
   models: SaturatingModels,
-  { sizes = new Map(), set = {}, seed = 0, signal, progress }: SameOptions,
-  run: Sameness["run"],
+  { sizes = new Map(), set = {}, seed = 0, signal, progress }: EquivalenceOptions,
+  run: Equivalence["run"],
   tolerance: number,
-): Promise<Sameness | string> {
+): Promise<Equivalence | string> {
   const options = { sizes: "several", known: sizes, set, seed, signal, progress, optimize: run === "fused" } as const;
   const { original } = models;
   const runs = await pairedRuns({ engine, original, result: models.other }, options);
@@ -108,11 +108,11 @@ async function compareRun(
 function findLargest(
   models: SaturatingModels,
   { pairs, without }: PairedRuns,
-  run: Sameness["run"],
+  run: Equivalence["run"],
   tolerance: number,
   repeated: readonly Pair[] = [],
-): Sameness {
-  const isRounded = tolerance === codesTolerance;
+): Equivalence {
+  const isRounded = tolerance === quantizedTolerance;
   const differences = pairs.flatMap((pair, index) =>
     compareRounded(models, pair, isRounded, repeated[index]?.expected),
   );
@@ -139,7 +139,7 @@ interface OutputDifference {
 
 /** Compares one pair of runs. Integer outputs of fused quantized models are skipped: a difference can be one rounding step or a wrong result. */
 function compareRounded(
-  { outputs, before }: SaturatingModels,
+  { outputs, saturatedOutputs }: SaturatingModels,
   { expected, got }: Pair,
   isRounded: boolean,
   repeated: Batch | undefined,
@@ -150,6 +150,6 @@ function compareRounded(
     const minScale = outputs.has(name) ? 1 : 0;
     const difference = largestDifference(dense, other, minScale);
     const rounding = repeated === undefined ? 0 : largestDifference(dense, repeated[name], minScale);
-    return [{ at: before.get(name) ?? name, difference, rounding: Number.isFinite(rounding) ? rounding : 0 }];
+    return [{ at: saturatedOutputs.get(name) ?? name, difference, rounding: Number.isFinite(rounding) ? rounding : 0 }];
   });
 }

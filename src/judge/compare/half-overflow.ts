@@ -27,7 +27,7 @@ import { type ComparedModels, inputsFor } from "../../runtime/paired/paired-runs
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { infinityTest } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
-import { inputsPhrase } from "./output-comparison.ts";
+import { inputsPhraseOf } from "./output-comparison.ts";
 
 const maxFloat16 = 65_504;
 const maxSamples = 8;
@@ -61,7 +61,7 @@ export async function findHalfOverflow(
     .filter(([, value]) => value > maxFloat16 && !isFill(value))
     .toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
-  return `on ${inputsPhrase(data)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
+  return `on ${inputsPhraseOf(data)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**

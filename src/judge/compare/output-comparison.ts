@@ -33,10 +33,10 @@ export interface OutputLikeness {
   /** Present if the output is lost because it is missing or has another type or shape. */
   readonly otherForm?: true;
   /** Present if the output hardly depends on the inputs, so that equality shows little. */
-  readonly unmoved?: Unmoved;
+  readonly unmoved?: InputIndependence;
 }
 
-type Unmoved = "equal" | "nearly equal" | "one class";
+type InputIndependence = "equal" | "nearly equal" | "one class";
 
 export interface ComparedOutput {
   /** Name of the output, or of its part that differs most. */
@@ -52,7 +52,7 @@ export interface ComparedOutput {
   readonly isCache?: boolean;
 }
 
-export interface OutputsOptions {
+export interface OutputComparisonOptions {
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ("all" | "all but the answer" | "none") | undefined;
@@ -60,29 +60,29 @@ export interface OutputsOptions {
   readonly before?: ReadonlyMap<string, string> | undefined;
 }
 
-export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
+export const emptyLikeness = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
 /** Minimum variance over random inputs, as a share of the mean square, at which an output counts as depending on its inputs. */
 const minVariation = 1e-3;
 /** Maximum squared error on random inputs that counts as rounding, as a share of the output's squared values. */
 const maxRoundingNoise = 0.01;
 /** Relative error at which a constant output is lost. Networks in int8, int4 and float16 differ by up to 12 %; with weights of two values, by at least 46 %. */
-const minUnmovedLoss = 0.3;
+const minConstantOutputError = 0.3;
 
 /** Names inputs in a sentence, without their number. @param data samples of the user, or those that Pith made; undefined for random inputs. */
-export const inputsPhrase = (data: Dataset | undefined): string =>
+export const inputsPhraseOf = (data: Dataset | undefined): string =>
   data === undefined ? "random inputs" : (data.synthetic ?? "the samples");
 
 /** Compares every output; only names, types and shapes if the models draw different random numbers. @param data undefined: random inputs. */
 export function compareEachOutput(
   data: Dataset | undefined,
   { original, result, pairs, otherDraws }: PairedRuns,
-  options: OutputsOptions,
+  options: OutputComparisonOptions,
 ): readonly ComparedOutput[] {
-  const inputs = inputsPhrase(data);
+  const inputs = inputsPhraseOf(data);
   const place = { ofData: data !== undefined, inputsPhrase: `on ${inputs}` };
   const decoder = decoderOf(original);
-  const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
+  const applicableOptions: OutputComparisonOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
   const missingOutputs = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
@@ -111,7 +111,7 @@ export function compareEachOutput(
           const output = { name: group, ...kind, ...place, range: undefined, countsPositions: true as const };
           return { ...compareValues(output, members), ...(group === name ? {} : { isPart: true }) };
         });
-        return worstOf(compared) ?? compared[0] ?? uncompared;
+        return worstFindingOf(compared) ?? compared[0] ?? uncompared;
       }
       if (!shouldCompareValues(name)) return uncompared;
       if (isCache) {
@@ -126,7 +126,7 @@ export function compareEachOutput(
         // No operator behind the whole output saturates one part of it.
         return parts.length < 2 ? comparison : { ...comparison, isSaturated: false, isPart: true };
       });
-      return worstOf(compared) ?? compared[0] ?? uncompared;
+      return worstFindingOf(compared) ?? compared[0] ?? uncompared;
     }),
   ];
 }
@@ -160,13 +160,13 @@ function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): re
   }));
 }
 
-export interface Finding extends ComparedOutput {
+export interface OutputFinding extends ComparedOutput {
   readonly likeness: OutputLikeness;
 }
 
 /** Returns the finding that differs most; undefined if no values were compared. */
-export function worstOf(outputs: readonly ComparedOutput[]): Finding | undefined {
-  const findings = outputs.flatMap((output): Finding[] => {
+export function worstFindingOf(outputs: readonly ComparedOutput[]): OutputFinding | undefined {
+  const findings = outputs.flatMap((output): OutputFinding[] => {
     const { likeness } = output;
     return typeof likeness === "object" ? [{ ...output, likeness }] : [];
   });
@@ -180,7 +180,11 @@ export function worstOf(outputs: readonly ComparedOutput[]): Finding | undefined
  * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs, caches. Among different
  * and among equal outputs, those that do not depend on the inputs come last.
  */
-function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary, isCache }: Finding): number {
+function rankOf({
+  likeness: { lost, otherForm, relativeError, unmoved },
+  isAuxiliary,
+  isCache,
+}: OutputFinding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;
   const differs = relativeError !== 0;
   if (isCache === true) return 10;
@@ -193,7 +197,7 @@ function isNumeric({ type }: Dense): boolean {
 }
 
 function withOtherForm(name: string, lost: string): ComparedOutput {
-  const likeness = { ...nothingCompared, lost, otherForm: true } as const;
+  const likeness = { ...emptyLikeness, lost, otherForm: true } as const;
   return { name, likeness, isAuxiliary: false, isSaturated: false };
 }
 
@@ -289,7 +293,7 @@ function findLoss(
   { ofData, inputsPhrase, isNumeric, isAuxiliary, isCache }: OutputKind,
   { nonFiniteCount, variation, samples, error: { noise } }: Sums,
   power: number,
-  unmoved: Unmoved | undefined,
+  unmoved: InputIndependence | undefined,
   disagreement: string | undefined,
 ): string | undefined {
   if (nonFiniteCount > 0) return `${inputsPhrase} the result is not a number where the original is`;
@@ -298,7 +302,7 @@ function findLoss(
   if (samples < minSamples)
     return isNumeric && noise >= power / 2 ? `${inputsPhrase} ${deviationText} the original` : undefined;
   if (unmoved !== undefined) {
-    const isFar = isNumeric && noise >= minUnmovedLoss ** 2 * power;
+    const isFar = isNumeric && noise >= minConstantOutputError ** 2 * power;
     return isFar ? `${inputsPhrase}, which hardly move the original, ${deviationText} it` : undefined;
   }
   if (noise < variation / 2) return undefined;

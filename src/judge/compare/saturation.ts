@@ -10,24 +10,24 @@ export interface SaturatingModels {
   readonly other: Model;
   readonly outputs: ReadonlySet<string>;
   /** Added output → the output that is computed from it. */
-  readonly before: ReadonlyMap<string, string>;
+  readonly saturatedOutputs: ReadonlyMap<string, string>;
 }
 
 /** Returns copies with the inputs of saturating operators as outputs; the models if nothing saturates. @param selected outputs to examine (default: all). */
-export function withSaturating(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
+export function addSaturatingInputs(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
   const copies = { original: original.clone(), other: other.clone() };
   const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
   const inputs = [...saturatingInputs(copies.original)].filter(([output]) => outputs.includes(output));
   const inferred = copies.original;
-  if (inputs.length === 0) return { original, other, inferred, outputs: new Set(), before: new Map() };
+  if (inputs.length === 0) return { original, other, inferred, outputs: new Set(), saturatedOutputs: new Map() };
   const otherInputs = saturatingInputs(copies.other);
-  const before = new Map<string, string>();
-  const addOutput = (model: Model, { input, moves }: Saturated, output: string): void => {
+  const saturatedOutputs = new Map<string, string>();
+  const addOutput = (model: Model, { input, moves }: SaturatingInput, output: string): void => {
     const value = moves.reduce((moved, node) => repeatMove(model, node, moved), input);
     const copy = emitInto(model).named(`${output} before saturation`).Identity([value]);
     copy.type ??= value.type;
     model.graph.addOutput(copy);
-    before.set(copy.name, output);
+    saturatedOutputs.set(copy.name, output);
   };
   for (const [output, saturated] of inputs) {
     const counterpart = otherInputs.get(output);
@@ -35,11 +35,11 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
     addOutput(copies.original, saturated, output);
     addOutput(copies.other, counterpart, output);
   }
-  return { ...copies, inferred, outputs: new Set(inputs.map(([output]) => output)), before };
+  return { ...copies, inferred, outputs: new Set(inputs.map(([output]) => output)), saturatedOutputs };
 }
 
 /** The input of a saturating operator, and the nodes after it that only move elements (Transpose, Slice), in order. */
-interface Saturated {
+interface SaturatingInput {
   readonly input: Value;
   readonly moves: readonly Node[];
 }
@@ -55,7 +55,7 @@ function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs 
 }
 
 /** Returns the float inputs of the saturating operators that compute the outputs, by name of the output. */
-function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
+function saturatingInputs(model: Model): ReadonlyMap<string, SaturatingInput> {
   const inference = infer(model);
   return new Map(
     model.graph.outputs.flatMap((output) => {

@@ -58,21 +58,25 @@ export async function checkTargets(
   const size = { samples: inputCount, batch: inputCount };
   const runs = await runPair({ engine, original, result }, data, { ...size, seed, signal });
   if (runs instanceof Miss)
-    return targets.map(({ name, where }) => ({ target: name, where, ...notCompared(runs.reason) }));
+    return targets.map(({ name, where }) => ({ target: name, where, ...uncomparedResult(runs.reason) }));
   const native = { runs, likeness: compareValues(runs, options) };
   const checks: OnTarget[] = [];
   for (const target of targets) {
     const check = await checkTarget(engine, target, original, native, options);
-    const reason = check.right === false ? missingType(target, result) : undefined;
-    checks.push({ target: target.name, where: target.where, ...(reason === undefined ? check : notCompared(reason)) });
+    const reason = check.right === false ? findMissingType(target, result) : undefined;
+    checks.push({
+      target: target.name,
+      where: target.where,
+      ...(reason === undefined ? check : uncomparedResult(reason)),
+    });
   }
   return checks;
 }
 
-const notCompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
+const uncomparedResult = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
 /** Returns the reason why the outputs on a target cannot be checked: it lacks a type that the result uses. Undefined if it has all types. */
-function missingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string | undefined {
+function findMissingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string | undefined {
   if (lacks === undefined) return undefined;
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
 }
@@ -98,9 +102,9 @@ async function checkTarget(
     }
   }
   const likeness = compareValues({ ...native.runs, pairs }, options);
-  if (typeof likeness === "string") return notCompared(likeness);
+  if (typeof likeness === "string") return uncomparedResult(likeness);
   const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
-  const isWorse = isNative || !(levelOf(native.likeness) - levelOf(likeness) <= maxTargetLoss);
+  const isWorse = isNative || !(signalToNoiseOf(native.likeness) - signalToNoiseOf(likeness) <= maxTargetLoss);
   if (isWorse && lost === undefined && unmoved !== undefined && relativeError > maxUnmovedError)
     return { right: undefined, found: "the inputs do not move the original's output", likeness };
   if (lost === undefined || !isWorse) {
@@ -109,18 +113,18 @@ async function checkTarget(
     const isWeak = isWorse && unmoved === undefined && signalToNoise < minDecibels;
     return { right: true, found: text, likeness, ...(isWeak ? { isWeak } : {}) };
   }
-  const layer = await findLayer(engine, target, original, native, options.signal);
+  const layer = await findFirstWrongLayer(engine, target, original, native, options.signal);
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
 /** Returns decibels of signal to noise. The signal of outputs that do not depend on the inputs is their power instead of their variance. */
-function levelOf(likeness: Likeness | string): number {
+function signalToNoiseOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
 /** Returns the first layer whose output on the target differs from the native run. For the native target, the reference is the original. */
-async function findLayer(
+async function findFirstWrongLayer(
   engine: Engine,
   target: Omit<RunTarget, "latency">,
   original: Model,

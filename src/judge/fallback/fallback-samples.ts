@@ -6,10 +6,10 @@ import type { Context } from "#pass";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";
-import { compareOnSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import { compareOnSamples, type Likeness, lostTextOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
-import { drawHoldout, minDivided } from "../measure/holdout.ts";
-import { findLostKnowledge } from "../measure/judgement.ts";
+import { divideSamples, minDividedSamples } from "../measure/holdout.ts";
+import { findLostKnowledge } from "../measure/judge-result.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
@@ -33,7 +33,7 @@ export async function separateSearchSamples(
     const compare = (model: Model) => metrics.compare(model);
     return { searched: validation.samples.length, search: { samples, measure }, compare };
   }
-  const division = drawHoldout(test.count, false);
+  const division = divideSamples(test.count, false);
   if (division === undefined) return new Miss(tooFewSamples);
   const comparerOn = (samples: Dataset) => {
     const looks = Looks.drawSamples(original, { ...task, test: samples }, options, context);
@@ -46,7 +46,7 @@ export async function separateSearchSamples(
   return { searched: samples.count, search: { samples, measure }, compare };
 }
 
-const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDivided} for the test are needed`;
+const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDividedSamples} for the test are needed`;
 
 /** Number of standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
 const standardErrors = 2;
@@ -55,26 +55,26 @@ function verdictOf(
   compared: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
   goal: Goal,
 ): FallbackVerdict {
-  if (compared === undefined) return { holds: "no", text: "not measured" };
+  if (compared === undefined) return { meetsGoal: "no", text: "not measured" };
   const { comparison } = compared;
   const lostSentence = findLostKnowledge(compared, goal);
-  if (lostSentence !== undefined) return { holds: "no", text: lostSentence };
+  if (lostSentence !== undefined) return { meetsGoal: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
-  const isClearlyMet = verdict === "kept" || isWithin({ value: upperDrop(comparison, goal) }, goal);
-  const holds = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
+  const isClearlyMet = verdict === "kept" || isWithin({ value: upperDropOf(comparison, goal) }, goal);
+  const meetsGoal = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const { unit } = comparison;
   const text = drop.value > 0 ? `${allowance(unit, drop.value)} lost` : difference(unit, -drop.value);
-  return { holds, text, excess: excessOf(comparison, goal) };
+  return { meetsGoal, text, excess: excessOf(comparison, goal) };
 }
 
-function upperDrop(comparison: Comparison, goal: Goal): number {
+function upperDropOf(comparison: Comparison, goal: Goal): number {
   const { drop } = judge(comparison, goal);
   return drop.value + standardErrors * Math.sqrt(comparison.variance / drop.count);
 }
 
 /** Returns the drop with its margin, divided by the maximum drop; undefined if nothing may be lost. */
 export function excessOf(comparison: Comparison, goal: Goal): number | undefined {
-  return goal.maxDrop > 0 ? Math.max(minExcess, upperDrop(comparison, goal) / goal.maxDrop) : undefined;
+  return goal.maxDrop > 0 ? Math.max(minExcess, upperDropOf(comparison, goal) / goal.maxDrop) : undefined;
 }
 
 /** Minimum excess: smaller drops, and gains, are chance. */
@@ -88,7 +88,7 @@ export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): numbe
 const attemptSamples = 8;
 
 /** Returns a judge that compares outputs on texts, or on random inputs. They differ from those of the final comparison. */
-export function searchWithoutData(
+export function createJudgeWithoutData(
   original: Model,
   texts: TextInputs | undefined,
   output: string | undefined,
@@ -100,12 +100,12 @@ export function searchWithoutData(
     async measure(model) {
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
       const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
-      if (typeof likeness !== "object") return { holds: "no", text: likeness ?? "not measured" };
+      if (typeof likeness !== "object") return { meetsGoal: "no", text: likeness ?? "not measured" };
       const excess = excessOfNoise(likeness);
-      const lost = lossOf(likeness);
-      const holds = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
+      const lost = lostTextOf(likeness);
+      const meetsGoal = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
       const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
-      return { holds, text, excess };
+      return { meetsGoal, text, excess };
     },
   };
 }

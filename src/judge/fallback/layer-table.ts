@@ -19,7 +19,7 @@ import { layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { FallbackRequest } from "./precision-fallback.ts";
 
-export interface TableRequest extends Omit<FallbackRequest, "search"> {
+export interface LayerTableRequest extends Omit<FallbackRequest, "search"> {
   readonly samples: Dataset | undefined;
 }
 
@@ -75,7 +75,7 @@ export async function findLayerToBlame(
 }
 
 /** Fills the table. @param data undefined: random inputs. @returns a Miss if the models cannot be compared on these. @throws PithError as `layerErrors`. */
-export async function layerTable(
+export async function computeLayerTable(
   original: Model,
   candidate: Model,
   data: Dataset | undefined,
@@ -94,7 +94,7 @@ export async function layerTable(
   const columns: ReadonlyMap<string, number>[] = [noise];
   if (isIncomplete && data !== undefined && gradients > 0) {
     // Training code is loaded only if it is needed.
-    const { taylorErrors } = await import("./taylor-errors.ts");
+    const { estimateTaylorErrors: taylorErrors } = await import("./taylor-errors.ts");
     const settings = { samples: gradients, output };
     const slopes = await tryRuns(original, signal, () => taylorErrors(original, candidate, data, settings, context));
     if (slopes !== undefined) columns.push(slopes);
@@ -115,7 +115,7 @@ export interface ErrorEstimates extends Pick<LayerTable, "blamed"> {
 
 /** Estimates the errors of the layers of a step's output. If the models are large or cannot run, from the weights alone. */
 export async function estimateErrors(
-  { pass, options, original, requestedOutput, run, samples, output, evaluated }: TableRequest,
+  { pass, options, original, requestedOutput, run, samples, output, evaluated }: LayerTableRequest,
   layers: ReadonlySet<string>,
   context: Context,
 ): Promise<ErrorEstimates> {
@@ -124,7 +124,7 @@ export async function estimateErrors(
     const equalize = async (otherPass: AnyPass): Promise<Model> => (await run(options, otherPass)).model;
     const reference = await equalizedReference(pass, original, changes, equalize);
     const progress = (done: number, total?: number): void => context.progress(done, total, "errors of layers");
-    return layerTable(reference, model, samples, { output, evaluated, progress }, context);
+    return computeLayerTable(reference, model, samples, { output, evaluated, progress }, context);
   });
   const { rows = [], blamed } = table ?? {};
   const changedRows = rows.filter(({ layer }) => layers.has(layer));

@@ -29,12 +29,12 @@ export const formatSettings = (settings: OptionValues): string =>
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 
-export const formatPreciseLayer = (one: PreciseLayer): string => `${one.layer}: ${describePreciseLayer(one)}`;
-export const describePreciseLayer = (one: PreciseLayer): string =>
-  `kept ${one.bits === undefined ? "in" : "at"} ${formatForm(one)}; ${precisionReason(one)}`;
+export const formatPreciseLayer = (layer: PreciseLayer): string => `${layer.layer}: ${describePreciseLayer(layer)}`;
+export const describePreciseLayer = (layer: PreciseLayer): string =>
+  `kept ${layer.bits === undefined ? "in" : "at"} ${formatPrecision(layer)}; ${precisionReason(layer)}`;
 
 /** Returns "8 bits", or "float" without bits. */
-export const formatForm = ({ bits }: OptionValues | PreciseLayer = {}): string =>
+export const formatPrecision = ({ bits }: OptionValues | PreciseLayer = {}): string =>
   typeof bits === "number" ? counted(bits, "bit") : "float";
 
 export function precisionReason({ share, bytes }: PreciseLayer): string {

@@ -3,8 +3,8 @@
  *
  * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). With b more bits, 4⁻ᵇ of this
  * error remains.
- * 2. Orders the moves of layers to higher-precision formats by error reduction per byte, so that the first moves leave a known error.
- * 3. Predicts how many moves meet the goal: the measured loss is about proportional to the error. Each attempt corrects the prediction.
+ * 2. Orders the steps of layers to higher-precision formats by error reduction per byte, so that the first steps leave a known error.
+ * 3. Predicts how many steps meet the goal: the measured loss is about proportional to the error. Each attempt corrects the prediction.
  *
  * An attempt runs the step on the original, but layers with unchanged settings keep their rounded weights (`Context.kept`). So it takes little more
  * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
@@ -28,7 +28,7 @@ import { whyNotSmaller } from "../measure/improvement.ts";
 import type { StepOutput } from "../steps/runner.ts";
 import { type ErrorEstimates, estimateErrors } from "./layer-table.ts";
 import type { FallbackAttempt, PreciseLayer, PrecisionFallback } from "./precise-layers.ts";
-import { formatForm, formatSettings, precisionReason } from "./precise-layers.ts";
+import { formatPrecision, formatSettings, precisionReason } from "./precise-layers.ts";
 
 export interface FallbackJudge {
   readonly samples: Dataset | undefined;
@@ -37,7 +37,7 @@ export interface FallbackJudge {
 
 export interface FallbackVerdict {
   /** Whether the goal is met. "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
-  readonly holds: "clearly" | "barely" | "no";
+  readonly meetsGoal: "clearly" | "barely" | "no";
   /** Measured drop in words: "0.4 points lost". */
   readonly text: string;
   /** Measured loss divided by the allowed loss; undefined if losses have no ratio. */
@@ -84,12 +84,12 @@ type FallbackOutput = Pick<FallbackRequest, "options"> & {
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
   const settings = pass.fallbackSettings?.(options) ?? [];
-  const errors = settingErrors(settings);
+  const errors = estimateSettingErrors(settings);
   const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.settings, (count) => {
     const setting = settings[count - 1] ?? {};
     return { options: { ...options, ...setting }, text: formatSettings(setting) };
   });
-  if (best?.holds !== "clearly") return findPreciseLayers(request, context);
+  if (best?.meetsGoal !== "clearly") return findPreciseLayers(request, context);
   const { count, ...result } = best.result;
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
@@ -98,7 +98,7 @@ export async function findFallback(request: FallbackRequest, context: Context): 
  * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`fallbackSettings`). Many settings
  * differ by less, so that no error is below `minError` and bisection reaches all of them.
  */
-export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
+export const estimateSettingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
 async function tryOptions(
@@ -109,7 +109,7 @@ async function tryOptions(
   optionsOf: (count: number) => { readonly options: OptionValues; readonly text: string; readonly layers?: number },
 ) {
   const attempts: FallbackAttempt[] = [];
-  const best = await searchFewest(errors, excess, limit, async (count) => {
+  const best = await searchMinCount(errors, excess, limit, async (count) => {
     throwIfAborted(signal, "Stopped while higher precision was searched.");
     const { options, text, ...attempt } = optionsOf(count);
     progress(attempts.length, limit, `attempt ${attempts.length + 1} of ${limit}: ${text}`);
@@ -122,7 +122,7 @@ async function tryOptions(
   return { best, attempts };
 }
 
-type Trial<T> = Pick<FallbackVerdict, "holds" | "excess"> & { readonly result: T };
+type Trial<T> = Pick<FallbackVerdict, "meetsGoal" | "excess"> & { readonly result: T };
 
 /** Minimum error for predictions: a smaller one is not measurable. Its logarithm is finite. */
 const minError = 1e-3;
@@ -130,10 +130,10 @@ const minError = 1e-3;
 /**
  * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error. It is proportional to the error
  * until two losses are known. Without losses, the errors are bisected.
- * @param errors the relative error after 0, 1, 2 … moves, in descending order. @param excess the loss after 0 moves.
+ * @param errors the relative error after 0, 1, 2 … steps, in descending order. @param excess the loss after 0 steps.
  * @returns if no tried count clearly meets the goal, one that barely does; undefined if none does.
  */
-export async function searchFewest<T>(
+export async function searchMinCount<T>(
   errors: readonly number[],
   excess: number | undefined,
   attempts: number,
@@ -153,40 +153,45 @@ export async function searchFewest<T>(
     const power = (missing.loss - other.loss) / (missing.error - other.error);
     const predicted = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
     // The last attempts halve the interval, because predictions can approach the goal from one side only.
-    const target = Number.isNaN(predicted) || (round > 2 && best?.holds === "clearly") ? middle : predicted;
+    const target = Number.isNaN(predicted) || (round > 2 && best?.meetsGoal === "clearly") ? middle : predicted;
     const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
     const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
     const trial = await attempt(count);
     const point = pointOf(count, trial?.excess);
     // A count that cannot be tried bounds the search, as one that meets the goal does.
-    if (trial === undefined || trial.holds === "clearly") meeting = point;
+    if (trial === undefined || trial.meetsGoal === "clearly") meeting = point;
     else [missing, before] = [point, missing];
-    if (trial?.holds === "clearly" || (trial?.holds === "barely" && best?.holds !== "clearly")) best = trial;
+    if (trial?.meetsGoal === "clearly" || (trial?.meetsGoal === "barely" && best?.meetsGoal !== "clearly"))
+      best = trial;
   }
   return best;
 }
 
 async function findPreciseLayers(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, requestedOutput, options } = request;
-  const { moves, rows, blamed } = await rankMoves(request, context);
-  if (moves.length === 0) return new FailedFallback("none of its layers has a higher-precision form", blamed);
-  const useful = countUseful(moves);
+  const { steps, rows, blamed } = await rankPrecisionSteps(request, context);
+  if (steps.length === 0) return new FailedFallback("none of its layers has a higher-precision form", blamed);
+  const useful = countUsefulSteps(steps);
   let spareBytes = (await encodedSize(original)) - (await encodedSize(requestedOutput.model));
-  const smaller = countUntil(moves, ({ bytes }) => {
+  const smaller = countUntil(steps, ({ bytes }) => {
     spareBytes -= bytes;
     return spareBytes < 0;
   });
   // One move more than estimated is tried, because the estimate can be too low.
-  const errors = remainingErrors(moves).slice(0, Math.min(smaller + 1, useful) + 1);
+  const errors = remainingErrors(steps).slice(0, Math.min(smaller + 1, useful) + 1);
   const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.layers, (count) => {
-    const chosen = moves.slice(0, count);
+    const chosen = steps.slice(0, count);
     const layers = layersOf(chosen).length;
-    return { options: applyForms(options, chosen), text: `${counted(layers, "layer")} at higher precision`, layers };
+    return {
+      options: applyPrecisions(options, chosen),
+      text: `${counted(layers, "layer")} at higher precision`,
+      layers,
+    };
   });
   if (best === undefined) {
     const { layers = 0, found } = attempts.at(-1) ?? {};
     const lastText = found === undefined ? "" : `with ${counted(layers, "layer")} at higher precision ${found}`;
-    const nextForm = formatForm(moves[0]?.form);
+    const nextForm = formatPrecision(steps[0]?.precision);
     const reason =
       useful < smaller && attempts.length > 0
         ? `most weights would need ${nextForm}, because ${lastText}: use ${nextForm} for all layers`
@@ -195,7 +200,7 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
   }
   const { output, options: chosenOptions, count } = best.result;
   const [before, after] = [requestedOutput, output].map(({ model }) => bytesOfLayers(model));
-  const preciseLayers = layersOf(moves.slice(0, count)).map((layer) => ({
+  const preciseLayers = layersOf(steps.slice(0, count)).map((layer) => ({
     layer,
     bits: output.changes.findLast(({ at, kind }) => at === layer && kind === quantizedKind)?.bits,
     share: rows.get(layer)?.share,
@@ -207,13 +212,13 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
 /** With fewer layers at higher precision, the next precision for all layers makes a clearly larger file. */
 const minLayers = 3;
 
-/** Returns the number of first moves after which most layers, or most weights, still have the requested precision. */
-function countUseful(moves: readonly MilderStep[]): number {
-  const weightsOf = new Map(moves.map(({ layer, weights }) => [layer, weights]));
+/** Returns the number of first steps after which most layers, or most weights, still have the requested precision. */
+function countUsefulSteps(steps: readonly PrecisionStep[]): number {
+  const weightsOf = new Map(steps.map(({ layer, weights }) => [layer, weights]));
   const halfOfWeights = [...weightsOf.values()].reduce((sum, weights) => sum + weights, 0) / 2;
   const precise = new Set<string>();
   let preciseWeights = 0;
-  return countUntil(moves, ({ layer, weights }) => {
+  return countUntil(steps, ({ layer, weights }) => {
     preciseWeights += precise.has(layer) ? 0 : weights;
     return precise.add(layer).size >= Math.max(minLayers, weightsOf.size / 2) && preciseWeights > halfOfWeights;
   });
@@ -224,14 +229,14 @@ function countUntil<T>(items: readonly T[], isReached: (item: T) => boolean): nu
   return index < 0 ? items.length : index;
 }
 
-const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
+const layersOf = (steps: readonly PrecisionStep[]): readonly string[] => [...new Set(steps.map(({ layer }) => layer))];
 
-interface MilderStep {
+interface PrecisionStep {
   readonly layer: string;
-  readonly form: OptionValues;
+  readonly precision: OptionValues;
   readonly weights: number;
   /** Output error that this step removes. */
-  readonly removed: number;
+  readonly removedError: number;
   readonly bytes: number;
 }
 
@@ -239,10 +244,10 @@ const floatBits = 32;
 /** Bytes that are added to the cost of every step, for the overhead of a separate format. Without them, tiny layers would seem nearly free. */
 const overheadBytes = 256;
 
-async function rankMoves(
+async function rankPrecisionSteps(
   request: FallbackRequest,
   context: Context,
-): Promise<ErrorEstimates & { readonly moves: readonly MilderStep[] }> {
+): Promise<ErrorEstimates & { readonly steps: readonly PrecisionStep[] }> {
   const { pass, options, original, requestedOutput, search } = request;
   const formsByLayer = new Map(
     requestedOutput.changes.flatMap((change) => {
@@ -252,39 +257,43 @@ async function rankMoves(
   );
   const table = await estimateErrors({ ...request, samples: search.samples }, new Set(formsByLayer.keys()), context);
   const originalLayers = new Map(allLayers(original, infer(original)).map((layer) => [layer.name, layer]));
-  const moves = [...formsByLayer].flatMap(([layer, { forms, requestedBits }]) => {
+  const steps = [...formsByLayer].flatMap(([layer, { forms, requestedBits }]) => {
     const weights = elementCount(fixedDims(originalLayers.get(layer)?.effective.type?.dims) ?? [0]);
     const remainingShare = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
     let before = requestedBits;
-    return forms.map((form): MilderStep => {
-      const after = typeof form.bits === "number" ? form.bits : floatBits;
+    return forms.map((precision): PrecisionStep => {
+      const after = typeof precision.bits === "number" ? precision.bits : floatBits;
       const bytes = (weights * (after - before)) / 8;
-      const removed = (remainingShare(before) - remainingShare(after)) * (table.rows.get(layer)?.estimate ?? 0);
+      const removedError = (remainingShare(before) - remainingShare(after)) * (table.rows.get(layer)?.estimate ?? 0);
       before = after;
-      return { layer, form, weights, bytes, removed };
+      return { layer, precision, weights, bytes, removedError };
     });
   });
-  const gainOf = ({ removed, bytes }: MilderStep): number => removed / (overheadBytes + bytes);
-  return { ...table, moves: moves.toSorted((a, b) => gainOf(b) - gainOf(a)) };
+  const gainOf = ({ removedError, bytes }: PrecisionStep): number => removedError / (overheadBytes + bytes);
+  return { ...table, steps: steps.toSorted((a, b) => gainOf(b) - gainOf(a)) };
 }
 
-/** Returns the output error that remains after the first 0, 1, 2 … moves, relative to the error of the requested output. */
-function remainingErrors(moves: readonly MilderStep[]): readonly number[] {
+/** Returns the output error that remains after the first 0, 1, 2 … steps, relative to the error of the requested output. */
+function remainingErrors(steps: readonly PrecisionStep[]): readonly number[] {
   const errors = [0];
-  for (const { removed } of moves.toReversed()) errors.push((errors.at(-1) ?? 0) + Math.min(removed, maxError));
+  for (const { removedError } of steps.toReversed())
+    errors.push((errors.at(-1) ?? 0) + Math.min(removedError, maxError));
   return errors.toReversed().map((error) => error / (errors.at(-1) || 1));
 }
 
 /** Bound of a layer's error, which is infinite if the layer makes values that are not finite. */
 const maxError = 1e9;
 
-export function applyForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
+export function applyPrecisions(
+  options: OptionValues,
+  steps: readonly Pick<PrecisionStep, "layer" | "precision">[],
+): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
-  for (const { layer, form } of moves) {
+  for (const { layer, precision } of steps) {
     const override = overrides.get(layer);
     // The last matching pattern has precedence, so the override must be the last entry.
     overrides.delete(layer);
-    overrides.set(layer, { ...override, ...form });
+    overrides.set(layer, { ...override, ...precision });
   }
   return { ...options, overrides: Object.fromEntries(overrides) };
 }

@@ -5,9 +5,15 @@ import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import { brotliSize, measureSize } from "../../runtime/run/size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import type { StepOutput } from "../steps/runner.ts";
-import { estimateErrors, type TableRequest } from "./layer-table.ts";
+import { estimateErrors, type LayerTableRequest } from "./layer-table.ts";
 import { formatSettings } from "./precise-layers.ts";
-import { applyForms, bytesOfLayers, type FallbackRequest, searchFewest, settingErrors } from "./precision-fallback.ts";
+import {
+  applyPrecisions,
+  bytesOfLayers,
+  estimateSettingErrors,
+  type FallbackRequest,
+  searchMinCount,
+} from "./precision-fallback.ts";
 
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];
@@ -17,7 +23,7 @@ const maxAttempts = 4;
 
 /** Returns the bits per layer that lose least within `bytes`. @throws PithError E_UNSUPPORTED if even the smallest file is larger, E_STOPPED. */
 export async function fitToBytes(
-  request: Omit<TableRequest, "requestedOutput">,
+  request: Omit<LayerTableRequest, "requestedOutput">,
   bytes: number,
   context: Context,
 ): Promise<OptionValues> {
@@ -57,12 +63,12 @@ export async function fitToBytes(
   const otherBytes = smallestBytes - layers.reduce((sum, layer) => sum + (bytesOfSmallest?.get(layer) ?? 0), 0);
   const limits = { fixed: otherBytes, attempts: maxAttempts };
   const best = await allocateMeasured(items, bytes, limits, async (taken) => {
-    const layerForms = layers.flatMap((layer, index) => {
+    const layerPrecisions = layers.flatMap((layer, index) => {
       const bits = taken[index]?.choice;
       if (items[index]?.offers.length === 0) return [];
-      return [{ layer, form: bits === undefined ? { float: true } : optionsForBits(bits) }];
+      return [{ layer, precision: bits === undefined ? { float: true } : optionsForBits(bits) }];
     });
-    const chosen = applyForms(optionsWith(bitWidths[0] ?? 8), layerForms);
+    const chosen = applyPrecisions(optionsWith(bitWidths[0] ?? 8), layerPrecisions);
     const fast = withFastRounding(chosen);
     const isFast = fast.rounder === chosen.rounder;
     const cost = await encodedSize((await run(isFast ? chosen : fast)).model);
@@ -70,10 +76,10 @@ export async function fitToBytes(
   });
   if (best.cost <= bytes) return best.chosen;
   const minBytes = bytesText(Math.min(best.cost, smallestBytes));
-  throw tooLarge(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${minBytes}.`);
+  throw tooLargeError(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${minBytes}.`);
 }
 
-const tooLarge = (text: string): PithError =>
+const tooLargeError = (text: string): PithError =>
   unsupportedError(text, { hint: "Remove channels first: pith prune --structured." });
 
 /** Returns the least lossy setting within `bytes` after brotli, by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
@@ -86,7 +92,7 @@ export async function fitToDownload(
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   const attempts = Math.ceil(Math.log2(settings.length + 1));
   let [smallest, attemptCount] = [Number.POSITIVE_INFINITY, 0];
-  const best = await searchFewest(settingErrors(settings), undefined, attempts, async (count) => {
+  const best = await searchMinCount(estimateSettingErrors(settings), undefined, attempts, async (count) => {
     const setting = settings[count - 1] ?? {};
     throwIfAborted(context.signal, "Stopped while settings were searched.");
     context.progress(attemptCount++, attempts, formatSettings(setting));
@@ -97,8 +103,8 @@ export async function fitToDownload(
     // The sizes of large files are estimates, but the maximum must hold for the whole file. Estimates are at most 5 % too large.
     if (sampled && brotli <= 1.05 * bytes) brotli = (await brotliSize(file, context.signal)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    return { holds: brotli <= bytes ? "clearly" : "no", result: changedOptions };
+    return { meetsGoal: brotli <= bytes ? "clearly" : "no", result: changedOptions };
   });
-  if (best?.holds === "clearly") return best.result;
-  throw tooLarge(`No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`);
+  if (best?.meetsGoal === "clearly") return best.result;
+  throw tooLargeError(`No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`);
 }

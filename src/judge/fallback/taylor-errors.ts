@@ -23,7 +23,7 @@ import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
  * @returns E (uᵀ J Δ)² by layer, up to a common factor; without layers whose weight is computed or that no gradient reaches.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
  */
-export async function taylorErrors(
+export async function estimateTaylorErrors(
   original: Model,
   candidate: Model,
   data: Dataset,

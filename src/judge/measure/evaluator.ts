@@ -15,14 +15,14 @@ import { inputTexts } from "../../runtime/run/timed-inputs.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
 import { type Goal, judge } from "../compare/goal.ts";
-import type { Disagreement, Measured, Timing } from "../record/data.ts";
+import type { Disagreement, Measured, Timing } from "../record/run-record.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { Rows } from "./holdout.ts";
 import { Looks } from "./looks.ts";
+import { measureModelSize, plainFile } from "./model-size.ts";
 import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import type { OriginalTime } from "./time-estimate.ts";
-import { plainFile, weigh } from "./weigh.ts";
 
 export interface MeasuredModel {
   readonly facts: Omit<Measured, "estimate" | "name">;
@@ -30,14 +30,14 @@ export interface MeasuredModel {
   readonly seconds: number;
 }
 
-interface FigureRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
+interface MeasurementRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
   readonly rows: readonly number[];
   readonly given: readonly number[];
   readonly labels: readonly number[];
 }
 
 /** Records measurements in the store, by the model and the key of samples and metric. No model is measured twice. */
-export class FigureRecords {
+export class MeasurementRecords {
   readonly store: Store;
   readonly #judgingKey: unknown;
 
@@ -47,7 +47,7 @@ export class FigureRecords {
   }
 
   async read(digest: string): Promise<MeasuredModel | undefined> {
-    const record = (await this.store.records?.read(this.#key(digest))) as FigureRecord | undefined;
+    const record = (await this.store.records?.read(this.#key(digest))) as MeasurementRecord | undefined;
     if (record === undefined) return undefined;
     const { facts, seconds, rows, given, labels, batchNote } = record;
     const answers = { predicted: Float64Array.from(given), labels: Float64Array.from(labels) };
@@ -56,7 +56,7 @@ export class FigureRecords {
 
   async keep({ facts, seconds, rows: { rows, answers, batchNote } }: MeasuredModel): Promise<void> {
     const [predictions, labels] = [[...answers.predicted], [...answers.labels]];
-    const record: FigureRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
+    const record: MeasurementRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }
 
@@ -68,7 +68,7 @@ export class FigureRecords {
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
   /** Number of samples of the first interim look (default: none); each further one doubles it. Looks only reject clear misses; samples are in random order. */
-  readonly firstLook?: number | undefined;
+  readonly firstLookSamples?: number | undefined;
 }
 
 export interface Evaluation extends PairedResult {
@@ -84,7 +84,7 @@ interface MeasuredOriginal {
   readonly run: OneRun;
   readonly options: EvaluatorOptions;
   readonly context: Context;
-  readonly figures: FigureRecords;
+  readonly figures: MeasurementRecords;
   readonly seconds: number;
   readonly sizes: Map<string, Promise<CompressedSize>>;
 }
@@ -102,7 +102,7 @@ export class Evaluator {
   }
 
   static async create(
-    figures: FigureRecords,
+    figures: MeasurementRecords,
     task: Task,
     options: EvaluatorOptions,
     context: Context,
@@ -112,7 +112,14 @@ export class Evaluator {
     const run = await oneRun(model, task.test);
     const record = await figures.read(digest);
     const started = performance.now();
-    const looks = new Looks(model, task, options, context, options.firstLook ?? Number.POSITIVE_INFINITY, record?.rows);
+    const looks = new Looks(
+      model,
+      task,
+      options,
+      context,
+      options.firstLookSamples ?? Number.POSITIVE_INFINITY,
+      record?.rows,
+    );
     const metrics = await looks.measureAll();
     const seconds = record?.seconds ?? secondsSince(started);
     const facts = record?.facts ?? (await factsOf(digest, store, run));
@@ -138,14 +145,14 @@ export class Evaluator {
   }
 
   async withOptions(options: EvaluatorOptions, context: Context): Promise<Evaluator> {
-    const looks = this.#measured.looks.withOptions(options, context, options.firstLook);
+    const looks = this.#measured.looks.withOptions(options, context, options.firstLookSamples);
     const metrics = await looks.measureAll();
     const evaluation = evaluationOf(options, this.original.measured, metrics);
     return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options, context });
   }
 
   /** Returns an evaluator that reserves validation samples; this one if it already does. */
-  async divide(): Promise<Evaluator> {
+  async reserveValidation(): Promise<Evaluator> {
     const { options, context } = this.#measured;
     if (this.metrics.validation !== undefined) return this;
     return this.withOptions({ ...options, choice: true }, { ...context, log: () => {} });
@@ -156,7 +163,7 @@ export class Evaluator {
   }
 
   /** Adds sizes after gzip and brotli, once per file. This takes seconds, so call it only for files that are shown or compared by these sizes. */
-  async sized<M extends Measured>(measured: M): Promise<M & CompressedSize> {
+  async withCompressedSizes<M extends Measured>(measured: M): Promise<M & CompressedSize> {
     const { store } = this.#measured.figures;
     const { sha256 } = measured;
     const compress = async (): Promise<CompressedSize> => {
@@ -175,10 +182,10 @@ export class Evaluator {
 
   /** Returns the size by which results are compared. Compresses the file only if that is the download size. */
   async sizeFor(purpose: Purpose | undefined, measured: Measured): Promise<number> {
-    return sizeFor(purpose, purpose === "download" ? await this.sized(measured) : measured);
+    return sizeFor(purpose, purpose === "download" ? await this.withCompressedSizes(measured) : measured);
   }
 
-  get took(): OriginalTime {
+  get originalTime(): OriginalTime {
     return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.predicted.length };
   }
 
@@ -202,7 +209,7 @@ export class Evaluator {
   }
 
   /** Returns some samples with other predictions than the original's. They are evenly spread, because data can be sorted by class. */
-  disagreements({ answers }: Evaluation): readonly Disagreement[] {
+  findDisagreements({ answers }: Evaluation): readonly Disagreement[] {
     const { predicted, labels } = this.original.answers;
     const differing = Array.from(predicted.keys()).filter((sample) => predicted[sample] !== answers.predicted[sample]);
     const step = Math.max(1, differing.length / maxDisagreements);
@@ -258,11 +265,15 @@ async function storeWithoutMasks(
 
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const model = await store.open(digest);
-  return { sha256: digest, ...(await weigh(model, [await store.file(digest)])), macs: macsOfOne(model, run) };
+  return {
+    sha256: digest,
+    ...(await measureModelSize(model, [await store.file(digest)])),
+    macs: countMacsPerSample(model, run),
+  };
 }
 
 /** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */
-export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number | undefined {
+export function countMacsPerSample(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   // Only layers with stored weights are missed if their operations are unknown.
   storeWeights(model);
   try {

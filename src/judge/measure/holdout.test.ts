@@ -1,25 +1,25 @@
 import { expect, test } from "vitest";
 import { accuracy, macroF1 } from "../../runtime/metrics/metrics.ts";
-import { drawHoldout, Holdout } from "./holdout.ts";
+import { divideSamples, Holdout } from "./holdout.ts";
 
 test("draws a third of the samples for validation, the others, and always the same for testing", () => {
-  const { validation, test: tested } = drawHoldout(1000, false) ?? {};
+  const { validation, test: tested } = divideSamples(1000, false) ?? {};
   expect([validation?.length, tested?.length]).toEqual([333, 667]);
   expect(new Set([...(validation ?? []), ...(tested ?? [])]).size).toBe(1000);
-  expect(drawHoldout(1000, false)).toEqual({ validation, test: tested });
+  expect(divideSamples(1000, false)).toEqual({ validation, test: tested });
   // Both splits are spread over the samples, which can be sorted by class.
   expect(validation?.filter((sample) => sample < 500).length).toBeGreaterThan(100);
   expect(validation?.filter((sample) => sample >= 500).length).toBeGreaterThan(100);
 });
 
 test("uses the first samples for validation if samples follow each other", () => {
-  const { validation, test: tested } = drawHoldout(90, true) ?? {};
+  const { validation, test: tested } = divideSamples(90, true) ?? {};
   expect([validation?.at(0), validation?.at(-1), tested?.at(0), tested?.at(-1)]).toEqual([0, 29, 30, 89]);
 });
 
 test("does not divide fewer than 90 samples", () => {
-  expect(drawHoldout(89, false)).toBeUndefined();
-  expect(drawHoldout(0, false)).toBeUndefined();
+  expect(divideSamples(89, false)).toBeUndefined();
+  expect(divideSamples(0, false)).toBeUndefined();
 });
 
 test("evaluates only its own samples, also with several columns per row", () => {

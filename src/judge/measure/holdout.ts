@@ -14,23 +14,23 @@ import {
   sameAnswers,
 } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import type { BatchNote, Invariance } from "../compare/batch-dependence.ts";
+import type { BatchInvariance, BatchNote } from "../compare/batch-dependence.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Comparison } from "../compare/goal.ts";
 
 const validationShare = 1 / 3;
 /** Minimum number of validation samples. With fewer, the split is not divided, and results are chosen on the test samples. */
-const minValidation = 30;
+const minValidationSamples = 30;
 /** Minimum number of samples that are divided into validation and test. */
-export const minDivided = minValidation / validationShare;
+export const minDividedSamples = minValidationSamples / validationShare;
 
 /** Draws validation samples, or takes the first ones (`inOrder`) if samples run in order. Undefined if there are too few samples. */
-export function drawHoldout(
+export function divideSamples(
   count: number,
   inOrder: boolean,
 ): { readonly validation: Uint32Array; readonly test: Uint32Array } | undefined {
   const validation = Math.floor(validationShare * count);
-  if (validation < minValidation) return undefined;
+  if (validation < minValidationSamples) return undefined;
   const order = inOrder ? range(count) : random(testSeed, "choose").permutation(count);
   return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
 }
@@ -40,7 +40,7 @@ export interface Rows {
   readonly rows: Float64Array;
   readonly answers: Answers;
   readonly batchNote?: BatchNote | undefined;
-  readonly invariance?: Invariance | undefined;
+  readonly invariance?: BatchInvariance | undefined;
   /** Samples per run; undefined for rows of a record. */
   readonly batch?: number | undefined;
 }
@@ -113,7 +113,7 @@ export class Holdout {
   }
 }
 
-export function joinRuns(first: Rows, second: Rows): Rows {
+export function joinRows(first: Rows, second: Rows): Rows {
   const { predicted, labels } = first.answers;
   return {
     batchNote: first.batchNote ?? second.batchNote,

@@ -1,27 +1,29 @@
 import { encodedSize, type Model, times } from "#ir";
 import { judge } from "../compare/goal.ts";
-import type { Measured, Variant } from "../record/data.ts";
-import { plainFile } from "./weigh.ts";
+import type { Measured, Variant } from "../record/run-record.ts";
+import { plainFile } from "./model-size.ts";
 
-const minGain = 1.005;
+const minSizeRatio = 1.005;
 /** Maximum ratio of processor times, result to original, that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
 const maxFasterRatio = 0.8;
 
-function noGainOfSize(before: number, after: number): string | undefined {
-  return before / after >= minGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+function noSizeGainText(before: number, after: number): string | undefined {
+  return before / after >= minSizeRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
 /** Returns why a result's file is not smaller, if it is not. Dropping the exporter's metadata does not count as a gain. */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const { files } = await plainFile(original);
-  const noGainText = noGainOfSize(files[0]?.size ?? before, size);
-  if (noGainText === undefined || noGainOfSize(before, size) !== undefined) return noGainText;
+  const noGainText = noSizeGainText(files[0]?.size ?? before, size);
+  if (noGainText === undefined || noSizeGainText(before, size) !== undefined) return noGainText;
   return `${noGainText} than the original without the exporter's metadata, which \`pith simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < minGain ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+  return after / before < minSizeRatio
+    ? "the file is not smaller (1.00 ×)"
+    : `the file is ${times(after / before)} larger`;
 }
 
 /** Returns why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
@@ -32,7 +34,7 @@ export function whyNothingGained(
 ): string | undefined {
   if (result === undefined) return undefined;
   const isLess = (before: number | undefined, after: number | undefined): boolean =>
-    before !== undefined && after !== undefined && before / after >= minGain;
+    before !== undefined && after !== undefined && before / after >= minSizeRatio;
   const isSmaller =
     isLess(original.bytes, result.bytes) ||
     isLess(original.brotli, result.brotli) ||

@@ -8,7 +8,7 @@ import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { openStore } from "../steps/store.ts";
-import { Evaluator, FigureRecords } from "./evaluator.ts";
+import { Evaluator, MeasurementRecords } from "./evaluator.ts";
 import type { Rows } from "./holdout.ts";
 import { Looks } from "./looks.ts";
 import type { PairedResult } from "./paired-metrics.ts";
@@ -111,7 +111,7 @@ test("completes an evaluation that ended at a look if all samples are requested"
   const evaluate = async (place: typeof store, firstLook?: number) => {
     const named = { name: "original", ...options, choice: true, firstLook };
     const evaluator = await Evaluator.create(
-      new FigureRecords(place, "test"),
+      new MeasurementRecords(place, "test"),
       taskOf(1000),
       named,
       completeContext({}),
@@ -121,7 +121,7 @@ test("completes an evaluation that ended at a look if all samples are requested"
   const fresh = await openStore(original, {});
   const early = await evaluate(store, 128);
   expect(early.answers.predicted.length).toBeLessThan(128);
-  const kept = (await new FigureRecords(store, "test").read(early.measured.sha256)) ?? expect.fail();
+  const kept = (await new MeasurementRecords(store, "test").read(early.measured.sha256)) ?? expect.fail();
   expect(countOf(kept)).toBe(128);
   expect(await evaluate(store)).toEqual(await evaluate(fresh));
   // A look that was continued equals one measured at once, in the default order.
@@ -135,11 +135,13 @@ test("a stopped run does not stop another that needs the sizes of the same file"
   const controller = new AbortController();
   const [stopped, other] = await Promise.all(
     [controller.signal, new AbortController().signal].map(async (signal) => {
-      const records = new FigureRecords(await openStore(net, {}), "sizes");
+      const records = new MeasurementRecords(await openStore(net, {}), "sizes");
       return Evaluator.create(records, taskOf(100), { name: "original" }, completeContext({ signal }));
     }),
   );
-  const [first, second] = [stopped, other].map((evaluator) => evaluator?.sized(evaluator.original.measured));
+  const [first, second] = [stopped, other].map((evaluator) =>
+    evaluator?.withCompressedSizes(evaluator.original.measured),
+  );
   controller.abort();
   await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
   await expect(second).resolves.toMatchObject({ sampled: false });

@@ -15,7 +15,7 @@ import { type Goal, judge } from "../compare/goal.ts";
 import type { Rows } from "./holdout.ts";
 import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";
 
-type Judged = Pick<Task, "test" | "metric">;
+type TestTask = Pick<Task, "test" | "metric">;
 
 interface Look {
   readonly rows: Rows;
@@ -23,11 +23,11 @@ interface Look {
 }
 
 const defaultFirstLook = 512;
-const infinite = Number.POSITIVE_INFINITY;
+const allSamples = Number.POSITIVE_INFINITY;
 
 export class Looks {
   readonly #model: Model;
-  readonly #task: Judged;
+  readonly #task: TestTask;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
   /** Number of samples of each interim look; empty for samples that run in order, few samples, or metrics that need all samples. */
@@ -38,7 +38,7 @@ export class Looks {
   /** @param task test samples in random order, unless `firstLook` covers all. @param knownRows the original's rows for the first samples, or all. */
   constructor(
     model: Model,
-    task: Judged,
+    task: TestTask,
     options: PairedMetricsOptions,
     context: Context,
     firstLook: number,
@@ -54,14 +54,14 @@ export class Looks {
 
   static drawSamples(
     model: Model,
-    task: Judged,
+    task: TestTask,
     options: PairedMetricsOptions,
     context: Context,
     firstLook = defaultFirstLook,
   ): Looks {
     const { test } = task;
     const interimLooks = interimLookSizes(task, firstLook);
-    if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, infinite);
+    if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, allSamples);
     const order = random(testSeed, "looks").permutation(test.count);
     // Sorted, because files are read in order.
     for (const [look, from] of [0, ...interimLooks].entries()) order.subarray(from, interimLooks[look]).sort();
@@ -69,17 +69,17 @@ export class Looks {
   }
 
   /** Returns looks at the same samples with other options. The original is not run again. */
-  withOptions(options: PairedMetricsOptions, context: Context, firstLook = infinite): Looks {
+  withOptions(options: PairedMetricsOptions, context: Context, firstLook = allSamples): Looks {
     return new Looks(this.#model, this.#task, options, context, firstLook, this.#rows);
   }
 
   /** @throws PithError E_DATA if the test split does not fit the model. */
   measureFirst(context = this.#context): Promise<PairedMetrics> {
-    return this.#original(this.#interimLooks[0] ?? infinite, context);
+    return this.#original(this.#interimLooks[0] ?? allSamples, context);
   }
 
   measureAll(): Promise<PairedMetrics> {
-    return this.#original(infinite, this.#context);
+    return this.#original(allSamples, this.#context);
   }
 
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
@@ -123,7 +123,7 @@ export class Looks {
       const look = await lookAt(samples, interimLevel);
       if (isSettled?.(look.compared) === true) return look;
     }
-    return lookAt(infinite);
+    return lookAt(allSamples);
   }
 
   get #answered(): number {
@@ -159,7 +159,7 @@ export class Looks {
   }
 }
 
-function interimLookSizes({ test, metric }: Judged, first: number): readonly number[] {
+function interimLookSizes({ test, metric }: TestTask, first: number): readonly number[] {
   if (!isIndexed(test) || metric.gathered !== undefined) return [];
   const looks: number[] = [];
   for (let samples = first; samples < test.count; samples *= 2) looks.push(samples);

@@ -7,45 +7,45 @@ const figures = { size: 100, speed: 1, drop: 0 };
 
 describe("misses", () => {
   test("returns the excess over a goal as a share of the allowed drop", () => {
-    const { misses } = objectiveOf({ purpose: "size" }, 0.02, original);
-    expect(misses({ ...figures, drop: 0.02 })).toBe(0);
-    expect(misses({ ...figures, drop: 0.05 })).toBeCloseTo(1.5);
+    const { shortfall } = objectiveOf({ purpose: "size" }, 0.02, original);
+    expect(shortfall({ ...figures, drop: 0.02 })).toBe(0);
+    expect(shortfall({ ...figures, drop: 0.05 })).toBeCloseTo(1.5);
   });
 
   test("returns the distance to a target size or speed, whatever the drop is", () => {
     const sized = objectiveOf({ targetSize: 80 }, 0.02, original);
-    expect(sized.misses({ ...figures, drop: 1 })).toBeCloseTo(0.25);
-    expect(sized.misses({ ...figures, size: 80 })).toBe(0);
+    expect(sized.shortfall({ ...figures, drop: 1 })).toBeCloseTo(0.25);
+    expect(sized.shortfall({ ...figures, size: 80 })).toBe(0);
     const faster = objectiveOf({ faster: 2 }, 0.02, original);
     // Repeated measurements of a speed differ by a few percent.
-    expect(faster.misses({ ...figures, speed: 1.455, drop: 1 })).toBeCloseTo(0.25);
-    expect(faster.misses({ ...figures, speed: 1.95 })).toBe(0);
-    expect(faster.misses({ ...figures, speed: 2.5 })).toBe(0);
+    expect(faster.shortfall({ ...figures, speed: 1.455, drop: 1 })).toBeCloseTo(0.25);
+    expect(faster.shortfall({ ...figures, speed: 1.95 })).toBe(0);
+    expect(faster.shortfall({ ...figures, speed: 2.5 })).toBe(0);
   });
 
   test("returns the larger of the misses of goal and speed", () => {
-    const { misses } = objectiveOf({}, 0.02, original);
-    expect(misses({ ...figures, speed: 0.5 * 0.95, drop: 0.025 })).toBeCloseTo(0.5);
-    expect(misses({ ...figures, speed: 0.94, drop: 0.05 })).toBeCloseTo(1.5);
-    expect(misses({ ...figures, speed: 0.95 })).toBe(0);
+    const { shortfall } = objectiveOf({}, 0.02, original);
+    expect(shortfall({ ...figures, speed: 0.5 * 0.95, drop: 0.025 })).toBeCloseTo(0.5);
+    expect(shortfall({ ...figures, speed: 0.94, drop: 0.05 })).toBeCloseTo(1.5);
+    expect(shortfall({ ...figures, speed: 0.95 })).toBe(0);
   });
 
   test("counts a file that is larger than the original if the purpose is speed", () => {
-    expect(objectiveOf({ purpose: "speed" }, 0.02, original).misses({ ...figures, size: 500 })).toBeCloseTo(0.25);
+    expect(objectiveOf({ purpose: "speed" }, 0.02, original).shortfall({ ...figures, size: 500 })).toBeCloseTo(0.25);
   });
 });
 
 describe("a required speed", () => {
-  const { lacks, misses } = objectiveOf({ faster: 2 }, undefined, original);
+  const { shortfallReason, shortfall } = objectiveOf({ faster: 2 }, undefined, original);
 
   test("is missed if the measured speed is lower by more than timing varies", () => {
-    expect(misses({ ...figures, speed: 1.9 })).toBeGreaterThan(0);
-    expect(misses({ ...figures, speed: 1.95 })).toBe(0);
-    expect(lacks).toBe("it is not 2.00 × as fast as the original");
+    expect(shortfall({ ...figures, speed: 1.9 })).toBeGreaterThan(0);
+    expect(shortfall({ ...figures, speed: 1.95 })).toBe(0);
+    expect(shortfallReason).toBe("it is not 2.00 × as fast as the original");
   });
 
   test("is not missed if the speed was not measured", () => {
-    expect(misses({ ...figures, speed: undefined })).toBe(0);
+    expect(shortfall({ ...figures, speed: undefined })).toBe(0);
   });
 });
 

@@ -1,7 +1,7 @@
 /** The objective by which a run or search chooses a result: a cost to minimize (file size, download, time), and limits that exclude results. */
 import { bytes as bytesText, times } from "#ir";
 
-export interface Figures {
+export interface SizeSpeedDrop {
   /** Bytes of the file, or of its download (`sizeFor`). */
   readonly size: number;
   readonly speed?: number | undefined;
@@ -12,13 +12,13 @@ export interface Figures {
 export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
   /** Cost of a result, lower is better. A factor of two in size or speed, or the allowed drop, is about one unit. */
-  cost(figures: Figures): number;
+  cost(figures: SizeSpeedDrop): number;
   /** Relative distance from the required size, speed or drop; 0 if it is reached, or if a required speed was not measured. */
-  misses(figures: Figures): number;
-  /** Largest `misses` of predicted figures at which a candidate is still worth trying. */
+  shortfall(figures: SizeSpeedDrop): number;
+  /** Largest `shortfall` of predicted figures at which a candidate is still worth trying. */
   readonly slack: number;
   /** Reason for rejecting a result that misses a size or speed target; undefined for objectives without a target. */
-  readonly lacks?: string;
+  readonly shortfallReason?: string;
 }
 
 export const purposes = ["size", "speed", "download"] as const;
@@ -36,7 +36,7 @@ export interface ObjectiveOptions {
   /** Minimum speed relative to the original. Among results that are fast enough, the one with the smallest drop is best. */
   readonly faster?: number | undefined;
   /** Relative speed from which a result counts as equally fast (0.95). */
-  readonly leastSpeed?: number | undefined;
+  readonly minSpeed?: number | undefined;
 }
 
 /** Returns the goal of a search. With a size or speed target alone, any drop is allowed. */
@@ -56,46 +56,47 @@ const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
 /** @param maxDrop maximum drop of the goal; undefined without a goal, so that drops do not count. */
 export function objectiveOf(
-  { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
+  { purpose, targetSize, faster, minSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,
   original: { readonly bytes: number },
 ): Objective {
   const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
-  const excessDrop = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
-  const missingSpeed = ({ speed }: Figures, minSpeed: number): number =>
-    speed === undefined ? 0 : Math.max(0, 1 - speed / minSpeed);
-  const excessSize = ({ size }: Figures, maxSize: number): number => Math.max(0, size / maxSize - 1);
-  const byDrop = ({ drop, size }: Figures): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
+  const excessDrop = ({ drop }: SizeSpeedDrop): number =>
+    maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit;
+  const missingSpeed = ({ speed }: SizeSpeedDrop, requiredSpeed: number): number =>
+    speed === undefined ? 0 : Math.max(0, 1 - speed / requiredSpeed);
+  const excessSize = ({ size }: SizeSpeedDrop, maxSize: number): number => Math.max(0, size / maxSize - 1);
+  const byDrop = ({ drop, size }: SizeSpeedDrop): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
   if (targetSize !== undefined)
     return {
       id: "target-size",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => excessSize(figures, targetSize),
-      lacks: `it has more than ${bytesText(targetSize)}`,
+      shortfall: (figures) => excessSize(figures, targetSize),
+      shortfallReason: `it has more than ${bytesText(targetSize)}`,
     };
   if (faster !== undefined)
     return {
       id: "faster",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => missingSpeed(figures, (1 - maxTimingError) * faster),
-      lacks: `it is not ${times(faster)} as fast as the original`,
+      shortfall: (figures) => missingSpeed(figures, (1 - maxTimingError) * faster),
+      shortfallReason: `it is not ${times(faster)} as fast as the original`,
     };
   if (purpose === "speed")
     return {
       id: "speed",
       cost: ({ speed = 1 }) => -Math.log2(speed),
       slack: slackOfGoal,
-      misses: (figures) => Math.max(excessDrop(figures), excessSize(figures, original.bytes)),
+      shortfall: (figures) => Math.max(excessDrop(figures), excessSize(figures, original.bytes)),
     };
-  const cost = ({ size }: Figures): number => Math.log2(size);
-  const byGoal = { cost, slack: slackOfGoal, misses: excessDrop };
+  const cost = ({ size }: SizeSpeedDrop): number => Math.log2(size);
+  const byGoal = { cost, slack: slackOfGoal, shortfall: excessDrop };
   if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
   return {
     ...byGoal,
     id: "usual",
-    misses: (figures) => Math.max(excessDrop(figures), missingSpeed(figures, leastSpeed)),
+    shortfall: (figures) => Math.max(excessDrop(figures), missingSpeed(figures, minSpeed)),
   };
 }
 
@@ -103,7 +104,7 @@ export function objectiveOf(
 export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
   id === "size" || id === "download" || id === "target-size";
 
-export function paretoFrontOf<T>(items: readonly T[], figuresOf: (item: T) => Figures): readonly T[] {
+export function paretoFrontOf<T>(items: readonly T[], figuresOf: (item: T) => SizeSpeedDrop): readonly T[] {
   const axes = items.map((item) => {
     const { size, drop, speed = 0 } = figuresOf(item);
     return [size, Math.max(0, drop), -speed] as const;

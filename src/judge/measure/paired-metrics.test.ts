@@ -46,10 +46,10 @@ test("without labels, compares both models with the predictions of a reference m
   const beside = await PairedMetrics.create(first, task, { truth }, context);
   const { comparison } = await beside.compare(truth);
   expect([comparison.original.value, comparison.candidate.value]).toEqual([0.5, 1]);
-  expect(beside.goal({}, true)).toEqual({ maxDrop: 0.01 });
+  expect(beside.resolveGoal({}, true)).toEqual({ maxDrop: 0.01 });
   const alone = await PairedMetrics.create(first, task, {}, context);
   expect((await alone.compare(truth)).comparison).toMatchObject({ original: { value: 1 }, candidate: { value: 0.5 } });
-  expect(alone.goal({}, true)).toBeUndefined();
+  expect(alone.resolveGoal({}, true)).toBeUndefined();
 });
 
 test.each([

@@ -8,11 +8,11 @@ import { measure } from "../../runtime/metrics/evaluate.ts";
 import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type BatchChoice, type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
-import { answersWithNaN } from "../compare/compare.ts";
-import { type Goal, judge, usualDrop } from "../compare/goal.ts";
-import type { Validated } from "../record/data.ts";
+import { isMeaninglessByNaN } from "../compare/compare.ts";
+import { defaultMaxDrop, type Goal, judge } from "../compare/goal.ts";
+import type { Validated } from "../record/run-record.ts";
 import { chanceSentence } from "../record/verdict.ts";
-import { drawHoldout, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
+import { divideSamples, Holdout, type HoldoutComparison, joinRows, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
   /** Samples per run (64, fewer for large inputs; one if outputs depend on the batch). */
@@ -31,7 +31,7 @@ export interface PairedResult extends HoldoutComparison, Pick<Rows, "invariance"
   readonly validation: HoldoutComparison | undefined;
 }
 
-type Judged = Pick<Task, "test" | "metric">;
+type TestTask = Pick<Task, "test" | "metric">;
 
 /** A goal without `maxDrop` has the default maximum drop. `stated` is true by default if `maxDrop` is present. */
 export interface GoalOptions extends Omit<Goal, "maxDrop"> {
@@ -43,19 +43,19 @@ export class PairedMetrics {
   /** Validation samples; undefined without `choice`, or if there are too few samples. */
   readonly validation: Holdout | undefined;
   readonly #truth: Model;
-  readonly #task: Judged;
+  readonly #task: TestTask;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
   readonly rows: Rows;
 
-  private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, allRows: Rows) {
+  private constructor(truth: Model, task: TestTask, options: PairedMetricsOptions, context: Context, allRows: Rows) {
     this.rows = allRows;
     this.#truth = truth;
     this.#task = task;
     this.#options = options;
     this.#context = context;
     const count = isIndexed(task.test) ? task.test.count : allRows.answers.predicted.length;
-    const division = options.choice === true ? drawHoldout(count, !isIndexed(task.test)) : undefined;
+    const division = options.choice === true ? divideSamples(count, !isIndexed(task.test)) : undefined;
     this.holdout = new Holdout(task.metric, allRows, division?.test ?? range(count));
     this.validation = division === undefined ? undefined : new Holdout(task.metric, allRows, division.validation);
   }
@@ -63,7 +63,7 @@ export class PairedMetrics {
   /** @param knownRows earlier measurement of the model on these samples or more. @throws PithError E_DATA if the test split does not fit the model. */
   static async create(
     model: Model,
-    task: Judged,
+    task: TestTask,
     options: PairedMetricsOptions,
     context: Context,
     knownRows?: Rows,
@@ -80,7 +80,7 @@ export class PairedMetrics {
   }
 
   #maxDrop(requested: number | undefined): number {
-    return requested ?? usualDrop(this.#task.metric, this.original.comparison.original.value);
+    return requested ?? defaultMaxDrop(this.#task.metric, this.original.comparison.original.value);
   }
 
   get original(): HoldoutComparison {
@@ -92,24 +92,26 @@ export class PairedMetrics {
   }
 
   /** Whether the original is better than chance, or there are no labels that could show it. */
-  get aboveChance(): boolean {
+  get isAboveChance(): boolean {
     const baseline = this.holdout.knowledge;
     return baseline === undefined || baseline.name === "agreement" || !baseline.atChance;
   }
 
-  get atChance(): string | undefined {
+  get chanceNote(): string | undefined {
     const baseline = this.holdout.knowledge;
-    return baseline === undefined || this.aboveChance ? undefined : chanceSentence(baseline.original, baseline.chance);
+    return baseline === undefined || this.isAboveChance
+      ? undefined
+      : chanceSentence(baseline.original, baseline.chance);
   }
 
   /**
    * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level or any drop is allowed.
    * Also for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
    */
-  goal({ maxDrop, strict, stated = maxDrop !== undefined }: GoalOptions, trained: boolean): Goal | undefined {
+  resolveGoal({ maxDrop, strict, stated = maxDrop !== undefined }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
-    if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
+    if (!this.isAboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
       return undefined;
     return { maxDrop: this.#maxDrop(maxDrop), strict, ...(stated ? { stated } : {}) };
   }
@@ -128,7 +130,7 @@ export class PairedMetrics {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 
-  onValidation({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
+  validate({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
     if (validation === undefined || this.validation === undefined) return undefined;
     const { comparison } = validation;
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
@@ -141,7 +143,7 @@ export class PairedMetrics {
     const comparesWithOriginal = metric.truth === "original";
     if (
       !(comparesWithOriginal && this.#options.truth !== undefined) &&
-      answersWithNaN(metric, original, this.rows.answers)
+      isMeaninglessByNaN(metric, original, this.rows.answers)
     ) {
       const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
       throw dataError(
@@ -153,8 +155,8 @@ export class PairedMetrics {
 
   /** Checks that the original is better than chance, because otherwise no drop can be measured. @throws PithError E_DATA if it is not. */
   requireAboveChance(): void {
-    if (this.atChance === undefined) return;
-    throw dataError(`${this.atChance} Nothing was done.`, {
+    if (this.chanceNote === undefined) return;
+    throw dataError(`${this.chanceNote} Nothing was done.`, {
       hint: "Preprocessing, labels or model do not match; `force` continues anyway.",
     });
   }
@@ -174,7 +176,7 @@ export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | u
 export async function rowsOf(
   model: Model,
   truth: Model,
-  { test, metric }: Judged,
+  { test, metric }: TestTask,
   { batch: requestedBatch, output, threads }: PairedMetricsOptions,
   context: Context,
   knownRows?: Rows,
@@ -208,5 +210,5 @@ export async function rowsOf(
     batchNote: note === undefined ? undefined : { note, isWarning },
     ...{ batch, invariance },
   };
-  return knownRows === undefined ? measuredRows : joinRuns(knownRows, measuredRows);
+  return knownRows === undefined ? measuredRows : joinRows(knownRows, measuredRows);
 }

@@ -15,7 +15,7 @@ export interface Speed extends Spread {
 }
 
 /** Speed of a result relative to the file `against`, or the reason why it was not measured. */
-export type Timed = { readonly against: string } & (Speed | { readonly unmeasured: string });
+export type MeasuredSpeed = { readonly against: string } & (Speed | { readonly unmeasured: string });
 
 /** Times both models on the first of `samples` or `timedInputs`; undefined if operators, weight types and sizes are equal, and so is the speed. */
 export async function measureSpeed(
@@ -23,13 +23,13 @@ export async function measureSpeed(
   { model, path }: { readonly model: Model; readonly path: string },
   context: Context,
   samples?: Dataset,
-): Promise<Timed | undefined> {
+): Promise<MeasuredSpeed | undefined> {
   if (operatorsOf(model) === operatorsOf(result)) return undefined;
-  const speed = await relativeSpeed(model, result, context, samples);
+  const speed = await measureRelativeSpeed(model, result, context, samples);
   return { against: path, ...(speed instanceof Miss ? { unmeasured: stripPeriod(speed.reason) } : speed) };
 }
 
-export async function relativeSpeed(
+export async function measureRelativeSpeed(
   original: Model,
   result: Model,
   context: Context,
@@ -49,7 +49,7 @@ const operatorsOf = ({ graph }: Model): string =>
   }).join("\n");
 
 /** Factor between measurements of one model in several processes on a busy machine. */
-const noise = 1.12;
+const timingNoise = 1.12;
 
 /** Returns the speed, with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
 export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
@@ -57,8 +57,8 @@ export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
   const { low, high } = spread(Float64Array.from(ratios));
   return {
     median,
-    low: Math.min(low, median / noise),
-    high: Math.max(high, median * noise),
+    low: Math.min(low, median / timingNoise),
+    high: Math.max(high, median * timingNoise),
     before,
     milliseconds: after,
   };

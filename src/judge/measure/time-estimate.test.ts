@@ -6,7 +6,7 @@ import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { recipeFrom } from "../recipe/check-recipe.ts";
 import { stepsOf } from "../recipe/pass-steps.ts";
-import { announceDuration, durationText, stepSeconds } from "./time-estimate.ts";
+import { announceDuration, durationText, estimateStepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
 const task = { train: data, calibrate: memory("calibrate", { label: zeros("int64", [500]) }), metric: accuracy() };
@@ -20,12 +20,12 @@ test("counts an evaluation per step, five runs per training sample, and the runs
   const runs = quantize.runsPerSample?.({ scheme: "static" }) ?? 0;
   expect(runs).toBeGreaterThan(1);
   // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 50 ms of training, and of calibration `runs` on 100 samples.
-  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 600 + runs);
-  expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(
+  expect(estimateStepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 600 + runs);
+  expect(estimateStepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(
     60 + 600 + runs,
   );
   const byDefault = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" } }] }));
-  expect(stepSeconds(byDefault, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(10 + 2 * runs);
+  expect(estimateStepSeconds(byDefault, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(10 + 2 * runs);
 });
 
 test("includes the timing, and says that the precision fallback can take longer", () => {
@@ -52,7 +52,7 @@ test("counts only the steps that are evaluated, and all rounds of a repeat", () 
   const repeat = { repeat: 5, steps: [{ prune: { amount: 0.1 } }, { train: { epochs: { from: 0.6, to: 2 } } }] };
   const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
   // 2 × 10 s of evaluation; 1, 1, 1, 2 and 2 epochs of 3,000 × 50 ms.
-  expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 150);
+  expect(estimateStepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 150);
   expect(durationText(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
     "about 18 minutes: 11 steps, 2 of them evaluated on 1,000 samples",
   );

@@ -17,7 +17,7 @@ export interface OriginalTime {
 }
 
 /** Estimates the seconds of steps from their runs of the model, without computations on weights. @param task sizes of splits, and the metric. */
-export function stepSeconds(
+export function estimateStepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
   { train, calibrate, metric }: Pick<Task, "train" | "calibrate" | "metric">,
@@ -55,7 +55,7 @@ export function durationText(
   timedRounds = 0,
 ): string | undefined {
   const roundSeconds = Math.max(minRoundSeconds, took.seconds / Math.max(1, took.samples));
-  const time = waiting(stepSeconds(steps, took, task) + timedRounds * roundSeconds);
+  const time = waiting(estimateStepSeconds(steps, took, task) + timedRounds * roundSeconds);
   if (time === undefined) return undefined;
   const judgedCount = steps.filter((step) => step.judged).length;
   const fallbackText = steps.some(({ fallsBack }) => fallsBack) ? "; longer if layers need higher precision" : "";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodedSource } from "../../core/onnx/encode.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { measureWritten, weighFiles } from "./written.ts";
+import { measureSizeAndCost, measureWritten } from "./written.ts";
 
 test("the size of a compressed copy is not estimated again", async () => {
   const model = parseModel(
@@ -10,8 +10,8 @@ test("the size of a compressed copy is not estimated again", async () => {
   );
   const stored = { model, files: [await encodedSource(model)] };
   const request = {
-    ...{ original: { ...stored, weight: await weighFiles(stored) }, written: stored, samples: undefined },
-    ...{ forDownload: false, variant: undefined, reference: { path: "original.onnx", model } },
+    ...{ original: { ...stored, weight: await measureSizeAndCost(stored) }, written: stored, samples: undefined },
+    ...{ isForDownload: false, variant: undefined, reference: { path: "original.onnx", model } },
   };
   const [exact, estimated] = await Promise.all(
     [{ brotli: 1000 }, {}].map(

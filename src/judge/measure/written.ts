@@ -5,43 +5,43 @@ import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
-import type { Weight } from "../record/data.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
-import { measureSpeed, relativeSpeed, type Speed, type Timed } from "./speed.ts";
-import { countMacs, countWeights, plainFile, weigh } from "./weigh.ts";
+import type { ModelSize } from "../record/run-record.ts";
+import { countMacs, countWeights, measureModelSize, plainFile } from "./model-size.ts";
+import { type MeasuredSpeed, measureRelativeSpeed, measureSpeed, type Speed } from "./speed.ts";
 
 export interface StoredModel {
   readonly model: Model;
   readonly files: readonly ByteSource[];
 }
 
-export interface WeightAndCost extends Weight {
+export interface SizeAndCost extends ModelSize {
   readonly macs: OperationCount | undefined;
 }
 
-export interface PlannedCost extends Pick<WeightAndCost, "parameters" | "macs"> {
+export interface PlannedCost extends Pick<SizeAndCost, "parameters" | "macs"> {
   readonly speed: Speed | undefined;
   readonly uneven: UnevenChannels;
 }
 
 export interface MeasuredPair {
-  readonly before: WeightAndCost;
-  readonly after: WeightAndCost;
+  readonly before: SizeAndCost;
+  readonly after: SizeAndCost;
   /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
   readonly masked: boolean;
   readonly trainable: boolean;
   /** Channel counts that slow down the result; undefined if it has the same number of operations as the input model. */
   readonly uneven: UnevenChannels | undefined;
   /** Speed relative to the reference; undefined if operators and sizes are the same, with masks, and for a variant. */
-  readonly speed: Timed | undefined;
+  readonly speed: MeasuredSpeed | undefined;
 }
 
 interface WrittenRequest {
-  readonly original: StoredModel & { readonly weight: WeightAndCost };
+  readonly original: StoredModel & { readonly weight: SizeAndCost };
   readonly written: StoredModel;
   readonly copies: Partial<CompressedSize>;
   /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
-  readonly forDownload: boolean;
+  readonly isForDownload: boolean;
   /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
   readonly variant: Partial<CompressedSize> | undefined;
   readonly reference: { readonly path: string; readonly model: Model };
@@ -51,15 +51,15 @@ interface WrittenRequest {
 /** The maximum bytes of a model that brotli compresses whole if the command is for downloads: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
 
-export async function weighFiles({ model, files }: StoredModel): Promise<WeightAndCost> {
-  return { ...(await weigh(model, files)), macs: countMacs(model) };
+export async function measureSizeAndCost({ model, files }: StoredModel): Promise<SizeAndCost> {
+  return { ...(await measureModelSize(model, files)), macs: countMacs(model) };
 }
 
 export async function measureWritten(request: WrittenRequest, context: Context): Promise<MeasuredPair> {
-  const { original, written, copies, forDownload, variant, reference, samples } = request;
+  const { original, written, copies, isForDownload, variant, reference, samples } = request;
   const { weight, model } = original;
   const result = written.model;
-  const maxBytes = !forDownload ? "quick" : variant === undefined ? maxWholeBytes : undefined;
+  const maxBytes = !isForDownload ? "quick" : variant === undefined ? maxWholeBytes : undefined;
   const [before, after] = await Promise.all([
     // A folder shows the size of its original with the exporter's metadata.
     variant === undefined
@@ -68,7 +68,7 @@ export async function measureWritten(request: WrittenRequest, context: Context):
           ...(variant.brotli === undefined ? await measureSize(original.files, undefined, maxBytes) : variant),
           ...weight,
         },
-    withCompressedSizes(written, await weighFiles(written), copies, maxBytes),
+    withCompressedSizes(written, await measureSizeAndCost(written), copies, maxBytes),
   ]);
   const masked = isPruned(result);
   return {
@@ -81,10 +81,10 @@ export async function measureWritten(request: WrittenRequest, context: Context):
 
 async function withCompressedSizes(
   { model, files }: StoredModel,
-  weight: WeightAndCost,
+  weight: SizeAndCost,
   copies: Partial<CompressedSize>,
   maxBrotliBytes: Parameters<typeof measureSize>[2],
-): Promise<WeightAndCost> {
+): Promise<SizeAndCost> {
   if (copies.sampled !== undefined) return { ...weight, ...copies };
   const plain = await plainFile(model, files);
   const brotliBytes = copies.brotli === undefined ? maxBrotliBytes : "quick";
@@ -95,7 +95,7 @@ async function withCompressedSizes(
 /** Returns the cost of a result; undefined if it is the same as the input model's. */
 export async function planCost(
   original: Model,
-  before: WeightAndCost,
+  before: SizeAndCost,
   result: Model,
   context: Context,
   samples: Dataset | undefined,
@@ -103,7 +103,7 @@ export async function planCost(
   const macs = countMacs(result);
   if (isEqualCount(before.macs, macs)) return undefined;
   const { parameters } = await countWeights(result);
-  const speed = await relativeSpeed(original, result, context, samples);
+  const speed = await measureRelativeSpeed(original, result, context, samples);
   return {
     parameters,
     macs,

@@ -4,7 +4,7 @@ import type { AnyPass, Context } from "#pass";
 import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";
-import type { Samples } from "../record/data.ts";
+import type { Samples } from "../record/run-record.ts";
 import { partFor } from "../steps/step-options.ts";
 import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
 import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";

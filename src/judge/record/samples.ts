@@ -4,7 +4,7 @@ import { isIndexed, rowCount, sliceBatch } from "#batches";
 import { type Batch, type Dense, toNumbers } from "#ir";
 import { findImages } from "../../data/images/preprocess.ts";
 import type { Dataset } from "../../data/index.ts";
-import type { SampleView } from "./data.ts";
+import type { SampleView } from "./run-record.ts";
 
 const maxPixels = 96;
 const minPixels = 8;

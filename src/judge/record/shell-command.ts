@@ -1,6 +1,6 @@
 /** Formats shell commands for reports and messages, such as the `pith bench` that times the files of a run. */
 import type { TargetName } from "../../runtime/run/run-target.ts";
-import type { Measured, Run } from "./data.ts";
+import type { Measured, Run } from "./run-record.ts";
 
 export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;

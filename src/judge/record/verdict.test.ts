@@ -11,7 +11,7 @@ import { unsteadyNote } from "../../runtime/run/latency.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
 import { type Comparison, judge, type Verdict } from "../compare/goal.ts";
-import type { Run, StepRecord, Variant } from "./data.ts";
+import type { Run, StepRecord, Variant } from "./run-record.ts";
 import {
   accuracySentence,
   chanceSentence,

@@ -19,11 +19,19 @@ import {
 } from "#ir";
 import type { Change } from "#pass";
 import { type Spread, workOf } from "../../runtime/run/latency.ts";
-import { fewSamples, type Likeness } from "../compare/compare-function.ts";
-import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/goal.ts";
+import { type Likeness, minVerdictSamples } from "../compare/compare-function.ts";
+import {
+  type Comparison,
+  defaultMaxDrop,
+  type Goal,
+  isBroken,
+  isWithin,
+  judge,
+  type Verdict,
+} from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
-import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";
+import type { Measured, Run, Timing, Variant } from "./run-record.ts";
 
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "rejected";
@@ -273,7 +281,7 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` The outputs were not compared: ${likeness}.`;
   const { lost, relativeError, samples } = likeness;
-  if (samples >= fewSamples)
+  if (samples >= minVerdictSamples)
     return lost === undefined ? ` The outputs: ${outputDifferenceText(likeness)}.` : ` ${capitalize(lost)}.`;
   if (lost !== undefined) return ` There are few samples, and ${lost}.`;
   const similarity = relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
@@ -375,7 +383,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
-  const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
+  const isSlight = isWithin(drop, { maxDrop: defaultMaxDrop({ unit, better }, original.value) });
   // If the original is the truth, its own value has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), which is statistically significant`;

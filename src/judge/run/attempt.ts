@@ -4,12 +4,12 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
-import { findLostKnowledge } from "../measure/judgement.ts";
+import { findLostKnowledge } from "../measure/judge-result.ts";
 import type { Purpose } from "../measure/objective.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import type { Measured, StepRecord, Variant } from "../record/data.ts";
+import type { Measured, StepRecord, Variant } from "../record/run-record.ts";
 import { trains } from "../steps/step-options.ts";
 import {
   type CandidateRequest,
@@ -60,7 +60,7 @@ export async function tryCandidate(
 ): Promise<Attempt> {
   const { name, steps } = candidate;
   const original = run.evaluator.original.measured;
-  const goal = run.evaluator.metrics.goal(run.requestedGoal, isTrained(candidate));
+  const goal = run.evaluator.metrics.resolveGoal(run.requestedGoal, isTrained(candidate));
   const records: StepRecord[] = [];
   let result: CandidateResult<AttemptEvaluation>;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
@@ -105,7 +105,7 @@ export async function tryCandidate(
     agreement,
     verdict: goal === undefined ? undefined : judge(comparison, goal),
     ...rejectedAs(unchangedReason, lost?.text, largerReason),
-    validation: evaluator.metrics.onValidation(evaluation, goal),
+    validation: evaluator.metrics.validate(evaluation, goal),
     ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
     ...(kept?.others === undefined ? {} : { others: kept.others }),
     ...(targets.length === 0 ? {} : { targets }),
@@ -140,7 +140,7 @@ function createComparer(
       const options = { ...evaluator.options, choice: undefined };
       const separated = await separateSearchSamples(original, task, options, goal, context);
       if (separated instanceof Miss) return separated;
-      const divided = await evaluator.divide();
+      const divided = await evaluator.reserveValidation();
       const otherComparer = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
       return { search: separated.search, others: otherComparer };
     },

@@ -9,15 +9,15 @@ import type { Context, OptionValues } from "#pass";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";
-import { excessOf, excessOfNoise, searchWithoutData } from "../fallback/fallback-samples.ts";
+import { createJudgeWithoutData, excessOf, excessOfNoise } from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
 import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
-import { judgeResult, type Lost } from "../measure/judgement.ts";
-import { checkFunction, type KeptFunction, trainingOf, withOutputsOf } from "../measure/kept-function.ts";
+import { checkFunction, type FunctionCheck, trainingOf, withOutputsOf } from "../measure/function-check.ts";
+import { judgeResult, type RejectionCause } from "../measure/judge-result.ts";
 import type { PairedResult } from "../measure/paired-metrics.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import type { Measured } from "../record/data.ts";
+import type { Measured } from "../record/run-record.ts";
 import { brokenText, lossText } from "../record/verdict.ts";
 import type { Runner, StepOutput, StepResult } from "../steps/runner.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
@@ -85,7 +85,7 @@ export interface Findings<C extends Compared = Compared> {
   /** Undefined without a goal. */
   readonly goalCheck: GoalCheck | undefined;
   /** Comparison of the outputs; undefined if only the metric was compared, or a folder compares its models together. */
-  readonly kept: KeptFunction | undefined;
+  readonly kept: FunctionCheck | undefined;
 }
 
 interface JudgedResult<C extends Compared> {
@@ -102,7 +102,7 @@ export interface TakenStep<C extends Compared = Compared> extends Partial<Omit<J
 }
 
 export interface Judgement<C extends Compared = Compared> extends Findings<C> {
-  readonly lost: Lost | undefined;
+  readonly lost: RejectionCause | undefined;
   readonly targets: readonly OnTarget[];
 }
 
@@ -197,7 +197,7 @@ class CandidateRun<C extends Compared> {
     return { compared, goalCheck: checkGoal(compared, comparer.goal, this.#run.originalName), kept: undefined };
   }
 
-  async #checkFunction(digest: string, compared: C | undefined): Promise<KeptFunction | undefined> {
+  async #checkFunction(digest: string, compared: C | undefined): Promise<FunctionCheck | undefined> {
     const { steps, store, context, judging, test, force = false, output, judgedTogether } = this.#run;
     const trained = trainingOf(steps);
     // The folder compares its models together.
@@ -258,7 +258,7 @@ class CandidateRun<C extends Compared> {
     const comparer = this.#comparer;
     const { context, store, original, inputs, output } = this.#run;
     if (comparer?.goal !== undefined) return comparer.separate(comparer.goal, quiet(context));
-    const search = searchWithoutData(await store.read(original), inputs, output, quiet(context));
+    const search = createJudgeWithoutData(await store.read(original), inputs, output, quiet(context));
     return { search, others: comparer };
   }
 
@@ -352,7 +352,7 @@ function causeOf({ compared, goalCheck, kept }: Findings): string | undefined {
     return Number.isFinite(value) ? excessText(comparison.unit, value, goal.maxDrop) : `the metric is ${value}`;
   }
   if (compared !== undefined) return brokenText(compared.comparison);
-  const { because, text } = kept?.lost ?? {};
+  const { because, text } = kept?.functionLoss ?? {};
   return because === "function" || because === "form" ? text : undefined;
 }
 

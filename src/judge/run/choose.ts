@@ -1,8 +1,8 @@
 /** Selects the result to keep: of those that meet goal and targets, the one with the lowest cost. Rejects results that gain nothing or miss a target. */
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { whyNothingGained } from "../measure/improvement.ts";
-import { type Figures, type Objective, objectiveOf, paretoFrontOf, sizeFor } from "../measure/objective.ts";
-import type { Choice, Measured, Timing } from "../record/data.ts";
+import { type Objective, objectiveOf, paretoFrontOf, type SizeSpeedDrop, sizeFor } from "../measure/objective.ts";
+import type { Choice, Measured, Timing } from "../record/run-record.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
@@ -11,14 +11,14 @@ import type { Trials } from "./trials.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
-  readonly size: Figures["size"] | undefined;
+  readonly size: SizeSpeedDrop["size"] | undefined;
   readonly sound: boolean;
   /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
-  readonly speed?: Figures["speed"];
+  readonly speed?: SizeSpeedDrop["speed"];
 }
 
-interface Result extends Figures {
+interface Result extends SizeSpeedDrop {
   readonly index: number;
   readonly sound: boolean;
 }
@@ -47,16 +47,16 @@ function chooseSmallestDrop(contenders: readonly Contender[]): Choice | undefine
   return smallestDrop && { place: smallestDrop.place, by: "loss" };
 }
 
-const lowestBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
+const lowestBy = (cost: (figures: SizeSpeedDrop) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
 const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(({ size }) => size, results);
 
 /** Chooses the acceptable result with the lowest cost. `over` is the smallest result if the objective excludes it, for example as too slow. */
-function chooseByObjective(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
+function chooseByObjective(results: readonly Result[], { id, cost, shortfall }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.index, by: "only" };
-  const allowedResults = results.filter((result) => misses(result) === 0);
+  const allowedResults = results.filter((result) => shortfall(result) === 0);
   const best = lowestBy(cost, allowedResults);
   if (best !== undefined) {
     const smallest = smallestOf(results);
@@ -93,7 +93,7 @@ export async function selectResult(
   options: RunOptions,
 ): Promise<Decision> {
   const [original, ...results] = await Promise.all([
-    evaluator.sized(evaluator.original.measured),
+    evaluator.withCompressedSizes(evaluator.original.measured),
     ...attempts.map((attempt) => addCompressedSizes(attempt, evaluator)),
   ]);
   const objective = objectiveOf(options, goal?.maxDrop, original);
@@ -123,8 +123,8 @@ async function addCompressedSizes(
 ): Promise<Attempt> {
   return {
     ...rest,
-    variant: { ...variant, result: variant.result && (await evaluator.sized(variant.result)) },
-    evaluation: evaluation && { ...evaluation, measured: await evaluator.sized(evaluation.measured) },
+    variant: { ...variant, result: variant.result && (await evaluator.withCompressedSizes(variant.result)) },
+    evaluation: evaluation && { ...evaluation, measured: await evaluator.withCompressedSizes(evaluation.measured) },
   };
 }
 
@@ -175,14 +175,14 @@ function rejectWithoutGain(original: Measured, tried: Attempt, work: number | un
 function rejectOffTarget(
   tried: Attempt,
   speed: number | undefined,
-  { lacks, misses }: Objective,
+  { shortfallReason, misses }: Objective,
   purpose: RunOptions["purpose"],
 ): Attempt {
   const { variant } = tried;
-  if (lacks === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
+  if (shortfallReason === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
   return misses({ size: sizeFor(purpose, variant.result), speed, drop: 0 }) === 0
     ? tried
-    : { ...tried, usable: false, variant: { ...variant, rejected: lacks, rejectedAs: "off target" } };
+    : { ...tried, usable: false, variant: { ...variant, rejected: shortfallReason, rejectedAs: "off target" } };
 }
 
 function isKept(tried: Attempt | undefined): boolean {

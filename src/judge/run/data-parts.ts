@@ -6,7 +6,7 @@ import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import type { Run, Samples } from "../record/data.ts";
+import type { Run, Samples } from "../record/run-record.ts";
 import { partFor } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { CandidateSteps } from "./attempt.ts";

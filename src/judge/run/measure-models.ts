@@ -6,8 +6,8 @@ import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, answers, answersOf, isAllNaN } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { batchInvariance, chooseBatch, type Invariance } from "../compare/batch-dependence.ts";
-import { answersWithNaN } from "../compare/compare.ts";
+import { type BatchInvariance, chooseBatch, measureBatchInvariance } from "../compare/batch-dependence.ts";
+import { isMeaninglessByNaN } from "../compare/compare.ts";
 import type { Goal } from "../compare/goal.ts";
 import type { Rows } from "../measure/holdout.ts";
 import { type GoalOptions, PairedMetrics } from "../measure/paired-metrics.ts";
@@ -50,7 +50,7 @@ export interface Measurement {
   readonly figures: readonly Figure[];
   readonly truth: "labels" | "original";
   readonly note: string | undefined;
-  readonly alone: Invariance | undefined;
+  readonly alone: BatchInvariance | undefined;
   /** Whether the original (or without one, the model) is not better than always predicting the most frequent class. */
   readonly atChance: boolean;
   /** Path of the model whose outputs are not a number. */
@@ -117,10 +117,10 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
   );
   const figures = metrics.map((metric, index) => figureOf(metric, columns.at(-1)?.[index] ?? new Float64Array()));
   const isNaNBefore =
-    original !== undefined && answersWithNaN(mainMetric, paired.original.comparison.original, before.answers);
+    original !== undefined && isMeaninglessByNaN(mainMetric, paired.original.comparison.original, before.answers);
   const unmeasured = isNaNBefore ? original.path : givesNaN(figures, after.answers) ? model.path : undefined;
   const { knowledge } = paired.holdout;
-  const atChance = task.labelled && !paired.aboveChance;
+  const atChance = task.labelled && !paired.isAboveChance;
   if (atChance && knowledge !== undefined && !task.atChance && unmeasured === undefined) {
     const text = chanceQuestion(task.preset, knowledge.original, knowledge.chance);
     context.log({ id: "chance", text, level: "warning" });
@@ -137,7 +137,7 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
     ...{ note, atChance, unmeasured },
   };
   const compared: Compared | undefined = original && paired.compareRowsTo(after);
-  const requestedGoal: Goal | undefined = paired.goal({ ...goal, maxDrop }, false);
+  const requestedGoal: Goal | undefined = paired.resolveGoal({ ...goal, maxDrop }, false);
   return { measured, samples, compared, goal: requestedGoal };
 }
 
@@ -190,8 +190,8 @@ async function invarianceOf(
   samples: Dataset,
   output: string | undefined,
   { engine, signal }: Context,
-): Promise<Invariance | undefined> {
+): Promise<BatchInvariance | undefined> {
   if (outputKind(model, output) !== "vector") return undefined;
-  const invariance = await batchInvariance(engine, model, samples, { signal, output });
+  const invariance = await measureBatchInvariance(engine, model, samples, { signal, output });
   return invariance instanceof Miss ? undefined : invariance;
 }

@@ -16,8 +16,8 @@ import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.
 import { isWithin, judge } from "../compare/goal.ts";
 import { findLayerToBlame } from "../fallback/layer-table.ts";
 import { FailedFallback } from "../fallback/precision-fallback.ts";
-import type { Lost } from "../measure/judgement.ts";
-import type { Run, Variant } from "../record/data.ts";
+import type { RejectionCause } from "../measure/judge-result.ts";
+import type { Run, Variant } from "../record/run-record.ts";
 import { lossText } from "../record/verdict.ts";
 import { trains } from "../steps/step-options.ts";
 import { whyUnchanged } from "./attempt.ts";
@@ -40,7 +40,7 @@ export interface JudgedStep {
 }
 
 export interface Rejection {
-  readonly because: Lost["because"];
+  readonly because: RejectionCause["because"];
   readonly text: string;
   /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
   readonly tried: string | undefined;

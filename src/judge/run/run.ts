@@ -23,7 +23,7 @@ import {
   runFormat,
   type StepRecord,
   type Timing,
-} from "../record/data.ts";
+} from "../record/run-record.ts";
 import { viewsOf } from "../record/samples.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
@@ -39,7 +39,7 @@ import { openTrials, type Trials } from "./trials.ts";
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly name?: string;
   readonly passes?: readonly AnyPass[];
-  /** The largest accepted drop of the metric (default: `usualDrop`), and with `strict`, that its whole confidence interval must be within it. */
+  /** The largest accepted drop of the metric (default: `defaultMaxDrop`), and with `strict`, that its whole confidence interval must be within it. */
   readonly goal?: GoalOptions | undefined;
   readonly force?: boolean;
   /** Reserve a third of the test samples for choosing among results (default: true for several results). */
@@ -187,7 +187,7 @@ async function durationOf(
       const step = steps[index];
       if (!done && step !== undefined) openSteps.set(id, step);
     }
-  return durationText([...openSteps.values()], evaluator.took, task, timedRounds);
+  return durationText([...openSteps.values()], evaluator.originalTime, task, timedRounds);
 }
 
 function warnOf(
@@ -241,7 +241,7 @@ async function runRecord(
   const examined = chosen ?? indexOfSmallestDrop(tried);
   const evaluation = tried[examined ?? -1]?.evaluation;
   const disagreements =
-    evaluation === undefined ? [] : await addSampleViews(evaluator.disagreements(evaluation), task.test, seen);
+    evaluation === undefined ? [] : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, seen);
   return {
     format: runFormat,
     version,
@@ -294,7 +294,7 @@ function dataRecord(
     validation: metrics.validation?.samples.length,
     ...(available === undefined ? {} : { available }),
     chance: metrics.chance,
-    ...(metrics.atChance === undefined ? {} : { atChance: metrics.atChance }),
+    ...(metrics.chanceNote === undefined ? {} : { atChance: metrics.chanceNote }),
   };
 }
 

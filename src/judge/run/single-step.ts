@@ -5,13 +5,13 @@ import type { Dataset } from "#batches";
 import { figure, type Model } from "#ir";
 import { minDecibels } from "../../runtime/noise/layers.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
-import { type Likeness, minSame } from "../compare/compare-function.ts";
+import { type Likeness, minEqualShare } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
-import { inputsPhrase } from "../compare/output-comparison.ts";
+import { inputsPhraseOf } from "../compare/output-comparison.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
+import type { FunctionCheck } from "../measure/function-check.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
-import { warnOfTargets } from "../measure/judgement.ts";
-import type { KeptFunction } from "../measure/kept-function.ts";
+import { warnOfTargets } from "../measure/judge-result.ts";
 import type { Tested } from "../recipe/open-samples.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
@@ -27,7 +27,7 @@ import { lessLossyAdvice } from "./training-advice.ts";
 /** Changes of a step, and the comparison of its result with the input model or with a reference. */
 export interface StepReport
   extends Pick<StepResult, "changes" | "misses" | "training" | "history">,
-    Partial<Pick<KeptFunction, "likeness" | "others">> {
+    Partial<Pick<FunctionCheck, "likeness" | "others">> {
   readonly goal?: Goal | undefined;
   readonly comparison?: Comparison | undefined;
   readonly verdict?: Verdict | undefined;
@@ -158,7 +158,7 @@ function warnOfDissimilarity({ candidate: { context, test }, judgement: { kept }
 }
 
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
-  unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minSame);
+  unmoved === undefined && (same === undefined ? signalToNoise < minDecibels : same < minEqualShare);
 
 function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefined): string {
   const outputName = output === undefined ? "the output" : `output "${output}"`;
@@ -168,7 +168,7 @@ function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefin
       : `fewer than half of the elements of ${outputName} equal the original's`;
   const advice =
     test === undefined || test.synthetic !== undefined ? ": measure the result on your own samples (`data`)" : "";
-  return `on ${inputsPhrase(test)} ${difference}${advice}`;
+  return `on ${inputsPhraseOf(test)} ${difference}${advice}`;
 }
 
 function countTested(

@@ -6,7 +6,7 @@ import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
-import { findLostKnowledge } from "../measure/judgement.ts";
+import { findLostKnowledge } from "../measure/judge-result.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { announceDuration } from "../measure/time-estimate.ts";
@@ -125,7 +125,7 @@ async function compareOnAll(
   const hasTeacher = pass.reference === "teacher";
   if (reference !== undefined && hasTeacher) warnAtChance(reference, context);
   await warnOfSeen(request, task, metrics, settings, context);
-  if (hasTeacher && reference?.metrics.aboveChance === true && !metrics.aboveChance)
+  if (hasTeacher && reference?.metrics.isAboveChance === true && !metrics.isAboveChance)
     context.log({
       id: "student",
       text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
@@ -172,7 +172,7 @@ async function reportTeacher(
 }
 
 function goalFor(metrics: PairedMetrics, request: StepRequest): Goal | undefined {
-  return allowsLargeDrop(request) ? undefined : metrics.goal(request.goal ?? {}, trains(request.pass));
+  return allowsLargeDrop(request) ? undefined : metrics.resolveGoal(request.goal ?? {}, trains(request.pass));
 }
 
 function textBeforeTraining(
@@ -216,7 +216,7 @@ async function warnOfSeen(
 
 function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Context, "log">): void {
   const { knowledge } = metrics.holdout;
-  if (metrics.aboveChance || knowledge === undefined) return;
+  if (metrics.isAboveChance || knowledge === undefined) return;
   const [scored, guessed] = [knowledge.original, knowledge.chance].map((value) => figure("share", value));
   const text = `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
   log({ id: "chance", text, level: "warning" });

@@ -2,7 +2,7 @@ import { PithError } from "#ir";
 import type { Context } from "#pass";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
-import type { Timing } from "../record/data.ts";
+import type { Timing } from "../record/run-record.ts";
 import { relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";

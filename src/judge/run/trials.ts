@@ -4,7 +4,7 @@ import { levelOf } from "../../core/math/interval.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Goal } from "../compare/goal.ts";
-import { Evaluator, type EvaluatorOptions, FigureRecords } from "../measure/evaluator.ts";
+import { Evaluator, type EvaluatorOptions, MeasurementRecords } from "../measure/evaluator.ts";
 import { goalOf } from "../measure/objective.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
@@ -29,7 +29,7 @@ export async function openTrials(
   store: Store,
   recipes: readonly Candidate[],
   task: Task,
-  options: RunOptions & Pick<EvaluatorOptions, "firstLook">,
+  options: RunOptions & Pick<EvaluatorOptions, "firstLookSamples">,
   context: Context,
   earlier?: Trials,
 ): Promise<Trials> {
@@ -49,14 +49,14 @@ export async function openTrials(
   const evaluatorOptions = { ...options, name, level, maxDrop: requestedGoal.maxDrop, choice };
   const evaluator =
     (await earlier?.evaluator.withOptions(evaluatorOptions, context)) ??
-    (await Evaluator.create(new FigureRecords(store, judging), task, evaluatorOptions, context));
+    (await Evaluator.create(new MeasurementRecords(store, judging), task, evaluatorOptions, context));
   onMeasured(evaluator.original.measured);
   // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
-  const { atChance } = evaluator.metrics;
-  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
-  const goal = evaluator.metrics.goal(requestedGoal, candidates.every(isTrained));
+  const { chanceNote } = evaluator.metrics;
+  if (chanceNote !== undefined) context.log({ id: "chance", text: chanceNote, level: "warning" });
+  const goal = evaluator.metrics.resolveGoal(requestedGoal, candidates.every(isTrained));
   const samples = {
     train: await samplesKey(task.train, parts.train),
     calibrate: await samplesKey(task.calibrate, parts.calibrate),

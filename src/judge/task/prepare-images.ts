@@ -7,7 +7,7 @@ import type { Context } from "#pass";
 import { flatImageText, usedGeometryText } from "../../data/images/preprocess.ts";
 import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
-import { fewSamples } from "../compare/compare-function.ts";
+import { minVerdictSamples } from "../compare/compare-function.ts";
 import { guessPreprocessing, imageInput, similarRange } from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
 
@@ -82,7 +82,7 @@ export async function prepareImages(
     warn("chance", chanceQuestion(chosen.name, value, chance, count, learns && reference === model, modelText));
   }
   const fitting = broken === 0 ? indistinct : [];
-  if (declared === undefined && fitting.length > 0 && count < fewSamples)
+  if (declared === undefined && fitting.length > 0 && count < minVerdictSamples)
     warn("preprocessing", undecidedText(chosen.name, fitting, count));
   else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
     warn("preprocessing", rangeText(chosen, fitting));

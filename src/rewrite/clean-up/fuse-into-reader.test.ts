@@ -3,7 +3,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { assertValid } from "../../core/graph/verify.ts";
-import { compareOutputs } from "../../judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../judge/compare/equivalence.ts";
 import { fuseAffine } from "./fuse-batch-norm.ts";
 
 const engine = createEngine();
@@ -108,7 +108,7 @@ graph (x: float32[batch, 5]) -> (y: float32[...]) {
     ["batch", 2],
     ["steps", 3],
   ]);
-  const sameness = await compareOutputs(engine, original, model, { sizes, seed: 1 });
+  const sameness = await checkEquivalence(engine, original, model, { sizes, seed: 1 });
   if (typeof sameness === "string") throw new Error(sameness);
   expect(sameness.difference).toBeLessThan(1e-5);
 });

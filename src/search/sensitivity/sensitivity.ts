@@ -9,8 +9,8 @@ import { macsPerSample } from "#analysis";
 import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
-import { answersWithNaN } from "../../judge/compare/compare.ts";
-import { judge, usualDrop } from "../../judge/compare/goal.ts";
+import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
+import { defaultMaxDrop, judge } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
 import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
 import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
@@ -115,11 +115,11 @@ async function openDropMeter(
   const model = original.clone();
   storeWeights(model);
   const looks = Looks.drawSamples(model, task, options, context, firstLook);
-  const { atChance, rows, original: ofOriginal } = await looks.measureFirst();
+  const { chanceNote, rows, original: ofOriginal } = await looks.measureFirst();
   const { original: estimate } = ofOriginal.comparison;
-  const failure = answersWithNaN(task.metric, estimate, rows.answers)
+  const failure = isMeaninglessByNaN(task.metric, estimate, rows.answers)
     ? "The original outputs NaN on some or all samples."
-    : atChance;
+    : chanceNote;
   const hint = "Preprocessing, labels or model do not match.";
   if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
   // A change of weights does not make outputs depend on the batch, so a changed model takes the original's batch size without a check.
@@ -132,7 +132,7 @@ async function openDropMeter(
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);
-  const resolution = usualDrop(task.metric, estimate.value);
+  const resolution = defaultMaxDrop(task.metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
   const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
     const { kind, layers } = unit;

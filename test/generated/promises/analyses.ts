@@ -17,7 +17,7 @@ import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { dimsText, dimText, dimValue, isSymbolic, isUnknownDim } from "../../../src/core/tensor/dims.ts";
 import type { Batch } from "../../../src/core/tensor/types.ts";
 import { compareFunction, findLostForm } from "../../../src/judge/compare/compare-function.ts";
-import { compareOutputs } from "../../../src/judge/compare/equivalence.ts";
+import { checkEquivalence } from "../../../src/judge/compare/equivalence.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { quantize } from "../../../src/techniques/quantize/index.ts";
@@ -158,7 +158,7 @@ export const analyses: readonly Promised[] = [
   {
     name: "compared with itself",
     async keep({ model }) {
-      const comparison = await compareOutputs(engine, model, model.clone(), { seed: 1 });
+      const comparison = await checkEquivalence(engine, model, model.clone(), { seed: 1 });
       if (typeof comparison === "string") expectThat(!/\n|undefined/.test(comparison), comparison);
       else
         expectThat(

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
-import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
+import type { Measured, Run, Variant } from "../../../judge/record/run-record.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { defaultMinutes } from "../../../search/budget.ts";
@@ -76,7 +76,7 @@ export function searcherOf(
               ...(steps === undefined
                 ? { minutes: minutes * share }
                 : { steps: Math.max(1, Math.round(steps * share)) }),
-              ...{ purpose, techniques, leastSpeed: minSpeed },
+              ...{ purpose, techniques, minSpeed },
               front: modules > 1,
             },
           },

@@ -1,5 +1,5 @@
 import type { Encoding } from "#platform";
-import type { MeasuredPair, PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
+import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/measure/written.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
@@ -38,7 +38,7 @@ export interface PassInput
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
 export interface PassReport extends StepReport {
-  readonly before: WeightAndCost;
+  readonly before: SizeAndCost;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
 }

@@ -9,7 +9,7 @@ import { bytesOfFile } from "../../../core/files/hash.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
-import type { Machine, Measured, Run } from "../../../judge/record/data.ts";
+import type { Machine, Measured, Run } from "../../../judge/record/run-record.ts";
 import type { Candidate } from "../../../judge/run/attempt.ts";
 import { type Compressed, compress } from "../../../judge/run/run.ts";
 import { digestOf } from "../../../judge/steps/keys.ts";

@@ -5,10 +5,10 @@ import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import {
   type MeasuredPair,
+  measureSizeAndCost,
   measureWritten,
   planCost,
   type StoredModel,
-  weighFiles,
 } from "../../../judge/measure/written.ts";
 import { recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
@@ -44,7 +44,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
   const { result, rejection, tested, learnt, invariance, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
-  const before = await weighFiles(stored);
+  const before = await measureSizeAndCost(stored);
   const report: PassReport = {
     ...{ ...step, before },
     preprocessing: data?.task.preprocessing,
@@ -71,7 +71,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
       original: { ...stored, weight: before },
       written: await openFilesOf(result, files),
       copies,
-      forDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
+      isForDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
       variant: input.variant,
       reference: reference ?? request.input,
       samples,

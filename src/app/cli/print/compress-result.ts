@@ -1,7 +1,7 @@
 /** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
 import { allowance, counted, groupBy, integer, PithError, uncapitalize } from "#ir";
 import { isWithin } from "../../../judge/compare/goal.ts";
-import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
+import type { Run, StepRecord, Variant } from "../../../judge/record/run-record.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,

@@ -2,7 +2,7 @@
 import { counted, figure } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
-import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
+import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
 import {
   agreementLegend,
   comparedCount,
@@ -19,7 +19,7 @@ const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend,
 
 /** Returns the lines, and the legends of all texts; a lost function is omitted. @param above texts above the lines. */
 export function functionLines(
-  { likeness, others }: Partial<Pick<KeptFunction, "likeness" | "others">>,
+  { likeness, others }: Partial<Pick<FunctionCheck, "likeness" | "others">>,
   targets: readonly OnTarget[],
   above: readonly string[],
   dim: (text: string) => string,

@@ -15,7 +15,7 @@ import {
   unsupportedError,
 } from "#ir";
 import { type Comparison, isWithin, judge } from "../../../judge/compare/goal.ts";
-import type { PlannedCost, WeightAndCost } from "../../../judge/measure/written.ts";
+import type { PlannedCost, SizeAndCost } from "../../../judge/measure/written.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
@@ -243,19 +243,19 @@ function trainingText(
   return `${samplesText}; the weights are those after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
 }
 
-const withFormula = <T extends Pick<WeightAndCost, "macs">>(cost: T): object => ({
+const withFormula = <T extends Pick<SizeAndCost, "macs">>(cost: T): object => ({
   ...cost,
   macs: cost.macs && operationsFormula(cost.macs),
 });
 
-function compressedRow(name: "gzip" | "brotli", before: WeightAndCost, after: WeightAndCost): string[][] {
+function compressedRow(name: "gzip" | "brotli", before: SizeAndCost, after: SizeAndCost): string[][] {
   const [sizeBefore, sizeAfter] = [before[name], after[name]];
   if (sizeBefore === undefined || sizeAfter === undefined) return [];
   const isEstimate = name === "gzip" ? isEstimated(before.bytes, name) : before.sampled || after.sampled;
   return [changeRow(`${name}${isEstimate ? " (estimated)" : ""}`, sizeBefore, sizeAfter, bytes)];
 }
 
-function zerosRow({ zeros: before }: WeightAndCost, { zeros: after }: WeightAndCost): string[][] {
+function zerosRow({ zeros: before }: SizeAndCost, { zeros: after }: SizeAndCost): string[][] {
   if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
   return [["zeros", percent(before), percent(after), ""]];
 }
@@ -267,7 +267,7 @@ function metricRow({ goal, reference }: WrittenOutput, comparison: Comparison): 
   return [comparison.metric, before, after, change(comparison, goal)];
 }
 
-function macsRow(before: WeightAndCost, after: WeightAndCost): string[][] {
+function macsRow(before: SizeAndCost, after: SizeAndCost): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
   if (macs !== undefined) return [changeRow("multiply-adds", ...macs, count)];
   // Sums of products of several symbolic sizes have no ratio.

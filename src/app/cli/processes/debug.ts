@@ -4,7 +4,7 @@ import { allLayers, counterpartsAmong, infer } from "#analysis";
 import { bytesOfText, capitalize, counted, groupBy, Miss, type Model, unsupportedError } from "#ir";
 import { writeFileAtomically } from "#platform";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
-import { type LayerRow, layerTable, tableSamples } from "../../../judge/fallback/layer-table.ts";
+import { computeLayerTable, type LayerRow, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { blameText } from "../../../runtime/noise/layer-errors.ts";
 import { minDecibels } from "../../../runtime/noise/layers.ts";
@@ -58,7 +58,7 @@ export default async function debug(
   );
   const batch = data?.batch === undefined ? {} : { batch: data.batch };
   const options = { output, samples, ...batch, progress: context.progress };
-  const table = await layerTable(original, model, preparedSamples, options, context).catch(explain);
+  const table = await computeLayerTable(original, model, preparedSamples, options, context).catch(explain);
   if (table instanceof Miss)
     throw unsupportedError(`The models cannot be compared on random inputs: ${table.reason}.`, {
       hint: "Give samples: --data.",

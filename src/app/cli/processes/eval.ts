@@ -20,8 +20,8 @@ import {
 import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
-import { warnOfTargets } from "../../../judge/measure/judgement.ts";
-import type { KeptFunction } from "../../../judge/measure/kept-function.ts";
+import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
+import { warnOfTargets } from "../../../judge/measure/judge-result.ts";
 import type { Others } from "../../../judge/record/more-samples.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { textsOf, verdictSentence } from "../../../judge/record/verdict.ts";
@@ -48,8 +48,8 @@ export interface Evaluated extends Partial<Measurement> {
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
   readonly lostKnowledge: string | undefined;
-  readonly likeness: KeptFunction["likeness"];
-  readonly others: KeptFunction["others"];
+  readonly likeness: FunctionCheck["likeness"];
+  readonly others: FunctionCheck["others"];
   /** Difference of the outputs that no step explains; undefined if the model computes about the same function. */
   readonly lost: string | undefined;
   /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on texts or random inputs. */
@@ -113,7 +113,7 @@ export default async function evaluate(
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
   const goals: GoalOutcome[] = [];
-  const lost = kept?.lost;
+  const lost = kept?.functionLoss;
   // The drop of the metric is no goal if an output is lost.
   if (lost === undefined && goalCheck !== undefined && measured !== undefined)
     goals.push(...dropGoals(goalCheck, measured));

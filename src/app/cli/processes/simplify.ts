@@ -17,7 +17,7 @@ import {
 import type { Change } from "#pass";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
+import { checkEquivalence, type Equivalence, quantizedTolerance } from "../../../judge/compare/equivalence.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
@@ -158,7 +158,7 @@ function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, num
   });
 }
 
-function comparisonLine(comparison: Sameness | string): string {
+function comparisonLine(comparison: Equivalence | string): string {
   if (typeof comparison === "string") return `change: not compared with the original: ${comparison}`;
   const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
   const differenceText =
@@ -213,13 +213,13 @@ async function compare(
   model: Model,
   { sizes, set, fix, keepOutputs, force }: ComparisonInputs,
   session: ProcessSession,
-): Promise<Sameness | string> {
+): Promise<Equivalence | string> {
   try {
     const fixedOriginal = original.clone();
     await fixDimensions(fixedOriginal, { fix });
     if (keepOutputs.length > 0)
       fixedOriginal.graph.setOutputs(fixedOriginal.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
-    return await compareOutputs(engine, fixedOriginal, model, {
+    return await checkEquivalence(engine, fixedOriginal, model, {
       sizes,
       set: await setFeeds(fixedOriginal, set),
       ...session,
@@ -237,12 +237,12 @@ async function compare(
   }
 }
 
-function differenceError({ difference, at, tolerance, run, own }: Sameness): PithError {
+function differenceError({ difference, at, tolerance, run, own }: Equivalence): PithError {
   const differenceText = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest value`
     : "is another";
   const explanation = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
-  if (run === "as written" || tolerance < codesTolerance)
+  if (run === "as written" || tolerance < quantizedTolerance)
     return new PithError(
       "E_ACCURACY_LOST",
       `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explanation}. Nothing was written.`,

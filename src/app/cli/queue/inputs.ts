@@ -31,7 +31,7 @@ const searchSchema = v.object({
     purpose: v.optional(v.picklist(purposes)),
     targetSize: v.optional(positiveSchema),
     faster: v.optional(positiveSchema),
-    leastSpeed: v.optional(positiveSchema),
+    minSpeed: v.optional(positiveSchema),
     techniques: v.optional(listSchema(v.string())),
     front: v.optional(v.boolean()),
   }),

@@ -4,8 +4,8 @@ import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } 
 import { clearNotes, hasNotes } from "#pass";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
-import type { Weight } from "../record/data.ts";
 import { type OperationCount, operationCount } from "../record/operation-count.ts";
+import type { ModelSize } from "../record/run-record.ts";
 
 interface PlainFile {
   readonly files: readonly ByteSource[];
@@ -31,13 +31,13 @@ export async function plainFile(model: Model, files: readonly ByteSource[] = [])
   return { files: [file], metadata: bytes - file.size };
 }
 
-export async function weigh(model: Model, modelFiles: readonly ByteSource[]): Promise<Weight> {
+export async function measureModelSize(model: Model, modelFiles: readonly ByteSource[]): Promise<ModelSize> {
   const { files, ...metadata } = await plainFile(model, modelFiles);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return { bytes, ...metadata, ...(await countWeights(model)) };
 }
 
-export async function countWeights(model: Model): Promise<Pick<Weight, "parameters" | "zeros">> {
+export async function countWeights(model: Model): Promise<Pick<ModelSize, "parameters" | "zeros">> {
   const copy = withStoredWeights(model);
   const learned = await learnedTensors(copy, infer(copy));
   return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };

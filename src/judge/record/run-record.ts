@@ -140,7 +140,7 @@ export interface Samples {
   readonly sha256: string | undefined;
 }
 
-export interface Weight extends Partial<CompressedSize> {
+export interface ModelSize extends Partial<CompressedSize> {
   /** Number of bytes without the exporter's metadata, which results do not contain. */
   readonly bytes: number;
   readonly metadata?: number | undefined;
@@ -150,7 +150,7 @@ export interface Weight extends Partial<CompressedSize> {
 }
 
 /** Measurements of a model's file, in which pruning masks are already applied to the weights. */
-export interface Measured extends Weight {
+export interface Measured extends ModelSize {
   readonly name: string;
   readonly sha256: string;
   /** Multiply-accumulates per sample; undefined if they depend on more than the input sizes. */

@@ -8,21 +8,21 @@ import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#
 import type { Context } from "#pass";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import { compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
+import { compareOnSamples, type Likeness, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { trains } from "../steps/step-options.ts";
 
-export interface KeptFunction {
+export interface FunctionCheck {
   /** Comparison of all outputs (see `comparesAll`), or why they could not be compared; undefined if the metric covers the main output. */
   readonly likeness: Likeness | string | undefined;
   /** Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. */
   readonly others: Likeness | string | undefined;
-  readonly lost: LostFunction | undefined;
+  readonly functionLoss: FunctionLoss | undefined;
 }
 
-export interface LostFunction {
+export interface FunctionLoss {
   readonly text: string;
   /** "form": an output is missing or has another type or shape; "function": wrong values; "overflow": values exceed float16. */
   readonly because: "form" | "function" | "overflow";
@@ -32,10 +32,10 @@ export interface LostFunction {
  * Kind of training among the steps. "answers": all training steps learn the original's outputs, so predictions must be kept. "labels": a step learns
  * labels or another model's outputs, which can change predictions.
  */
-export type Training = "none" | "answers" | "labels";
+export type TrainingTargets = "none" | "answers" | "labels";
 
 /** Returns the kind of training. Unknown steps, of a model that is judged as it is, can have trained it. */
-export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {
+export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): TrainingTargets {
   if (steps.length === 0) return "answers";
   const training = steps.filter(({ pass }) => trains(pass));
   if (training.length === 0) return "none";
@@ -44,10 +44,10 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
   return training.every(learnsOriginal) ? "answers" : "labels";
 }
 
-export interface FunctionTest {
+export interface FunctionCheckRequest {
   readonly test: Dataset | undefined;
   readonly comparison: Comparison | undefined;
-  readonly trained: Training;
+  readonly trained: TrainingTargets;
   readonly output: string | undefined;
   /** Whether an error of the comparison is returned as the reason why outputs could not be compared, instead of being thrown. */
   readonly forced: boolean;
@@ -66,9 +66,9 @@ export function withOutputsOf(original: Model, result: Model): Model {
  * Returns whether the values of all outputs are compared: without data, with few samples of an untrained model, and if the metric measures distances
  * from the original's numbers. A constant can be as close by the cosine, if embeddings have a large common part.
  */
-function comparesAll(byMetric: Comparison | undefined, trained: Training): boolean {
+function comparesAll(byMetric: Comparison | undefined, trained: TrainingTargets): boolean {
   if (byMetric === undefined) return true;
-  const isFew = byMetric.difference.count < fewSamples && trained === "none";
+  const isFew = byMetric.difference.count < minVerdictSamples && trained === "none";
   return isFew || isDistance(byMetric);
 }
 
@@ -81,8 +81,8 @@ export async function checkFunction(
   { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
-  { test, comparison: byMetric, trained, output, forced }: FunctionTest,
-): Promise<KeptFunction> {
+  { test, comparison: byMetric, trained, output, forced }: FunctionCheckRequest,
+): Promise<FunctionCheck> {
   const models = { engine, original, result };
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
@@ -97,7 +97,7 @@ export async function checkFunction(
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const comparison = await attempt(compareOnSamples(models, test, { ...options, values }));
   const [likeness, otherLikeness] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
-  const text = lossOf(comparison);
+  const text = lostTextOf(comparison);
   const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
   const overflow = text === undefined ? await attempt(findHalfOverflow(models, test, { seed, signal })) : undefined;
   await requireLoads(engine, result, original);
@@ -107,10 +107,10 @@ export async function checkFunction(
       hint: "Provide samples (`data`); `force` writes the result uncompared.",
     });
   if (text !== undefined)
-    return { likeness, others: otherLikeness, lost: { text, because: isOtherForm ? "form" : "function" } };
+    return { likeness, others: otherLikeness, functionLoss: { text, because: isOtherForm ? "form" : "function" } };
   return {
     likeness,
     others: otherLikeness,
-    lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" },
+    functionLoss: overflow === undefined ? undefined : { text: overflow, because: "overflow" },
   };
 }

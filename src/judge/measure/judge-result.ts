@@ -1,14 +1,14 @@
 import type { Context } from "#pass";
-import { type Comparison, type Goal, judge, usualDrop } from "../compare/goal.ts";
+import { type Comparison, defaultMaxDrop, type Goal, judge } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, onTargetText, wrongText } from "../record/verdict.ts";
+import type { FunctionCheck, FunctionLoss } from "./function-check.ts";
 import type { HoldoutComparison } from "./holdout.ts";
-import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
-export interface Lost {
+export interface RejectionCause {
   readonly text: string;
-  /** "broken": the metric is NaN or infinite; "goal": it is missed; "target": wrong outputs on a target runtime; others: see `LostFunction`. */
-  readonly because: "broken" | "goal" | "target" | LostFunction["because"];
+  /** "broken": the metric is NaN or infinite; "goal": it is missed; "target": wrong outputs on a target runtime; others: see `FunctionLoss`. */
+  readonly because: "broken" | "goal" | "target" | FunctionLoss["because"];
 }
 
 /** Returns why a result that meets the goal lost its knowledge: a small drop can hide a rare class. A goal beyond the default drop permits it. */
@@ -16,7 +16,7 @@ export function findLostKnowledge(
   { comparison, lostKnowledge }: Pick<HoldoutComparison, "comparison" | "lostKnowledge">,
   goal: Goal | undefined,
 ): string | undefined {
-  const isPermitted = goal === undefined || goal.maxDrop > usualDrop(comparison, comparison.original.value);
+  const isPermitted = goal === undefined || goal.maxDrop > defaultMaxDrop(comparison, comparison.original.value);
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
@@ -29,24 +29,24 @@ export async function judgeResult(
   }: {
     readonly comparison: Comparison | undefined;
     readonly missed: string | undefined;
-    readonly kept: KeptFunction | undefined;
+    readonly kept: FunctionCheck | undefined;
   },
   forced: boolean,
   onTargets: () => Promise<readonly OnTarget[]>,
-): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {
+): Promise<{ readonly lost: RejectionCause | undefined; readonly targets: readonly OnTarget[] }> {
   const brokenSentence = comparison === undefined ? undefined : brokenText(comparison);
-  const lostFunction = kept?.lost;
+  const lostFunction = kept?.functionLoss;
   const goalSentence = missed === undefined || lostFunction === undefined ? missed : `${missed}; ${lostFunction.text}`;
   const loss =
     (lostFunction?.because === "form" ? lostFunction : undefined) ??
-    lossBecause(brokenSentence, "broken") ??
-    lossBecause(goalSentence, "goal") ??
+    rejectionCauseOf(brokenSentence, "broken") ??
+    rejectionCauseOf(goalSentence, "goal") ??
     lostFunction;
   const targets = loss === undefined || forced ? await onTargets() : [];
-  return { lost: loss ?? lossBecause(wrongText(targets), "target"), targets };
+  return { lost: loss ?? rejectionCauseOf(wrongText(targets), "target"), targets };
 }
 
-function lossBecause(text: string | undefined, because: Lost["because"]): Lost | undefined {
+function rejectionCauseOf(text: string | undefined, because: RejectionCause["because"]): RejectionCause | undefined {
   return text === undefined ? undefined : { text, because };
 }
 
