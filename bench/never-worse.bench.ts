@@ -14,7 +14,7 @@ import { asPithError } from "../src/core/errors.ts";
 import { bytes, counted, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { isIndexed, range, view } from "../src/data/batches/indexed.ts";
-import { defaultMaxDrop } from "../src/judge/compare/goal.ts";
+import { defaultDrop } from "../src/judge/compare/goal.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { compress } from "../src/judge/run/run.ts";
 import { searchParts } from "../src/search/parts.ts";
@@ -57,7 +57,7 @@ async function compared(path: string): Promise<Row> {
       : fullTask.test;
   const task = { ...fullTask, test };
   // The network's goal also applies if all test samples were used for training.
-  const goal = { maxDrop: network?.maxDrop ?? defaultMaxDrop(task.metric, 1) };
+  const goal = { maxDrop: network?.maxDrop ?? defaultDrop(task.metric, 1) };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
   const judged = { ...task, test: searchParts(test).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });

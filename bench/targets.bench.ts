@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { bytes, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { completeContext } from "../src/core/pass/run-pass.ts";
-import { type ObjectiveOptions, objectiveOf, type SizeSpeedDrop } from "../src/judge/measure/objective.ts";
+import { type ObjectiveOptions, objectiveOf, type Tradeoff } from "../src/judge/measure/objective.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { tryCandidate } from "../src/judge/run/attempt.ts";
 import { compressIn } from "../src/judge/run/run.ts";
@@ -91,7 +91,7 @@ else {
   };
   const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
   const begun = performance.now();
-  const measured: { readonly at: number; readonly figures: SizeSpeedDrop }[] = [];
+  const measured: { readonly at: number; readonly figures: Tradeoff }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await tryCandidate(candidate, true, trials);

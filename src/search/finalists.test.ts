@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
 import type { Evaluation } from "../judge/measure/evaluator.ts";
-import { type ObjectiveOptions, objectiveOf, type SizeSpeedDrop } from "../judge/measure/objective.ts";
+import { type ObjectiveOptions, objectiveOf, type Tradeoff } from "../judge/measure/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 import { finalistsOf, reservesOf } from "./finals.ts";
 import type { Scored } from "./record.ts";
@@ -10,11 +10,11 @@ const goal = 0.01;
 const fast = { speed: 1 };
 const slow = { speed: 0.5 };
 const [some] = combinationsOf([offer("codes", "numbers")]);
-const named = (name: string, figures: SizeSpeedDrop | undefined, more: Partial<Scored> = {}): Scored => ({
+const named = (name: string, figures: Tradeoff | undefined, more: Partial<Scored> = {}): Scored => ({
   ...scored({ ...(some ?? expect.fail()), name }, figures),
   ...more,
 });
-const unusable = (name: string, figures: SizeSpeedDrop): Scored => {
+const unusable = (name: string, figures: Tradeoff): Scored => {
   const combination = named(name, figures);
   return { ...combination, attempt: { ...combination.attempt, usable: false } };
 };
@@ -59,7 +59,7 @@ test("lists no candidate twice", () => {
 });
 
 /** Returns a candidate whose interval is two standard errors wide on either side. */
-function uncertain(name: string, { drop, ...figures }: SizeSpeedDrop, error: number): Scored {
+function uncertain(name: string, { drop, ...figures }: Tradeoff, error: number): Scored {
   const combination = named(name, { drop, ...figures });
   const estimate = (value: number, error = 0) => ({
     ...{ value, low: value - 2 * error, high: value + 2 * error, count: 100, confidence: 0.95 },

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
-import type { SizeSpeedDrop } from "../judge/measure/objective.ts";
+import type { Tradeoff } from "../judge/measure/objective.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
 
 const goal = 0.01;
 const half = offer("half", "structure", { left: 0.5 });
 
 /** Predicts combinations of these offers and a cut by half. @param tried figures by name. */
-const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, SizeSpeedDrop | undefined>>) =>
+const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Tradeoff | undefined>>) =>
   forecastOf(combinationsOf([half, ...offers]), tried, goal);
 
 describe("a trained format", () => {
@@ -40,7 +40,7 @@ describe("a trained format", () => {
 
 describe("mixed precision for a target size", () => {
   /** @param left the target size as a share of the original. */
-  const bits = (left: number, tried: Readonly<Record<string, SizeSpeedDrop>> = {}) =>
+  const bits = (left: number, tried: Readonly<Record<string, Tradeoff>> = {}) =>
     forecast([offer("bits", "numbers", { bytes: 1000 * left })], tried);
 
   test("fills the target size, also after pruning", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
-import type { SizeSpeedDrop } from "../judge/measure/objective.ts";
+import type { Tradeoff } from "../judge/measure/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 
 const channels = { family: "channels" };
@@ -15,9 +15,9 @@ const all = combinationsOf([
   offer("codes", "numbers", { left: 0.25, fallsBack: true }),
   offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
 ]);
-const forecast = (tried?: Readonly<Record<string, SizeSpeedDrop | undefined>>, goal?: number) =>
+const forecast = (tried?: Readonly<Record<string, Tradeoff | undefined>>, goal?: number) =>
   forecastOf(all, tried, goal);
-const close = (figures: SizeSpeedDrop) =>
+const close = (figures: Tradeoff) =>
   Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, expect.closeTo(value, 9)]));
 
 describe("before any candidate is tried", () => {

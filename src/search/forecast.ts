@@ -11,13 +11,13 @@
  * - `exponentOfSpeed` predicts the speed from l.
  */
 
-import type { SizeSpeedDrop } from "../judge/measure/objective.ts";
+import type { Tradeoff } from "../judge/measure/objective.ts";
 import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 
 export interface Trial {
   readonly combination: Combination;
   /** Size, speed and drop; undefined if the candidate has no finite metric value or does not change the model. */
-  readonly figures: SizeSpeedDrop | undefined;
+  readonly figures: Tradeoff | undefined;
   /** Name of an earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
   readonly isUnchanged?: boolean;
@@ -40,12 +40,12 @@ const minCertainFixed = 0.5;
 const minDrop = 0.1;
 
 export class Forecast {
-  readonly #original: SizeSpeedDrop;
+  readonly #original: Tradeoff;
   readonly #goalDrop: number;
   readonly #trials: Trial[] = [];
-  readonly #figures = new Map<string, SizeSpeedDrop | undefined>();
+  readonly #figures = new Map<string, Tradeoff | undefined>();
 
-  constructor(original: SizeSpeedDrop, goalDrop: number) {
+  constructor(original: Tradeoff, goalDrop: number) {
     this.#original = original;
     this.#goalDrop = goalDrop;
   }
@@ -62,7 +62,7 @@ export class Forecast {
    * - it trains a format after a structural change, and this training has not been tried without one;
    * - it adds the precision fallback to a candidate that has no result, or that meets the goal without it.
    */
-  predict({ structure, recovery, numbers, training, fallback }: Combination): SizeSpeedDrop | undefined {
+  predict({ structure, recovery, numbers, training, fallback }: Combination): Tradeoff | undefined {
     if (fallback !== undefined) return this.#predictFallback(fallback);
     const structureEffect = structure && this.#predictStructure(structure, recovery);
     const format =
@@ -84,7 +84,7 @@ export class Forecast {
    * Predicts the result with the precision fallback from the result without it. A drop d above the goal g requires that the fallback removes the share
    * r = 1 − g / d of the error. Few layers cause most of the error, so the fallback is assumed to double the size of the share r² of the bytes.
    */
-  #predictFallback({ plainName }: FallbackOffer): SizeSpeedDrop | undefined {
+  #predictFallback({ plainName }: FallbackOffer): Tradeoff | undefined {
     const withoutFallback = this.#figures.get(plainName);
     if (withoutFallback === undefined || withoutFallback.drop <= this.#goalDrop) return undefined;
     const growth = 1 + (1 - this.#goalDrop / withoutFallback.drop) ** 2;
@@ -312,7 +312,7 @@ export class Forecast {
   }
 
   /** Returns the effect of a candidate's structural change: its result without the predicted effect of its format. */
-  #removeFormatEffect({ structure, numbers, training }: Combination, figures: SizeSpeedDrop): Effect {
+  #removeFormatEffect({ structure, numbers, training }: Combination, figures: Tradeoff): Effect {
     const totalEffect = this.#relativeToOriginal(figures);
     const format = numbers && this.#predictFormat(numbers, training, { share: structure?.left ?? 1 });
     if (format === undefined || format === "rejected") return totalEffect;
@@ -323,12 +323,12 @@ export class Forecast {
     };
   }
 
-  #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: SizeSpeedDrop): FormatEffect {
+  #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: Tradeoff): FormatEffect {
     const part = this.#relativeToOriginal(figures);
     return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.share) };
   }
 
-  #relativeToOriginal({ size, speed = 1, drop }: SizeSpeedDrop): Effect {
+  #relativeToOriginal({ size, speed = 1, drop }: Tradeoff): Effect {
     return { share: size / this.#original.size, speed, drop };
   }
 }

@@ -1,6 +1,6 @@
 /** Tried candidates of a search with their results, and their record for reports (`run.search`). */
 import { judge } from "../judge/compare/goal.ts";
-import { type Purpose, paretoFrontOf, type SizeSpeedDrop } from "../judge/measure/objective.ts";
+import { type Purpose, paretoFrontOf, type Tradeoff } from "../judge/measure/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples } from "../judge/recipe/recipe.ts";
 import { recipeText } from "../judge/recipe/recipe-text.ts";
 import type { SearchRecord } from "../judge/record/run-record.ts";
@@ -17,7 +17,7 @@ export interface Scored extends Trial {
   readonly sameAs: string | undefined;
 }
 
-export type Usable = Scored & { readonly figures: SizeSpeedDrop };
+export type Usable = Scored & { readonly figures: Tradeoff };
 
 /** Returns whether a candidate has metric values and was not rejected, for example because its other outputs are wrong. */
 export const isUsable = (scored: Scored): scored is Usable =>

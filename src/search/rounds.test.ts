@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { offer as anyOffer, scored as anyScored } from "../../test/search/combination.ts";
-import { type Objective, objectiveOf, type SizeSpeedDrop } from "../judge/measure/objective.ts";
+import { type Objective, objectiveOf, type Tradeoff } from "../judge/measure/objective.ts";
 import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
 import type { Scored } from "./record.ts";
@@ -30,7 +30,7 @@ const opened = (
     isDone: (name) => done.includes(name),
   });
 const named = (name: string, some = all): Combination => some.find((one) => one.name === name) ?? expect.fail(name);
-const scored = (name: string, figures: SizeSpeedDrop | undefined, some = all): Scored =>
+const scored = (name: string, figures: Tradeoff | undefined, some = all): Scored =>
   anyScored(named(name, some), figures);
 const unchanged = (name: string, some = all): Scored => {
   const { attempt, ...one } = scored(name, undefined, some);

@@ -3,7 +3,7 @@
 import { bytes, difference, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
-import { isBySize, type Objective, type Purpose, type SizeSpeedDrop } from "../judge/measure/objective.ts";
+import { isBySize, type Objective, type Purpose, type Tradeoff } from "../judge/measure/objective.ts";
 import type { Attempt } from "../judge/run/attempt.ts";
 import { speedOfAttempt, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
@@ -24,7 +24,7 @@ export interface ScoresOptions {
 const timingRounds = 7;
 
 /** Returns bytes, drop and speed of a candidate; undefined if the candidate has no finite metric value or does not change the model. */
-export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<SizeSpeedDrop | undefined> {
+export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Tradeoff | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.rejectedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);

@@ -12,7 +12,7 @@ import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { firstLook as firstLookSamples, type SearchParts, searchParts } from "./parts.ts";
+import { firstLook, type SearchParts, searchParts } from "./parts.ts";
 
 /** Options of a run, without `choice`, `compared` and `passes`: a search decides these itself and uses only Pith's passes. */
 export interface SearchOptions
@@ -70,7 +70,7 @@ export async function openSearchTask(
     {
       ...options,
       choice: true,
-      firstLookSamples,
+      firstLook,
       onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
       onStage: (name) => options.onStage?.(stage.name === undefined ? name : `${stage.name}: ${name}`),
     },

@@ -6,7 +6,7 @@
  */
 import { counted, integer, type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { defaultMaxDrop } from "../judge/compare/goal.ts";
+import { defaultDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
 import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";
 import type { Compressed } from "../judge/run/run.ts";
@@ -117,7 +117,7 @@ class Search {
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, trials.judging, context);
-    const unit = goal?.maxDrop || defaultMaxDrop(task.metric, measured.estimate.value);
+    const unit = goal?.maxDrop || defaultDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const forecast = new Forecast({ size, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);

@@ -8,10 +8,10 @@ import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import {
+  type CompareOptions,
   compareFunction,
   compareOnSamples,
   compareRuns,
-  type FunctionComparisonOptions,
   lostTextOf,
 } from "../../src/judge/compare/compare-function.ts";
 import { createJudgeWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
@@ -20,13 +20,13 @@ import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { trained } from "./blobs.ts";
 
-const options: FunctionComparisonOptions = {
+const options: CompareOptions = {
   output: undefined,
   seed: 0,
   signal: new AbortController().signal,
   progress: () => {},
 };
-const compare = (original: Model, result: Model, given: Partial<FunctionComparisonOptions> = {}) =>
+const compare = (original: Model, result: Model, given: Partial<CompareOptions> = {}) =>
   compareFunction(createEngine(), original, result, { ...options, ...given });
 const lostOf = async (original: Model, result: Model): Promise<string | undefined> => {
   const comparison = await compare(original, result);
@@ -628,6 +628,6 @@ describe("an original that is not finite on some random inputs", () => {
     const lost = "on random inputs the result is not a number where the original is";
     expect(await compare(ordinary, broken)).toMatchObject({ lost });
     const search = createJudgeWithoutData(ordinary, undefined, undefined, completeContext({ engine: createEngine() }));
-    expect(await search.measure(broken)).toMatchObject({ holds: "no", text: lost });
+    expect(await search.measure(broken)).toMatchObject({ met: "no", text: lost });
   });
 });

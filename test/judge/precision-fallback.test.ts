@@ -12,7 +12,7 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { take } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
 import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
-import { type FallbackVerdict, findFallback, searchMinCount } from "../../src/judge/fallback/precision-fallback.ts";
+import { type FallbackVerdict, findFallback, findCount } from "../../src/judge/fallback/precision-fallback.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
@@ -154,7 +154,7 @@ describe("a step that passes alone, but not together with the other models of a 
   const runTogether = (passes: (model: Model) => boolean) => {
     const logged: string[] = [];
     const judgement = async (model: Model): Promise<FallbackVerdict> =>
-      passes(model) ? { meetsGoal: "clearly", text: "" } : { meetsGoal: "no", text: "2 of 9 tokens are equal" };
+      passes(model) ? { met: "clearly", text: "" } : { met: "no", text: "2 of 9 tokens are equal" };
     const stepResult = runSingleStep(
       {
         ...{ pass: quantize, options: { scheme: "weights" }, task, goal: point, fallback: true },
@@ -226,7 +226,7 @@ async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict,
 }
 
 test("stops after one attempt if even half of the weights at higher precision miss the goal, and names the next precision", async () => {
-  const { outcome, tried } = await runWithJudge(() => ({ meetsGoal: "no", text: "5.0 points lost", excess: 5 }), 90);
+  const { outcome, tried } = await runWithJudge(() => ({ met: "no", text: "5.0 points lost", excess: 5 }), 90);
   expect(outcome).toMatchObject({
     reason: expect.stringMatching(
       /^most weights would need 4 bits, because with \d layers? at higher precision 5.0 points lost: use 4 bits for all layers$/,
@@ -238,7 +238,7 @@ test("stops after one attempt if even half of the weights at higher precision mi
 test("tries no choice of layers twice", async () => {
   const { outcome, tried } = await runWithJudge((overrides) => {
     const bits = Object.values(overrides).reduce<number>((sum, layer) => sum + (Object(layer).bits ?? 32), 0);
-    return { meetsGoal: bits >= 8 ? "clearly" : "no", text: `${bits} bits` };
+    return { met: bits >= 8 ? "clearly" : "no", text: `${bits} bits` };
   });
   expect(outcome).toMatchObject({ fallback: { attempts: expect.any(Array) } });
   expect(tried.length).toBeGreaterThan(1);
@@ -294,9 +294,9 @@ describe("search for the fewest moves", () => {
     const [start, end] = [lossOf?.(1), lossOf?.(errors[needed] ?? 0)];
     const excessOf = (count: number): number | undefined =>
       lossOf && end !== undefined ? lossOf(errors[count] ?? 0) / end : undefined;
-    const trial = await searchMinCount(errors, start && end && start / end, attempts, async (count) => {
+    const trial = await findCount(errors, start && end && start / end, attempts, async (count) => {
       attemptCount++;
-      return { meetsGoal: count >= needed ? "clearly" : "no", excess: excessOf(count), result: count };
+      return { met: count >= needed ? "clearly" : "no", excess: excessOf(count), result: count };
     });
     return { count: trial?.result ?? 0, attemptCount };
   };

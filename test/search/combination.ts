@@ -1,4 +1,4 @@
-import type { SizeSpeedDrop } from "../../src/judge/measure/objective.ts";
+import type { Tradeoff } from "../../src/judge/measure/objective.ts";
 import type { Combination, Offer } from "../../src/search/combinations.ts";
 import { Forecast } from "../../src/search/forecast.ts";
 import type { Scored } from "../../src/search/record.ts";
@@ -20,7 +20,7 @@ export const createFinder =
 /** Returns a forecast by name. @param tried figures by name; undefined if the combination was rejected. @param goal maximum drop. */
 export function forecastOf(
   all: readonly Combination[],
-  tried: Readonly<Record<string, SizeSpeedDrop | undefined>> = {},
+  tried: Readonly<Record<string, Tradeoff | undefined>> = {},
   goal = 0.01,
 ) {
   const named = createFinder(all);
@@ -32,7 +32,7 @@ export function forecastOf(
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };
 
 /** Returns a tried combination. @param figures undefined if it was rejected. */
-export const scored = (combination: Combination, figures: SizeSpeedDrop | undefined): Scored => ({
+export const scored = (combination: Combination, figures: Tradeoff | undefined): Scored => ({
   ...{ combination, figures, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {
     ...{ usable: true, evaluation: undefined },

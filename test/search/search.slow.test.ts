@@ -8,7 +8,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { defaultMaxDrop } from "../../src/judge/compare/goal.ts";
+import { defaultDrop } from "../../src/judge/compare/goal.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
 import type { Compressed } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
@@ -93,7 +93,7 @@ test("trained finalists keep the goal of the search if the original's prediction
   const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
   const { run } = await search(net, agreementTask, options);
   expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
-  expect(run.goal?.maxDrop).toBe(defaultMaxDrop(agreementTask.metric, 1));
+  expect(run.goal?.maxDrop).toBe(defaultDrop(agreementTask.metric, 1));
 });
 
 test("with a limit of candidates, tries the most promising formats, writes the best, and logs the limit", async () => {

@@ -6,7 +6,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import { wilson } from "../../core/math/interval.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
-import { measureBatchInvariance } from "../../judge/compare/batch-dependence.ts";
+import { measureInvariance } from "../../judge/compare/batch-dependence.ts";
 import { compare } from "../../judge/compare/compare.ts";
 import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
@@ -79,7 +79,7 @@ export const maxTexts = 8;
 const maxTokens = 48;
 export const generatedTokens = 24;
 
-/** Compares models end to end. Keys of the maps are file names without ".onnx". @throws PithError as `generate` and `measureBatchInvariance` do. */
+/** Compares models end to end. Keys of the maps are file names without ".onnx". @throws PithError as `generate` and `measureInvariance` do. */
 export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
@@ -91,7 +91,7 @@ export async function compareEndToEnd(
     const [first, second] = [originals.get("model"), results.get("model")];
     if (first === undefined || second === undefined || samples === undefined) return {};
     const signalOption = signal === undefined ? {} : { signal };
-    const invariance = await measureBatchInvariance(engine, second, samples, signalOption);
+    const invariance = await measureInvariance(engine, second, samples, signalOption);
     const batch =
       invariance instanceof Miss
         ? {}

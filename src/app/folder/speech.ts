@@ -14,7 +14,7 @@ import { speechNoise } from "../../data/sound/noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { compareRows } from "../../judge/compare/compare.ts";
-import { defaultMaxDrop, isWithin, judge } from "../../judge/compare/goal.ts";
+import { defaultDrop, isWithin, judge } from "../../judge/compare/goal.ts";
 import { roundUp } from "../../judge/record/more-samples.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
@@ -178,10 +178,7 @@ export async function compareSpeech(
   const truth = labels.length > 0 ? textBatch(labels) : first;
   const [firstRows, secondRows] = [metric.rows(first, truth), metric.rows(second, truth)];
   const comparison = compareRows(metric, firstRows, secondRows);
-  const judgedGoal = {
-    maxDrop: goal.maxDrop ?? defaultMaxDrop(metric, comparison.original.value),
-    strict: goal.strict,
-  };
+  const judgedGoal = { maxDrop: goal.maxDrop ?? defaultDrop(metric, comparison.original.value), strict: goal.strict };
   const verdict = judge(comparison, judgedGoal);
   const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
   const isStated = goal.maxDrop !== undefined;

@@ -39,7 +39,7 @@ export function textsForSearch(texts: readonly string[]): readonly string[] {
   return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
 
-const verdictOrder: readonly FallbackVerdict["meetsGoal"][] = ["no", "barely", "clearly"];
+const verdictOrder: readonly FallbackVerdict["met"][] = ["no", "barely", "clearly"];
 
 /** Returns a judge that compares tokens, or transcripts. @param judgeAlone judge of the module alone, which must also accept the result, except of speech. */
 export async function searchTogether(
@@ -62,7 +62,7 @@ export async function searchTogether(
         expected = compared.expected;
         const lostText = lostEndToEnd(compared.endToEnd);
         return {
-          meetsGoal: lostText === undefined ? "clearly" : "no",
+          met: lostText === undefined ? "clearly" : "no",
           text: uncapitalize(stripPeriod(lostText ?? "the goal is met")),
         };
       },
@@ -85,11 +85,11 @@ export async function searchTogether(
       ];
       const verdict = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
-      if (verdict === "no") return { meetsGoal: verdict, text };
+      if (verdict === "no") return { met: verdict, text };
       const verdictAlone = await judgeAlone.measure(model);
-      return verdictOrder.indexOf(verdictAlone.meetsGoal) < verdictOrder.indexOf(verdict)
+      return verdictOrder.indexOf(verdictAlone.met) < verdictOrder.indexOf(verdict)
         ? verdictAlone
-        : { meetsGoal: verdict, text };
+        : { met: verdict, text };
     },
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { compareRows } from "../../judge/compare/compare.ts";
-import { type Comparison, defaultMaxDrop, judge } from "../../judge/compare/goal.ts";
+import { type Comparison, defaultDrop, judge } from "../../judge/compare/goal.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
@@ -304,7 +304,7 @@ describe("judge", () => {
       perplexity(),
       meanSquaredError(),
     ];
-    expect(allowed.map((metric) => defaultMaxDrop(metric, 20))).toEqual([0.01, 0.01, 0.01, 0.01, 0.1, 0.2, 0.2]);
+    expect(allowed.map((metric) => defaultDrop(metric, 20))).toEqual([0.01, 0.01, 0.01, 0.01, 0.1, 0.2, 0.2]);
   });
 
   it("requires enough samples to show that nothing is lost", () => {

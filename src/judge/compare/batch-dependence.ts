@@ -48,7 +48,7 @@ export interface BatchInvarianceOptions extends MetricOptions {
 }
 
 /** Runs samples in batches and alone, and compares outputs; a Miss if the model cannot run both ways. @throws PithError E_DATA, E_STOPPED. */
-export async function measureBatchInvariance(
+export async function measureInvariance(
   engine: Engine,
   model: Model,
   dataset: Dataset,
@@ -120,9 +120,7 @@ export async function chooseBatch(
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
   let lastInvariance: BatchInvariance | undefined;
   for (const [index, model] of models.entries()) {
-    const invariance = await measureBatchInvariance(engine, model, dataset, { ...options, batch: size }).catch(
-      asPithError,
-    );
+    const invariance = await measureInvariance(engine, model, dataset, { ...options, batch: size }).catch(asPithError);
     lastInvariance = invariance instanceof PithError || invariance instanceof Miss ? undefined : invariance;
     if (lastInvariance === undefined || lastInvariance.apart === 0) continue;
     const { samples, apart, worst } = lastInvariance;

@@ -29,8 +29,8 @@ import {
   compareEachOutput,
   emptyLikeness,
   groupTokens,
-  type OutputComparisonOptions,
   type OutputLikeness,
+  type OutputOptions,
   worstFindingOf,
 } from "./output-comparison.ts";
 import { addSaturatingInputs } from "./saturation.ts";
@@ -53,7 +53,7 @@ export interface Likeness extends OutputLikeness {
   readonly cache?: number;
 }
 
-export interface FunctionComparisonOptions {
+export interface CompareOptions {
   readonly output?: string | undefined;
   readonly seed?: number | undefined;
   /** Maximum number of random inputs (32). */
@@ -86,7 +86,7 @@ export async function compareFunction(
   engine: Engine,
   original: Model,
   result: Model,
-  options: FunctionComparisonOptions = {},
+  options: CompareOptions = {},
 ): Promise<Likeness | string> {
   return describeFailure(async () => {
     const { seed = 0, signal = new AbortController().signal, progress = () => {} } = options;
@@ -135,7 +135,7 @@ async function describeFailure(work: () => Promise<Likeness | string>): Promise<
 export async function findLostForm(
   models: ComparedModels,
   data: Dataset | undefined,
-  options: Pick<FunctionComparisonOptions, "seed" | "signal"> = {},
+  options: Pick<CompareOptions, "seed" | "signal"> = {},
 ): Promise<string | undefined> {
   return lostTextOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
 }
@@ -144,7 +144,7 @@ export function lostTextOf(likeness: Likeness | string | undefined): string | un
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 
-type ModelsOptions = OutputComparisonOptions & FunctionComparisonOptions;
+type ModelsOptions = OutputOptions & CompareOptions;
 
 async function compareModels(
   models: ComparedModels,
@@ -175,11 +175,7 @@ interface RunsComparison {
 }
 
 /** Compares the outputs of finished runs. @param data as it was passed to `runPair`. */
-export function compareRuns(
-  runs: PairedRuns,
-  data: Dataset | undefined,
-  options: OutputComparisonOptions = {},
-): RunsComparison {
+export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options: OutputOptions = {}): RunsComparison {
   const outputs = compareEachOutput(data, runs, options);
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
   const worst = summarize(outputs, outputs.length > 1 || options.before !== undefined) ?? runs.otherDraws;
@@ -191,7 +187,7 @@ export function compareRuns(
     isCache === true && typeof likeness === "object" ? [likeness.signalToNoise] : [],
   );
   const hasLostForm = worst.otherForm === true;
-  const language = decoder && !hasLostForm ? computeLanguageFigures(decoder, runs.pairs) : undefined;
+  const language = decoder && !hasLostForm ? measureLanguage(decoder, runs.pairs) : undefined;
   const likeness = {
     ...worst,
     ...(data === undefined ? {} : { ofData: true as const }),
@@ -288,10 +284,7 @@ export interface LanguageFigures {
 }
 
 /** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
-export function computeLanguageFigures(
-  { tokens, logits }: Decoder,
-  pairs: readonly Pair[],
-): LanguageFigures | undefined {
+export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
   if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
     return undefined;
   const labeledPairs = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));

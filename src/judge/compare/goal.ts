@@ -48,7 +48,7 @@ const defaultShare = 0.01;
 const defaultDecibels = 0.1;
 
 /** Returns the default maximum drop: 0.01 if the best value is 1, 0.01 nats, 0.1 dB, and 1 % of an unbounded error or perplexity. */
-export function defaultMaxDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
+export function defaultDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
   if (unit === "dB") return defaultDecibels;
   return unit === "" && better === "lower" ? defaultShare * Math.abs(original) : defaultShare;
 }

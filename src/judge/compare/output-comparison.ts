@@ -52,7 +52,7 @@ export interface ComparedOutput {
   readonly isCache?: boolean;
 }
 
-export interface OutputComparisonOptions {
+export interface OutputOptions {
   readonly output?: string | undefined;
   /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ("all" | "all but the answer" | "none") | undefined;
@@ -77,12 +77,12 @@ export const inputsPhraseOf = (data: Dataset | undefined): string =>
 export function compareEachOutput(
   data: Dataset | undefined,
   { original, result, pairs, otherDraws }: PairedRuns,
-  options: OutputComparisonOptions,
+  options: OutputOptions,
 ): readonly ComparedOutput[] {
   const inputs = inputsPhraseOf(data);
   const place = { ofData: data !== undefined, inputsPhrase: `on ${inputs}` };
   const decoder = decoderOf(original);
-  const applicableOptions: OutputComparisonOptions = otherDraws === undefined ? options : { values: "none" };
+  const applicableOptions: OutputOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
   const missingOutputs = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
@@ -160,13 +160,13 @@ function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): re
   }));
 }
 
-export interface OutputFinding extends ComparedOutput {
+export interface Finding extends ComparedOutput {
   readonly likeness: OutputLikeness;
 }
 
 /** Returns the finding that differs most; undefined if no values were compared. */
-export function worstFindingOf(outputs: readonly ComparedOutput[]): OutputFinding | undefined {
-  const findings = outputs.flatMap((output): OutputFinding[] => {
+export function worstFindingOf(outputs: readonly ComparedOutput[]): Finding | undefined {
+  const findings = outputs.flatMap((output): Finding[] => {
     const { likeness } = output;
     return typeof likeness === "object" ? [{ ...output, likeness }] : [];
   });
@@ -180,11 +180,7 @@ export function worstFindingOf(outputs: readonly ComparedOutput[]): OutputFindin
  * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs, caches. Among different
  * and among equal outputs, those that do not depend on the inputs come last.
  */
-function rankOf({
-  likeness: { lost, otherForm, relativeError, unmoved },
-  isAuxiliary,
-  isCache,
-}: OutputFinding): number {
+function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary, isCache }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;
   const differs = relativeError !== 0;
   if (isCache === true) return 10;

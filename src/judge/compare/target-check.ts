@@ -58,22 +58,18 @@ export async function checkTargets(
   const size = { samples: inputCount, batch: inputCount };
   const runs = await runPair({ engine, original, result }, data, { ...size, seed, signal });
   if (runs instanceof Miss)
-    return targets.map(({ name, where }) => ({ target: name, where, ...uncomparedResult(runs.reason) }));
+    return targets.map(({ name, where }) => ({ target: name, where, ...uncompared(runs.reason) }));
   const native = { runs, likeness: compareValues(runs, options) };
   const checks: OnTarget[] = [];
   for (const target of targets) {
     const check = await checkTarget(engine, target, original, native, options);
     const reason = check.right === false ? findMissingType(target, result) : undefined;
-    checks.push({
-      target: target.name,
-      where: target.where,
-      ...(reason === undefined ? check : uncomparedResult(reason)),
-    });
+    checks.push({ target: target.name, where: target.where, ...(reason === undefined ? check : uncompared(reason)) });
   }
   return checks;
 }
 
-const uncomparedResult = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
+const uncompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
 /** Returns the reason why the outputs on a target cannot be checked: it lacks a type that the result uses. Undefined if it has all types. */
 function findMissingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string | undefined {
@@ -102,7 +98,7 @@ async function checkTarget(
     }
   }
   const likeness = compareValues({ ...native.runs, pairs }, options);
-  if (typeof likeness === "string") return uncomparedResult(likeness);
+  if (typeof likeness === "string") return uncompared(likeness);
   const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
   const isWorse = isNative || !(signalToNoiseOf(native.likeness) - signalToNoiseOf(likeness) <= maxTargetLoss);
   if (isWorse && lost === undefined && unmoved !== undefined && relativeError > maxUnmovedError)

@@ -55,16 +55,16 @@ function verdictOf(
   compared: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
   goal: Goal,
 ): FallbackVerdict {
-  if (compared === undefined) return { meetsGoal: "no", text: "not measured" };
+  if (compared === undefined) return { met: "no", text: "not measured" };
   const { comparison } = compared;
   const lostSentence = findLostKnowledge(compared, goal);
-  if (lostSentence !== undefined) return { meetsGoal: "no", text: lostSentence };
+  if (lostSentence !== undefined) return { met: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
   const isClearlyMet = verdict === "kept" || isWithin({ value: upperDropOf(comparison, goal) }, goal);
-  const meetsGoal = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
+  const met = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const { unit } = comparison;
   const text = drop.value > 0 ? `${allowance(unit, drop.value)} lost` : difference(unit, -drop.value);
-  return { meetsGoal, text, excess: excessOf(comparison, goal) };
+  return { met, text, excess: excessOf(comparison, goal) };
 }
 
 function upperDropOf(comparison: Comparison, goal: Goal): number {
@@ -100,12 +100,12 @@ export function createJudgeWithoutData(
     async measure(model) {
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
       const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
-      if (typeof likeness !== "object") return { meetsGoal: "no", text: likeness ?? "not measured" };
+      if (typeof likeness !== "object") return { met: "no", text: likeness ?? "not measured" };
       const excess = excessOfNoise(likeness);
       const lost = lostTextOf(likeness);
-      const meetsGoal = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
+      const met = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
       const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
-      return { meetsGoal, text, excess };
+      return { met, text, excess };
     },
   };
 }

@@ -37,7 +37,7 @@ export interface FallbackJudge {
 
 export interface FallbackVerdict {
   /** Whether the goal is met. "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
-  readonly meetsGoal: "clearly" | "barely" | "no";
+  readonly met: "clearly" | "barely" | "no";
   /** Measured drop in words: "0.4 points lost". */
   readonly text: string;
   /** Measured loss divided by the allowed loss; undefined if losses have no ratio. */
@@ -84,12 +84,12 @@ type FallbackOutput = Pick<FallbackRequest, "options"> & {
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
   const settings = pass.fallbackSettings?.(options) ?? [];
-  const errors = estimateSettingErrors(settings);
+  const errors = settingErrors(settings);
   const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.settings, (count) => {
     const setting = settings[count - 1] ?? {};
     return { options: { ...options, ...setting }, text: formatSettings(setting) };
   });
-  if (best?.meetsGoal !== "clearly") return findPreciseLayers(request, context);
+  if (best?.met !== "clearly") return findPreciseLayers(request, context);
   const { count, ...result } = best.result;
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
@@ -98,7 +98,7 @@ export async function findFallback(request: FallbackRequest, context: Context): 
  * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`fallbackSettings`). Many settings
  * differ by less, so that no error is below `minError` and bisection reaches all of them.
  */
-export const estimateSettingErrors = (settings: readonly OptionValues[]): readonly number[] =>
+export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
 async function tryOptions(
@@ -109,7 +109,7 @@ async function tryOptions(
   optionsOf: (count: number) => { readonly options: OptionValues; readonly text: string; readonly layers?: number },
 ) {
   const attempts: FallbackAttempt[] = [];
-  const best = await searchMinCount(errors, excess, limit, async (count) => {
+  const best = await findCount(errors, excess, limit, async (count) => {
     throwIfAborted(signal, "Stopped while higher precision was searched.");
     const { options, text, ...attempt } = optionsOf(count);
     progress(attempts.length, limit, `attempt ${attempts.length + 1} of ${limit}: ${text}`);
@@ -122,7 +122,7 @@ async function tryOptions(
   return { best, attempts };
 }
 
-type Trial<T> = Pick<FallbackVerdict, "meetsGoal" | "excess"> & { readonly result: T };
+type Trial<T> = Pick<FallbackVerdict, "met" | "excess"> & { readonly result: T };
 
 /** Minimum error for predictions: a smaller one is not measurable. Its logarithm is finite. */
 const minError = 1e-3;
@@ -133,7 +133,7 @@ const minError = 1e-3;
  * @param errors the relative error after 0, 1, 2 … steps, in descending order. @param excess the loss after 0 steps.
  * @returns if no tried count clearly meets the goal, one that barely does; undefined if none does.
  */
-export async function searchMinCount<T>(
+export async function findCount<T>(
   errors: readonly number[],
   excess: number | undefined,
   attempts: number,
@@ -153,16 +153,15 @@ export async function searchMinCount<T>(
     const power = (missing.loss - other.loss) / (missing.error - other.error);
     const predicted = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
     // The last attempts halve the interval, because predictions can approach the goal from one side only.
-    const target = Number.isNaN(predicted) || (round > 2 && best?.meetsGoal === "clearly") ? middle : predicted;
+    const target = Number.isNaN(predicted) || (round > 2 && best?.met === "clearly") ? middle : predicted;
     const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
     const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
     const trial = await attempt(count);
     const point = pointOf(count, trial?.excess);
     // A count that cannot be tried bounds the search, as one that meets the goal does.
-    if (trial === undefined || trial.meetsGoal === "clearly") meeting = point;
+    if (trial === undefined || trial.met === "clearly") meeting = point;
     else [missing, before] = [point, missing];
-    if (trial?.meetsGoal === "clearly" || (trial?.meetsGoal === "barely" && best?.meetsGoal !== "clearly"))
-      best = trial;
+    if (trial?.met === "clearly" || (trial?.met === "barely" && best?.met !== "clearly")) best = trial;
   }
   return best;
 }
@@ -182,11 +181,7 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
   const { best, attempts } = await tryOptions(request, context, errors, maxAttempts.layers, (count) => {
     const chosen = steps.slice(0, count);
     const layers = layersOf(chosen).length;
-    return {
-      options: applyPrecisions(options, chosen),
-      text: `${counted(layers, "layer")} at higher precision`,
-      layers,
-    };
+    return { options: setPrecision(options, chosen), text: `${counted(layers, "layer")} at higher precision`, layers };
   });
   if (best === undefined) {
     const { layers = 0, found } = attempts.at(-1) ?? {};
@@ -284,7 +279,7 @@ function remainingErrors(steps: readonly PrecisionStep[]): readonly number[] {
 /** Bound of a layer's error, which is infinite if the layer makes values that are not finite. */
 const maxError = 1e9;
 
-export function applyPrecisions(
+export function setPrecision(
   options: OptionValues,
   steps: readonly Pick<PrecisionStep, "layer" | "precision">[],
 ): OptionValues {

@@ -7,13 +7,7 @@ import { optionsForBits, withFastRounding } from "../../techniques/quantize/prec
 import type { StepOutput } from "../steps/runner.ts";
 import { estimateErrors, type LayerTableRequest } from "./layer-table.ts";
 import { formatSettings } from "./precise-layers.ts";
-import {
-  applyPrecisions,
-  bytesOfLayers,
-  estimateSettingErrors,
-  type FallbackRequest,
-  searchMinCount,
-} from "./precision-fallback.ts";
+import { bytesOfLayers, type FallbackRequest, findCount, setPrecision, settingErrors } from "./precision-fallback.ts";
 
 /** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];
@@ -68,7 +62,7 @@ export async function fitToBytes(
       if (items[index]?.offers.length === 0) return [];
       return [{ layer, precision: bits === undefined ? { float: true } : optionsForBits(bits) }];
     });
-    const chosen = applyPrecisions(optionsWith(bitWidths[0] ?? 8), layerPrecisions);
+    const chosen = setPrecision(optionsWith(bitWidths[0] ?? 8), layerPrecisions);
     const fast = withFastRounding(chosen);
     const isFast = fast.rounder === chosen.rounder;
     const cost = await encodedSize((await run(isFast ? chosen : fast)).model);
@@ -92,7 +86,7 @@ export async function fitToDownload(
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   const attempts = Math.ceil(Math.log2(settings.length + 1));
   let [smallest, attemptCount] = [Number.POSITIVE_INFINITY, 0];
-  const best = await searchMinCount(estimateSettingErrors(settings), undefined, attempts, async (count) => {
+  const best = await findCount(settingErrors(settings), undefined, attempts, async (count) => {
     const setting = settings[count - 1] ?? {};
     throwIfAborted(context.signal, "Stopped while settings were searched.");
     context.progress(attemptCount++, attempts, formatSettings(setting));
@@ -103,8 +97,8 @@ export async function fitToDownload(
     // The sizes of large files are estimates, but the maximum must hold for the whole file. Estimates are at most 5 % too large.
     if (sampled && brotli <= 1.05 * bytes) brotli = (await brotliSize(file, context.signal)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    return { meetsGoal: brotli <= bytes ? "clearly" : "no", result: changedOptions };
+    return { met: brotli <= bytes ? "clearly" : "no", result: changedOptions };
   });
-  if (best?.meetsGoal === "clearly") return best.result;
+  if (best?.met === "clearly") return best.result;
   throw tooLargeError(`No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { countMacsPerSample } from "./evaluator.ts";
+import { macsOf } from "./evaluator.ts";
 
 const count = (x: string, dims: readonly number[], size = 1, body = "y = MatMul(x, w)") => {
   const model = parseModel(`opset 21
@@ -10,7 +10,7 @@ graph (x: ${x}) -> (y) {
   ${body}
 }`);
   const feeds = { x: float32(dims, new Float32Array(dims.reduce((product, dim) => product * dim, 1))) };
-  return countMacsPerSample(model, { feeds, size });
+  return macsOf(model, { feeds, size });
 };
 
 describe("macsOfOne", () => {
@@ -56,6 +56,6 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   h = MatMul(x, w)
   y = Reshape(h, shape)
 }`);
-    expect(countMacsPerSample(model, { feeds: { x: float32([1, 3], new Float32Array(3)) }, size: 1 })).toBeUndefined();
+    expect(macsOf(model, { feeds: { x: float32([1, 3], new Float32Array(3)) }, size: 1 })).toBeUndefined();
   });
 });

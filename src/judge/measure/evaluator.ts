@@ -19,7 +19,7 @@ import type { Disagreement, Measured, Timing } from "../record/run-record.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { Rows } from "./holdout.ts";
 import { Looks } from "./looks.ts";
-import { measureModelSize, plainFile } from "./model-size.ts";
+import { modelSizeOf, plainFile } from "./model-size.ts";
 import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import type { OriginalTime } from "./time-estimate.ts";
@@ -68,7 +68,7 @@ export class MeasurementRecords {
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
   /** Number of samples of the first interim look (default: none); each further one doubles it. Looks only reject clear misses; samples are in random order. */
-  readonly firstLookSamples?: number | undefined;
+  readonly firstLook?: number | undefined;
 }
 
 export interface Evaluation extends PairedResult {
@@ -112,14 +112,7 @@ export class Evaluator {
     const run = await oneRun(model, task.test);
     const record = await figures.read(digest);
     const started = performance.now();
-    const looks = new Looks(
-      model,
-      task,
-      options,
-      context,
-      options.firstLookSamples ?? Number.POSITIVE_INFINITY,
-      record?.rows,
-    );
+    const looks = new Looks(model, task, options, context, options.firstLook ?? Number.POSITIVE_INFINITY, record?.rows);
     const metrics = await looks.measureAll();
     const seconds = record?.seconds ?? secondsSince(started);
     const facts = record?.facts ?? (await factsOf(digest, store, run));
@@ -145,7 +138,7 @@ export class Evaluator {
   }
 
   async withOptions(options: EvaluatorOptions, context: Context): Promise<Evaluator> {
-    const looks = this.#measured.looks.withOptions(options, context, options.firstLookSamples);
+    const looks = this.#measured.looks.withOptions(options, context, options.firstLook);
     const metrics = await looks.measureAll();
     const evaluation = evaluationOf(options, this.original.measured, metrics);
     return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options, context });
@@ -265,15 +258,11 @@ async function storeWithoutMasks(
 
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const model = await store.open(digest);
-  return {
-    sha256: digest,
-    ...(await measureModelSize(model, [await store.file(digest)])),
-    macs: countMacsPerSample(model, run),
-  };
+  return { sha256: digest, ...(await modelSizeOf(model, [await store.file(digest)])), macs: macsOf(model, run) };
 }
 
 /** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */
-export function countMacsPerSample(model: Model, { feeds, size: batch }: OneRun): number | undefined {
+export function macsOf(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   // Only layers with stored weights are missed if their operations are unknown.
   storeWeights(model);
   try {

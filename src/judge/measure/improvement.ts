@@ -3,12 +3,12 @@ import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/run-record.ts";
 import { plainFile } from "./model-size.ts";
 
-const minSizeRatio = 1.005;
+const minRatio = 1.005;
 /** Maximum ratio of processor times, result to original, that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
 const maxFasterRatio = 0.8;
 
 function noSizeGainText(before: number, after: number): string | undefined {
-  return before / after >= minSizeRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+  return before / after >= minRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
 /** Returns why a result's file is not smaller, if it is not. Dropping the exporter's metadata does not count as a gain. */
@@ -21,9 +21,7 @@ export async function whyNotSmaller(original: Model, result: Model): Promise<str
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < minSizeRatio
-    ? "the file is not smaller (1.00 ×)"
-    : `the file is ${times(after / before)} larger`;
+  return after / before < minRatio ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
 /** Returns why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
@@ -34,7 +32,7 @@ export function whyNothingGained(
 ): string | undefined {
   if (result === undefined) return undefined;
   const isLess = (before: number | undefined, after: number | undefined): boolean =>
-    before !== undefined && after !== undefined && before / after >= minSizeRatio;
+    before !== undefined && after !== undefined && before / after >= minRatio;
   const isSmaller =
     isLess(original.bytes, result.bytes) ||
     isLess(original.brotli, result.brotli) ||

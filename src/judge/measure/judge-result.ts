@@ -1,5 +1,5 @@
 import type { Context } from "#pass";
-import { type Comparison, defaultMaxDrop, type Goal, judge } from "../compare/goal.ts";
+import { type Comparison, defaultDrop, type Goal, judge } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, onTargetText, wrongText } from "../record/verdict.ts";
 import type { FunctionCheck, FunctionLoss } from "./function-check.ts";
@@ -16,7 +16,7 @@ export function findLostKnowledge(
   { comparison, lostKnowledge }: Pick<HoldoutComparison, "comparison" | "lostKnowledge">,
   goal: Goal | undefined,
 ): string | undefined {
-  const isPermitted = goal === undefined || goal.maxDrop > defaultMaxDrop(comparison, comparison.original.value);
+  const isPermitted = goal === undefined || goal.maxDrop > defaultDrop(comparison, comparison.original.value);
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 

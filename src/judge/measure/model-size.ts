@@ -31,7 +31,7 @@ export async function plainFile(model: Model, files: readonly ByteSource[] = [])
   return { files: [file], metadata: bytes - file.size };
 }
 
-export async function measureModelSize(model: Model, modelFiles: readonly ByteSource[]): Promise<ModelSize> {
+export async function modelSizeOf(model: Model, modelFiles: readonly ByteSource[]): Promise<ModelSize> {
   const { files, ...metadata } = await plainFile(model, modelFiles);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return { bytes, ...metadata, ...(await countWeights(model)) };

@@ -1,7 +1,7 @@
 /** The objective by which a run or search chooses a result: a cost to minimize (file size, download, time), and limits that exclude results. */
 import { bytes as bytesText, times } from "#ir";
 
-export interface SizeSpeedDrop {
+export interface Tradeoff {
   /** Bytes of the file, or of its download (`sizeFor`). */
   readonly size: number;
   readonly speed?: number | undefined;
@@ -12,9 +12,9 @@ export interface SizeSpeedDrop {
 export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
   /** Cost of a result, lower is better. A factor of two in size or speed, or the allowed drop, is about one unit. */
-  cost(figures: SizeSpeedDrop): number;
+  cost(figures: Tradeoff): number;
   /** Relative distance from the required size, speed or drop; 0 if it is reached, or if a required speed was not measured. */
-  shortfall(figures: SizeSpeedDrop): number;
+  shortfall(figures: Tradeoff): number;
   /** Largest `shortfall` of predicted figures at which a candidate is still worth trying. */
   readonly slack: number;
   /** Reason for rejecting a result that misses a size or speed target; undefined for objectives without a target. */
@@ -61,12 +61,11 @@ export function objectiveOf(
   original: { readonly bytes: number },
 ): Objective {
   const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
-  const excessDrop = ({ drop }: SizeSpeedDrop): number =>
-    maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit;
-  const missingSpeed = ({ speed }: SizeSpeedDrop, requiredSpeed: number): number =>
+  const excessDrop = ({ drop }: Tradeoff): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
+  const missingSpeed = ({ speed }: Tradeoff, requiredSpeed: number): number =>
     speed === undefined ? 0 : Math.max(0, 1 - speed / requiredSpeed);
-  const excessSize = ({ size }: SizeSpeedDrop, maxSize: number): number => Math.max(0, size / maxSize - 1);
-  const byDrop = ({ drop, size }: SizeSpeedDrop): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
+  const excessSize = ({ size }: Tradeoff, maxSize: number): number => Math.max(0, size / maxSize - 1);
+  const byDrop = ({ drop, size }: Tradeoff): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
   if (targetSize !== undefined)
     return {
       id: "target-size",
@@ -90,7 +89,7 @@ export function objectiveOf(
       slack: slackOfGoal,
       shortfall: (figures) => Math.max(excessDrop(figures), excessSize(figures, original.bytes)),
     };
-  const cost = ({ size }: SizeSpeedDrop): number => Math.log2(size);
+  const cost = ({ size }: Tradeoff): number => Math.log2(size);
   const byGoal = { cost, slack: slackOfGoal, shortfall: excessDrop };
   if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
   return {
@@ -104,7 +103,7 @@ export function objectiveOf(
 export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
   id === "size" || id === "download" || id === "target-size";
 
-export function paretoFrontOf<T>(items: readonly T[], figuresOf: (item: T) => SizeSpeedDrop): readonly T[] {
+export function paretoFrontOf<T>(items: readonly T[], figuresOf: (item: T) => Tradeoff): readonly T[] {
   const axes = items.map((item) => {
     const { size, drop, speed = 0 } = figuresOf(item);
     return [size, Math.max(0, drop), -speed] as const;

@@ -9,7 +9,7 @@ import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type BatchChoice, type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
-import { defaultMaxDrop, type Goal, judge } from "../compare/goal.ts";
+import { defaultDrop, type Goal, judge } from "../compare/goal.ts";
 import type { Validated } from "../record/run-record.ts";
 import { chanceSentence } from "../record/verdict.ts";
 import { divideSamples, Holdout, type HoldoutComparison, joinRows, type Rows } from "./holdout.ts";
@@ -80,7 +80,7 @@ export class PairedMetrics {
   }
 
   #maxDrop(requested: number | undefined): number {
-    return requested ?? defaultMaxDrop(this.#task.metric, this.original.comparison.original.value);
+    return requested ?? defaultDrop(this.#task.metric, this.original.comparison.original.value);
   }
 
   get original(): HoldoutComparison {
@@ -99,9 +99,7 @@ export class PairedMetrics {
 
   get chanceNote(): string | undefined {
     const baseline = this.holdout.knowledge;
-    return baseline === undefined || this.isAboveChance
-      ? undefined
-      : chanceSentence(baseline.original, baseline.chance);
+    return baseline && !this.isAboveChance ? chanceSentence(baseline.original, baseline.chance) : undefined;
   }
 
   /**

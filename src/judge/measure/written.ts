@@ -7,7 +7,7 @@ import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
 import type { ModelSize } from "../record/run-record.ts";
-import { countMacs, countWeights, measureModelSize, plainFile } from "./model-size.ts";
+import { countMacs, countWeights, modelSizeOf, plainFile } from "./model-size.ts";
 import { type MeasuredSpeed, measureRelativeSpeed, measureSpeed, type Speed } from "./speed.ts";
 
 export interface StoredModel {
@@ -52,7 +52,7 @@ interface WrittenRequest {
 const maxWholeBytes = 2 ** 23;
 
 export async function measureSizeAndCost({ model, files }: StoredModel): Promise<SizeAndCost> {
-  return { ...(await measureModelSize(model, files)), macs: countMacs(model) };
+  return { ...(await modelSizeOf(model, files)), macs: countMacs(model) };
 }
 
 export async function measureWritten(request: WrittenRequest, context: Context): Promise<MeasuredPair> {

@@ -20,15 +20,7 @@ import {
 import type { Change } from "#pass";
 import { type Spread, workOf } from "../../runtime/run/latency.ts";
 import { type Likeness, minVerdictSamples } from "../compare/compare-function.ts";
-import {
-  type Comparison,
-  defaultMaxDrop,
-  type Goal,
-  isBroken,
-  isWithin,
-  judge,
-  type Verdict,
-} from "../compare/goal.ts";
+import { type Comparison, defaultDrop, type Goal, isBroken, isWithin, judge, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";
 import type { Measured, Run, Timing, Variant } from "./run-record.ts";
@@ -383,7 +375,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
-  const isSlight = isWithin(drop, { maxDrop: defaultMaxDrop({ unit, better }, original.value) });
+  const isSlight = isWithin(drop, { maxDrop: defaultDrop({ unit, better }, original.value) });
   // If the original is the truth, its own value has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), which is statistically significant`;

@@ -1,7 +1,7 @@
 /** Selects the result to keep: of those that meet goal and targets, the one with the lowest cost. Rejects results that gain nothing or miss a target. */
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { whyNothingGained } from "../measure/improvement.ts";
-import { type Objective, objectiveOf, paretoFrontOf, type SizeSpeedDrop, sizeFor } from "../measure/objective.ts";
+import { type Objective, objectiveOf, paretoFrontOf, sizeFor, type Tradeoff } from "../measure/objective.ts";
 import type { Choice, Measured, Timing } from "../record/run-record.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
@@ -11,14 +11,14 @@ import type { Trials } from "./trials.ts";
 
 export interface Contender {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
-  readonly size: SizeSpeedDrop["size"] | undefined;
+  readonly size: Tradeoff["size"] | undefined;
   readonly sound: boolean;
   /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
-  readonly speed?: SizeSpeedDrop["speed"];
+  readonly speed?: Tradeoff["speed"];
 }
 
-interface Result extends SizeSpeedDrop {
+interface Result extends Tradeoff {
   readonly index: number;
   readonly sound: boolean;
 }
@@ -47,7 +47,7 @@ function chooseSmallestDrop(contenders: readonly Contender[]): Choice | undefine
   return smallestDrop && { place: smallestDrop.place, by: "loss" };
 }
 
-const lowestBy = (cost: (figures: SizeSpeedDrop) => number, results: readonly Result[]): Result | undefined =>
+const lowestBy = (cost: (figures: Tradeoff) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
 const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(({ size }) => size, results);
@@ -175,12 +175,12 @@ function rejectWithoutGain(original: Measured, tried: Attempt, work: number | un
 function rejectOffTarget(
   tried: Attempt,
   speed: number | undefined,
-  { shortfallReason, misses }: Objective,
+  { shortfallReason, shortfall }: Objective,
   purpose: RunOptions["purpose"],
 ): Attempt {
   const { variant } = tried;
   if (shortfallReason === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
-  return misses({ size: sizeFor(purpose, variant.result), speed, drop: 0 }) === 0
+  return shortfall({ size: sizeFor(purpose, variant.result), speed, drop: 0 }) === 0
     ? tried
     : { ...tried, usable: false, variant: { ...variant, rejected: shortfallReason, rejectedAs: "off target" } };
 }

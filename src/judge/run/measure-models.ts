@@ -6,7 +6,7 @@ import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, answers, answersOf, isAllNaN } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { type BatchInvariance, chooseBatch, measureBatchInvariance } from "../compare/batch-dependence.ts";
+import { type BatchInvariance, chooseBatch, measureInvariance } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
 import type { Goal } from "../compare/goal.ts";
 import type { Rows } from "../measure/holdout.ts";
@@ -192,6 +192,6 @@ async function invarianceOf(
   { engine, signal }: Context,
 ): Promise<BatchInvariance | undefined> {
   if (outputKind(model, output) !== "vector") return undefined;
-  const invariance = await measureBatchInvariance(engine, model, samples, { signal, output });
+  const invariance = await measureInvariance(engine, model, samples, { signal, output });
   return invariance instanceof Miss ? undefined : invariance;
 }

@@ -39,7 +39,7 @@ import { openTrials, type Trials } from "./trials.ts";
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly name?: string;
   readonly passes?: readonly AnyPass[];
-  /** The largest accepted drop of the metric (default: `defaultMaxDrop`), and with `strict`, that its whole confidence interval must be within it. */
+  /** The largest accepted drop of the metric (default: `defaultDrop`), and with `strict`, that its whole confidence interval must be within it. */
   readonly goal?: GoalOptions | undefined;
   readonly force?: boolean;
   /** Reserve a third of the test samples for choosing among results (default: true for several results). */

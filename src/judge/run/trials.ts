@@ -29,7 +29,7 @@ export async function openTrials(
   store: Store,
   recipes: readonly Candidate[],
   task: Task,
-  options: RunOptions & Pick<EvaluatorOptions, "firstLookSamples">,
+  options: RunOptions & Pick<EvaluatorOptions, "firstLook">,
   context: Context,
   earlier?: Trials,
 ): Promise<Trials> {

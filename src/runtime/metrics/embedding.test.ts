@@ -7,7 +7,7 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { chooseBatch, measureBatchInvariance } from "../../judge/compare/batch-dependence.ts";
+import { chooseBatch, measureInvariance } from "../../judge/compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
 import { cosineText } from "../../judge/compare/same-outputs.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
@@ -97,7 +97,7 @@ describe("against the original", () => {
   });
 });
 
-describe("measureBatchInvariance", () => {
+describe("measureInvariance", () => {
   const tokens = memory("tokens", {
     input: float32([4, 3, 2], [1, 2, 3, 4, 0, 0, 5, 1, 0, 0, 0, 0, 1, 1, 2, 9, 7, 1, 2, 2, 8, 3, 0, 0]),
     attention_mask: integers([4, 3], [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0]),
@@ -112,7 +112,7 @@ describe("measureBatchInvariance", () => {
   u = Unsqueeze(m, axes)
   y = Mul(h, u)
 }`);
-    const invariance = await measureBatchInvariance(engine, model, tokens, { batch: 4 });
+    const invariance = await measureInvariance(engine, model, tokens, { batch: 4 });
     expect(invariance).toMatchObject({ samples: 4 });
     expect(invariance instanceof Miss ? 0 : invariance.worst).toBeCloseTo(1, 6);
   });
@@ -126,7 +126,7 @@ describe("measureBatchInvariance", () => {
   u = Unsqueeze(m, axes)
   y = Mul(h, u)
 }`);
-    const invariance = await measureBatchInvariance(engine, model, tokens, { batch: 4 });
+    const invariance = await measureInvariance(engine, model, tokens, { batch: 4 });
     expect(invariance instanceof Miss ? 1 : invariance.worst).toBeLessThan(0.9);
   });
 
@@ -142,7 +142,7 @@ describe("measureBatchInvariance", () => {
   y = Where(far, z, x)
 }`);
     const worstWith = async (options: object) => {
-      const invariance = await measureBatchInvariance(engine, model, data, options);
+      const invariance = await measureInvariance(engine, model, data, options);
       return invariance instanceof Miss ? 1 : invariance.worst;
     };
     const all = await worstWith({ samples: 200 });
@@ -159,7 +159,7 @@ describe("measureBatchInvariance", () => {
   m = ReduceMean(x) {keepdims=1}
   y = Sub(x, m)
 }`);
-    const invariance = await measureBatchInvariance(engine, model, data);
+    const invariance = await measureInvariance(engine, model, data);
     if (invariance instanceof Miss) return expect.fail(invariance.reason);
     const { note } = await chooseBatch(engine, [model], data, "accuracy");
     expect(note).toContain(
@@ -218,7 +218,7 @@ describe("measureBatchInvariance", () => {
 
   test("skips a model for one sample at a time", async () => {
     const model = parseModel("opset 21 graph (x: float32[1, 2]) -> (y: float32[1, 2]) { y = Relu(x) }");
-    const invariance = await measureBatchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
+    const invariance = await measureInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
     expect(invariance).toBeInstanceOf(Miss);
   });
 });

@@ -1,7 +1,7 @@
 /** The result of `pith sensitivity` as JSON data (`sensitivity.json`), and sentences about it. */
 
 import { allowance, change, counted, type Estimate, groupBy, integer, percent } from "#ir";
-import { defaultMaxDrop } from "../../judge/compare/goal.ts";
+import { defaultDrop } from "../../judge/compare/goal.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { worstFirst } from "../../runtime/run/difference.ts";
 
@@ -96,7 +96,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
 
 /** Returns a note if the samples did not suffice: "45 of 60 drops can be off by ±3.7 points with …". Its advice assumes intervals proportional to 1/√n. */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
-  const resolution = defaultMaxDrop(sensitivity.metric, sensitivity.original.value);
+  const resolution = defaultDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(
     ({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution),
   );

@@ -10,7 +10,7 @@ import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
 import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
-import { defaultMaxDrop, judge } from "../../judge/compare/goal.ts";
+import { defaultDrop, judge } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
 import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
 import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
@@ -132,7 +132,7 @@ async function openDropMeter(
   const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);
-  const resolution = defaultMaxDrop(task.metric, estimate.value);
+  const resolution = defaultDrop(task.metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
   const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
     const { kind, layers } = unit;
