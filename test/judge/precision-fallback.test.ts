@@ -12,7 +12,7 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { take } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
 import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples.ts";
-import { type FallbackVerdict, findFallback, findCount } from "../../src/judge/fallback/precision-fallback.ts";
+import { type FallbackVerdict, findCount, findFallback } from "../../src/judge/fallback/precision-fallback.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";

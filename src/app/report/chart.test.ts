@@ -59,8 +59,8 @@ test("separates names that share a column, to the right and left of their points
     const [, y, side] = new RegExp(`y="([\\d.]+)" text-anchor="(\\w+)">${name}`).exec(svg) ?? [];
     return [side, Number(y)];
   };
-  const [alone, right, left] = ["4 bits", "half of chan", "original"].map(drawn);
-  expect([alone?.[0], right?.[0], left?.[0]]).toEqual(["start", "start", "end"]);
+  const [alone, right, leftLabel] = ["4 bits", "half of chan", "original"].map(drawn);
+  expect([alone?.[0], right?.[0], leftLabel?.[0]]).toEqual(["start", "start", "end"]);
   expect(right?.[1]).toBe((alone?.[1] ?? 0) - 8.5);
-  expect(left?.[1]).toBe((alone?.[1] ?? 0) + 8.5);
+  expect(leftLabel?.[1]).toBe((alone?.[1] ?? 0) + 8.5);
 });
