@@ -60,14 +60,13 @@ export async function sensitivity(
     const meter = await openDropMeter(store, model, task, options, context);
     const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
     const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
-    const ordered = orderMeasurements(measurements);
     const rows = new Map<Measurement, SensitivityRow>();
     let open = 0;
-    for (const [index, measurement] of ordered.entries()) {
+    for (const [index, measurement] of orderMeasurements(measurements).entries()) {
       const { unit, setting } = measurement;
       const text = `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;
       throwIfAborted(context.signal, `Stopped before ${text}.`);
-      context.progress(index, ordered.length, text);
+      context.progress(index, measurements.length, text);
       const isLate = minutes !== undefined && secondsSince(started) > 60 * minutes;
       const result = await meter.measure(measurement, isLate);
       if (result === undefined) open++;
@@ -111,10 +110,9 @@ async function openDropMeter(
       texts.add(event.text);
     },
   };
-  const options = { batch, output };
   const model = original.clone();
   storeWeights(model);
-  const looks = Looks.drawSamples(model, task, options, context, firstLook);
+  const looks = Looks.drawSamples(model, task, { batch, output }, context, firstLook);
   const { chanceNote, rows, original: ofOriginal } = await looks.measureFirst();
   const { original: estimate } = ofOriginal.comparison;
   const failure = isMeaninglessByNaN(task.metric, estimate, rows.answers)
@@ -123,13 +121,10 @@ async function openDropMeter(
   const hint = "Preprocessing, labels or model do not match.";
   if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
   // A change of weights does not make outputs depend on the batch, so a changed model takes the original's batch size without a check.
-  const noRows = {
-    ...rows,
-    rows: new Float64Array(),
-    answers: { predicted: new Float64Array(), labels: new Float64Array() },
-  };
+  const none = new Float64Array();
+  const noRows = { ...rows, rows: none, answers: { predicted: none, labels: none } };
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
-  const judging = await metricInputsOf(store, task, await partsOf(task, []), options);
+  const judging = await metricInputsOf(store, task, await partsOf(task, []), { batch, output });
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);
   const resolution = defaultDrop(task.metric, estimate.value);
@@ -141,8 +136,7 @@ async function openDropMeter(
     if (changes instanceof Miss)
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
     const after = macsPerSample(changed);
-    const isSettled = (result: PairedResult): boolean => isResolved(dropOf(result), resolution);
-    const look = await looks.look(changed, isSettled, undefined, noRows);
+    const look = await looks.look(changed, (result) => isResolved(dropOf(result), resolution), undefined, noRows);
     const hasMacs = typeof before === "number" && typeof after === "number" && before > 0;
     return {
       drop: dropOf(look.compared),
