@@ -4,7 +4,8 @@
  *     npm run bench -- jobs [names…] [--rounds 1] [--python path]
  *
  * Jobs: resnet20, efficientnet, mobilenetv3, cct (static int8 and evaluation of both models), small (dynamic int8 of many small models), quantize and
- * simplify (10,000 nodes), folder (q8, q4 and fp16 of a BERT classifier with evaluation of all models), rdoq (beside static int8 of Pith). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
+ * simplify (10,000 nodes), folder (q8, q4 and fp16 of a BERT classifier with evaluation of all models), rdoq (beside static int8 of Pith),
+ * recover (ResNet-20 without some channels). Each round runs Pith and then the script. Times are user and system time of all processes, from start to end, so that
  * other work on the machine hardly changes them; the fastest round counts. The clock depends on that work. Requires `npm run build`.
  * Models and data come from the shared folder and from `bench/peers/real_models.py`; jobs without them are skipped. The scripts
  * (`bench/peers/everyday_jobs.py`) run if a Python has onnxruntime: --python, PITH_PYTHON, bench/peers/venv or python3.
@@ -14,7 +15,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { save } from "pith";
+import { open, save } from "pith";
+import { prune } from "pith/prune";
 import { realModel, shared } from "../test/shared.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 import { measureProcesses } from "./lib/process-usage.ts";
@@ -117,6 +119,18 @@ function downloadJob(): Job | undefined {
   );
 }
 
+/** Recovery of ResNet-20 without its lowest channels. */
+async function recoverJob(): Promise<Job | undefined> {
+  const [original, data] = [shared("data/models/resnet20.onnx"), shared("data/cifar10")];
+  if (original === undefined || data === undefined) return undefined;
+  const path = join(folder, "thin.onnx");
+  const model = await open(original);
+  await prune(model, { structured: 0.18, importance: "magnitude", roundTo: 1 });
+  await save(model, path);
+  const files = ["--original", original, "--data", data, "--preprocess", "cifar10", "-o", out];
+  return { title: "recover, 188 k parameters", seconds: 15, commands: [["recover", path, ...files]], scripts: [] };
+}
+
 const cifar = ["200", "1000"];
 const realFolder = realModel("efficientnet-lite0");
 const resnet20 = () => staticJob(shared("data/models/resnet20.onnx"), "cifar10", cifar, 1.3);
@@ -130,6 +144,7 @@ const jobs: Readonly<Record<string, () => Promise<Job | undefined> | Job | undef
   simplify: () => wideJob("simplify", 8),
   folder: folderJob,
   rdoq: downloadJob,
+  recover: recoverJob,
 };
 
 const program = fileURLToPath(new URL("../dist/app/cli/main.js", import.meta.url));

@@ -324,7 +324,7 @@ async function collectSums(
   const target = match.original.graph.value(matched.original);
   if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
   await runs.current.reach(layer.node);
-  await runs.original.reach(target.producer);
+  await runs.original.reach(target.producer, true, [target.name]);
   const { layerFeatures, before, outputs, canChangeBias } = linear;
   const width = linear.features + (canChangeBias ? 1 : 0);
   const make = (): Sums[] => before.map(() => emptySums(width, outputs));

@@ -129,8 +129,8 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const now = (): number => processorTime() ?? performance.now();
   let scoringStart = now();
   let accepted = await score(model);
-  // The first scoring also loads both models, which takes most of its time if they are small.
-  if (now() - scoringStart < 2000) {
+  // The first scoring also loads the model, which takes most of its time for few samples.
+  if (check.count < minTimed && now() - scoringStart < 2000) {
     scoringStart = now();
     accepted = await score(model);
   }
@@ -241,8 +241,8 @@ function overallProgress({ progress }: Context, seconds: readonly number[], inde
 
 const sumOf = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** With fewer samples to fit on, a warning is logged. */
-const fewFitted = 64;
+/** With fewer samples to fit on, a warning is logged; with fewer to validate on, the time of a scoring is measured again. */
+const [fewFitted, minTimed] = [64, 128];
 
 async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {
   const storage = openStorage();
