@@ -25,7 +25,7 @@ import {
   writeWeightGradient,
 } from "../src/core/ops/shared/weight-gradient.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
-import { channelBlock } from "../src/learn/train/channel-blocks.ts";
+import { channelsPerBlock } from "../src/learn/train/channel-blocks.ts";
 import { noise } from "../test/noise.ts";
 
 const { values: options, positionals } = parseArgs({
@@ -55,7 +55,7 @@ const shapes = [
 ];
 
 const engine = createEngine();
-const block = await channelBlock(engine);
+const block = await channelsPerBlock(engine);
 
 interface Timed {
   readonly name: string;

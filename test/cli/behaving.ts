@@ -1,7 +1,7 @@
 /** Jobs whose input names what they do, each in a separate process. */
 import { pathToFileURL } from "node:url";
 import type { JobEvent } from "../../src/runtime/job/job.ts";
-import type { RunOptions } from "../../src/runtime/job/run.ts";
+import type { RunJobOptions } from "../../src/runtime/job/run.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
 import { compiled } from "./run.ts";
@@ -13,10 +13,10 @@ export const { runJob }: typeof import("../../src/runtime/job/run.ts") = await i
 );
 
 const module = address("jobs/behave.js");
-export const run = (input: Behaviour, options?: RunOptions): Promise<unknown> =>
+export const run = (input: Behaviour, options?: RunJobOptions): Promise<unknown> =>
   runJob<typeof behave>(module, input, options);
 
-export async function failure(input: Behaviour, options?: RunOptions): Promise<Error> {
+export async function failure(input: Behaviour, options?: RunJobOptions): Promise<Error> {
   const error = await run(input, options).then(
     () => undefined,
     (thrown: unknown) => thrown,
@@ -26,7 +26,7 @@ export async function failure(input: Behaviour, options?: RunOptions): Promise<E
 }
 
 /** Aborts as soon as the job has started to work. */
-export function stopOnStage(): { options: RunOptions; began: () => number } {
+export function stopOnStage(): { options: RunJobOptions; began: () => number } {
   const controller = new AbortController();
   let at = 0;
   const onEvent = (event: JobEvent): void => {

@@ -7,7 +7,7 @@ import { samplesPerRun } from "../../src/app/cli/jobs/bench.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import type { Job } from "../../src/runtime/job/job.ts";
-import type { RunOptions } from "../../src/runtime/job/run.ts";
+import type { RunJobOptions } from "../../src/runtime/job/run.ts";
 import { cachedDecoder } from "../language-model.ts";
 import { pith, run, runJob } from "./run.ts";
 import { net, timedNetwork } from "./timed-network.ts";
@@ -90,7 +90,7 @@ test("prints no speed on a busy machine, and advises to run the command again", 
   async function busy<J extends Job>(
     module: URL,
     input: Parameters<J>[0],
-    options?: RunOptions,
+    options?: RunJobOptions,
   ): Promise<Awaited<ReturnType<J>>> {
     const result = await runJob<J>(module, input, options);
     if (module.pathname.endsWith("/bench.js"))

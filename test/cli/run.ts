@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { inject } from "vitest";
 import type { ProgramEnvironment } from "../../src/app/cli/program.ts";
 import { eventContext, type Job } from "../../src/runtime/job/job.ts";
-import type { RunOptions } from "../../src/runtime/job/run.ts";
+import type { RunJobOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 export const compiled = (module: string): string => join(inject("compiled"), module);
@@ -28,7 +28,7 @@ const signal = new AbortController().signal;
 export async function runJob<J extends Job>(
   module: URL,
   input: Parameters<J>[0],
-  { onEvent = () => {} }: RunOptions = {},
+  { onEvent = () => {} }: RunJobOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { default: job }: { default: J } = await import(module.href);
   const context = eventContext({ signal, temporary: temporaryFolder() }, onEvent);

@@ -14,7 +14,7 @@ import { firstBatch } from "../../src/data/batches/select.ts";
 import type { RenderTemplate } from "../../src/data/text/chat-template.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { decoderOf } from "../../src/runtime/run/decoding.ts";
-import { ownText } from "../../src/runtime/run/own-text.ts";
+import { generateOwnText } from "../../src/runtime/run/own-text.ts";
 import { relativeTimer } from "../../src/runtime/run/relative-time.ts";
 import { textInputs } from "../../src/runtime/run/text-inputs.ts";
 import { cachedDecoder, mergedDecoder, plainModel } from "../language-model.ts";
@@ -23,7 +23,7 @@ import { speechToText, textToText } from "../transformers-js/small-folders.ts";
 import { writeVocabulary } from "./small-vocabulary.ts";
 
 async function tokensOf(model: Model, seed?: number): Promise<string> {
-  const text = await ownText(createEngine(), model, { seed });
+  const text = await generateOwnText(createEngine(), model, { seed });
   if (text instanceof Miss) throw new Error(text.reason);
   expect(text).toMatchObject({ name: "text that the model generated", count: 16 });
   const { input_ids: ids, label } = await firstBatch(text, 16);
@@ -54,7 +54,7 @@ test("a model without a cache is loaded once", async () => {
       return engine.load(model, options);
     },
   };
-  await ownText(countingEngine, plainModel());
+  await generateOwnText(countingEngine, plainModel());
   expect(loads).toBe(1);
 });
 
@@ -67,7 +67,7 @@ test("every second sequence begins with a turn of a chat, if there is a template
   const model = await open(path);
   const renderTemplate: RenderTemplate = async (template, { messages }) =>
     `${template} ${Array.isArray(messages) ? messages.length : ""} w3`;
-  const text = await ownText(createEngine(), model, { renderTemplate });
+  const text = await generateOwnText(createEngine(), model, { renderTemplate });
   if (text instanceof Miss) throw new Error(text.reason);
   expect(text.name).toBe("chats and text that the model generated");
   const chat = (await openTokenizer(folder))?.plain("w2 1 w3") ?? [];
@@ -76,13 +76,15 @@ test("every second sequence begins with a turn of a chat, if there is a template
   for (let row = 1; row < 16; row += 2)
     expect([...(ids?.data.slice(64 * row, 64 * row + chat.length) ?? [])].map(Number)).toEqual(chat);
   const failing = { renderTemplate: () => Promise.reject(new Error("Unexpected token.")) };
-  await expect(ownText(createEngine(), model, failing)).rejects.toMatchObject({
+  await expect(generateOwnText(createEngine(), model, failing)).rejects.toMatchObject({
     code: "E_DATA",
     message: expect.stringContaining("chat_template.jinja: the chat template cannot be rendered: Unexpected token."),
   });
   const log = vi.fn();
   const missing = { log, renderTemplate: () => Promise.resolve(new Miss("the package is not installed")) };
-  expect(await ownText(createEngine(), model, missing)).toMatchObject({ name: "text that the model generated" });
+  expect(await generateOwnText(createEngine(), model, missing)).toMatchObject({
+    name: "text that the model generated",
+  });
   const logText = "the generated text has no chats: the package is not installed";
   expect(log).toHaveBeenCalledExactlyOnceWith({ id: "chats", text: logText, level: "warning" });
 });
@@ -122,12 +124,15 @@ graph (input_ids: int64[batch, seq], attention_mask: int64[batch, seq]) -> (logi
 }`;
 
 test("a model that reads later tokens generates no text", async () => {
-  const text = await ownText(createEngine(), plainModel("ReduceSum(h, axes) {keepdims=1}\n  unused = Identity(h)"));
+  const text = await generateOwnText(
+    createEngine(),
+    plainModel("ReduceSum(h, axes) {keepdims=1}\n  unused = Identity(h)"),
+  );
   expect(text).toMatchObject({ reason: "the model does not generate text: its scores depend on later tokens" });
 });
 
 test("a model that does not score tokens generates no text", async () => {
-  const text = await ownText(
+  const text = await generateOwnText(
     createEngine(),
     parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}"),
   );

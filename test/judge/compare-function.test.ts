@@ -15,7 +15,7 @@ import {
   lostTextOf,
 } from "../../src/judge/compare/compare-function.ts";
 import { createJudgeWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
-import type { Pair } from "../../src/runtime/paired/paired-runs.ts";
+import type { PairedRun } from "../../src/runtime/paired/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { trained } from "./blobs.ts";
@@ -576,14 +576,14 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
   test("compares texts of different lengths by the variation over all positions", () => {
     const texts = (noise: number) => {
       const relu = line("y = Relu(x)");
-      const pairs: Pair[] = [];
+      const pairs: PairedRun[] = [];
       for (const length of [3, 5, 4]) {
         const numbers = Float32Array.from({ length: 2 * length * 4 }, (_, at) => 10 * (at % 4) + draw.normal());
         const [before, after] = [numbers, numbers.map((value) => value + noise * draw.normal())].map((data) =>
           float32([2, length, 4], data),
         );
         if (before !== undefined && after !== undefined)
-          pairs.push({ feeds: { x: before }, samples: 2, expected: { y: before }, got: { y: after } });
+          pairs.push({ feeds: { x: before }, samples: 2, expected: { y: before }, actual: { y: after } });
       }
       const runs = { pairs, without: [], original: relu, result: relu, otherDraws: undefined };
       return compareRuns(runs, memory("texts", { x: float32([1], [0]) })).likeness;

@@ -7,7 +7,7 @@ import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
 import { findLostKnowledge } from "../../src/judge/measure/judge-result.ts";
 import { PairedMetrics } from "../../src/judge/measure/paired-metrics.ts";
-import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
+import { lostFunctionText, originalScoreOf } from "../../src/runtime/metrics/predictions.ts";
 import type { Metric } from "../../src/runtime/metrics/types.ts";
 
 const count = 100;
@@ -147,11 +147,11 @@ test("allows a trained model to predict differently without labels, unless a goa
 });
 
 test("without labels, other predictions contradict an original that predicts one class for all samples", async () => {
-  const knowledge = knowledgeOf({ predicted: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
+  const knowledge = originalScoreOf({ predicted: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
   if (knowledge === undefined) throw new Error("It names a class.");
   const answered = (others: number) => {
     const predictions = Float64Array.from({ length: 20 }, (_, sample) => Number(sample < others));
-    return lostKnowledge(knowledge, { predicted: predictions, labels: new Float64Array(20).fill(-1) });
+    return lostFunctionText(knowledge, { predicted: predictions, labels: new Float64Array(20).fill(-1) });
   };
   expect(answered(9)).toBeUndefined();
   expect(answered(18)).toBe(

@@ -14,7 +14,7 @@ import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import { sumTo } from "../../src/learn/train/backwards.ts";
+import { sumTo } from "../../src/learn/train/backward-pass.ts";
 import { differentiate } from "../../src/learn/train/differentiate.ts";
 import { lastNode, loweredModel, numeric, run } from "./harness.ts";
 

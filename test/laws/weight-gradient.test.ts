@@ -9,7 +9,7 @@ import { readConv } from "../../src/core/ops/shared/convolution.ts";
 import { possibleForms, writeWeightGradient } from "../../src/core/ops/shared/weight-gradient.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
-import { channelBlock } from "../../src/learn/train/channel-blocks.ts";
+import { channelsPerBlock } from "../../src/learn/train/channel-blocks.ts";
 import { noise } from "../noise.ts";
 import { difference, engine } from "./harness.ts";
 
@@ -35,7 +35,7 @@ const shapes = [
   { x: [2, 18, 7, 9], w: [18, 1, 2, 3], settings: "group=18, dilations=[2, 1], pads=[0, 2, 1, 0]" },
 ];
 
-const block = await channelBlock(engine);
+const block = await channelsPerBlock(engine);
 
 test.each(shapes)("$x by $w with $settings", async ({ x, w, settings }) => {
   const model = parseModel(`opset 18, com.microsoft 1

@@ -6,7 +6,7 @@ import { capitalize, PithError } from "#ir";
 import { described, option } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job, JobContext } from "../../runtime/job/job.ts";
-import type { RunOptions } from "../../runtime/job/run.ts";
+import type { RunJobOptions } from "../../runtime/job/run.ts";
 import { findModel, requireIntact, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags, requiredKeys } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
@@ -68,7 +68,7 @@ export type Process<O, D = unknown> = (
 
 export interface ProcessSession extends JobContext, Pick<Session, "seed" | "line" | "passed" | "folders"> {}
 
-export interface JobOptions extends Pick<RunOptions, "keeps"> {
+export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
   readonly isHere?: boolean;
   /** Returns the error of a stopped job with what was kept. @param written a sentence about the file that is complete. */

@@ -48,7 +48,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     { isHere = false, describeStop = (error) => error, ...runOptions }: JobOptions = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const defaultWorker = isHere
-      ? (await import("../../runtime/job/here.ts")).runHere
+      ? (await import("../../runtime/job/run-in-process.ts")).runInProcess
       : (await import("../../runtime/job/run.ts")).runJob;
     const run = surroundings.runJob ?? defaultWorker;
     let stage = "";

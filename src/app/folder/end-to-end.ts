@@ -15,7 +15,7 @@ import type { Metric } from "../../runtime/metrics/types.ts";
 import { blameText } from "../../runtime/noise/layer-errors.ts";
 import {
   type GenerateOptions,
-  type Generator,
+  type GeneratorModels,
   generate,
   generatorOf,
   withLoadedOnce,
@@ -130,7 +130,7 @@ export const promptsOf = (
 
 export async function continueEach(
   engine: Engine,
-  models: Generator,
+  models: GeneratorModels,
   prompts: readonly (readonly number[])[],
   { forced, ...options }: GenerateOptions,
 ): Promise<number[][]> {

@@ -18,7 +18,7 @@ import { defaultDrop, isWithin, judge } from "../../judge/compare/goal.ts";
 import { roundUp } from "../../judge/record/more-samples.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
-import { type Generator, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
+import { type GeneratorModels, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
 import { comparedNearness, type EndToEnd, generatedTokens } from "./end-to-end.ts";
 
 /** A speech model's folder: how it reads sound, and how its decoder writes a transcript. */
@@ -111,7 +111,7 @@ export async function openUtterances(
 /** Transcribes sounds one by one. @param forced tokens that are fed instead of the generated ones (teacher forcing). */
 export async function transcribe(
   engine: Engine,
-  models: Generator,
+  models: GeneratorModels,
   { extractor, input, prompt, maxTokens, tokenizer }: Speech,
   sounds: readonly Float32Array[],
   {
@@ -152,8 +152,8 @@ export interface SpeechOptions {
 /** Compares two sets of models by the word error rate on utterances, or by tokens on noise. Also returns the original's transcripts as tokens. */
 export async function compareSpeech(
   engine: Engine,
-  original: Generator,
-  result: Generator,
+  original: GeneratorModels,
+  result: GeneratorModels,
   speech: Speech,
   { utterances, goal, expected, signal }: SpeechOptions,
 ): Promise<{ readonly endToEnd: EndToEnd; readonly expected: Tokens }> {

@@ -20,7 +20,7 @@ import {
   toFloat64,
 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { vectors } from "../../runtime/metrics/embedding.ts";
+import { sampleVectors } from "../../runtime/metrics/embedding.ts";
 import { defaultBatch } from "../../runtime/metrics/evaluate.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { Difference } from "../../runtime/run/difference.ts";
@@ -68,10 +68,10 @@ export async function measureInvariance(
       if (findStates(model, Object.keys(rows)).length > 0)
         return new Miss("the model carries states from one sample to the next");
       maxBatch = Math.max(maxBatch, sampleCount(rows, dataset.name));
-      const batched = vectors(await runner.run(rows), rows, options);
+      const batched = sampleVectors(await runner.run(rows), rows, options);
       for (let sample = 0; sample < count; sample++) {
         const row = withoutPadding(sliceBatch(rows, sample, sample + 1));
-        const singleVectors = vectors(await runner.run(row), row, options);
+        const singleVectors = sampleVectors(await runner.run(row), row, options);
         const { width } = batched;
         if (singleVectors.width !== width) return new Miss("without padding its output has another size");
         const difference = new Difference();

@@ -12,7 +12,7 @@ import type { ModelRun } from "../../runtime/paired/original-runs.ts";
 import {
   type ComparedModels,
   namesInBoth,
-  type Pair,
+  type PairedRun,
   type PairedRuns,
   pairedRuns,
   pairWithResult,
@@ -20,9 +20,9 @@ import {
 import { type Decoder, decoderOf, tokenRows } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
-import { ResultFails } from "../../runtime/run/load-check.ts";
-import { type ObserveOptions, overBatches } from "../../runtime/run/over-samples.ts";
+import { ResultError } from "../../runtime/run/load-check.ts";
 import { explainRunError } from "../../runtime/run/run.ts";
+import { type ObserveOptions, runOverBatches } from "../../runtime/run/run-over-samples.ts";
 import { textInputs } from "../../runtime/run/text-inputs.ts";
 import {
   type ComparedOutput,
@@ -124,7 +124,7 @@ async function describeFailure(work: () => Promise<Likeness | string>): Promise<
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_ENGINE_MISSING") return stripPeriod(error.message);
-    if (!(error instanceof ResultFails) || error.loading) throw error;
+    if (!(error instanceof ResultError) || error.loading) throw error;
     const { cause } = error;
     const lossSentence = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
     return { ...emptyLikeness, lost: lossSentence };
@@ -228,7 +228,7 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
 /** Maximum bytes of the original's outputs, which are kept until the result has run. */
 const maxBytes = 2 ** 28;
 
-/** Runs both, optimized; the result gets the original's recurrent states. @throws ResultFails if only the result fails, PithError E_DATA, E_STOPPED. */
+/** Runs both, optimized; the result gets the original's recurrent states. @throws ResultError if only the result fails, PithError E_DATA, E_STOPPED. */
 async function runPairOnSamples(
   models: ComparedModels,
   dataset: Dataset,
@@ -247,7 +247,7 @@ async function runPairOnSamples(
         throw explainRunError(error, original, feeds);
       });
     const size = decoderOf(original) === undefined ? {} : { batch: textsPerRun };
-    await overBatches(dataset, { ...size, ...options }, async (rows) => {
+    await runOverBatches(dataset, { ...size, ...options }, async (rows) => {
       feeder ??= new Feeder(original, rows, dataset.name, result);
       const { size, feeding } = feeder;
       const fetched = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
@@ -284,19 +284,22 @@ export interface LanguageFigures {
 }
 
 /** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
-export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly Pair[]): LanguageFigures | undefined {
-  if (tokens === undefined || pairs.some(({ expected, got }) => (expected[logits] ?? got[logits])?.dims.length !== 3))
+export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly PairedRun[]): LanguageFigures | undefined {
+  if (
+    tokens === undefined ||
+    pairs.some(({ expected, actual }) => (expected[logits] ?? actual[logits])?.dims.length !== 3)
+  )
     return undefined;
   const labeledPairs = pairs.map((pair, index) => ({ ...pair, label: nextTokens(tokens, pair, pairs[index + 1]) }));
   const same: number[] = [];
   const divergences: number[] = [];
   const changes: number[] = [];
   for (const { name, members } of groupTokens(labeledPairs, logits))
-    for (const { expected, got, label } of members) {
+    for (const { expected, actual, label } of members) {
       const options = { output: name };
-      same.push(...agreement(options).rows(got, expected));
-      divergences.push(...meanKl(options).rows(got, expected));
-      const [before, after] = [expected, got].map((outputs: Batch) => perplexity(options).rows(outputs, { label }));
+      same.push(...agreement(options).rows(actual, expected));
+      divergences.push(...meanKl(options).rows(actual, expected));
+      const [before, after] = [expected, actual].map((outputs: Batch) => perplexity(options).rows(outputs, { label }));
       for (let token = 0; token < (label.dims[0] ?? 0); token++)
         if (before?.[2 * token + 1] === 1) changes.push((after?.[2 * token] ?? 0) - (before[2 * token] ?? 0));
     }
@@ -324,7 +327,7 @@ export function lostTokensText({ agreement: { value, high, count } }: LanguageFi
 }
 
 /** Returns the next token of each position, in the order of `groupTokens`; −100 for the last one of a text. */
-function nextTokens(tokens: string, { feeds }: Pair, next: Pair | undefined): Dense {
+function nextTokens(tokens: string, { feeds }: PairedRun, next: PairedRun | undefined): Dense {
   const following = next?.cache?.isFirst === false ? tokenRows(next.feeds[tokens]) : [];
   const labels = tokenRows(feeds[tokens]).flatMap((row, sample) => [...row.slice(1), following[sample]?.[0] ?? -100]);
   return fromNumbers("int64", [labels.length], labels);

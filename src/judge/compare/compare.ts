@@ -12,7 +12,7 @@ import {
   wilson,
 } from "../../core/math/interval.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
-import { type Answers, isAllNaN } from "../../runtime/metrics/predictions.ts";
+import { isAllNaN, type Predictions } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import type { Comparison, Pairs } from "./goal.ts";
 
@@ -123,7 +123,7 @@ function compareTrials(original: Float64Array, candidate: Float64Array, level: L
 export function isMeaninglessByNaN(
   { truth, better, interval }: Metric,
   originalEstimate: Estimate,
-  predictions: Answers,
+  predictions: Predictions,
 ): boolean {
   if (truth === "original")
     return better === "higher" ? !(originalEstimate.value > 0) : Number.isNaN(originalEstimate.value);

@@ -11,7 +11,7 @@
 import { hasQuantizedActivations, infer } from "#analysis";
 import { allValues, type Batch, isFloat, Miss, type Model, sameDims } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/paired/paired-runs.ts";
+import { type PairedRun, type PairedRuns, pairedRuns } from "../../runtime/paired/paired-runs.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { areConstant } from "./output-comparison.ts";
 import { addSaturatingInputs, type SaturatingModels } from "./saturation.ts";
@@ -110,7 +110,7 @@ function findLargest(
   { pairs, without }: PairedRuns,
   run: Equivalence["run"],
   tolerance: number,
-  repeated: readonly Pair[] = [],
+  repeated: readonly PairedRun[] = [],
 ): Equivalence {
   const isRounded = tolerance === quantizedTolerance;
   const differences = pairs.flatMap((pair, index) =>
@@ -140,12 +140,12 @@ interface OutputDifference {
 /** Compares one pair of runs. Integer outputs of fused quantized models are skipped: a difference can be one rounding step or a wrong result. */
 function compareRounded(
   { outputs, saturatedOutputs }: SaturatingModels,
-  { expected, got }: Pair,
+  { expected, actual }: PairedRun,
   isRounded: boolean,
   repeated: Batch | undefined,
 ): readonly OutputDifference[] {
   return Object.entries(expected).flatMap(([name, dense]): OutputDifference[] => {
-    const other = got[name];
+    const other = actual[name];
     if (isRounded && !isFloat(dense.type) && other?.type === dense.type && sameDims(other.dims, dense.dims)) return [];
     const minScale = outputs.has(name) ? 1 : 0;
     const difference = largestDifference(dense, other, minScale);

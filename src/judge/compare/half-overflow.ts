@@ -26,7 +26,7 @@ import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants
 import { type ComparedModels, inputsFor } from "../../runtime/paired/paired-runs.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { infinityTest } from "../../runtime/run/mask-values.ts";
-import { overSamples } from "../../runtime/run/over-samples.ts";
+import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import { inputsPhraseOf } from "./output-comparison.ts";
 
 const maxFloat16 = 65_504;
@@ -51,7 +51,7 @@ export async function findHalfOverflow(
   const maxima = new Map<string, number>();
   const observed = [...producers.keys()];
   const options = { batch: hasLargeWeights(model) ? 1 : 4, samples: maxSamples, signal };
-  await overSamples(models.engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
+  await runOverSamples(models.engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
     for (const [name, producer] of producers)
       for (const value of toNumbers(outputs[name] ?? zeros("float32", [0])))
         maxima.set(producer, Math.max(value, maxima.get(producer) ?? 0));

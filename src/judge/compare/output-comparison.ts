@@ -9,10 +9,10 @@ import { dataDependentSizes, type OutputPart, outputPartsOf, selectPart } from "
 import type { Dataset } from "#batches";
 import { type Batch, type Dense, dimsText, figure, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
-import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
+import { lostFunctionText, originalScoreOf, predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import { minSamples } from "../../runtime/paired/candidate-sizes.ts";
 import { countSamples } from "../../runtime/paired/original-runs.ts";
-import type { Pair, PairedRuns } from "../../runtime/paired/paired-runs.ts";
+import type { PairedRun, PairedRuns } from "../../runtime/paired/paired-runs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { Difference, decibels, minChange, minVariationOfData, variation } from "../../runtime/run/difference.ts";
 import { fillPredicate } from "../../runtime/run/mask-values.ts";
@@ -132,7 +132,7 @@ export function compareEachOutput(
 }
 
 /** Returns a language model's pairs with one sample per token. Steps with a cache form a group, because they show errors of the cache. */
-export function groupTokens<P extends Pair>(pairs: readonly P[], name: string) {
+export function groupTokens<P extends PairedRun>(pairs: readonly P[], name: string) {
   const groups = groupBy(pairs, ({ cache }) => (cache?.isFirst === false ? `${name} (with its cache)` : name));
   return Array.from(groups, ([group, members]) => ({
     name: group,
@@ -142,20 +142,20 @@ export function groupTokens<P extends Pair>(pairs: readonly P[], name: string) {
         return dense === undefined ? {} : { [group]: { ...dense, dims: [count * positions, ...rest] } };
       };
       const expected = perToken(pair.expected);
-      return { ...pair, expected, got: perToken(pair.got), samples: expected[group]?.dims[0] ?? 0 };
+      return { ...pair, expected, actual: perToken(pair.actual), samples: expected[group]?.dims[0] ?? 0 };
     }),
   }));
 }
 
-function selectPairs(pairs: readonly Pair[], name: string, part: OutputPart): readonly Pair[] {
+function selectPairs(pairs: readonly PairedRun[], name: string, part: OutputPart): readonly PairedRun[] {
   const select = (batch: Batch): Batch => {
     const dense = batch[name];
     return dense === undefined ? {} : { [part.name]: selectPart(dense, part) };
   };
-  return pairs.map(({ expected, got, exchanged, ...pair }) => ({
+  return pairs.map(({ expected, actual, exchanged, ...pair }) => ({
     ...pair,
     expected: select(expected),
-    got: select(got),
+    actual: select(actual),
     exchanged: exchanged && select(exchanged),
   }));
 }
@@ -203,12 +203,12 @@ function withOtherForm(name: string, lost: string): ComparedOutput {
  */
 function findOtherForm(
   name: string,
-  pairs: readonly Pair[],
+  pairs: readonly PairedRun[],
   isDataDependent: boolean,
   isCache: boolean,
 ): string | undefined {
-  for (const { expected, got } of pairs) {
-    const [before, after] = [expected[name], got[name]];
+  for (const { expected, actual } of pairs) {
+    const [before, after] = [expected[name], actual[name]];
     if (before === undefined) continue;
     const isSameType = after?.type === before.type || (isCache && after?.type === "float16");
     const isSameRank = after?.dims.length === before.dims.length;
@@ -232,18 +232,18 @@ interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary" | "isCa
 }
 
 interface OutputPair {
-  readonly pair: Pair;
+  readonly pair: PairedRun;
   readonly before: Dense;
   readonly after: Dense;
   readonly exchanged: Dense | undefined;
   readonly samples: number;
 }
 
-function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutput {
+function compareValues(output: OutputKind, pairs: readonly PairedRun[]): ComparedOutput {
   const { name, ofData, inputsPhrase, range, isAuxiliary, countsPositions } = output;
   const values: OutputPair[] = [];
   for (const pair of pairs) {
-    const [before, after] = [pair.expected[name], pair.got[name]];
+    const [before, after] = [pair.expected[name], pair.actual[name]];
     if (before === undefined || after === undefined) continue;
     const reason = findObstacle(before, after);
     if (reason !== undefined) return { name, isAuxiliary, likeness: reason, isSaturated: false };
@@ -311,16 +311,16 @@ function findLoss(
 }
 
 function comparePredictions(name: string, values: readonly OutputPair[], unit: "position" | "sample") {
-  const metric = answers(name);
-  const [before, after] = (["expected", "got"] as const).map((side) => {
+  const metric = predictionRows(name);
+  const [before, after] = (["expected", "actual"] as const).map((side) => {
     const rows = values.flatMap(({ pair, before: dense, samples }) => {
       const sampleCountColumn: Dense = { ...dense, dims: [samples] };
       return [...metric.rows(pair[side], { samples: sampleCountColumn })];
     });
-    return answersOf(Float64Array.from(rows));
+    return predictionsOf(Float64Array.from(rows));
   });
-  const knowledge = before && knowledgeOf(before);
-  return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after, unit) };
+  const knowledge = before && originalScoreOf(before);
+  return { knowledge, disagreement: knowledge && after && lostFunctionText(knowledge, after, unit) };
 }
 
 /** Sums over all samples. They exclude mask values such as −1e9, and values that are not finite in the original. */

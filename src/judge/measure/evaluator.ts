@@ -7,7 +7,7 @@ import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { type OneRun, oneRun } from "../../runtime/run/feeding.ts";
+import { type OneRun, readOneRun } from "../../runtime/run/feeding.ts";
 import { type LatencyReport, latency } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
@@ -109,7 +109,7 @@ export class Evaluator {
   ): Promise<Evaluator> {
     const { store } = figures;
     const { digest, model } = await storeWithoutMasks(store.original, store);
-    const run = await oneRun(model, task.test);
+    const run = await readOneRun(model, task.test);
     const record = await figures.read(digest);
     const started = performance.now();
     const looks = new Looks(model, task, options, context, options.firstLook ?? Number.POSITIVE_INFINITY, record?.rows);

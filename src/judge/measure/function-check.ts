@@ -7,7 +7,7 @@ import type { Dataset } from "#batches";
 import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
+import { ResultError, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareOnSamples, type Likeness, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
@@ -76,7 +76,7 @@ function comparesAll(byMetric: Comparison | undefined, trained: TrainingTargets)
 export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
   truth === "original" && unit !== "share";
 
-/** Compares both functions, then requires that the result loads. @throws ResultFails if not, PithError E_DATA if nothing can be compared without data. */
+/** Compares both functions, then requires that the result loads. @throws ResultError if not, PithError E_DATA if nothing can be compared without data. */
 export async function checkFunction(
   { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
   original: Model,
@@ -88,7 +88,7 @@ export async function checkFunction(
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
       const pithError = asPithError(error);
-      if (pithError instanceof ResultFails || pithError.code === "E_STOPPED") throw error;
+      if (pithError instanceof ResultError || pithError.code === "E_STOPPED") throw error;
       const hint = "The result could not be compared with the original, and was not written: `force` writes it.";
       if (!forced) throw pithError.reworded({ hint: pithError.hint ?? hint });
       return uncapitalize(stripPeriod(pithError.message));

@@ -5,13 +5,13 @@ import { allowance, counted, type Estimate, figure, joinArrays, random } from "#
 import type { Level } from "../../core/math/interval.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
-import { ofNumbers } from "../../runtime/metrics/output.ts";
+import { numbersAdvice } from "../../runtime/metrics/output.ts";
 import {
-  type Answers,
-  type Knowledge,
-  knowledgeOf,
-  lostKnowledge,
-  sameAnswers,
+  agreementFlags,
+  lostFunctionText,
+  type OriginalScore,
+  originalScoreOf,
+  type Predictions,
 } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import type { BatchInvariance, BatchNote } from "../compare/batch-dependence.ts";
@@ -38,7 +38,7 @@ export function divideSamples(
 export interface Rows {
   /** Metric values, samples × columns. */
   readonly rows: Float64Array;
-  readonly answers: Answers;
+  readonly answers: Predictions;
   readonly batchNote?: BatchNote | undefined;
   readonly invariance?: BatchInvariance | undefined;
   /** Samples per run; undefined for rows of a record. */
@@ -48,7 +48,7 @@ export interface Rows {
 export interface HoldoutComparison {
   readonly comparison: Comparison;
   readonly agreement: Estimate | undefined;
-  readonly answers: Answers;
+  readonly answers: Predictions;
   /** Sentence about a model that keeps less than half of the original's accuracy, or of its own predictions, above chance. */
   readonly lostKnowledge?: string | undefined;
 }
@@ -59,7 +59,7 @@ const minSamplesOfClasses = 8;
 export class Holdout {
   readonly samples: Uint32Array;
   readonly original: HoldoutComparison;
-  readonly knowledge: Knowledge | undefined;
+  readonly knowledge: OriginalScore | undefined;
   readonly #metric: Metric;
   readonly #rows: Float64Array;
 
@@ -69,7 +69,7 @@ export class Holdout {
     const { rows, answers } = this.#select(allRows);
     this.#rows = rows;
     this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(answers, answers), answers };
-    this.knowledge = knowledgeOf(answers);
+    this.knowledge = originalScoreOf(answers);
   }
 
   compare(allRows: Rows, level?: Level): HoldoutComparison {
@@ -78,7 +78,7 @@ export class Holdout {
       comparison: compareRows(this.#metric, this.#rows, rows, level),
       agreement: agreementOf(this.original.answers, answers),
       answers,
-      lostKnowledge: this.#measuredKnowledge && lostKnowledge(this.#measuredKnowledge, answers),
+      lostKnowledge: this.#measuredKnowledge && lostFunctionText(this.#measuredKnowledge, answers),
     };
   }
 
@@ -90,13 +90,13 @@ export class Holdout {
     const isLabelled = name === "accuracy";
     if (original - chance > maxDrop || (isLabelled && atChance)) return undefined;
     if (chance === 1)
-      return `the original names the same class for all ${counted(predicted.length, "sample")}, so ${name} shows little: ${ofNumbers}`;
+      return `the original names the same class for all ${counted(predicted.length, "sample")}, so ${name} shows little: ${numbersAdvice}`;
     const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(predicted.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
     return `${constantText}: ${isLabelled ? '`metric: "f1"` counts rare classes as much as others' : "check the data and its preprocessing"}`;
   }
 
   /** Knowledge that the metric measures: accuracy of labels, or agreement of the original with itself. */
-  get #measuredKnowledge(): Knowledge | undefined {
+  get #measuredKnowledge(): OriginalScore | undefined {
     const { interval } = this.#metric;
     const agreesWithItself = interval === "proportion" && this.original.comparison.original.value === 1;
     return this.knowledge?.name === "accuracy" || agreesWithItself ? this.knowledge : undefined;
@@ -137,7 +137,7 @@ function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Floa
   return selected;
 }
 
-function agreementOf(original: Answers, other: Answers): Estimate | undefined {
-  const sameRows = sameAnswers(original, other);
+function agreementOf(original: Predictions, other: Predictions): Estimate | undefined {
+  const sameRows = agreementFlags(original, other);
   return sameRows === undefined ? undefined : estimate(agreement(), sameRows);
 }

@@ -5,7 +5,7 @@ import { counted, dataError, figure, type Model, notFiniteHint } from "#ir";
 import type { Context } from "#pass";
 import type { Level } from "../../core/math/interval.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
-import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
+import { predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type BatchChoice, type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
@@ -195,7 +195,7 @@ export async function rowsOf(
   }: Partial<BatchChoice> = knownRows?.batch === undefined
     ? await chooseBatch(engine, models, test, metric.name, { batch: requestedBatch, signal, output })
     : {};
-  const measured = await measure(engine, models, missingSamples, [metric, answers(output, metric)], {
+  const measured = await measure(engine, models, missingSamples, [metric, predictionRows(output, metric)], {
     ...{ batch, signal },
     progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
@@ -204,7 +204,7 @@ export async function rowsOf(
   const [rows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
   const measuredRows: Rows = {
     rows,
-    answers: answersOf(columns),
+    answers: predictionsOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
     ...{ batch, invariance },
   };

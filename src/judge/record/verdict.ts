@@ -18,7 +18,7 @@ import {
   unitOfChange,
 } from "#ir";
 import type { Change } from "#pass";
-import { type Spread, workOf } from "../../runtime/run/latency.ts";
+import { relativeProcessorTime, type Spread } from "../../runtime/run/latency.ts";
 import { type Likeness, minVerdictSamples } from "../compare/compare-function.ts";
 import { type Comparison, defaultDrop, type Goal, isBroken, isWithin, judge, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
@@ -118,7 +118,7 @@ function sizeText(before: Measured, after: Measured): string {
 
 /** Returns a variant's processor time relative to the original's; undefined if it was not measured. */
 export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
-  return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
+  return variant === undefined ? undefined : relativeProcessorTime(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
 /** Returns ✗ if rejected, "" without a goal, ✓ if the drop meets it on test, validation and search samples, ? if one misses it insignificantly. */

@@ -4,7 +4,7 @@ import { type Estimate, Miss, type Model, optionError, type Unit } from "#ir";
 import type { Context } from "#pass";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
-import { type Answers, answers, answersOf, isAllNaN } from "../../runtime/metrics/predictions.ts";
+import { isAllNaN, type Predictions, predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { type BatchInvariance, chooseBatch, measureInvariance } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
@@ -95,14 +95,14 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
   const options = { batch: request.batch, signal, output };
   const { batch, note, isWarning } = await chooseBatch(engine, models, samples, mainMetric.name, options);
   const { progress } = announceDuration(context, dataset.count, 1);
-  const columns = await measure(engine, models, samples, [...metrics, answers(output, mainMetric)], {
+  const columns = await measure(engine, models, samples, [...metrics, predictionRows(output, mainMetric)], {
     ...{ batch, signal, progress },
     held: original !== undefined,
   });
   const [before = noRows, after = before] = columns.map(
     (ofModel): Rows => ({
       rows: ofModel[0] ?? new Float64Array(),
-      answers: answersOf(ofModel[metrics.length] ?? new Float64Array()),
+      answers: predictionsOf(ofModel[metrics.length] ?? new Float64Array()),
       batchNote: note === undefined ? undefined : { note, isWarning },
     }),
   );
@@ -163,7 +163,7 @@ function samplesFor(task: OpenedTask, { truth }: Metric): Dataset {
   return truth === "original" && task.labelled ? mapBatches(samples, ({ label: _, ...batch }) => batch) : samples;
 }
 
-const noRows: Rows = { rows: new Float64Array(), answers: answersOf(new Float64Array()) };
+const noRows: Rows = { rows: new Float64Array(), answers: predictionsOf(new Float64Array()) };
 
 function figureOf(metric: Metric, rows: Float64Array): Figure {
   const { name, unit, better } = metric;
@@ -171,7 +171,7 @@ function figureOf(metric: Metric, rows: Float64Array): Figure {
 }
 
 /** Returns whether a model outputs NaN: all metric values are NaN or 0, and one is NaN or all predictions are. NaN predictions have accuracy 0. */
-function givesNaN(figures: readonly Figure[], predictions: Answers): boolean {
+function givesNaN(figures: readonly Figure[], predictions: Predictions): boolean {
   const values = figures.map(({ estimate: { value } }) => value);
   if (values.some((value) => value !== 0 && !Number.isNaN(value))) return false;
   return values.some(Number.isNaN) || isAllNaN(predictions);

@@ -23,7 +23,7 @@ import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../d
 import { describeRepeats } from "../../data/sources/repeats.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
-import { ofNumbers } from "../../runtime/metrics/output.ts";
+import { numbersAdvice } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
 import type { Settings } from "./contents.ts";
@@ -235,7 +235,7 @@ export async function openTask(
   if (assumedOutput !== undefined && reading?.form === undefined)
     context.log({
       id: "metric",
-      text: `"${assumedOutput.name}" ${dimsText(assumedOutput.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
+      text: `"${assumedOutput.name}" ${dimsText(assumedOutput.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${numbersAdvice}`,
     });
   if (metric === "accuracy" && reading?.form === "label sets")
     context.log({

@@ -8,7 +8,7 @@ import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areDetections, hasPixels, objectnessShare, readDetections } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
-import { overSamples } from "../../runtime/run/over-samples.ts";
+import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import { readingOf } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
 
@@ -39,7 +39,7 @@ export async function findReading(
     const checked: Checked[] = [];
     const order = isIndexed(samples) ? { shuffle: testSeed } : {};
     const options = { samples: count, optimize: true, signal: context.signal, ...order };
-    await overSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
+    await runOverSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
       const dense = results?.[name];
       if (dense !== undefined) checked.push({ dense, label });
     });

@@ -23,24 +23,24 @@ export function embedding(count: number, width: number): Module {
 }
 
 /**
- * Adds learned position vectors 0, 1, … to x: [batch, tokens, width] with at most `most` tokens. The table "weight" is [most,
+ * Adds learned position vectors 0, 1, … to x: [batch, tokens, width] with at most `maxTokens` tokens. The table "weight" is [most,
  * width], normally distributed.
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width, or has more tokens.
  * @example
  * const body = sequential({ words: embedding(6000, 64), places: positionEmbedding(128, 64) });
  */
-export function positionEmbedding(most: number, width: number): Module {
-  requireCount("positionEmbedding: most", most);
+export function positionEmbedding(maxTokens: number, width: number): Module {
+  requireCount("positionEmbedding: most", maxTokens);
   requireCount("positionEmbedding: width", width);
   return (scope, x) => {
     const { emit, name, random } = scope;
     const [, tokens] = requireWidth("positionEmbedding", scope, x, width, 3);
-    if (x.type?.dims?.length !== 3 || (typeof tokens === "number" && tokens > most)) {
-      const expected = `[batch, at most ${most} tokens, ${width}]`;
+    if (x.type?.dims?.length !== 3 || (typeof tokens === "number" && tokens > maxTokens)) {
+      const expected = `[batch, at most ${maxTokens} tokens, ${width}]`;
       const hint = "Truncate longer texts, or allow more tokens.";
       throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), hint);
     }
-    const weight = storeTensor(scope, "weight", [most, width], () => random.normal());
+    const weight = storeTensor(scope, "weight", [maxTokens, width], () => random.normal());
     const count = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
     const rows = emit.named(`${name}.rows`).Slice([weight, emit.constant(int64([1], [0])), count]);
     return emit.named(`${name}.output`).Add([x, rows]);

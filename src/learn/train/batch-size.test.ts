@@ -4,7 +4,7 @@ import { float32, int64, zeros } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { batchSize, chooseBatchSize } from "./batch-size.ts";
+import { chooseBatchSize, fitBatchSize } from "./batch-size.ts";
 import { train } from "./train.ts";
 
 const pooled = (input: string) =>
@@ -22,11 +22,11 @@ test.each([
   ["N, 3, H, W", {}, 128],
   ["N, 64, H, W", { x: zeros("float32", [1, 64, 256, 256]) }, 39],
 ])("limits two layers of values for inputs [%s] to 1.25 GiB", (input, sample, expected) => {
-  expect(batchSize(pooled(input), 128, sample).size).toBe(expected);
+  expect(fitBatchSize(pooled(input), 128, sample).size).toBe(expected);
 });
 
 test("uses at least one sample and explains the size", () => {
-  expect(batchSize(pooled("N, 64, 2048, 2048"), 64)).toEqual({
+  expect(fitBatchSize(pooled("N, 64, 2048, 2048"), 64)).toEqual({
     size: 1,
     why: "64 samples would need 137 GB for the values of the layers",
   });
@@ -38,7 +38,7 @@ graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
   shape: int64[3] = [8, 2, 2]
   y = Reshape(x, shape)
 }`);
-  expect(batchSize(fixed, 128)).toEqual({ size: 8, why: "the model was exported with this batch size" });
+  expect(fitBatchSize(fixed, 128)).toEqual({ size: 8, why: "the model was exported with this batch size" });
   const rows = parseModel(`opset 18
 graph (x: float32[8, n]) -> (y) {
   shape: int64[3] = [8, -1, 2]
@@ -50,15 +50,15 @@ graph (x: float32[8, 64, 2048, 2048]) -> (y) {
   shape: int64[3] = [8, 64, 4194304]
   y = Reshape(x, shape)
 }`);
-  expect(batchSize(large, 8)).toEqual({ size: 8 });
+  expect(fitBatchSize(large, 8)).toEqual({ size: 8 });
 });
 
 test("counts the peak memory of a teacher", () => {
   const [small, large] = [pooled("N, 1, 8, 8"), pooled("N, 64, 256, 256")];
-  expect(batchSize(small, 128).size).toBe(128);
+  expect(fitBatchSize(small, 128).size).toBe(128);
   // The teacher keeps two of its activations at a time.
-  expect(batchSize(small, 128, {}, [large]).size).toBe(39);
-  expect(batchSize(small, 128, {}, [large, large]).size).toBe(19);
+  expect(fitBatchSize(small, 128, {}, [large]).size).toBe(39);
+  expect(fitBatchSize(small, 128, {}, [large, large]).size).toBe(19);
 });
 
 test("reads symbolic sizes from a whole batch", async () => {
@@ -81,7 +81,7 @@ graph (x: float32[n, 3]) -> (y) {
   m = ReduceMean(x, axes)
   y = MatMul(m, w)
 }`);
-  expect(batchSize(pooledSteps(), 128)).toEqual({ size: 1, why: "the model has no batch axis" });
+  expect(fitBatchSize(pooledSteps(), 128)).toEqual({ size: 1, why: "the model has no batch axis" });
   const data = memory("walks", { x: zeros("float32", [8, 5, 3]), label: zeros("float32", [8, 1, 2]) });
   const { history } = await train(pooledSteps(), { data, loss: "mse", epochs: 1, accumulate: 4 });
   expect(history[0]?.steps).toBe(2);

@@ -19,7 +19,7 @@ export interface BatchSize {
  * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
  * @param teachers Models that run on the same batch, without gradients.
  */
-export function batchSize(
+export function fitBatchSize(
   model: Model,
   requested: number,
   samples: Batch = {},

@@ -7,11 +7,11 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { channelBlock, writeInChannelBlocks } from "./channel-blocks.ts";
+import { channelsPerBlock, writeInChannelBlocks } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
 
 const engine = createEngine();
-const blockSize = await channelBlock(engine);
+const blockSize = await channelsPerBlock(engine);
 const block = blockSize ?? 16;
 
 const blockedNodes = (model: Model, name = "Conv"): number =>
@@ -35,9 +35,9 @@ function expectNear(actual: Dense | undefined, expected: Dense | undefined, tole
 }
 
 test("channelBlock returns the block size, or undefined without blocked operators", async () => {
-  expect([8, 16, undefined]).toContain(await channelBlock(engine));
+  expect([8, 16, undefined]).toContain(await channelsPerBlock(engine));
   const without: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel of that name.")) };
-  expect(await channelBlock(without)).toBeUndefined();
+  expect(await channelsPerBlock(without)).toBeUndefined();
 });
 
 test.skipIf(blockSize === undefined).each([

@@ -28,7 +28,7 @@ import {
 const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
 /** Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly). */
-export function channelBlock(engine: Engine): Promise<number | undefined> {
+export function channelsPerBlock(engine: Engine): Promise<number | undefined> {
   return memoize(blockSizes, engine, () => measureBlock(engine));
 }
 

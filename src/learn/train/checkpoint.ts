@@ -45,13 +45,13 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
 }
 
 const progressKey = "pith.training";
-const prefix = "pith.training/";
+const statePrefix = "pith.training/";
 
 /** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file is then kept. */
 export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
   const checkpointModel = model.clone();
   for (const [name, dense] of Object.entries(state))
-    checkpointModel.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
+    checkpointModel.graph.addTensor(`${statePrefix}${name}`, inMemory(dense), { kind: "state" });
   checkpointModel.header.metadata.set(progressKey, stringifyPlain(progress));
   await save(checkpointModel, path);
 }
@@ -60,23 +60,24 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const model = await open(path);
   const progress = parsePlain(model.header.metadata.get(progressKey));
-  if (progress === undefined) throw noTraining(path);
+  if (progress === undefined) throw noTrainingError(path);
   const state: Record<string, Dense> = {};
-  for (const [name, tensor] of takeState(model)) state[name] = await tensor.read();
+  for (const [name, tensor] of removeState(model)) state[name] = await tensor.read();
   return { model, state, progress };
 }
 
-export function noTraining(path: string): PithError {
+export function noTrainingError(path: string): PithError {
   return dataError(`"${path}" is not a training checkpoint.`, { hint: "Use last.onnx in the checkpoint folder." });
 }
 
 /** Removes and returns the training state, in place, so that results and new trainings do not contain it. */
-export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
+export function removeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
   const state = new Map<string, Tensor>();
   for (const value of [...graph.values()]) {
     const { name, tensor, role } = value;
-    if (tensor === undefined || role?.kind !== "state" || !name.startsWith(prefix) || value.uses.size > 0) continue;
-    state.set(name.slice(prefix.length), tensor);
+    if (tensor === undefined || role?.kind !== "state" || !name.startsWith(statePrefix) || value.uses.size > 0)
+      continue;
+    state.set(name.slice(statePrefix.length), tensor);
     graph.removeValue(value);
   }
   header.metadata.delete(progressKey);

@@ -10,7 +10,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { differentiate, type Training } from "./differentiate.ts";
+import { differentiate, type TrainingGraphs } from "./differentiate.ts";
 
 const engine = createEngine();
 
@@ -319,7 +319,7 @@ graph (x: float32[2, 3]) -> (loss) {
   s = Mul (h, h)
   loss = ReduceSum (s) {keepdims=0}
 }`);
-  const split = (): Training => differentiate(model, byName("head.weight"));
+  const split = (): TrainingGraphs => differentiate(model, byName("head.weight"));
 
   it("becomes a separate graph with stored weights", () => {
     const { frozen, step } = split();

@@ -2,7 +2,7 @@
  * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out.
  *
  * 1. Lower fused operators without a gradient.
- * 2. Walk backwards and accumulate gradients by operator definition (`backwards.ts`).
+ * 2. Walk backwards and accumulate gradients by operator definition (`backward-pass.ts`).
  * 3. Turn parameters into inputs.
  * 4. Split off the part that no parameter influences (teacher, frozen backbone) if it multiplies matrices. The runtime optimizes
  *    it with stored weights, and its outputs can be cached.
@@ -28,7 +28,13 @@ import {
 } from "#ir";
 import { entryOf } from "../../core/ops/index.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { addCarriedInputs, backwards, contributions, straightThroughOf, trainTheRest } from "./backwards.ts";
+import {
+  addBackwardPass,
+  addCarriedInputs,
+  gradientSums,
+  laterLayersHint,
+  straightThroughOf,
+} from "./backward-pass.ts";
 import { writeInChannelBlocks } from "./channel-blocks.ts";
 
 export interface DifferentiateOptions {
@@ -39,11 +45,11 @@ export interface DifferentiateOptions {
   readonly carry?: number | undefined;
   /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
   readonly states?: ReadonlyMap<string, string>;
-  /** Channels per block of convolutions, as `channelBlock` returns it; the step then runs on that engine only. */
+  /** Channels per block of convolutions, as `channelsPerBlock` returns it; the step then runs on that engine only. */
   readonly channelBlock?: number | undefined;
 }
 
-export interface Training {
+export interface TrainingGraphs {
   /** The part that depends on no trained parameter, computed once per batch; its outputs are inputs of `step`. */
   readonly frozen: Model | undefined;
   /** Inputs: the batch, `frozen`'s outputs, `carried`, parameters and states. Outputs: the loss, next states and gradients. */
@@ -66,7 +72,7 @@ export const gradientOpset = 18;
  * @example
  * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
  */
-export function differentiate(model: Model, options: DifferentiateOptions): Training {
+export function differentiate(model: Model, options: DifferentiateOptions): TrainingGraphs {
   const step = model.clone();
   raiseOpset(step, gradientOpset);
   const { graph } = step;
@@ -88,7 +94,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   if (nested !== undefined) {
     const place = `"${nested.value.name}" is stored in a graph inside ${describe(nested.node)}`;
     throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
-      hint: trainTheRest,
+      hint: laterLayersHint,
     });
   }
   const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
@@ -97,10 +103,10 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const dependents = downstreamValues(graph, parameters, inference);
   const forwardNodes = new Set(graph.nodes());
   const emit = emitInto(step, { by: "differentiate", onNode: inference.visit });
-  const sums = contributions(emit);
+  const sums = gradientSums(emit);
   const inputs = addCarriedInputs(graph, parameters, options.carry, sums);
   const { channelBlock } = options;
-  const stops = backwards({ graph, loss, dependents, inference, emit, sums, channelBlock });
+  const stops = addBackwardPass({ graph, loss, dependents, inference, emit, sums, channelBlock });
 
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
@@ -130,7 +136,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
       first === undefined
         ? "The loss depends on nothing that is trained."
         : `The loss depends on "${first[0]}" only through ${describe(first[1])}, which passes no gradient on.`;
-    throw new PithError("E_NOT_DIFFERENTIABLE", text, { hint: trainTheRest });
+    throw new PithError("E_NOT_DIFFERENTIABLE", text, { hint: laterLayersHint });
   }
   graph.setOutputs(outputs);
   removeUnused(graph);

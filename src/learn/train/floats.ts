@@ -30,13 +30,13 @@ export const tinyOf = (values: Floats): number => (values instanceof Float32Arra
 export const tinyToSquareOf = (values: Floats): number => (values instanceof Float32Array ? 1e-16 : 1e-150);
 
 // Two comparisons would branch on the sign, which a processor cannot predict.
-export const flush = (value: number, tiny: number): number => (Math.abs(value) < tiny ? 0 : value);
+export const flushTiny = (value: number, tiny: number): number => (Math.abs(value) < tiny ? 0 : value);
 
 /** Changes `values` in place: w -= rate·(g + decay·w). */
-export function move(values: Floats, gradient: Floats, rate: number, decay: number): void {
+export function stepAgainst(values: Floats, gradient: Floats, rate: number, decay: number): void {
   const tiny = tinyOf(values);
   for (let index = 0; index < values.length; index++) {
     const value = values[index] as number;
-    values[index] = value - rate * flush((gradient[index] as number) + decay * value, tiny);
+    values[index] = value - rate * flushTiny((gradient[index] as number) + decay * value, tiny);
   }
 }

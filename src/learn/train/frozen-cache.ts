@@ -77,14 +77,14 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
       const cachedIndex = cached.findIndex((position) => position !== undefined);
       const isDifferent =
         cachedIndex >= 0 &&
-        !areEqual(await store.gather(Uint32Array.of(cached[cachedIndex] ?? 0)), rows(values, [cachedIndex]));
+        !areEqual(await store.gather(Uint32Array.of(cached[cachedIndex] ?? 0)), selectRows(values, [cachedIndex]));
       if (isDifferent) {
         await disable();
         return outputs;
       }
       const missingKeys = [...new Map(keys.map((key, index) => [key, index]))].filter(([key]) => !positions.has(key));
       if (missingKeys.length === 0) return outputs;
-      const newRows = rows(
+      const newRows = selectRows(
         values,
         missingKeys.map(([, index]) => index),
       );
@@ -124,14 +124,14 @@ async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, co
   if (!Object.values(values).every(hasSampleRows)) return false;
   if (count === 1) return true;
   const shifted = Array.from({ length: count }, (_, index) => Math.max(0, index - 1));
-  const repeatedValues = selectTensors(await session.run(rows(feeds, shifted)), (name) => name in values);
-  return areEqual(splitSamples(repeatedValues, count), rows(splitSamples(values, count), shifted));
+  const repeatedValues = selectTensors(await session.run(selectRows(feeds, shifted)), (name) => name in values);
+  return areEqual(splitSamples(repeatedValues, count), selectRows(splitSamples(values, count), shifted));
 }
 
 export const selectTensors = (batch: Batch, isSelected: (name: string) => boolean): Batch =>
   Object.fromEntries(Object.entries(batch).filter(([name]) => isSelected(name)));
 
-const rows = (batch: Batch, positions: readonly number[]): Batch =>
+const selectRows = (batch: Batch, positions: readonly number[]): Batch =>
   mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(positions)));
 
 /** Reshapes outputs [4 · n, …] of n samples to [n, 4, …]: the rows of a sample are adjacent. */

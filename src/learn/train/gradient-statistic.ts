@@ -2,7 +2,7 @@ import { type Dataset, draw, firstBatch, sampleCount } from "#batches";
 import { type Model, memoize, throwIfAborted, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
-import { batchSize } from "./batch-size.ts";
+import { fitBatchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";
 import { createStep, type Step } from "./step.ts";
@@ -61,7 +61,7 @@ export async function observeGradients<R>(
   const dataset = await trainPart(data);
   const selected = draw(dataset, samples, complete.seed);
   const isEachSample = statistic.each === "sample";
-  const size = isEachSample ? 1 : (batchOption ?? batchSize(model, defaultBatch).size);
+  const size = isEachSample ? 1 : (batchOption ?? fitBatchSize(model, defaultBatch).size);
   const running = new Map<string, RunningGradients<R>>();
   const addGradient = (name: string, gradient: Floats, count: number): void =>
     memoize(running, name, () => statistic.begin(name)).add(gradient, count);

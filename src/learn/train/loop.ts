@@ -17,7 +17,7 @@ import {
   isPatienceOver,
   patienceText,
   recordEvaluation,
-} from "./evaluating.ts";
+} from "./evaluation.ts";
 import type { Floats } from "./floats.ts";
 import { clipByNorm } from "./optimizer.ts";
 import { epochSeed, type Plan, rateFactor, stepsOf } from "./plan.ts";
@@ -29,7 +29,7 @@ import {
   openCheckpoint,
   type Progress,
   tensorsOf,
-} from "./resuming.ts";
+} from "./resume.ts";
 import type { TrainOutcome } from "./train.ts";
 import { openLog, requireLog, type TrainingLog } from "./training-log.ts";
 import {

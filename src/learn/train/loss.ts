@@ -85,10 +85,10 @@ export function targetLike(scope: LossScope, value: Value, label: string): Targe
   const labelOutput = scope.outputs.get(label);
   if (labelOutput !== undefined) return { value: castToFloat32(scope.emit, labelOutput), feeds: () => ({}) };
   const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
-  return { value: input, feeds: (batch) => ({ [input.name]: column(batch, label, dims) }) };
+  return { value: input, feeds: (batch) => ({ [input.name]: readColumn(batch, label, dims) }) };
 }
 
-function column(batch: Batch, label: string, dims: readonly number[]): Dense {
+function readColumn(batch: Batch, label: string, dims: readonly number[]): Dense {
   const target = requireColumn(batch, label);
   if (target.type === "string" || target.data.length !== elementCount(dims)) {
     const got = `${target.type}${dimsText(target.dims)}`;

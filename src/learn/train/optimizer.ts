@@ -1,6 +1,6 @@
 /** An optimizer is a rule for one parameter and its arrays, changed in place. State belongs to these arrays: another network starts from zero. */
 import { type Batch, memoize, shapeError } from "#ir";
-import { denseOf, type Floats, flush, move, requireFloats, tinyOf, zerosLike } from "./floats.ts";
+import { denseOf, type Floats, flushTiny, requireFloats, stepAgainst, tinyOf, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {
   readonly name: string;
@@ -23,7 +23,7 @@ export interface Optimizer {
   restore(parameters: readonly OptimizedParameter[], state: Batch): void;
 }
 
-export interface Rule {
+export interface OptimizerRule {
   readonly name: string;
   readonly carry?: number;
   /** Names of the arrays kept per parameter, which start at zero. */
@@ -39,7 +39,7 @@ interface ParameterState {
 
 /** State key of a gradient to which the step graph adds its previous value. */
 const carriedSlot = "carried";
-const counter = "steps";
+const stepsKey = "steps";
 
 /**
  * Creates an optimizer from a rule.
@@ -47,7 +47,7 @@ const counter = "steps";
  * const signs = defineOptimizer({ name: "signs", slots: [], step: ({ values, gradient }, _, rate) =>
  *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
-export function defineOptimizer(rule: Rule): Optimizer {
+export function defineOptimizer(rule: OptimizerRule): Optimizer {
   const states = new WeakMap<Floats, ParameterState>();
   const stateOf = ({ values, carried }: OptimizedParameter): ParameterState =>
     memoize(states, values, () => ({ count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) }));
@@ -70,7 +70,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
     },
     state: (parameters) =>
       Object.fromEntries([
-        [counter, denseOf(Float64Array.of(parameters[0] === undefined ? 0 : stateOf(parameters[0]).count))],
+        [stepsKey, denseOf(Float64Array.of(parameters[0] === undefined ? 0 : stateOf(parameters[0]).count))],
         ...parameters.flatMap((parameter) =>
           arraysOf(parameter).map(([slot, array]) => [`${parameter.name}/${slot}`, denseOf(array.slice())] as const),
         ),
@@ -78,7 +78,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
     restore(parameters, state) {
       const read = (name: string, length: number): Floats =>
         requireFloats(state[name], length, `The state of ${rule.name}`, name);
-      const [count = 0] = read(counter, 1);
+      const [count = 0] = read(stepsKey, 1);
       for (const parameter of parameters) {
         stateOf(parameter).count = count;
         for (const [slot, array] of arraysOf(parameter)) array.set(read(`${parameter.name}/${slot}`, array.length));
@@ -89,7 +89,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
 
 type WithGradient = Pick<OptimizedParameter, "gradient">;
 
-export function accumulator(parameters: readonly WithGradient[], count: number) {
+export function createAccumulator(parameters: readonly WithGradient[], count: number) {
   if (count === 1) return { add: (): boolean => true, clear: (): void => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
   let batchCount = 0;
@@ -100,7 +100,7 @@ export function accumulator(parameters: readonly WithGradient[], count: number) 
   return {
     /** Adds the current gradients. Returns whether they were the last of a step: the parameters then have the mean gradient. */
     add(): boolean {
-      for (const { gradient, sum } of sums) move(sum, gradient, -1 / count, 0);
+      for (const { gradient, sum } of sums) stepAgainst(sum, gradient, -1 / count, 0);
       batchCount++;
       if (batchCount < count) return false;
       for (const { gradient, sum } of sums) gradient.set(sum);
@@ -124,7 +124,7 @@ export function clipByNorm(parameters: readonly WithGradient[], limit: number): 
   for (const { gradient } of parameters) {
     const tiny = tinyOf(gradient);
     for (let index = 0; index < gradient.length; index++)
-      gradient[index] = factor * flush(gradient[index] as number, tiny);
+      gradient[index] = factor * flushTiny(gradient[index] as number, tiny);
   }
   return norm;
 }

@@ -1,4 +1,4 @@
-import { type Floats, flush, move, tinyOf, tinyToSquareOf } from "./floats.ts";
+import { type Floats, flushTiny, stepAgainst, tinyOf, tinyToSquareOf } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
@@ -19,12 +19,12 @@ export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimiz
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
       const decay = decays ? weightDecay : 0;
-      if (velocity === undefined) return move(values, gradient, rate, decay);
+      if (velocity === undefined) return stepAgainst(values, gradient, rate, decay);
       const tiny = tinyOf(values);
       for (let index = 0; index < values.length; index++) {
         const value = values[index] as number;
-        const slope = flush((gradient[index] as number) + decay * value, tiny);
-        const speed = flush(momentum * (velocity[index] as number) + slope, tiny);
+        const slope = flushTiny((gradient[index] as number) + decay * value, tiny);
+        const speed = flushTiny(momentum * (velocity[index] as number) + slope, tiny);
         velocity[index] = speed;
         values[index] = value - rate * speed;
       }
@@ -76,8 +76,8 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
         const slope = (gradient[index] as number) + coupledDecay * value;
         const oldMean = first[index] as number;
         const oldSquare = second[index] as number;
-        const mean = flush(oldMean + meanShare * (slope - oldMean), tiny);
-        const square = flush(oldSquare + squareShare * (slope * slope - oldSquare), tiny * tiny);
+        const mean = flushTiny(oldMean + meanShare * (slope - oldMean), tiny);
+        const square = flushTiny(oldSquare + squareShare * (slope * slope - oldSquare), tiny * tiny);
         first[index] = mean;
         second[index] = square;
         values[index] = value - (rate * mean) / (Math.sqrt(square) * spread + epsilon) - decoupledDecay * value;

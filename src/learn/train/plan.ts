@@ -53,16 +53,16 @@ export function epochSeed(seed: number, epoch: number): number {
   return seed * 1_000_003 + epoch;
 }
 
-export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
+export async function createPlan(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
   const { schedule, warmup, metric, every, patience, augment, epochs } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
-  const learningRate = options.learningRate ?? (await rateFor(model, optimizer, options));
+  const learningRate = options.learningRate ?? (await learningRateFor(model, optimizer, options));
   const baseSchedule = typeof schedule === "function" ? schedule : schedules[schedule];
   const { data: all, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
-      : await openData(options.data, options.validation, context.seed);
+      : await openTrainingData(options.data, options.validation, context.seed);
   const samples = epochs < 1 && all.count !== undefined ? draw(all, Math.ceil(epochs * all.count), context.seed) : all;
   const data = augment === undefined ? samples : augmented(samples, parseAugmentation(augment), context);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
@@ -73,7 +73,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     ...options,
     epochs: Math.ceil(epochs),
     data,
-    size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
+    size: await batchSizeOf(model, options.batch, data, loss.teachers ?? [], context),
     optimizer,
     learningRate,
     schedule: warmup === 0 ? baseSchedule : warmUp(baseSchedule, warmup),
@@ -87,7 +87,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
 }
 
 /** Returns the default rate; except for SGD at most 5 % of a trained layer's smallest RMS, since Adam changes weights by the rate (down to a tenth). */
-async function rateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {
+async function learningRateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {
   const rate = defaultRate(optimizer);
   if (optimizer.name === "sgd") return rate;
   const trained = trainedValues(model, options);
@@ -102,7 +102,7 @@ async function rateFor(model: Model, optimizer: Optimizer, options: TrainOptions
 }
 
 /** @param requested the option `batch`; undefined selects the size by memory. */
-async function batchOf(
+async function batchSizeOf(
   model: Model,
   requested: number | undefined,
   data: Dataset,
@@ -154,7 +154,7 @@ function optimizerOf(options: TrainOptions): Optimizer {
 }
 
 /** Returns training and validation samples. @param validation a data set or path, or a share that is drawn by the seed. */
-export async function openData(
+export async function openTrainingData(
   data: Dataset | string,
   validation: Dataset | string | number,
   seed: number,

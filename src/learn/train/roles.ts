@@ -13,12 +13,12 @@ import { buffer, describe, isFloat, Miss, type Model, type Role, roleWords, type
 import { type ConstantCopy, separateConstants, separateStatistics } from "./shared-constants.ts";
 import { findTies } from "./ties.ts";
 
-export interface Declaration {
+export interface RoleDeclaration {
   readonly declared: ReadonlyMap<Value, Role>;
   /** Running statistics that shared a tensor with a trained parameter and are now separate. */
-  readonly ownStatistics: readonly ConstantCopy[];
+  readonly separatedStatistics: readonly ConstantCopy[];
   /** Parameters that shared a tensor and are now separate. */
-  readonly parted: readonly ConstantCopy[];
+  readonly separatedParameters: readonly ConstantCopy[];
   readonly misses: readonly Miss[];
 }
 
@@ -29,7 +29,7 @@ export interface Declaration {
 export async function declareRoles(
   model: Model,
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
-): Promise<Declaration> {
+): Promise<RoleDeclaration> {
   const initialInference = infer(model);
   const ownStatistics = separateStatistics(model, initialInference, parametersOf(model, initialInference));
   const parted = await separateConstants(model, infer(model));
@@ -44,7 +44,7 @@ export async function declareRoles(
     declared.set(copy, { kind: "tied", name: original.name, transposed });
   const misses = batchStatistics ? declareStates(model, inference, declared) : [];
   for (const [value, role] of declared) value.role = role;
-  return { declared, ownStatistics, parted, misses };
+  return { declared, separatedStatistics: ownStatistics, separatedParameters: parted, misses };
 }
 
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {

@@ -90,7 +90,7 @@ graph (x: float32[batch, 4]) -> (y) {
   axis: int64[1] = [0]
   y = Add(k, moved)
 }`);
-    const { parted } = await declareRoles(model);
+    const { separatedParameters: parted } = await declareRoles(model);
     expect(parted.map(({ reader, name }) => [reader, name])).toEqual([
       ["h", "zeros_1"],
       ["moved", "zeros_2"],
@@ -106,7 +106,7 @@ graph (x: float32[batch, 4]) -> (y) {
   ] as const)("a tensor that %s stays shared", async (_, numbers, both) => {
     const model = network(numbers, both);
     const before = stored(model);
-    expect((await declareRoles(model)).parted).toEqual([]);
+    expect((await declareRoles(model)).separatedParameters).toEqual([]);
     expect(stored(model)).toEqual(before);
   });
 
@@ -121,7 +121,7 @@ graph (x: float32[batch, 4]) -> (y) {
   p = MatMul(second, other)
   y = Add(p, zeros)
 }`);
-    expect((await declareRoles(model)).parted.map(({ reader }) => reader)).toEqual(["y"]);
+    expect((await declareRoles(model)).separatedParameters.map(({ reader }) => reader)).toEqual(["y"]);
   });
 });
 

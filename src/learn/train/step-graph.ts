@@ -6,13 +6,13 @@ import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { peakBytes } from "./batch-size.ts";
-import { channelBlock } from "./channel-blocks.ts";
-import { differentiate, type Training } from "./differentiate.ts";
+import { channelsPerBlock } from "./channel-blocks.ts";
+import { differentiate, type TrainingGraphs } from "./differentiate.ts";
 import { type CacheBudget, type FrozenPart, selectTensors, withOutputCache } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { writeLoss } from "./write-loss.ts";
 
-interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
+interface StepGraph extends Pick<TrainingGraphs, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
   /** Maps each state to the name of the output with its next value. */
   readonly states: ReadonlyMap<string, string>;
@@ -42,7 +42,7 @@ export async function loadStepGraph(
     loss: lossGraph.value.name,
     wrt: ({ name }) => trained.has(name),
     states,
-    channelBlock: await channelBlock(context.engine),
+    channelBlock: await channelsPerBlock(context.engine),
     carry,
   });
   const session = await context.engine.load(step, { optimize: false, inPlace: true, threads });

@@ -31,18 +31,18 @@ import { decaysOf, trainedValues } from "./trained-values.ts";
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
   /** Values that a step updates without gradients: running statistics. */
-  readonly states: readonly State[];
+  readonly states: readonly StateArray[];
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
-   * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
+   * @param drawKey Numbers that, with the seed, determine random draws (default: the count of runs).
    */
-  run(batch: Batch, place?: readonly number[]): Promise<number>;
+  run(batch: Batch, drawKey?: readonly number[]): Promise<number>;
   /** Writes parameters and states (or `weights` in this order) into a model, also for weights in Constant nodes. */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
 }
 
-export interface State {
+export interface StateArray {
   readonly name: string;
   readonly values: Floats;
 }
@@ -60,7 +60,7 @@ export async function createStep(
   const preparedModel = model.clone();
   // The model is prepared as in `train`, so that the same tensors are trained.
   storeWeights(preparedModel);
-  const { ownStatistics, parted } = await declareRoles(preparedModel);
+  const { separatedStatistics: ownStatistics, separatedParameters: parted } = await declareRoles(preparedModel);
   const step = await stepOf(preparedModel, example, options, completeContext(context));
   return {
     ...step,
@@ -143,8 +143,8 @@ async function trainableCopy(original: Model, options: StepOptions, context: Con
   const decays = decaysOf(model);
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
   const ties = tieMatrices(model, selected);
-  for (const { name, of } of ties)
-    context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
+  for (const { name, original: source } of ties)
+    context.log({ id: "tied", text: `"${name}" and "${source}" hold the same matrix and are trained as one` });
   const tiedNames = new Set(ties.map(({ name }) => name));
   const trained = new Set([...selected].filter((name) => !tiedNames.has(name)));
   for (const name of trained) {
@@ -209,7 +209,7 @@ function storeArrays(
     const { type, dims } = values;
     const numbers = weights?.[index] ?? values.data;
     storeValues(model, name, type, dims, numbers);
-    for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
+    for (const { name: copy, transposed } of ties.filter((tie) => tie.original === name))
       storeValues(model, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
   }
 }

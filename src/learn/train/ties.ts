@@ -8,19 +8,19 @@ import { type Dense, emitInto, groupBy, type Model, memoize, replaceUses, sameDi
 
 export interface Tie {
   readonly name: string;
-  readonly of: string;
+  readonly original: string;
   readonly transposed: boolean;
 }
 
-interface Copy {
+interface TiedCopy {
   readonly copy: Value;
   readonly original: Value;
   readonly transposed: boolean;
 }
 
 /** Returns the matrices that are copies of an earlier matrix. Only matrices whose sizes occur twice are read. */
-export async function findTies(values: readonly Value[]): Promise<readonly Copy[]> {
-  const ties: Copy[] = [];
+export async function findTies(values: readonly Value[]): Promise<readonly TiedCopy[]> {
+  const ties: TiedCopy[] = [];
   const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
   const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
   for (const sameSize of groupBy(matrices, sizes).values()) {
@@ -39,7 +39,7 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
   return ties;
 }
 
-async function findFirstLike(originals: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
+async function findFirstLike(originals: readonly Value[], dense: Dense): Promise<Omit<TiedCopy, "copy"> | undefined> {
   for (const original of originals) {
     const first = await original.tensor?.read();
     if (first === undefined) continue;
@@ -53,14 +53,14 @@ async function findFirstLike(originals: readonly Value[], dense: Dense): Promise
 export function tieMatrices(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
   const ties = [...model.graph.values()].flatMap(({ name, role, tensor }): Tie[] => {
     const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
-    return isTied ? [{ name, of: role.name, transposed: role.transposed }] : [];
+    return isTied ? [{ name, original: role.name, transposed: role.transposed }] : [];
   });
   for (const tie of ties) substituteCopy(model, tie);
   return ties;
 }
 
-function substituteCopy(model: Model, { name, of, transposed }: Tie): void {
-  const [copy, first] = [model.graph.value(name), model.graph.value(of)];
+function substituteCopy(model: Model, { name, original, transposed }: Tie): void {
+  const [copy, first] = [model.graph.value(name), model.graph.value(original)];
   if (copy === undefined || first === undefined) return;
   const [firstNode] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", before: firstNode });

@@ -4,11 +4,11 @@ import { infer, maskingOf, type Selection } from "#analysis";
 import { joinList, Miss, type Model, percent, type Role, toFloat64 } from "#ir";
 import { type Context, definePass, type Outcome } from "#pass";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { takeState } from "./checkpoint.ts";
-import { explainUnchanged } from "./evaluating.ts";
+import { removeState } from "./checkpoint.ts";
+import { explainUnchanged } from "./evaluation.ts";
 import { logPlan, runLoop } from "./loop.ts";
-import { planOf } from "./plan.ts";
-import { type Declaration, declareRoles } from "./roles.ts";
+import { createPlan } from "./plan.ts";
+import { declareRoles, type RoleDeclaration } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
 import { quantizedWeights, trainedValues } from "./trained-values.ts";
@@ -57,7 +57,7 @@ export async function trainInPlace(
   context: Context,
 ): Promise<TrainOutcome> {
   storeWeights(model);
-  const plan = await planOf(model, options, context);
+  const plan = await createPlan(model, options, context);
   const roles = await declareRoles(model, options);
   logRoles(roles, context);
   const zeros = await describeUnmaskedZeros(model, options);
@@ -69,7 +69,7 @@ export async function trainInPlace(
       changes: [],
       misses: [...roles.misses, new Miss(explainUnchanged(outcome.training, outcome.history))],
     };
-  takeState(model);
+  removeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
     ...outcome,
@@ -78,7 +78,7 @@ export async function trainInPlace(
   };
 }
 
-function logRoles({ declared, parted }: Declaration, context: Context): void {
+function logRoles({ declared, separatedParameters: parted }: RoleDeclaration, context: Context): void {
   const namesOf = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
   const [[buffer, ...more], states] = [namesOf("buffer"), namesOf("state")];

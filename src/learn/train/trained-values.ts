@@ -30,7 +30,7 @@ export function decaysOf(model: Model): (name: string, dims: readonly number[]) 
   const weights = new Set(layersOf(model, inference).map(({ weight }) => weight.name));
   return (name, dims) => {
     const value = model.graph.value(name);
-    const reads = value === undefined ? [] : [...readingNodes(value, inference)];
+    const reads = value === undefined ? [] : [...readersOf(value, inference)];
     const isExempt = reads.length > 0 && reads.every(isBiasOrScale);
     return weights.has(name) || (!isExempt && dims.filter((size) => size > 1).length > 1);
   };
@@ -56,14 +56,14 @@ function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
   return [...tensors];
 }
 
-interface Reading {
+interface ValueReader {
   readonly node: Node;
   readonly bound: Bound;
   readonly input: number;
 }
 
 /** Yields the nodes that read a parameter or state: directly, in part, or after a mask, transposition or expansion. */
-export function* readingNodes(value: Value, inference: Inference): Generator<Reading> {
+export function* readersOf(value: Value, inference: Inference): Generator<ValueReader> {
   const count = sizeOf(value);
   for (const { node, input } of value.uses) {
     const [output] = node.outputs;
@@ -73,20 +73,20 @@ export function* readingNodes(value: Value, inference: Inference): Generator<Rea
     if (inference.operand(output)?.stored === true) {
       // A tensor smaller than the result is a scale.
       const size = sizeOf(output);
-      if (count !== undefined && size !== undefined && count >= size) yield* readingNodes(output, inference);
+      if (count !== undefined && size !== undefined && count >= size) yield* readersOf(output, inference);
     } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {
       yield { node, bound, input };
     } else if (
       otherInputs.length > 0 &&
       otherInputs.every((other) => other?.type !== undefined && !isFloat(other.type.type))
     ) {
-      yield* readingNodes(output, inference);
+      yield* readersOf(output, inference);
     }
   }
 }
 
 /** Returns whether a tensor is a normalization's scale or shift, or a bias (recurrent layers have two-dimensional biases). */
-export function isBiasOrScale({ node, bound, input }: Reading): boolean {
+export function isBiasOrScale({ node, bound, input }: ValueReader): boolean {
   const roles = rolesOf(bound);
   if (roles.length > 0) return roles.every((role) => role.input !== input);
   const scales = bound.scales().filter((scale) => bound.parameters().includes(scale));

@@ -1,15 +1,15 @@
 /** The state of a training, which can be stored and restored bit by bit. */
 import type { Batch, Dense, Model, Unit } from "#ir";
 import type { Context } from "#pass";
-import { takeState } from "./checkpoint.ts";
+import { removeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
-import { accumulator } from "./optimizer.ts";
+import { createAccumulator } from "./optimizer.ts";
 import type { Plan } from "./plan.ts";
-import { type State, type Step, stepOf } from "./step.ts";
+import { type StateArray, type Step, stepOf } from "./step.ts";
 
 export interface TrainingState {
   readonly step: Step;
-  readonly accumulator: ReturnType<typeof accumulator>;
+  readonly accumulator: ReturnType<typeof createAccumulator>;
   /** Current weights and states in the order of `Step.store`. */
   readonly weights: readonly Floats[];
 }
@@ -26,11 +26,11 @@ export async function startTraining(
   const step = await stepOf(model, example, { ...plan, carry }, context);
   const { parameters, states } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);
-  return { step, accumulator: accumulator(parameters, accumulate), weights: arrays };
+  return { step, accumulator: createAccumulator(parameters, accumulate), weights: arrays };
 }
 
 /** Returns the stored values that a step changes, in the order of `Step.store`. */
-export function changedValues({ parameters, states }: Step): readonly State[] {
+export function changedValues({ parameters, states }: Step): readonly StateArray[] {
   return [...parameters, ...states];
 }
 
@@ -39,13 +39,13 @@ export function stateOf({ step }: TrainingState, plan: Plan, model: Model): Batc
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
   for (const { name, values } of changedValues(step)) {
     const stored = model.graph.value(name)?.tensor?.type;
-    if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
+    if (stored !== "float32" && stored !== "float64") state[`${name}/${masterKey}`] = denseOf(values.slice());
   }
   return state;
 }
 
 /** Key suffix of the float32 copies of 16-bit parameters. */
-const master = "master";
+const masterKey = "master";
 
 /** Restores the arrays of `stateOf` and the parameters. @throws PithError E_DATA if the checkpoint belongs to other parameters. */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
@@ -56,9 +56,9 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
 
 const checkpointOwner = "The training in the checkpoint";
 
-export async function restoreArrays(arrays: readonly State[], stored: Model, state: Batch = {}): Promise<void> {
+export async function restoreArrays(arrays: readonly StateArray[], stored: Model, state: Batch = {}): Promise<void> {
   for (const { name, values } of arrays) {
-    const dense = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
+    const dense = state[`${name}/${masterKey}`] ?? (await stored.graph.value(name)?.tensor?.read());
     values.set(requireFloats(dense, values.length, checkpointOwner, name));
   }
 }
@@ -66,7 +66,7 @@ export async function restoreArrays(arrays: readonly State[], stored: Model, sta
 /** Returns a copy of the model with the current weights, or with `weights`, and without checkpoint state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
-  takeState(copy);
+  removeState(copy);
   step.store(copy, weights);
   return copy;
 }

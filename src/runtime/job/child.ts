@@ -49,7 +49,7 @@ async function start(
     if (!isJob(job)) throw optionError(`${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });
     observeRuns((isRunning) => send({ pith: "run", isRunning }));
-    const output = await job(input as never, context(temporary));
+    const output = await job(input as never, createContext(temporary));
     finish({ pith: "result", output });
   } catch (error) {
     finish({ pith: "fault", fault: toFault(error) });
@@ -60,7 +60,7 @@ function isJob(value: unknown): value is Job {
   return typeof value === "function";
 }
 
-function context(temporary: string): JobContext {
+function createContext(temporary: string): JobContext {
   let lastShown = 0;
   return eventContext({ signal: controller.signal, temporary }, (event) => {
     if (event.kind === "progress") {

@@ -14,12 +14,12 @@ import { fromFault } from "../../core/platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../../core/platform/source-modules.ts";
 import { isJobMessage, type Job, type JobEvent, type ToChild, type ToParent } from "./job.ts";
 
-export interface RunOptions {
+export interface RunJobOptions {
   /** The name in messages: `quantize model.onnx`. */
   readonly name?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
-  /** A stopped job saves its progress, which takes longer: it gets `keepingGrace`. */
+  /** A stopped job saves its progress, which takes longer: it gets `savingGrace`. */
   readonly keeps?: boolean;
   /** The only user modules that the job may import (default: those of this process). */
   readonly modules?: readonly string[] | undefined;
@@ -43,7 +43,7 @@ const collectorFlag = "--single-threaded-gc";
 /** The default grace in milliseconds: a stopped job ends within a second. */
 const defaultGrace = 500;
 /** Long enough for a training step and its checkpoint. */
-const keepingGrace = 10_000;
+const savingGrace = 10_000;
 /** Milliseconds after which Pith prints why a stop takes time. */
 const noticeDelay = 500;
 /** Maximum milliseconds for loading modules, which usually takes a second. */
@@ -53,9 +53,9 @@ const defaultRunLimits = { note: 60_000, stop: 3_600_000 };
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
 /** Number of lines of output that are kept to explain a crash. */
-const keptLines = 50;
+const maxKeptLines = 50;
 /** Milliseconds that output lines are delayed, so that the last lines before a crash are not printed. */
-const lastWordsWait = 200;
+const lineDelay = 200;
 
 /**
  * Runs the default export of `module` in a separate process.
@@ -64,10 +64,10 @@ const lastWordsWait = 200;
 export async function runJob<J extends Job>(
   module: URL,
   input: Parameters<J>[0],
-  options: RunOptions = {},
+  options: RunJobOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
-  const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
+  const { grace = keeps ? savingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
   const { runLimits = defaultRunLimits } = options;
   throwIfAborted(signal);
   const temporary = await temporaryFolder();
@@ -88,9 +88,9 @@ export async function runJob<J extends Job>(
   };
   const onLine = (text: string): void => {
     lines.push(text);
-    if (lines.length > keptLines) lines.shift();
+    if (lines.length > maxKeptLines) lines.shift();
     pendingLines.push(text);
-    flusher ??= setTimeout(flush, lastWordsWait);
+    flusher ??= setTimeout(flush, lineDelay);
   };
   const outputRead = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
 
@@ -161,7 +161,7 @@ export async function runJob<J extends Job>(
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
     throwIfAborted(signal, `${name} was stopped.`);
-    throw overrun ?? crash(name, answer, lines);
+    throw overrun ?? crashError(name, answer, lines);
   } finally {
     clearTimeout(starting);
     watchRun(false);
@@ -230,7 +230,7 @@ function eachLine(stream: Readable | null, onLine: (text: string) => void): Prom
 }
 
 /** Returns the error for a process that ended without a result. A shell's exit code 128 + n means signal n. */
-function crash(name: string, { code, signal }: Ending, lines: readonly string[]): PithError {
+function crashError(name: string, { code, signal }: Ending, lines: readonly string[]): PithError {
   const text = lines.join("\n");
   const ending =
     signal ??

@@ -34,7 +34,7 @@ function area([x1, y1, x2, y2]: Box): number {
 /** Minimum score of a detection, and minimum IoU of two boxes that match. */
 const threshold = 0.5;
 
-export interface Limits {
+export interface BoxLimits {
   readonly minScore: number;
   /** IoU above which the better of two boxes of a class suppresses the other. */
   readonly maxOverlap: number;
@@ -72,7 +72,7 @@ export function matchBoxes(
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
 export function suppressOverlaps(
   candidates: readonly Detection[],
-  { maxOverlap, count = Number.POSITIVE_INFINITY }: Omit<Limits, "minScore"> = { maxOverlap: threshold },
+  { maxOverlap, count = Number.POSITIVE_INFINITY }: Omit<BoxLimits, "minScore"> = { maxOverlap: threshold },
 ): readonly Detection[] {
   const keptDetections: Detection[] = [];
   for (const [, detection] of sortByScore(candidates)) {
@@ -94,7 +94,7 @@ interface BoxForm {
   readonly firstClass: number;
 }
 
-function formOf(outputs: Batch): BoxForm {
+function boxFormOf(outputs: Batch): BoxForm {
   const corners = toFloat64(outputNamed(outputs, "boxes"));
   const scores = outputNamed(outputs, "scores");
   const classes = scores.dims[2] ?? 1;
@@ -108,7 +108,7 @@ function formOf(outputs: Batch): BoxForm {
 
 /** Returns the detections of each image of a batch. @throws PithError E_DATA if the model lacks these outputs. */
 export function detections(outputs: Batch): readonly (readonly Detection[])[] {
-  return detectionsOf(outputs, formOf(outputs));
+  return detectionsOf(outputs, boxFormOf(outputs));
 }
 
 function detectionsOf(outputs: Batch, { isCentered, firstClass }: BoxForm): readonly (readonly Detection[])[] {
@@ -152,7 +152,7 @@ export function boxOverlap(): Metric {
   return boxRatio(
     "box overlap",
     (outputs, original) => {
-      const form = formOf(original);
+      const form = boxFormOf(original);
       const [ours, theirs] = [detectionsOf(outputs, form), detectionsOf(original, form)];
       if (ours.length !== theirs.length) {
         const text = `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`;

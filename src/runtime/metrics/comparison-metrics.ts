@@ -7,14 +7,14 @@ import { fillPredicate } from "../run/mask-values.ts";
 import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   bestClass,
-  formOf,
+  containsClasses,
   logScores,
   logSumExp,
   mainOutput,
   mainOutputName,
-  namesClasses,
   readScores,
   type Scores,
+  scoreFormOf,
 } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -27,7 +27,7 @@ export function agreement(options: MetricOptions = {}): Metric {
     truth: "original",
     interval: "proportion",
     rows: (outputs, original) =>
-      perSample(outputs, original, options, (ours, reference, position) => {
+      averagePerSample(outputs, original, options, (ours, reference, position) => {
         const best = bestClass(ours, position);
         return Number(best >= 0 && best === bestClass(reference, position));
       }),
@@ -42,8 +42,8 @@ export function meanKl(options: MetricOptions = {}): Metric {
     better: "lower",
     truth: "original",
     rows: (outputs, original) =>
-      perSample(outputs, original, options, divergence, (scores, reference) =>
-        logScores(scores, options.from ?? formOf(reference)),
+      averagePerSample(outputs, original, options, divergence, (scores, reference) =>
+        logScores(scores, options.from ?? scoreFormOf(reference)),
       ),
   });
 }
@@ -102,7 +102,7 @@ function defineSumMetric(
   const createRows = (): Metric["rows"] => {
     const means: RunningMeans[] = [];
     return (outputs, original) => {
-      const pairs = parts.map((part) => pair(outputs, original, options, part));
+      const pairs = parts.map((part) => pairValues(outputs, original, options, part));
       const samples = pairs[0]?.samples ?? 0;
       const rows = new Float64Array(columns * samples);
       for (const [index, partPair] of pairs.entries()) {
@@ -168,7 +168,7 @@ function divergence(ours: Scores, reference: Scores, position: number): number {
 }
 
 /** Returns one value per sample: the mean of `measure` over its positions. Classes are the last axis, or axis 1 from rank 4 on (images). */
-function perSample(
+function averagePerSample(
   outputs: Batch,
   original: Batch,
   options: MetricOptions,
@@ -176,7 +176,7 @@ function perSample(
   prepare: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
   const { name, ours, theirs: reference, samples, width, classes } = matchOutputs(outputs, original, options);
-  const hasClassNames = namesClasses(reference, samples);
+  const hasClassNames = containsClasses(reference, samples);
   // With one value per sample there are no classes, so any two models would agree.
   if (width === 1 && !hasClassNames) {
     throw dataError(`"${name}" is one number per sample: there are no classes to agree on.`, {
@@ -197,7 +197,7 @@ function perSample(
   });
 }
 
-interface Pair<T> {
+interface OutputPair<T> {
   readonly name: string;
   readonly samples: number;
   readonly width: number;
@@ -206,13 +206,13 @@ interface Pair<T> {
   readonly theirs: T;
 }
 
-interface Numbers extends Pair<Float64Array> {
+interface PairedValues extends OutputPair<Float64Array> {
   readonly isFill: ReturnType<typeof fillPredicate>;
   /** Number of elements of a sample, each with a mean over the samples. */
   readonly positions: number;
 }
 
-function pair(outputs: Batch, original: Batch, options: MetricOptions, part: OutputPart): Numbers {
+function pairValues(outputs: Batch, original: Batch, options: MetricOptions, part: OutputPart): PairedValues {
   const { ours, theirs, samples, ...rest } = matchOutputs(outputs, original, options);
   if (theirs.type === "string" || ours.type === "string") {
     throw dataError(`Output "${rest.name}" contains text, and this metric compares numbers.`, {
@@ -239,7 +239,7 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions, part: Out
 }
 
 /** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */
-function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
+function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): OutputPair<Dense> {
   const name = mainOutputName(original, options.output);
   const referenceOutput = mainOutput(original, name);
   const ours = outputs[name];
@@ -260,7 +260,7 @@ function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): 
   return { name, samples, width: referenceOutput.data.length / samples, classes, ours, theirs: referenceOutput };
 }
 
-function sumsOfSample({ ours, theirs, width, isFill }: Numbers, sample: number, means: RunningMeans): Sums {
+function sumsOfSample({ ours, theirs, width, isFill }: PairedValues, sample: number, means: RunningMeans): Sums {
   const error = new Difference();
   let [sum, count, spread] = [0, 0, 0];
   for (let index = 0; index < width; index++) {

@@ -1,16 +1,16 @@
 /** Metrics for detectors that write boxes and scores into one output (`core/analysis/detection-form.ts`). */
 import { type DetectionForm, fieldAxis } from "#analysis";
 import { counted, type Dense, dataError, dimsText, integer, toFloat64 } from "#ir";
-import { type Box, boxRatio, type Detection, type Limits, matchBoxes, suppressOverlaps } from "./boxes.ts";
+import { type Box, type BoxLimits, boxRatio, type Detection, matchBoxes, suppressOverlaps } from "./boxes.ts";
 import { labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Defaults of `non_max_suppression` of ultralytics (utils/ops.py). */
-const predictionLimits: Limits = { minScore: 0.25, maxOverlap: 0.45, count: 300 };
+const predictionLimits: BoxLimits = { minScore: 0.25, maxOverlap: 0.45, count: 300 };
 
 /** Limits of a validation by ultralytics (conf, iou), and the 100 detections per image of COCO. */
-const validationLimits: Limits = { minScore: 0.001, maxOverlap: 0.7, count: 100 };
+const validationLimits: BoxLimits = { minScore: 0.001, maxOverlap: 0.7, count: 100 };
 
 /** Returns the detections of each image, without boxes that name no class (−1 or NaN). @throws PithError E_DATA if the output does not have the form. */
 export function readDetections(

@@ -21,17 +21,17 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
       `An output of ${dimsText(dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
     );
   }
-  const sums = vectors(outputs, batch, options);
+  const sums = sampleVectors(outputs, batch, options);
   for (let sample = 0; sample < sums.samples; sample++) {
     const vector = rowOf(sums, sample);
-    const length = Math.sqrt(product(vector, vector));
+    const length = Math.sqrt(dotProduct(vector, vector));
     if (length > 0) for (const [index, value] of vector.entries()) vector[index] = value / length;
   }
   return sums;
 }
 
 /** Returns each sample's vector; for [samples, positions, width] the sum over the positions where the attention mask is not 0 (all if none). */
-export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
+export function sampleVectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const dense = mainOutput(outputs, options.output);
   if (dense.type === "string") throw dataError("The output is text: it has no vectors to compare.");
   const [samples = 0, ...rest] = dense.dims;
@@ -69,7 +69,7 @@ export function cosine(options: MetricOptions = {}): Metric {
     best: 1,
     truth: "original",
     rows(outputs, original, batch) {
-      const { ours, theirs } = pair(outputs, original, batch, options);
+      const { ours, theirs } = pairEmbeddings(outputs, original, batch, options);
       return Float64Array.from({ length: ours.samples }, (_, sample) => cosineOf(ours, theirs, sample));
     },
   });
@@ -85,7 +85,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
     better: "higher",
     truth: "original",
     rows(outputs, original, batch) {
-      const { ours, theirs } = pair(outputs, original, batch, options);
+      const { ours, theirs } = pairEmbeddings(outputs, original, batch, options);
       const { samples, width } = ours;
       // Each sample has two rows: the model's vector, then the original's.
       const rows = new Float64Array(2 * samples * width);
@@ -104,8 +104,8 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       const rows = { values: collected, width };
       return Float64Array.from({ length: samples }, (_, sample) => {
         if ([0, 1].some((side) => rowOf(rows, 2 * sample + side).some(Number.isNaN))) return 0;
-        const originalNeighbors = new Set(nearest(rows, sample, k, 1));
-        return nearest(rows, sample, k, 0).filter((other) => originalNeighbors.has(other)).length / k;
+        const originalNeighbors = new Set(nearestRows(rows, sample, k, 1));
+        return nearestRows(rows, sample, k, 0).filter((other) => originalNeighbors.has(other)).length / k;
       });
     },
   });
@@ -118,16 +118,16 @@ export function minSamplesOf(k: number): number {
 
 function cosineOf(ours: Embeddings, reference: Embeddings, sample: number): number {
   const [a, b] = [rowOf(ours, sample), rowOf(reference, sample)];
-  return [a, b].every((vector) => vector.every((value) => value === 0)) ? 1 : product(a, b);
+  return [a, b].every((vector) => vector.every((value) => value === 0)) ? 1 : dotProduct(a, b);
 }
 
 /** Returns the k nearest samples; ties go to the first. `side`: 0 for the model's vectors, 1 for the original's. */
-function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: number, side: 0 | 1): number[] {
+function nearestRows(rows: Pick<Embeddings, "values" | "width">, sample: number, k: number, side: 0 | 1): number[] {
   const vectorOf = (index: number): Float64Array => rowOf(rows, 2 * index + side);
   const best: { readonly index: number; readonly near: number }[] = [];
   for (let index = 0; index < rows.values.length / rows.width / 2; index++) {
     if (index === sample) continue;
-    const cosine = product(vectorOf(sample), vectorOf(index));
+    const cosine = dotProduct(vectorOf(sample), vectorOf(index));
     const similarity = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
     if (best.length === k && similarity <= (best.at(-1)?.near ?? 0)) continue;
     const position = best.findIndex((other) => similarity > other.near);
@@ -137,7 +137,7 @@ function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: 
   return best.map(({ index }) => index);
 }
 
-function pair(
+function pairEmbeddings(
   outputs: Batch,
   original: Batch,
   batch: Batch | undefined,
@@ -153,7 +153,7 @@ function pair(
   return { ours, theirs: reference };
 }
 
-function product(a: Float64Array, b: Float64Array): number {
+function dotProduct(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let index = 0; index < a.length; index++) sum += (a[index] ?? 0) * (b[index] ?? 0);
   return sum;

@@ -2,7 +2,7 @@ import { type Dataset, rowCount } from "#batches";
 import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays, type Model, optionError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
-import { overSamples } from "../run/over-samples.ts";
+import { runOverSamples } from "../run/run-over-samples.ts";
 import type { Metric } from "./types.ts";
 
 export interface EvaluateOptions {
@@ -79,7 +79,7 @@ export async function measure(
   const { batch = defaultBatch(models), threads, remembered, signal, progress } = options;
   const runOptions = { batch, threads, optimize: true, signal, progress };
   const observed = models.map((model) => ({ model, isRemembered: model === remembered }));
-  const samples = await overSamples(engine, observed, dataset, runOptions, (results, columns) => {
+  const samples = await runOverSamples(engine, observed, dataset, runOptions, (results, columns) => {
     const { label: _, ...withoutLabel } = columns;
     const truth = isLabelInput ? withoutLabel : columns;
     const [original = {}] = results;

@@ -58,7 +58,7 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
     unit: "nats",
     better: "lower",
     rows: (outputs, batch) =>
-      perSample(
+      averagePerSample(
         outputs,
         batch,
         options,
@@ -79,7 +79,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
     better: "lower",
     columns: 2,
     rows(outputs, batch) {
-      const { scores: rawScores, labels } = read(outputs, batch, options);
+      const { scores: rawScores, labels } = readScoresAndLabels(outputs, batch, options);
       const scores = logScores(rawScores, options.from);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++) rows.set(natsOf(scores, labels, sample), 2 * sample);
@@ -135,7 +135,7 @@ interface LabeledScores {
   readonly labels: Float64Array;
 }
 
-function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScores {
+function readScoresAndLabels(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScores {
   const label = labelOf(batch);
   const labels = toFloat64(label);
   const output = mainOutput(outputs, options.output);
@@ -156,10 +156,10 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
       },
     );
   }
-  if (scores.classes === 1 && scores.named !== true && labels.every((value) => value === 0 || value === 1))
+  if (scores.classes === 1 && scores.areIndices !== true && labels.every((value) => value === 0 || value === 1))
     return { scores: binaryScores(scores, options.from), labels };
   for (const value of labels) {
-    if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
+    if (Number.isInteger(value) && (scores.areIndices === true || value < scores.classes)) continue;
     throw dataError(
       scores.classes === 1
         ? `A label is ${value}, and the model outputs one number per sample: only the labels 0 and 1 are valid then.`
@@ -193,7 +193,7 @@ function shareCorrect(
     better: "higher",
     interval: "proportion",
     rows: (outputs, batch) =>
-      perSample(outputs, batch, options, (scores, labels, sample) => {
+      averagePerSample(outputs, batch, options, (scores, labels, sample) => {
         let [hits, counted] = [0, 0];
         for (const [position, label] of labeledPositions(scores, labels, sample)) {
           counted++;
@@ -209,14 +209,14 @@ export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric 
 }
 
 /** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, because its NaN would make every mean NaN. */
-function perSample(
+function averagePerSample(
   outputs: Batch,
   batch: Batch,
   options: MetricOptions,
   measure: (scores: Scores, labels: Float64Array, sample: number) => number,
   prepare: (scores: Scores) => Scores = (scores) => scores,
 ): Float64Array {
-  const { scores: rawScores, labels } = read(outputs, batch, options);
+  const { scores: rawScores, labels } = readScoresAndLabels(outputs, batch, options);
   const scores = prepare(rawScores);
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
     const sampleLabels = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
@@ -254,7 +254,7 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
     better: "higher",
     columns: 2,
     rows(outputs, batch) {
-      const { scores, labels } = read(outputs, batch, options);
+      const { scores, labels } = readScoresAndLabels(outputs, batch, options);
       if (scores.positions !== 1) throw dataError(`${name} takes one label per sample, got ${scores.positions}.`);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++)

@@ -7,7 +7,7 @@ import { memory } from "../../data/index.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate } from "./evaluate.ts";
 import { accuracy, crossEntropy, macroF1, topK } from "./metrics.ts";
-import { answers, sameAnswers } from "./predictions.ts";
+import { agreementFlags, predictionRows } from "./predictions.ts";
 
 const engine = createEngine();
 /** Returns a model that outputs the index of the largest of three scaled inputs. */
@@ -38,7 +38,7 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
     expect([...rows]).toEqual([0, 1, 1, 0]);
     const [a, b] = await Promise.all(
       [original, other].map(async (model) => {
-        const evaluation = await evaluate(engine, model, data, answers());
+        const evaluation = await evaluate(engine, model, data, predictionRows());
         const pairs = [...evaluation.rows];
         return {
           labels: Float64Array.from([]),
@@ -46,7 +46,7 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
         };
       }),
     );
-    expect(a === undefined || b === undefined ? undefined : [...(sameAnswers(a, b) ?? [])]).toEqual([0, 1, 1, 0]);
+    expect(a === undefined || b === undefined ? undefined : [...(agreementFlags(a, b) ?? [])]).toEqual([0, 1, 1, 0]);
   });
 });
 

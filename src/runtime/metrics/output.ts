@@ -29,7 +29,7 @@ export interface Scores {
   readonly positions: number;
   readonly classes: number;
   /** Whether the values are class indices, one per position, instead of scores. */
-  readonly named?: true;
+  readonly areIndices?: true;
   /** The score of class c at position p (counted over the batch) is values[at(p) + c · step]. */
   readonly values: Float64Array;
   readonly step: number;
@@ -43,10 +43,10 @@ export const numbersHint = [
   'To train on them: `loss: "mse"`.',
 ];
 
-export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
+export const numbersAdvice = 'if it scores no classes, `metric: "r-squared"` tells more';
 
 /** Returns whether an output contains predicted classes (like that of ArgMax) instead of scores: texts, wide integers, or one integer per label. */
-export function namesClasses({ type, data }: Dense, labels: number): boolean {
+export function containsClasses({ type, data }: Dense, labels: number): boolean {
   if (isFloat(type)) return false;
   return (type !== "int8" && type !== "uint8") || data.length === labels;
 }
@@ -66,8 +66,8 @@ export function readScores(dense: Dense, samples: number, labels: number, texts 
   if (first !== samples && first !== labels) {
     throw dataError(`An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`);
   }
-  if (classes === 1 && namesClasses(dense, labels))
-    return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
+  if (classes === 1 && containsClasses(dense, labels))
+    return { samples, positions, classes, areIndices: true, values, step: 1, at: (position) => position };
   const last = dense.dims.at(-1);
   // An image with as many columns as classes is ambiguous; class planes are the common layout.
   if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
@@ -96,7 +96,7 @@ function indicesOfNames(names: readonly string[], texts: Map<string, number>): F
   return Float64Array.from(names, (name) => memoize(texts, name, () => texts.size));
 }
 
-export function requireScores({ named }: Scores, figure: string): void {
+export function requireScores({ areIndices: named }: Scores, figure: string): void {
   if (named !== true) return;
   throw dataError(`The output names a class for each sample and gives no scores: ${figure} needs them.`, {
     hint: [
@@ -109,7 +109,7 @@ export function requireScores({ named }: Scores, figure: string): void {
 /** Returns the class with the highest score, the first of equal ones; −1 if a score is NaN. */
 export function bestClass(scores: Scores, position: number): number {
   const start = scores.at(position);
-  if (scores.named === true) return scores.values[start] ?? -1;
+  if (scores.areIndices === true) return scores.values[start] ?? -1;
   let best = -1;
   let value = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < scores.classes; index++) {
@@ -148,7 +148,7 @@ export type ScoreForm = "logits" | "probabilities";
 const sumTolerance = 1e-3;
 
 /** Returns "probabilities" if the values at every position are at least 0 and sum to 1. Positions with a NaN are skipped. */
-export function formOf(scores: Scores): ScoreForm {
+export function scoreFormOf(scores: Scores): ScoreForm {
   if (scores.classes < 2) return "logits";
   let hasDistribution = false;
   for (let position = 0; position < scores.samples * scores.positions; position++) {
@@ -170,7 +170,7 @@ export function formOf(scores: Scores): ScoreForm {
 const minProbability = 1e-7;
 
 /** Returns scores whose softmax is the model's distribution: the logarithms of probabilities. */
-export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
+export function logScores(scores: Scores, form: ScoreForm = scoreFormOf(scores)): Scores {
   if (form === "logits") return scores;
   return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? minProbability : share)) };
 }

@@ -3,11 +3,11 @@
 import { rowCount } from "#batches";
 import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
 import { mcnemarExact, wilson } from "../../core/math/interval.ts";
-import { bestClass, mainOutput, namesClasses, readScores } from "./output.ts";
+import { bestClass, containsClasses, mainOutput, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Predicted classes and labels, one of each per sample: −1 if there are none or several, and `nanClass` if a score is NaN. */
-export interface Answers {
+export interface Predictions {
   readonly predicted: Float64Array;
   readonly labels: Float64Array;
 }
@@ -15,7 +15,7 @@ export interface Answers {
 const nanClass = -2;
 
 /** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
-export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasses"> = {}): Metric {
+export function predictionRows(output?: string, { hasClasses }: Pick<Metric, "hasClasses"> = {}): Metric {
   return {
     name: "answers",
     unit: "",
@@ -32,7 +32,7 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {
         const best = scores === undefined ? -1 : bestClass(scores, sample);
-        const predictedClass = scores !== undefined && scores.named !== true && best < 0 ? nanClass : best;
+        const predictedClass = scores !== undefined && scores.areIndices !== true && best < 0 ? nanClass : best;
         rows.set([labels?.[sample] ?? -1, predictedClass], 2 * sample);
       }
       return rows;
@@ -41,16 +41,16 @@ export function answers(output?: string, { hasClasses }: Pick<Metric, "hasClasse
   };
 }
 
-export function isAllNaN({ predicted }: Answers): boolean {
+export function isAllNaN({ predicted }: Predictions): boolean {
   return predicted.length > 0 && predicted.every((value) => value === nanClass);
 }
 
-export function answersOf(rows: Float64Array): Answers {
+export function predictionsOf(rows: Float64Array): Predictions {
   return { labels: rows.filter((_, index) => index % 2 === 0), predicted: rows.filter((_, index) => index % 2 === 1) };
 }
 
 /** Returns 1 for each sample with equal predictions, else 0; undefined if the first model predicts no classes. */
-export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
+export function agreementFlags(original: Predictions, other: Predictions): Float64Array | undefined {
   if (original.predicted.every((value) => value < 0)) return undefined;
   return original.predicted.map((value, sample) => Number(value >= 0 && value === other.predicted[sample]));
 }
@@ -58,7 +58,7 @@ export function sameAnswers(original: Answers, other: Answers): Float64Array | u
 function hasOnePrediction(dense: Dense, samples: number): boolean {
   const [first, classes = 1, ...rest] = dense.dims;
   if (first !== samples || elementCount(rest) !== 1) return false;
-  return classes > 1 ? !namesClasses(dense, samples) : namesClasses(dense, samples);
+  return classes > 1 ? !containsClasses(dense, samples) : containsClasses(dense, samples);
 }
 
 function labelsOf(label: Dense | undefined, samples: number): Float64Array | undefined {
@@ -92,7 +92,7 @@ const maxLostShare = 0.5;
 const significance = 0.05;
 
 /** The original's predictions, with their accuracy and chance level. Without labels, agreement with the original replaces accuracy. */
-export interface Knowledge {
+export interface OriginalScore {
   readonly name: "accuracy" | "agreement";
   /** Below 0 if unknown. */
   readonly truth: Float64Array;
@@ -103,7 +103,7 @@ export interface Knowledge {
   readonly atChance: boolean;
 }
 
-export function knowledgeOf({ predicted, labels }: Answers): Knowledge | undefined {
+export function originalScoreOf({ predicted, labels }: Predictions): OriginalScore | undefined {
   if (predicted.every((value) => value < 0)) return undefined;
   const isLabeled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
   const truth = isLabeled ? labels : predicted;
@@ -117,9 +117,9 @@ export function knowledgeOf({ predicted, labels }: Answers): Knowledge | undefin
 }
 
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. @param unit what the predictions are counted by. */
-export function lostKnowledge(
-  { name, truth, predicted, original, chance }: Knowledge,
-  other: Answers,
+export function lostFunctionText(
+  { name, truth, predicted, original, chance }: OriginalScore,
+  other: Predictions,
   unit: "position" | "sample" = "sample",
 ): string | undefined {
   // A constant prediction of the original can still be contradicted.

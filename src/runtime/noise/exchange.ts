@@ -13,8 +13,8 @@ import type { Batch, DataType, Model, Node, Value } from "#ir";
 import { emitInto, extract, int64, Miss, mergeGraph, replaceReads, replaceUses, typeCodes } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { runnerOf, type Samples } from "../run/over-samples.ts";
 import type { Runner } from "../run/run.ts";
+import { openRunner, type Samples } from "../run/run-over-samples.ts";
 
 /** Equal values of the original, and the values of the candidate that correspond to them. */
 export interface ExchangePoint {
@@ -30,7 +30,7 @@ const whereOpset = 9;
  * @returns a Miss if the models cannot be joined: incompatible operator versions, or inputs that the original lacks.
  * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a cycle, or does not load.
  */
-export async function exchange(
+export async function loadExchange(
   engine: Engine,
   original: Model,
   candidate: Model,
@@ -100,7 +100,7 @@ export async function exchange(
       const run = (feeds: Batch): Promise<Batch> =>
         session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
       // All runners share one session, but each has separate recurrent states.
-      return runnerOf({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
+      return openRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },
     release: (): Promise<void> => session.release(),
   };

@@ -8,9 +8,9 @@ import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { exchange } from "./exchange.ts";
+import { loadExchange } from "./exchange.ts";
 import { blameText, type LayerErrors, layerErrors, restrictToChanged } from "./layer-errors.ts";
-import { compareLayers, placesOf } from "./layers.ts";
+import { compareLayers, valuePairs } from "./layers.ts";
 
 const engine = createEngine();
 const draw = random(5, "network");
@@ -301,14 +301,14 @@ test.each(schemes)(
   async (options) => {
     const [original, candidate] = [parseModel(network), parseModel(network)];
     await quantize(candidate, options);
-    const places = placesOf(original, candidate, []);
+    const places = valuePairs(original, candidate, []);
     const feeds = {
       x: float32(
         [4, 32],
         Float32Array.from({ length: 128 }, () => draw.normal()),
       ),
     };
-    const swap = await exchange(engine, original, candidate, places, [feeds]);
+    const swap = await loadExchange(engine, original, candidate, places, [feeds]);
     if (swap instanceof Miss) throw new Error(swap.reason);
     for (const [selected, model] of [
       [new Set<number>(), original],
@@ -326,6 +326,6 @@ test.each(schemes)(
 test("returns a Miss if the models cannot be joined", async () => {
   const other = (from: string, to: string): Model => parseModel(network.replace(from, to));
   const more = other("(x: float32[n, 32])", "(x: float32[n, 32], more: float32[n, 32])");
-  const swap = await exchange(engine, parseModel(network), more, [], []);
+  const swap = await loadExchange(engine, parseModel(network), more, [], []);
   expect(swap).toMatchObject({ reason: 'the original has no input "more"' });
 });

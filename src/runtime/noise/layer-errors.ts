@@ -7,9 +7,9 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { minSamples } from "../paired/candidate-sizes.ts";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { worstFirst } from "../run/difference.ts";
-import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
-import { exchange } from "./exchange.ts";
-import { type LayerDifference, measureDifferences, type Place, placesOf } from "./layers.ts";
+import { areBatches, type ObserveOptions, runOverBatches, type Samples } from "../run/run-over-samples.ts";
+import { loadExchange } from "./exchange.ts";
+import { type LayerDifference, measureDifferences, type ValuePair, valuePairs } from "./layers.ts";
 import { OutputNoise } from "./output-noise.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
@@ -84,9 +84,9 @@ export async function layerErrors(
   const observed = Math.min(maxSamples, Math.max(minSamples, Math.floor(evaluated / 8)));
   const options = { ...requested, evaluated: evaluated / inputs.perRun, samples: observed };
   const models = [inputs.original, inputs.result] as const;
-  const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
+  const samples = areBatches(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const allPlaces = placesOf(...models, misses);
+  const allPlaces = valuePairs(...models, misses);
   const compared = await measureDifferences(engine, models, allPlaces, samples, options, misses);
   // The values of a recurrent layer are one node.
   const places = [...new Map(compared.map(({ place }) => [place.before[0], place])).values()];
@@ -105,7 +105,10 @@ export async function layerErrors(
 }
 
 /** Returns, for each place, the layers before it that are not compared. */
-function findHiddenValues(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
+function findHiddenValues(
+  model: Model,
+  places: readonly ValuePair[],
+): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
   const uncompared = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
@@ -173,12 +176,12 @@ function largestError(layers: readonly LayerError[]): LayerError | undefined {
 async function errorsOfSingleLayers(
   engine: Engine,
   [original, candidate]: readonly [Model, Model],
-  places: readonly Place[],
+  places: readonly ValuePair[],
   samples: Samples,
   { output, alone = defaultAlone, evaluated = infinite, ...options }: Omit<LayerErrorOptions, "seed">,
 ): Promise<ReadonlyMap<string | undefined, Pick<LayerError, "own" | "share">> | Miss> {
   if (places.length === 0) return new Map();
-  const exchanged = await exchange(engine, original, candidate, places, samples);
+  const exchanged = await loadExchange(engine, original, candidate, places, samples);
   if (exchanged instanceof Miss) return exchanged;
   const { signal, samples: count = alone.samples, batch = 4, shuffle } = options;
   const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
@@ -187,7 +190,7 @@ async function errorsOfSingleLayers(
     const observer = await exchanged.runner(new Set(), ends);
     const noises = places.map(() => new OutputNoise(original));
     let [batches, work] = [0, 0];
-    const observedCount = await overBatches(samples, { batch, ...options }, async (rows) => {
+    const observedCount = await runOverBatches(samples, { batch, ...options }, async (rows) => {
       const observed = await observer.run(rows);
       batches++;
       for (const [index, names] of exchanged.names.entries()) {
@@ -201,7 +204,7 @@ async function errorsOfSingleLayers(
     const outputsWith = async (selected: ReadonlySet<number>) => {
       const runner = await exchanged.runner(selected, []);
       const outputs: Batch[] = [];
-      const samplesRun = await overBatches(
+      const samplesRun = await runOverBatches(
         samples,
         aloneOptions,
         async (rows) => void outputs.push(await runner.run(rows)),

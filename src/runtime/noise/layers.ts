@@ -7,7 +7,7 @@
 import { counterpartsAmong, type Inference, infer, type Layer, layers as layersOf, receivedValues } from "#analysis";
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
+import { type ObserveOptions, runOverSamples, type Samples } from "../run/run-over-samples.ts";
 import type { ExchangePoint } from "./exchange.ts";
 import { OutputNoise } from "./output-noise.ts";
 
@@ -37,16 +37,16 @@ export async function compareLayers(
   options: CompareOptions = {},
 ): Promise<{ readonly layers: readonly LayerDifference[]; readonly misses: readonly Miss[] }> {
   const misses: Miss[] = [];
-  const places = placesOf(original, candidate, misses).filter(({ kind }) => kind === "layer");
+  const places = valuePairs(original, candidate, misses).filter(({ kind }) => kind === "layer");
   const differences = await measureDifferences(engine, [original, candidate], places, samples, options, misses);
   return { layers: differences.map(({ place: { layer }, signalToNoise }) => ({ layer, signalToNoise })), misses };
 }
 
-export interface Place extends ExchangePoint {
+export interface ValuePair extends ExchangePoint {
   readonly layer: string;
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
-  readonly at: number;
+  readonly order: number;
   /** Approximate multiply-accumulates per output element. */
   readonly fan: number;
 }
@@ -54,11 +54,11 @@ export interface Place extends ExchangePoint {
 export async function measureDifferences(
   engine: Engine,
   [original, candidate]: readonly [Model, Model],
-  places: readonly Place[],
+  places: readonly ValuePair[],
   samples: Samples,
   { candidateEngine = engine, ...options }: CompareOptions,
   misses: Miss[],
-): Promise<readonly { readonly place: Place; readonly signalToNoise: number }[]> {
+): Promise<readonly { readonly place: ValuePair; readonly signalToNoise: number }[]> {
   if (places.length === 0) return [];
   const compared = places.map((place) => ({ place, noise: new OutputNoise(original) }));
   const namesOf = (side: keyof ExchangePoint) => [...new Set(places.map((place) => place[side][0] ?? ""))];
@@ -66,7 +66,7 @@ export async function measureDifferences(
     { model: original, observed: namesOf("before") },
     { model: candidate, observed: namesOf("after"), engine: candidateEngine },
   ];
-  await overSamples(engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
+  await runOverSamples(engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
     for (const { place, noise } of compared) {
       const [[name = ""], [other = ""]] = [place.before, place.after];
       noise.addValue(name, first[name], second[other]);
@@ -74,9 +74,9 @@ export async function measureDifferences(
   });
   return compared.flatMap(({ place, noise }) => {
     // The worst part of a model output counts.
-    const { apart, signalToNoise } = noise.worst;
-    if (apart === undefined) return [{ place, signalToNoise }];
-    misses.push(new Miss(apart, place.layer));
+    const { mismatch, signalToNoise } = noise.worst;
+    if (mismatch === undefined) return [{ place, signalToNoise }];
+    misses.push(new Miss(mismatch, place.layer));
     return [];
   });
 }
@@ -88,12 +88,12 @@ const maxNodesAfter = 8;
  * Returns the values at which both models can be compared, in graph order: layers, operations without a weight whose result the candidate quantizes,
  * and model outputs that no layer computes. The other layers are added to `misses`.
  */
-export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
+export function valuePairs(original: Model, candidate: Model, misses: Miss[]): readonly ValuePair[] {
   const [before, after] = [infer(original), infer(candidate)];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
   const nodes = [...original.graph.nodes()];
   const order = new Map(nodes.map((node, index) => [node, index]));
-  const afterLayers = layersOf(original, before).flatMap((layer): Place[] => {
+  const afterLayers = layersOf(original, before).flatMap((layer): ValuePair[] => {
     const pairs = counterparts(layer).map((counterpart) => pairOf(layer, counterpart, before, after));
     const firstPair = pairs[0] ?? new Miss("the model has no such layer", layer.name);
     const pair = pairs.find((candidatePair) => !(candidatePair instanceof Miss)) ?? firstPair;
@@ -103,11 +103,11 @@ export function placesOf(original: Model, candidate: Model, misses: Miss[]): rea
     }
     const { name, node, role, effective, outputs } = layer;
     const fan = role.kind === "lookup" ? 0 : elementCount(fixedDims(effective.type?.dims) ?? []) / outputs;
-    return [{ ...pair, layer: name, kind: "layer", operator: node.op, at: order.get(node) ?? 0, fan }];
+    return [{ ...pair, layer: name, kind: "layer", operator: node.op, order: order.get(node) ?? 0, fan }];
   });
   const knownNames = new Set(afterLayers.flatMap((place) => place.before));
   const otherPlaces = nodes.flatMap((node, at) =>
-    node.outputs.flatMap((value): Place[] => {
+    node.outputs.flatMap((value): ValuePair[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);
       if (value === undefined || other === undefined || other.tensor !== undefined) return [];
       const point = exchangePoint(value, other, before, after);
@@ -115,10 +115,10 @@ export function placesOf(original: Model, candidate: Model, misses: Miss[]): rea
       const isOutput = original.graph.isOutput(value);
       if (point.before.some((name) => knownNames.has(name)) || (!isOutput && point.after[0] === other.name)) return [];
       const kind = isOutput ? "output" : "operation";
-      return [{ ...point, layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at, fan: 0 }];
+      return [{ ...point, layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, order: at, fan: 0 }];
     }),
   );
-  return [...afterLayers, ...otherPlaces].toSorted((a, b) => a.at - b.at);
+  return [...afterLayers, ...otherPlaces].toSorted((a, b) => a.order - b.order);
 }
 
 /** Returns the values that readers of two float values see, such as their quantized form; undefined for other types. */

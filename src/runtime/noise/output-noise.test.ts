@@ -4,7 +4,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { replaceReads } from "../../core/graph/replace.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { measureDifferences, placesOf } from "./layers.ts";
+import { measureDifferences, valuePairs } from "./layers.ts";
 import { OutputNoise } from "./output-noise.ts";
 
 const model = parseModel(`opset 17
@@ -36,7 +36,7 @@ test("the signal to noise of an output is that of its worst part", async () => {
   });
   const feeds = [{ boxes: float32([1, 2, 2], [300, 400, 0, 0]), scores: float32([1, 1, 2], [0.5, 1]) }];
   const levels = results.map(async (result) => {
-    const places = placesOf(model, result, []);
+    const places = valuePairs(model, result, []);
     const [difference] = await measureDifferences(createEngine(), [model, result], places, feeds, {}, []);
     return difference?.signalToNoise;
   });

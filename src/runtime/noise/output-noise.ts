@@ -6,7 +6,7 @@ import { type Batch, type Dense, isFloat, Miss, type Model, memoize, snapshot } 
 import type { Context } from "#pass";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { Difference, worstFirst } from "../run/difference.ts";
-import { isFeeds, overSamples, type Samples } from "../run/over-samples.ts";
+import { areBatches, runOverSamples, type Samples } from "../run/run-over-samples.ts";
 
 /** Returns undefined if the noise cannot be measured. */
 export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
@@ -34,7 +34,7 @@ export function noiseMeter(
     const models = [candidate, ...(knownOutputs === undefined ? [original] : [])].map((model) => ({ model, observed }));
     let kept: Batch[] | undefined = [];
     let [index, bytes] = [0, 0];
-    await overSamples(engine, models, inputs, { signal, samples, optimize: true }, ([after, fresh]) => {
+    await runOverSamples(engine, models, inputs, { signal, samples, optimize: true }, ([after, fresh]) => {
       const outputs = knownOutputs?.[index++] ?? fresh ?? {};
       bytes += bytesOfBatch(outputs);
       if (bytes > maxKeptBytes) kept = undefined;
@@ -42,16 +42,16 @@ export function noiseMeter(
       noise.add(outputs, after ?? {});
     });
     // A stream yields other samples each time.
-    if (isFeeds(inputs) || isIndexed(inputs)) knownOutputs = kept;
+    if (areBatches(inputs) || isIndexed(inputs)) knownOutputs = kept;
     return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
   };
 }
 
 /** Makes a change in place and undoes it if the noise does not decrease enough. @returns the gain in words. */
-type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
+type RunTrial = (change: () => Promise<boolean>) => Promise<string | undefined>;
 
 /** @param minGain Minimum relative reduction of the noise. */
-export function createTrials(model: Model, noiseOf: NoiseMeter, minGain: number): Trial {
+export function createTrials(model: Model, noiseOf: NoiseMeter, minGain: number): RunTrial {
   let before: number | undefined;
   return async (change) => {
     const [restore, untouched] = [snapshot(model), model.clone()];
@@ -99,7 +99,7 @@ export class OutputNoise {
 
   /** Σ noise / signal. Outputs that cannot be compared are left out. An output of zeros has no signal to divide by. */
   get sum(): number {
-    const differences = [...this.#parts.values()].flat().filter(({ difference }) => difference.apart === undefined);
+    const differences = [...this.#parts.values()].flat().filter(({ difference }) => difference.mismatch === undefined);
     return differences.reduce(
       (sum, { difference: { signal, noise, relativeNoise } }) => sum + (signal === 0 ? noise : relativeNoise),
       0,

@@ -38,7 +38,7 @@ const [workPerWrite, workPerDraw, workPerRead] = [20, 5000, 40];
 
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 
-interface Candidate extends Pick<Guess, "shapes" | "isUsual"> {
+interface SizeCandidate extends Pick<Guess, "shapes" | "isUsual"> {
   /** In multiply-accumulates. */
   readonly work: number;
   /** Reason why the model is not run with these sizes: a computed value is too large. */
@@ -49,7 +49,7 @@ export function* candidateSizes(
   model: Model,
   inputs: RandomInputs,
   { sizes, known, work: maxWork = maxTotalWork }: SizeOptions,
-): Generator<Candidate, void, undefined> {
+): Generator<SizeCandidate, void, undefined> {
   const costOf = costCounter(model, infer(model));
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
@@ -83,7 +83,7 @@ const costCounter = cachePerRevision((model, inference) => {
   const computedValues = [...model.graph.nodes()].flatMap(({ outputs }) =>
     outputs.filter((value) => value !== undefined),
   );
-  return (assignment: Assignment): Pick<Candidate, "work" | "obstacle"> => {
+  return (assignment: Assignment): Pick<SizeCandidate, "work" | "obstacle"> => {
     const sizes = new Map<Dim, number>();
     const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
     const countOf = (value: Value): number =>

@@ -147,8 +147,8 @@ describe("operators that the runtime lacks", () => {
     expect(runs.without).toEqual(["custom.MyAct"]);
     const [pair] = runs.pairs;
     expect(Object.keys(pair?.feeds ?? {}).sort()).toEqual(["m", "x"]);
-    expect(pair?.got.h).toEqual(pair?.expected.h);
-    expect(pair?.got.y).not.toEqual(pair?.expected.y);
+    expect(pair?.actual.h).toEqual(pair?.expected.h);
+    expect(pair?.actual.y).not.toEqual(pair?.expected.y);
   });
 
   it.each([

@@ -2,7 +2,7 @@
  * Runs two models on the same inputs, so that their outputs can be compared: first the original, which is then released, then the result.
  *
  *     random inputs ──▶ original ──▶ expected
- *           └─────────▶ result   ──▶ got
+ *           └─────────▶ result   ──▶ actual
  *
  * Operators that the runtime lacks are removed from both (`unknown-operators.ts`), and expensive models run on smaller images (`smaller-images.ts`).
  */
@@ -14,7 +14,7 @@ import { findUnknownOperator, type UnknownOperator } from "../../core/engine/run
 import { nextCaches } from "../run/decoding.ts";
 import { largestDifference } from "../run/difference.ts";
 import { hasLargeWeights } from "../run/large-weights.ts";
-import { explainFailedLoad, ResultFails } from "../run/load-check.ts";
+import { explainFailedLoad, ResultError } from "../run/load-check.ts";
 import { randomInputs } from "../run/random-inputs.ts";
 import { feedsFor } from "../run/run.ts";
 import { candidateSizes, minSamples } from "./candidate-sizes.ts";
@@ -29,14 +29,14 @@ export interface ComparedModels {
   readonly result: Model;
 }
 
-export interface Pair extends ModelRun {
-  readonly got: Batch;
+export interface PairedRun extends ModelRun {
+  readonly actual: Batch;
   /** Outputs of an original that draws random numbers: the same numbers, with the inputs of another sample. They vary by the inputs alone. */
   readonly exchanged?: Batch | undefined;
 }
 
 export interface PairedRuns {
-  readonly pairs: readonly Pair[];
+  readonly pairs: readonly PairedRun[];
   /** Operators that the runtime lacks and that were removed from both. */
   readonly without: readonly string[];
   /** The models as they ran: without these operators, for smaller images. */
@@ -56,14 +56,14 @@ type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pic
 /** Maximum multiply-accumulates of a run on one thread. */
 const maxWorkOfThread = 1e8;
 
-/** Runs both models on random inputs; a Miss if they cannot be compared. @throws ResultFails if only the result fails, E_ENGINE_MISSING, E_STOPPED. */
+/** Runs both models on random inputs; a Miss if they cannot be compared. @throws ResultError if only the result fails, E_ENGINE_MISSING, E_STOPPED. */
 export async function pairedRuns(models: ComparedModels, options: PairOptions): Promise<PairedRuns | Miss> {
   options.progress?.(0, 2 * minSamples);
   const smaller = withSmallerImages(models);
   if (smaller !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
     const runs = await runBoth({ ...models, ...smaller }, options).catch((error: unknown) => {
-      if (error instanceof ResultFails) return new Miss(error.message);
+      if (error instanceof ResultError) return new Miss(error.message);
       throw error;
     });
     if (!(runs instanceof Miss)) return runs;
@@ -139,7 +139,7 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
 export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R[] =>
   runs.filter(({ cache }) => cache?.isFirst !== false);
 
-/** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
+/** Runs the result on the inputs of the original's runs. @throws ResultError if it does not load or run. */
 export async function pairWithResult(
   models: ComparedModels,
   runs: readonly ModelRun[],
@@ -151,7 +151,7 @@ export async function pairWithResult(
   const base = { without: [], original, result, otherDraws };
   if (otherDraws !== undefined || !hasRandomNodes(original)) return { ...base, pairs };
   const exchanged = await runResult(engine, original, exchangeInputs(runs), options);
-  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.got })) };
+  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.actual })) };
 }
 
 /** Returns the runs with the inputs of another sample at each position: of the next sample, or of the next run if each has one sample. */
@@ -164,19 +164,19 @@ function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
   });
 }
 
-/** Runs a model on the inputs of the runs. @throws ResultFails if it does not load, or does not run. */
+/** Runs a model on the inputs of the runs. @throws ResultError if it does not load, or does not run. */
 export async function runResult(
   engine: Engine,
   model: Model,
   runs: readonly ModelRun[],
   { optimize = true, threads, signal, progress }: ResultOptions = {},
-): Promise<readonly Pair[]> {
+): Promise<readonly PairedRun[]> {
   const load = { optimize, threads, spinning: false };
   const session = await engine.load(withFixedSeeds(model), load).catch(async (error: unknown) => {
     throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
   });
   try {
-    const pairs: Pair[] = [];
+    const pairs: PairedRun[] = [];
     let caches: Batch = {};
     for (const run of runs) {
       const { feeds, expected, cache } = run;
@@ -187,10 +187,10 @@ export async function runResult(
       const fetched = [...new Set([...names, ...states.map(({ output }) => output)])];
       const outputs = await session.run(feedsFor(model, { ...feeds, ...caches }), fetched).catch((error: unknown) => {
         const engineError = asPithError(error);
-        throw new ResultFails(engineError, `The original runs, the result does not: ${engineError.message}`, false);
+        throw new ResultError(engineError, `The original runs, the result does not: ${engineError.message}`, false);
       });
       caches = nextCaches(states, caches, outputs, cache?.isFirst === true);
-      pairs.push({ ...run, got: selectColumns(outputs, names) });
+      pairs.push({ ...run, actual: selectColumns(outputs, names) });
       progress?.(runs.length + pairs.length, 2 * runs.length);
     }
     return pairs;
@@ -208,7 +208,7 @@ async function explainOtherDraws(
   if (!haveSameFixedSeeds(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!hasRandomNodes(original)) return undefined;
   const secondRun = await runResult(engine, original, runs, { optimize, signal });
-  const differs = ({ expected, got }: Pair): boolean =>
-    Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
+  const differs = ({ expected, actual }: PairedRun): boolean =>
+    Object.entries(expected).some(([name, dense]) => largestDifference(dense, actual[name]) > 0);
   return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }

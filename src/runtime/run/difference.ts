@@ -9,7 +9,7 @@ import { infinityTest } from "./mask-values.ts";
 
 export class Difference {
   /** Reason why the outputs cannot be compared. */
-  apart: string | undefined;
+  mismatch: string | undefined;
   /** Σ x² */
   signal = 0;
   /** Σ (x − y)² */
@@ -28,7 +28,7 @@ export class Difference {
   addTensors(original: Dense, other: Dense, part?: OutputPart): void {
     const [before, after] = [dimsText(original.dims), dimsText(other.dims)];
     if (before !== after) {
-      this.apart = `the output is ${before} in the original and ${after} in the model`;
+      this.mismatch = `the output is ${before} in the original and ${after} in the model`;
       return;
     }
     const [xs = [], ys = []] = [original, other].map((dense) =>

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/batches/indexed.ts";
-import { oneRun } from "./feeding.ts";
+import { readOneRun } from "./feeding.ts";
 
 const samples = memory("samples", {
   x: float32(
@@ -13,7 +13,7 @@ const samples = memory("samples", {
 const taking = (dims: string) =>
   parseModel(`opset 21\ngraph (x: float32[${dims}]) -> (y: float32[${dims}]) {\n  y = Relu(x)\n}`);
 const fed = async (dims: string) => {
-  const { feeds, size } = await oneRun(taking(dims), samples);
+  const { feeds, size } = await readOneRun(taking(dims), samples);
   return { dims: feeds.x?.dims, data: [...(feeds.x?.data ?? [])], size };
 };
 
@@ -31,7 +31,7 @@ test("runs a model without a batch axis on the first sample", async () => {
 
 test("fails without samples", async () => {
   const none = memory("none", { x: float32([0, 2], new Float32Array(0)) });
-  await expect(oneRun(taking("4, 2"), none)).rejects.toThrow(/no samples/);
+  await expect(readOneRun(taking("4, 2"), none)).rejects.toThrow(/no samples/);
 });
 
 test("starts states with zeros for one sample", async () => {
@@ -40,6 +40,6 @@ graph (x: float32[batch, 2], state: float32[1, batch, 2]) -> (y: float32[batch, 
   stateN = Add(x, state)
   y = Relu(x)
 }`);
-  const { feeds } = await oneRun(model, samples);
+  const { feeds } = await readOneRun(model, samples);
   expect(feeds.state).toMatchObject({ dims: [1, 1, 2], data: new Float32Array(2) });
 });

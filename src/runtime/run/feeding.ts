@@ -26,7 +26,7 @@ export interface Feeding extends Binding {
 
 /** @throws PithError E_DATA if an input has neither a fitting column nor a state. */
 export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
-  const states = findStates(model, givenInputs(model, batch));
+  const states = findStates(model, providedInputs(model, batch));
   const zeros = initialStates(model, states);
   const rest = model.graph.feeds.filter(({ name }) => zeros[name] === undefined);
   const bound = bindInputs(rest, batch, owner);
@@ -102,7 +102,7 @@ export interface OneRun {
 }
 
 /** Returns the first sample (or the model's fixed number) with initial states. @throws PithError E_DATA if none fits. */
-export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
+export async function readOneRun(model: Model, samples: Dataset): Promise<OneRun> {
   const first = await firstBatch(samples);
   const { size = 1, feeds, zeros } = feedingOf(model, first, samples.name);
   const batch = size === 1 ? first : await firstBatch(samples, size);
@@ -122,7 +122,7 @@ function initialStates(model: Model, states: readonly State[]): Batch {
 }
 
 /** Returns the names of inputs that columns provide: those with the name of a column; for a single column also the first input that it fits. */
-function givenInputs(model: Model, batch: Batch): readonly string[] {
+function providedInputs(model: Model, batch: Batch): readonly string[] {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const { feeds } = model.graph;
   if (columns.length !== 1 || feeds.some(({ name }) => columns.includes(name))) return columns;

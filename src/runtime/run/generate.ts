@@ -10,14 +10,14 @@ import type { Engine, Session } from "../../core/engine/index.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 
-export interface Generator {
+export interface GeneratorModels {
   readonly decoder: Model;
   readonly encoder: Model | undefined;
   readonly embed: Model | undefined;
 }
 
 /** Returns the models of a folder that generate texts together, by file name; undefined if no model is a decoder with a cache. */
-export function generatorOf(models: ReadonlyMap<string, Model>): Generator | undefined {
+export function generatorOf(models: ReadonlyMap<string, Model>): GeneratorModels | undefined {
   const decoder = models.get("decoder_model_merged") ?? models.get("model");
   if (decoder === undefined || (decoderOf(decoder)?.caches.length ?? 0) === 0) return undefined;
   return { decoder, encoder: models.get("encoder_model"), embed: models.get("embed_tokens") };
@@ -57,7 +57,7 @@ export interface SpeechPrompt {
  */
 export async function generate(
   engine: Engine,
-  models: Generator,
+  models: GeneratorModels,
   prompts: TokenRows,
   { steps, padding, startToken, speech, encoded, forced, draws, signal, progress }: GenerateOptions,
 ): Promise<number[][]> {

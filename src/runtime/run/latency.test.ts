@@ -1,7 +1,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import type { Engine } from "../../core/engine/engine.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { latency, workOf } from "./latency.ts";
+import { latency, relativeProcessorTime } from "./latency.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -107,7 +107,7 @@ it("measures processor time per run without waiting", async () => {
   );
   const { models: times } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
   expect(times.map(({ processorTime }) => processorTime)).toEqual([expect.closeTo(12, 6), expect.closeTo(6, 6)]);
-  expect(workOf(times, times[1])).toBeCloseTo(0.5, 6);
+  expect(relativeProcessorTime(times, times[1])).toBeCloseTo(0.5, 6);
 });
 
 it("omits processor time if the clock is too coarse", async () => {
@@ -116,7 +116,7 @@ it("omits processor time if the clock is too coarse", async () => {
     () => 0,
   );
   const { models: times } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
-  expect(workOf(times, times[1])).toBeUndefined();
-  expect(workOf([{}], {})).toBeUndefined();
-  expect(workOf([], undefined)).toBeUndefined();
+  expect(relativeProcessorTime(times, times[1])).toBeUndefined();
+  expect(relativeProcessorTime([{}], {})).toBeUndefined();
+  expect(relativeProcessorTime([], undefined)).toBeUndefined();
 });

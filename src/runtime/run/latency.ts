@@ -203,7 +203,7 @@ function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
 }
 
 /** Returns the processor time of a run relative to the first model's; undefined if it cannot be read. */
-export function workOf(
+export function relativeProcessorTime(
   [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
   latency: Pick<Latency, "processorTime"> | undefined,
 ): number | undefined {

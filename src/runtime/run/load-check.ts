@@ -8,7 +8,7 @@ import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 
-export class ResultFails extends PithError {
+export class ResultError extends PithError {
   readonly loading: boolean;
 
   constructor(error: PithError, text: string, loading: boolean) {
@@ -63,7 +63,7 @@ export function watchLoads(engine: Engine): WatchedEngine {
 
 /**
  * Loads a model, if it was not loaded before. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
- * @throws ResultFails E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
+ * @throws ResultError E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
  */
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
@@ -76,15 +76,15 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
       return;
     const failed = await explainFailedLoad(engine, model, error);
     if (await loads(engine, original)) throw failed;
-    throw new ResultFails(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
+    throw new ResultError(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
   }
 }
 
-export async function explainFailedLoad(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
+export async function explainFailedLoad(engine: Engine, model: Model, error: PithError): Promise<ResultError> {
   const text = (await loads(engine, model))
     ? "The result loads without graph optimizations, but not with those of ONNX Runtime"
     : "The result does not load";
-  return new ResultFails(error, `${text}: ${error.message}`, true);
+  return new ResultError(error, `${text}: ${error.message}`, true);
 }
 
 async function loads(engine: Engine, model: Model): Promise<boolean> {

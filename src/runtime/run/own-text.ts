@@ -63,15 +63,15 @@ const maxWork = 2e11;
  * @returns the inputs of the model, with the next token of each as the label; a Miss if the model does not generate text alone.
  * @throws PithError E_STOPPED on the signal, E_ENGINE_MISSING.
  * @example
- * const text = await ownText(createEngine(), model);
+ * const text = await generateOwnText(createEngine(), model);
  * if (!(text instanceof Miss)) await quantize(model, { bits: 4, rounder: "gptq", data: text });
  */
-export async function ownText(
+export async function generateOwnText(
   engine: Engine,
   model: Model,
   options: OwnTextOptions = {},
 ): Promise<IndexedDataset | Miss> {
-  const generated = await ownTokens(engine, model, options);
+  const generated = await generateOwnTokens(engine, model, options);
   if (generated instanceof Miss) return generated;
   const { rows, hasChats } = generated;
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
@@ -82,15 +82,15 @@ export async function ownText(
 }
 
 /** Returns texts that a language model generates itself, or sentences; undefined for other inputs. @param isTimed one text of a length for timing. */
-export async function ownInputs(
+export async function createOwnInputs(
   engine: Engine,
   model: Model,
   options: OwnTextOptions,
   isTimed = false,
 ): Promise<{ readonly samples: IndexedDataset; readonly isGenerated: boolean } | undefined> {
   if (tokenInput(model.graph.feeds) === undefined) return undefined;
-  const text = await ownText(engine, model, options);
-  const samples = text instanceof Miss ? await shippedSentences(engine, model, options, isTimed) : text;
+  const text = await generateOwnText(engine, model, options);
+  const samples = text instanceof Miss ? await createSentenceInputs(engine, model, options, isTimed) : text;
   return samples && { samples, isGenerated: samples === text };
 }
 
@@ -98,13 +98,13 @@ export async function ownInputs(
 const timedLength = 128;
 
 /** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
-function shippedSentences(
+function createSentenceInputs(
   engine: Engine,
   model: Model,
   { log }: OwnTextOptions,
   isJoined: boolean,
 ): Promise<IndexedDataset | undefined> {
-  return orUndefined(log, async () => {
+  return tryRealisticInputs(log, async () => {
     const { tokenizer } = model.place === undefined ? {} : await readSidecars(model.place);
     if (tokenizer === undefined) return undefined;
     const { feeds } = model.graph;
@@ -127,7 +127,7 @@ export async function requireRuns(engine: Engine, model: Model, samples: Indexed
 }
 
 /** Makes realistic inputs. @returns undefined, and logs the reason, if the work throws a PithError. */
-export const orUndefined = <T>(log: OwnTextOptions["log"], work: () => Promise<T>): Promise<T | undefined> =>
+export const tryRealisticInputs = <T>(log: OwnTextOptions["log"], work: () => Promise<T>): Promise<T | undefined> =>
   work().catch((error: unknown) => {
     const text = `random inputs are used: ${stripPeriod(asPithError(error).message)}`;
     log?.({ id: "own-text", text, level: "warning" });
@@ -139,8 +139,8 @@ interface OwnTokens {
   readonly hasChats: boolean;
 }
 
-/** Returns the tokens of the text. @returns a Miss and @throws as `ownText`. */
-async function ownTokens(
+/** Returns the tokens of the text. @returns a Miss and @throws as `generateOwnText`. */
+async function generateOwnTokens(
   engine: Engine,
   model: Model,
   { file, ...options }: OwnTextOptions = {},

@@ -23,7 +23,7 @@ export function imageSides(dims: readonly number[]): Sides | undefined {
 const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
 
 /** Returns images, row-major. @param scale values of black and white; undefined: alternates 0 to 1 with mean 0 and deviation 1. */
-export function images(
+export function drawImages(
   dims: readonly number[],
   { channel, sides }: Sides,
   scale: readonly [number, number] | undefined,

@@ -25,7 +25,7 @@ import {
 } from "#ir";
 import type { Session } from "../../core/engine/index.ts";
 import { requireMemory } from "../../core/engine/screen.ts";
-import { imageSides, images } from "./random-images.ts";
+import { drawImages, imageSides } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;
 
@@ -124,7 +124,7 @@ function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly
   const isByte = type === "uint8" || type === "int8";
   const sides = isByte || isFloat(type) ? imageSides(dims) : undefined;
   if (sides !== undefined)
-    return tensor(images(dims, sides, isByte ? integerRange[type] : pixelScaleOf(hint), numbers));
+    return tensor(drawImages(dims, sides, isByte ? integerRange[type] : pixelScaleOf(hint), numbers));
   if (isFloat(type)) {
     const { low, high } = hint ?? defaultInterval;
     return fillWith(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());

@@ -69,7 +69,7 @@ export async function createRunner(
         else if (size === 1) parts.push(withSampleAxis(selected));
         else parts.push(mapColumns(perSampleOutputsOf(selected), (dense) => withoutPadding(dense, size, samples)));
       }
-      return join(parts, owner);
+      return joinRuns(parts, owner);
     },
     release: () => session.release(),
   };
@@ -150,7 +150,7 @@ function withoutPadding(dense: Dense, size: number, count: number): Dense {
   return dense.dims[0] === size && count < size ? sliceRows(dense, 0, count) : dense;
 }
 
-function join(parts: readonly Batch[], owner: string): Batch {
+function joinRuns(parts: readonly Batch[], owner: string): Batch {
   const [first] = parts;
   if (first === undefined) throw dataError(`${owner}: a batch has no samples.`);
   return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padRows);

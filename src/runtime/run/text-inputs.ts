@@ -9,7 +9,7 @@ import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts
 import { speechNoise } from "../../data/sound/noise.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { encode } from "./generate.ts";
-import { orUndefined, ownInputs, requireRuns } from "./own-text.ts";
+import { createOwnInputs, requireRuns, tryRealisticInputs } from "./own-text.ts";
 
 /** Value of the data option that selects these inputs instead of a path. */
 export const ownTextName = "own-text";
@@ -38,7 +38,7 @@ export async function textInputs(
   const tokens = tokenInput(model.graph.feeds);
   if (tokens === undefined) return soundInputs(engine, model, context);
   const encoded = await encodedInputs(model, { engine, ...context });
-  const texts = await ownInputs(engine, model, { ...context, file, encoded });
+  const texts = await createOwnInputs(engine, model, { ...context, file, encoded });
   if (texts === undefined) return undefined;
   const { samples: all, isGenerated } = texts;
   const half = Math.floor(all.count / 2);
@@ -80,7 +80,7 @@ async function soundInputs(
   const { place, graph } = model;
   const [feed, other] = graph.feeds;
   if (place === undefined || feed === undefined || other !== undefined || !isSoundInput(feed.name)) return undefined;
-  return orUndefined(log, async () => {
+  return tryRealisticInputs(log, async () => {
     const folder = folderOf(place);
     const extractor = (await openFeatureExtractor(folder)) ?? (await openFeatureExtractor(joinPath(folder, "..")));
     if (extractor === undefined || extractor instanceof Miss) return undefined;

@@ -4,7 +4,7 @@ import type { Dataset } from "#batches";
 import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, random, unsupportedError } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
-import { oneRun } from "./feeding.ts";
+import { readOneRun } from "./feeding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import type { OwnTextOptions } from "./own-text.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
@@ -30,7 +30,7 @@ export interface TimedInputs {
 
 /**
  * Returns the inputs on which models are timed: the first of the given samples, or of the texts that the first model is compared on without data
- * (`ownInputs`). Models of other inputs, and sizes or values that the caller gives, get random numbers (`timedShapes`).
+ * (`createOwnInputs`). Models of other inputs, and sizes or values that the caller gives, get random numbers (`timedShapes`).
  * @throws PithError as `timedShapes`, and E_DATA if given samples do not fit a model.
  */
 export async function timedInputs(
@@ -40,7 +40,7 @@ export async function timedInputs(
 ): Promise<TimedInputs> {
   const { samples, sizes = new Map(), fixed = [], seed = 0, file, signal } = options;
   const feedsFrom = async (dataset: Dataset): Promise<TimedInputs> => ({
-    feeds: await Promise.all(models.map(async (model) => (await oneRun(model, dataset)).feeds)),
+    feeds: await Promise.all(models.map(async (model) => (await readOneRun(model, dataset)).feeds)),
     source: dataset.name,
   });
   if (samples !== undefined) return feedsFrom(samples);
@@ -48,9 +48,9 @@ export async function timedInputs(
   const isFree = sizes.size === 0 && fixed.every((batch) => Object.keys(batch).length === 0);
   const text = { seed, file, signal, count: file === undefined ? 1 : undefined };
   // A page that times models gets their inputs, and cannot load the tokenizer.
-  const { orUndefined, ownInputs } = await import("./own-text.ts");
-  const texts = isFree && first !== undefined ? await ownInputs(engine, first, text, true) : undefined;
-  const textFeeds = texts && (await orUndefined(undefined, () => feedsFrom(texts.samples)));
+  const { createOwnInputs, tryRealisticInputs } = await import("./own-text.ts");
+  const texts = isFree && first !== undefined ? await createOwnInputs(engine, first, text, true) : undefined;
+  const textFeeds = texts && (await tryRealisticInputs(undefined, () => feedsFrom(texts.samples)));
   if (textFeeds !== undefined) return textFeeds;
   const shapes = await timedShapes(engine, models, { sizes, fixed, seed });
   const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, seed, fixed[index]));

@@ -17,7 +17,7 @@ import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.
 import type { Multiply } from "../../core/math/matrix.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
-import { Picks } from "../../runtime/run/picks.ts";
+import { PickedElements } from "../../runtime/run/picked-elements.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
@@ -228,12 +228,12 @@ export class Calibration {
   }
 
   /** Finds the elements of `source` that `write` picks. Undefined if it also reads other values. */
-  async #picksOf(name: string, source: string, write: Write): Promise<Picks | undefined> {
+  async #picksOf(name: string, source: string, write: Write): Promise<PickedElements | undefined> {
     if (!this.hasRows(source) || !this.hasRows(name)) return undefined;
     const part = extract(this.model, valuesOf(this.model, [name]), valuesOf(this.model, [source]));
     part.graph.setOutputs(write(part));
     part.graph.setInputs(part.graph.inputs.filter(({ uses }) => uses.size > 0));
-    return part.graph.inputs[0]?.name === source ? Picks.of(part, this.#options.engine) : undefined;
+    return part.graph.inputs[0]?.name === source ? PickedElements.create(part, this.#options.engine) : undefined;
   }
 
   /** Yields values of the model per batch, or the outputs of `write`. */

@@ -7,7 +7,7 @@ import { type Dataset, isIndexed } from "#batches";
 import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
-import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
+import type { ObserveOptions } from "../../runtime/run/run-over-samples.ts";
 import { observe } from "./observe.ts";
 import type { Place, Statistic } from "./statistic.ts";
 

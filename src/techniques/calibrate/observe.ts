@@ -8,7 +8,7 @@
 import { type Dataset, findStates } from "#batches";
 import { dataError, elementCount, fixedDims, type Model, notFiniteHint, type PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
+import { type ObserveOptions, runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
 
 /**
@@ -42,7 +42,7 @@ export async function observe<R>(
   const fixedBatch = model.graph.feeds[0]?.type?.dims?.[0];
   const fittingBatch = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
   const { batch = typeof fixedBatch === "number" ? fixedBatch : fittingBatch } = options;
-  await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
+  await runOverSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
       if (dense !== undefined) await running.add(readFeatures(dense, { axis, rank }));

@@ -2,7 +2,7 @@
 import type { Dense, Emit, Model, Value } from "#ir";
 import { alongAxis, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
-import type { Picks } from "../../runtime/run/picks.ts";
+import type { PickedElements } from "../../runtime/run/picked-elements.ts";
 
 /**
  * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.
@@ -63,7 +63,7 @@ export interface Layout {
 export function readFeatures(
   dense: Dense,
   { axis, axes, rank, groups = 1, taps = 1 }: Layout,
-  picks?: Picks,
+  picks?: PickedElements,
 ): Features {
   const repeats = picks === undefined ? 1 : (dense.dims[0] ?? 1) / (picks.dims[0] ?? 1);
   const dims = picks?.dims.map((dim, index) => (index === 0 ? dim * repeats : dim)) ?? dense.dims;

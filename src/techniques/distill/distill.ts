@@ -16,7 +16,7 @@ import {
 import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
 import { preprocessingSpecText, readPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import { batchSize } from "../../learn/train/batch-size.ts";
+import { fitBatchSize } from "../../learn/train/batch-size.ts";
 import { lossNames } from "../../learn/train/losses/parse.ts";
 import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
@@ -156,7 +156,7 @@ export const distill = definePass({
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
-      (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= minBatchForStatistics;
+      (options.batch ?? fitBatchSize(model, defaultBatch, {}, teachers).size) >= minBatchForStatistics;
     const settings = { temperature: temperature ?? 4, alpha: alpha ?? (label === undefined ? 1 : 0.7) };
     const reason = defaultLoss === undefined ? "" : `, because ${defaultLoss.why} (\`loss\` sets another)`;
     const noLabels =

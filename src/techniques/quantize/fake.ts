@@ -17,7 +17,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { oneRun } from "../../runtime/run/feeding.ts";
+import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/quantize.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
@@ -153,7 +153,7 @@ async function elementsPerSample(
   values: readonly Value[],
   data: Dataset,
 ): Promise<ReadonlyMap<Value, number>> {
-  const { feeds, size } = await oneRun(model, data);
+  const { feeds, size } = await readOneRun(model, data);
   const copy = model.clone();
   fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
   infer(copy);

@@ -11,11 +11,11 @@ import { type BatchStore, type Dataset, indexed, view } from "#batches";
 import type { Batch, Dense, Model, Node, Value } from "#ir";
 import { counted, extract, Miss, random, sameDims, takeIndices, usedValues } from "#ir";
 import type { Context } from "#pass";
-import { batchSize } from "../../learn/train/batch-size.ts";
+import { fitBatchSize } from "../../learn/train/batch-size.ts";
 import { meanSquaredError } from "../../learn/train/losses/numbers.ts";
 import { train } from "../../learn/train/train.ts";
 import { Difference } from "../../runtime/run/difference.ts";
-import { overSamples } from "../../runtime/run/over-samples.ts";
+import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import { type Survivors, survivorsOf } from "./kept-channels.ts";
@@ -90,7 +90,7 @@ async function trainPart(
   const store = scope.storage.store(part.name);
   try {
     const source = { changedRun, inputs, originalRun, target: target.name, survivors };
-    const batch = options.batch ?? batchSize(model, defaultBatch).size;
+    const batch = options.batch ?? fitBatchSize(model, defaultBatch).size;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
     const miss = await fitPart(part.name, model, output.name, samples, scope, options);
@@ -138,11 +138,11 @@ const floatPrecision = 100;
 async function decibelsOf(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
   const error = new Difference();
   const { engine, signal } = context;
-  await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
+  await runOverSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
     const [expected, answer] = [rows[targetColumn], answers[output]];
     if (expected !== undefined && answer !== undefined) error.addTensors(expected, answer);
   });
-  return error.apart === undefined ? error.signalToNoise : undefined;
+  return error.mismatch === undefined ? error.signalToNoise : undefined;
 }
 
 // Parts are consecutive blocks (`core/analysis/blocks.ts`), joined until they have enough layers to compensate for each other. Single

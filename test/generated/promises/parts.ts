@@ -91,8 +91,8 @@ export const parts: readonly Promised[] = [
       // The output of the network can have parts as well.
       const smallParts = outputParts.slice(outputParts.length / 2).map(({ name }) => name);
       const pairs = batches.map((feeds, index) => {
-        const [expected = {}, got = {}] = [before[index], after[index]];
-        return { feeds, samples: sizes[index] ?? 1, expected, got };
+        const [expected = {}, actual = {}] = [before[index], after[index]];
+        return { feeds, samples: sizes[index] ?? 1, expected, actual };
       });
       const runs = { pairs, original, result, without: [], otherDraws: undefined };
       const { likeness } = compareRuns(runs, undefined);

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { asPithError } from "#ir";
 import type { Settings } from "../../../judge/task/contents.ts";
-import { workOf } from "../../../runtime/run/latency.ts";
+import { relativeProcessorTime } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { FolderOptions } from "../../folder/run.ts";
@@ -32,7 +32,7 @@ export function createTimer(
         const input = { ...timing, target, textFile: textFileOf(source) };
         const { latency, where } = await job<typeof benchJob>("bench", input, `time ${out}`);
         const [, timed] = latency.models;
-        if (target === targets[0]) work = workOf(latency.models, timed);
+        if (target === targets[0]) work = relativeProcessorTime(latency.models, timed);
         if (timed === undefined || latency.unsteady)
           warn(`speed on ${target} was not measured: the machine was too busy`);
         else {

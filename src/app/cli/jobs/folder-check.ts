@@ -9,7 +9,7 @@ import { readChatTemplate } from "../../../data/text/chat-template.ts";
 import { templateName } from "../../../data/text/sidecar-names.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { oneRun } from "../../../runtime/run/feeding.ts";
+import { readOneRun } from "../../../runtime/run/feeding.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { mainOf } from "../../folder/layout.ts";
@@ -49,7 +49,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     const speech = await openSpeech(folder, models.get("encoder_model"));
     if (speech !== undefined && !(speech instanceof Miss)) await openUtterances(speech, data, seed);
     else if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
-      await oneRun(main, (await openRequest(createEngine(), main, data, { seed }, context)).task.test);
+      await readOneRun(main, (await openRequest(createEngine(), main, data, { seed }, context)).task.test);
     else if ((await openTokenizer(folder)) === undefined)
       throw dataError(`"${folder}" has no tokenizer.json, which makes tokens of texts.`);
   }

@@ -6,7 +6,7 @@ import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { hasLargeWeights } from "../../../runtime/run/large-weights.ts";
-import { ResultFails } from "../../../runtime/run/load-check.ts";
+import { ResultError } from "../../../runtime/run/load-check.ts";
 
 /** Job: returns the path of the first model that loads only after `pith simplify`. */
 export default async function loadableJob({ models }: { readonly models: readonly string[] }, context: JobContext) {
@@ -50,7 +50,7 @@ export async function rejectUnloadable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof ResultFails) || !error.loading) throw error;
+    if (!(error instanceof ResultError) || !error.loading) throw error;
     throw new PithError(error.code, `${error.message} Nothing was written.`, {
       hint: "--force does not write it either, because it could not be loaded.",
       cause: error,

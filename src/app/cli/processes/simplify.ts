@@ -22,7 +22,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
-import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
+import { ResultError, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fusionFor } from "../../../techniques/quantize/fuse-decoder.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/simplify.ts";
@@ -226,7 +226,7 @@ async function compare(
     });
   } catch (error) {
     const pithError = asPithError(error);
-    if (pithError instanceof ResultFails && pithError.loading) throw error;
+    if (pithError instanceof ResultError && pithError.loading) throw error;
     const reason = stripPeriod(pithError.message);
     if (force) return uncapitalize(reason);
     throw new PithError(

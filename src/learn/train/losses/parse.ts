@@ -8,8 +8,8 @@ import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
 import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
 
 const commonSettings = { output: v.optional(v.string()), label: v.optional(v.string()) };
-export const number = v.optional(v.pipe(v.string(), v.toNumber()));
-export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
+export const numberSetting = v.optional(v.pipe(v.string(), v.toNumber()));
+export const positiveSetting = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
 /** A loss that text can name. `Extra` are arguments of `make` in addition to the settings, such as teachers. */
 export interface DeclaredLoss<Extra extends readonly unknown[] = []> {
@@ -47,7 +47,7 @@ export const losses: readonly DeclaredLoss[] = [
       "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
     settings: {
       ...commonSettings,
-      smoothing: number,
+      smoothing: numberSetting,
       from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])),
     },
     make: crossEntropy,
@@ -63,7 +63,7 @@ export const losses: readonly DeclaredLoss[] = [
   declareLoss({
     name: "huber",
     meaning: "numbers, squared error up to delta=1, absolute error beyond",
-    settings: { ...commonSettings, delta: number },
+    settings: { ...commonSettings, delta: numberSetting },
     make: huber,
   }),
   declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: commonSettings, make: cosineDistance }),

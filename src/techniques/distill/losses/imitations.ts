@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { type Emit, optionError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
-import { number } from "../../../learn/train/losses/parse.ts";
+import { numberSetting } from "../../../learn/train/losses/parse.ts";
 import {
   average,
   cosineDistances,
@@ -94,7 +94,7 @@ export const imitations: readonly DistillationLoss[] = [
     name: "embedding",
     meaning: "squared error and cosine distance of vectors",
     reads: "output",
-    settings: { mse: number, cosine: number },
+    settings: { mse: numberSetting, cosine: numberSetting },
     write(writing, [outputs], { mse = 0.2, cosine = 0.8 }) {
       const { emit } = writing;
       const pair = requireSame(vectorPerSample(writing, outputs));

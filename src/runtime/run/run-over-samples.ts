@@ -25,7 +25,7 @@ export interface ObserveOptions {
   readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
-export interface Observation {
+export interface ObservedModel {
   readonly model: Model;
   /** Values of the main graph; default: all outputs. */
   readonly observed?: readonly string[];
@@ -40,9 +40,9 @@ const defaultBatch = 16;
 export type Samples = Dataset | readonly Batch[];
 
 /** Runs models on the same samples and passes observed values to `add`. @returns the number of samples or runs. @throws PithError E_DATA if none, E_STOPPED. */
-export async function overSamples(
+export async function runOverSamples(
   engine: Engine,
-  models: readonly Observation[],
+  models: readonly ObservedModel[],
   samples: Samples,
   options: ObserveOptions,
   add: (results: readonly Batch[], rows: Batch) => void | Promise<void>,
@@ -50,12 +50,12 @@ export async function overSamples(
   const runners: Runner[] = [];
   try {
     for (const { model, observed, engine: modelEngine = engine, isRemembered = false } of models) {
-      const load = () => runnerOf(modelEngine, model, samples, observed, options);
+      const load = () => openRunner(modelEngine, model, samples, observed, options);
       runners.push(
         isRemembered ? withKnownOutputs(load, modelEngine, model, options.batch ?? defaultBatch) : await load(),
       );
     }
-    return await overBatches(samples, options, async (rows) => {
+    return await runOverBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
       for (const runner of runners) {
         throwIfAborted(options.signal, "Stopped while values were measured.");
@@ -68,8 +68,8 @@ export async function overSamples(
   }
 }
 
-/** Calls `use` with each batch of samples. @returns the number of samples, or of runs if their inputs are given. @throws PithError as `overSamples`. */
-export async function overBatches(
+/** Calls `use` with each batch of samples. @returns the number of samples, or of runs if their inputs are given. @throws PithError as `runOverSamples`. */
+export async function runOverBatches(
   samples: Samples,
   { batch = defaultBatch, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
   use: (rows: Batch) => Promise<void>,
@@ -81,7 +81,7 @@ export async function overBatches(
     done += count;
     progress?.(done, total);
   };
-  if (isFeeds(samples)) {
+  if (areBatches(samples)) {
     for (const feeds of samples) await runBatch(feeds, 1, samples.length);
     return done;
   }
@@ -95,7 +95,7 @@ export async function overBatches(
   return done;
 }
 
-export async function runnerOf(
+export async function openRunner(
   engine: Engine,
   model: Model,
   samples: Samples,
@@ -104,12 +104,12 @@ export async function runnerOf(
 ): Promise<Runner> {
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const load = { optimize, threads, spinning: false, lean: hasLargeWeights(model) };
-  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
+  if (!areBatches(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
   const loaded = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
   const session = await engine.load(loaded, load);
   return { run: (feeds) => session.run(feedsFor(model, feeds), observed), release: () => session.release() };
 }
 
-export function isFeeds(samples: Samples): samples is readonly Batch[] {
+export function areBatches(samples: Samples): samples is readonly Batch[] {
   return Array.isArray(samples);
 }

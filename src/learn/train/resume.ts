@@ -10,10 +10,10 @@ import {
   type Identity,
   lastFile,
   modelHash,
-  noTraining,
+  noTrainingError,
   readCheckpoint,
+  removeState,
   requireSameTraining,
-  takeState,
 } from "./checkpoint.ts";
 import type { Floats } from "./floats.ts";
 import { type Plan, rateFactor } from "./plan.ts";
@@ -47,7 +47,7 @@ export async function openCheckpoint(
   const { model, state, progress } = await readCheckpoint(path);
   model.graph.operators = trained.graph.operators;
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
-  if (counters === undefined || identity === undefined) throw noTraining(path);
+  if (counters === undefined || identity === undefined) throw noTrainingError(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
   requireSameTraining({ path, bestPath }, identity, expected);
   const best = bestPath === undefined ? undefined : await open(bestPath);
@@ -75,7 +75,7 @@ function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefine
 export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Identity> {
   const { data, settings, size, validation, loss } = plan;
   const untrained = model.clone();
-  takeState(untrained);
+  removeState(untrained);
   // A saved model states the inferred types of its outputs, which the same model in memory may lack.
   for (const output of untrained.graph.outputs) output.type = undefined;
   // A share is identified by the data that it is drawn from.

@@ -8,7 +8,7 @@ interface Selection {
   readonly data: Float64Array;
 }
 
-export class Picks {
+export class PickedElements {
   /** Dimensions of the value for the first samples; further samples repeat the pattern. */
   readonly dims: readonly number[];
   readonly #elements: Int32Array;
@@ -20,7 +20,7 @@ export class Picks {
   }
 
   /** Runs a model that picks elements of its only input on the indices of these elements. Undefined if float32 cannot represent them. */
-  static async of(model: Model, engine: Engine): Promise<Picks | undefined> {
+  static async create(model: Model, engine: Engine): Promise<PickedElements | undefined> {
     const [input, other] = model.graph.inputs;
     const [samples, ...sizes] = input?.type?.dims ?? [];
     const dims = fixedDims([typeof samples === "number" ? samples : 1, ...sizes]);
@@ -31,7 +31,7 @@ export class Picks {
     const data = Float32Array.from({ length: count }, (_, index) => index + 1);
     const results = await session.run({ [input.name]: { type: "float32", dims, data } }).finally(session.release);
     const [picked] = Object.values(results);
-    return picked && new Picks(picked);
+    return picked && new PickedElements(picked);
   }
 
   /** Converts positions in this value to a selection, once for each array of rows. @param size elements of the other value for the first samples. */

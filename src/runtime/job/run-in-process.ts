@@ -2,13 +2,13 @@
 import { throwIfAborted } from "#ir";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { eventContext, type Job } from "./job.ts";
-import type { RunOptions } from "./run.ts";
+import type { RunJobOptions } from "./run.ts";
 
 /** Runs the default export of `module`. @throws what the job throws. */
-export async function runHere<J extends Job>(
+export async function runInProcess<J extends Job>(
   module: URL,
   input: Parameters<J>[0],
-  { signal = new AbortController().signal, onEvent = () => {} }: Pick<RunOptions, "signal" | "onEvent">,
+  { signal = new AbortController().signal, onEvent = () => {} }: Pick<RunJobOptions, "signal" | "onEvent">,
 ): Promise<Awaited<ReturnType<J>>> {
   const { default: job }: { default: J } = await import(module.href);
   const temporary = await temporaryFolder();

@@ -15,7 +15,7 @@ import {
 } from "#ir";
 import type { Contribution, GradientScope } from "../../core/ops/entry.ts";
 
-export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
+export const laterLayersHint = "Train only the layers after this node (`layers`), or leave it out of the loss.";
 
 interface BackwardOptions {
   readonly graph: Graph;
@@ -24,12 +24,12 @@ interface BackwardOptions {
   readonly dependents: ReadonlySet<Value>;
   readonly inference: Inference;
   readonly emit: Emit;
-  readonly sums: Contributions;
+  readonly sums: GradientSums;
   readonly channelBlock: number | undefined;
 }
 
 /** Accumulates all gradients. Returns nodes that pass none to an input that depends on a parameter. @throws E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH. */
-export function backwards({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
+export function addBackwardPass({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
   const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
@@ -47,7 +47,7 @@ export function backwards({ graph, loss, dependents, inference, emit, sums, chan
     if (outerValue !== undefined) {
       const place = `${describe(node)} has no gradient with respect to "${outerValue.name}"`;
       throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
-        hint: trainTheRest,
+        hint: laterLayersHint,
       });
     }
     if (!node.inputs.some((_, input) => needsGradient(input))) continue;
@@ -86,7 +86,7 @@ function surrogateGradients(
 ): readonly (Value | undefined)[] {
   const [up, ...more] = scope.upstream;
   if (up === undefined || more.some((other) => other !== undefined)) {
-    throw withoutGradient(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
+    throw noGradientError(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
   }
   const needsGradient = (input: number): boolean => input > 0 && scope.wanted(input);
   const gradients = node.inputs.some((_, input) => needsGradient(input))
@@ -94,12 +94,14 @@ function surrogateGradients(
     : [];
   if (!scope.wanted(0)) return gradients;
   const first = surrogateGradient(scope.emit, node, role, up);
-  if (first instanceof Miss) throw withoutGradient(node, first);
+  if (first instanceof Miss) throw noGradientError(node, first);
   return [first, ...gradients.slice(1)];
 }
 
-function withoutGradient(node: Node, { reason }: Miss): PithError {
-  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
+function noGradientError(node: Node, { reason }: Miss): PithError {
+  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, {
+    hint: laterLayersHint,
+  });
 }
 
 function operatorGradients(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
@@ -113,14 +115,14 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
   }
   const bound = inference.at(node);
   const gradients = bound instanceof Miss ? bound : bound.gradient(scope);
-  if (gradients instanceof Miss) throw withoutGradient(node, gradients);
+  if (gradients instanceof Miss) throw noGradientError(node, gradients);
   return gradients;
 }
 
-type Contributions = ReturnType<typeof contributions>;
+type GradientSums = ReturnType<typeof gradientSums>;
 
 /** Sums the gradients that a value gets from its readers. */
-export function contributions(emit: Emit) {
+export function gradientSums(emit: Emit) {
   const sums = new Map<Value, Contribution>();
   const scale = ({ value, factor }: Contribution): Value => {
     if (factor === 1) return value;
@@ -156,7 +158,7 @@ export function addCarriedInputs(
   graph: Graph,
   parameters: readonly Value[],
   carry: number | undefined,
-  sums: Contributions,
+  sums: GradientSums,
 ): ReadonlyMap<Value, Value> {
   const inputs = new Map<Value, Value>();
   if (carry === undefined) return inputs;
