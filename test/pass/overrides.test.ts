@@ -34,7 +34,10 @@ test("layer options override operator type options and pass options, and the las
   const layer = { name: "layer4.fc", node: { op: "Gemm" } };
   const options = { amount: 0.1, n: 2, overrides: { "layer4*": { amount: 0.4 }, Gemm: { amount: 0.2, n: 1 } } };
   expect(optionsOfLayer(options, layer)).toMatchObject({ options: { amount: 0.4, n: 1 }, decidedBy: "layer" });
-  expect(optionsOfLayer(options, { ...layer, name: "fc" })).toMatchObject({ options: { amount: 0.2 }, decidedBy: "op" });
+  expect(optionsOfLayer(options, { ...layer, name: "fc" })).toMatchObject({
+    options: { amount: 0.2 },
+    decidedBy: "op",
+  });
   expect(optionsOfLayer(options, { name: "fc", node: { op: "Conv" } })).toMatchObject({
     options: { amount: 0.1, n: 2 },
     decidedBy: "global",
