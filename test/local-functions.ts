@@ -2,8 +2,8 @@
 import type { Model } from "../src/core/graph/model.ts";
 import { parseModel } from "../src/core/graph/text.ts";
 import { encodeToBytes } from "../src/core/onnx/encode.ts";
+import { attributeFields, functionFields, nodeFields, opsetFields } from "../src/core/onnx/field-numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { attributeFields, functionFields, nodeFields, opsetFields } from "../src/core/onnx/schema.ts";
 import { Writer } from "../src/core/onnx/writer.ts";
 
 export interface NodeText {

@@ -8,7 +8,7 @@ import type { Node, Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { toFloats } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
-import { alongAxis } from "../../src/core/tensor/dims.ts";
+import { axisLayout } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { heading } from "../lib/print.ts";
 import type { NetworkName } from "./samples.ts";
@@ -158,7 +158,7 @@ async function multiply(value: Value, axis: number, factors: Float32Array): Prom
   const { tensor } = value;
   if (tensor === undefined || value.uses.size > 1) throw new Error(`${value.name} is not one node's alone.`);
   const { dims } = tensor;
-  const { count, inner } = alongAxis(dims, axis < 0 ? axis + dims.length : axis);
+  const { count, inner } = axisLayout(dims, axis < 0 ? axis + dims.length : axis);
   if (count !== factors.length) throw new Error(`${value.name} has other channels.`);
   const data = Float32Array.from(
     toFloats(await tensor.read()),

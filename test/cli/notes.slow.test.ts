@@ -7,7 +7,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { encodedSize, encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { Writer } from "../../src/core/onnx/writer.ts";
-import { clearNotes } from "../../src/core/pass/notes.ts";
+import { removeExporterMetadata } from "../../src/core/pass/exporter-metadata.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 
@@ -78,7 +78,7 @@ test("the example has metadata everywhere, and calls its function", async () => 
 
 test("does not count export metadata in the original's bytes and the ratio", async () => {
   const model = await open(at("noted.onnx"));
-  clearNotes(model);
+  removeExporterMetadata(model);
   const bytes = await encodedSize(model);
   const metadata = (await encodedSize(await open(at("noted.onnx")))) - bytes;
   const words = ["prune", at("noted.onnx"), "--amount", "0.6", "--force", "-o", at("counted.onnx")];

@@ -4,7 +4,7 @@
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
-import { internalTypes } from "../../src/core/engine/screen.ts";
+import { internalTypes } from "../../src/core/engine/screen-model.ts";
 import { type Container, isContainer } from "../../src/core/graph/elements.ts";
 import { allGraphs, describe, type Value, type ValueType } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";

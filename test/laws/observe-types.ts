@@ -5,7 +5,7 @@
  */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/engine.ts";
-import { internalTypes } from "../../src/core/engine/screen.ts";
+import { internalTypes } from "../../src/core/engine/screen-model.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/elements.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";

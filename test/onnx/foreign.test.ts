@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import * as schema from "../../src/core/onnx/schema.ts";
+import * as schema from "../../src/core/onnx/field-numbers.ts";
 import { typeCodes } from "../../src/core/tensor/types.ts";
 import { roundTripFault } from "./foreign.ts";
 import { fieldNumbers, futureField, numbersOf } from "./oracle.ts";

@@ -1,9 +1,9 @@
 /** Checks the round trip of models from another protobuf implementation, for the quick and the slow test. */
 
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { modelFields } from "../../src/core/onnx/field-numbers.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { modelFields } from "../../src/core/onnx/schema.ts";
 import { Writer } from "../../src/core/onnx/writer.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { joined } from "./messages.ts";

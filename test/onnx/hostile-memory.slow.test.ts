@@ -1,7 +1,7 @@
 /** Tests a small file that requests more elements than fit in memory. */
 import { expect, test } from "vitest";
+import { graphFields, modelFields, nodeFields } from "../../src/core/onnx/field-numbers.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { graphFields, modelFields, nodeFields } from "../../src/core/onnx/schema.ts";
 import { message } from "./messages.ts";
 
 test("open rejects a model with too many elements before they are all in memory", async () => {

@@ -1,9 +1,15 @@
 /** Tests damaged and hostile files: each opens, or a PithError names the position of the error. */
 import { describe, expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import {
+  attributeFields,
+  graphFields,
+  modelFields,
+  nodeFields,
+  tensorFields,
+} from "../../src/core/onnx/field-numbers.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { attributeFields, graphFields, modelFields, nodeFields, tensorFields } from "../../src/core/onnx/schema.ts";
 import type { Writer } from "../../src/core/onnx/writer.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { damaged, readAll } from "./damage.ts";

@@ -2,7 +2,7 @@
 
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
-import { alongAxis, elementCount } from "../../src/core/tensor/dims.ts";
+import { axisLayout, elementCount } from "../../src/core/tensor/dims.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { type QuantizedTensor, quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import {
@@ -31,7 +31,7 @@ export function dequantized({ quantized, scale, zeroPoint, axis }: QuantizedTens
   const { dims } = quantized;
   const [zeros, { count, inner }] = [
     toNumbers(zeroPoint),
-    axis === undefined ? { count: 1, inner: elementCount(dims) } : alongAxis(dims, axis),
+    axis === undefined ? { count: 1, inner: elementCount(dims) } : axisLayout(dims, axis),
   ];
   const numbers = toNumbers(quantized).map((code, at) => {
     const slice = Math.floor(at / inner) % count;

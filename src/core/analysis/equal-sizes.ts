@@ -5,7 +5,7 @@
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
  * In the second example, an axis of size 1 would also be valid, because it broadcasts.
  */
-import { allNodes, type Dim, isDimension, isSymbolic, type Model, type Node, solveDims, substituteDim } from "#graph";
+import { allNodes, type Dim, isNonnegative, isSymbolic, type Model, type Node, solveDims, substituteDim } from "#graph";
 import type { AxisEnd } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 
@@ -23,7 +23,7 @@ export function createDimRewrite(model: Model, inference: Inference): DimRewrite
   for (const node of allNodes(model.graph)) {
     for (const [a, b] of equalDims(node, inference)) {
       const [solution] = solveDims(rewrite(a), rewrite(b))
-        .filter(([, value]) => isDimension(value) || isSymbolic(value))
+        .filter(([, value]) => isNonnegative(value) || isSymbolic(value))
         .sort(([a, x], [b, y]) => priorityOf(a, x) - priorityOf(b, y) || firstUseOf(b) - firstUseOf(a));
       if (solution === undefined) continue;
       const [name, value] = solution;
@@ -40,7 +40,7 @@ export function createDimRewrite(model: Model, inference: Inference): DimRewrite
  */
 function priorityOf(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
-  return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
+  return !isSymbolic(value) ? 1 : isNonnegative(value) ? 2 : 3;
 }
 
 /** Returns a function that gives the position of a name's first use among the model's inputs. Of two equal names, the one used later is replaced. */

@@ -1,12 +1,12 @@
 /** Infers calls of model functions, once per set of equal operands and attributes if no output has a new data-dependent size. */
 import {
   type Graph,
-  identity,
   instantiate,
   type LocalFunction,
   Miss,
   type Model,
   type Node,
+  objectId,
   unknownDimsIn,
 } from "#graph";
 import type { Inferred, Operand } from "../ops/entry.ts";
@@ -51,7 +51,7 @@ export class FunctionCalls {
     if (this.#active.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
     const inputs = this.#types.inputsOf(node);
     const operands = operandsText(inputs);
-    const call = JSON.stringify([identity(local), attributesText(node), operands]);
+    const call = JSON.stringify([objectId(local), attributesText(node), operands]);
     const cached = this.#results.get(call);
     if (cached !== undefined) return cached;
     if (this.#visitedNodes > maxCallNodes)
@@ -82,7 +82,7 @@ export class FunctionCalls {
 function operandsText(operands: readonly (Operand | undefined)[]): string {
   return JSON.stringify(
     operands.map((operand) =>
-      operand?.small === undefined ? operand : { ...operand, small: identity(operand.small.data) },
+      operand?.small === undefined ? operand : { ...operand, small: objectId(operand.small.data) },
     ),
   );
 }
@@ -92,7 +92,7 @@ function attributesText({ attributes }: Node): string {
     Array.from(attributes, ([name, attribute]) => {
       const { kind, value } = attribute;
       const isNumeric = kind === "int" || kind === "float" || kind === "ints" || kind === "floats";
-      return [name, kind, isNumeric || typeof value === "string" ? String(value) : identity(value)];
+      return [name, kind, isNumeric || typeof value === "string" ? String(value) : objectId(value)];
     }),
   );
 }

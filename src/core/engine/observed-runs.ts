@@ -14,7 +14,7 @@ export function observeRuns(newObserver: Observer): void {
 }
 
 /** Calls `run`. Meanwhile, the observer has a start without an end. The end of a short run is reported later, if no run is in progress then. */
-export async function observed<T>(run: () => Promise<T>): Promise<T> {
+export async function reportRun<T>(run: () => Promise<T>): Promise<T> {
   if (observer === undefined) return run();
   const start = performance.now();
   if (!isReported || start - lastReported >= interval) {

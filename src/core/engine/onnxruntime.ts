@@ -2,7 +2,7 @@
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { type Batch, type Dense, errorMessage, operatorName, PithError, unsupportedError } from "#graph";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
-import { observed } from "./observed-runs.ts";
+import { reportRun } from "./observed-runs.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage, unknownOperator } from "./runtime-messages.ts";
 import {
@@ -12,7 +12,7 @@ import {
   screenModel,
   screenSession,
   unsupportedTypeError,
-} from "./screen.ts";
+} from "./screen-model.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
@@ -126,11 +126,11 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
           const buffers: Record<string, OnnxValue | null> = {};
           for (const [name, dense] of Object.entries(fetch)) buffers[name] = toRuntime(name, dense);
           if (listOutput !== undefined) buffers[listOutput] = null;
-          await observed(() => session.run(tensors, buffers));
+          await reportRun(() => session.run(tensors, buffers));
           return fetch;
         }
         const names = requestedNames(fetch) ?? fetchedNames;
-        const results = await observed(() =>
+        const results = await reportRun(() =>
           names === undefined ? session.run(tensors) : session.run(tensors, names),
         );
         const outputs = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);

@@ -37,10 +37,10 @@ type Contents<Version, Before> = Version extends `${string} ${string}` ? Version
 /** The versions of an operator that opsets from 7 on use. A version that is only a number has the contents of the preceding version. */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?
-      | (Rest extends `${Old}${" " | "|"}${string}` | Old ? never : Contents<Version, Before>)
+      | (Rest extends `${OldVersion}${" " | "|"}${string}` | OldVersion ? never : Contents<Version, Before>)
       | Versions<Rest, Contents<Version, Before>>
   : Contents<Line, Before>;
-type Old = "1" | "2" | "3" | "4" | "5" | "6" | "7";
+type OldVersion = "1" | "2" | "3" | "4" | "5" | "6" | "7";
 
 type Newest<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ? Newest<Rest, Contents<Version, Before>>

@@ -1,9 +1,9 @@
 import { modelError } from "../errors.ts";
-import { type Copies, copyNode, copyValue } from "./clone.ts";
+import { type Copies, copyNode, copyValue } from "./copy.ts";
 import { describe, Graph, type Node, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
-import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
+import { inOrder } from "./topological-order.ts";
 
 /**
  * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names stay the

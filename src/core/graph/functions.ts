@@ -1,7 +1,7 @@
 /** Handles the local functions of ONNX models: graphs that nodes call by domain and name. */
 
 import { memoize } from "../tensor/memoize.ts";
-import { copyGraph } from "./clone.ts";
+import { copyGraph } from "./copy.ts";
 import type { Attribute } from "./elements.ts";
 import { allNodes, type Graph, type Node } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -23,7 +23,7 @@ export interface LocalFunction {
 export function functionOf({ functions }: Model, node: Node): LocalFunction | undefined {
   return functions.length === 0
     ? undefined
-    : indexOf(functions).byName.get(nameOf(node.domain, node.op, node.overload));
+    : indexOf(functions).byName.get(functionKey(node.domain, node.op, node.overload));
 }
 
 /** The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model. */
@@ -62,13 +62,13 @@ function indexOf(functions: Model["functions"]): FunctionIndex {
   return memoize(indexes, functions, () => {
     // If several functions share a name, calls refer to the first.
     const byName = new Map(
-      functions.toReversed().map((local) => [nameOf(local.domain, local.name, local.overload), local]),
+      functions.toReversed().map((local) => [functionKey(local.domain, local.name, local.overload), local]),
     );
     return { byName, expandedNodes: countAllExpandedNodes(functions, byName) };
   });
 }
 
-const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
+const functionKey = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
 
 function countAllExpandedNodes(
   functions: Model["functions"],
@@ -81,7 +81,7 @@ function countAllExpandedNodes(
   for (const definition of functions) {
     let [nodeCount, calls] = [0, 0];
     for (const { domain, op, overload } of allNodes(definition.graph)) {
-      const called = named.get(nameOf(domain, op, overload));
+      const called = named.get(functionKey(domain, op, overload));
       if (called === undefined) nodeCount++;
       else calls++;
       if (called !== undefined) callers.get(called)?.push(definition);

@@ -20,9 +20,9 @@ import {
   type ValueType,
 } from "./elements.ts";
 import { NodeList } from "./node-list.ts";
-import { inOrder } from "./order.ts";
 import type { Role, Tied } from "./role.ts";
 import { Names, Shared } from "./shared.ts";
+import { inOrder } from "./topological-order.ts";
 
 export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export {

@@ -10,11 +10,11 @@ import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { writeModel } from "./text.ts";
 
-const numbers = new WeakMap<object, number>();
+const objectIds = new WeakMap<object, number>();
 let count = 0;
 
-export function identity(object: object): number {
-  return memoize(numbers, object, () => ++count);
+export function objectId(object: object): number {
+  return memoize(objectIds, object, () => ++count);
 }
 
 /**
@@ -24,7 +24,7 @@ export function identity(object: object): number {
  */
 export function structureHash(
   model: Model,
-  keyOf: (tensor: Tensor) => number | string = (tensor) => identity(tensor),
+  keyOf: (tensor: Tensor) => number | string = (tensor) => objectId(tensor),
 ): string {
   const text = writeModel(model, (tensor) => `#${keyOf(tensor)}`, { inferred: false });
   const annotations: unknown[] = [];
@@ -46,7 +46,7 @@ export function structureHash(
     functions: header.functions.map(bytesText),
     unknown: bytesText(header.unknown),
   };
-  return digest(`${text}\n${JSON.stringify(annotations)}\n${JSON.stringify(headerFields)}`);
+  return hashText(`${text}\n${JSON.stringify(annotations)}\n${JSON.stringify(headerFields)}`);
 }
 
 function annotationsOf({ doc, metadata, unknown }: Carried): readonly unknown[] {
@@ -60,7 +60,7 @@ function bytesText(bytes: Uint8Array | undefined): string | null {
 }
 
 /** Hashes a text with two 32-bit multiply-xor lanes whose factors differ (as in cyrb53), mixed at the end. */
-function digest(text: string): string {
+function hashText(text: string): string {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;
   for (let index = 0; index < text.length; index++) {

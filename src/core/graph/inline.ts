@@ -1,7 +1,7 @@
 /** Copies a graph into another one: a branch with a constant condition, a function body, or a teacher next to a student. */
 
 import { Miss } from "../errors.ts";
-import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
+import { type Copies, copyNode, copyOf, copyValue } from "./copy.ts";
 import { allValues, type Graph, type Node, subgraphs, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { canTakeName } from "./replace.ts";

@@ -1,5 +1,5 @@
 /** A model: the main graph, opset versions, and other contents of its file. */
-import { copyGraph } from "./clone.ts";
+import { copyGraph } from "./copy.ts";
 import type { LocalFunction } from "./functions.ts";
 import { Graph } from "./graph.ts";
 

@@ -11,7 +11,7 @@ export function makeNamesDistinct(model: Model): void {
   const usedNames = new Set<string>();
   for (const graph of graphs) {
     if (graph.name === "") graph.name = "graph";
-    for (const value of hidingValues(graph)) graph.rename(value, graph.freshName(value.name));
+    for (const value of shadowingValues(graph)) graph.rename(value, graph.freshName(value.name));
     for (const node of graph.nodes()) {
       if (node.name === "") continue;
       if (usedNames.has(node.name)) {
@@ -28,7 +28,7 @@ export function makeNamesDistinct(model: Model): void {
 export function hasDistinctNames(model: Model): boolean {
   const usedNames = new Set<string>();
   for (const graph of allGraphs(model.graph)) {
-    if ((graph.name === "" && graph.parent !== undefined) || hidingValues(graph).length > 0) return false;
+    if ((graph.name === "" && graph.parent !== undefined) || shadowingValues(graph).length > 0) return false;
     for (const { name } of graph.nodes()) {
       if (usedNames.has(name)) return false;
       if (name !== "") usedNames.add(name);
@@ -41,7 +41,7 @@ export function hasDistinctNames(model: Model): boolean {
  * Returns the values computed in a subgraph whose names a value of an outer graph has. ONNX Runtime rejects such a name if the outer value is computed
  * first. Outputs of a node that contains the subgraph are computed later, and so are values that depend on them.
  */
-function hidingValues(graph: Graph): readonly Value[] {
+function shadowingValues(graph: Graph): readonly Value[] {
   const containing = new Set<Node>();
   for (let node = graph.parent; node !== undefined; node = node.graph.parent) containing.add(node);
   return [...(graph.parent === undefined ? [] : graph.values())].filter(({ name, producer }) => {

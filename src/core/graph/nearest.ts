@@ -12,7 +12,7 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   let minEdits = Math.max(1, Math.floor(name.length / 3));
   for (const candidate of names) {
     if (Math.abs(candidate.length - name.length) > minEdits) continue;
-    const editCount = distance(name.toLowerCase(), candidate.toLowerCase());
+    const editCount = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (editCount === minEdits) best.push(candidate);
     if (editCount < minEdits) [best, minEdits] = [[candidate], editCount];
   }
@@ -25,13 +25,13 @@ export function byNearness(name: string, names: Iterable<string>): readonly stri
   const editShare = (candidate: string): number => {
     const other = candidate.toLowerCase();
     if (lowerName !== "" && other.includes(lowerName)) return -1;
-    return distance(lowerName, other) / Math.max(lowerName.length, other.length, 1);
+    return editDistance(lowerName, other) / Math.max(lowerName.length, other.length, 1);
   };
   const ratedNames = [...names].map((candidate) => ({ candidate, edits: editShare(candidate) }));
   return ratedNames.toSorted((a, b) => a.edits - b.edits).map(({ candidate }) => candidate);
 }
 
-function distance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let [previousRow, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -19,7 +19,7 @@ export function pattern<Name extends string>(
   const patternValue = write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands);
   return (value) => {
     const operandValues = new Map<Value, Value>();
-    if (!matches(patternValue, value, operandValues)) return undefined;
+    if (!matchesPattern(patternValue, value, operandValues)) return undefined;
     return recordOf(names, (name) => required(operandValues.get(operands[name]), name));
   };
 }
@@ -27,7 +27,7 @@ export function pattern<Name extends string>(
 /** The opset in which patterns are written. Patterns match in any opset. */
 const newestOpset = 24;
 
-function matches(patternValue: Value, value: Value, operands: Map<Value, Value>): boolean {
+function matchesPattern(patternValue: Value, value: Value, operands: Map<Value, Value>): boolean {
   const patternNode = patternValue.producer;
   if (patternNode === undefined) {
     const bound = operands.get(patternValue) ?? value;
@@ -42,7 +42,7 @@ function matches(patternValue: Value, value: Value, operands: Map<Value, Value>)
     return false;
   return patternNode.inputs.every((input, index) => {
     const operand = node.inputs[index];
-    return input === undefined || operand === undefined ? input === operand : matches(input, operand, operands);
+    return input === undefined || operand === undefined ? input === operand : matchesPattern(input, operand, operands);
   });
 }
 

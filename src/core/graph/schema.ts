@@ -198,8 +198,8 @@ function parseVersion(since: number, inputs: string, outputs: string, groups: re
   return {
     since,
     deprecated: inputs === "gone",
-    inputs: inputs === "gone" ? noArity : { min: Number(min), max: limit(high), absent: new Set(absent.map(Number)) },
-    outputs: inputs === "gone" ? noArity : { min: Number(outputLow), max: limit(outputHigh) },
+    inputs: inputs === "gone" ? noArity : { min: Number(min), max: maxOf(high), absent: new Set(absent.map(Number)) },
+    outputs: inputs === "gone" ? noArity : { min: Number(outputLow), max: maxOf(outputHigh) },
     attributes,
     required,
     half: { input: lettersOf(halfLetters.slice(1).split(">")[0]), output: lettersOf(halfLetters.split(">")[1]) },
@@ -216,14 +216,14 @@ function lettersOf(text = ""): LetterAt {
 
 const noArity = { min: 0, max: 0, absent: new Set<number>() };
 
-function limit(text: string): number {
+function maxOf(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
 /** Attributes that became a scalar input, as "operator attribute". */
 const scalarInputs = new Set(["DFT axis"]);
 
-export function becameScalar(op: string, attribute: string): boolean {
+export function isScalarInput(op: string, attribute: string): boolean {
   return scalarInputs.has(`${op} ${attribute}`);
 }
 

@@ -53,13 +53,13 @@ export function buildGraph(
 ): void {
   graph.name = syntax.name;
   defined.set(graph, definitionsOf(scanner, syntax));
-  for (const input of syntax.inputs) declare(graph.addInput(input.name, input.type), input);
+  for (const input of syntax.inputs) applyDeclaration(graph.addInput(input.name, input.type), input);
   for (const stored of syntax.stored)
-    declare(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
+    applyDeclaration(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
   for (const node of syntax.nodes) addNode(scanner, node, graph, defined);
   for (const output of syntax.outputs) {
-    const value = resolve(scanner, output, graph, defined);
-    if (value.graph === graph) declare(value, output);
+    const value = resolveName(scanner, output, graph, defined);
+    if (value.graph === graph) applyDeclaration(value, output);
     graph.addOutput(value);
   }
   // Only other values need an entry in `value_info`; inputs and outputs are saved with their types.
@@ -68,7 +68,7 @@ export function buildGraph(
 }
 
 function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: Definitions): void {
-  const inputs = syntax.inputs.map((input) => input && resolve(scanner, input, graph, defined));
+  const inputs = syntax.inputs.map((input) => input && resolveName(scanner, input, graph, defined));
   const { attributes, ...spec } = syntax;
   const node = graph.addNode({
     ...spec,
@@ -78,7 +78,7 @@ function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: De
   });
   for (const [index, output] of syntax.outputs.entries()) {
     const value = node.outputs[index];
-    if (output !== undefined && value !== undefined) declare(value, output);
+    if (output !== undefined && value !== undefined) applyDeclaration(value, output);
   }
   const buildSubgraph = (graphSyntax: GraphSyntax): Graph => {
     const subgraph = new Graph(node);
@@ -94,13 +94,13 @@ function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: De
   }
 }
 
-function declare(value: Value, { type, role, tensor }: Declaration): void {
+function applyDeclaration(value: Value, { type, role, tensor }: Declaration): void {
   value.type = type ?? value.type;
   value.role = role ?? value.role;
   value.tensor = tensor ?? value.tensor;
 }
 
-function resolve(scanner: Scanner, { name, position }: Name, graph: Graph, defined: Definitions): Value {
+function resolveName(scanner: Scanner, { name, position }: Name, graph: Graph, defined: Definitions): Value {
   for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph)
     if (defined.get(scope)?.has(name)) return scope.ownValue(name) ?? scope.addValue(name);
   return scanner.fail(`nothing is called "${name}"`, position);

@@ -10,16 +10,16 @@ import { errorMessage, modelError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
-import { encodeFloats, type SmallFloat } from "../tensor/half.ts";
 import { pack, unpack } from "../tensor/packed.ts";
 import { random } from "../tensor/random.ts";
+import { encodeFloats, type SmallFloat } from "../tensor/small-float.ts";
 import { bitsOf, type DataType, type Dense, type Tensor } from "../tensor/types.ts";
 import type { Scanner } from "./text-scan.ts";
 
-const recipes = new WeakMap<Tensor, string>();
+const fillTexts = new WeakMap<Tensor, string>();
 
-export function recipeOf(tensor: Tensor): string | undefined {
-  return recipes.get(tensor);
+export function fillTextOf(tensor: Tensor): string | undefined {
+  return fillTexts.get(tensor);
 }
 
 export function isDataType(text: string): text is DataType {
@@ -28,12 +28,12 @@ export function isDataType(text: string): text is DataType {
 
 export function parseTensor(scanner: Scanner, type: DataType, dims: readonly number[]): Tensor {
   const start = scanner.position;
-  const recipe = parseRecipe(scanner);
+  const recipe = parseFill(scanner);
   const tokens: string[] = [];
   if (recipe === undefined) parseElements(scanner, type, tokens);
   try {
     const tensor = inMemory(recipe === undefined ? fromTokens(type, dims, tokens) : recipe.make(type, dims));
-    if (recipe !== undefined) recipes.set(tensor, recipe.text);
+    if (recipe !== undefined) fillTexts.set(tensor, recipe.text);
     return tensor;
   } catch (error) {
     return scanner.fail(stripPeriod(errorMessage(error)), start);
@@ -66,14 +66,14 @@ export function parseNumber(text: string): number {
   return /nan$/.test(text) ? Number.NaN : Number(text);
 }
 
-interface Recipe {
+interface FillText {
   readonly text: string;
   make(type: DataType, dims: readonly number[]): Dense;
 }
 
-function parseRecipe(scanner: Scanner): Recipe | undefined {
-  if (scanner.take("zeros")) return { text: "zeros", make: (type, dims) => filled(type, dims, () => 0) };
-  if (scanner.take("ones")) return { text: "ones", make: (type, dims) => filled(type, dims, () => 1) };
+function parseFill(scanner: Scanner): FillText | undefined {
+  if (scanner.take("zeros")) return { text: "zeros", make: (type, dims) => fillTensor(type, dims, () => 0) };
+  if (scanner.take("ones")) return { text: "ones", make: (type, dims) => fillTensor(type, dims, () => 1) };
   if (!scanner.take("random")) return undefined;
   const number = (): number =>
     parseNumber(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
@@ -104,12 +104,12 @@ function randomTensor(
   const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, elementCount(dims)));
   const [from, to] = range ?? [-bound, bound];
   const numbers = random(seed);
-  return filled(type, dims, () => (isInteger ? from + numbers.integer(to - from) : numbers.uniform(from, to)));
+  return fillTensor(type, dims, () => (isInteger ? from + numbers.integer(to - from) : numbers.uniform(from, to)));
 }
 
-function filled(type: DataType, dims: readonly number[], next: () => number): Dense {
+function fillTensor(type: DataType, dims: readonly number[], next: () => number): Dense {
   if (type === "string") throw modelError("Strings must be written out: they cannot be generated.");
-  const numbers = Array.from({ length: numbersIn(type, dims) }, next);
+  const numbers = Array.from({ length: storedNumberCount(type, dims) }, next);
   if (type === "complex64") return { type, dims, data: Float32Array.from(numbers) };
   if (type === "complex128") return { type, dims, data: Float64Array.from(numbers) };
   if (type === "float8e8m0") throw modelError("The elements of float8e8m0 are written as their bits.");
@@ -117,7 +117,7 @@ function filled(type: DataType, dims: readonly number[], next: () => number): De
 }
 
 /** Returns the number of stored numbers: two per complex element. */
-function numbersIn(type: DataType, dims: readonly number[]): number {
+function storedNumberCount(type: DataType, dims: readonly number[]): number {
   return elementCount(dims) * (type === "complex64" || type === "complex128" ? 2 : 1);
 }
 
@@ -139,7 +139,7 @@ function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void
 }
 
 function fromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
-  const expected = numbersIn(type, dims);
+  const expected = storedNumberCount(type, dims);
   if (tokens.length !== expected) {
     throw modelError(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
   }
@@ -168,7 +168,7 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
       throw modelError(`${type} holds integers from ${low} to ${high}, got ${invalidNumber}.`);
   }
   let nextIndex = 0;
-  return filled(type, dims, () => numbers[nextIndex++] ?? 0);
+  return fillTensor(type, dims, () => numbers[nextIndex++] ?? 0);
 }
 
 function parseInteger64(type: "int64" | "uint64", token: string): bigint {

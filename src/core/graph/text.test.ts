@@ -8,7 +8,7 @@ import type { Node } from "./graph.ts";
 import { Model } from "./model.ts";
 import { parameter } from "./role.ts";
 import { parseModel, printModel, printNode, printWholeModel } from "./text.ts";
-import { recipeOf } from "./text-tensor.ts";
+import { fillTextOf } from "./text-tensor.ts";
 
 const example = `opset 21, com.microsoft 1
 graph (x: float32[batch, 784], flag: bool[]) -> (y: float32[batch, 10], s) {
@@ -280,7 +280,7 @@ describe("printModel", () => {
   test("prints the recipe of a tensor if it has one, and otherwise its elements", () => {
     const { graph } = parseModel(example);
     const tensor = graph.value("fc1.weight")?.tensor;
-    expect(tensor && recipeOf(tensor)).toBe("random(seed 1)");
+    expect(tensor && fillTextOf(tensor)).toBe("random(seed 1)");
     const model = new Model();
     model.graph.addTensor("w", inMemory({ type: "float32", dims: [3], data: Float32Array.of(0.1, -0, Number.NaN) }));
     expect(printModel(model)).toBe("opset 21\ngraph () -> () {\n  w: float32[3] = [0.1, -0, nan]\n}\n");

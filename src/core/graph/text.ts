@@ -27,7 +27,7 @@ import { allTensors, type Graph, type Node, operatorName, type Value, type Value
 import type { Model } from "./model.ts";
 import { roleText as plainRoleText, type Role } from "./role.ts";
 import { quoteName } from "./text-scan.ts";
-import { elementsText, float32Text, recipeOf } from "./text-tensor.ts";
+import { elementsText, fillTextOf, float32Text } from "./text-tensor.ts";
 
 export { parseModel } from "./text-parse.ts";
 
@@ -46,7 +46,7 @@ export function printModel(model: Model, options: { readonly abbreviate?: boolea
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {
-    if (!contents.has(tensor)) contents.set(tensor, recipeOf(tensor) ?? elementsText(await tensor.read()));
+    if (!contents.has(tensor)) contents.set(tensor, fillTextOf(tensor) ?? elementsText(await tensor.read()));
   }
   return writeModel(model, (tensor) => contents.get(tensor) ?? completeContents(tensor));
 }
@@ -70,7 +70,7 @@ export function writeModel(
 }
 
 function completeContents(tensor: Tensor): string {
-  const recipe = recipeOf(tensor);
+  const recipe = fillTextOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
     throw unsupportedError(`A tensor of ${tensor.bytes} bytes is too large to be printed without a recipe.`, {
@@ -84,7 +84,7 @@ function completeContents(tensor: Tensor): string {
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {
-  const recipe = recipeOf(tensor);
+  const recipe = fillTextOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) return "…";
   const text = elementsText(tensor.small);

@@ -30,7 +30,7 @@ export function allocate<T>(
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
   const selection = items.map(({ unchangedCost }): Selected<T> => ({ cost: unchangedCost, loss: 0, offer: undefined }));
   let cost = fixed + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
-  for (const { item, to } of movesOf(items)) {
+  for (const { item, to } of hullSteps(items)) {
     if (cost <= budget) break;
     const otherCosts = cost - (selection[item]?.cost ?? 0);
     // The last move selects the offer with the lowest loss that is within the budget, instead of the cheapest offer.
@@ -83,7 +83,7 @@ interface Selected<T> {
 }
 
 /** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
-function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {
+function hullSteps<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {
   const moves = items.flatMap(({ unchangedCost, offers }, item) => {
     const byFallingCost = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
     const hull = lowerHull([

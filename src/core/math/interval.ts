@@ -177,11 +177,11 @@ export function pairedScores(count: number, gained: number, lost: number, level:
     const distance = gained - lost - count * d;
     return variance > 0 ? distance / Math.sqrt(variance) : Math.sign(distance) * Number.POSITIVE_INFINITY;
   };
-  return { value, low: argumentAt(score, -1, value, z), high: argumentAt(score, value, 1, -z), count, confidence };
+  return { value, low: bisect(score, -1, value, z), high: bisect(score, value, 1, -z), count, confidence };
 }
 
 /** Returns the argument at which a decreasing function has the value `target`, by bisection. */
-function argumentAt(decreasing: (at: number) => number, from: number, to: number, target: number): number {
+function bisect(decreasing: (at: number) => number, from: number, to: number, target: number): number {
   let [low, high] = [from, to];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;

@@ -1,7 +1,7 @@
 /** Selects the entries of smallest magnitude for pruning, in one pass over weights or scores that are read in parts to save memory. */
 import { dataError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
-import { wordsOf } from "../tensor/half.ts";
+import { wordsOf } from "../tensor/small-float.ts";
 
 /** 1 for each entry that is kept, 0 for each pruned entry. */
 export type Mask = Uint8Array;

@@ -11,10 +11,10 @@ export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
 export function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T>;
 export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T>;
 export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T> {
-  return multiply === undefined ? runHere(steps) : runAsync(steps, multiply);
+  return multiply === undefined ? runSync(steps) : runAsync(steps, multiply);
 }
 
-function runHere<T>(steps: Steps<T>): T {
+function runSync<T>(steps: Steps<T>): T {
   let next = steps.next();
   while (!next.done) next = steps.next(multiplyHere(...next.value));
   return next.value;

@@ -37,7 +37,7 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
-  return runWith(valuesOnly(source), multiply);
+  return runWith(singularValuesOnly(source), multiply);
 }
 
 /** Returns all singular values, and the singular vectors of the `rank` largest ones. */
@@ -64,7 +64,7 @@ export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   return isWide ? { u: v, s, v: u } : { u, s, v };
 }
 
-function* valuesOnly(source: Matrix): Steps<Float64Array> {
+function* singularValuesOnly(source: Matrix): Steps<Float64Array> {
   const { columns, scale } = scaledColumns(source);
   const noVectors = matrix(columns.rows, 0);
   return bidiagonalSvd(yield* reduce(columns), noVectors, noVectors)

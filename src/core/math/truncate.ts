@@ -129,7 +129,7 @@ async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem
   for (let iteration = 0; ; iteration++) {
     const basis = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
-    const captured = energy(image, image) / totalEnergy;
+    const captured = innerProduct(image, image) / totalEnergy;
     if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations)
       return { basis, small: await svd(image, multiply) };
     capturedShare = captured;
@@ -138,7 +138,7 @@ async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem
 }
 
 /** Computes Σ aᵢⱼ bᵢⱼ. */
-function energy(a: Matrix, b: Matrix): number {
+function innerProduct(a: Matrix, b: Matrix): number {
   return dot(a.data, 0, b.data, 0, a.data.length);
 }
 

@@ -1,8 +1,8 @@
 import { type Attribute, Graph, modelError, type Node, type Tensor, viewOf } from "#graph";
+import { attributeTypes, attributeFields as f } from "./field-numbers.ts";
 import { eachVarint, type Field, fixedBytes, integerOf, isLoaded, joinCarried, payload, textOf } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
-import { attributeTypes, attributeFields as f } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { decodeText } from "./wire.ts";
 import { writeTensor } from "./write-tensor.ts";

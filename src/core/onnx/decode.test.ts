@@ -3,9 +3,6 @@ import { counting } from "../../../test/counting.ts";
 import { message, richModel } from "../../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
 import { encodeToBytes } from "./encode.ts";
-import { splitFields } from "./fields.ts";
-import { open } from "./index.ts";
-import { readOpset } from "./metadata.ts";
 import {
   attributeFields,
   graphFields,
@@ -15,7 +12,10 @@ import {
   sparseFields,
   tensorFields,
   valueInfoFields,
-} from "./schema.ts";
+} from "./field-numbers.ts";
+import { splitFields } from "./fields.ts";
+import { open } from "./index.ts";
+import { readOpset } from "./metadata.ts";
 import { readValueInfo, UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 

@@ -2,6 +2,7 @@ import type { ByteSource, Graph, ModelHeader, Node, Value } from "#graph";
 import { defaultDomain, Model, modelError, PithError, usedValues } from "#graph";
 import { readAttribute } from "./attribute.ts";
 import { ExternalFiles, type OpenExternal } from "./external.ts";
+import { graphFields, modelFields, nodeFields, sparseFields } from "./field-numbers.ts";
 import {
   eachVarint,
   type Field,
@@ -16,7 +17,6 @@ import { readFunctions } from "./functions.ts";
 import { LazyFile } from "./lazy.ts";
 import { readMetadata, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
-import { graphFields, modelFields, nodeFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
 import { FieldPastEndError, malformedError } from "./wire.ts";

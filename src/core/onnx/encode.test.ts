@@ -6,7 +6,6 @@ import { parseModel, printModel, printWholeModel } from "../graph/text.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { symbol } from "../tensor/dims.ts";
 import { encodedSize, encodedSource, encodeToBytes } from "./encode.ts";
-import { open } from "./index.ts";
 import {
   attributeFields,
   graphFields,
@@ -17,7 +16,8 @@ import {
   tensorFields,
   typeFields,
   valueInfoFields,
-} from "./schema.ts";
+} from "./field-numbers.ts";
+import { open } from "./index.ts";
 import type { Writer } from "./writer.ts";
 
 const { float: floatType, int: intType } = { float: 1, int: 2 };

@@ -5,10 +5,6 @@
 import type { ByteSource, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
 import { allTensors, unsupportedError } from "#graph";
 import { writeAttribute } from "./attribute.ts";
-import { fieldText, lastField, payload, splitFields } from "./fields.ts";
-import { readOpset, writeMetadata } from "./metadata.ts";
-import { originOf } from "./origin.ts";
-import type { Writing } from "./reading.ts";
 import {
   graphFields,
   modelFields,
@@ -17,7 +13,11 @@ import {
   sparseFields,
   tensorFields,
   valueInfoFields,
-} from "./schema.ts";
+} from "./field-numbers.ts";
+import { fieldText, lastField, payload, splitFields } from "./fields.ts";
+import { readOpset, writeMetadata } from "./metadata.ts";
+import { originOf } from "./origin.ts";
+import type { Writing } from "./reading.ts";
 import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";

@@ -4,11 +4,11 @@ import type { Attribute, ByteSource, LocalFunction, Node } from "#graph";
 import { allNodes, concatBytes, defaultDomain, Graph, PithError } from "#graph";
 import { bytesSource } from "#platform";
 import { readAttribute } from "./attribute.ts";
+import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./field-numbers.ts";
 import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
 import { readEntry, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
-import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./schema.ts";
 import { Writer } from "./writer.ts";
 
 type ReadingOf = (file: LazyFile) => Reading;
@@ -91,20 +91,20 @@ function findReferences(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, str
 }
 
 /** Decides which metadata keys and documentation texts of an exporter are removed. */
-export interface RemovedNotes {
+export interface ExporterText {
   key(key: string): boolean;
   doc(text: string): boolean;
 }
 
 /** Returns a function's message without exporter metadata and documentation of the function and its nodes. All other bytes are unchanged. */
-export function functionWithout(message: Uint8Array, notes: RemovedNotes): Uint8Array {
+export function functionWithout(message: Uint8Array, notes: ExporterText): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }
 
 function messageWithout(
   message: Uint8Array,
   numbers: { readonly doc: number; readonly metadata: number; readonly node?: number },
-  notes: RemovedNotes,
+  notes: ExporterText,
   ofNode?: (node: Uint8Array) => Uint8Array,
 ): Uint8Array {
   const writer = new Writer(undefined, message.byteLength);

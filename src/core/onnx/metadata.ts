@@ -1,7 +1,7 @@
 /** Reads and writes key-value metadata, the roles that it contains, and opset imports (OperatorSetIdProto). */
 import { defaultDomain, noMetadata, parseRole, type Role, roleKey, roleText } from "#graph";
+import { entryFields, opsetFields } from "./field-numbers.ts";
 import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
-import { entryFields, opsetFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
 export function readEntry(field: Field): readonly [key: string, value: string] {

@@ -15,6 +15,7 @@ import {
   zeros,
 } from "#graph";
 import { type ExternalFiles, readExternal } from "./external.ts";
+import { tensorFields as f } from "./field-numbers.ts";
 import {
   eachVarint,
   type Field,
@@ -27,7 +28,6 @@ import {
 } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
-import { tensorFields as f } from "./schema.ts";
 import { maxRank } from "./value-info.ts";
 import { decodeText } from "./wire.ts";
 

@@ -4,6 +4,7 @@
  */
 import type { AnyType, Container, Dim, Role, Value, ValueType } from "#graph";
 import { isContainer, isUnknownDim, modelError, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
+import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./field-numbers.ts";
 import {
   type Field,
   fieldText,
@@ -17,7 +18,6 @@ import {
 } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
-import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
 export interface ValueInfo {

@@ -1,8 +1,8 @@
 /** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes or strings. */
 import { bytesOf, type Dense, type Role, type Tensor, typeCodes } from "#graph";
+import { entryFields, tensorFields as f } from "./field-numbers.ts";
 import { writeMetadata } from "./metadata.ts";
 import { originOf } from "./origin.ts";
-import { entryFields, tensorFields as f } from "./schema.ts";
 import type { Piece, Writer } from "./writer.ts";
 
 export interface ExternalPlace {

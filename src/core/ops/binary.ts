@@ -5,8 +5,8 @@ import {
   divideDims,
   extremeDims,
   floorDims,
-  isDimension,
   isFloat,
+  isNonnegative,
   isSymbolic,
   Miss,
   multiplyDims,
@@ -205,7 +205,7 @@ function quotient(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return b === 0 ? undefined : Math.trunc(a / b);
   const exactQuotient = divideDims(a, b);
   if (exactQuotient !== undefined || isSymbolic(b)) return exactQuotient;
-  return b > 0 && isDimension(a) ? floorDims(a, b) : undefined;
+  return b > 0 && isNonnegative(a) ? floorDims(a, b) : undefined;
 }
 
 /** Returns a - b · q with the rounded quotient q. Returns undefined if a and b differ in sign, because the result then depends on `fmod`. */
@@ -219,8 +219,8 @@ function remainder(a: Dim, b: Dim): Dim | undefined {
 function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   const difference = addDims(a, multiplyDims(-1, b));
   if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;
-  if (isDimension(difference)) return 0;
-  return !isSymbolic(a) && a < 0 && isDimension(b) ? 1 : undefined;
+  if (isNonnegative(difference)) return 0;
+  return !isSymbolic(a) && a < 0 && isNonnegative(b) ? 1 : undefined;
 }
 
 const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);

@@ -3,7 +3,7 @@
  * derivative for LeakyRelu, Elu and Selu. Piecewise constant operators have no gradient.
  */
 
-import { isDimension, multiplyDims, type Value } from "#graph";
+import { isNonnegative, multiplyDims, type Value } from "#graph";
 import type { Op } from "./define.ts";
 import { readFloat, readString } from "./shared/attributes.ts";
 import { matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
@@ -57,7 +57,7 @@ export const unaryOperators: readonly Op[] = [
     name: "Abs",
     homogeneous: [[0]],
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
-    onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isDimension(a) ? a : undefined),
+    onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isNonnegative(a) ? a : undefined),
   }),
   defineUnary({
     name: "Sigmoid",

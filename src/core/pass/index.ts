@@ -1,7 +1,8 @@
 /** Exports the definition of passes, their options, and what they report (`#pass`). */
+
+export * from "./exporter-metadata.ts";
 export * from "./modules.ts";
 export * from "./moves.ts";
-export * from "./notes.ts";
 export * from "./option-errors.ts";
 export * from "./options.ts";
 export * from "./pass.ts";

@@ -7,7 +7,7 @@ import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
-export interface Misfit {
+export interface OptionProblem {
   /** The path of the invalid option. For a missing option, the path of the object that lacks it. */
   readonly path: readonly (string | number)[];
   readonly part: "key" | "value";
@@ -35,12 +35,12 @@ interface Issue {
 }
 
 /** Returns the most informative violation of a schema that was checked with `inWords`. */
-export function misfitOf(
+export function problemOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
   { owner, withheld = [] }: MisfitOptions,
-): Misfit {
-  const issue = mostInformative(issues);
+): OptionProblem {
+  const issue = selectIssue(issues);
   const rejection = rejectionOf(issue);
   const issuePath = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
   // A check of several options names the invalid one in its rejection.
@@ -74,7 +74,7 @@ export function unknownName(
   path: readonly (string | number)[],
   names: readonly string[],
   owner: string,
-): Misfit & { readonly part: "key" } {
+): OptionProblem & { readonly part: "key" } {
   const last = String(path.at(-1) ?? "");
   return {
     path,
@@ -88,7 +88,7 @@ export function unknownName(
 }
 
 /** Prefers a mistyped name to a missing one, and, for a union, the issue of the member that matched the outer structure of the value. */
-function mostInformative(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
+function selectIssue(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;
   const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
@@ -96,7 +96,7 @@ function mostInformative(issues: readonly [Issue, ...Issue[]], names: readonly s
   const [firstInner, ...more] = inner;
   if (firstInner === undefined) return issue;
   const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
-  const chosen = mostInformative(
+  const chosen = selectIssue(
     [firstInner, ...more],
     missing.map(({ path }) => String(path?.at(-1)?.key)),
   );
@@ -167,7 +167,7 @@ function isPlain(value: unknown): boolean {
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
-  const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
+  const { path, part, sentence, hint } = problemOf(schema, result.issues, { owner });
   // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence
   // itself.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;

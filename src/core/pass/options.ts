@@ -62,7 +62,7 @@ export const downloadOption = v.pipe(
   v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
 );
 
-export function downloadBytesOf(text: string, weights: number): number {
+export function parseDownloadSize(text: string, weights: number): number {
   const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
   return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
 }
@@ -115,7 +115,7 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   );
 };
 
-const listed = { value: "layer,…", group: layersGroup };
+const layerListFlag = { value: "layer,…", group: layersGroup };
 
 /** The options of `selectionOptions` with descriptions, because editors do not show them for spread entries. */
 export interface LayerSelection {
@@ -130,7 +130,7 @@ export const selectionOptions = (verb: string, opposite = "exclude") => ({
   layers: described(
     names,
     `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`,
-    listed,
+    layerListFlag,
   ),
-  except: described(names, `layers to ${opposite}: names, patterns or operator types`, listed),
+  except: described(names, `layers to ${opposite}: names, patterns or operator types`, layerListFlag),
 });

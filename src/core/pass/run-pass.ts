@@ -16,8 +16,8 @@ import { infer } from "../analysis/infer.ts";
 import { updateStatedTypes } from "../analysis/stale-types.ts";
 import { createEngine } from "../engine/index.ts";
 import { open } from "../onnx/index.ts";
+import { removeExporterMetadata } from "./exporter-metadata.ts";
 import { openModels, openModules } from "./modules.ts";
-import { clearNotes } from "./notes.ts";
 import { parseOptions } from "./option-errors.ts";
 import type { Context, OptionValues, Outcome, PassDefinition } from "./pass.ts";
 
@@ -52,8 +52,8 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
     if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
   }
   if (outcome.changes.length > 0) {
-    if (definition.removesNotes) clearNotes(model);
-    leaveDefaults(model);
+    if (definition.removesNotes) removeExporterMetadata(model);
+    removeDefaultInputs(model);
     makeNamesDistinct(model);
     infer(model);
     updateStatedTypes(model);
@@ -90,7 +90,7 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
 }
 
 /** Removes stored tensors from the inputs. Up to IR version 3 they are weights; later, overridable defaults, which passes treat as constants. */
-function leaveDefaults(model: Model): void {
+function removeDefaultInputs(model: Model): void {
   const old = model.header.irVersion < 4;
   if (old) model.header.irVersion = 4;
   if (model.graph.inputs.some(({ tensor }) => tensor !== undefined)) model.graph.setInputs(model.graph.feeds);

@@ -19,7 +19,7 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
   try {
     const handle = await open(claim, "wx");
     await handle.close();
-    if (await isFirst(claim, name)) return release;
+    if (await isOldestClaim(claim, name)) return release;
   } catch (cause) {
     release();
     throw asFileError(`"${shown}" cannot be written`, cause);
@@ -31,7 +31,7 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
 }
 
 /** Returns whether a claim is the oldest claim of the folder. Claims of equal age are compared by name. */
-async function isFirst(claim: string, name: string): Promise<boolean> {
+async function isOldestClaim(claim: string, name: string): Promise<boolean> {
   const folder = dirname(name);
   const claimTime = async (file: string): Promise<bigint | undefined> =>
     (await stat(file, { bigint: true }).catch(() => undefined))?.mtimeNs;

@@ -4,9 +4,9 @@
  */
 import { dataError, PithError, shapeError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
-import { decodeFloats, encodeFloats } from "./half.ts";
 import { pack, unpack } from "./packed.ts";
 import { roundHalfEven } from "./round.ts";
+import { decodeFloats, encodeFloats } from "./small-float.ts";
 import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;

@@ -137,14 +137,14 @@ export function ceilDims(a: Dim, b: Dim): Dim {
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
-  const isAtMost = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
+  const isAtMost = (a: Dim, b: Dim): boolean => a !== b && isNonnegative(addDims(b, multiplyDims(-1, a)));
   const names = symbols.filter((a) => !symbols.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
   const [first] = names;
   if (first === undefined) return number ?? 0;
   if (names.length === 1 && number === undefined) return first;
-  if (number !== undefined && number <= 0 && names.every(isDimension)) {
+  if (number !== undefined && number <= 0 && names.every(isNonnegative)) {
     return name === "min" ? number : extremeDims(name, names);
   }
   const texts = names.map(dimText).sort();
@@ -152,7 +152,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
 }
 
 /** Returns whether a dimension is nonnegative for all values of its names, because no term is subtracted. */
-export function isDimension(dim: Dim): boolean {
+export function isNonnegative(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
 
@@ -265,7 +265,7 @@ export interface AxisLayout {
 }
 
 /** Returns the layout along axes from `axis` on (negative: from the end), taken as one axis. @throws PithError E_OPTION if there is no such axis. */
-export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
+export function axisLayout(dims: readonly number[], axis: number, axes = 1): AxisLayout {
   const start = axis < 0 ? axis + dims.length : axis;
   const end = start + axes;
   if (dims[start] === undefined) throw optionError(`${dimsText(dims)} has no axis ${axis}.`);

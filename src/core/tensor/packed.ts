@@ -4,7 +4,7 @@ import { dataError, shapeError } from "../errors.ts";
 /** Element types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
-/** Bits per element, minimum and maximum. Elements of float4e2m1 are packed as integers from 0 to 15, which half.ts decodes. */
+/** Bits per element, minimum and maximum. Elements of float4e2m1 are packed as integers from 0 to 15, which small-float.ts decodes. */
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },

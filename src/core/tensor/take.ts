@@ -1,5 +1,5 @@
 import { bytesFor, bytesOf, viewBytes } from "./dense.ts";
-import { alongAxis, elementCount } from "./dims.ts";
+import { axisLayout, elementCount } from "./dims.ts";
 import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 
@@ -12,7 +12,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
   const dims = dense.dims.map((dim, dimAxis) => (dimAxis === axis ? indices.length : dim));
   const { type } = dense;
   const copySelected = <W extends Words>(from: W, to: W): W => {
-    const { outer, count: size } = alongAxis(dense.dims, axis);
+    const { outer, count: size } = axisLayout(dense.dims, axis);
     const width = indices.length === 0 ? 0 : to.length / outer / indices.length;
     let nextWord = 0;
     for (let block = 0; block < outer; block++) {

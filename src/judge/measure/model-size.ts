@@ -1,7 +1,7 @@
 /** Measures the size and the content of a model's file. */
 import { cachePerRevision, cost, infer, learnedCount, learnedTensors } from "#analysis";
 import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
-import { clearNotes, hasNotes } from "#pass";
+import { hasExporterMetadata, removeExporterMetadata } from "#pass";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
 import { type OperationCount, operationCount } from "../record/operation-count.ts";
@@ -15,9 +15,9 @@ interface PlainFile {
 
 /** Returns a copy without the exporter's metadata; undefined for a model without such metadata. */
 const plainCopy = cachePerRevision((model) => {
-  if (!hasNotes(model)) return undefined;
+  if (!hasExporterMetadata(model)) return undefined;
   const copy = model.clone();
-  clearNotes(copy);
+  removeExporterMetadata(copy);
   return copy;
 });
 

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import type { Dataset } from "#batches";
 import { asPithError, integer, isObject, stripPeriod } from "#ir";
-import { type AnyPass, didYouMean, inWords, misfitOf, namesAt, type OptionValues, shown, unknownName } from "#pass";
+import { type AnyPass, didYouMean, inWords, namesAt, type OptionValues, problemOf, shown, unknownName } from "#pass";
 import { runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
@@ -178,7 +178,7 @@ function checkSchedule(source: Source, path: Path, schedule: unknown, rounds: nu
   }
   const result = v.safeParse(scheduleSchema, schedule, inWords);
   if (!result.success) {
-    const misfit = misfitOf(scheduleSchema, result.issues, { owner: "a value that changes" });
+    const misfit = problemOf(scheduleSchema, result.issues, { owner: "a value that changes" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   try {
@@ -225,7 +225,7 @@ function checkOptions(
     inWords,
   );
   if (result.success) return;
-  const misfit = misfitOf(options, result.issues, { owner: id, withheld: runOptionNames });
+  const misfit = problemOf(options, result.issues, { owner: id, withheld: runOptionNames });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 

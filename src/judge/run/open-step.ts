@@ -1,6 +1,6 @@
 /** Opens the request of a step: checks of model and options, references, and texts for a step that they help. */
 import { open, optionError, type PithError } from "#ir";
-import { type AnyPass, downloadBytesOf, type OptionValues, openModules } from "#pass";
+import { type AnyPass, type OptionValues, openModules, parseDownloadSize } from "#pass";
 import { realPath } from "#platform";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
@@ -65,7 +65,7 @@ export async function openStep(
   const maxDownload =
     targetDownload === undefined
       ? undefined
-      : downloadBytesOf(targetDownload, (await countWeights(input.model)).parameters);
+      : parseDownloadSize(targetDownload, (await countWeights(input.model)).parameters);
   return { ...settings, pass, input, references, inputs, maxDownload, goal: { maxDrop, strict } };
 }
 

@@ -23,7 +23,7 @@ import {
 } from "#analysis";
 import type { AxisLayout, Dense, Model, Node, Tensor, Value } from "#ir";
 import {
-  alongAxis,
+  axisLayout,
   describe,
   elementCount,
   emitInto,
@@ -98,7 +98,7 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
     if (!isBasic || slice === undefined || checkWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
     if (dead.size === 0 || weight.tensor === undefined) return [];
-    await excludeNonzeroUnits(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
+    await excludeNonzeroUnits(dead, weight.tensor, axisLayout(weight.tensor.dims, role.out), slice.unitOf);
   }
   for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
   return [...dead];
@@ -143,7 +143,7 @@ async function removeUnits(
     const numbers = toFloat64(dense);
     for (const { value: other, axis, unitOf } of group.slices) {
       if (other !== value) continue;
-      const { count, inner } = alongAxis(dense.dims, axis);
+      const { count, inner } = axisLayout(dense.dims, axis);
       for (const [index, number] of numbers.entries())
         visit(number, unitOf[Math.floor(index / inner) % count] ?? -1, index);
     }
@@ -295,7 +295,7 @@ async function shiftOf(
   const [shiftedNumbers, baseNumbers] = [toFloat64(withConstants), toFloat64(withZeros)];
   const rank = withConstants.dims.length;
   const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
-  const { count, inner } = alongAxis(withConstants.dims, axis);
+  const { count, inner } = axisLayout(withConstants.dims, axis);
   const vector = new Float64Array(count);
   const largest = shiftedNumbers.reduce(
     (magnitude, number, index) => Math.max(magnitude, Math.abs(number), Math.abs(baseNumbers[index] ?? 0)),

@@ -1,11 +1,11 @@
 import { allLayers, canNameLayer, infer, scopesKey, weightName } from "#analysis";
 import { allGraphs, describe, statesMoreThanNotes } from "#ir";
-import { clearNotes, isExporterKey } from "#pass";
+import { isExporterKey, removeExporterMetadata } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 /** Removes exporter metadata, including module paths that name no layer, and types that stored tensors state as well. Keeps names of layers. */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
-  const cleared = new Set(clearNotes(model));
+  const cleared = new Set(removeExporterMetadata(model));
   const unnamedNodes = new Set(
     [...allLayers(model, infer(model))].flatMap((layer) => (canNameLayer(weightName(layer)) ? [] : [layer.node])),
   );

@@ -6,7 +6,7 @@
  */
 import type { ScaleGroup } from "#analysis";
 import type { Dense, Model, Tensor } from "#ir";
-import { alongAxis, deferTensor, fromNumbers, groupBy, isFloat, optionError, toFloats } from "#ir";
+import { axisLayout, deferTensor, fromNumbers, groupBy, isFloat, optionError, toFloats } from "#ir";
 
 /**
  * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
@@ -42,7 +42,7 @@ function scaleTensor(
 ): Promise<Tensor> {
   return rewriteOnRead(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
-      const { count, inner } = alongAxis(tensor.dims, axis);
+      const { count, inner } = axisLayout(tensor.dims, axis);
       for (let index = 0; index < numbers.length; index++)
         numbers[index] = (numbers[index] ?? 0) * (scale[Math.floor(index / inner) % count] ?? 1);
     }

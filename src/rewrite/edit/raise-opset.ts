@@ -8,7 +8,6 @@ import type { Attribute, DataType, Dense, FloatType, Model, Node, PithError } fr
 import {
   allNodes,
   asPithError,
-  becameScalar,
   checkForm,
   describe,
   emitInto,
@@ -18,6 +17,7 @@ import {
   inputsFor,
   int64,
   isFloat,
+  isScalarInput,
   Miss,
   replaceNode,
   schemaAt,
@@ -104,7 +104,7 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
   const movedInputs = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor(node.op).get(name) : undefined;
     const type = inference.site(node).inputs[0]?.type;
-    const constant = input === undefined ? undefined : asConstant(attribute, type, becameScalar(node.op, name));
+    const constant = input === undefined ? undefined : asConstant(attribute, type, isScalarInput(node.op, name));
     return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
   });
   const inputs: unknown[] = [...node.inputs];

@@ -6,7 +6,7 @@
  */
 import { type Inference, infer, type Layer, outputScaleFactors } from "#analysis";
 import type { Dense, Model, Value } from "#ir";
-import { alongAxis, emitInto, extract, isFloat, Miss, toFloat64, toFloats } from "#ir";
+import { axisLayout, emitInto, extract, isFloat, Miss, toFloat64, toFloats } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import type { PackedWeight } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
@@ -60,7 +60,7 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     const axis =
       vector.length === 1 ? axes[0] : axes.find((candidateAxis) => codes.dims[candidateAxis] === vector.length);
     if (axis === undefined) return false;
-    const { count, inner } = alongAxis(codes.dims, axis);
+    const { count, inner } = axisLayout(codes.dims, axis);
     values.forEach((value, index) => {
       const channel = vector.length === 1 ? 0 : Math.floor(index / inner) % count;
       values[index] = change(value, vector[channel] ?? 0);

@@ -24,7 +24,7 @@ import {
   zeros,
 } from "#ir";
 import type { Session } from "../../core/engine/index.ts";
-import { requireMemory } from "../../core/engine/screen.ts";
+import { requireMemory } from "../../core/engine/screen-model.ts";
 import { drawImages, imageSides } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;

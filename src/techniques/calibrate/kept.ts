@@ -4,7 +4,7 @@
  */
 
 import { type Dataset, isIndexed } from "#batches";
-import { allTensors, type Graph, identity, type Model, structureHash, type Tensor } from "#ir";
+import { allTensors, type Graph, type Model, objectId, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import type { ObserveOptions } from "../../runtime/run/run-over-samples.ts";
@@ -71,7 +71,7 @@ async function hashOf(model: Model): Promise<string> {
   for (const tensor of allTensors(model.graph)) {
     if (tensor.stored === undefined && !contents.has(tensor)) contents.set(tensor, await tensorHash(tensor));
   }
-  const hash = structureHash(model, (tensor) => contents.get(tensor) ?? identity(tensor));
+  const hash = structureHash(model, (tensor) => contents.get(tensor) ?? objectId(tensor));
   hashes.set(model.graph, { revision, hash });
   return hash;
 }

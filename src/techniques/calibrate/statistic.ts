@@ -1,6 +1,6 @@
 /** Interfaces of statistics over samples, computed batch by batch, so that memory does not depend on the number of samples. */
 import type { Dense, Emit, Model, Value } from "#ir";
-import { alongAxis, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
+import { axisLayout, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
 import type { PickedElements } from "../../runtime/run/picked-elements.ts";
 
@@ -69,7 +69,7 @@ export function readFeatures(
   const dims = picks?.dims.map((dim, index) => (index === 0 ? dim * repeats : dim)) ?? dense.dims;
   const singleColumn = { outer: elementCount(dims), count: 1, inner: 1 };
   const addedAxes = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
-  const { outer, count, inner } = axis === undefined ? singleColumn : alongAxis(dims, addedAxes + axis, axes);
+  const { outer, count, inner } = axis === undefined ? singleColumn : axisLayout(dims, addedAxes + axis, axes);
   const [rowCount, width] = [outer * inner, count / groups];
   // Avoids conversion of float32, because often few values are read.
   const stored = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));

@@ -1,5 +1,5 @@
 /** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and sums over channels. Pruned entries stay pruned. */
-import { alongAxis } from "#ir";
+import { axisLayout } from "#ir";
 import type { Mask } from "../../core/math/smallest.ts";
 
 export function keptCount(mask: Mask): number {
@@ -14,7 +14,7 @@ export function intersect(a: Mask, b: Mask): Mask {
 
 /** Returns Σ x² of each channel in float64. */
 export function channelSquares(values: ArrayLike<number>, dims: readonly number[], axis: number): Float64Array {
-  const { count, inner } = alongAxis(dims, axis);
+  const { count, inner } = axisLayout(dims, axis);
   const sums = new Float64Array(count);
   for (let start = 0; start < values.length; start += count * inner)
     for (let channel = 0, index = start; channel < count; channel++) {
@@ -26,7 +26,7 @@ export function channelSquares(values: ArrayLike<number>, dims: readonly number[
 }
 
 export function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
-  const { outer, count, inner } = alongAxis(dims, axis);
+  const { outer, count, inner } = axisLayout(dims, axis);
   return Array.from({ length: count }, (_, channel) =>
     Float64Array.from({ length: outer * inner }, (_, index) => {
       const block = Math.floor(index / inner);

@@ -1,7 +1,7 @@
 /** Quantizes tensors with one scale, or one per slice along an axis, in the format of `QuantizeLinear`. Values of 2 and 4 bits are packed. */
 import {
   type AxisLayout,
-  alongAxis,
+  axisLayout,
   type Dense,
   dimsText,
   elementCount,
@@ -179,4 +179,4 @@ export function codesTensor(type: QuantizedType, dims: readonly number[], codes:
 }
 
 const slices = (dims: readonly number[], axis: number | undefined): AxisLayout =>
-  axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);
+  axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : axisLayout(dims, axis);

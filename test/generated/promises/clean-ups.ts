@@ -10,7 +10,7 @@ import { encodedSize } from "../../../src/core/onnx/encode.ts";
 import type { Outcome, Pass } from "../../../src/core/pass/pass.ts";
 import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
-import { alongAxis, isSymbolic } from "../../../src/core/tensor/dims.ts";
+import { axisLayout, isSymbolic } from "../../../src/core/tensor/dims.ts";
 import { random } from "../../../src/core/tensor/random.ts";
 import { deduplicate } from "../../../src/rewrite/clean-up/deduplicate.ts";
 import { dropDeadChannels } from "../../../src/rewrite/clean-up/drop-dead-channels.ts";
@@ -92,7 +92,7 @@ export async function withDeadChannels(given: Model): Promise<Model> {
       const slice = group.slices.find(({ value, axis }) => value === effective && axis === role.out);
       const dense = await weight.tensor?.read();
       if (slice === undefined || weight !== effective || dense?.type !== "float32") continue;
-      const { count, inner } = alongAxis(dense.dims, role.out);
+      const { count, inner } = axisLayout(dense.dims, role.out);
       const data = dense.data.map((number, at) =>
         dead.has(slice.unitOf[Math.floor(at / inner) % count] ?? -1) ? 0 : number,
       );

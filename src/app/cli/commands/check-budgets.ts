@@ -1,7 +1,7 @@
 /** Reads the budgets of `pith check`: the limits of bytes, losses and time for each model of a repository. */
 import * as v from "valibot";
 import { isObject } from "#ir";
-import { bytesOf, countOption, inWords, misfitOf, parsableBy, positiveOption, sizeOption } from "#pass";
+import { bytesOf, countOption, inWords, parsableBy, positiveOption, problemOf, sizeOption } from "#pass";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readSource, requireShallow, type Source } from "../../../judge/recipe/source.ts";
@@ -76,7 +76,7 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
   for (const key of path) data = isObject(data) ? data[key] : undefined;
   const result = v.safeParse(schema, data, inWords);
   if (!result.success) {
-    const misfit = misfitOf(schema, result.issues, { owner: "the check" });
+    const misfit = problemOf(schema, result.issues, { owner: "the check" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   const { models } = result.output;

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import * as v from "valibot";
 import { dataError, duration, errorMessage, unsupportedError } from "#ir";
-import { countOption, described, inWords, misfitOf, option } from "#pass";
+import { countOption, described, inWords, option, problemOf } from "#pass";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
@@ -85,7 +85,7 @@ const isKind = (kind: string): kind is keyof typeof inputSchemas => Object.hasOw
 function validate<S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> {
   const { success, output, issues } = v.safeParse(schema, data, inWords);
   if (success) return output;
-  const { path, sentence } = misfitOf(schema, issues, { owner: "a job" });
+  const { path, sentence } = problemOf(schema, issues, { owner: "a job" });
   const place = path.length === 0 ? "" : `${path.join(".")}: `;
   throw dataError(`The queue has a job that Pith did not put there: ${place}${sentence}.`);
 }

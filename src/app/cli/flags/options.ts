@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalize, optionError, type PithError, usageError } from "#ir";
 import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
-import { entriesAt, flattenSchema, inWords, isWhole, misfitOf } from "#pass";
+import { entriesAt, flattenSchema, inWords, isWhole, problemOf } from "#pass";
 import { asFlags, flagName } from "./invalid-options.ts";
 
 /** Flag whose value is stored under the name of its option. */
@@ -74,7 +74,7 @@ function misfitError(
   hint: string,
 ): PithError {
   const keys = keysOf(schema);
-  const misfit = misfitOf(schema, issues, { owner: "" });
+  const misfit = problemOf(schema, issues, { owner: "" });
   const [key, ...inside] = misfit.path.map(String);
   // A constraint on several options mentions their names, which become flags.
   const sentence =

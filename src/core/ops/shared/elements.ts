@@ -11,7 +11,7 @@ import {
   fixedDims,
   floorDims,
   integerRange,
-  isDimension,
+  isNonnegative,
   isSymbolic,
   multiplyDims,
   quotientDims,
@@ -208,5 +208,5 @@ export function compareElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;
   const isNegative = (dim: Dim): boolean => !isSymbolic(dim) && dim < 0;
-  return (isNegative(a) && isDimension(b)) || (isNegative(b) && isDimension(a)) ? 0 : undefined;
+  return (isNegative(a) && isNonnegative(b)) || (isNegative(b) && isNonnegative(a)) ? 0 : undefined;
 }

@@ -12,7 +12,7 @@ import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
 import { allLayers, biasedOutput, infer, layers, optionsOfLayer, scaleGroups, selectLayers } from "#analysis";
 import type { Model, NodeSpec, Value } from "#ir";
 import {
-  alongAxis,
+  axisLayout,
   buffer,
   emitInto,
   fromNumbers,
@@ -109,10 +109,10 @@ export async function equalizingFactors(
     const numbers = toNumbers(await value.tensor.read());
     const { dims } = value.tensor;
     const scalings = (slicesOf.get(value) ?? []).map((slice) => ({
-      ...alongAxis(dims, slice.axis),
+      ...axisLayout(dims, slice.axis),
       scale: Float64Array.from(slice.unitOf, (unit) => (factors[slice.group]?.[unit] ?? 1) ** slice.power),
     }));
-    const { count, inner } = alongAxis(dims, axis);
+    const { count, inner } = axisLayout(dims, axis);
     let largest = 0;
     for (let index = 0; index < numbers.length; index++) {
       let size = Math.abs(numbers[index] ?? 0);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { decodeFloats, encodeFloats, type SmallFloat } from "./half.ts";
+import { decodeFloats, encodeFloats, type SmallFloat } from "./small-float.ts";
 
 const encodable = [
   "float16",

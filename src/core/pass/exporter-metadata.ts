@@ -8,40 +8,40 @@ import { allGraphs, type Carried, describe, type Model } from "#graph";
 import { scopesKey } from "../analysis/layer-names.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
-const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
+const exporterKeys = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 
 /** Matches a stack trace, which older PyTorch exporters wrote into the documentation of nodes. */
-const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
+const stackTrace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
 /** Returns whether metadata under this key was written by an exporter, and names no layer. */
-export const isExporterKey = (key: string): boolean => notes.test(key) && key !== scopesKey;
-const isExporterText = { key: isExporterKey, doc: (text: string) => trace.test(text) };
+export const isExporterKey = (key: string): boolean => exporterKeys.test(key) && key !== scopesKey;
+const isExporterText = { key: isExporterKey, doc: (text: string) => stackTrace.test(text) };
 
 /** Removes exporter metadata from the model, its functions, graphs, nodes and values. Returns the names of the changed elements. */
-export function clearNotes(model: Model): readonly string[] {
-  return Array.from(findNotes(model), ({ at, clear }) => {
-    clear();
+export function removeExporterMetadata(model: Model): readonly string[] {
+  return Array.from(findMetadata(model), ({ at, clear: clearTexts }) => {
+    clearTexts();
     return at;
   });
 }
 
-export const hasNotes = (model: Model): boolean => findNotes(model).next().done !== true;
+export const hasExporterMetadata = (model: Model): boolean => findMetadata(model).next().done !== true;
 
-function* findNotes({ header, graph: main }: Model): Generator<{ readonly at: string; readonly clear: () => void }> {
+function* findMetadata({ header, graph: main }: Model): Generator<{ readonly at: string; readonly clear: () => void }> {
   const functions = header.functions.map((message) => functionWithout(message, isExporterText));
   if (functions.some((message, index) => message !== header.functions[index]))
     yield { at: "the functions of the model", clear: () => Object.assign(header, { functions }) };
   for (const key of [...header.metadata.keys()].filter((key) => key.startsWith("pkg.") && isExporterText.key(key)))
     yield { at: "the model", clear: () => header.metadata.delete(key) };
   for (const graph of allGraphs(main)) {
-    if (isNoted(graph)) yield { at: graph.name, clear: () => clear(graph) };
-    for (const node of graph.nodes()) if (isNoted(node)) yield { at: describe(node), clear: () => clear(node) };
-    for (const value of graph.values()) if (isNoted(value)) yield { at: value.name, clear: () => clear(value) };
+    if (hasExporterText(graph)) yield { at: graph.name, clear: () => clear(graph) };
+    for (const node of graph.nodes()) if (hasExporterText(node)) yield { at: describe(node), clear: () => clear(node) };
+    for (const value of graph.values()) if (hasExporterText(value)) yield { at: value.name, clear: () => clear(value) };
   }
 }
 
 const hasTrace = ({ doc }: Carried): boolean => doc !== undefined && isExporterText.doc(doc);
-const isNoted = (carried: Carried): boolean =>
+const hasExporterText = (carried: Carried): boolean =>
   (carried.metadata.size > 0 && [...carried.metadata.keys()].some(isExporterText.key)) || hasTrace(carried);
 
 function clear(carried: Carried): void {
