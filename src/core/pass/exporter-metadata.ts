@@ -9,7 +9,6 @@ import { scopesKey } from "../analysis/layer-names.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
 const exporterKeys = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
-
 /** Matches a stack trace, which older PyTorch exporters wrote into the documentation of nodes. */
 const stackTrace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
