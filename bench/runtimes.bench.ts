@@ -14,7 +14,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { type BrowserEngine, openBrowser } from "../src/app/cli/browser/engine.ts";
+import { type BrowserEngine, openBrowserEngine } from "../src/app/cli/browser/engine.ts";
 import { deliverOutputs, requestedNames } from "../src/core/engine/engine.ts";
 import { createEngine, type Engine } from "../src/core/engine/index.ts";
 import { PithError } from "../src/core/errors.ts";
@@ -110,7 +110,7 @@ function inBrowser(runtime: "wasm" | "webgpu", runtimes: string): Place {
   };
   return {
     async load(model, settings) {
-      opened ??= openBrowser(runtime, { temporary, signal, runtimes });
+      opened ??= openBrowserEngine(runtime, { temporary, signal, runtimes });
       const session = await (await opened).load(model, settings).catch(again);
       return { run: (feeds, fetch) => session.run(feeds, fetch).catch(again), release: () => session.release() };
     },

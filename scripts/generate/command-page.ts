@@ -56,7 +56,7 @@ ${[...built.map((command) => renderCommand(command, shared)), ...renderShared(bu
 }
 
 function build(definition: CommandDefinition): BuiltCommand {
-  const { passed, options } = definition;
+  const { passSchema, options } = definition;
   const command = buildCommand(definition, async () => {});
   const help = command.createHelp();
   const flags = command.options.filter(({ long }) => long === undefined || !introduced.has(long));
@@ -73,7 +73,7 @@ function build(definition: CommandDefinition): BuiltCommand {
     definition,
     command,
     groups: new Map([...grouped].map(([heading, members]) => [heading, members.map(rowOf)])),
-    meanings: [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)],
+    meanings: [...(passSchema === undefined ? [] : meaningsOf(passSchema)), ...meaningsOf(options)],
   };
 }
 

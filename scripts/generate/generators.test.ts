@@ -118,9 +118,9 @@ test("the command page lists the arguments, grouped options, values and examples
       way: option(v.picklist(["a", "b"]), "how to walk", { meanings }),
       far: option(v.number(), "distance", { group: "Evaluation:", short: "-f" }),
     }),
-    deterministic: true,
+    isDeterministic: true,
     examples: ["walk model.onnx --way a"],
-    run: () => Promise.resolve({ data: undefined, print: () => {} }),
+    run: () => Promise.resolve({ json: undefined, print: () => {} }),
   });
   const page = renderCommands([walk]);
   expect(page).toContain("| [walk](#walk) | walk, as [data.md](data.md) describes |");

@@ -12,20 +12,20 @@ const job = new URL("./jobs/behave.ts", import.meta.url);
 const scale = defineCommand({
   name: "scale",
   summary: "doubles numbers in a job",
-  arguments: [{ name: "numbers", description: "what to double", several: true }],
+  arguments: [{ name: "numbers", description: "what to double", isVariadic: true }],
   options: v.object({ goal: v.optional(v.number()), bits: v.optional(v.picklist([4, 8]), 8) }),
   examples: ["scale 1 2"],
   async run(words, { goal }, session) {
-    const output = await session.job<typeof behave>(
+    const output = await session.runJob<typeof behave>(
       job,
       { kind: "double", values: Float32Array.from(words, Number) },
       "scale",
     );
     const { values } = output as { values: Float32Array };
     return {
-      data: { values, seed: session.seed },
+      json: { values, seed: session.seed },
       print: (terminal) => terminal.line([...values].join(" ")),
-      goalMissed: goal !== undefined && Math.max(...values) < goal,
+      isGoalMissed: goal !== undefined && Math.max(...values) < goal,
     };
   },
 });
@@ -39,12 +39,12 @@ const failing = defineCommand({
   async run([how], _options, session) {
     if (how === "late") {
       const failure = new PithError("E_ACCURACY_LOST", "Nothing was written.");
-      return { data: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
+      return { json: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
     }
     if (how === "abort") throwIfAborted(session.signal);
-    if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
-    if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
-    if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");
+    if (how === "kill") await session.runJob<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
+    if (how === "wait") await session.runJob<typeof behave>(job, { kind: "wait" }, "fail");
+    if (how === "pith-error") await session.runJob<typeof behave>(job, { kind: "pith-error" }, "fail");
     // Without the stack of a test, because the program blames modules outside of Pith.
     throw Object.assign(new TypeError("a fault"), { stack: "TypeError: a fault" });
   },

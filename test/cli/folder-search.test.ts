@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
+import { createModuleSearch } from "../../src/app/cli/commands/folder-search.ts";
 import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
 import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { minSpeed } from "../../src/app/folder/quantize-folder.ts";
@@ -29,15 +29,19 @@ async function searched(choice: Choice) {
     written: [join(out, "model.onnx")],
   };
   const session = {
-    ...{ terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" }), seed: 0, line: [] },
-    ...{ signal: new AbortController().signal, passed: {}, folders: new Map() },
-    job: (_: string | URL, input: CompressInput) => {
+    ...{
+      terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" }),
+      seed: 0,
+      commandLine: [],
+    },
+    ...{ signal: new AbortController().signal, passOptions: {}, namedFolders: new Map() },
+    runJob: (_: string | URL, input: CompressInput) => {
       asked.push(input);
       return Promise.resolve(output as never);
     },
   };
   const how = { ...{ folder, resumeFolder: folder, minutes: 1, steps: undefined }, techniques: undefined };
-  const searcher = searcherOf(
+  const searcher = createModuleSearch(
     { ...how, workers: { jobs: 1, queue: undefined } },
     {
       ...{ data: dataAt("x.txt"), together: undefined, metric: "accuracy", output: undefined, maxDrop: undefined },

@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createProcessPool } from "../../src/app/cli/job-parts/job-pool.ts";
-import type { RecipeInput, Work } from "../../src/app/cli/queue/inputs.ts";
+import type { JobRequest, RecipeInput } from "../../src/app/cli/queue/inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 import { smallModels } from "./small-models.ts";
@@ -13,7 +13,7 @@ const poolOf = (model: string, resumeFolder: string) =>
   createProcessPool(
     1,
     0,
-    (name): Work<RecipeInput> => ({
+    (name): JobRequest<RecipeInput> => ({
       kind: "recipe",
       name,
       input: {

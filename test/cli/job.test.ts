@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { blameModule } from "../../src/app/cli/module-failure.ts";
+import { asModuleError } from "../../src/app/cli/module-failure.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { thrownValue } from "../../src/core/platform/serialized-error.ts";
@@ -59,7 +59,7 @@ describe("a job", () => {
   ])("fails with the text of a rejected value that is not an Error: %o", async (reason, text) => {
     const error = await failure({ kind: "late-rejection", reason });
     expect(error).toMatchObject({ name: thrownValue, message: text });
-    expect(blameModule(error)).toMatchObject({
+    expect(asModuleError(error)).toMatchObject({
       code: "E_OPTION",
       message: `A module threw ${text}, which is not an error.`,
       hint: expect.stringContaining('Look for "throw" in the modules that you named'),

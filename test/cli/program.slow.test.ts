@@ -1,12 +1,12 @@
 /** Crashes and stops of jobs end commands. */
 import { describe, expect, test } from "vitest";
-import { exitCode } from "../../src/app/cli/program.ts";
+import { exitCodes } from "../../src/app/cli/program.ts";
 import { pith } from "./failing.ts";
 
 describe("a failure", () => {
   test("by a crash of a job exits with 1 and E_ENGINE", async () => {
     const { code, err } = await pith("fail kill");
-    expect(code).toBe(exitCode.failed);
+    expect(code).toBe(exitCodes.failed);
     expect(err).toMatch(/^E_ENGINE: fail m\.onnx: its process crashed in native code \(SIGSEGV\)\.\n/);
   });
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { commands } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/flags/metrics.ts";
-import { describeStoppedStage, exitCode, runProgram } from "../../src/app/cli/program.ts";
+import { describeStoppedStage, exitCodes, runProgram } from "../../src/app/cli/program.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { pith } from "./failing.ts";
 
@@ -19,7 +19,7 @@ test.each(["--version", "-v", "-V"])("%s prints the version", async (flag) => {
 
 describe("a command", () => {
   test("prints its result on standard output and exits with 0", async () => {
-    expect(await pith("scale 1 2.5")).toEqual({ code: exitCode.ok, out: "2 5\n", err: "" });
+    expect(await pith("scale 1 2.5")).toEqual({ code: exitCodes.ok, out: "2 5\n", err: "" });
   });
 
   test("prints one JSON document with --json at any position", async () => {
@@ -31,17 +31,17 @@ describe("a command", () => {
   });
 
   test("prints the result and exits with 1 if it misses its goal", async () => {
-    expect(await pith("scale 1 --goal 100")).toEqual({ code: exitCode.failed, out: "2\n", err: "" });
+    expect(await pith("scale 1 --goal 100")).toEqual({ code: exitCodes.failed, out: "2\n", err: "" });
   });
 
   test("prints the result and the failure if it fails with a result, also with --json", async () => {
     expect(await pith("fail late")).toEqual({
-      code: exitCode.failed,
+      code: exitCodes.failed,
       out: "tried: 3\n",
       err: "E_ACCURACY_LOST: Nothing was written.\n",
     });
     const { code, out, err } = await pith("fail late --json");
-    expect(code).toBe(exitCode.failed);
+    expect(code).toBe(exitCodes.failed);
     expect(JSON.parse(out)).toEqual({ tried: 3 });
     expect(JSON.parse(err)).toEqual({ error: { code: "E_ACCURACY_LOST", message: "Nothing was written." } });
   });
@@ -148,19 +148,19 @@ describe("wrong usage", () => {
     ["--jason", "E_USAGE: Unknown option '--jason'.\n"],
   ])("exits with 2 and a hint: pith %s", async (line, message) => {
     const { code, out, err } = await pith(line);
-    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect({ code, out }).toEqual({ code: exitCodes.usage, out: "" });
     expect(err.startsWith(message) ? message : err).toBe(message);
   });
 
   test("without a command prints the help on standard error", async () => {
     const { code, out, err } = await pith("");
-    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect({ code, out }).toEqual({ code: exitCodes.usage, out: "" });
     expect(err).toContain("Commands:");
   });
 
   test("is printed as JSON with --json", async () => {
     const { code, out, err } = await pith("scale 1 --bts 4 --json");
-    expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
+    expect({ code, out }).toEqual({ code: exitCodes.usage, out: "" });
     expect(JSON.parse(err)).toEqual({
       error: { code: "E_USAGE", message: "Unknown option '--bts'.", hint: "Did you mean --bits?" },
     });
@@ -170,7 +170,7 @@ describe("wrong usage", () => {
 describe("a failure", () => {
   test("of a job exits with 1 and prints code and hint", async () => {
     expect(await pith("fail pith-error")).toEqual({
-      code: exitCode.failed,
+      code: exitCodes.failed,
       out: "",
       err: 'E_DATA: Row 3: column "x" holds "a", expected a number.\nhint: Remove the row.\n',
     });
@@ -178,7 +178,7 @@ describe("a failure", () => {
 
   test("inside of Pith exits with 1 and asks for a report", async () => {
     const { code, err } = await pith("fail fault");
-    expect(code).toBe(exitCode.failed);
+    expect(code).toBe(exitCodes.failed);
     expect(err).toMatch(/^internal: TypeError: a fault\n/);
     expect(err).toContain("Please report it");
   });

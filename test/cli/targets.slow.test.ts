@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
-import { type BrowserEngine, openBrowser } from "../../src/app/cli/browser/engine.ts";
+import { type BrowserEngine, openBrowserEngine } from "../../src/app/cli/browser/engine.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -17,15 +17,15 @@ const { signal } = new AbortController();
 describe.skipIf(program === undefined)("an engine in a browser", () => {
   let engine: BrowserEngine;
   beforeAll(async () => {
-    engine = await openBrowser("wasm", { temporary: folder, signal });
+    engine = await openBrowserEngine("wasm", { temporary: folder, signal });
   }, 60_000);
   afterAll(() => engine?.close());
 
   test("reports browser, version and threads", () => {
-    expect(engine.facts.browser).toMatch(/Chrome\/\d/);
-    expect(engine.facts.version).toMatch(/^\d+\.\d+\.\d+/);
-    expect(engine.facts.threads).toBeGreaterThan(0);
-    expect(engine.facts.adapter).toBeUndefined();
+    expect(engine.page.browser).toMatch(/Chrome\/\d/);
+    expect(engine.page.version).toMatch(/^\d+\.\d+\.\d+/);
+    expect(engine.page.threads).toBeGreaterThan(0);
+    expect(engine.page.adapter).toBeUndefined();
   });
 
   test("transfers tensors of all types, also empty ones and texts", async () => {

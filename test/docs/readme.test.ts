@@ -41,7 +41,7 @@ describe("the program of the README", () => {
     ({ language }) => language === "ts",
   );
   const counts = { train: 1000, test: 200 };
-  /** `data` is the working folder of the program, with `mnist.onnx` and `mnist/`. `home` contains the program, so that it can import "pith". */
+  /** `json` is the working folder of the program, with `mnist.onnx` and `mnist/`. `home` contains the program, so that it can import "pith". */
   let data = "";
   let home = "";
   let printed = "";
@@ -205,21 +205,22 @@ function idle(listed: ListedCommand): ListedCommand {
     ...listed,
     async load() {
       const { default: definition } = await listed.load();
-      const { passed, reserved = [] } = definition;
+      const { passSchema, omittedKeys = [] } = definition;
       return {
         default: {
           ...definition,
           async run(_, options, session) {
             // Commands that process a whole folder check their options themselves.
-            const isOwn = Object.keys(session.passed).length === 0 && definition.folders?.(options) === true;
-            const issues = passed === undefined || isOwn ? [] : (v.safeParse(passed, session.passed).issues ?? []);
+            const isOwn = Object.keys(session.passOptions).length === 0 && definition.isWholeFolder?.(options) === true;
+            const issues =
+              passSchema === undefined || isOwn ? [] : (v.safeParse(passSchema, session.passOptions).issues ?? []);
             // The command, not the flags, sets reserved options, so their issues and those of option combinations are ignored.
             const ownIssues = issues.filter(({ path }) =>
-              path === undefined ? reserved.length === 0 : !reserved.includes(String(path[0]?.key)),
+              path === undefined ? omittedKeys.length === 0 : !omittedKeys.includes(String(path[0]?.key)),
             );
             if (ownIssues.length > 0)
               throw new Error(ownIssues.map((issue) => `${v.getDotPath(issue)}: ${issue.message}`).join("\n"));
-            return { data: {}, print: () => {} };
+            return { json: {}, print: () => {} };
           },
         },
       };

@@ -22,7 +22,7 @@ test.each(rows)("lists the options with which $name runs code, reads and writes 
   const { default: definition } = (await commands.find(({ name }) => name === row.name)?.load()) ?? {};
   if (definition === undefined) expect.fail("there is no such command");
   const { options } = buildCommand(definition, async () => {});
-  const schemas = [definition.options, definition.passed].filter((schema) => schema !== undefined);
+  const schemas = [definition.options, definition.passSchema].filter((schema) => schema !== undefined);
   const code = options
     .filter(
       (option) =>

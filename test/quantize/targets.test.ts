@@ -54,8 +54,15 @@ test.each([
 });
 
 test("suggests to time the result in a page if it is made for one", () => {
-  const files = { model: "a.onnx", original: undefined, written: "b.onnx", data: "x", trainable: true, holds: true };
-  const next = (target: readonly string[]) => passCommands.quantize?.next?.({ scheme: "static", target }, files);
+  const files = {
+    model: "a.onnx",
+    original: undefined,
+    written: "b.onnx",
+    data: "x",
+    isTrainable: true,
+    isGoalMet: true,
+  };
+  const next = (target: readonly string[]) => passCommands.quantize?.nextCommand?.({ scheme: "static", target }, files);
   expect(next(["node", "wasm"])).toBe("bench a.onnx b.onnx --target wasm  # its speed in a page");
   expect(next(["node"])).toBeUndefined();
 });

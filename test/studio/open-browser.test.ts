@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { openBrowser } from "../../src/app/cli/commands/studio.ts";
+import { openInBrowser } from "../../src/app/cli/commands/studio.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 test.skipIf(process.platform === "win32")("gives the key in a private file, and in no argument", async () => {
@@ -19,7 +19,7 @@ test.skipIf(process.platform === "win32")("gives the key in a private file, and 
   const { PATH } = process.env;
   process.env.PATH = [join(folder, "bin"), PATH].join(delimiter);
   try {
-    const removeFile = await openBrowser("http://127.0.0.1:1/key");
+    const removeFile = await openInBrowser("http://127.0.0.1:1/key");
     await expect.poll(() => existsSync(words), { timeout: 20_000 }).toBe(true);
     const file = readFileSync(words, "utf8");
     expect(file).not.toContain("key");

@@ -19,23 +19,23 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly arguments: readonly {
     readonly name: string;
     readonly description: string;
-    readonly several?: boolean;
-    readonly optional?: boolean;
+    readonly isVariadic?: boolean;
+    readonly isOptional?: boolean;
   }[];
   /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
   /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */
-  readonly passed?: v.GenericSchema;
-  /** Names of options in `passed` that have no flag, or whose flag is one of `options`. */
-  readonly reserved?: readonly string[];
+  readonly passSchema?: v.GenericSchema;
+  /** Names of options in `passSchema` that have no flag, or whose flag is one of `options`. */
+  readonly omittedKeys?: readonly string[];
   /** Names of flags that the command requires although a schema does not. */
-  readonly required?: readonly string[];
+  readonly requiredFlags?: readonly string[];
   /** Names of options in `options` that get no flag. */
-  readonly without?: readonly string[];
+  readonly flaglessKeys?: readonly string[];
   /** Returns whether a folder as an argument means the whole folder, and not the model in it. */
-  folders?(options: v.InferOutput<S>): boolean;
+  isWholeFolder?(options: v.InferOutput<S>): boolean;
   /** Whether the command has no `--seed`. */
-  readonly deterministic?: boolean;
+  readonly isDeterministic?: boolean;
   /** Example command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
@@ -46,12 +46,12 @@ export interface Session {
   readonly signal: AbortSignal;
   readonly seed: number;
   /** Words of the command line without `pith` and without secrets, as reports record them. */
-  readonly line: readonly string[];
-  readonly passed: Readonly<Record<string, unknown>>;
+  readonly commandLine: readonly string[];
+  readonly passOptions: Readonly<Record<string, unknown>>;
   /** Model file → folder that the user named instead of the file. */
-  readonly folders: ReadonlyMap<string, string>;
+  readonly namedFolders: ReadonlyMap<string, string>;
   /** Runs a job (`jobs/<module>.ts`) in another process, or with `isHere` in this one. With `keeps`, a stop waits until the job has saved its work. */
-  job<J extends Job>(
+  runJob<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
@@ -60,13 +60,15 @@ export interface Session {
 }
 
 /** Default export of a module in `processes/`, which runs a command in a process of its own (`fork.ts`). */
-export type Process<O, D = unknown> = (
+export type ProcessRun<O, D = unknown> = (
   words: readonly string[],
   options: O,
   session: ProcessSession,
 ) => Promise<Result<D>>;
 
-export interface ProcessSession extends JobContext, Pick<Session, "seed" | "line" | "passed" | "folders"> {}
+export interface ProcessSession
+  extends JobContext,
+    Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders"> {}
 
 export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
@@ -76,12 +78,12 @@ export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
 }
 
 export interface Result<D = unknown> extends PrintedResult {
-  readonly data: D;
+  readonly json: D;
   /** File to which the result is appended as Markdown. */
-  readonly markdown?: string | undefined;
-  readonly goalMissed?: boolean;
+  readonly markdownFile?: string | undefined;
+  readonly isGoalMissed?: boolean;
   /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
-  readonly undecided?: boolean;
+  readonly isUndecided?: boolean;
   /** Error that is printed after the result, also with `--json`. The exit code is then 1. */
   readonly failure?: PithError | undefined;
 }
@@ -97,7 +99,7 @@ const sharedOptions = v.object({
 export interface SharedOptions {
   readonly json: boolean;
   readonly seed: number;
-  readonly passed: Readonly<Record<string, unknown>>;
+  readonly passOptions: Readonly<Record<string, unknown>>;
 }
 
 /** Maximum number of flags that `--help` shows. A command with more flags shows only the common ones. */
@@ -136,55 +138,56 @@ export function buildCommand<S extends v.GenericSchema>(
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalize(definition.summary)}.`);
-  for (const { name, description, several, optional } of definition.arguments) {
-    const form = several === true ? `<${name}...>` : optional === true ? `[${name}]` : `<${name}>`;
+  for (const { name, description, isVariadic, isOptional } of definition.arguments) {
+    const form = isVariadic === true ? `<${name}...>` : isOptional === true ? `[${name}]` : `<${name}>`;
     command.addArgument(new Argument(form, description));
   }
-  const { passed, options: ownSchema, reserved = [], without = [] } = definition;
-  // If both schemas have an option, the description in `passed` is used.
-  const passedKeys = passed === undefined ? [] : [...keysOf(passed)].filter((key) => !reserved.includes(key));
-  if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(sharedOptions)]));
-  addFlags(command, ownSchema, new Set([...without, ...passedKeys]));
+  const { passSchema, options: ownSchema, omittedKeys = [], flaglessKeys = [] } = definition;
+  // If both schemas have an option, the description in `passSchema` is used.
+  const passedKeys =
+    passSchema === undefined ? [] : [...keysOf(passSchema)].filter((key) => !omittedKeys.includes(key));
+  if (passSchema !== undefined) addFlags(command, passSchema, new Set([...omittedKeys, ...keysOf(sharedOptions)]));
+  addFlags(command, ownSchema, new Set([...flaglessKeys, ...passedKeys]));
   const required = new Set([
-    ...(definition.required ?? []),
+    ...(definition.requiredFlags ?? []),
     ...requiredKeys(ownSchema),
-    ...(passed === undefined ? [] : requiredKeys(passed)),
+    ...(passSchema === undefined ? [] : requiredKeys(passSchema)),
   ]);
   for (const flag of command.options) if (required.has(flag.attributeName())) flag.description += " (required)";
-  addFlags(command, sharedOptions, new Set(definition.deterministic === true ? ["seed"] : []));
+  addFlags(command, sharedOptions, new Set(definition.isDeterministic === true ? ["seed"] : []));
   addHelp(command, definition, { program, isFullHelp });
   return command.action(async () => {
     const words = command.processedArgs.flat().flatMap((word) => (word === undefined ? [] : String(word)));
     const { json = false, seed } = readFlags(command, sharedOptions);
-    const passedOptions = passed === undefined ? {} : flagsOnCommandLine(command, passed);
-    for (const key of reserved) delete passedOptions[key];
-    await execute({ json, seed, passed: passedOptions }, async (session) => {
-      const folders = new Map<string, string>();
+    const passedOptions = passSchema === undefined ? {} : flagsOnCommandLine(command, passSchema);
+    for (const key of omittedKeys) delete passedOptions[key];
+    await execute({ json, seed, passOptions: passedOptions }, async (session) => {
+      const namedFolders = new Map<string, string>();
       const modelFiles: string[] = [];
       const pathOf = async (word: string): Promise<string> =>
         word.startsWith("hf:") ? (await import("./files/hub.ts")).downloadModel(word, session) : word;
       const fileOf = async (word: string): Promise<string> => {
         const path = await pathOf(word);
         const file = await findModel(path, session.terminal);
-        if (file !== path) folders.set(file, path);
+        if (file !== path) namedFolders.set(file, path);
         modelFiles.push(file);
         return file;
       };
       const models: string[] = [];
       const options = await withModelFiles(readFlags(command, ownSchema), fileOf);
       for (const word of words)
-        models.push(definition.folders?.(options) === true ? await pathOf(word) : await fileOf(word));
+        models.push(definition.isWholeFolder?.(options) === true ? await pathOf(word) : await fileOf(word));
       try {
         return await definition.run(models, options, {
           ...session,
-          folders,
-          passed: await withModelFiles(session.passed, fileOf),
+          namedFolders,
+          passOptions: await withModelFiles(session.passOptions, fileOf),
         });
       } catch (error) {
         // A damaged file is reported before an option that is missing or does not fit.
         if (error instanceof PithError && (error.code === "E_OPTION" || error.code === "E_USAGE"))
           for (const file of modelFiles) if (file.endsWith(".onnx")) await requireIntact(file);
-        throw await adviseOnLoading(error, modelFiles, session);
+        throw await adviseSimplify(error, modelFiles, session);
       }
     });
   });
@@ -193,7 +196,7 @@ export function buildCommand<S extends v.GenericSchema>(
 /** Adds the common flags, or all flags in groups, to the help. Then adds the meanings of accepted words, the examples and the guide. */
 function addHelp(
   command: Command,
-  { name, passed, options, examples }: CommandDefinition,
+  { name, passSchema, options, examples }: CommandDefinition,
   { program, isFullHelp }: { readonly program: string; readonly isFullHelp: boolean },
 ): void {
   const flagCount = command.options.length;
@@ -205,7 +208,10 @@ function addHelp(
   const visible = command.options.filter(({ hidden }) => !hidden);
   if (flagCount > maxFlags) command.option("--help-all", "print help of all options");
   const keys = new Set(visible.map((flag) => flag.attributeName()));
-  for (const [key, { title, rows }] of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)]) {
+  for (const [key, { title, rows }] of [
+    ...(passSchema === undefined ? [] : meaningsOf(passSchema)),
+    ...meaningsOf(options),
+  ]) {
     if (!keys.has(key)) continue;
     const width = Math.max(...rows.map(([word]) => word.length));
     command.addHelpText("after", ({ command: helpCommand }) => {
@@ -226,9 +232,9 @@ function addHelp(
 }
 
 /** Suggests `pith simplify` for a model that ONNX Runtime rejects, if the simplified model loads. */
-export async function adviseOnLoading(error: unknown, models: readonly string[], { job }: Pick<Session, "job">) {
+export async function adviseSimplify(error: unknown, models: readonly string[], { runJob }: Pick<Session, "runJob">) {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
-  const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
+  const model = await runJob<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
   if (model === undefined) return error;
   return error.reworded({ hint: `Run pith simplify ${quoteWord(model)} first, and use its result: it loads.` });
 }

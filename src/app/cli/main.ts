@@ -5,21 +5,21 @@ import * as module from "node:module";
 // Node 22 and newer cache compiled code. Only imports after this call benefit.
 const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
 enableCompileCache?.();
-const { exitCode, invocation, runProgram } = await import("./program.ts");
+const { exitCodes: exitCode, invocation, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
 /** Exit codes: 128 plus the number of the signal, as if the signal had killed the program. */
-const codes = { SIGINT: 130, SIGTERM: 143 } as const;
-let stoppedBy: keyof typeof codes | undefined;
+const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+let stoppedBy: keyof typeof signalCodes | undefined;
 let isDone = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     // The command is finished, and only waits until the reader of its output has read everything.
-    if (isDone) process.exit(codes[signal]);
+    if (isDone) process.exit(signalCodes[signal]);
     // A second signal ends at once. Exit handlers kill jobs and remove temporary files.
     if (stoppedBy !== undefined) {
       process.stderr.write("Stopped at once.\n");
-      process.exit(codes[signal]);
+      process.exit(signalCodes[signal]);
     }
     stoppedBy = signal;
     controller.abort();
@@ -44,4 +44,4 @@ const code = await runProgram(process.argv.slice(2), {
   program: invocation(process.env),
 });
 isDone = true;
-process.exitCode = stoppedBy === undefined ? code : codes[stoppedBy];
+process.exitCode = stoppedBy === undefined ? code : signalCodes[stoppedBy];

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { PithError } from "../../core/errors.ts";
 import { fromFault, toFault } from "../../core/platform/serialized-error.ts";
-import { blameModule } from "./module-failure.ts";
+import { asModuleError } from "./module-failure.ts";
 
 const thrownBy = (work: () => unknown): unknown => {
   try {
@@ -21,7 +21,7 @@ test("names the module outside Pith that threw an error, also from another proce
   const { default: mine } = await import(pathToFileURL(path).href);
   const error = thrownBy(() => mine.id);
   for (const thrown of [error, fromFault(structuredClone(toFault(error)))])
-    expect(blameModule(thrown)).toMatchObject({
+    expect(asModuleError(thrown)).toMatchObject({
       code: "E_OPTION",
       message: expect.stringMatching(/mine\.mjs failed: .*JSON/),
       hint: expect.stringMatching(/^It was thrown at .*/),
@@ -32,7 +32,7 @@ test.each(["text", undefined, Object.create(null), { toString: () => Symbol("x")
   "blames a module for a thrown value that is not an error",
   (value) => {
     for (const thrown of [value, fromFault(toFault(value))])
-      expect(blameModule(thrown)).toMatchObject({
+      expect(asModuleError(thrown)).toMatchObject({
         code: "E_OPTION",
         message: expect.stringContaining("which is not an error."),
       });
@@ -43,7 +43,7 @@ test("returns an error of Pith unchanged, also if a module called Pith", () => {
   const pithFile = new URL("./main.ts", import.meta.url).pathname;
   const stack = `RangeError: x\n    at String.repeat (<anonymous>)\n    at node:internal/x:1:2\n    at f (${pithFile}:1:2)\n    at g (/home/user/mine.mjs:3:4)`;
   const fault = Object.assign(new RangeError("x"), { stack });
-  expect(blameModule(fault)).toBe(fault);
+  expect(asModuleError(fault)).toBe(fault);
   const failure = new PithError("E_DATA", "broken");
-  expect(blameModule(failure)).toBe(failure);
+  expect(asModuleError(failure)).toBe(failure);
 });

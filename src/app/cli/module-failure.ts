@@ -4,7 +4,7 @@ import { errorMessage, failureOfCode, optionError, PithError } from "#ir";
 import { root } from "#root";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
-export function blameModule(error: unknown): unknown {
+export function asModuleError(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
     return optionError(`A module threw ${errorMessage(error)}, which is not an error.`, {

@@ -7,9 +7,9 @@ export interface PassCommand {
   /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
   suffix(options: OptionValues): string;
   /** Names of the results as shown in the help, if the suffix depends on options. */
-  readonly results?: string;
+  readonly resultNames?: string;
   /** The role of the input model in the help, if it differs from that of other commands. */
-  readonly takes?: string;
+  readonly inputRole?: string;
   /** Whether the command's argument is the student. Without this argument, the reference model is the student. */
   readonly takesStudent?: true;
   /** Command lines for the help, without the leading `pith`. */
@@ -17,7 +17,7 @@ export interface PassCommand {
   /** Returns whether pruned values are stored as zeros in the file. */
   storesZeros?(options: OptionValues): boolean;
   /** Returns the suggested next command line without the leading `pith`. A shell comment can follow. */
-  next?(options: OptionValues, files: NextFiles): string | undefined;
+  nextCommand?(options: OptionValues, files: NextFiles): string | undefined;
 }
 
 /** Files for the suggested next command line, quoted for a shell. */
@@ -28,9 +28,9 @@ export interface NextFiles {
   /** The samples that the user gave, or a placeholder. */
   readonly data: string;
   /** Whether weights of the result are floats and can be trained. */
-  readonly trainable: boolean;
+  readonly isTrainable: boolean;
   /** Whether evaluation showed that the result meets its goal. */
-  readonly holds: boolean;
+  readonly isGoalMet: boolean;
 }
 
 export const passCommands: Readonly<Record<string, PassCommand>> = {
@@ -42,9 +42,9 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
     storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds }) {
+    nextCommand({ structured = false, keepMasks, dropLayers }, { model, written, data, isTrainable, isGoalMet }) {
       if (structured !== false || dropLayers !== undefined)
-        return trainable && !holds
+        return isTrainable && !isGoalMet
           ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
           : undefined;
       return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
@@ -59,7 +59,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
           : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
             ? `.${weights}${weights === "palette" ? bits : ""}`
             : `.int${bits}-${scheme}`,
-    results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
+    resultNames: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
     examples: [
       "quantize model.onnx --dtype q4",
       "quantize model.onnx --scheme weights --bits 4 --rounder mse --zero-points",
@@ -67,7 +67,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],
     // The speed that the command prints is that of the native runtime.
-    next: ({ target }, { model, written }) =>
+    nextCommand: ({ target }, { model, written }) =>
       Array.isArray(target) && target.includes("wasm")
         ? `bench ${model} ${written} --target wasm  # its speed in a page`
         : undefined,
@@ -81,7 +81,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
   },
   distill: {
     suffix: () => ".distilled",
-    takes: "the student: the model that is trained (default: the teacher, made smaller)",
+    inputRole: "the student: the model that is trained (default: the teacher, made smaller)",
     takesStudent: true,
     examples: [
       "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
@@ -99,14 +99,14 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
   },
   recover: {
     suffix: () => ".recovered",
-    takes: "the compressed model",
+    inputRole: "the compressed model",
     examples: [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
     ],
-    next: (_, { original, written, data, trainable, holds }) => {
+    nextCommand: (_, { original, written, data, isTrainable, isGoalMet }) => {
       if (original === undefined) return undefined;
-      return trainable && !holds
+      return isTrainable && !isGoalMet
         ? `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`
         : `bench ${original} ${written}`;
     },

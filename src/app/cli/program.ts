@@ -18,7 +18,7 @@ import { type Environment, type Stream, Terminal, widthOf } from "./print/termin
 /** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
-export const exitCode = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const;
+export const exitCodes = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const;
 
 export interface ProgramEnvironment {
   readonly out: Stream;
@@ -39,9 +39,9 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
   // Some programs use -V for the version, and others -v, so Pith accepts both flags.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words, () => command);
-  let code: number = exitCode.ok;
+  let code: number = exitCodes.ok;
   // The module is loaded when the first job starts, because help needs no jobs.
-  const job = async <J extends Job>(
+  const runJob = async <J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
@@ -75,21 +75,24 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     }
   };
   const execute = async (options: SharedOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
-    const { seed, passed } = options;
-    const session: Session = { terminal, signal, seed, line: publicWords(words), passed, folders: new Map(), job };
+    const { seed, passOptions } = options;
+    const session: Session = {
+      ...{ terminal, signal, seed, passOptions, runJob },
+      ...{ commandLine: publicWords(words), namedFolders: new Map() },
+    };
     const result = await body(session);
     terminal.close();
-    if (options.json) terminal.document(result.data);
+    if (options.json) terminal.document(result.json);
     else result.print(terminal);
-    if (result.markdown !== undefined) {
+    if (result.markdownFile !== undefined) {
       const { markdownOf } = await import("./print/page.ts");
       const line = publicWords(["pith", command?.name() ?? "", ...(command?.args ?? [])]).join(" ");
       const section = markdownOf(line, flagsOf(command), result);
-      await appendFile(result.markdown, section);
+      await appendFile(result.markdownFile, section);
     }
     if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
-    if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
-    else if (result.undecided === true) code = exitCode.undecided;
+    if (result.isGoalMissed === true || result.failure !== undefined) code = exitCodes.failed;
+    else if (result.isUndecided === true) code = exitCodes.undecided;
   };
   let command: Command | undefined;
   try {
@@ -106,15 +109,15 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     return code;
   } catch (error) {
     terminal.close();
-    if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
     // The help was shown because the command is missing.
-    if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
+    if (error instanceof CommanderError && error.code === "commander.help") return exitCodes.usage;
     const failure =
       error instanceof CommanderError
         ? await fromCommanderError(error, command, words)
         : await withAdvice(error, command, words);
     terminal.fail(failure);
-    return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
+    return failure instanceof PithError && usageCodes.has(failure.code) ? exitCodes.usage : exitCodes.failed;
   }
 }
 
@@ -141,7 +144,7 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
 
 /** Returns the error with additions for the user: the user's module that failed and similar paths. Removes advice about flags of other commands. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
-  const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
+  const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).asModuleError(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
   const suggestion = await suggestPath(failure, words);

@@ -11,11 +11,11 @@ import { fromFault } from "../../../core/platform/serialized-error.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import { openPage } from "./chromium.ts";
-import { type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
+import { decodeBatch, encodeBatch, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
 import type { Call, PageFunctions } from "./page.ts";
 
 export interface BrowserEngine extends Engine {
-  readonly facts: PageFacts;
+  readonly page: PageFacts;
   time(
     models: readonly Model[],
     feeds: readonly Batch[],
@@ -33,7 +33,7 @@ export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal">
 }
 
 /** Opens a browser with a page that runs models. @param options `temporary`: for its files. @throws PithError as `openPage`, E_ENGINE_MISSING, E_STOPPED. */
-export async function openBrowser(
+export async function openBrowserEngine(
   runtime: "wasm" | "webgpu",
   { temporary, signal, runtimes }: BrowserOptions,
 ): Promise<BrowserEngine> {
@@ -53,12 +53,12 @@ export async function openBrowser(
   ): Promise<Awaited<ReturnType<PageFunctions[K]>>> => {
     const work = async (): Promise<Reply> => {
       module ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
-      return module.evaluate(({ perform }, call) => perform(call as Call), [name, parameters] as Call);
+      return module.evaluate(({ performCall: perform }, call) => perform(call as Call), [name, parameters] as Call);
     };
     const reply = await raceWithEnd(work()).catch((cause) => {
       throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);
     });
-    if ("fault" in reply) throw failure(reply);
+    if ("fault" in reply) throw errorOfReply(reply);
     return reply.value as Awaited<ReturnType<PageFunctions[K]>>;
   };
 
@@ -81,12 +81,12 @@ export async function openBrowser(
     return work;
   };
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
-    withFiles([storeBatch(feeds)], async ([name = ""]) => {
+    withFiles([encodeBatch(feeds)], async ([name = ""]) => {
       const downloadStarted = new Promise<Download>((resolve) => page.once("download", resolve));
       await call("run", session, name, names);
       const download = await raceWithEnd(downloadStarted);
       try {
-        return await readBatch(await open(await download.path()));
+        return await decodeBatch(await open(await download.path()));
       } finally {
         await download.delete();
       }
@@ -101,7 +101,7 @@ export async function openBrowser(
     await raceWithEnd(provideModules(page, { runtime, runtimes }));
     await page.exposeFunction("progressed", (done: number, total?: number) => reportProgress(done, total));
     return {
-      facts: await call("start", runtime),
+      page: await call("start", runtime),
       load: (model, options = {}) =>
         withFiles([model], async ([name = ""]) => {
           const session = await call("load", name, options);
@@ -111,7 +111,7 @@ export async function openBrowser(
           };
         }),
       time: (models, feeds, timing, progress) =>
-        withFiles([...models, ...feeds.map(storeBatch)], (names) => {
+        withFiles([...models, ...feeds.map(encodeBatch)], (names) => {
           reportProgress = progress;
           const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
           return call("time", modelNames, feedNames, timing);
@@ -124,7 +124,7 @@ export async function openBrowser(
   }
 }
 
-function failure({ fault, cause }: Extract<Reply, { readonly fault: unknown }>): Error {
+function errorOfReply({ fault, cause }: Extract<Reply, { readonly fault: unknown }>): Error {
   const error = fromFault(fault);
   if (!(error instanceof PithError)) return error;
   const options = { hint: error.advice, ...(cause === undefined ? {} : { cause: new Error(cause) }) };
@@ -140,7 +140,7 @@ const require = createRequire(import.meta.url);
 
 const libraries = ["valibot"];
 /** Parts of `core` that sources import by name. The build replaces these names. */
-const doors = ["graph", "ir", "analysis", "pass"];
+const namedParts = ["graph", "ir", "analysis", "pass"];
 
 /** Headers that isolate the page. Only isolated pages have shared memory, which threads require. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -195,7 +195,7 @@ function pageText(runtime: ModulesOptions["runtime"]): string {
     "#root": `./code/core/platform/root${extension}`,
     "#onnxruntime": ort,
     "onnxruntime-web": ort,
-    ...Object.fromEntries(doors.map((part) => [`#${part}`, `./code/core/${part}/index${extension}`])),
+    ...Object.fromEntries(namedParts.map((part) => [`#${part}`, `./code/core/${part}/index${extension}`])),
     ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),
   };
   return `<!doctype html><input type="file" multiple><script type="importmap">${JSON.stringify({ imports })}</script>`;

@@ -26,13 +26,13 @@ export interface PageTiming {
 export type Reply = { readonly value: unknown } | { readonly fault: Fault; readonly cause: string | undefined };
 
 /** Returns a model that only stores the tensors of a batch, as a file format for all tensor types. */
-export function storeBatch(batch: Batch): Model {
+export function encodeBatch(batch: Batch): Model {
   const model = new Model();
   for (const [name, tensor] of Object.entries(batch)) model.graph.addTensor(name, inMemory(tensor));
   return model;
 }
 
-export async function readBatch({ graph }: Model): Promise<Batch> {
+export async function decodeBatch({ graph }: Model): Promise<Batch> {
   const batch: Record<string, Dense> = {};
   for (const { name, tensor } of graph.values()) if (tensor !== undefined) batch[name] = await tensor.read();
   return batch;

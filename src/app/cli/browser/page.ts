@@ -7,7 +7,7 @@ import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import { type LatencyReport, timeModels } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../job-parts/runtime.ts";
-import { type Adapter, type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
+import { type Adapter, decodeBatch, encodeBatch, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
 
 declare global {
   /** Reports progress to the driver, which provides this function. */
@@ -30,12 +30,12 @@ const functions = {
     return sessions.push(session) - 1;
   },
   async run(session: number, feeds: string, names: readonly string[] | undefined): Promise<void> {
-    await download(await sessionAt(session).run(await readBatch(await openFile(feeds)), names));
+    await download(await sessionAt(session).run(await decodeBatch(await openFile(feeds)), names));
   },
   release: (session: number): Promise<void> => sessionAt(session).release(),
   async time(modelNames: readonly string[], feedNames: readonly string[], timing: PageTiming): Promise<LatencyReport> {
     const models = await Promise.all(modelNames.map(openFile));
-    const feeds = await Promise.all(feedNames.map(async (name) => readBatch(await openFile(name))));
+    const feeds = await Promise.all(feedNames.map(async (name) => decodeBatch(await openFile(name))));
     const threads = Math.min(timing.threads ?? Number.POSITIVE_INFINITY, threadCount());
     await startRuntime(engine, threads);
     let lastReportTime = performance.now();
@@ -52,7 +52,7 @@ export type PageFunctions = typeof functions;
 
 export type Call = readonly [name: keyof PageFunctions, parameters: readonly unknown[]];
 
-export async function perform([name, parameters]: Call): Promise<Reply> {
+export async function performCall([name, parameters]: Call): Promise<Reply> {
   try {
     return { value: await Reflect.apply(functions[name], undefined, parameters) };
   } catch (error) {
@@ -74,7 +74,7 @@ function openFile(name: string): Promise<Model> {
 
 async function download(outputs: Batch): Promise<void> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of encode(storeBatch(outputs))) parts.push(Uint8Array.from(part));
+  for await (const part of encode(encodeBatch(outputs))) parts.push(Uint8Array.from(part));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(parts));
   link.download = "outputs.onnx";

@@ -37,7 +37,7 @@ export default defineCommand({
   name: "bench",
   summary: "measure latency, throughput, memory and size of models side by side",
   arguments: [
-    { name: "models.onnx", description: "models to measure; the others are compared with the first", several: true },
+    { name: "models.onnx", description: "models to measure; the others are compared with the first", isVariadic: true },
   ],
   options,
   examples: [
@@ -45,17 +45,17 @@ export default defineCommand({
     "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
     "bench a.onnx b.onnx --target node,wasm,webgpu",
   ],
-  async run(models, { target, markdown, ...timing }, session) {
+  async run(models, { target, markdown: markdownFile, ...timing }, session) {
     await requireMarkdownFile(
-      markdown,
+      markdownFile,
       models.map((model) => ["a model", model] as const),
     );
     const runs: Measurement[] = [];
     for (const name of new Set(target)) {
-      const run = await measure(name, models, timing, session, target.length > 1);
+      const run = await measureTarget(name, models, timing, session, target.length > 1);
       if (run !== undefined) runs.push(run);
     }
-    const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
+    const sizes = await session.runJob<typeof sizesJob>("sizes", { models }, "bench");
     const targets = runs.map(({ target, output: { latency, runtime, where } }) => {
       const { rounds, repeats, threads, unsteady } = latency;
       return { target, runtime, where, rounds, repeats, threads, unsteady };
@@ -80,8 +80,8 @@ export default defineCommand({
       explanation,
     ];
     return {
-      markdown,
-      data: {
+      markdownFile,
+      json: {
         source,
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
         models: rows,
@@ -108,7 +108,7 @@ interface Measurement {
 }
 
 /** Times the models on one target. If it is unavailable (E_UNSUPPORTED, E_FILE), others are requested, and it is not node: warns, returns undefined. */
-async function measure(
+async function measureTarget(
   target: TargetName,
   models: readonly string[],
   { dim: dims, set, rounds, threads }: Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">,
@@ -119,7 +119,7 @@ async function measure(
   const input = { models, target, dims, rounds, ...sharedOptions };
   let output: BenchOutput;
   try {
-    output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
+    output = await session.runJob<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
   } catch (error) {
     const isMissing =
       error instanceof PithError && ["E_UNSUPPORTED", "E_FILE", "E_ENGINE_MISSING"].includes(error.code);
@@ -131,7 +131,7 @@ async function measure(
   // In a browser, the process contains more than the model, so its memory is not measured.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
     const request = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...sharedOptions };
-    memories.push(await session.job<typeof memoryJob>("memory", request, `bench ${model}`));
+    memories.push(await session.runJob<typeof memoryJob>("memory", request, `bench ${model}`));
   }
   return { target, output, memories };
 }

@@ -10,35 +10,35 @@ import { targetNames } from "../../../runtime/run/run-target.ts";
 import { describeAnyLoss } from "../flags/meaningful-drop.ts";
 import { metricNames } from "../flags/metrics.ts";
 
-const size = v.pipe(
+const sizeSchema = v.pipe(
   v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),
   v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
 );
 
-const amount = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
+const amountSchema = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
 
-const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
+const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i, "takes the SHA-256 of the file: 64 hexadecimal digits"));
 
-const modelBudgets = v.strictObject({
+const modelSchema = v.strictObject({
   /** An ONNX file, or a folder whose ONNX files all have these budgets. */
   model: v.string(),
   /** The original: a file, or a folder with files of the same paths. */
   original: v.optional(
-    v.union([v.string(), v.strictObject({ file: v.string(), sha256: hash })], "takes a path, or { file, sha256 }"),
+    v.union([v.string(), v.strictObject({ file: v.string(), sha256 })], "takes a path, or { file, sha256 }"),
   ),
-  bytes: v.optional(size),
+  bytes: v.optional(sizeSchema),
   /** Bytes after brotli. */
-  download: v.optional(size),
+  download: v.optional(sizeSchema),
   data: v.optional(v.string()),
   preprocess: v.optional(v.pipe(v.string(), parsableBy(parsePreprocessingSpec))),
   samples: v.optional(countOption),
   metric: v.optional(v.picklist(metricNames), "accuracy"),
   /** Largest drop of the metric. */
-  drop: v.optional(amount),
+  drop: v.optional(amountSchema),
   /** Smallest share of samples with the original's prediction. */
   agreement: v.optional(
     v.pipe(
-      amount,
+      amountSchema,
       v.gtValue(0, "takes a share above 0%: every model reaches 0%"),
       v.maxValue(1, "takes a share such as 97%"),
       v.ltValue(1, "takes a share below 100%: no number of samples shows that nothing differs"),
@@ -49,18 +49,18 @@ const modelBudgets = v.strictObject({
   runtimes: v.optional(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty("takes at least one runtime"))),
 });
 
-const schema = v.strictObject({
+const budgetsSchema = v.strictObject({
   version: v.optional(v.literal(1), 1),
-  models: v.pipe(v.array(modelBudgets), v.minLength(1, "takes at least one model")),
+  models: v.pipe(v.array(modelSchema), v.minLength(1, "takes at least one model")),
 });
 
-export type Budgets = v.InferOutput<typeof modelBudgets>;
+export type Budgets = v.InferOutput<typeof modelSchema>;
 
 /** Budgets that compare a model with its original. */
-const comparing = ["drop", "agreement", "speed", "runtimes"] as const;
+const comparisonBudgets = ["drop", "agreement", "speed", "runtimes"] as const;
 /** Budgets that need samples. */
-const sampled = ["drop", "agreement"] as const;
-const limits = ["bytes", "download", ...comparing] as const;
+const sampleBudgets = ["drop", "agreement"] as const;
+const limitNames = ["bytes", "download", ...comparisonBudgets] as const;
 
 /** Reads budgets from YAML, or a package.json with the key "pith". @throws PithError E_OPTION with line, column, accepted values and the nearest name. */
 export function parseBudgets(text: string, name: string): readonly Budgets[] {
@@ -74,18 +74,18 @@ function checkBudgets(source: Source, path: readonly string[]): readonly Budgets
   requireShallow(source);
   let data = withShares(source.data);
   for (const key of path) data = isObject(data) ? data[key] : undefined;
-  const result = v.safeParse(schema, data, inWords);
+  const result = v.safeParse(budgetsSchema, data, inWords);
   if (!result.success) {
-    const misfit = problemOf(schema, result.issues, { owner: "the check" });
+    const misfit = problemOf(budgetsSchema, result.issues, { owner: "the check" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   const { models } = result.output;
   for (const [index, budgets] of models.entries()) {
     const at = [...path, "models", index];
     const firstOf = (names: readonly (keyof Budgets)[]) => names.find((name) => budgets[name] !== undefined);
-    const [compared, measured] = [firstOf(comparing), firstOf(sampled)];
-    if (firstOf(limits) === undefined)
-      fail(source, at, "value", `"${budgets.model}" has no budget: ${limits.join(", ")}`);
+    const [compared, measured] = [firstOf(comparisonBudgets), firstOf(sampleBudgets)];
+    if (firstOf(limitNames) === undefined)
+      fail(source, at, "value", `"${budgets.model}" has no budget: ${limitNames.join(", ")}`);
     if (compared !== undefined && budgets.original === undefined)
       fail(source, [...at, compared], "key", `"${compared}" needs "original": it compares the model with its original`);
     const isUnprovable = budgets.drop === 0 && namedMetrics[budgets.metric]({}).unit === "share";

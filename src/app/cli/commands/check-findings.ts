@@ -11,13 +11,13 @@ import type { Evaluated } from "../processes/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
 /** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
-export type Outcome = "passed" | "failed" | "undecided";
+export type CheckOutcome = "passed" | "failed" | "undecided";
 
 export interface Finding {
   readonly budget: string;
   readonly limit: string;
   readonly measured: string;
-  readonly outcome: Outcome;
+  readonly outcome: CheckOutcome;
   /** Why the outcome is not "passed". */
   readonly reason?: string | undefined;
 }
@@ -51,21 +51,22 @@ function sizeTexts(limit: number, size: number): readonly [string, string] {
   return [text(limit), text(size)];
 }
 
-const dropLimit = (maxDrop: number, unit: Unit): string => `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
-const agreementLimit = (minimum: number): string => `at least ${percent(minimum)}`;
+const dropLimitText = (maxDrop: number, unit: Unit): string =>
+  `lose at most ${difference(unit, maxDrop).replace("+", "")}`;
+const agreementLimitText = (minimum: number): string => `at least ${percent(minimum)}`;
 
 export function unmeasuredFindings({ drop, agreement, metric }: Budgets, reason: string): readonly Finding[] {
   const { unit } = namedMetrics[metric]({});
   return [
-    ...(drop === undefined ? [] : [undecidedFinding("drop", dropLimit(drop, unit), reason)]),
-    ...(agreement === undefined ? [] : [undecidedFinding("agreement", agreementLimit(agreement), reason)]),
+    ...(drop === undefined ? [] : [undecidedFinding("drop", dropLimitText(drop, unit), reason)]),
+    ...(agreement === undefined ? [] : [undecidedFinding("agreement", agreementLimitText(agreement), reason)]),
   ];
 }
 
-export const missingRuntimes = (runtimes: readonly string[], reason: string): readonly Finding[] =>
-  runtimes.map((target) => undecidedFinding(`outputs on ${target}`, rightLimit, reason));
+export const missingRuntimeFindings = (runtimes: readonly string[], reason: string): readonly Finding[] =>
+  runtimes.map((target) => undecidedFinding(`outputs on ${target}`, sameOutputsLimit, reason));
 
-const rightLimit = "as the original in Node";
+const sameOutputsLimit = "as the original in Node";
 
 const undecidedFinding = (budget: string, limit: string, reason: string): Finding => ({
   budget,
@@ -96,7 +97,7 @@ export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly F
   }
   for (const { target, right, found } of evaluated.targets) {
     const outcome = right === undefined ? "undecided" : right ? "passed" : "failed";
-    findings.push({ budget: `outputs on ${target}`, limit: rightLimit, measured: found, outcome });
+    findings.push({ budget: `outputs on ${target}`, limit: sameOutputsLimit, measured: found, outcome });
   }
   return findings;
 }
@@ -109,7 +110,7 @@ function sampleFindings(budgets: Budgets, measured: Evaluated & Measurement): re
     const isKept = verdict.verdict === "kept";
     findings.push({
       budget: "drop",
-      limit: dropLimit(budgets.drop, unit),
+      limit: dropLimitText(budgets.drop, unit),
       measured: `change ${changeOf(comparison)} (${changeInterval(unit, comparison.difference)})`,
       outcome: isKept ? "passed" : verdict.met ? "undecided" : "failed",
       reason: isKept
@@ -123,7 +124,7 @@ function sampleFindings(budgets: Budgets, measured: Evaluated & Measurement): re
   }
   if (budgets.agreement !== undefined) {
     const figure = figures.find(({ metric }) => metric === "agreement");
-    const limit = agreementLimit(budgets.agreement);
+    const limit = agreementLimitText(budgets.agreement);
     findings.push(
       figure === undefined
         ? undecidedFinding("agreement", limit, "the model's output has no classes")
@@ -186,7 +187,7 @@ export function speedFinding(
 }
 
 /** Returns the outcome of several findings: the worst, where "undecided" is between the others. */
-export function outcomeOf(findings: readonly Pick<Finding, "outcome">[]): Outcome {
+export function outcomeOf(findings: readonly Pick<Finding, "outcome">[]): CheckOutcome {
   const outcomes = new Set(findings.map(({ outcome }) => outcome));
   return outcomes.has("failed") ? "failed" : outcomes.has("undecided") ? "undecided" : "passed";
 }

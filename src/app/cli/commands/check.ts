@@ -20,10 +20,10 @@ import type evaluateProcess from "../processes/eval.ts";
 import type { Evaluated } from "../processes/eval.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
+  type CheckOutcome,
   evalFindings,
   type Finding,
-  missingRuntimes,
-  type Outcome,
+  missingRuntimeFindings,
   outcomeOf,
   sizeFindings,
   speedFinding,
@@ -41,7 +41,7 @@ export default defineCommand({
     {
       name: "pith.check.yaml",
       description: "the budgets, such as models: [{ model: a.onnx, bytes: 300kB }] (docs/check.md)",
-      optional: true,
+      isOptional: true,
     },
   ],
   options: v.object({
@@ -50,12 +50,12 @@ export default defineCommand({
     ...markdownFlag,
   }),
   examples: ["check", "check budgets.yaml --base ../main --markdown $GITHUB_STEP_SUMMARY"],
-  async run([file], { base, markdown }, session) {
+  async run([file], { base, markdown: markdownFile }, session) {
     const { path, text } = await readBudgets(file);
     const budgets = parseBudgets(text, path);
     const entries = await listModels(budgets, dirname(path));
     const files = entries.flatMap(({ model, original, data }) => [model, original, data]);
-    await requireMarkdownFile(markdown, [
+    await requireMarkdownFile(markdownFile, [
       ["the budgets", path],
       ...files.map((file) => ["a file of the check", file] as const),
     ]);
@@ -67,11 +67,11 @@ export default defineCommand({
     session.terminal.part = "";
     const outcome = outcomeOf(models);
     return {
-      markdown,
-      data: { outcome, models },
-      goalMissed: outcome === "failed",
-      undecided: outcome === "undecided",
-      outcome: (color) => colored(outcome, color),
+      markdownFile,
+      json: { outcome, models },
+      isGoalMissed: outcome === "failed",
+      isUndecided: outcome === "undecided",
+      outcome: (color) => colorOutcome(outcome, color),
       print(terminal) {
         const { bold } = terminal.color;
         for (const { model, findings, before } of models) {
@@ -82,13 +82,13 @@ export default defineCommand({
               budget,
               limit,
               measured,
-              colored(outcome, terminal.color),
+              colorOutcome(outcome, terminal.color),
             ]),
           );
           for (const { budget, reason } of findings) if (reason !== undefined) terminal.line(`${budget}: ${reason}`);
           if (before !== undefined) terminal.line(before);
         }
-        terminal.line(bold(colored(outcome, terminal.color, `check ${outcome}`)));
+        terminal.line(bold(colorOutcome(outcome, terminal.color, `check ${outcome}`)));
         terminal.line(`next: ${nextCommand(path, entries, models)}`);
       },
     };
@@ -96,7 +96,7 @@ export default defineCommand({
 });
 
 /** Returns the command that explains the first model that did not pass, or the one for a pull request. */
-function nextCommand(path: string, entries: readonly Entry[], models: readonly CheckedModel[]): string {
+function nextCommand(path: string, entries: readonly ListedModel[], models: readonly CheckedModel[]): string {
   const index = models.findIndex(({ outcome }) => outcome !== "passed");
   const { model = "", original = "" } = entries[index] ?? {};
   if (index < 0) return `pith check ${quoteWord(path)} --base FOLDER  # in a pull request: bytes before and after`;
@@ -106,7 +106,7 @@ function nextCommand(path: string, entries: readonly Entry[], models: readonly C
     : `pith inspect ${quoteWord(model)}`;
 }
 
-function colored(outcome: Outcome, { green, red, yellow }: Colors, text: string = outcome): string {
+function colorOutcome(outcome: CheckOutcome, { green, red, yellow }: Colors, text: string = outcome): string {
   return { passed: green, failed: red, undecided: yellow }[outcome](text);
 }
 
@@ -138,7 +138,7 @@ async function readBudgets(file: string | undefined): Promise<{ readonly path: s
   });
 }
 
-interface Entry {
+interface ListedModel {
   /** Path of the model as the budgets name it. */
   readonly name: string;
   readonly model: string;
@@ -149,15 +149,15 @@ interface Entry {
 
 interface CheckedModel {
   readonly model: string;
-  readonly outcome: Outcome;
+  readonly outcome: CheckOutcome;
   readonly findings: readonly Finding[];
   /** A sentence that compares the file with the one before the change. */
   readonly before: string | undefined;
 }
 
 /** Returns the models with paths from the current folder. A folder stands for all ONNX files in it. */
-async function listModels(budgets: readonly Budgets[], folder: string): Promise<readonly Entry[]> {
-  const lists = budgets.map(async (each): Promise<readonly Entry[]> => {
+async function listModels(budgets: readonly Budgets[], folder: string): Promise<readonly ListedModel[]> {
+  const lists = budgets.map(async (each): Promise<readonly ListedModel[]> => {
     const at = (path: string): string => relative(".", resolve(folder, path)) || ".";
     const named = typeof each.original === "object" ? each.original.file : each.original;
     const data = each.data === undefined ? undefined : at(each.data);
@@ -189,13 +189,13 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
   return (await Promise.all(lists)).flat();
 }
 
-async function checkModel(entry: Entry, base: string | undefined, session: Session): Promise<CheckedModel> {
+async function checkModel(entry: ListedModel, base: string | undefined, session: Session): Promise<CheckedModel> {
   const { name, model, budgets } = entry;
   const findings: Finding[] = [];
   let size: Size | undefined;
   try {
     if (budgets.bytes !== undefined || budgets.download !== undefined) {
-      [size] = await session.job<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
+      [size] = await session.runJob<typeof sizesJob>("sizes", { models: [model] }, `check ${model}`);
       if (size !== undefined) findings.push(...sizeFindings(budgets, size));
     }
     findings.push(...(await compareWithOriginal(entry, session)));
@@ -216,7 +216,7 @@ async function checkModel(entry: Entry, base: string | undefined, session: Sessi
 
 const reasonOf = ({ sentence, hint }: PithError): string => [sentence, ...[hint ?? []].flat()].join(" ");
 
-async function compareWithOriginal(entry: Entry, session: Session): Promise<readonly Finding[]> {
+async function compareWithOriginal(entry: ListedModel, session: Session): Promise<readonly Finding[]> {
   const { model, original, data, budgets } = entry;
   const { drop, agreement, speed, runtimes = [], metric, preprocess, samples } = budgets;
   if (original === undefined) return [];
@@ -228,7 +228,7 @@ async function compareWithOriginal(entry: Entry, session: Session): Promise<read
     const samplesFlags = isMeasured && hasData ? { data, preprocess, samples, minAgreement: agreement } : {};
     const evaluate = async (target: typeof runtimes): Promise<Evaluated> => {
       const flags = { original, metric, maxDrop: drop, target: [...target], ...samplesFlags };
-      return (await fork<typeof evaluateProcess>("eval", [model], flags, session, { title: `check ${model}` })).data;
+      return (await fork<typeof evaluateProcess>("eval", [model], flags, session, { title: `check ${model}` })).json;
     };
     try {
       findings.push(...evalFindings(budgets, await evaluate(runtimes)));
@@ -238,14 +238,14 @@ async function compareWithOriginal(entry: Entry, session: Session): Promise<read
       const installed = runtimes.filter((runtime) => runtime === "node");
       if ((isMeasured && hasData) || installed.length > 0)
         findings.push(...evalFindings(budgets, await evaluate(installed)));
-      findings.push(...missingRuntimes(otherRuntimes, reasonOf(error)));
+      findings.push(...missingRuntimeFindings(otherRuntimes, reasonOf(error)));
     }
   }
   if (speed !== undefined) {
     const timings: Awaited<ReturnType<typeof relativeTimeJob>>[] = [];
     const input = { original, model, seed: session.seed };
     while (timings.length < timingProcesses)
-      timings.push(await session.job<typeof relativeTimeJob>("relative-time", input, `check ${model}`));
+      timings.push(await session.runJob<typeof relativeTimeJob>("relative-time", input, `check ${model}`));
     findings.push(speedFinding(speed, timings));
   }
   return findings;
@@ -288,7 +288,7 @@ async function describeChange(
     const [files, baseFiles] = [await filesOf(model), await filesOf(before)];
     if (await areCopies(files, baseFiles)) return "unchanged: the base has the same file";
     const models = measured === undefined ? [before, model] : [before];
-    const [baseSize, size = measured] = await session.job<typeof sizesJob>("sizes", { models }, `check ${model}`);
+    const [baseSize, size = measured] = await session.runJob<typeof sizesJob>("sizes", { models }, `check ${model}`);
     return baseSize === undefined || size === undefined ? "changed" : changeText(baseSize, size);
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;

@@ -81,7 +81,7 @@ export default defineCommand({
     {
       name: "model.onnx",
       description: "the model, or a folder for transformers.js; a recipe (-r) accepts several models",
-      several: true,
+      isVariadic: true,
     },
   ],
   options: flags,
@@ -91,7 +91,7 @@ export default defineCommand({
     "compress a.onnx b.onnx --data mnist/ -r recipe.yaml --jobs 2 -o out/",
     "compress bert/ --data reviews.tsv --target wasm",
   ],
-  folders: ({ recipe }) => recipe === undefined,
+  isWholeFolder: ({ recipe }) => recipe === undefined,
   async run(words, options, session) {
     const { recipe, modules = [], metric, output, strict = false, force = false, fresh, target } = options;
     const { minutes, steps, for: purpose, targetSize, faster, techniques, keep } = options;
@@ -110,7 +110,7 @@ export default defineCommand({
       });
     requireMeaningfulDrop(options.maxDrop, metric);
     for (const model of models) await requireModel(model);
-    const places = placesOf(models, options.out);
+    const places = resultPathsOf(models, options.out);
     for (const { model, out } of places) {
       // If the recipe is the file that an earlier run wrote into the output folder, it is overwritten without an error.
       const isInOutputFolder = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
@@ -130,11 +130,11 @@ export default defineCommand({
         targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
       },
     };
-    const inputOf = ({ model, out }: Place, resumeFolder: string): CompressInput => ({
+    const inputOf = ({ model, out }: ResultPaths, resumeFolder: string): CompressInput => ({
       shared: { ...search, model, resumeFolder },
       workers: workerOptionsOf(options),
       recipe: recipe === undefined ? undefined : { path: recipe, modules },
-      command: ["pith", ...session.line],
+      command: ["pith", ...session.commandLine],
       ...{ out, precompress: options.precompress },
     });
     const replaced = await Promise.all(places.map(({ out }) => exists(join(out, "model.onnx"))));
@@ -216,7 +216,7 @@ async function compressFolder(path: string, options: Options, session: Session):
   );
 }
 
-function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
+function resultPathsOf(models: readonly string[], out: string | undefined): readonly ResultPaths[] {
   const stemOf = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {
     const fallback = besideInput(model, ".compressed");
@@ -229,7 +229,7 @@ function placesOf(models: readonly string[], out: string | undefined): readonly 
   });
 }
 
-interface Place {
+interface ResultPaths {
   readonly model: string;
   readonly out: string;
 }
@@ -239,8 +239,8 @@ interface Place {
  * @throws PithError if the only model fails; E_STOPPED on a stop.
  */
 function compressEach(
-  places: readonly Place[],
-  inputOf: (place: Place, resumeFolder: string) => CompressInput,
+  places: readonly ResultPaths[],
+  inputOf: (place: ResultPaths, resumeFolder: string) => CompressInput,
   fresh: boolean | undefined,
   session: Session,
 ): Promise<readonly (CompressOutput | PithError)[]> {
@@ -250,7 +250,7 @@ function compressEach(
     const outputs: (CompressOutput | PithError)[] = [];
     for (const input of await runRecipeInParallel(inputs, session)) {
       const title = `compress ${input.shared.model}`;
-      const work = session.job<typeof compressJob>("compress", input, title, { keeps: true });
+      const work = session.runJob<typeof compressJob>("compress", input, title, { keeps: true });
       const output = work.catch(async (error: unknown) => {
         throw input.recipe === undefined ? await describeStoppedSearch(error, input) : error;
       });
@@ -280,6 +280,6 @@ async function runRecipeInParallel(
   if (workers.queue === undefined && (workers.jobs === 1 || inputs.length === 1)) return inputs;
   const models = { models: inputs.map(({ shared }) => shared), outs: inputs.map(({ out }) => out) };
   const request = { recipe, ...models, ...workers };
-  const folders = await session.job<typeof recipesJob>("recipes", request, `run ${recipe.path}`, { keeps: true });
+  const folders = await session.runJob<typeof recipesJob>("recipes", request, `run ${recipe.path}`, { keeps: true });
   return inputs.map((input, index) => ({ ...input, shared: { ...input.shared, ...folders[index] } }));
 }

@@ -18,7 +18,11 @@ export default defineCommand({
   name: "debug",
   summary: "find the layers in which a compressed model differs from its original",
   arguments: [
-    { name: "model.onnx", description: "the compressed model, after its original without --original", several: true },
+    {
+      name: "model.onnx",
+      description: "the compressed model, after its original without --original",
+      isVariadic: true,
+    },
   ],
   options,
   examples: [

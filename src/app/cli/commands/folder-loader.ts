@@ -62,7 +62,7 @@ export async function openLoader(
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {
-        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines, sounds }, name);
+        return await session.runJob<typeof loaderJob>("loader", { ...input, texts: lines, sounds }, name);
       } catch (error) {
         if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
         throw error;

@@ -31,7 +31,7 @@ export interface FolderSearch {
   readonly workers: WorkerOptions;
 }
 
-interface Judging {
+interface EvaluationOptions {
   /** Samples of each model. With `together`, they are instead the inputs that a model gets while all models jointly continue the texts. */
   readonly data: DataRequest;
   readonly together:
@@ -47,9 +47,9 @@ interface Judging {
 }
 
 /** Returns the function that searches one model of the folder. @param modules number of models, which share the time or number of candidates. */
-export function searcherOf(
+export function createModuleSearch(
   { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques }: FolderSearch,
-  { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
+  { data, together, metric, output, maxDrop, strict, targets, purpose }: EvaluationOptions,
   modules: number,
   session: Session,
 ): ModuleSearch {
@@ -64,7 +64,7 @@ export function searcherOf(
       const { terminal } = session;
       const capturedFile = samplesOf === undefined ? {} : await samplesOf(base);
       terminal.part = modules === 1 ? "search" : `search of ${base}`;
-      const { run, written } = await session.job<typeof compressJob>(
+      const { run, written } = await session.runJob<typeof compressJob>(
         "compress",
         {
           shared: {
@@ -80,7 +80,7 @@ export function searcherOf(
               front: modules > 1,
             },
           },
-          ...{ workers, out, recipe: undefined, command: ["pith", ...session.line] },
+          ...{ workers, out, recipe: undefined, command: ["pith", ...session.commandLine] },
         },
         `search ${source}`,
         { keeps: true },
@@ -98,14 +98,14 @@ export function searcherOf(
 
 /** Returns a function that returns the samples of a model: the inputs that it gets while the original models jointly continue texts. */
 export function captureInputs(
-  { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
+  { folder, bases, texts, out }: NonNullable<EvaluationOptions["together"]> & { readonly out: string },
   session: Session,
 ): (base: string) => Promise<CapturedFile> {
   let capturedFiles: Promise<Readonly<Record<string, CapturedFile>>> | undefined;
   const modules = bases.map((base) => ({ base, source: join(folder, "onnx", `${base}.onnx`) }));
   const request = { folder, modules, texts, out };
   return async (base) => {
-    capturedFiles ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
+    capturedFiles ??= session.runJob<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
     const { [base]: file } = await capturedFiles;
     if (file !== undefined) return file;
     throw unsupportedError("Continuing the texts does not run this model, so it has no samples.");

@@ -18,7 +18,7 @@ export function createTimer(
   set: Settings,
   fileCount: number,
   textFileOf: (source: string) => string,
-  { seed, job, terminal }: Session,
+  { seed, runJob, terminal }: Session,
 ): NonNullable<FolderOptions["time"]> {
   const seconds = Math.min(maxSeconds, maxTotalSeconds / fileCount);
   const unsupported = new Set<TargetName>();
@@ -30,7 +30,7 @@ export function createTimer(
       const warn = (text: string): void => terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
         const input = { ...timing, target, textFile: textFileOf(source) };
-        const { latency, where } = await job<typeof benchJob>("bench", input, `time ${out}`);
+        const { latency, where } = await runJob<typeof benchJob>("bench", input, `time ${out}`);
         const [, timed] = latency.models;
         if (target === targets[0]) work = relativeProcessorTime(latency.models, timed);
         if (timed === undefined || latency.unsteady)

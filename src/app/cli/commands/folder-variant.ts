@@ -16,7 +16,7 @@ import type { SpeechJudge } from "./folder-speech.ts";
 
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */
-  readonly passed: Readonly<Record<string, unknown>>;
+  readonly passOptions: Readonly<Record<string, unknown>>;
   /** Dtypes to which `--rounder` does not apply: they keep their own rounding method. */
   readonly otherDtypes: readonly string[];
   readonly fallback: boolean | undefined;
@@ -32,8 +32,8 @@ interface VariantOptions {
 }
 
 /** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
-export function variantWriter(
-  { passed, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
+export function createVariantWriter(
+  { passOptions, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: FolderVariant) => Promise<FileFigures> {
   const writeVariant = async (variant: FolderVariant): Promise<FileFigures> => {
@@ -44,10 +44,10 @@ export function variantWriter(
       ...{ command: "quantize", model: source, out, copiesSidecars: true },
       variant: brotli === undefined ? {} : { brotli, sampled },
       ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
-      options: { ...optionsOfDtype(dtype, passed), dtype },
+      options: { ...optionsOfDtype(dtype, passOptions), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
-    const work = session.job<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
+    const work = session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
     const result = await work.catch((error: unknown) => {
       throw rewordForOneFile(error);
     });

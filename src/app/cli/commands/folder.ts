@@ -31,36 +31,36 @@ import type folderCheckJob from "../jobs/folder-check.ts";
 import type precompressJob from "../jobs/precompress.ts";
 import { showFolder } from "../print/folder-result.ts";
 import { openLoader } from "./folder-loader.ts";
-import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
+import { captureInputs, createModuleSearch, type FolderSearch } from "./folder-search.ts";
 import { openFolderSpeech, speechJudge } from "./folder-speech.ts";
 import { createTimer } from "./folder-timer.ts";
-import { variantWriter } from "./folder-variant.ts";
+import { createVariantWriter } from "./folder-variant.ts";
 import type { StepOptions } from "./pass.ts";
 
 /** Minimum number of texts for a search. */
 const minTexts = 16;
 
-type JudgingFlags = "output" | "maxDrop" | "targetDownload" | "strict" | "force" | "fallback" | "precompress";
+type EvaluationFlags = "output" | "maxDrop" | "targetDownload" | "strict" | "force" | "fallback" | "precompress";
 
-interface FolderArguments extends DataFlags, Pick<StepOptions, "metric">, Partial<Pick<StepOptions, JudgingFlags>> {
+interface FolderArguments extends DataFlags, Pick<StepOptions, "metric">, Partial<Pick<StepOptions, EvaluationFlags>> {
   readonly out: string;
   readonly isText?: boolean | undefined;
   readonly search?: FolderSearch | undefined;
 }
 
-type Choice = Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">;
+type DtypeChoice = Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">;
 
 export async function writeVariants(
   folder: string,
   options: FolderArguments,
-  choice: Choice,
-  passed: Readonly<Record<string, unknown>>,
+  choice: DtypeChoice,
+  passOptions: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
   const { keepSmallest, purpose } = choice;
   const { seed, signal, terminal } = session;
-  const opened = await openFolder(folder, options, choice, passed, session);
+  const opened = await openFolder(folder, options, choice, passOptions, session);
   const { bases, dtypeNames, otherDtypes, data, judgedData, speech, settings, targets, texts, searchesTexts } = opened;
   const temporary = await temporaryFolder();
   const textFileOf = (source: string): string => join(temporary.path, `${basename(source)}.text`);
@@ -71,7 +71,7 @@ export async function writeVariants(
   const compareModules = async (modules: readonly ModulePaths[], goal: SpeechOptions["goal"]): Promise<EndToEnd> => {
     const input = { folder, modules, data, isText, seed, speech: speech && { goal, expected } };
     const name = `try ${modules.map(({ result }) => basename(result)).join(", ")}`;
-    const output = await session.job<typeof endToEndJob>("end-to-end", input, name);
+    const output = await session.runJob<typeof endToEndJob>("end-to-end", input, name);
     expected = output.expected;
     return output.endToEnd;
   };
@@ -84,8 +84,8 @@ export async function writeVariants(
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
-  const writeVariant = variantWriter(
-    { passed, otherDtypes, samplesOf, fallback, settings, speech: judgeSpeech, textFileOf },
+  const writeVariant = createVariantWriter(
+    { passOptions, otherDtypes, samplesOf, fallback, settings, speech: judgeSpeech, textFileOf },
     session,
   );
   const fileCount = dtypeNames.length * bases.length;
@@ -107,9 +107,9 @@ export async function writeVariants(
     {
       ...{ ...choice, out, make, precompress: options.precompress },
       compress: (files, encodings) =>
-        session.job<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
+        session.runJob<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
       loader: force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session),
-      madeWith: `pith ${session.line[0]}`,
+      madeWith: `pith ${session.commandLine[0]}`,
       time: allBytes <= maxTimedBytes ? createTimer(timedTargets, set, fileCount, textFileOf, session) : undefined,
       settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
@@ -118,7 +118,7 @@ export async function writeVariants(
       search:
         search === undefined || data === undefined || !searchesTexts
           ? undefined
-          : searcherOf(search, { ...judging, data, together }, bases.length, session),
+          : createModuleSearch(search, { ...judging, data, together }, bases.length, session),
       together: data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
       makesTogether: speech !== undefined,
     },
@@ -138,8 +138,8 @@ export async function writeVariants(
 async function openFolder(
   folder: string,
   options: FolderArguments,
-  { dtypes, keepSmallest, purpose }: Choice,
-  passed: Readonly<Record<string, unknown>>,
+  { dtypes, keepSmallest, purpose }: DtypeChoice,
+  passOptions: Readonly<Record<string, unknown>>,
   session: Session,
 ) {
   const { out, metric, output, maxDrop, targetDownload, strict = false, force = false, isText = false } = options;
@@ -150,19 +150,19 @@ async function openFolder(
   const bases = basesIn(await readdir(join(folder, "onnx")).catch((): string[] => []));
   const { isAlone } = mainOf(bases);
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
-  const hasLowEntropy = isLowEntropy(passed);
-  const otherDtypes = withoutLowEntropy(dtypeNames, passed);
+  const hasLowEntropy = isLowEntropy(passOptions);
+  const otherDtypes = withoutLowEntropy(dtypeNames, passOptions);
   // Samples are for a model that runs alone. Models that only run jointly are each compared on random inputs, and jointly on the texts. A rounding
   // method that lowers the entropy needs samples, even if the model is only compared on texts.
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);
-  requireFolderArguments(options, { passed, bases, hasLowEntropy, data, samples: judgedData });
-  const targets = targetsOf(passed.target);
+  requireFolderArguments(options, { passOptions, bases, hasLowEntropy, data, samples: judgedData });
+  const targets = targetsOf(passOptions.target);
   // A folder without models is rejected later (`findOriginals`).
   if (bases.length > 0) {
     const input = { folder, bases, data, isText, targets, seed };
-    await session.job<typeof folderCheckJob>("folder-check", input, `open ${folder}`);
+    await session.runJob<typeof folderCheckJob>("folder-check", input, `open ${folder}`);
   }
   if (keepSmallest === true && judgedData === undefined)
     terminal.note(
@@ -176,7 +176,7 @@ async function openFolder(
   if (otherDtypes.length > 0)
     terminal.note(
       "rounder",
-      `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
+      `--rounder ${passOptions.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
   if (column !== undefined && samples === undefined)
     terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
@@ -189,7 +189,7 @@ async function openFolder(
         : `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
     );
   const settings = {
-    ...{ options: passed, data: samples, metric, output, strict, force, dryRun: false },
+    ...{ options: passOptions, data: samples, metric, output, strict, force, dryRun: false },
     ...(purpose === "download" ? { forDownload: true } : {}),
     ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
   };
@@ -201,7 +201,7 @@ async function openFolder(
 }
 
 interface ArgumentContext {
-  readonly passed: Readonly<Record<string, unknown>>;
+  readonly passOptions: Readonly<Record<string, unknown>>;
   readonly bases: readonly string[];
   /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
   readonly hasLowEntropy: boolean;
@@ -213,10 +213,10 @@ interface ArgumentContext {
 /** @throws PithError E_OPTION if data is missing, E_USAGE if the folder's models cannot use these options. */
 function requireFolderArguments(
   { targetDownload, maxDrop }: Pick<FolderArguments, "targetDownload" | "maxDrop">,
-  { passed, bases, hasLowEntropy, data, samples }: ArgumentContext,
+  { passOptions, bases, hasLowEntropy, data, samples }: ArgumentContext,
 ): void {
   if (hasLowEntropy && data === undefined)
-    throw optionError(`quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+    throw optionError(`quantize needs --data here: ${calibrationNeed.when(passOptions)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
     });
   if (targetDownload !== undefined && bases.length > 1)

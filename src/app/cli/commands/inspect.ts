@@ -18,10 +18,10 @@ export default defineCommand({
   summary: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   arguments: [
     { name: "model.onnx", description: "the model" },
-    { name: "layer", description: "explain why techniques skip this layer or its channels", optional: true },
+    { name: "layer", description: "explain why techniques skip this layer or its channels", isOptional: true },
   ],
   options,
-  deterministic: true,
+  isDeterministic: true,
   examples: [
     "inspect model.onnx",
     "inspect model.onnx --weights",

@@ -46,29 +46,29 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
   const { id: name, summary, reference, data: needs } = pass;
   const command = passCommands[name];
   if (command === undefined) throw new Error(`The pass ${name} is no command.`);
-  const { suffix, results, takes = "the model", takesStudent = false, examples } = command;
+  const { suffix, resultNames, inputRole = "the model", takesStudent = false, examples } = command;
   const flagKeys = keysOf(pass.options);
   return defineCommand({
     name,
     summary: uncapitalize(summary),
-    arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
-    options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
-    without: [
+    arguments: [{ name: "model.onnx", description: `${inputRole}; ${folderForFolder}`, isOptional: takesStudent }],
+    options: stepFlags(resultNames ?? outputName("model.onnx", suffix({}))),
+    flaglessKeys: [
       ...(pass.fallbackOverrides === undefined ? ["fallback", "targetSize"] : []),
       ...(pass.downloadSettings === undefined ? ["targetDownload", "precompress"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(flagKeys.has("samples") ? [] : ["calibrationSamples"]),
     ],
-    passed: pass.options,
-    required: reference === undefined ? [] : [reference],
+    passSchema: pass.options,
+    requiredFlags: reference === undefined ? [] : [reference],
     // These options of the pass are no flags, because the job sets them, or only a recipe can use what they do.
-    reserved: ["data", "samples", "metric", "threads"],
+    omittedKeys: ["data", "samples", "metric", "threads"],
     examples,
     run([word], options, session) {
-      const { passed } = session;
-      const model = modelIn(word, reference === undefined ? options.original : passed[reference], name);
-      const keeps = passed.checkpoint !== undefined;
-      const kinds = { trains: partFor(pass, passed) === "train", keeps, canKeep: flagKeys.has("checkpoint") };
+      const { passOptions } = session;
+      const model = modelArgument(word, reference === undefined ? options.original : passOptions[reference], name);
+      const keeps = passOptions.checkpoint !== undefined;
+      const kinds = { trains: partFor(pass, passOptions) === "train", keeps, canKeep: flagKeys.has("checkpoint") };
       return fork("pass", [name, model], options, session, {
         title: `${name} ${model}`,
         keeps,
@@ -78,7 +78,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
   });
 }
 
-function modelIn(word: string | undefined, referenceModel: unknown, name: string): string {
+function modelArgument(word: string | undefined, referenceModel: unknown, name: string): string {
   const model = word ?? referenceModel;
   if (typeof model === "string") return model;
   throw usageError("No model is named: expected a student, or --teacher with --shrink or --keep-layers.", {

@@ -13,7 +13,7 @@ export default defineCommand({
   summary: "draw the graph as an SVG picture",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options,
-  deterministic: true,
+  isDeterministic: true,
   examples: ["plot model.onnx -o model.svg", "plot small.onnx --original original.onnx"],
   run: (words, options, session) => fork("plot", words, options, session),
 });

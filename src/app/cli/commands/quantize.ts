@@ -37,28 +37,28 @@ export default defineCommand({
   ...modelCommand,
   arguments: [{ name: "model.onnx", description: "the model, a folder for transformers.js, or hf:owner/name" }],
   options,
-  reserved: [...(modelCommand.reserved ?? []), "dtype"],
+  omittedKeys: [...(modelCommand.omittedKeys ?? []), "dtype"],
   examples: [
     ...modelCommand.examples,
     "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/",
     "quantize hf:Xenova/all-MiniLM-L6-v2 --dtype q8",
   ],
-  folders: ({ dtype }) => dtype !== undefined,
+  isWholeFolder: ({ dtype }) => dtype !== undefined,
   run: ([path = ""], options: Options, session) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       if (rest.targetDownload !== undefined && rest.targetSize !== undefined)
         throw usageError("--target-download and --target-size are two goals, and each chooses other options.", {
           hint: "Give one: the size after brotli, or that of the file.",
         });
-      const { scheme } = session.passed;
+      const { scheme } = session.passOptions;
       if (dtype !== undefined && scheme !== undefined)
         throw optionError("--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
       const impliesWeights =
-        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(session.passed));
+        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(session.passOptions));
       if (isSized && !impliesWeights && scheme !== "weights")
         throw optionError("--target-size chooses bits of weights: it is for --scheme weights.");
-      const passed = impliesWeights ? { ...session.passed, scheme: "weights" } : session.passed;
+      const passed = impliesWeights ? { ...session.passOptions, scheme: "weights" } : session.passOptions;
       if (dtype === undefined && passed.scheme === undefined)
         throw optionError("Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.", {
           hint: [
@@ -90,7 +90,7 @@ export default defineCommand({
         });
       }
       const passOptions = dtype === undefined ? passed : { ...passed, dtype: dtype[0] };
-      return modelCommand.run([path], rest, { ...session, passed: passOptions });
+      return modelCommand.run([path], rest, { ...session, passOptions });
     }),
 });
 

@@ -19,7 +19,7 @@ import { createSessionProcess } from "../studio/session-process.ts";
 export default defineCommand({
   name: "studio",
   summary: "make a model smaller on a page in the browser, with the native runtime, until stopped",
-  arguments: [{ name: "model.onnx", description: "the model that the page opens", optional: true }],
+  arguments: [{ name: "model.onnx", description: "the model that the page opens", isOptional: true }],
   options: v.object({
     data: option(v.string(), "samples that the page opens: a folder or file of images, text, tables, arrays or sound", {
       value: "path",
@@ -33,7 +33,7 @@ export default defineCommand({
       v.metadata({ negated: "print the address, and do not open it in the browser" }),
     ),
   }),
-  deterministic: true,
+  isDeterministic: true,
   examples: ["studio", "studio model.onnx --data photos/", "studio model.onnx --no-open --port 8080"],
   async run([model], { data, port = 0, open }, { terminal, signal }) {
     const built = join(fileURLToPath(root()), "studio");
@@ -60,10 +60,10 @@ export default defineCommand({
         onVisit,
       });
       terminal.note("studio", `Pith Studio: ${server.address} (for one visit; Ctrl-C ends)`);
-      if (open) closeBrowserFile = await openBrowser(server.address);
+      if (open) closeBrowserFile = await openInBrowser(server.address);
       if (!signal.aborted) await once(signal, "abort");
       server.close();
-      return { data: {}, print: (to) => to.line("Pith Studio has ended.") };
+      return { json: {}, print: (to) => to.line("Pith Studio has ended.") };
     } finally {
       await closeBrowserFile();
       await session.end();
@@ -80,7 +80,7 @@ const pathOf = (place: string | undefined): string | undefined =>
  * redirects. Without a browser, the user opens the printed address.
  * @returns a function that removes the file.
  */
-export async function openBrowser(address: string): Promise<() => Promise<void>> {
+export async function openInBrowser(address: string): Promise<() => Promise<void>> {
   const folder = await temporaryFolder();
   const file = join(folder.path, "pith-studio.html");
   await writeFile(file, `<!doctype html><meta http-equiv="refresh" content="0; url=${address}">`, { mode: 0o600 });

@@ -6,7 +6,7 @@ import { countOption, described, inWords, option, problemOf } from "#pass";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
-import { inputSchemas, type Work } from "../queue/inputs.ts";
+import { inputSchemas, type JobRequest } from "../queue/inputs.ts";
 import { moduleFinder } from "../queue/modules.ts";
 import { ownVersion, serve } from "../queue/queue.ts";
 import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
@@ -26,7 +26,7 @@ export default defineCommand({
     ),
     jobs: option(countOption, "parallel jobs, each in its own process (default: 1)", { value: "n" }),
   }),
-  deterministic: true,
+  isDeterministic: true,
   examples: [
     "worker redis://queue.local --store /mnt/shared/pith",
     "worker redis://queue.local --store /mnt/shared/pith --modules rows.mjs,rounder.mjs",
@@ -46,7 +46,7 @@ export default defineCommand({
           const work = readJob(data);
           name = `${work.name} of ${basename(work.input.model)}`;
           const localInput = await receiveInput(shared, work.input, rename);
-          await session.job<Job>(work.kind, localInput as never, name, { keeps: true });
+          await session.runJob<Job>(work.kind, localInput as never, name, { keeps: true });
           finishedJobs++;
           terminal.note("done", `${name}: ${duration(performance.now() - startTime)}`);
         } catch (error) {
@@ -56,7 +56,7 @@ export default defineCommand({
       },
       { signal, jobs, onReady },
     );
-    return { data: { done: finishedJobs }, print: (to) => to.line(`${finishedJobs} done`) };
+    return { json: { done: finishedJobs }, print: (to) => to.line(`${finishedJobs} done`) };
   },
 });
 
@@ -71,7 +71,7 @@ const jobSchema = v.object({
 });
 
 /** Checks a job's data; drops unknown fields. @throws PithError E_UNSUPPORTED for another version or kind, E_DATA for data that Pith did not write. */
-export function readJob(data: unknown): Work {
+export function readJob(data: unknown): JobRequest {
   const { job } = validate(jobSchema, { job: data });
   const { version, kind, name } = job;
   if (version !== ownVersion) throw unsupportedError(`The job is of Pith ${version}, this is ${ownVersion}.`);

@@ -25,11 +25,11 @@ export function outputName(path: string, suffix: string): string {
 export function nextFiles(
   { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
   data: { readonly path: string } | undefined,
-  { trainable, holds }: Pick<NextFiles, "trainable" | "holds">,
+  { isTrainable, isGoalMet }: Pick<NextFiles, "isTrainable" | "isGoalMet">,
 ): NextFiles {
   return {
-    trainable,
-    holds,
+    isTrainable,
+    isGoalMet,
     model: quoteWord(model),
     original: typeof original === "string" ? quoteWord(original) : undefined,
     written: quoteWord(out),

@@ -41,7 +41,7 @@ interface NamedModels {
   readonly model: string;
   readonly referenceModel?: unknown;
   /** Model file → folder that the user named instead of the file. */
-  readonly folders: Session["folders"];
+  readonly namedFolders: Session["namedFolders"];
 }
 
 /** @param outOption value of `--out`: a file, or a folder if the model is in one. @param suffix of the default name, such as ".pruned". */
@@ -55,16 +55,16 @@ export function resolveResultPlace(models: NamedModels, outOption: string | unde
 }
 
 function sourceFolder(
-  { model, referenceModel, folders }: NamedModels,
+  { model, referenceModel, namedFolders }: NamedModels,
   outOption: string | undefined,
 ): SourceFolder | undefined {
-  const namedFolder = folders.get(model);
+  const namedFolder = namedFolders.get(model);
   if (namedFolder !== undefined) return { source: namedFolder, file: relative(namedFolder, model) };
   if (outOption === undefined || !isFolderName(outOption)) return undefined;
   const [modelFolder, name] = [dirname(model), basename(model)];
   if (basename(modelFolder) === "onnx" && !isVariant(name))
     return { source: dirname(modelFolder), file: join("onnx", name) };
-  const aimFolder = typeof referenceModel === "string" ? folders.get(referenceModel) : undefined;
+  const aimFolder = typeof referenceModel === "string" ? namedFolders.get(referenceModel) : undefined;
   return aimFolder === undefined ? undefined : { source: aimFolder, file: relative(aimFolder, String(referenceModel)) };
 }
 

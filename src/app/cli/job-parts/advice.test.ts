@@ -26,7 +26,9 @@ const commands = [...steps.values()].filter(({ id }) => passCommands[id] !== und
 
 test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags that pith %s has", (_, pass) => {
   const definition = passCommand(pass);
-  const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
+  const keys = [definition.options, definition.passSchema ?? definition.options].flatMap((schema) => [
+    ...keysOf(schema),
+  ]);
   const flags = new Set(keys.map(flagName));
   const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
   for (const data of [undefined, "data/"]) {
@@ -53,14 +55,14 @@ test("the advice names changed layers, recovery for a spread loss, and another m
     changed: readonly string[],
     share = 0.9,
     options: OptionValues = {},
-    trainable = true,
+    isTrainable = true,
   ) =>
     adviceFor(
       prune,
       { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
       {
         blamed: { layers, kind: "layer", operator: "Conv", share },
-        isTrainable: trainable,
+        isTrainable,
         changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
       },
     );

@@ -45,9 +45,9 @@ function lostAdvice(
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
     blamedLayer === undefined ? undefined : `skip that layer: --except ${exceptText(options, blamedLayer)}`;
-  const state = { trainable: isTrainable, holds: false };
+  const state = { isTrainable, isGoalMet: false };
   const nextCommand = isSpreadError
-    ? passCommands[pass.id]?.next?.(options, nextFiles({ model, out }, data, state))
+    ? passCommands[pass.id]?.nextCommand?.(options, nextFiles({ model, out }, data, state))
     : undefined;
   const suggestions = [
     ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("`except`"))

@@ -7,7 +7,7 @@ import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 import { publicAddress } from "../print/addresses.ts";
-import type { SharedInput, Work } from "../queue/inputs.ts";
+import type { JobRequest, SharedInput } from "../queue/inputs.ts";
 import { modulesOf } from "../queue/modules.ts";
 import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { openSharedStore, requireStored, resolveInput, shareInput } from "../queue/shared-store.ts";
@@ -27,7 +27,7 @@ export interface WorkerOptions {
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
   { jobs, queue: address }: WorkerOptions,
-  workOf: (name: string, toStored: (input: I) => I) => Work,
+  workOf: (name: string, toStored: (input: I) => I) => JobRequest,
   context: JobContext,
   work: (pool: JobPool | undefined, toLocal: (input: I) => I) => Promise<T>,
 ): Promise<T> {
@@ -62,7 +62,7 @@ export async function withJobPool<I extends SharedInput, T>(
 const [processBytes, modelCopies] = [400e6, 20];
 
 /** Returns a pool of up to `jobs` local processes, as many as fit into the free memory, but at least one. @param bytes bytes of the largest model's weights. */
-export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => Work): JobPool {
+export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => JobRequest): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({
     room: () => maxJobs,
@@ -83,7 +83,7 @@ export function createProcessPool(jobs: number, bytes: number, workOf: (name: st
 async function createQueuePool(
   queue: OpenedQueue,
   url: string,
-  workOf: (name: string) => Work,
+  workOf: (name: string) => JobRequest,
   modules: readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<JobPool> {

@@ -6,7 +6,7 @@ import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
-import { type BrowserEngine, openBrowser } from "../browser/engine.ts";
+import { type BrowserEngine, openBrowserEngine } from "../browser/engine.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 
 export interface OpenTarget extends RunTarget {
@@ -17,13 +17,13 @@ export interface OpenTarget extends RunTarget {
 
 /**
  * Opens a target. Without a browser for WebAssembly, it runs in Node, with a warning. @throws PithError for WebGPU E_ENGINE_MISSING without
- * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH; as `openBrowser`.
+ * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH; as `openBrowserEngine`.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
   if (name === "node") return openInNode(name, context);
   let browser: BrowserEngine;
   try {
-    browser = await openBrowser(name, context);
+    browser = await openBrowserEngine(name, context);
   } catch (error) {
     if (name === "webgpu" || !(error instanceof PithError) || !["E_FILE", "E_ENGINE_MISSING"].includes(error.code))
       throw error;
@@ -31,7 +31,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
     context.log({ id: "target", text: `wasm: ${error.message} WebAssembly runs in Node instead.`, level: "warning" });
     return target;
   }
-  const { adapter, browser: agent, version } = browser.facts;
+  const { adapter, browser: agent, version } = browser.page;
   const product = productOf(agent);
   if (name === "webgpu" && adapter === undefined) {
     await browser.close();

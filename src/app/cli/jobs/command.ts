@@ -1,10 +1,10 @@
 /** Job of each command with a module in `processes/`: runs the command in this process. */
 import { moduleOf } from "#root";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { Process, Session } from "../command.ts";
+import type { ProcessRun, Session } from "../command.ts";
 import { type RecordedResult, record } from "../print/recording.ts";
 
-export interface CommandRequest extends Pick<Session, "seed" | "line" | "passed" | "folders"> {
+export interface CommandRequest extends Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders"> {
   readonly name: string;
   readonly words: readonly string[];
   readonly options: unknown;
@@ -12,6 +12,6 @@ export interface CommandRequest extends Pick<Session, "seed" | "line" | "passed"
 
 export default async function commandJob(request: CommandRequest, context: JobContext): Promise<RecordedResult> {
   const { name, words, options, ...session } = request;
-  const { default: run }: { default: Process<unknown> } = await import(moduleOf(`app/cli/processes/${name}`).href);
+  const { default: run }: { default: ProcessRun<unknown> } = await import(moduleOf(`app/cli/processes/${name}`).href);
   return record(await run(words, options, { ...context, ...session }));
 }

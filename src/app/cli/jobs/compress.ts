@@ -28,7 +28,7 @@ import { withFlagNames } from "../flags/invalid-options.ts";
 import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { warnOfDefaults } from "../job-parts/open-model.ts";
 import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
-import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
+import type { CombinationInput, JobRequest, SearchInput } from "../queue/inputs.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const rejectedFolder = "rejected";
@@ -120,7 +120,7 @@ function runSearch(
   running: Partial<Context>,
   context: JobContext,
 ): Promise<Compressed> {
-  const workOf = (name: string, toStored: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
+  const workOf = (name: string, toStored: (input: SearchInput) => SearchInput): JobRequest<CombinationInput> => ({
     kind: "combination",
     name,
     input: { ...toStored(shared), combination: name },

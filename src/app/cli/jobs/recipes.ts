@@ -5,7 +5,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { openModel } from "../job-parts/open-model.ts";
-import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
+import type { JobRequest, RecipeInput, SearchInput } from "../queue/inputs.ts";
 
 interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;
@@ -22,7 +22,7 @@ export default async function recipesJob(
   const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));
   const openedInputs = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
   const names = openedInputs.map((_, index) => String(index));
-  const workOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {
+  const workOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): JobRequest<RecipeInput> => {
     const entry = openedInputs[Number(index)];
     if (entry === undefined) throw new RangeError(`there is no model ${index}`);
     return { kind: "recipe", name, input: toStored(entry.input) };

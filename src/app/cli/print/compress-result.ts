@@ -37,13 +37,13 @@ export function show({ run, written }: CompressOutput, { isGoalRequired, replace
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint = hintOf(run);
   return {
-    data: run,
+    json: run,
     failure:
       rejected &&
       new PithError(rejected.code, `${rejected.message} No model was written; ${report} shows what was tried.`, {
         hint,
       }),
-    goalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
+    isGoalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
       if (run.variants.some(({ name }) => /int8|palettes/.test(name))) terminal.line(terminal.color.dim(formatsLegend));
@@ -94,11 +94,11 @@ export function showEach(
   });
   const [first] = rejected;
   return {
-    data: {
+    json: {
       models: results.map(({ model, out, result }) =>
         result instanceof PithError
           ? { model, out, rejected: { code: result.code, message: result.message } }
-          : { model, out, run: result.data },
+          : { model, out, run: result.json },
       ),
     },
     failure:
@@ -108,7 +108,7 @@ export function showEach(
         `${integer(rejected.length)} of ${counted(results.length, "model")}: ${rejected.map(({ model, failure }) => `"${model}": ${failure.message}`).join(" ")}`,
         { hint: first.failure.advice },
       ),
-    goalMissed: results.some(({ result }) => !(result instanceof PithError) && result.goalMissed === true),
+    isGoalMissed: results.some(({ result }) => !(result instanceof PithError) && result.isGoalMissed === true),
     print(terminal) {
       for (const { model, result } of results) {
         if (result instanceof PithError) continue;

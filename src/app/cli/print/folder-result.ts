@@ -15,8 +15,8 @@ export function showFolder(
   const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
   const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
   return {
-    data: { out, files },
-    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
+    json: { out, files },
+    isGoalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
     print(terminal) {
       const { rows, columns, notes } = folderTable(files, originals);
       const markText = (row: FolderFile): string =>

@@ -41,7 +41,7 @@ export function showPlan(result: PassOutput): Result {
   const planned = result.written === undefined ? result.planned : undefined;
   const cost = planned && withFormula(planned);
   return {
-    data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
+    json: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
       const { rows, omittedCount } = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
@@ -85,7 +85,7 @@ const markReplaced = (paths: readonly string[], files: OutputFiles): readonly st
 export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
-    data: {
+    json: {
       model,
       ...result,
       before: withFormula(result.before),
@@ -126,7 +126,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { targets, preprocessing, lost, speed } = result;
   return {
-    data: {
+    json: {
       model,
       ...result,
       before: withFormula(before),
@@ -134,7 +134,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       replaced: files.replaced.has(written),
       ...furtherRecord(files),
     },
-    goalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
+    isGoalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
     print(terminal) {
       const report = reportLines(result, terminal.color.dim);
       for (const line of report) terminal.line(line);

@@ -8,8 +8,8 @@ import { Terminal } from "./terminal.ts";
 const failure = new PithError("E_ACCURACY_LOST", "The result lost 5 points.", { hint: "Use fewer bits." });
 
 const result: Result = {
-  data: { worst: Number.NEGATIVE_INFINITY },
-  goalMissed: true,
+  json: { worst: Number.NEGATIVE_INFINITY },
+  isGoalMissed: true,
   failure,
   outcome: ({ red }) => red("failed"),
   print(page) {
@@ -21,7 +21,7 @@ const result: Result = {
 };
 
 /** Returns a result after a transfer between processes. */
-const sent = ({ data, ...rest }: Result): Result => replay(structuredClone(record({ data, ...rest })));
+const sent = ({ json, ...rest }: Result): Result => replay(structuredClone(record({ json, ...rest })));
 
 function printed({ print }: Result, color: string): string {
   let text = "";
@@ -42,7 +42,7 @@ test("a recorded result has the same Markdown", () => {
 });
 
 test("a recorded result has the same data, verdict and failure", () => {
-  const { data, goalMissed, failure: error } = sent(result);
-  expect({ data, goalMissed }).toEqual({ data: result.data, goalMissed: true });
+  const { json, isGoalMissed, failure: error } = sent(result);
+  expect({ data: json, goalMissed: isGoalMissed }).toEqual({ data: result.json, goalMissed: true });
   expect(error).toMatchObject({ code: failure.code, message: failure.message, hint: failure.hint });
 });

@@ -87,7 +87,7 @@ export default async function debug(
   const blamedLayer = dominantLayer(blamed);
   const changedLayers = ranking.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
   return {
-    data: {
+    json: {
       original: originalPath,
       model: modelPath,
       on,

@@ -125,8 +125,8 @@ export default async function evaluate(
     goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
   return {
-    markdown: flags.markdown,
-    data: {
+    markdownFile: flags.markdown,
+    json: {
       model,
       original,
       ...measured,
@@ -136,7 +136,7 @@ export default async function evaluate(
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
     failure,
-    goalMissed:
+    isGoalMissed:
       measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
     print(terminal) {
       const samplesText =

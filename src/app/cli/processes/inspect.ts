@@ -31,16 +31,16 @@ export default async function inspect(
     // Most inspections do not need the techniques, which take time to load.
     const { explainLayer } = await import("../../../search/sensitivity/explain.ts");
     const explanation = await explainLayer(model, layer, channel, contextOf(createEngine(), session, session));
-    return { data: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
+    return { json: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
   }
   const bytes = await fileBytes(filesOfModel(model, path));
   const description = { file: path, ...(await inspectModel(model)), bytes };
-  if (!weights) return { data: description, print: (page) => show(description, {}, page) };
+  if (!weights) return { json: description, print: (page) => show(description, {}, page) };
   storeWeights(model);
   const numbers = await measureWeights(model, session);
   const zeros = await zeroShare((await learnedTensors(model, infer(model))).keys());
   return {
-    data: { ...description, zeros, weights: numbers },
+    json: { ...description, zeros, weights: numbers },
     print: (page) => show(description, { numbers, zeros }, page),
   };
 }

@@ -31,7 +31,7 @@ export default async function pass(
   if (pass === undefined || command === undefined) throw new Error(`"${name}" is no command of a pass.`);
   const { original, metric, maxDrop, force = false, dryRun = false, targetSize, precompress } = options;
   const { calibrationSamples: samples } = options;
-  const calibrated = samples === undefined ? session.passed : { ...session.passed, samples };
+  const calibrated = samples === undefined ? session.passOptions : { ...session.passOptions, samples };
   const passed = withDownload(pass, calibrated, options.targetDownload, session.log);
   const referenceModel = pass.reference === undefined ? original : passed[pass.reference];
   requireMeaningfulDrop(maxDrop, metric);
@@ -42,8 +42,8 @@ export default async function pass(
   const passKeys = keysOf(pass.options);
   const dataOption = data !== undefined && passKeys.has("data") ? { data: data.path } : {};
   checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
-  const { folders, seed } = session;
-  const place = resolveResultPlace({ model, referenceModel, folders }, options.out, command.suffix(passed));
+  const { namedFolders, seed } = session;
+  const place = resolveResultPlace({ model, referenceModel, namedFolders }, options.out, command.suffix(passed));
   const { out } = place;
   const files = await checkPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
@@ -64,7 +64,7 @@ export default async function pass(
     isGoalRequired: maxDrop !== undefined || !force,
     files,
     storesZeros: command.storesZeros?.(passed) === true,
-    next: command.next?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
+    next: command.nextCommand?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
     comparisonCommand: evalCommand(out, data),
   });
 }
@@ -74,7 +74,10 @@ function evalCommand(out: string, data: DataRequest | undefined): string {
   return words.map(quoteWord).join(" ");
 }
 
-const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
+const stateOf = ({ trainable, verdict }: WrittenOutput) => ({
+  isTrainable: trainable,
+  isGoalMet: verdict?.verdict === "kept",
+});
 
 const referenceNeeds = {
   original: "the model that the input was made from",
@@ -103,7 +106,7 @@ interface Inputs {
 
 async function checkPlaces(
   { reference = "original", reads = [], writes = [] }: AnyPass,
-  passed: ProcessSession["passed"],
+  passed: ProcessSession["passOptions"],
   place: ResultPlace,
   { model, referenceModel, data }: Inputs,
   copies: readonly string[],

@@ -14,7 +14,7 @@ export default async function plot(
   { out: outFlag, original }: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<Result> {
-  const out = outFlag ?? besideInput(session.folders.get(path) ?? path, ".svg");
+  const out = outFlag ?? besideInput(session.namedFolders.get(path) ?? path, ".svg");
   await requireOther(out, [
     ["the model itself", path],
     ["the original", original],
@@ -33,7 +33,7 @@ export default async function plot(
   session.writes([out]);
   await writeFileAtomically(out, [picture]);
   return {
-    data: { model: path, original, written: out, replaced, bytes: picture.byteLength },
+    json: { model: path, original, written: out, replaced, bytes: picture.byteLength },
     print(terminal) {
       const size = bytes(picture.byteLength);
       terminal.line(`written: ${terminal.color.bold(out)} (${size})${replaced ? " (replaced)" : ""}`);

@@ -81,7 +81,7 @@ export default async function sensitivityProcess(
   const recipe =
     written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ?? written.find((file) => file.endsWith(".yaml"));
   return {
-    data: { ...record, preprocessing: task.preprocessing, files: written },
+    json: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {
       const { name, unit } = record.metric;
       const { dim, bold } = terminal.color;

@@ -47,7 +47,7 @@ export default async function simplify(
   flags: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<Result> {
-  const place = resolveResultPlace({ model: path, folders: session.folders }, flags.out, ".simplified");
+  const place = resolveResultPlace({ model: path, namedFolders: session.namedFolders }, flags.out, ".simplified");
   const { out } = place;
   const { precompress, only, target, explain = false, finalize = false, force = false } = flags;
   const set = parseSettings(flags.set);
@@ -99,7 +99,7 @@ export default async function simplify(
   const roleCount = [...allValues(model.graph)].filter(({ role }) => role !== undefined).length;
   const written = writes ? out : undefined;
   return {
-    data: {
+    json: {
       ...{ model: path, before, after, changes, saved },
       misses: misses.map(({ at, reason }) => ({ at, reason })),
       ...{ comparison, held: roleCount, written, copies, replaced },

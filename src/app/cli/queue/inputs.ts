@@ -57,7 +57,7 @@ export type SearchInput = Input<typeof searchSchema>;
 export type CombinationInput = Input<typeof inputSchemas.combination>;
 export type RecipeInput = Input<typeof inputSchemas.recipe>;
 
-export interface Work<I extends SharedInput = SharedInput> {
+export interface JobRequest<I extends SharedInput = SharedInput> {
   /** Name of the job's module in cli/jobs, and of its schema in `inputSchemas`. */
   readonly kind: string;
   /** Name in messages, without the model, such as "prune 40 % + int8". */

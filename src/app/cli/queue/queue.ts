@@ -6,9 +6,9 @@ import { errorMessage, fileError, PithError, stripPeriod, usageError } from "#ir
 import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
-import type { Work } from "./inputs.ts";
+import type { JobRequest } from "./inputs.ts";
 
-interface QueuedJob extends Work {
+interface QueuedJob extends JobRequest {
   readonly version: string;
 }
 
@@ -49,7 +49,7 @@ export interface OpenedQueue {
    * Queues a job and waits until it completes or fails. The wait ends early if `job` is stopped, or after a minute without workers or server.
    * @returns false if the job was no longer wanted and was removed before a worker started it.
    */
-  doOne(work: Work, job: PoolJob): Promise<boolean>;
+  doOne(work: JobRequest, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
     if (room > 0) noWorkersSince = performance.now();
   };
-  const queueOne = async (work: Work, { stopSignal, isWanted }: PoolJob): Promise<boolean> => {
+  const queueOne = async (work: JobRequest, { stopSignal, isWanted }: PoolJob): Promise<boolean> => {
     const queuedJob: QueuedJob = { version: ownVersion, ...work };
     const jobId = await textHash(JSON.stringify(queuedJob));
     // The store can lack the result of an earlier equal job, so that job is removed and runs again.
