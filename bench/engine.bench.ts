@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileBytes, filesOfModel } from "../src/app/cli/files/files.ts";
+import { filesOfModel, totalBytes } from "../src/app/cli/files/file-paths.ts";
 import { parseModel } from "../src/core/graph/text.ts";
 import { bytes, duration } from "../src/core/numbers.ts";
 import { open, save } from "../src/core/onnx/index.ts";
@@ -56,7 +56,7 @@ const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
 try {
   const path = join(folder, "large.onnx");
   await save(model, path, gigabytes >= 2 ? { externalData: true } : {});
-  heading(`A model of ${bytes(await fileBytes(filesOfModel(await open(path), path)))}, ${layers} products`, 1);
+  heading(`A model of ${bytes(await totalBytes(filesOfModel(await open(path), path)))}, ${layers} products`, 1);
   const edit = `w${layers >> 1}`;
   const cases: [name: string, input: LoadInput][] = [
     ["the original", { path, width }],

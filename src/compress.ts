@@ -1,7 +1,7 @@
 /** Runs recipes, searches for the smallest model, compresses model folders, and shows the results. @module */
 export { quantizeFolder } from "./app/folder/quantize-folder.ts";
-export { reportPage } from "./app/report/html.ts";
 export { reportMarkdown } from "./app/report/markdown.ts";
+export { reportPage } from "./app/report/report-page.ts";
 export { recipeFrom } from "./judge/recipe/check-recipe.ts";
 export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PassOutput } from "../../src/app/cli/job-parts/pass-job.ts";
 import type { InspectedFile } from "../../src/app/cli/print/inspection.ts";
-import type { Evaluated } from "../../src/app/cli/processes/eval.ts";
+import type { EvalResult } from "../../src/app/cli/processes/eval.ts";
 import { bytes, integer, percent } from "../../src/core/numbers.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
@@ -58,7 +58,7 @@ async function through(model: string, file: string, data: string, folder: string
   await look(model, file, folder);
   const before = await pith("eval", file, "--data", data);
   if (before.data === undefined) return line(`  eval: ${before.error}`);
-  const original = before.data as Evaluated;
+  const original = before.data as EvalResult;
   const accuracy = original.figures?.[0]?.estimate;
   if (accuracy === undefined) return line("  eval: no figure");
   line(`  ${original.dataset}, n = ${integer(accuracy.count)}; preprocessing: ${original.preprocessing}`);
@@ -119,7 +119,7 @@ async function row(name: string, result: PassOutput, { out, file, data, seconds 
   const { after, lost, comparison } = result;
   const checked = await pith("eval", out, "--original", file, "--data", data);
   if (checked.data === undefined) return [name, "FAILED", "", "", "", "", "", checked.error ?? ""];
-  const { figures = [], comparison: pairs } = checked.data as Evaluated;
+  const { figures = [], comparison: pairs } = checked.data as EvalResult;
   const value = (metric: string): number => figures.find((one) => one.metric === metric)?.estimate.value ?? Number.NaN;
   if (pairs === undefined) return [name, "FAILED", "", "", "", "", "", "no labels"];
   const notes = [

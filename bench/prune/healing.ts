@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "pith";
 import type { PassOutput } from "../../src/app/cli/job-parts/pass-job.ts";
-import type { Evaluated } from "../../src/app/cli/processes/eval.ts";
+import type { EvalResult } from "../../src/app/cli/processes/eval.ts";
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
@@ -155,7 +155,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     if (result?.written === undefined) throw new Error(`${words.join(" ")}: ${ran.error ?? "nothing was written"}`);
     const metric = chain.metric === undefined ? [] : ["--metric", chain.metric];
     const judged = await pith("eval", out, "--original", model, ...samples, ...metric);
-    last = (judged.data as Evaluated | undefined)?.comparison;
+    last = (judged.data as EvalResult | undefined)?.comparison;
     if (last === undefined) throw new Error(`eval: ${judged.error ?? "no labels"}`);
     const { unit, original, candidate, difference } = last;
     const shown = (estimate: Estimate): string => (unit === "share" ? share(estimate, 1) : numbers(estimate));

@@ -1,6 +1,6 @@
 /** Runs one simplifier on one model in a process of its own, and compares its result with the original. */
 import { existsSync } from "node:fs";
-import { fileBytes, filesOfModel } from "../../src/app/cli/files/files.ts";
+import { filesOfModel, totalBytes } from "../../src/app/cli/files/file-paths.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
 import { errorMessage } from "../../src/core/errors.ts";
 import { allNodes, storedBytes } from "../../src/core/graph/elements.ts";
@@ -30,7 +30,7 @@ export interface Result {
 export async function measureSize(model: Model, path: string): Promise<ModelSize> {
   return {
     nodes: [...allNodes(model.graph)].filter(({ op }) => op !== "Constant").length,
-    bytes: await fileBytes(filesOfModel(model, path)),
+    bytes: await totalBytes(filesOfModel(model, path)),
     stored: storedBytes(model.graph),
   };
 }

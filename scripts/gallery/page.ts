@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chart } from "../../src/app/report/chart.ts";
 import { summarize } from "../../src/app/report/choice.ts";
-import { reportPage } from "../../src/app/report/html.ts";
 import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
+import { reportPage } from "../../src/app/report/report-page.ts";
+import { chart } from "../../src/app/report/size-chart.ts";
 import { sharedStyle } from "../../src/app/report/style.ts";
 import {
   bytes,

@@ -30,7 +30,7 @@ async function searched(choice: Choice) {
   };
   const session = {
     ...{
-      terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" }),
+      terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, versions: "" }),
       seed: 0,
       commandLine: [],
     },

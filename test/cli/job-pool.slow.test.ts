@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createProcessPool } from "../../src/app/cli/job-parts/job-pool.ts";
-import type { JobRequest, RecipeInput } from "../../src/app/cli/queue/inputs.ts";
+import type { JobRequest, RecipeInput } from "../../src/app/cli/queue/job-inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 import { smallModels } from "./small-models.ts";

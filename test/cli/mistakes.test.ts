@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { requireOtherThanWeights } from "../../src/app/cli/files/files.ts";
+import { requireNotWeights } from "../../src/app/cli/files/file-paths.ts";
 import { requireAppendable, requireWritable, requireWritableFolder } from "../../src/app/cli/files/writable.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -241,11 +241,11 @@ describe("rejects an output path that would overwrite", () => {
     expect(weight?.tensor).toBeDefined();
     const stored = { source: { name: at("big.data") }, offset: 0, length: 32 };
     Object.assign(weight ?? {}, { tensor: { ...weight?.tensor, stored } });
-    await expect(requireOtherThanWeights(at("big.data"), model, at("net.onnx"))).rejects.toMatchObject({
+    await expect(requireNotWeights(at("big.data"), model, at("net.onnx"))).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining("is a file of the model's weights"),
     });
-    await expect(requireOtherThanWeights(at("new.onnx"), model, at("net.onnx"))).resolves.toBeUndefined();
+    await expect(requireNotWeights(at("new.onnx"), model, at("net.onnx"))).resolves.toBeUndefined();
   });
 
   test("a model with the name of a result, also through a link to the folder", async () => {

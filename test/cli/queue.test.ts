@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openQueue, serve } from "../../src/app/cli/queue/queue.ts";
+import { openQueue, serveQueue } from "../../src/app/cli/queue/queue.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 
@@ -10,7 +10,7 @@ test.skipIf(noServer !== "")(`a worker stops on request after its server ended $
   let served: Promise<void> | undefined;
   await new Promise<void>((onReady, reject) => {
     const how = { signal: controller.signal, jobs: 1, onReady };
-    served = serve(`redis://127.0.0.1:${port}`, async () => {}, how);
+    served = serveQueue(`redis://127.0.0.1:${port}`, async () => {}, how);
     served.catch(reject);
   });
   await stopServer();

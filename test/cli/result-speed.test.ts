@@ -1,6 +1,6 @@
 /** Tests the speed of results that commands print. */
 import { beforeAll, expect, test } from "vitest";
-import { asFlags } from "../../src/app/cli/flags/invalid-options.ts";
+import { asFlags } from "../../src/app/cli/flags/flag-names.ts";
 import { keysOf } from "../../src/app/cli/flags/options.ts";
 import { fasterAdvice } from "../../src/app/cli/job-parts/advice.ts";
 import { parseModel } from "../../src/core/graph/text.ts";

@@ -1,7 +1,7 @@
 import { appendFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { runFolder, writeResults } from "../../src/app/cli/files/result-folder.ts";
+import { runContents, writeResults } from "../../src/app/cli/files/result-folder.ts";
 import { filesIn, results, textOf } from "./compressing.ts";
 import { preparedSearch } from "./searching.ts";
 
@@ -39,8 +39,8 @@ test("removes front files of an earlier run, except those that were changed sinc
   const context = { log: () => {}, writes: () => {} };
   const files = (names: readonly string[]) => names.map((name) => [name, Buffer.from(name)] as const);
   const frontNames = ["front-1.onnx", "front-1.yaml", "front-2.onnx"];
-  await writeResults(out, { run: 1 }, files(["model.onnx", ...frontNames]), context, runFolder);
+  await writeResults(out, { run: 1 }, files(["model.onnx", ...frontNames]), context, runContents);
   appendFileSync(join(out, "front-2.onnx"), "by the author");
-  await writeResults(out, { run: 2 }, files(["model.onnx", "front-1.onnx"]), context, runFolder);
+  await writeResults(out, { run: 2 }, files(["model.onnx", "front-1.onnx"]), context, runContents);
   expect(readdirSync(out).toSorted()).toEqual(["front-1.onnx", "front-2.onnx", "model.onnx", "run.json"]);
 });

@@ -2,8 +2,8 @@
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { SharedInput } from "../../src/app/cli/queue/inputs.ts";
-import { moduleFinder } from "../../src/app/cli/queue/modules.ts";
+import type { SharedInput } from "../../src/app/cli/queue/job-inputs.ts";
+import { createModuleFinder } from "../../src/app/cli/queue/modules.ts";
 import { openSharedStore, receiveInput, requireStored, shareInput } from "../../src/app/cli/queue/shared-store.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -47,7 +47,7 @@ describe("a command", () => {
       .map(({ parentPath, name }) => relative(join(store, "inputs"), join(parentPath, name)))
       .map((path) => path.split(sep).slice(1).join("/"));
     expect(printed.toSorted()).toEqual(files.toSorted());
-    const received = await receiveInput(store, job, await moduleFinder([]));
+    const received = await receiveInput(store, job, await createModuleFinder([]));
     // A worker finds the same splits.
     const [here, there] = [await openSource(at(data), {}), await openSource(received.data.path, {})];
     expect(Object.keys(there.parts)).toEqual(Object.keys(here.parts));
@@ -116,7 +116,7 @@ describe("a command", () => {
     const job = await shareInput(store, input, (files) => names.push(...files));
     expect(names).toEqual(["net.onnx", "net.onnx_data", "points.csv"]);
     expect(readdirSync(store)).toEqual(["inputs"]);
-    const { model } = await receiveInput(store, job, await moduleFinder([]));
+    const { model } = await receiveInput(store, job, await createModuleFinder([]));
     expect((await open(model)).graph.outputs).toHaveLength(1);
   });
 });
@@ -131,9 +131,9 @@ test("stores no data set that is a module, and names it by its hash", async () =
   const shared = await shareInput(store, input, () => {});
   expect(shared.data.path).toMatch(/^modules\/[0-9a-f]{64}\/rows\.mjs$/);
   expect(readdirSync(store, { recursive: true }).filter((name) => String(name).includes("rows"))).toEqual([]);
-  const received = await receiveInput(store, shared, await moduleFinder([rows]));
+  const received = await receiveInput(store, shared, await createModuleFinder([rows]));
   expect(received).toMatchObject({ model: join(store, shared.model), data: { path: rows } });
-  await expect(receiveInput(store, shared, await moduleFinder([]))).rejects.toMatchObject({ code: "E_OPTION" });
+  await expect(receiveInput(store, shared, await createModuleFinder([]))).rejects.toMatchObject({ code: "E_OPTION" });
 });
 
 describe("a worker", () => {
@@ -142,7 +142,7 @@ describe("a worker", () => {
   let store: string;
   let job: SharedInput;
   const receive = async (changed: Partial<SharedInput>) =>
-    receiveInput(store, { ...job, ...changed }, await moduleFinder([]));
+    receiveInput(store, { ...job, ...changed }, await createModuleFinder([]));
 
   beforeAll(async () => {
     await save(parseModel(outliers), at("net.onnx"));

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { withSteps } from "../../src/app/cli/files/steps-folder.ts";
+import { withStepsFolder } from "../../src/app/cli/files/steps-folder.ts";
 import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -113,10 +113,10 @@ test("rejects --fresh with --queue", async () => {
 
 describe("an error after finished steps", () => {
   const stream = { write: () => {} };
-  const terminal = new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" });
+  const terminal = new Terminal({ out: stream, err: stream, json: false, env: {}, versions: "" });
   const failed = async (error: PithError, names: readonly string[] = ["done.onnx"]) => {
     const out = join(temporaryFolder(), "out");
-    const thrown = await withSteps(out, { fresh: false, terminal }, async (folder) => {
+    const thrown = await withStepsFolder(out, { fresh: false, terminal }, async (folder) => {
       for (const name of names) writeFileSync(join(folder, name), "");
       throw error;
     }).catch((thrown: unknown) => thrown);

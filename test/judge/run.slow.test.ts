@@ -1,6 +1,6 @@
 /** More recipes from the original to the file: training of students, seeds, and which results are kept or rejected. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { reportPage } from "../../src/app/report/html.ts";
+import { reportPage } from "../../src/app/report/report-page.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";

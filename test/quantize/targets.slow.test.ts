@@ -1,7 +1,7 @@
 /** Runs results of `quantize` in WebAssembly and WebGPU of a real browser: all dtypes of real models, all schemes of a small one. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
-import { type OpenTarget, openTarget } from "../../src/app/cli/job-parts/target.ts";
+import { type OpenedTarget, openTarget } from "../../src/app/cli/job-parts/target.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -73,7 +73,7 @@ const real = ["bert_sst2", "llama_shakespeare"].flatMap((name) => {
 const small = schemes.map((options) => ["a small network", named(options), "", options] as const);
 
 describe.skipIf(program === undefined).each(["wasm", "webgpu"] as const)("in %s of a browser", (name) => {
-  let target: OpenTarget | undefined;
+  let target: OpenedTarget | undefined;
   beforeAll(async () => {
     // A browser without an adapter has no WebGPU.
     target = await openTarget(name, context).catch(() => undefined);

@@ -1,7 +1,7 @@
 /** A recipe's report contains the samples and the layers in which two models differ. */
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
-import { reportPage } from "../../src/app/report/html.ts";
+import { reportPage } from "../../src/app/report/report-page.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -116,7 +116,7 @@ test("reports the library's error for a file that does not load", async () => {
   await writeFile(join(folder, "config.json"), '{ "model_type": "bert" }');
   await writeFile(join(folder, "onnx", "model_q4.onnx"), "no model");
   const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
-  const input = { library, folder, texts: ["a"], forced: undefined, isLarge: false };
+  const input = { library, folder, texts: ["a"], forcedTokens: undefined, isLarge: false };
   const outcome = await loaderJob({ ...input, dtypes: { model: "q4" } });
   expect(outcome).toMatchObject({ failed: "load", reason: expect.stringContaining("model_q4.onnx") });
   expect(await loaderJob({ ...input, dtypes: { model: "fp16" } })).toMatchObject({

@@ -30,8 +30,8 @@ describe.each([
   ],
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
-  const ask: Loader["ask"] = (dtypes, forced) =>
-    loaderJob({ library, folder: out, dtypes, texts, forced, isLarge: false });
+  const ask: Loader["ask"] = (dtypes, forcedTokens) =>
+    loaderJob({ library, folder: out, dtypes, texts, forcedTokens, isLarge: false });
   let rows: readonly FolderFile[] = [];
   beforeAll(async () => {
     await write(`${out}.original`);

@@ -10,7 +10,7 @@ import type { RunJobOptions } from "../../runtime/job/run.ts";
 import { findModel, requireIntact, withModelFiles } from "./files/model-folder.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags, requiredKeys } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
-import type { PrintedResult } from "./print/page.ts";
+import type { PrintedResult } from "./print/printed-result.ts";
 import type { Terminal } from "./print/terminal.ts";
 
 export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> {

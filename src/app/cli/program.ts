@@ -11,7 +11,7 @@ import { version } from "../../core/version.ts";
 import type { AnnouncedFiles, Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
 import { commands, type ListedCommand } from "./commands.ts";
-import { isPossibleAdvice, withFlagNames } from "./flags/invalid-options.ts";
+import { isPossibleAdvice, withFlagNames } from "./flags/flag-names.ts";
 import { createSecretRemover, publicWords } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
@@ -58,7 +58,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
       if (event.kind === "writes") announced.push(event);
       else terminal.showEvent(event);
     };
-    const { removeTemporaries, describeComplete } = await import("./files/announced.ts");
+    const { removeTemporaries, describeCompleteFile: describeComplete } = await import("./files/announced-files.ts");
     const removeAnnounced = (): void => announced.forEach(removeTemporaries);
     // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
     process.on("exit", removeAnnounced);
@@ -82,15 +82,15 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     };
     const result = await body(session);
     terminal.close();
-    if (options.json) terminal.document(result.json);
+    if (options.json) terminal.printJson(result.json);
     else result.print(terminal);
     if (result.markdownFile !== undefined) {
-      const { markdownOf } = await import("./print/page.ts");
+      const { markdownOf } = await import("./print/printed-result.ts");
       const line = publicWords(["pith", command?.name() ?? "", ...(command?.args ?? [])]).join(" ");
       const section = markdownOf(line, flagsOf(command), result);
       await appendFile(result.markdownFile, section);
     }
-    if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
+    if (result.failure !== undefined) terminal.printError(await withAdvice(result.failure, command, words));
     if (result.isGoalMissed === true || result.failure !== undefined) code = exitCodes.failed;
     else if (result.isUndecided === true) code = exitCodes.undecided;
   };
@@ -116,7 +116,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
       error instanceof CommanderError
         ? await fromCommanderError(error, command, words)
         : await withAdvice(error, command, words);
-    terminal.fail(failure);
+    terminal.printError(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCodes.usage : exitCodes.failed;
   }
 }
@@ -252,9 +252,9 @@ function openTerminal(
   words: readonly string[],
   commandNow: () => Command | undefined,
 ): Terminal {
-  const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
+  const versions = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
-    ...{ out, err, json: words.includes("--json"), env, about },
+    ...{ out, err, json: words.includes("--json"), env, versions },
     asTyped: (text) => replaceProgramName(withFlagNames(text, flagsOf(commandNow())), program),
     withoutSecrets: createSecretRemover(words),
   });

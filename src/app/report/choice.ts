@@ -17,7 +17,7 @@ import {
   speedupOf,
   storageSentence,
 } from "../../judge/record/verdict.ts";
-import { comparedSize } from "./search.ts";
+import { comparedSize } from "./search-table.ts";
 
 export interface Summary extends Outcome {
   readonly gain: string;

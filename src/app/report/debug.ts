@@ -3,8 +3,8 @@ import { capitalize, integer, minus, percent } from "#ir";
 import type { LayerRow, LayerTable } from "../../judge/fallback/layer-table.ts";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../runtime/noise/layer-errors.ts";
+import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./axes.ts";
 import { html, type Markup, page } from "./markup.ts";
-import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./scale.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 

@@ -1,5 +1,5 @@
-import { escapeUnprintable } from "./printable.ts";
 import type { Column } from "./tables.ts";
+import { escapeUnprintable } from "./unprintable.ts";
 
 export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const titles = columns.map(({ title }) => escapeMarkdown(title));

@@ -1,5 +1,5 @@
 /** Builds HTML that is escaped by construction, so that a layer named `<script>` is only a name. */
-import { unprintable } from "./printable.ts";
+import { unprintable } from "./unprintable.ts";
 
 /** HTML or SVG that only `html` and `trusted` create. */
 export interface Markup {

@@ -1,8 +1,6 @@
 /** Draws the losses and evaluations of a training, for reports and other pages. */
 import { counted, figure } from "#ir";
 import type { StepRecord, TrainedCurve } from "../../judge/record/run-record.ts";
-import { chartWidths } from "./chart.ts";
-import { html, type Markup } from "./markup.ts";
 import {
   type Axis,
   drawGrid,
@@ -16,7 +14,9 @@ import {
   ticks,
   tickText,
   verticalAxis,
-} from "./scale.ts";
+} from "./axes.ts";
+import { html, type Markup } from "./markup.ts";
+import { chartWidths } from "./size-chart.ts";
 
 const margin = { top: 22, bottom: 34, left: 62 };
 /** The right edge has a second axis if the training was evaluated. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../../test/report/example-run.ts";
 import { choiceSentence } from "../../app/report/choice.ts";
-import { reportPage } from "../../app/report/html.ts";
 import { reportMarkdown } from "../../app/report/markdown.ts";
 import { escapeMarkdown } from "../../app/report/markdown-text.ts";
+import { reportPage } from "../../app/report/report-page.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";

@@ -9,7 +9,7 @@ import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
-import { parseSettings } from "../flags/set.ts";
+import { parseSettings } from "../flags/named-values.ts";
 import type benchJob from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";

@@ -7,7 +7,7 @@ import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
 import type { Size } from "../../../runtime/run/size.ts";
-import type { Evaluated } from "../processes/eval.ts";
+import type { EvalResult } from "../processes/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
 /** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
@@ -76,9 +76,9 @@ const undecidedFinding = (budget: string, limit: string, reason: string): Findin
   reason,
 });
 
-const isMeasured = (evaluated: Evaluated): evaluated is Evaluated & Measurement => evaluated.figures !== undefined;
+const isMeasured = (evaluated: EvalResult): evaluated is EvalResult & Measurement => evaluated.figures !== undefined;
 
-export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly Finding[] {
+export function evalFindings(budgets: Budgets, evaluated: EvalResult): readonly Finding[] {
   const findings: Finding[] = [];
   if (isMeasured(evaluated)) {
     const { lost, lostKnowledge, unmeasured } = evaluated;
@@ -102,7 +102,7 @@ export function evalFindings(budgets: Budgets, evaluated: Evaluated): readonly F
   return findings;
 }
 
-function sampleFindings(budgets: Budgets, measured: Evaluated & Measurement): readonly Finding[] {
+function sampleFindings(budgets: Budgets, measured: EvalResult & Measurement): readonly Finding[] {
   const { comparison, verdict, figures } = measured;
   const findings: Finding[] = [];
   if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {

@@ -10,14 +10,14 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { Size } from "../../../runtime/run/size.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { filesOfModel, isSamePlace } from "../files/files.ts";
+import { filesOfModel, isSameFile } from "../files/file-paths.ts";
 import { markdownFlag, requireMarkdownFile } from "../flags/markdown.ts";
 import { fork } from "../fork.ts";
 import type relativeTimeJob from "../jobs/relative-time.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import type { Colors } from "../print/printable.ts";
+import type { Colors } from "../print/terminal-escapes.ts";
 import type evaluateProcess from "../processes/eval.ts";
-import type { Evaluated } from "../processes/eval.ts";
+import type { EvalResult } from "../processes/eval.ts";
 import { type Budgets, parseBudgets } from "./check-budgets.ts";
 import {
   type CheckOutcome,
@@ -61,10 +61,10 @@ export default defineCommand({
     ]);
     const models: CheckedModel[] = [];
     for (const entry of entries) {
-      session.terminal.part = entry.name;
+      session.terminal.currentItem = entry.name;
       models.push(await checkModel(entry, base, session));
     }
-    session.terminal.part = "";
+    session.terminal.currentItem = "";
     const outcome = outcomeOf(models);
     return {
       markdownFile,
@@ -163,7 +163,7 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     const data = each.data === undefined ? undefined : at(each.data);
     const model = at(each.model);
     const reference = named === undefined ? undefined : at(named);
-    if (reference !== undefined && (await isSamePlace(reference, model))) {
+    if (reference !== undefined && (await isSameFile(reference, model))) {
       const sentence = `"${each.model}" is its own original, so nothing can be compared.`;
       throw optionError(sentence, { hint: "Name the model that it was made from." });
     }
@@ -173,7 +173,7 @@ async function listModels(budgets: readonly Budgets[], folder: string): Promise<
     for (const name of (await readdir(model, { recursive: true })).filter((name) => /\.onnx$/i.test(name)).sort()) {
       const path = join(model, name);
       // A folder of variants can contain the original.
-      const isOriginal = reference !== undefined && (await isSamePlace(reference, path));
+      const isOriginal = reference !== undefined && (await isSameFile(reference, path));
       if ((await fileKind(path)) === "file" && !isOriginal) files.push(name);
     }
     if (files.length === 0) throw fileError(`The folder "${each.model}" has no ONNX file.`);
@@ -226,7 +226,7 @@ async function compareWithOriginal(entry: ListedModel, session: Session): Promis
   const findings: Finding[] = isMeasured && !hasData ? [...unmeasuredFindings(budgets, `"${data}" is not here`)] : [];
   if ((isMeasured && hasData) || runtimes.length > 0) {
     const samplesFlags = isMeasured && hasData ? { data, preprocess, samples, minAgreement: agreement } : {};
-    const evaluate = async (target: typeof runtimes): Promise<Evaluated> => {
+    const evaluate = async (target: typeof runtimes): Promise<EvalResult> => {
       const flags = { original, metric, maxDrop: drop, target: [...target], ...samplesFlags };
       return (await fork<typeof evaluateProcess>("eval", [model], flags, session, { title: `check ${model}` })).json;
     };

@@ -7,20 +7,20 @@ import { purposes } from "../../../judge/measure/objective.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { besideInput, exists, isFolder, isSamePlace } from "../files/files.ts";
+import { exists, isFolder, isSameFile, pathNextTo } from "../files/file-paths.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
-import { readInterim, recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
-import { precompressFlag } from "../files/result-place.ts";
-import { freshFlag, withSteps, withStepsFolders } from "../files/steps-folder.ts";
-import { dataFlags, dataRequest } from "../flags/data.ts";
+import { readInterimResult, recipeFileName, requireFreeFolder, runContents } from "../files/result-folder.ts";
+import { precompressFlag } from "../files/result-path.ts";
+import { freshFlag, withStepsFolder, withStepsFolders } from "../files/steps-folder.ts";
+import { dataFlags, dataRequestOf } from "../flags/data.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { goalFlags, metricFlags } from "../flags/metrics.ts";
-import { textFlag, withTexts } from "../flags/texts.ts";
+import { textFlag, withTextsAsData } from "../flags/texts.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressInput, CompressOutput } from "../jobs/compress.ts";
 import type recipesJob from "../jobs/recipes.ts";
-import { show, showEach } from "../print/compress-result.ts";
+import { resultOfRun, resultOfRuns } from "../print/compress-result.ts";
 
 const flags = v.object({
   out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
@@ -103,7 +103,7 @@ export default defineCommand({
       return compressFolder(path, options, session);
     const models = await Promise.all(words.map((word) => findModel(word, session.terminal)));
     requireSingle(models, options);
-    const data = dataRequest(options);
+    const data = dataRequestOf(options);
     if (data === undefined)
       throw usageError("--data is needed: results are measured on samples.", {
         hint: "A folder of images, a file of texts: see docs/data.md. A folder that transformers.js loads needs none.",
@@ -113,8 +113,8 @@ export default defineCommand({
     const places = resultPathsOf(models, options.out);
     for (const { model, out } of places) {
       // If the recipe is the file that an earlier run wrote into the output folder, it is overwritten without an error.
-      const isInOutputFolder = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
-      await requireFreeFolder(out, runFolder, [
+      const isInOutputFolder = recipe !== undefined && (await isSameFile(join(out, recipeFileName), recipe));
+      await requireFreeFolder(out, runContents, [
         ["the model itself", model],
         ["the data", data.path],
         ["the recipe", isInOutputFolder ? undefined : recipe],
@@ -143,11 +143,13 @@ export default defineCommand({
     const results = outputs.map((output, index) => ({
       ...(places[index] ?? { model: "", out: "" }),
       result:
-        output instanceof PithError ? output : show(output, { isGoalRequired, replaced: replaced[index] === true }),
+        output instanceof PithError
+          ? output
+          : resultOfRun(output, { isGoalRequired, replaced: replaced[index] === true }),
     }));
     const [onlyResult] = results;
     return onlyResult === undefined || results.length > 1 || onlyResult.result instanceof PithError
-      ? showEach(results)
+      ? resultOfRuns(results)
       : onlyResult.result;
   },
 });
@@ -202,13 +204,13 @@ async function compressFolder(path: string, options: Options, session: Session):
       hint: "Give them with --data, or texts with --text.",
     });
   requireMeaningfulDrop(options.maxDrop, metric);
-  const { out = besideInput(path, ".compressed") } = options;
+  const { out = pathNextTo(path, ".compressed") } = options;
   const targetOptions = target === undefined ? {} : { target };
   const choiceOptions = { dtypes: "all", keepSmallest: true, purpose } as const;
   const workers = workerOptionsOf(options);
-  return withTexts(options, (texts) =>
+  return withTextsAsData(options, (texts) =>
     hasSamples
-      ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
+      ? withStepsFolder(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
           const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, workers };
           return writeVariants(path, { ...texts, out, search }, choiceOptions, targetOptions, session);
         })
@@ -219,7 +221,7 @@ async function compressFolder(path: string, options: Options, session: Session):
 function resultPathsOf(models: readonly string[], out: string | undefined): readonly ResultPaths[] {
   const stemOf = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {
-    const fallback = besideInput(model, ".compressed");
+    const fallback = pathNextTo(model, ".compressed");
     return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stemOf(model)) };
   });
   const duplicate = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
@@ -262,7 +264,7 @@ function compressEach(
 
 async function describeStoppedSearch(error: unknown, { shared, out, command }: CompressInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const best = await readInterim(out);
+  const best = await readInterimResult(out);
   const outcome =
     best === undefined || best.command.join(" ") !== command.join(" ")
       ? "Nothing new is written yet"

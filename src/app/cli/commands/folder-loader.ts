@@ -58,7 +58,7 @@ export async function openLoader(
       const loadedBytes = [...(await bytesOfModels(filesFolder.folder, loadedBases)).values()];
       const isLarge = loadedBytes.reduce((sum, size) => sum + size, 0) >= largeBytes;
       const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
-      const input = { library: pathToFileURL(library).href, ...files, forced, isLarge, areOriginals };
+      const input = { library: pathToFileURL(library).href, ...files, forcedTokens: forced, isLarge, areOriginals };
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {

@@ -63,7 +63,7 @@ export function createModuleSearch(
       const out = join(folder, base);
       const { terminal } = session;
       const capturedFile = samplesOf === undefined ? {} : await samplesOf(base);
-      terminal.part = modules === 1 ? "search" : `search of ${base}`;
+      terminal.currentItem = modules === 1 ? "search" : `search of ${base}`;
       const { run, written } = await session.runJob<typeof compressJob>(
         "compress",
         {

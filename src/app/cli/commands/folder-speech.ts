@@ -25,26 +25,26 @@ export async function openFolderSpeech(
 }
 
 export interface SpeechJudge {
-  judgedOn(endToEnd: EndToEnd): string[];
+  describeSamples(endToEnd: EndToEnd): string[];
   compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
   /** Returns the models with which a file runs. */
-  together(variant: Pick<FolderVariant, "source" | "out">): Together;
+  jointCheck(variant: Pick<FolderVariant, "source" | "out">): Together;
 }
 
-export const speechJudge = (
+export const createSpeechJudge = (
   folder: string,
   bases: readonly string[],
   speech: { readonly data: DataRequest | undefined; readonly goal: SpeechOptions["goal"]; readonly seed: number },
   compare: SpeechJudge["compare"],
 ): SpeechJudge => ({
   compare,
-  judgedOn: ({ answers, undecided }) => [
+  describeSamples: ({ answers, undecided }) => [
     speech.data === undefined
       ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
       : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${speech.data.path}, with the originals of the other models.`,
     ...(undecided === undefined ? [] : [undecided]),
   ],
-  together({ source, out: result }) {
+  jointCheck({ source, out: result }) {
     const changedBase = basename(source, ".onnx");
     const modules = bases.map((base) => {
       const original = join(folder, "onnx", `${base}.onnx`);

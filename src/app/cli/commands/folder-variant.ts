@@ -42,7 +42,7 @@ export function createVariantWriter(
     const input: PassInput = {
       ...{ fallback: fallback !== false, together, judgedTogether: speech !== undefined && !settings.force },
       ...{ command: "quantize", model: source, out, copiesSidecars: true },
-      variant: brotli === undefined ? {} : { brotli, sampled },
+      sizeBefore: brotli === undefined ? {} : { brotli, sampled },
       ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
       options: { ...optionsOfDtype(dtype, passOptions), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
@@ -53,14 +53,14 @@ export function createVariantWriter(
     });
     if (result.written === undefined) throw unsupportedError(`${capitalize(result.idle ?? "nothing changed")}.`);
     if (speech === undefined || settings.force) return figuresOf(result);
-    const models = speech.together({ source, out });
+    const models = speech.jointCheck({ source, out });
     const endToEnd = await speech.compare(models.modules);
     const lostText = lostEndToEnd(endToEnd);
     if (lostText !== undefined && fallback !== false && together === undefined)
       return writeVariant({ ...variant, fallback, together: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
-    return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.judgedOn(endToEnd) };
+    return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.describeSamples(endToEnd) };
   };
   return async (variant) => {
     try {

@@ -20,19 +20,19 @@ import { type FileFigures, readFolderRecord } from "../../folder/records.ts";
 import { type FolderOptions, type FolderVariant, fileOf } from "../../folder/run.ts";
 import type { SpeechOptions } from "../../folder/speech.ts";
 import type { Result, Session } from "../command.ts";
-import { isFolder } from "../files/files.ts";
-import { requireOutside } from "../files/result-place.ts";
+import { isFolder } from "../files/file-paths.ts";
+import { requireOutside } from "../files/result-path.ts";
 import { requireWritableFolder } from "../files/writable.ts";
-import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
-import { parseSettings } from "../flags/set.ts";
+import { type DataFlags, type DataRequest, dataRequestOf } from "../flags/data.ts";
+import { parseSettings } from "../flags/named-values.ts";
 import type { PassInput } from "../job-parts/pass-job.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type precompressJob from "../jobs/precompress.ts";
-import { showFolder } from "../print/folder-result.ts";
+import { resultOfFolder } from "../print/folder-result.ts";
 import { openLoader } from "./folder-loader.ts";
 import { captureInputs, createModuleSearch, type FolderSearch } from "./folder-search.ts";
-import { openFolderSpeech, speechJudge } from "./folder-speech.ts";
+import { createSpeechJudge, openFolderSpeech } from "./folder-speech.ts";
 import { createTimer } from "./folder-timer.ts";
 import { createVariantWriter } from "./folder-variant.ts";
 import type { StepOptions } from "./pass.ts";
@@ -77,7 +77,7 @@ export async function writeVariants(
   };
   const judgeSpeech =
     speech &&
-    speechJudge(folder, bases, { data, goal: fileGoal, seed }, (modules) => compareModules(modules, fileGoal));
+    createSpeechJudge(folder, bases, { data, goal: fileGoal, seed }, (modules) => compareModules(modules, fileGoal));
   const inputsOf = opened.needsInputs
     ? captureInputs({ folder, bases, texts, out: temporary.path }, session)
     : undefined;
@@ -93,7 +93,7 @@ export async function writeVariants(
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
     const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
-    terminal.part = `${title} (${number} of ${fileCount})`;
+    terminal.currentItem = `${title} (${number} of ${fileCount})`;
     return writeVariant(variant);
   };
   const originals = await bytesOfModels(folder, bases);
@@ -128,10 +128,10 @@ export async function writeVariants(
     .finally(() => temporary.remove())
     .catch(async (error: unknown) => {
       const all = dtypeNames.flatMap((dtype) => bases.map((base) => fileOf(base, dtype)));
-      throw await describeStop(error, out, all);
+      throw await describeStoppedFolder(error, out, all);
     });
-  terminal.part = "";
-  return showFolder(out, files, originals, keepSmallest === true);
+  terminal.currentItem = "";
+  return resultOfFolder(out, files, originals, keepSmallest === true);
 }
 
 /** Opens the models, samples and texts of a folder, and checks that they fit the options. */
@@ -144,7 +144,7 @@ async function openFolder(
 ) {
   const { out, metric, output, maxDrop, targetDownload, strict = false, force = false, isText = false } = options;
   const { terminal, seed } = session;
-  const data = dataRequest(options);
+  const data = dataRequestOf(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
   const bases = basesIn(await readdir(join(folder, "onnx")).catch((): string[] => []));
@@ -238,7 +238,7 @@ async function identityOf(path: string): Promise<string> {
 }
 
 /** Adds the missing files to the error of a stopped command. Returns other errors unchanged. @param files all files that the command writes. */
-async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
+async function describeStoppedFolder(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { files: records } = await readFolderRecord(out);
   const missingFiles = files.flatMap((file) => {

@@ -4,8 +4,8 @@ import { PithError, uncapitalize, usageError } from "#ir";
 import { type AnyPass, countOption, described, downloadOption, option, sizeOption } from "#pass";
 import { partFor } from "../../../judge/steps/step-options.ts";
 import { type CommandDefinition, defineCommand } from "../command.ts";
-import { outputName } from "../files/files.ts";
-import { folderForFolder, precompressFlag } from "../files/result-place.ts";
+import { outputName } from "../files/file-paths.ts";
+import { folderOutputNote, precompressFlag } from "../files/result-path.ts";
 import { dataFlags } from "../flags/data.ts";
 import { goalFlags, metricFlags } from "../flags/metrics.ts";
 import { keysOf } from "../flags/options.ts";
@@ -51,7 +51,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
   return defineCommand({
     name,
     summary: uncapitalize(summary),
-    arguments: [{ name: "model.onnx", description: `${inputRole}; ${folderForFolder}`, isOptional: takesStudent }],
+    arguments: [{ name: "model.onnx", description: `${inputRole}; ${folderOutputNote}`, isOptional: takesStudent }],
     options: stepFlags(resultNames ?? outputName("model.onnx", suffix({}))),
     flaglessKeys: [
       ...(pass.fallbackOverrides === undefined ? ["fallback", "targetSize"] : []),
@@ -72,7 +72,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
       return fork("pass", [name, model], options, session, {
         title: `${name} ${model}`,
         keeps,
-        describeStop: (error, written) => describeStop(error, { ...kinds, written }),
+        describeStop: (error, written) => describeStoppedPass(error, { ...kinds, written }),
       });
     },
   });
@@ -91,7 +91,7 @@ interface StopState extends Readonly<Record<"trains" | "keeps" | "canKeep", bool
 }
 
 /** Adds to the error of a stopped command what was written or kept; with checkpoints, not to an error that already has a hint. */
-function describeStop(error: PithError, { trains, keeps, canKeep, written }: StopState): PithError {
+function describeStoppedPass(error: PithError, { trains, keeps, canKeep, written }: StopState): PithError {
   const { message, cause } = error;
   if (keeps && error.hint !== undefined) return error;
   const outcome = (keeps ? undefined : written) ?? `Nothing was ${keeps || trains ? "kept" : "written"}.`;

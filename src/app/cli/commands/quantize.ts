@@ -7,9 +7,9 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";
 import { defineCommand } from "../command.ts";
-import { besideInput, isFolder } from "../files/files.ts";
-import { withDownload } from "../flags/download-goal.ts";
-import { textFlag, withTexts } from "../flags/texts.ts";
+import { isFolder, pathNextTo } from "../files/file-paths.ts";
+import { withDownloadOptions } from "../flags/download-goal.ts";
+import { textFlag, withTextsAsData } from "../flags/texts.ts";
 import { passCommand } from "./pass.ts";
 
 const modelCommand = passCommand(quantize);
@@ -45,7 +45,7 @@ export default defineCommand({
   ],
   isWholeFolder: ({ dtype }) => dtype !== undefined,
   run: ([path = ""], options: Options, session) =>
-    withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
+    withTextsAsData(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       if (rest.targetDownload !== undefined && rest.targetSize !== undefined)
         throw usageError("--target-download and --target-size are two goals, and each chooses other options.", {
           hint: "Give one: the size after brotli, or that of the file.",
@@ -69,7 +69,7 @@ export default defineCommand({
           ],
         });
       if (dtype !== undefined && (await isFolder(path))) {
-        const { out = besideInput(path, ".quantized") } = rest;
+        const { out = pathNextTo(path, ".quantized") } = rest;
         if (rest.dryRun === true)
           throw usageError("--dry-run is for a single model and one dtype.", {
             hint: `For instance pith quantize ${quoteWord(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
@@ -78,7 +78,7 @@ export default defineCommand({
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
         const { calibrationSamples: samples } = rest;
         const sampled = samples === undefined ? passed : { ...passed, samples };
-        const variantOptions = withDownload(quantize, sampled, rest.targetDownload, ({ id, text }) =>
+        const variantOptions = withDownloadOptions(quantize, sampled, rest.targetDownload, ({ id, text }) =>
           session.terminal.note(id, text),
         );
         const { writeVariants } = await import("./folder.ts");

@@ -3,9 +3,9 @@ import { countOption, described, minutesOption, option, positiveOption, selectio
 import { ownTextName } from "../../../runtime/run/text-inputs.ts";
 import { kindWords, sensitivityCosts, sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
-import { besideInput } from "../files/files.ts";
-import { requireFreeFolder, sweptFolder } from "../files/result-folder.ts";
-import { freshFlag, withSteps } from "../files/steps-folder.ts";
+import { pathNextTo } from "../files/file-paths.ts";
+import { requireFreeFolder, sensitivityContents } from "../files/result-folder.ts";
+import { freshFlag, withStepsFolder } from "../files/steps-folder.ts";
 import { dataFlags, dataGroup } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { fork } from "../fork.ts";
@@ -51,12 +51,12 @@ export default defineCommand({
   ],
   async run([path = ""], flags, session) {
     // Language models make their own samples.
-    const { out = besideInput(path, ".sensitivity"), fresh, data = ownTextName } = flags;
-    await requireFreeFolder(out, sweptFolder, [
+    const { out = pathNextTo(path, ".sensitivity"), fresh, data = ownTextName } = flags;
+    await requireFreeFolder(out, sensitivityContents, [
       ["the model itself", path],
       ["the data", data],
     ]);
-    return withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
+    return withStepsFolder(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
       fork("sensitivity", [path], { ...flags, out, data, resumeFolder }, session),
     );
   },

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { described, option } from "#pass";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand } from "../command.ts";
-import { folderForFolder, precompressFlag } from "../files/result-place.ts";
+import { folderOutputNote, precompressFlag } from "../files/result-path.ts";
 import { fork } from "../fork.ts";
 
 const repeatableFlag = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
@@ -28,7 +28,7 @@ export const options = v.object({
 export default defineCommand({
   name: "simplify",
   summary: "reduce the number of nodes without changing the function",
-  arguments: [{ name: "model.onnx", description: `the model; ${folderForFolder}` }],
+  arguments: [{ name: "model.onnx", description: `the model; ${folderOutputNote}` }],
   options,
   examples: [
     "simplify model.onnx -o out.onnx",

@@ -6,9 +6,9 @@ import { countOption, described, inWords, option, problemOf } from "#pass";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
-import { inputSchemas, type JobRequest } from "../queue/inputs.ts";
-import { moduleFinder } from "../queue/modules.ts";
-import { ownVersion, serve } from "../queue/queue.ts";
+import { inputSchemas, type JobRequest } from "../queue/job-inputs.ts";
+import { createModuleFinder } from "../queue/modules.ts";
+import { ownVersion, serveQueue } from "../queue/queue.ts";
 import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
@@ -33,11 +33,11 @@ export default defineCommand({
   ],
   async run([url = ""], { store, modules = [], jobs = 1 }, session) {
     const { terminal, signal } = session;
-    const rename = await moduleFinder(modules);
+    const rename = await createModuleFinder(modules);
     const shared = await openSharedStore(store);
     let finishedJobs = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);
-    await serve(
+    await serveQueue(
       url,
       async (data) => {
         let name = "a job";

@@ -23,12 +23,12 @@ import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
 import type { Terminal } from "../print/terminal.ts";
 
 /** The functions of @huggingface/hub that Pith calls. The package is optional, so its own types can be missing. */
-interface Library {
+interface HubLibrary {
   getHFHubCachePath(): string;
   getRepoFolderName(repo: Repository["repo"]): string;
   modelInfo(request: HubRequest & { name: string; additionalFields: string[] }): Promise<{ sha?: string }>;
   listFiles(request: Repository & { recursive: boolean }): AsyncIterable<HubFile>;
-  downloadFile(request: Repository & { path: string; xet: boolean }): Promise<Content | null>;
+  downloadFile(request: Repository & { path: string; xet: boolean }): Promise<HubContent | null>;
 }
 
 interface HubRequest {
@@ -50,12 +50,12 @@ interface HubFile {
   readonly lfs?: { readonly oid: string };
 }
 
-interface Content {
+interface HubContent {
   slice(start: number, end: number): { stream(): AsyncIterable<Uint8Array> };
 }
 
-const part = "[\\w-][\\w.-]*";
-const hubName = new RegExp(`^hf:(${part}/${part})(?:@((?:refs/(?:pr|convert)/)?${part}))?(?:/(.*?))?/?$`);
+const namePart = "[\\w-][\\w.-]*";
+const hubName = new RegExp(`^hf:(${namePart}/${namePart})(?:@((?:refs/(?:pr|convert)/)?${namePart}))?(?:/(.*?))?/?$`);
 const hash = /^[0-9a-f]{40,64}$/;
 
 /**
@@ -75,12 +75,12 @@ export async function downloadModel(
     });
   const library = await loadLibrary();
   const hubUrl = (process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
-  const access = { hubUrl, fetch: await fetcher(word, hubUrl, `${hubUrl}/${name}`, signal) };
+  const access = { hubUrl, fetch: await createFetch(word, hubUrl, `${hubUrl}/${name}`, signal) };
   const repo = { type: "model", name } as const;
   const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repo));
   const reference = join(cache, "refs", revision);
   const { sha = "" } = isOffline()
-    ? { sha: await fs.readFile(reference, "utf8").catch(ifMissing(reference, revision)) }
+    ? { sha: await fs.readFile(reference, "utf8").catch(valueIfMissing(reference, revision)) }
     : await library.modelInfo({ ...access, name, revision, additionalFields: ["sha"] });
   const snapshot = join(cache, "snapshots", sha);
   const repository: Repository = { ...access, repo, revision: sha };
@@ -125,7 +125,7 @@ const onlineHint = { hint: "Run the same command without HF_HUB_OFFLINE: it down
 
 /** Lists the files of a revision in the cache. A link leads to a file whose name is its hash; other files have no known hash. */
 async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
-  const entries = fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(ifMissing(folder, []));
+  const entries = fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(valueIfMissing(folder, []));
   for (const entry of await entries) {
     const path = join(entry.parentPath, entry.name);
     const target = await fs.realpath(path).catch(() => undefined);
@@ -136,7 +136,7 @@ async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
   }
 }
 
-async function loadLibrary(): Promise<Library> {
+async function loadLibrary(): Promise<HubLibrary> {
   try {
     return await import(import.meta.resolve("@huggingface/hub"));
   } catch (cause) {
@@ -154,11 +154,11 @@ async function readToken(): Promise<string> {
   const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
   const path = HF_TOKEN_PATH || join(home, "token");
-  return (HF_TOKEN || (await fs.readFile(path, "utf8").catch(ifMissing(path, "")))).trim();
+  return (HF_TOKEN || (await fs.readFile(path, "utf8").catch(valueIfMissing(path, "")))).trim();
 }
 
 /** Returns a handler for `catch`: a path that does not exist has the value. @throws PithError E_FILE for any other failure. */
-const ifMissing =
+const valueIfMissing =
   <T>(path: string, value: T) =>
   (cause: NodeJS.ErrnoException): T => {
     if (cause.code === "ENOENT") return value;
@@ -166,7 +166,7 @@ const ifMissing =
   };
 
 /** Returns a `fetch` that sends the user's token to the Hub only, and not to servers of files. */
-async function fetcher(word: string, hubUrl: string, page: string, signal: AbortSignal): Promise<typeof fetch> {
+async function createFetch(word: string, hubUrl: string, page: string, signal: AbortSignal): Promise<typeof fetch> {
   if (!URL.canParse(hubUrl)) throw usageError(`HF_ENDPOINT is not an address: "${hubUrl}".`);
   const { origin, host } = new URL(hubUrl);
   const token = await readToken();
@@ -233,7 +233,7 @@ async function downloadFile(
   word: string,
   { cache, path }: { readonly cache: string; readonly path: string },
   signal: AbortSignal,
-  transfer: { request(): Promise<Content | null>; progress(length: number): void },
+  transfer: { request(): Promise<HubContent | null>; progress(length: number): void },
 ): Promise<number> {
   if (await isIntact(path, file, cache)) return 0;
   const { path: name, size } = file;

@@ -3,7 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { asFileError } from "../../../core/platform/node-file-errors.ts";
 import type { Terminal } from "../print/terminal.ts";
-import { isFolder } from "./files.ts";
+import { isFolder } from "./file-paths.ts";
 
 /** Names of command and pass options whose values are models. */
 const modelFlags = ["original", "teacher", "otherTeachers", "from"];

@@ -6,7 +6,7 @@ import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/re
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { renameModules } from "../queue/modules.ts";
-import { isSamePlace } from "./files.ts";
+import { isSameFile } from "./file-paths.ts";
 
 export interface RecipeFile {
   readonly path: string;
@@ -27,7 +27,7 @@ export async function readRecipe(
   const recipe = parseRecipe(text, path);
   await requireModules(recipe, path, modules);
   for (const step of recipe.steps.flatMap((step) => (isRepeat(step) ? step.steps : [step])))
-    for (const file of filesWritten(step))
+    for (const file of writtenFilesOf(step))
       for (const out of outs) await requireInside(out, file, `${path}: ${step.id}`);
   return { text, recipe };
 }
@@ -35,7 +35,7 @@ export async function readRecipe(
 async function requireModules({ steps }: Recipe, owner: string, allowedModules: readonly string[]): Promise<void> {
   const missingModules = new Set<string>();
   await renameModules(steps, async (module) => {
-    const matches = await Promise.all(allowedModules.map((path) => isSamePlace(path, module)));
+    const matches = await Promise.all(allowedModules.map((path) => isSameFile(path, module)));
     if (!matches.includes(true)) missingModules.add(module);
     return module;
   });
@@ -48,7 +48,7 @@ async function requireModules({ steps }: Recipe, owner: string, allowedModules: 
   );
 }
 
-function filesWritten({ id, options }: RecipeStep): readonly string[] {
+function writtenFilesOf({ id, options }: RecipeStep): readonly string[] {
   const optionValues = (steps.get(id)?.writes ?? []).map((name) => options[name]);
   return optionValues.filter((file) => typeof file === "string");
 }

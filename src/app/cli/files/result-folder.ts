@@ -18,7 +18,7 @@ import {
 import { readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
-import { requireOther } from "./files.ts";
+import { requireNotInput } from "./file-paths.ts";
 import { requireWritableFolder } from "./writable.ts";
 
 const modelName = "model.onnx";
@@ -34,7 +34,7 @@ interface FolderContents {
   readonly names: readonly string[];
 }
 
-export const runFolder: FolderContents = {
+export const runContents: FolderContents = {
   record: "run.json",
   mainFile: modelName,
   names: [
@@ -48,7 +48,7 @@ export const runFolder: FolderContents = {
   ],
 };
 
-export const sweptFolder: FolderContents = {
+export const sensitivityContents: FolderContents = {
   record: "sensitivity.json",
   names: ["sensitivity.json", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
@@ -59,13 +59,13 @@ export async function requireFreeFolder(
   folder: FolderContents,
   inputs: readonly (readonly [what: string, path: string | undefined])[],
 ): Promise<void> {
-  for (const name of folder.names) await requireOther(join(out, name), inputs);
+  for (const name of folder.names) await requireNotInput(join(out, name), inputs);
   await requireWritableFolder(out, folder.names);
   await requireOwnResults(out, folder);
 }
 
 async function requireOwnResults(out: string, { record, mainFile: needed }: FolderContents): Promise<void> {
-  const written = await readWritten(out, record);
+  const written = await readHashes(out, record);
   const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
   const name = written === undefined ? record : isChanged ? needed : undefined;
   if (name !== undefined)
@@ -89,7 +89,7 @@ export async function writeResults(
   announce(names.map((name) => join(out, name)));
   await requireOwnResults(out, folder);
   const newFiles = await Promise.all(files.map(([path, bytes]) => fileOfBytes(path, bytes)));
-  const written = (await readWritten(out, record)) ?? new Map();
+  const written = (await readHashes(out, record)) ?? new Map();
   const { writes, kept } = await planWrites(out, newFiles, written);
   for (const path of kept) log({ id: "kept", text: formatKept(join(out, path)), level: "warning" });
   written.set(record, [await textHash(JSON.stringify(recordContent))]);
@@ -105,7 +105,7 @@ export async function writeResults(
 
 /** Removes the files of an earlier run, except those that the user changed. Removes the folder if it is then empty. */
 export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
-  const written = await readWritten(out, record);
+  const written = await readHashes(out, record);
   if (written === undefined || !written.has(record)) return;
   for (const name of names)
     if (name === record || (written.has(name) && !(await isAuthoredFile(out, name, written))))
@@ -121,18 +121,18 @@ const interimSchema = v.object({
 });
 
 /** Returns the command and the best result of an unfinished search; undefined for a finished one. */
-export async function readInterim(
+export async function readInterimResult(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
   const { success, output } = v.safeParse(
     interimSchema,
-    await readSettings(joinPath(out, runFolder.record)).catch(() => null),
+    await readSettings(joinPath(out, runContents.record)).catch(() => null),
   );
   const name = success ? output.variants[output.chosen]?.name : undefined;
   return name === undefined || !success ? undefined : { command: output.command, name };
 }
 
-async function readWritten(out: string, record: string): Promise<FileHashes | undefined> {
+async function readHashes(out: string, record: string): Promise<FileHashes | undefined> {
   const settings = await readSettings(joinPath(out, record)).catch(() => null);
   if (settings === undefined) return new Map();
   const { written: writtenEntry, ...content } = settings ?? {};

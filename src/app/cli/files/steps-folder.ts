@@ -10,7 +10,7 @@ import { folderBytes, trimFolder } from "../../../core/platform/node-bounded.ts"
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { isStoreName } from "../../../judge/steps/keys.ts";
 import type { Terminal } from "../print/terminal.ts";
-import { exists } from "./files.ts";
+import { exists } from "./file-paths.ts";
 
 const folderName = "pith-steps";
 
@@ -24,7 +24,7 @@ export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedB
  * @param fresh whether steps of earlier runs are removed first.
  * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
  */
-export async function withSteps<T>(
+export async function withStepsFolder<T>(
   out: string,
   { fresh = false, terminal }: { readonly fresh: boolean | undefined; readonly terminal: Terminal },
   work: (folder: string) => Promise<T>,
@@ -78,11 +78,11 @@ export async function withSteps<T>(
 
 export function withStepsFolders<T>(
   [out, ...otherOuts]: readonly string[],
-  settings: Parameters<typeof withSteps>[1],
+  settings: Parameters<typeof withStepsFolder>[1],
   work: (folders: readonly string[]) => Promise<T>,
 ): Promise<T> {
   if (out === undefined) return work([]);
-  return withSteps(out, settings, (folder) =>
+  return withStepsFolder(out, settings, (folder) =>
     withStepsFolders(otherOuts, settings, (otherFolders) => work([folder, ...otherFolders])),
   );
 }

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { nearest, type PithError } from "#ir";
-import { exists, isFolder } from "./files.ts";
+import { exists, isFolder } from "./file-paths.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
   // Output paths need not exist. Errors of jobs arrive without their cause, so only the message tells that the path is an output path.

@@ -6,15 +6,15 @@ import { makeFolder } from "#platform";
 import { asFileError } from "../../../core/platform/node-file-errors.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { exists, isFolder } from "./files.ts";
+import { exists, isFolder } from "./file-paths.ts";
 
 export async function requireWritable(path: string): Promise<void> {
-  await requirePlace(path);
+  await requireFilePath(path);
   await tryToWrite(path);
 }
 
 export async function requireAppendable(path: string): Promise<void> {
-  await requirePlace(path);
+  await requireFilePath(path);
   const isNew = !(await exists(path));
   const handle = await open(path, "a").catch((cause) => {
     throw asFileError(`"${path}" cannot be written`, cause);
@@ -25,7 +25,7 @@ export async function requireAppendable(path: string): Promise<void> {
 
 /** Checks a folder; a missing one is created for the check only. @throws PithError E_FILE if it could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
-  requireFile(path);
+  requireNotStdout(path);
   const newFolders = await missingFolders(path);
   if (newFolders.length > 0 && /\.onnx$/i.test(path))
     throw fileError(`"${path}" is the name of a file: the results go into a folder.`, {
@@ -61,13 +61,13 @@ async function missingFolders(path: string): Promise<readonly string[]> {
   }
 }
 
-function requireFile(path: string): void {
+function requireNotStdout(path: string): void {
   if (path !== "-") return;
   throw optionError("Results are written to files, not to standard output (-).", { hint: "Name a file." });
 }
 
-async function requirePlace(path: string): Promise<void> {
-  requireFile(path);
+async function requireFilePath(path: string): Promise<void> {
+  requireNotStdout(path);
   if (path === "") throw fileError("A file without a name cannot be written.");
   const folder = dirname(path);
   if (!(await isFolder(folder)))

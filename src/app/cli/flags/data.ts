@@ -4,7 +4,7 @@ import { parseState } from "#batches";
 import { usageError } from "#ir";
 import { countOption, option } from "#pass";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
-import { parseSettings } from "./set.ts";
+import { parseSettings } from "./named-values.ts";
 
 export const dataGroup = "Data (docs/data.md):";
 
@@ -69,7 +69,7 @@ export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] 
   ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
 ];
 
-export function dataRequest(flags: DataFlags): DataRequest | undefined {
+export function dataRequestOf(flags: DataFlags): DataRequest | undefined {
   const { data, part, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {
     const dependentFlag = Object.entries({ part, preprocess, states, samples }).find(

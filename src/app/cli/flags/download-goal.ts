@@ -2,20 +2,20 @@
 import { PithError, usageError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { flagName } from "./invalid-options.ts";
+import { flagName } from "./flag-names.ts";
 
 /**
  * Adds the options that a download size requires: those with the same value in all settings that the pass would try.
  * @throws PithError E_USAGE if an option is set that the size determines; E_OPTION if options exclude a download size.
  */
-export function withDownload(
+export function withDownloadOptions(
   { downloadSettings }: AnyPass,
   passed: OptionValues,
   targetDownload: string | undefined,
   log: JobContext["log"],
 ): OptionValues {
   if (targetDownload === undefined || downloadSettings === undefined) return passed;
-  const settings = settingsForDownload(() => downloadSettings(passed));
+  const settings = nameDownloadFlag(() => downloadSettings(passed));
   const requiredOptions: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(settings[0] ?? {})) {
     if (settings.every((other) => other[key] === value)) requiredOptions[key] = value;
@@ -31,7 +31,7 @@ export function withDownload(
 }
 
 /** Returns the result of `read`. @throws PithError of `read`, with a message that starts with --target-download. */
-function settingsForDownload<T>(read: () => T): T {
+function nameDownloadFlag<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {

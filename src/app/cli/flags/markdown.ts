@@ -1,7 +1,7 @@
 /** The flag `--markdown`. */
 import * as v from "valibot";
 import { option } from "#pass";
-import { requireOther } from "../files/files.ts";
+import { requireNotInput } from "../files/file-paths.ts";
 import { requireAppendable } from "../files/writable.ts";
 
 export const markdownFlag = {
@@ -11,9 +11,9 @@ export const markdownFlag = {
 /** Checks before any work that the file can be extended. @throws PithError E_OPTION if it is one of the inputs; E_FILE if it cannot be written. */
 export async function requireMarkdownFile(
   file: string | undefined,
-  inputs: Parameters<typeof requireOther>[1],
+  inputs: Parameters<typeof requireNotInput>[1],
 ): Promise<void> {
   if (file === undefined) return;
-  await requireOther(file, inputs);
+  await requireNotInput(file, inputs);
   await requireAppendable(file);
 }

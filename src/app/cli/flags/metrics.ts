@@ -4,14 +4,14 @@ import { described, type Meanings, option } from "#pass";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 
 /** Names all metrics without loading their code. */
-const isMetric: Readonly<Record<MetricName, true>> = {
+const metricKeys: Readonly<Record<MetricName, true>> = {
   ...{ accuracy: true, "top-5": true, "cross-entropy": true, perplexity: true, f1: true, matthews: true },
   ...{ map: true, "map-50": true, "mean-squared-error": true, psnr: true, "rank-correlation": true },
   ...{ agreement: true, "r-squared": true, "signal-to-noise": true, cosine: true },
   ...{ "same-top-10": true, "label-sets": true, "box-overlap": true, detections: true },
 };
 
-export const metricNames = Object.keys(isMetric) as [MetricName, ...MetricName[]];
+export const metricNames = Object.keys(metricKeys) as [MetricName, ...MetricName[]];
 
 const meanings: Meanings = {
   title: "Metrics (--metric), explained in docs/data.md",

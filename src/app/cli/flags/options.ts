@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { capitalize, optionError, type PithError, usageError } from "#ir";
 import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
 import { entriesAt, flattenSchema, inWords, isWhole, problemOf } from "#pass";
-import { asFlags, flagName } from "./invalid-options.ts";
+import { asFlags, flagName } from "./flag-names.ts";
 
 /** Flag whose value is stored under the name of its option. */
 export class Flag extends Option {
@@ -177,14 +177,14 @@ function createFlag(key: string, alternatives: readonly SchemaNode[], command: C
     const values = parts.map((part) => convertWord(name, part, element ?? accepted));
     const converted = element === undefined ? values[0] : values;
     const instead = parts.map((part) => metadata.instead?.[part]).find((advice) => advice !== undefined);
-    requireFit(key, alternatives, converted, { instead, help: helpHint(command) });
+    requireValidValue(key, alternatives, converted, { instead, help: helpHint(command) });
     return element === undefined || before === undefined ? converted : [before, converted].flat();
   });
   return flag;
 }
 
 /** Checks a single option. Constraints between options are checked later, when all options are known. @throws PithError E_OPTION */
-function requireFit(
+function requireValidValue(
   key: string,
   alternatives: readonly SchemaNode[],
   value: unknown,

@@ -17,7 +17,7 @@ interface TextOptions {
 const textFileName = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
 /** Calls `work` with `--text` as the data: a file, or a temporary file with the given lines. @throws PithError E_USAGE if `--data` is set, too. */
-export async function withTexts<O extends TextOptions>(
+export async function withTextsAsData<O extends TextOptions>(
   { text, ...options }: O & { readonly text?: readonly string[] | undefined },
   work: (options: Omit<O, "text"> & TextOptions) => Promise<Result>,
 ): Promise<Result> {

@@ -3,7 +3,7 @@ import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/training-advice.ts";
 import { passCommand } from "../commands/pass.ts";
-import { asFlags, flagName } from "../flags/invalid-options.ts";
+import { asFlags, flagName } from "../flags/flag-names.ts";
 import { keysOf } from "../flags/options.ts";
 import { passCommands } from "../pass-commands.ts";
 import { rejectionError } from "./advice.ts";

@@ -5,18 +5,18 @@ import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../judge/run/rejection.ts";
 import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
-import { nextFiles } from "../files/files.ts";
+import { nextFiles } from "../files/file-paths.ts";
 import { passCommands } from "../pass-commands.ts";
 import type { PassInput } from "./pass-job.ts";
 
-interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
+interface AdviceInput extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
 /** @param assumesScores whether classes were compared, although nothing in the model shows that its output has class scores. */
 export function rejectionError(
   pass: AnyPass,
-  input: Advised,
+  input: AdviceInput,
   rejection: Rejection,
   assumesScores: boolean | undefined,
 ): PithError {
@@ -32,7 +32,7 @@ export function rejectionError(
 
 function lostAdvice(
   pass: AnyPass,
-  { model, out, options, data }: Advised,
+  { model, out, options, data }: AdviceInput,
   { isUnshown, blamed, changes, because, isLostBefore, isTrainable }: Rejection,
   assumesScores = false,
 ): string {

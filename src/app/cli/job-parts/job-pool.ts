@@ -7,7 +7,7 @@ import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 import { publicAddress } from "../print/addresses.ts";
-import type { JobRequest, SharedInput } from "../queue/inputs.ts";
+import type { JobRequest, SharedInput } from "../queue/job-inputs.ts";
 import { modulesOf } from "../queue/modules.ts";
 import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { openSharedStore, requireStored, resolveInput, shareInput } from "../queue/shared-store.ts";

@@ -16,9 +16,9 @@ import { textInputs } from "../../../runtime/run/text-inputs.ts";
 import type { ProcessSession } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { explainByInputs } from "./inputs.ts";
-import { contextOf, openModel, warnOfOrder } from "./open-model.ts";
-import { openRequest } from "./task.ts";
+import { explainByInputs } from "./input-errors.ts";
+import { openData } from "./open-data.ts";
+import { contextOf, openModel, warnOfSwap } from "./open-model.ts";
 
 /**
  * Opens a model, its original if there is one, and samples: those of the data, or without data texts (`inputs`; undefined for random inputs).
@@ -37,7 +37,7 @@ export async function openModels(
   // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
   const reference = (original ?? model).model;
   if (original !== undefined) {
-    await warnOfOrder([original, model], wordsOf, session);
+    await warnOfSwap([original, model], wordsOf, session);
     storeStates(model.model, data?.states);
   }
   const explain = (error: unknown): never => {
@@ -45,7 +45,7 @@ export async function openModels(
   };
   const taskOptions = { alike: model.model, needsLabels: original === undefined, seed: session.seed };
   const { task } =
-    (data && (await openRequest(context.engine, reference, data, taskOptions, session).catch(explain))) ?? {};
+    (data && (await openData(context.engine, reference, data, taskOptions, session).catch(explain))) ?? {};
   const inputs = task === undefined ? await textInputs(reference, context) : undefined;
   return { context, model, original, reference, task, inputs, explain };
 }

@@ -11,7 +11,7 @@ import { storeMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
-import { filesOfModel } from "../files/files.ts";
+import { filesOfModel } from "../files/file-paths.ts";
 import { renderTemplate } from "./render-template.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
@@ -23,7 +23,7 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
   return model;
 }
 
-interface Writing {
+interface SaveOptions {
   readonly model: string;
   readonly out: string;
   readonly copiesSidecars: boolean;
@@ -34,7 +34,7 @@ interface Writing {
 /** Writes a result, which records the names of sidecar files that are not copied. @returns its files, and the sizes of compressed copies. */
 export async function saveResult(
   result: Model,
-  { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
+  { model, out, copiesSidecars, fileBytes, precompress: encodings }: SaveOptions,
   { log, stage, writes }: Pick<JobContext, "log" | "stage" | "writes">,
 ): Promise<{ readonly files: readonly string[]; readonly copies: Partial<CompressedSize> }> {
   const missingSidecars = copiesSidecars ? [] : await storeMissingSidecars(result, model, out);
@@ -56,10 +56,10 @@ function missingText(files: readonly string[]): string {
 const resultSigns: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
   ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
   ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptChannelsKey)],
-  ["Pith changed it", isChanged],
+  ["Pith changed it", isResult],
 ];
 
-export function isChanged({ graph, header }: Model): boolean {
+export function isResult({ graph, header }: Model): boolean {
   return (
     [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
     [...graph.nodes()].some(({ metadata }) => metadata.has(passKey))
@@ -67,7 +67,7 @@ export function isChanged({ graph, header }: Model): boolean {
 }
 
 /** Warns if models are equal to the first one byte by byte, or if two models seem to be in the wrong order. */
-export async function warnOfOrder(
+export async function warnOfSwap(
   [first, ...laterModels]: readonly { readonly path: string; readonly model: Model }[],
   words: (original: string, result: string) => readonly string[],
   { log }: Pick<JobContext, "log">,

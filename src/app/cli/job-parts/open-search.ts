@@ -6,11 +6,11 @@ import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import { recipesFor } from "../../../search/offers.ts";
-import type { SearchInput } from "../queue/inputs.ts";
+import type { SearchInput } from "../queue/job-inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
+import { openData } from "./open-data.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
-import { openRequest } from "./task.ts";
 
 export type OpenedSearch = Awaited<ReturnType<typeof openSearch>>;
 
@@ -35,7 +35,7 @@ async function openSearch(
   const recipes =
     fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques: input.search.techniques }));
   const trainedBefore = model.header.metadata.get(trainedOnKey);
-  const stepsTask = await openRequest(engine, model, data, { recipes, seed, metric, output }, context);
+  const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
   // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
   if (trainedBefore === undefined) model.header.metadata.delete(trainedOnKey);

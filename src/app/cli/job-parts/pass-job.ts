@@ -27,7 +27,7 @@ export interface PassInput
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;
   /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
-  readonly variant?: Partial<CompressedSize>;
+  readonly sizeBefore?: Partial<CompressedSize>;
   /** Whether results are chosen by their size after brotli, so that it is not estimated quickly. */
   readonly forDownload?: boolean;
   /** File that keeps the text which the model generates, for further variants of the model. */

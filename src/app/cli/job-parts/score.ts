@@ -9,7 +9,7 @@ import { importModule } from "#platform";
  * no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {
-  const scorer = await load(module);
+  const scorer = await loadScorer(module);
   let score: unknown;
   try {
     score = await scorer(resolve(model));
@@ -20,7 +20,7 @@ export async function scoreOf(module: string, model: string): Promise<number> {
   throw dataError(`${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
 }
 
-async function load(module: string): Promise<(model: string) => unknown> {
+async function loadScorer(module: string): Promise<(model: string) => unknown> {
   const { default: scorer } = await importModule(module, "E_OPTION");
   if (isFunction(scorer)) return scorer;
   throw optionError(`--score ${module} has no function as its default export.`, {

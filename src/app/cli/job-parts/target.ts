@@ -7,11 +7,11 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import { type BrowserEngine, openBrowserEngine } from "../browser/engine.ts";
-import { startRuntime, warmUp } from "./runtime.ts";
+import { startRuntime, warmUp } from "./start-runtime.ts";
 
-export interface OpenTarget extends RunTarget {
+export interface OpenedTarget extends RunTarget {
   readonly runtime: RuntimeName;
-  readonly inBrowser: boolean;
+  readonly isInBrowser: boolean;
   close(): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export interface OpenTarget extends RunTarget {
  * Opens a target. Without a browser for WebAssembly, it runs in Node, with a warning. @throws PithError for WebGPU E_ENGINE_MISSING without
  * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH; as `openBrowserEngine`.
  */
-export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
+export async function openTarget(name: TargetName, context: JobContext): Promise<OpenedTarget> {
   if (name === "node") return openInNode(name, context);
   let browser: BrowserEngine;
   try {
@@ -44,7 +44,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
     name,
     where: `${place}, onnxruntime-web ${version}`,
     runtime: name,
-    inBrowser: true,
+    isInBrowser: true,
     engine: browser,
     ...(adapter === undefined || adapter.float16
       ? {}
@@ -60,7 +60,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
   };
 }
 
-async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenTarget> {
+async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenedTarget> {
   const options = name === "node" ? {} : ({ runtime: name } as const);
   const engine = createEngine(options);
   const runtime = await runtimeName(options.runtime);
@@ -70,7 +70,7 @@ async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<O
     name,
     where: runtime === "native" ? "Node" : "WebAssembly in Node",
     runtime,
-    inBrowser: false,
+    isInBrowser: false,
     engine,
     async latency(models, feeds, timing) {
       await startRuntime(engine, timing.threads);
@@ -83,9 +83,9 @@ async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<O
 export async function withTargets<T>(
   names: readonly TargetName[],
   context: JobContext,
-  work: (targets: readonly OpenTarget[]) => Promise<T>,
+  work: (targets: readonly OpenedTarget[]) => Promise<T>,
 ): Promise<T> {
-  const openTargets: OpenTarget[] = [];
+  const openTargets: OpenedTarget[] = [];
   try {
     for (const name of new Set(names)) openTargets.push(await openTarget(name, context));
     return await work(openTargets);

@@ -6,9 +6,9 @@ import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";
-import { parseNamedSizes } from "../flags/set.ts";
-import { openModel, warnOfOrder } from "../job-parts/open-model.ts";
-import { contentsOfEach } from "../job-parts/set.ts";
+import { parseNamedSizes } from "../flags/named-values.ts";
+import { constantInputsOfEach } from "../job-parts/constant-inputs.ts";
+import { openModel, warnOfSwap } from "../job-parts/open-model.ts";
 import { openTarget } from "../job-parts/target.ts";
 
 export interface BenchInput {
@@ -22,14 +22,14 @@ export interface BenchInput {
   readonly threads: number | undefined;
   readonly seed: number;
   /** Whether the first model is known to be the original. No warning about the order of models is then logged. */
-  readonly inOrder?: boolean;
+  readonly isInOrder?: boolean;
   readonly textFile?: string | undefined;
 }
 
 export default async function benchJob(input: BenchInput, context: JobContext) {
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
-  if (input.inOrder !== true)
-    await warnOfOrder(
+  if (input.isInOrder !== true)
+    await warnOfSwap(
       models.map((model, index) => ({ model, path: input.models[index] ?? "" })),
       (before, after) => ["bench", before, after],
       context,
@@ -39,7 +39,7 @@ export default async function benchJob(input: BenchInput, context: JobContext) {
   const target = await openTarget(input.target, context);
   try {
     const { dims, seed, set, textFile: file } = input;
-    const options = { sizes: parseNamedSizes(dims), fixed: contentsOfEach(models, set), seed, file };
+    const options = { sizes: parseNamedSizes(dims), fixed: constantInputsOfEach(models, set), seed, file };
     const { feeds, source } = await timedInputs(createEngine(), models, { ...options, signal: context.signal });
     const report = await target.latency(models, feeds, {
       rounds: input.rounds,
@@ -48,12 +48,12 @@ export default async function benchJob(input: BenchInput, context: JobContext) {
       progress: context.progress,
       threads: input.threads,
     });
-    const { runtime, inBrowser, where } = target;
+    const { runtime, isInBrowser, where } = target;
     const shapes = feeds.map(
       (batch): TimedShapes => Object.fromEntries(Object.entries(batch).map(([name, { dims }]) => [name, dims])),
     );
     const inputs = feeds.map(inputTexts);
-    return { latency: report, batches, shapes, inputs, source, runtime, inBrowser, where };
+    return { latency: report, batches, shapes, inputs, source, runtime, inBrowser: isInBrowser, where };
   } finally {
     await target.close();
   }

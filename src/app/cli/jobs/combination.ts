@@ -2,7 +2,7 @@
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { evaluateCandidateIn } from "../../../search/search.ts";
 import { withSearch } from "../job-parts/open-search.ts";
-import type { CombinationInput } from "../queue/inputs.ts";
+import type { CombinationInput } from "../queue/job-inputs.ts";
 
 export default async function combinationJob(input: CombinationInput, context: JobContext): Promise<void> {
   await withSearch(input, context, undefined, ({ model, task, options, partialContext: running }) =>

@@ -2,7 +2,7 @@
 import { moduleOf } from "#root";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { ProcessRun, Session } from "../command.ts";
-import { type RecordedResult, record } from "../print/recording.ts";
+import { type RecordedResult, recordResult } from "../print/recording.ts";
 
 export interface CommandRequest extends Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders"> {
   readonly name: string;
@@ -13,5 +13,5 @@ export interface CommandRequest extends Pick<Session, "seed" | "commandLine" | "
 export default async function commandJob(request: CommandRequest, context: JobContext): Promise<RecordedResult> {
   const { name, words, options, ...session } = request;
   const { default: run }: { default: ProcessRun<unknown> } = await import(moduleOf(`app/cli/processes/${name}`).href);
-  return record(await run(words, options, { ...context, ...session }));
+  return recordResult(await run(words, options, { ...context, ...session }));
 }

@@ -18,17 +18,17 @@ import type { Metric, Task } from "../../../runtime/metrics/types.ts";
 import { type CompressedSize, measureSize } from "../../../runtime/run/size.ts";
 import { searchAhead } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
-import { reportPage } from "../../report/html.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
-import { exists, filesOfModel } from "../files/files.ts";
+import { reportPage } from "../../report/report-page.ts";
+import { exists, filesOfModel } from "../files/file-paths.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
-import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
+import { frontNames, readInterimResult, removeResults, runContents, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { withFlagNames } from "../flags/invalid-options.ts";
+import { withFlagNames } from "../flags/flag-names.ts";
 import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { warnOfDefaults } from "../job-parts/open-model.ts";
 import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
-import type { CombinationInput, JobRequest, SearchInput } from "../queue/inputs.ts";
+import type { CombinationInput, JobRequest, SearchInput } from "../queue/job-inputs.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const rejectedFolder = "rejected";
@@ -66,7 +66,7 @@ async function runAndWrite(
     about: {
       command: input.command,
       paths: { original: input.shared.model, result: joinPath(input.out, "model.onnx") },
-      machine: thisMachine(),
+      machine: describeMachine(),
     },
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
@@ -84,7 +84,7 @@ async function runAndWrite(
       original: { ...run.original, ...(await factsOf(run)) },
     });
   const onBest = async (best: Compressed): Promise<void> => {
-    if (best.result !== undefined) await write(input, await recordOf(best), best, context);
+    if (best.result !== undefined) await writeRun(input, await recordOf(best), best, context);
   };
   const outcome =
     recipeCandidate === undefined
@@ -97,7 +97,7 @@ async function runAndWrite(
     context.signal,
   );
   const run = withSizes(await recordOf(outcome), sizes);
-  const written = await write(input, run, outcome, context, copies);
+  const written = await writeRun(input, run, outcome, context, copies);
   if (outcome.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
@@ -148,7 +148,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 }
 
 /** Writes the result with its reports and recipes. If no variant was accepted, writes only the reports. */
-async function write(
+async function writeRun(
   { out, shared: { model } }: CompressInput,
   run: Run,
   { result, others, candidates }: Compressed,
@@ -164,9 +164,9 @@ async function write(
   throwIfAborted(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
     // The reports of an earlier result remain, unless it is an interim result of a stopped search.
-    const isEarlier = (await readInterim(out)) === undefined && (await exists(joinPath(out, "model.onnx")));
+    const isEarlier = (await readInterimResult(out)) === undefined && (await exists(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, rejectedFolder) : out;
-    return writeResults(folder, run, reports, context, runFolder);
+    return writeResults(folder, run, reports, context, runContents);
   }
   const missingSidecars = await listMissingSidecars(model, out);
   const links = await outerLinksAmong(missingSidecars);
@@ -194,8 +194,8 @@ async function write(
         .map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
-  const written = await writeResults(out, run, contents, context, runFolder);
-  await removeResults(joinPath(out, rejectedFolder), runFolder);
+  const written = await writeResults(out, run, contents, context, runContents);
+  await removeResults(joinPath(out, rejectedFolder), runContents);
   return written;
 }
 
@@ -212,7 +212,7 @@ async function fileFacts(
   return { ...(await measureSize([path], signal)), sha256 };
 }
 
-function thisMachine(): Machine {
+function describeMachine(): Machine {
   const [cpu] = cpus();
   const runtime = packageVersion("onnxruntime-node");
   return {

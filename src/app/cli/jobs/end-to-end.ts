@@ -9,7 +9,7 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import { compareTogether, type EndToEnd, type ModulePaths, openTogether } from "../../folder/end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SpeechOptions } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { openRequest } from "../job-parts/task.ts";
+import { openData } from "../job-parts/open-data.ts";
 
 export interface EndToEndInput {
   readonly folder: string;
@@ -65,7 +65,7 @@ async function compareOutputs(input: EndToEndInput, context: JobContext): Promis
   const predictsDirectly = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
   const { texts } = predictsDirectly ? { texts: [] } : await readTexts(data.path);
   const { task } = predictsDirectly
-    ? await openRequest(engine, original, { ...data, samples: maxSamples }, { seed }, context)
+    ? await openData(engine, original, { ...data, samples: maxSamples }, { seed }, context)
     : { task: undefined };
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });

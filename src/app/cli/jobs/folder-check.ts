@@ -14,8 +14,8 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { mainOf } from "../../folder/layout.ts";
 import { openSpeech, openUtterances } from "../../folder/speech.ts";
+import { openData } from "../job-parts/open-data.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { openRequest } from "../job-parts/task.ts";
 import type { EndToEndInput } from "./end-to-end.ts";
 
 interface FolderCheckInput extends Pick<EndToEndInput, "folder" | "data" | "isText" | "seed"> {
@@ -49,7 +49,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
     const speech = await openSpeech(folder, models.get("encoder_model"));
     if (speech !== undefined && !(speech instanceof Miss)) await openUtterances(speech, data, seed);
     else if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
-      await readOneRun(main, (await openRequest(createEngine(), main, data, { seed }, context)).task.test);
+      await readOneRun(main, (await openData(createEngine(), main, data, { seed }, context)).task.test);
     else if ((await openTokenizer(folder)) === undefined)
       throw dataError(`"${folder}" has no tokenizer.json, which makes tokens of texts.`);
   }

@@ -12,7 +12,14 @@ test.each([{}, "BertModel", [3], null])(
   "uses the model type if `architectures` in config.json is %j",
   async (architectures) => {
     const folder = temporaryFolder();
-    const asked = { library, folder, dtypes: { model: "fp32" }, texts: [], forced: undefined, isLarge: false } as const;
+    const asked = {
+      library,
+      folder,
+      dtypes: { model: "fp32" },
+      texts: [],
+      forcedTokens: undefined,
+      isLarge: false,
+    } as const;
     const load = async (kind: string) => {
       await writeFile(join(folder, "config.json"), JSON.stringify({ architectures, model_type: kind }));
       return loaderJob(asked);
@@ -31,7 +38,7 @@ test.skipIf(decoder === undefined)("maps the weights of large originals, which g
     folder,
     dtypes: { model: "fp32" },
     texts: ["ROMEO:"],
-    forced: undefined,
+    forcedTokens: undefined,
     isLarge: true,
   } as const;
   const expected = await loaderJob(asked, { temporary });
@@ -51,7 +58,7 @@ test("fails if the folder of mapped weights cannot be written", async () => {
     folder: temporaryFolder(),
     dtypes: { model: "fp32" },
     texts: [],
-    forced: undefined,
+    forcedTokens: undefined,
   } as const;
   await expect(loaderJob({ ...input, isLarge: true, areOriginals: true }, { temporary })).rejects.toThrow("ENOTDIR");
 });

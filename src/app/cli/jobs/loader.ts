@@ -20,14 +20,14 @@ export interface LoaderInput {
   /** Path of the user's WAV files; undefined to use noise for models of sound. */
   readonly sounds?: string | undefined;
   /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
-  readonly forced: readonly (readonly number[])[] | undefined;
+  readonly forcedTokens: readonly (readonly number[])[] | undefined;
   /** Whether the model is large. Its weights then have only one copy in memory, which makes runs slower. */
   readonly isLarge: boolean;
   /** Whether the files are the originals. Large ones are then loaded without reading their weights. */
   readonly areOriginals?: boolean;
 }
 
-interface Library {
+interface TransformersLibrary {
   readonly env: object;
   readonly AutoConfig: Pretrained<{ readonly architectures?: unknown; readonly model_type?: unknown }>;
   readonly AutoModel: ModelClass & { readonly MODEL_CLASS_MAPPINGS: readonly ReadonlyMap<string, unknown>[] };
@@ -82,7 +82,7 @@ export default async function loaderJob(
   input: LoaderInput,
   { temporary }: Partial<Pick<JobContext, "temporary">> = {},
 ): Promise<LoaderAnswers> {
-  const library: Library = await import(input.library);
+  const library: TransformersLibrary = await import(input.library);
   Object.assign(library.env, { allowRemoteModels: false, logLevel: silentLogLevel });
   // transformers.js could look up a relative name on the Hub, but not an absolute path.
   const givenFolder = resolve(input.folder);
@@ -111,7 +111,7 @@ export default async function loaderJob(
     for (const [index, feed] of feeds.entries())
       answers.push(
         model.can_generate
-          ? await generate(library, model, feed, input.forced?.[index] ?? [])
+          ? await generate(library, model, feed, input.forcedTokens?.[index] ?? [])
           : { outputs: valuesOf(library, await model(feed)), tokens: [] },
       );
     await model.dispose();
@@ -156,8 +156,8 @@ const unlinkable: readonly unknown[] = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "
 
 /** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */
 function classOf(
-  library: Library,
-  { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
+  library: TransformersLibrary,
+  { architectures, model_type: kind }: Awaited<ReturnType<TransformersLibrary["AutoConfig"]["from_pretrained"]>>,
 ): ModelClass | string {
   const [name]: readonly unknown[] = Array.isArray(architectures) ? architectures : [];
   const namedClass: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
@@ -167,7 +167,7 @@ function classOf(
   return typeof name === "string" ? name : `models of type ${JSON.stringify(kind ?? "")}`;
 }
 
-function isModelClass({ PreTrainedModel }: Library, value: unknown): value is ModelClass {
+function isModelClass({ PreTrainedModel }: TransformersLibrary, value: unknown): value is ModelClass {
   return typeof value === "function" && value.prototype instanceof PreTrainedModel;
 }
 
@@ -186,7 +186,7 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
 
 /** Returns inputs made from the texts, the sounds, noise or a constant image. Returns a text with the reason if the model has other inputs. */
 async function feedsOf(
-  library: Library,
+  library: TransformersLibrary,
   folder: string,
   model: Model,
   { texts, sounds }: LoaderInput,
@@ -221,7 +221,7 @@ async function feedsOf(
 
 /** Generates tokens greedily, or feeds the `forced` ones. Returns the generated tokens and the scores of the first step. */
 async function generate(
-  library: Library,
+  library: TransformersLibrary,
   model: Model,
   feeds: Feeds,
   forced: readonly number[],
@@ -245,7 +245,7 @@ async function generate(
   return { outputs: { logits: scores }, tokens };
 }
 
-function valuesOf(library: Library, feeds: Feeds): LoaderAnswer["outputs"] {
+function valuesOf(library: TransformersLibrary, feeds: Feeds): LoaderAnswer["outputs"] {
   const outputs: Record<string, Float32Array> = {};
   for (const [name, value] of Object.entries(feeds)) {
     if (!(value instanceof library.Tensor) || !/^float(16|32)$/.test(value.type) || name.startsWith("present"))

@@ -5,8 +5,8 @@ import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
-import { startRuntime } from "../job-parts/runtime.ts";
-import { contentsFor } from "../job-parts/set.ts";
+import { constantInputsOf } from "../job-parts/constant-inputs.ts";
+import { startRuntime } from "../job-parts/start-runtime.ts";
 import type { BenchInput } from "./bench.ts";
 
 export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"> {
@@ -18,7 +18,7 @@ export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);
-  const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
+  const feeds = timedFeeds(model, input.shapes, input.seed, constantInputsOf(model, input.set));
   // The runtime starts before the measurement, so that its own memory does not count.
   await startRuntime(engine, input.threads);
   const peak = startMemoryMeter();

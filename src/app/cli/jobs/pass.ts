@@ -21,13 +21,13 @@ import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether } from "../../folder/text-search.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
-import { filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
-import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "../job-parts/open-model.ts";
+import { openData, openValidation, type TaskRequest } from "../job-parts/open-data.ts";
+import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "../job-parts/open-model.ts";
 import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-job.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { openRequest, openValidation, type TaskRequest } from "../job-parts/task.ts";
 import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
@@ -38,7 +38,7 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 async function changeModel(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
   const opened = await openModel(input.model, context);
   // Opening the data records its preprocessing in the model.
-  const wasChanged = isChanged(opened);
+  const wasChanged = isResult(opened);
   const { request, context: stepContext, data } = await openStepRequest(input, targets, opened, context);
   const original = request.input.model;
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
@@ -72,7 +72,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
       written: await openFilesOf(result, files),
       copies,
       isForDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
-      variant: input.variant,
+      variant: input.sizeBefore,
       reference: reference ?? request.input,
       samples,
     },
@@ -84,7 +84,9 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
     continues: isContinued ? true : undefined,
     // A folder compares tokens of text generators, alone and in batches.
-    ...(input.variant !== undefined && generatorOf(new Map([["model", original]])) === undefined ? { invariance } : {}),
+    ...(input.sizeBefore !== undefined && generatorOf(new Map([["model", original]])) === undefined
+      ? { invariance }
+      : {}),
   };
 }
 
@@ -110,7 +112,7 @@ async function warnOfSpeed(
 
 /** Opens the references and the data of a step, after checks that need only the model. */
 async function openStepRequest(input: PassInput, targets: readonly RunTarget[], opened: Model, context: JobContext) {
-  await requireOtherThanWeights(input.out, opened, input.model);
+  await requireNotWeights(input.out, opened, input.model);
   requireOutputs(opened, input.model);
   const named = { path: input.model, model: opened };
   const hasData = input.data !== undefined;
@@ -118,7 +120,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
   const { pass, references } = checked;
   // Teachers are excluded, because a teacher can be a result of Pith.
   if (references.first !== undefined && pass.reference !== "teacher")
-    await warnOfOrder(
+    await warnOfSwap(
       [references.first, named],
       (before, after) => [input.command, after, "--original", before],
       context,
@@ -133,10 +135,10 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
     ...context,
     log(event) {
       // The table of a folder has a column for the dependence on the batch.
-      if (event.id !== "batch" || input.variant === undefined) context.log(event);
+      if (event.id !== "batch" || input.sizeBefore === undefined) context.log(event);
     },
   });
-  const data = input.data && (await openData(original, references, input, input.data, stepContext, context));
+  const data = input.data && (await openStepData(original, references, input, input.data, stepContext, context));
   const { together, fallback } = input;
   const request = await openStep(
     { ...checked, input: { ...named, model: original } },
@@ -154,7 +156,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
-async function openData(
+async function openStepData(
   original: Model,
   { first }: References,
   input: PassInput,
@@ -167,7 +169,7 @@ async function openData(
     recipes: [{ version: recipeVersion, steps: [{ id, options }] }],
     ...{ metric, output, seed, reference: first?.model },
   };
-  const { task, sampleUse } = await openRequest(engine, original, data, request, context);
+  const { task, sampleUse } = await openData(engine, original, data, request, context);
   const { validation } = options;
   // A path is replaced by the opened samples.
   const opened = typeof validation === "string" ? { validation: await openValidation(task, data, validation) } : {};

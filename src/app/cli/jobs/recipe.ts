@@ -5,7 +5,7 @@ import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { runIn } from "../../../judge/run/trials.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { withSearch } from "../job-parts/open-search.ts";
-import type { RecipeInput } from "../queue/inputs.ts";
+import type { RecipeInput } from "../queue/job-inputs.ts";
 
 export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
   const recipe = parseRecipe(input.recipe);

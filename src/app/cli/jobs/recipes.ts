@@ -5,7 +5,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
 import { openModel } from "../job-parts/open-model.ts";
-import type { JobRequest, RecipeInput, SearchInput } from "../queue/inputs.ts";
+import type { JobRequest, RecipeInput, SearchInput } from "../queue/job-inputs.ts";
 
 interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;

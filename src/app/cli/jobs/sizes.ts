@@ -1,7 +1,7 @@
 import { open } from "#ir";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";
-import { filesOfModel } from "../files/files.ts";
+import { filesOfModel } from "../files/file-paths.ts";
 
 export default async function sizesJob(
   { models }: { readonly models: readonly string[] },

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { exampleRun } from "../../../../test/report/example-run.ts";
-import { show } from "./compress-result.ts";
+import { resultOfRun } from "./compress-result.ts";
 
 const hintFor = (ids: readonly string[]): string | undefined => {
   const variant = exampleRun.variants.find(({ rejectedAs, steps }) => rejectedAs === undefined && steps.length > 0);
@@ -12,7 +12,7 @@ const hintFor = (ids: readonly string[]): string | undefined => {
     rejected: { code: "E_ACCURACY_LOST" as const, message: "Accuracy went down." },
     variants: [{ ...variant, steps: ids.map((id) => ({ ...step, id })) }],
   };
-  return show({ run, written: ["out/report.html"] }, { isGoalRequired: true, replaced: false }).failure?.hint;
+  return resultOfRun({ run, written: ["out/report.html"] }, { isGoalRequired: true, replaced: false }).failure?.hint;
 };
 
 test("advises to recover before training if a recipe prunes and trains", () => {

@@ -22,9 +22,9 @@ import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choic
 import { variantColumns } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
-import type { Page } from "./page.ts";
+import type { Printer } from "./printed-result.ts";
 import { dataLines } from "./samples.ts";
-import { columns } from "./table.ts";
+import { columnsOf } from "./table.ts";
 
 export interface ResultDetails {
   /** Whether a missed goal sets the exit code to 1. With --force, this requires --max-drop. */
@@ -32,7 +32,7 @@ export interface ResultDetails {
   readonly replaced: boolean;
 }
 
-export function show({ run, written }: CompressOutput, { isGoalRequired, replaced }: ResultDetails): Result {
+export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, replaced }: ResultDetails): Result {
   const { rejected } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint = hintOf(run);
@@ -85,7 +85,7 @@ function hintOf({ rejected, search, variants }: Run): string {
   return `${ids.has("train") ? "Lower learningRate of train in" : "Edit"} the recipe (-r), ${allowed}`;
 }
 
-export function showEach(
+export function resultOfRuns(
   results: readonly { readonly model: string; readonly out: string; readonly result: Result | PithError }[],
 ): Result {
   const rejected = results.flatMap(({ model, result }) => {
@@ -121,7 +121,7 @@ export function showEach(
 
 const shownColumns: ReadonlySet<string> = new Set(["bytes", "brotli", "MACs", "zeros", "speed"]);
 
-function printVariants(terminal: Page, run: Run): void {
+function printVariants(terminal: Printer, run: Run): void {
   const shown = variantColumns(run).filter(({ title }) => title === run.metric.name || shownColumns.has(title));
   const cellsOf = (row: number): string[] =>
     shown.map(({ title, cells }) => {
@@ -131,7 +131,7 @@ function printVariants(terminal: Page, run: Run): void {
   const { green, red, yellow, dim } = terminal.color;
   const colored = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(
-    [{ title: "" }, ...columns("", ...shown.map(({ title }) => title)), { title: "" }],
+    [{ title: "" }, ...columnsOf("", ...shown.map(({ title }) => title)), { title: "" }],
     [
       ["", run.original.name, ...cellsOf(0), ""],
       ...run.variants.map((variant, index) => {

@@ -6,7 +6,7 @@ import { changeText, folderTable } from "../../folder/table.ts";
 import type { Result } from "../command.ts";
 
 /** @param isChoice whether only one file per model is kept. */
-export function showFolder(
+export function resultOfFolder(
   out: string,
   files: readonly FolderFile[],
   originals: ReadonlyMap<string, number>,

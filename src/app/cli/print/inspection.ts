@@ -4,13 +4,13 @@ import { operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
-import type { Page } from "./page.ts";
-import { columns, mergeRows } from "./table.ts";
+import type { Printer } from "./printed-result.ts";
+import { columnsOf, mergeRows } from "./table.ts";
 
 /** Shares of a weight's energy (sum of squared singular values). For each, `inspect` shows the rank that contains it. */
 export const shownEnergies = [0.9, 0.95, 0.99] as const;
 
-export interface WeightNumbers {
+export interface WeightStatistics {
   readonly name: string;
   readonly zeros: number;
   readonly least: number;
@@ -28,10 +28,10 @@ const [maxNotes, maxRows, maxBlocks] = [5, 24, 8];
 /** Minimum share of the file's bytes at which an embedding table is listed. */
 const minTableShare = 0.01;
 
-export function show(
+export function printInspection(
   data: InspectedFile,
-  { numbers, zeros }: { readonly numbers?: readonly WeightNumbers[]; readonly zeros?: number | undefined },
-  terminal: Page,
+  { numbers, zeros }: { readonly numbers?: readonly WeightStatistics[]; readonly zeros?: number | undefined },
+  terminal: Printer,
 ): void {
   showFile(data, terminal);
   showLayers(data, zeros, terminal);
@@ -46,7 +46,7 @@ export function show(
 }
 
 /** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
-function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Page): void {
+function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Printer): void {
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
@@ -66,7 +66,7 @@ function showStructure({ inside, layers, replaceable }: InspectedFile, terminal:
   }
 }
 
-function showFile(data: InspectedFile, terminal: Page): void {
+function showFile(data: InspectedFile, terminal: Printer): void {
   const { bold, dim } = terminal.color;
   const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
   const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
@@ -87,13 +87,13 @@ function showFile(data: InspectedFile, terminal: Page): void {
   terminal.table([{ title: "", align: "right" }, { title: "" }], operators, "  ");
   terminal.line();
   terminal.table(
-    columns("stored", "tensors", "elements", "size"),
+    columnsOf("stored", "tensors", "elements", "size"),
     data.stored.map((row) => [row.type, integer(row.tensors), count(row.elements), bytes(row.bytes)]),
   );
   terminal.line();
 }
 
-function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Page): void {
+function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Printer): void {
   const macs = operationsText(data.macs);
   const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
   const sparse = zeros === undefined ? "" : ` (${percent(zeros)} zeros)`;
@@ -115,7 +115,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pa
   }));
   const shown = rows.length > maxRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...textColumns, ...columns("", "parameters", "MACs", "removable channels", "rank").slice(1)],
+    [...textColumns, ...columnsOf("", "parameters", "MACs", "removable channels", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   terminal.line(terminal.color.dim("MACs: multiply-adds of a run; names such as N are sizes of the inputs"));
@@ -145,11 +145,11 @@ function rankText({ payingRank }: InspectedLayer): string {
   return payingRank === 0 ? "none" : `≤ ${integer(payingRank)}`;
 }
 
-function showNumbers(numbers: readonly WeightNumbers[], terminal: Page): void {
+function showNumbers(numbers: readonly WeightStatistics[], terminal: Printer): void {
   terminal.line();
   const ranks = shownEnergies.map((energy) => `rank ${percent(energy, 0)}`);
   terminal.table(
-    columns("weights", "zeros", "least", "greatest", ...ranks, "of"),
+    columnsOf("weights", "zeros", "least", "greatest", ...ranks, "of"),
     numbers.map(({ name, zeros, least, greatest, ranks: counts }) => [
       name,
       percent(zeros),
@@ -174,7 +174,7 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
   return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${int4Text}`;
 }
 
-function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Page): void {
+function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Printer): void {
   const { int8, float16, channels, lowRank } = savings;
   const layersText = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = (saving: Saving): string[] => [
@@ -204,7 +204,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
   terminal.line();
-  terminal.table([...columns("estimated savings", "weights", "after", ""), { title: "" }], rows);
+  terminal.table([...columnsOf("estimated savings", "weights", "after", ""), { title: "" }], rows);
   const large = savings.tables.filter((table) => table.bytes >= minTableShare * file);
   for (const table of large.slice(0, maxNotes)) terminal.line(tableLine(table, file));
   const reasons = groupBy(
@@ -217,7 +217,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   }
 }
 
-function showMisses({ notUnderstood }: InspectedFile, terminal: Page): void {
+function showMisses({ notUnderstood }: InspectedFile, terminal: Printer): void {
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);

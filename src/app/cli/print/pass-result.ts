@@ -32,11 +32,11 @@ import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-job.ts";
 import { formatChanged, formatPreciseLayers, formatUnchanged, moreText, plannedRows } from "./changes.ts";
-import { functionLines } from "./function-lines.ts";
+import { outputLines } from "./output-lines.ts";
 import { dataLines } from "./samples.ts";
 import { changeColumns, changeRow } from "./table.ts";
 
-export function showPlan(result: PassOutput): Result {
+export function resultOfPlan(result: PassOutput): Result {
   const { changes, misses } = result;
   const planned = result.written === undefined ? result.planned : undefined;
   const cost = planned && withFormula(planned);
@@ -82,7 +82,7 @@ const replacedMark = (path: string, { replaced }: OutputFiles): string => (repla
 const markReplaced = (paths: readonly string[], files: OutputFiles): readonly string[] =>
   paths.map((path) => `${path}${replacedMark(path, files)}`);
 
-export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
+export function resultOfUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
     json: {
@@ -121,7 +121,7 @@ export interface ResultDetails {
   readonly comparisonCommand: string;
 }
 
-export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
+export function resultOfWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { targets, preprocessing, lost, speed } = result;
@@ -155,7 +155,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       const above = [...report, lost ?? "", ...metricCells];
-      const lines = functionLines(result, targets, above, terminal.color.dim);
+      const lines = outputLines(result, targets, above, terminal.color.dim);
       for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)

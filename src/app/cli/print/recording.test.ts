@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { PithError } from "#ir";
 import type { Result } from "../command.ts";
-import { markdownOf } from "./page.ts";
-import { record, replay } from "./recording.ts";
+import { markdownOf } from "./printed-result.ts";
+import { recordResult, replay } from "./recording.ts";
 import { Terminal } from "./terminal.ts";
 
 const failure = new PithError("E_ACCURACY_LOST", "The result lost 5 points.", { hint: "Use fewer bits." });
@@ -21,12 +21,12 @@ const result: Result = {
 };
 
 /** Returns a result after a transfer between processes. */
-const sent = ({ json, ...rest }: Result): Result => replay(structuredClone(record({ json, ...rest })));
+const sent = ({ json, ...rest }: Result): Result => replay(structuredClone(recordResult({ json, ...rest })));
 
 function printed({ print }: Result, color: string): string {
   let text = "";
   const stream = { write: (more: string) => (text += more) };
-  const terminal = new Terminal({ out: stream, err: stream, json: false, env: { FORCE_COLOR: color }, about: "" });
+  const terminal = new Terminal({ out: stream, err: stream, json: false, env: { FORCE_COLOR: color }, versions: "" });
   print(terminal);
   return text;
 }
@@ -43,6 +43,6 @@ test("a recorded result has the same Markdown", () => {
 
 test("a recorded result has the same data, verdict and failure", () => {
   const { json, isGoalMissed, failure: error } = sent(result);
-  expect({ data: json, goalMissed: isGoalMissed }).toEqual({ data: result.json, goalMissed: true });
+  expect({ json, isGoalMissed }).toEqual({ json: result.json, isGoalMissed: true });
   expect(error).toMatchObject({ code: failure.code, message: failure.message, hint: failure.hint });
 });

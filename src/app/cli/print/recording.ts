@@ -4,7 +4,7 @@ import { asPithError } from "#ir";
 import { type Fault, fromFault, toFault } from "../../../core/platform/serialized-error.ts";
 import type { Column } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
-import type { Colors } from "./printable.ts";
+import type { Colors } from "./terminal-escapes.ts";
 
 export interface RecordedResult<D = unknown> extends Omit<Result<D>, "print" | "outcome" | "failure"> {
   readonly failure: Fault | undefined;
@@ -24,7 +24,7 @@ interface Table {
   readonly indent: string | undefined;
 }
 
-export function record(result: Result): RecordedResult {
+export function recordResult(result: Result): RecordedResult {
   const { print, outcome, failure, ...rest } = result;
   const mark = randomUUID();
   const style = (name: keyof Colors) => (text: string) => `${mark}${name}${mark}${text}${mark}${mark}`;

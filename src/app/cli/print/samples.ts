@@ -7,7 +7,7 @@ import type { Part, SampleUse } from "../../../judge/recipe/open-samples.ts";
  * If fewer samples were enough, the last part is `cifar10 (test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes
  * all)`.
  */
-export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & Choosing): string {
+export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & SelectionSamples): string {
   return Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test })
     .flatMap(([use, part]) =>
       part === undefined
@@ -20,12 +20,12 @@ export function samplesLine({ train, calibrate, test, validation, compared }: Sa
     .join("  ");
 }
 
-export const dataLines = (uses: SampleUse & Choosing, preprocessing: string | undefined): string[] => [
+export const dataLines = (uses: SampleUse & SelectionSamples, preprocessing: string | undefined): string[] => [
   samplesLine(uses),
   ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
 ];
 
-interface Choosing {
+interface SelectionSamples {
   /** Number of test samples that chose the variant and that the metric does not use. */
   readonly validation?: number | undefined;
   /** Number of other samples, on which a search compared its candidates. */
@@ -42,7 +42,7 @@ function fittedText(part: Part): string | undefined {
 
 function partText(
   { name = "samples", count, of, searched }: SampleUse["test"],
-  { validation, compared, others = {} }: Choosing & { readonly others?: Partial<SampleUse> } = {},
+  { validation, compared, others = {} }: SelectionSamples & { readonly others?: Partial<SampleUse> } = {},
 ): string {
   // A name can contain a path, and the split in parentheses: "data/cifar10 (train)".
   const [, path = name, split] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
@@ -62,8 +62,8 @@ function partText(
   return `${file} (${split === undefined ? "" : `${split}, `}${samples}${searchedText}${enoughText}${comparedText}${otherUses.join("")})`;
 }
 
-export const constantNote = "; all outputs are constant there: this is weak evidence";
+export const constantOutputsNote = "; all outputs are constant there: this is weak evidence";
 
-export function withoutNote(operators: readonly string[]): string {
+export function missingOperatorsNote(operators: readonly string[]): string {
   return operators.length === 0 ? "" : `; without ${operators.join(", ")}, which this runtime does not have`;
 }

@@ -1,15 +1,15 @@
 import { stripVTControlCharacters } from "node:util";
 import { counted, times } from "#ir";
 import type { Column } from "../../report/tables.ts";
-import type { Page } from "./page.ts";
-import { printable, removeMarks } from "./printable.ts";
+import type { Printer } from "./printed-result.ts";
+import { escapeForTerminal, removeMarks } from "./terminal-escapes.ts";
 
-export function columns(first: string, ...others: readonly string[]): Column[] {
+export function columnsOf(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
 /** Columns of a table of values before and after a change, with their ratio. */
-export const changeColumns: readonly Column[] = [...columns("", "before", "after"), { title: "" }];
+export const changeColumns: readonly Column[] = [...columnsOf("", "before", "after"), { title: "" }];
 
 export const changeRow = (
   title: string,
@@ -18,12 +18,12 @@ export const changeRow = (
   format: (value: number) => string,
 ): string[] => [title, format(before), format(after), after === 0 ? "" : times(before / after)];
 
-const gap = "  ";
+const columnGap = "  ";
 
 /** Aligns each column to its widest cell, without frames and trailing spaces. Color codes have no width. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
-  const cells = rows.map((row) => row.map((cell) => printable(cell, { keepsColors: true })));
+  const cells = rows.map((row) => row.map((cell) => escapeForTerminal(cell, { keepsColors: true })));
   const all = titles.some((title) => title !== "") ? [titles, ...cells] : cells;
   const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => displayWidth(row[index] ?? ""))));
   return all.map((row) =>
@@ -33,7 +33,7 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
         const space = " ".repeat((widths[index] ?? 0) - displayWidth(cell));
         return column.align === "right" ? space + cell : cell + space;
       })
-      .join(gap)
+      .join(columnGap)
       .trimEnd(),
   );
 }
@@ -46,7 +46,7 @@ const maxLayers = 20;
 
 /** Prints a table with one row per layer, and how many rows follow after the first 20. @returns the printed rows. */
 export function printLayers<T>(
-  terminal: Pick<Page, "table" | "line">,
+  terminal: Pick<Printer, "table" | "line">,
   columns: readonly Column[],
   layers: readonly T[],
   cellsOf: (layer: T) => readonly string[],

@@ -2,9 +2,9 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { replaceProgramName } from "../program.ts";
-import { markedColors, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
+import { markedColors, removeMarks } from "./terminal-escapes.ts";
 
 class Memory implements Stream {
   text = "";
@@ -24,14 +24,14 @@ function terminal(
 ): { out: Memory; err: Memory; terminal: Terminal } {
   const { tty = false, json = false, env = {}, typed = (text: string) => text } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
-  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", asTyped: typed }) };
+  return { out, err, terminal: new Terminal({ out, err, json, env, versions: "pith 1.2.3, linux", asTyped: typed }) };
 }
 
 test("prints command lines with `npx` if only npx finds Pith", () => {
   const { out, err, terminal: shown } = terminal({ typed: (text) => replaceProgramName(text, "npx pith") });
   shown.line("next: pith bench a.onnx b.onnx");
   shown.note("x", "`pith simplify` stores it");
-  shown.fail(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));
+  shown.printError(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));
   expect(out.text).toBe("next: npx pith bench a.onnx b.onnx\n");
   expect(err.text).toBe("`npx pith simplify` stores it\nE_USAGE: Unknown command.\nhint: See npx pith --help.\n");
 });
@@ -43,21 +43,21 @@ describe("errors", () => {
 
   test("are printed as code, sentence and hint on standard error", () => {
     const { out, err, terminal: shown } = terminal();
-    shown.fail(error);
+    shown.printError(error);
     expect(err.text).toBe("E_DATA: Row 3 is empty.\nhint: Remove it.\n");
     expect(out.text).toBe("");
   });
 
   test("are printed with the stack and a request to report if they are internal", () => {
     const { err, terminal: shown } = terminal();
-    shown.fail(new TypeError("x is undefined"));
+    shown.printError(new TypeError("x is undefined"));
     expect(err.text).toMatch(/^internal: TypeError: x is undefined\n +at /);
     expect(err.text).toContain("Please report it, with the lines above and: pith 1.2.3, linux.");
   });
 
   test("are printed as one line of JSON with --json", () => {
     const { err, terminal: shown } = terminal({ json: true });
-    shown.fail(error);
+    shown.printError(error);
     expect(JSON.parse(err.text)).toEqual({ error: { code: "E_DATA", message: "Row 3 is empty.", hint: "Remove it." } });
     expect(err.text.trim()).not.toContain("\n");
   });
@@ -82,7 +82,7 @@ describe("progress", () => {
 
   test("is drawn with 80 columns on a terminal that reports 0", () => {
     const err = new Memory(true, 0);
-    const shown = new Terminal({ out: err, err, json: false, env: { NO_COLOR: "1" }, about: "" });
+    const shown = new Terminal({ out: err, err, json: false, env: { NO_COLOR: "1" }, versions: "" });
     shown.showEvent({ kind: "stage", name: "x".repeat(200) });
     shown.showEvent(step);
     expect(err.text.split(`\r${escapeCode}[2K`)).toContain("x".repeat(79));
@@ -185,7 +185,7 @@ test.each([
 ])("prints colors: %s", (_, tty, env, expected) => {
   const { out, err, terminal: shown } = terminal({ tty, env });
   shown.line(shown.color.bold("x"));
-  shown.fail(new PithError("E_DATA", "Row 3 is empty."));
+  shown.printError(new PithError("E_DATA", "Row 3 is empty."));
   expect([out.text, err.text].map((text) => text.includes(escapeCode))).toEqual([expected, expected]);
 });
 
@@ -193,14 +193,20 @@ test("does not draw progress on a terminal that cannot erase a line", () => {
   const { err, terminal: shown } = terminal({ tty: true, env: { TERM: "dumb" } });
   shown.showEvent({ kind: "stage", name: "calibrate" });
   shown.showEvent({ kind: "progress", done: 250, total: 500 });
-  shown.part = "q8";
+  shown.currentItem = "q8";
   shown.noteFinished("done");
   expect(err.text).toBe("q8: done\n");
 });
 
 test("a JSON document converts values that JSON does not support", () => {
   const { out, terminal: shown } = terminal({ json: true });
-  shown.document({ big: 5n, huge: 2n ** 60n, map: new Map([["a", 1]]), data: Float32Array.of(1, 2), none: Number.NaN });
+  shown.printJson({
+    big: 5n,
+    huge: 2n ** 60n,
+    map: new Map([["a", 1]]),
+    data: Float32Array.of(1, 2),
+    none: Number.NaN,
+  });
   expect(JSON.parse(out.text)).toEqual({
     big: 5,
     huge: "1152921504606846976",
@@ -234,11 +240,11 @@ describe("names with escape sequences and line breaks", () => {
     const { out, err, terminal: shown } = terminal({ tty: true, json });
     shown.line(`layer ${name}`);
     shown.table([{ title: "layer" }], [[shown.color.red(name)]]);
-    shown.document({ [name]: name });
+    shown.printJson({ [name]: name });
     shown.note("skipped", name, "warning");
     shown.note("skipped", name);
-    shown.fail(new PithError("E_NAME", `No layer is called ${name}.`, { hint: name }));
-    shown.fail(new TypeError("x\u001b[2J\u202e"));
+    shown.printError(new PithError("E_NAME", `No layer is called ${name}.`, { hint: name }));
+    shown.printError(new TypeError("x\u001b[2J\u202e"));
     shown.showEvent({ kind: "output", text: "y\u001b[2J" });
     expect(out.text + err.text).not.toMatch(raw);
     expect(out.text).toContain("\\u001b[2J\\u001b[32m\\nE_OK");

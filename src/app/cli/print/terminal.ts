@@ -2,14 +2,14 @@
  * Prints results to standard output, and everything else to standard error, so that a pipe receives only the result.
  *
  * A terminal shows a progress bar, a log file a line from time to time. With `json`, standard output is one JSON document, and standard error has one
- * object per line. All text passes through `printable`, so that no name in a model can control the terminal.
+ * object per line. All text passes through `escapeForTerminal`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { clock, count, integer, PithError } from "#ir";
 import type { JobEvent } from "../../../runtime/job/job.ts";
 import type { Column } from "../../report/tables.ts";
-import { type Colors, markedColors, printable, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
+import { type Colors, escapeForTerminal, markedColors, removeMarks } from "./terminal-escapes.ts";
 
 export interface Stream {
   write(text: string): unknown;
@@ -25,7 +25,7 @@ export interface TerminalOptions {
   readonly err: Stream;
   readonly json: boolean;
   readonly env: Environment;
-  readonly about: string;
+  readonly versions: string;
   /** Rewrites command lines and option names in messages as the user must type them. */
   readonly asTyped?: (text: string) => string;
   /** Removes from a message the passwords that are on the command line. */
@@ -43,7 +43,7 @@ export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
   /** Current part of a command that handles several files or models, such as "q4 (2 of 7)". */
-  part = "";
+  currentItem = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
@@ -63,16 +63,16 @@ export class Terminal {
 
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${removeMarks(printable(this.#typed(text), { keepsColors: true }))}\n`);
+    this.#options.out.write(`${removeMarks(escapeForTerminal(this.#typed(text), { keepsColors: true }))}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
     for (const line of tableLines(columns, rows)) this.line(indent + line);
   }
 
-  document(value: unknown): void {
+  printJson(value: unknown): void {
     this.#clear();
-    this.#options.out.write(`${printable(JSON.stringify(value, toJsonValue, 2), { keepsLines: true })}\n`);
+    this.#options.out.write(`${escapeForTerminal(JSON.stringify(value, toJsonValue, 2), { keepsLines: true })}\n`);
   }
 
   showEvent(event: JobEvent): void {
@@ -93,7 +93,7 @@ export class Terminal {
         this.note(event.id, event.text, event.level);
         break;
       case "output":
-        if (!this.json) this.#error(printable(event.text, { keepsLines: true }));
+        if (!this.json) this.#error(escapeForTerminal(event.text, { keepsLines: true }));
         break;
     }
   }
@@ -101,34 +101,35 @@ export class Terminal {
   /** Prints a message. Warnings show their id, so that users can look it up. */
   note(id: string, message: string, level: "note" | "warning" = "note"): void {
     const text = this.#typed(this.#withoutSecrets(message));
-    if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
-    else this.#error(`${level === "note" ? "" : `${this.#errorColor.yellow(id)}: `}${printable(text)}`);
+    if (this.json) this.#error(escapeForTerminal(JSON.stringify({ [level]: { id, text } })));
+    else this.#error(`${level === "note" ? "" : `${this.#errorColor.yellow(id)}: `}${escapeForTerminal(text)}`);
   }
 
   /** Writes a line per finished file to a log. A terminal shows the progress instead. */
   noteFinished(text: string): void {
-    if (!this.json && !drawsBar(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
+    if (!this.json && !drawsBar(this.#options.err, this.#options.env))
+      this.#error(escapeForTerminal(`${this.currentItem}: ${text}`));
   }
 
-  fail(error: unknown): void {
+  printError(error: unknown): void {
     if (error instanceof PithError) {
       const { code } = error;
       const message = this.#typed(this.#withoutSecrets(error.message));
       const hint = error.hint === undefined ? undefined : this.#typed(this.#withoutSecrets(error.hint));
-      const hintText = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
-      const text = `${this.#errorColor.red(code)}: ${printable(message)}${hintText}`;
-      this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
+      const hintText = hint === undefined ? "" : `\nhint: ${escapeForTerminal(hint)}`;
+      const text = `${this.#errorColor.red(code)}: ${escapeForTerminal(message)}${hintText}`;
+      this.#error(this.json ? escapeForTerminal(JSON.stringify({ error: { code, message, hint } })) : text);
     } else {
       const thrown = error instanceof Error ? error : new Error(String(error));
       const { name } = thrown;
       const message = this.#withoutSecrets(thrown.message);
       const stack = this.#withoutSecrets(thrown.stack ?? `${name}: ${message}`);
-      const about = this.#options.about;
+      const about = this.#options.versions;
       const request = `This is a bug in Pith. Please report it, with the lines above and: ${about}.`;
-      const trace = printable(stack, { keepsLines: true });
+      const trace = escapeForTerminal(stack, { keepsLines: true });
       const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
       const document = { error: { code: "internal", message, name, stack, about } };
-      this.#error(this.json ? printable(JSON.stringify(document)) : text);
+      this.#error(this.json ? escapeForTerminal(JSON.stringify(document)) : text);
     }
   }
 
@@ -166,17 +167,17 @@ export class Terminal {
     const state = { stage: this.#label, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
     const bar = progressLine({ ...state, hasBar: !isLog });
     const line = figures === undefined ? bar : `${bar}  ${figures}`;
-    if (isLog) return void err.write(`${printable(line)}\n`);
+    if (isLog) return void err.write(`${escapeForTerminal(line)}\n`);
     this.#draw(line);
   }
 
   get #label(): string {
-    return [this.part, this.#stage].filter((text) => text !== "").join(": ");
+    return [this.currentItem, this.#stage].filter((text) => text !== "").join(": ");
   }
 
   #draw(line: string): void {
     const { err } = this.#options;
-    const shown = [...printable(line)].slice(0, widthOf(err) - 1).join("");
+    const shown = [...escapeForTerminal(line)].slice(0, widthOf(err) - 1).join("");
     err.write(`\r\u001b[2K${shown}`);
     this.#isBarVisible = true;
   }

@@ -20,13 +20,13 @@ import {
 } from "../../report/debug.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/debug.ts";
-import { exists, requireOther } from "../files/files.ts";
+import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
-import { dataRequest } from "../flags/data.ts";
-import { wrongOriginalHint } from "../job-parts/inputs.ts";
+import { dataRequestOf } from "../flags/data.ts";
+import { wrongOriginalHint } from "../job-parts/input-errors.ts";
 import { openModels } from "../job-parts/judge-model.ts";
-import { isChanged } from "../job-parts/open-model.ts";
-import { columns, printLayers } from "../print/table.ts";
+import { isResult } from "../job-parts/open-model.ts";
+import { columnsOf, printLayers } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;
 
@@ -36,9 +36,9 @@ export default async function debug(
   session: ProcessSession,
 ): Promise<Result> {
   const { seed, signal } = session;
-  const data = dataRequest(flags);
+  const data = dataRequestOf(flags);
   if (out !== undefined) {
-    await requireOther(out, [
+    await requireNotInput(out, [
       ["the original", originalPath],
       ["the model itself", modelPath],
       ["the data", data?.path],
@@ -65,7 +65,7 @@ export default async function debug(
     });
   if (preparedSamples === undefined) session.log({ id: "random-data", text: randomNote, level: "warning" });
   const { blamed, misses, rows: layers } = table;
-  const isSimilar = isChanged(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minDecibels;
+  const isSimilar = isResult(model) || (layers.at(-1)?.signalToNoise ?? 0) >= minDecibels;
   if (!isSimilar && !hasSimilarLayers(original, model, await weightErrors(engine, original, model, signal)))
     throw unsupportedError(
       `No layer of ${modelPath} is like one of ${originalPath}: nothing can be compared layer by layer.`,
@@ -105,7 +105,7 @@ export default async function debug(
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (changedLayers.length > 0) {
         for (const line of layersLegend) terminal.line(dim(line));
-        const tableColumns = [{ title: "layer" }, ...columns("", ...errorTitles)];
+        const tableColumns = [{ title: "layer" }, ...columnsOf("", ...errorTitles)];
         const cellsOf = (row: LayerRow) => {
           const name = placeName(row);
           return [row.layer === blamedLayer ? bold(name) : name, dim(row.operator), ...errorCells(row)];

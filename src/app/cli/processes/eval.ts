@@ -30,18 +30,18 @@ import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
 import { comparisonMetrics } from "../../../judge/task/metrics.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/eval.ts";
-import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
+import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
 import { requireMarkdownFile } from "../flags/markdown.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { judgeModel } from "../job-parts/judge-model.ts";
 import { scoreOf } from "../job-parts/score.ts";
 import { withTargets } from "../job-parts/target.ts";
-import { functionLines } from "../print/function-lines.ts";
-import { columns } from "../print/table.ts";
+import { outputLines } from "../print/output-lines.ts";
+import { columnsOf } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;
 
-export interface Evaluated extends Partial<Measurement> {
+export interface EvalResult extends Partial<Measurement> {
   readonly model: string;
   readonly original: string | undefined;
   readonly score: Scores | undefined;
@@ -66,9 +66,9 @@ export default async function evaluate(
   [model = ""]: readonly string[],
   flags: Options,
   session: ProcessSession,
-): Promise<Result<Evaluated>> {
+): Promise<Result<EvalResult>> {
   const { original, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = flags;
-  const data = dataRequest(flags);
+  const data = dataRequestOf(flags);
   if (data === undefined && score === undefined && original === undefined)
     throw usageError("--data is needed: a model is scored on samples.", {
       hint: "Or use --score score.mjs, a metric of your own; or --original, to compare the outputs on texts or random inputs.",
@@ -146,14 +146,14 @@ export default async function evaluate(
       const rows = rowsOf(measured, compared?.comparison, scores);
       if (rows.length > 0)
         terminal.table(
-          [...columns("", "value"), { title: "95 % interval" }],
+          [...columnsOf("", "value"), { title: "95 % interval" }],
           rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
         );
       for (const { metric, detail } of measured?.figures ?? [])
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(lost.text)}.`);
-      for (const line of functionLines(kept ?? {}, targets, rows.flat(), terminal.color.dim)) terminal.line(line);
+      for (const line of outputLines(kept ?? {}, targets, rows.flat(), terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data)}`);

@@ -13,10 +13,10 @@ import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";
 import { inspect as inspectModel } from "../../report/inspect/inspect.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/inspect.ts";
-import { fileBytes, filesOfModel } from "../files/files.ts";
+import { filesOfModel, totalBytes } from "../files/file-paths.ts";
 import { contextOf, openModel } from "../job-parts/open-model.ts";
-import { show, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
-import type { Page } from "../print/page.ts";
+import { printInspection, shownEnergies, type WeightStatistics } from "../print/inspection.ts";
+import type { Printer } from "../print/printed-result.ts";
 
 /** Maximum of the smaller dimension of a matrix to decompose. A larger square matrix takes more than about ten seconds. */
 const maxDecomposed = 2048;
@@ -33,22 +33,22 @@ export default async function inspect(
     const explanation = await explainLayer(model, layer, channel, contextOf(createEngine(), session, session));
     return { json: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
   }
-  const bytes = await fileBytes(filesOfModel(model, path));
+  const bytes = await totalBytes(filesOfModel(model, path));
   const description = { file: path, ...(await inspectModel(model)), bytes };
-  if (!weights) return { json: description, print: (page) => show(description, {}, page) };
+  if (!weights) return { json: description, print: (page) => printInspection(description, {}, page) };
   storeWeights(model);
   const numbers = await measureWeights(model, session);
   const zeros = await zeroShare((await learnedTensors(model, infer(model))).keys());
   return {
     json: { ...description, zeros, weights: numbers },
-    print: (page) => show(description, { numbers, zeros }, page),
+    print: (page) => printInspection(description, { numbers, zeros }, page),
   };
 }
 
 function showExplanation(
   model: string,
   { layer, operator, dims, parameters, channels, techniques }: Explanation,
-  terminal: Page,
+  terminal: Printer,
 ): void {
   const { bold, dim } = terminal.color;
   terminal.line(`${bold(layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
@@ -88,12 +88,12 @@ function channelText({ from, reason }: NonNullable<ChannelsExplanation["one"]>):
   return `removed by pith prune --structured ${Number((100 * from).toFixed(1))}% --importance magnitude, and by any larger amount`;
 }
 
-async function measureWeights(model: Model, session: ProcessSession): Promise<readonly WeightNumbers[]> {
+async function measureWeights(model: Model, session: ProcessSession): Promise<readonly WeightStatistics[]> {
   const layers = allLayers(model, infer(model));
   const engine = createEngine();
   session.stage("weights");
   const products = engineMultiply(engine);
-  const rows: WeightNumbers[] = [];
+  const rows: WeightStatistics[] = [];
   for (const [index, { name, effective, role }] of layers.entries()) {
     throwIfAborted(session.signal);
     session.progress(index, layers.length);
@@ -107,7 +107,7 @@ async function measureWeights(model: Model, session: ProcessSession): Promise<re
   return rows;
 }
 
-function measureRange(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
+function measureRange(numbers: Float64Array): Pick<WeightStatistics, "zeros" | "least" | "greatest"> {
   let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of numbers) {
     if (value === 0) zeros++;
@@ -118,7 +118,7 @@ function measureRange(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "lea
   return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
 }
 
-async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
+async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightStatistics["ranks"]> {
   const total = Math.min(matrix.rows, matrix.columns);
   if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
   const shares = await energyShares(matrix, multiply);

@@ -8,19 +8,19 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { StepOptions } from "../commands/pass.ts";
-import { exists, nextFiles, requireOther } from "../files/files.ts";
+import { exists, nextFiles, requireNotInput } from "../files/file-paths.ts";
 import { requireModel } from "../files/model-folder.ts";
-import { completePlace, type ResultPlace, requireWritablePlace, resolveResultPlace } from "../files/result-place.ts";
+import { completeFolder, type ResultPath, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { requireWritable, requireWritableFolder } from "../files/writable.ts";
-import { type DataRequest, dataRequest, dataWords } from "../flags/data.ts";
-import { withDownload } from "../flags/download-goal.ts";
-import { flagName } from "../flags/invalid-options.ts";
+import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
+import { withDownloadOptions } from "../flags/download-goal.ts";
+import { flagName } from "../flags/flag-names.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
 import passJob from "../jobs/pass.ts";
 import { passCommands } from "../pass-commands.ts";
-import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
+import { type OutputFiles, resultOfPlan, resultOfUnwritten, resultOfWritten } from "../print/pass-result.ts";
 
 export default async function pass(
   [name = "", model = ""]: readonly string[],
@@ -32,10 +32,10 @@ export default async function pass(
   const { original, metric, maxDrop, force = false, dryRun = false, targetSize, precompress } = options;
   const { calibrationSamples: samples } = options;
   const calibrated = samples === undefined ? session.passOptions : { ...session.passOptions, samples };
-  const passed = withDownload(pass, calibrated, options.targetDownload, session.log);
+  const passed = withDownloadOptions(pass, calibrated, options.targetDownload, session.log);
   const referenceModel = pass.reference === undefined ? original : passed[pass.reference];
   requireMeaningfulDrop(maxDrop, metric);
-  const data = dataRequest(options);
+  const data = dataRequestOf(options);
   requireMandatoryFlags(pass, data, referenceModel);
   if (data === undefined && maxDrop !== undefined) throw usageError("--max-drop needs --data, to measure the drop.");
   // Invalid settings are rejected before any data is read.
@@ -43,9 +43,9 @@ export default async function pass(
   const dataOption = data !== undefined && passKeys.has("data") ? { data: data.path } : {};
   checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
   const { namedFolders, seed } = session;
-  const place = resolveResultPlace({ model, referenceModel, namedFolders }, options.out, command.suffix(passed));
+  const place = resolveResultPath({ model, referenceModel, namedFolders }, options.out, command.suffix(passed));
   const { out } = place;
-  const files = await checkPlaces(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
+  const files = await checkPaths(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
   // If the pass itself has an option `targetSize` (of `prune`), the flag does not choose bits.
   const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
@@ -57,10 +57,10 @@ export default async function pass(
     maxBytes: choosesBits ? bytesOf(targetSize) : undefined,
   };
   const result = await passJob(input, session);
-  if (dryRun) return showPlan(result);
-  if (result.written === undefined) return showUnwritten(model, result, files);
-  await completePlace(place, session);
-  return showWritten(model, result, {
+  if (dryRun) return resultOfPlan(result);
+  if (result.written === undefined) return resultOfUnwritten(model, result, files);
+  await completeFolder(place, session);
+  return resultOfWritten(model, result, {
     isGoalRequired: maxDrop !== undefined || !force,
     files,
     storesZeros: command.storesZeros?.(passed) === true,
@@ -98,17 +98,17 @@ function requireMandatoryFlags(
     });
 }
 
-interface Inputs {
+interface PassPaths {
   readonly model: string;
   readonly referenceModel: unknown;
   readonly data: DataRequest | undefined;
 }
 
-async function checkPlaces(
+async function checkPaths(
   { reference = "original", reads = [], writes = [] }: AnyPass,
   passed: ProcessSession["passOptions"],
-  place: ResultPlace,
-  { model, referenceModel, data }: Inputs,
+  place: ResultPath,
+  { model, referenceModel, data }: PassPaths,
   copies: readonly string[],
 ): Promise<OutputFiles> {
   const readFiles = reads.flatMap((key) =>
@@ -119,18 +119,18 @@ async function checkPlaces(
   const inputs = [modelItself, ["the data", data?.path] as const, ...otherInputs];
   const { out } = place;
   await requireModel(model);
-  for (const path of [out, ...copies]) await requireOther(path, inputs);
-  await requireWritablePlace(place, copies);
+  for (const path of [out, ...copies]) await requireNotInput(path, inputs);
+  await requireWritableResult(place, copies);
   const alsoWritten = writes.flatMap((key) => passed[key] ?? []).filter((path) => typeof path === "string");
   for (const path of alsoWritten) {
-    await requireOther(path, [...inputs, ["the result itself", out]]);
+    await requireNotInput(path, [...inputs, ["the result itself", out]]);
     await requireWritable(path);
   }
   const { checkpoint } = passed;
   if (typeof checkpoint === "string") {
     const names = ["last.onnx", "best.onnx"];
     await requireFreeFolder(checkpoint, passed.resume === true);
-    for (const name of names) await requireOther(join(checkpoint, name), [modelItself, ...otherInputs]);
+    for (const name of names) await requireNotInput(join(checkpoint, name), [modelItself, ...otherInputs]);
     await requireWritableFolder(checkpoint, names);
   }
   const replaced = new Set<string>();

@@ -5,7 +5,7 @@ import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { pictureOfGraph } from "../../report/graph/draw-graph.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/plot.ts";
-import { besideInput, exists, requireOther, requireOtherThanWeights } from "../files/files.ts";
+import { exists, pathNextTo, requireNotInput, requireNotWeights } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
 import { openModel } from "../job-parts/open-model.ts";
 
@@ -14,8 +14,8 @@ export default async function plot(
   { out: outFlag, original }: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<Result> {
-  const out = outFlag ?? besideInput(session.namedFolders.get(path) ?? path, ".svg");
-  await requireOther(out, [
+  const out = outFlag ?? pathNextTo(session.namedFolders.get(path) ?? path, ".svg");
+  await requireNotInput(out, [
     ["the model itself", path],
     ["the original", original],
   ]);
@@ -23,7 +23,7 @@ export default async function plot(
   const replaced = await exists(out);
   const openDrawn = async (file: string): Promise<Model> => {
     const model = await openModel(file, session);
-    await requireOtherThanWeights(out, model, file);
+    await requireNotWeights(out, model, file);
     storeWeights(model);
     return model;
   };

@@ -33,14 +33,14 @@ import {
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/sensitivity.ts";
-import { sweptFolder, writeResults } from "../files/result-folder.ts";
+import { sensitivityContents, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { dataRequest, dataWords } from "../flags/data.ts";
-import { withFlagNames } from "../flags/invalid-options.ts";
+import { dataRequestOf, dataWords } from "../flags/data.ts";
+import { withFlagNames } from "../flags/flag-names.ts";
+import { openData } from "../job-parts/open-data.ts";
 import { contextOf, openModel } from "../job-parts/open-model.ts";
-import { openRequest } from "../job-parts/task.ts";
-import type { Page } from "../print/page.ts";
-import { columns, printLayers } from "../print/table.ts";
+import type { Printer } from "../print/printed-result.ts";
+import { columnsOf, printLayers } from "../print/table.ts";
 
 /** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
@@ -51,13 +51,13 @@ export default async function sensitivityProcess(
   session: ProcessSession,
 ): Promise<Result> {
   const { out, kinds, layers, except, alike, minutes, budget, cost, metric, output, resumeFolder } = flags;
-  const data = dataRequest(flags);
+  const data = dataRequestOf(flags);
   if (data === undefined) throw usageError("sensitivity needs --data.");
   const engine = createEngine();
   const model = await openModel(path, session);
   const { batch, samples = defaultSamples } = data;
   const settings = { metric, output, seed: session.seed };
-  const { task } = await openRequest(engine, model, { ...data, samples }, settings, session);
+  const { task } = await openData(engine, model, { ...data, samples }, settings, session);
   const context = contextOf(engine, session, session);
   session.stage("layers");
   const selection = { kinds, layers, except, alike, minutes, output, batch, name: basename(path) };
@@ -77,7 +77,7 @@ export default async function sensitivityProcess(
   throwIfAborted(session.signal, "Stopped before anything was written.");
   const unresolvedNote = unresolvedText(record);
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
-  const written = await writeResults(out, record, recipes, session, sweptFolder);
+  const written = await writeResults(out, record, recipes, session, sensitivityContents);
   const recipe =
     written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ?? written.find((file) => file.endsWith(".yaml"));
   return {
@@ -86,7 +86,9 @@ export default async function sensitivityProcess(
       const { name, unit } = record.metric;
       const { dim, bold } = terminal.color;
       const interval = dim(`95 % interval ${figureInterval(unit, record.original)}`);
-      terminal.table(columns("", "", ""), [[`${name} of the original`, figure(unit, record.original.value), interval]]);
+      terminal.table(columnsOf("", "", ""), [
+        [`${name} of the original`, figure(unit, record.original.value), interval],
+      ]);
       const sign = record.metric.better === "higher" ? "−" : "+";
       terminal.line(
         dim(`${sign} is a loss: layers near 0 can be compressed, and layers with a large loss need their precision`),
@@ -114,7 +116,7 @@ export default async function sensitivityProcess(
   };
 }
 
-function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): void {
+function printKind(terminal: Printer, record: Sensitivity, kind: SensitivityKind): void {
   const { settings, layers } = selectKind(record, kind);
   if (layers.length === 0) return;
   const { unit, name: metric } = record.metric;
@@ -126,7 +128,7 @@ function printKind(terminal: Page, record: Sensitivity, kind: SensitivityKind): 
   const titles = settings.map((setting) => kindWords[kind].text(setting));
   const cellOf = (row: SensitivityRow | undefined): string => (row ? sweptChangeText(record.metric, row.drop) : "–");
   const rest = ", which lose less: sensitivity.json";
-  printLayers(terminal, columns("layer", ...titles), layers, ({ name, rows }) => [name, ...rows.map(cellOf)], rest);
+  printLayers(terminal, columnsOf("layer", ...titles), layers, ({ name, rows }) => [name, ...rows.map(cellOf)], rest);
 }
 
 const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>

@@ -28,18 +28,18 @@ import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/simplify.ts";
 import {
   exists,
-  fileBytes,
   filesOfModel,
-  requireOther,
-  requireOtherThanWeights,
+  requireNotInput,
+  requireNotWeights,
   requireOutputs,
-} from "../files/files.ts";
+  totalBytes,
+} from "../files/file-paths.ts";
 import { requireModel } from "../files/model-folder.ts";
-import { completePlace, requireWritablePlace, resolveResultPlace } from "../files/result-place.ts";
-import { parseNamedSizes, parseSettings } from "../flags/set.ts";
+import { completeFolder, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
+import { parseNamedSizes, parseSettings } from "../flags/named-values.ts";
 import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
 import { rejectUnloadable } from "../jobs/loadable.ts";
-import { constantNote, withoutNote } from "../print/samples.ts";
+import { constantOutputsNote, missingOperatorsNote } from "../print/samples.ts";
 import { changeColumns, changeRow } from "../print/table.ts";
 
 export default async function simplify(
@@ -47,7 +47,7 @@ export default async function simplify(
   flags: v.InferOutput<typeof options>,
   session: ProcessSession,
 ): Promise<Result> {
-  const place = resolveResultPlace({ model: path, namedFolders: session.namedFolders }, flags.out, ".simplified");
+  const place = resolveResultPath({ model: path, namedFolders: session.namedFolders }, flags.out, ".simplified");
   const { out } = place;
   const { precompress, only, target, explain = false, finalize = false, force = false } = flags;
   const set = parseSettings(flags.set);
@@ -56,11 +56,11 @@ export default async function simplify(
   await requireModel(path);
   const writes = !explain;
   const copies = writes ? copiesOf(out, precompress) : [];
-  for (const file of [out, ...copies]) await requireOther(file, [["the model itself", path]]);
-  if (writes) await requireWritablePlace(place, copies);
+  for (const file of [out, ...copies]) await requireNotInput(file, [["the model itself", path]]);
+  if (writes) await requireWritableResult(place, copies);
   const replaced = writes && (await exists(out));
   const model = await openModel(path, session);
-  await requireOtherThanWeights(out, model, path);
+  await requireNotWeights(out, model, path);
   requireOutputs(model, path);
   requireDimensions([model], [...sizes.keys()]);
   const original = model.clone();
@@ -90,11 +90,11 @@ export default async function simplify(
   if (writes) {
     session.stage("write");
     const writing = { model: path, out, copiesSidecars: place.folder !== undefined, precompress };
-    writtenBytes = await fileBytes((await saveResult(model, writing, session)).files);
-    await completePlace(place, session);
+    writtenBytes = await totalBytes((await saveResult(model, writing, session)).files);
+    await completeFolder(place, session);
   }
   warnOfDefaults(original, session);
-  const before = { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, path)) };
+  const before = { nodes: nodesIn(original), bytes: await totalBytes(filesOfModel(original, path)) };
   const after = { nodes: nodesIn(model), bytes: writtenBytes };
   const roleCount = [...allValues(model.graph)].filter(({ role }) => role !== undefined).length;
   const written = writes ? out : undefined;
@@ -174,7 +174,7 @@ function comparisonLine(comparison: Equivalence | string): string {
     own === undefined
       ? ""
       : `; rounding error of the original ${own.toExponential(1)}${isUnsteady(own) ? ": this is weak evidence" : ""}`;
-  return `change: outputs are ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
+  return `change: outputs are ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantOutputsNote : ""}${missingOperatorsNote(without)}`;
 }
 
 /** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */

@@ -7,13 +7,13 @@ import { dataAt } from "../../../../test/cli/data-request.ts";
 import { temporaryFolder } from "../../../../test/temporary.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 
-import type { SharedInput } from "./inputs.ts";
-import { moduleFinder, modulesOf, nameInJobs, withModules } from "./modules.ts";
+import type { SharedInput } from "./job-inputs.ts";
+import { createModuleFinder, modulesOf, nameInJobs, withModules } from "./modules.ts";
 
 const data = dataAt("inputs/x/points.csv");
 const input = { model: "inputs/x/net.onnx", resumeFolder: "runs/x", data, seed: 0 };
 /** Reads an input as a worker that was started without modules does. */
-const withoutModules = async (given: SharedInput) => withModules(given, await moduleFinder([]));
+const withoutModules = async (given: SharedInput) => withModules(given, await createModuleFinder([]));
 const recipe = (step: string) => ({ ...input, recipe: `steps:\n  - ${step}\n` });
 
 test.each(["points.mjs", "points.mjs/", "points.mjs/.", "points.mjs//./", "folder/../points.CTS"])(
@@ -45,7 +45,7 @@ describe("modules that a worker was started with", () => {
     expect(queued.data.path).toBe(`modules/${sha256}/mine.mjs`);
     expect(JSON.stringify(queued)).not.toContain(folder);
     expect(await modulesOf(queued)).toEqual([queued.data.path]);
-    const received = await withModules(queued, await moduleFinder([there]));
+    const received = await withModules(queued, await createModuleFinder([there]));
     expect(received.data.path).toBe(there);
     expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
   });
@@ -53,15 +53,15 @@ describe("modules that a worker was started with", () => {
   test("do not replace modules with other content, or modules that a job names by path", async () => {
     const queued = await withModules(job, nameInJobs);
     writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
-    const rename = await moduleFinder([join(folder, "mine.mjs")]);
+    const rename = await createModuleFinder([join(folder, "mine.mjs")]);
     const message = "is code that this worker was not started with: --modules mine.mjs.";
     await expect(withModules(queued, rename)).rejects.toThrow(message);
-    await expect(withModules(job, await moduleFinder([here]))).rejects.toThrow(message);
+    await expect(withModules(job, await createModuleFinder([here]))).rejects.toThrow(message);
   });
 
   test("must exist when the worker or the command starts", async () => {
     const missing = join(folder, "missing.mjs");
-    await expect(moduleFinder([missing])).rejects.toMatchObject({ code: "E_FILE" });
+    await expect(createModuleFinder([missing])).rejects.toMatchObject({ code: "E_FILE" });
     const asked: SharedInput = { ...input, data: { ...data, path: missing } };
     await expect(withModules(asked, nameInJobs)).rejects.toMatchObject({ code: "E_FILE" });
   });

@@ -7,7 +7,7 @@ import { sha256Text } from "../../../core/files/hash.ts";
 import { filesOfStep, withOptions } from "../../../judge/recipe/pass-steps.ts";
 import type { RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe, recipeText } from "../../../judge/recipe/recipe-text.ts";
-import type { SharedInput } from "./inputs.ts";
+import type { SharedInput } from "./job-inputs.ts";
 
 export type RenameModule = (module: string) => Promise<string>;
 
@@ -20,7 +20,7 @@ export async function nameInJobs(path: string): Promise<string> {
 }
 
 /** Returns a function that finds a module by its name in jobs, and throws E_OPTION for an unknown one. @throws PithError E_FILE. */
-export async function moduleFinder(paths: readonly string[]): Promise<RenameModule> {
+export async function createModuleFinder(paths: readonly string[]): Promise<RenameModule> {
   const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);
   const pathByName = new Map(await Promise.all(names));
   return async (name) => {

@@ -6,7 +6,7 @@ import { errorMessage, fileError, PithError, stripPeriod, usageError } from "#ir
 import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
-import type { JobRequest } from "./inputs.ts";
+import type { JobRequest } from "./job-inputs.ts";
 
 interface QueuedJob extends JobRequest {
   readonly version: string;
@@ -133,7 +133,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
  * @param work runs a job. It must validate the job's data, which any program can write. If it throws, the job fails.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
-export async function serve(
+export async function serveQueue(
   url: string,
   work: (data: unknown) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },

@@ -6,10 +6,10 @@ import { dataError, locationsOf, usageError } from "#ir";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
 import { dataFiles } from "../../../data/sources/open.ts";
-import { exists } from "../files/files.ts";
+import { exists } from "../files/file-paths.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { publicAddress } from "../print/addresses.ts";
-import type { SharedInput } from "./inputs.ts";
+import type { SharedInput } from "./job-inputs.ts";
 import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts";
 
 /** Opens a store. @param folder the folder that all machines reach. @throws PithError E_USAGE, E_FILE if it is not writable. */
@@ -37,11 +37,11 @@ export async function shareInput<I extends SharedInput>(
   onFiles: (names: readonly string[]) => void,
 ): Promise<I> {
   const input = await withModules(local, nameInJobs);
-  const modelFiles = await filesOfModel(input.model);
-  const data = isCode(input.data.path) ? undefined : await filesOfData(input.data.path);
+  const modelFiles = await modelFilesOf(input.model);
+  const data = isCode(input.data.path) ? undefined : await dataFilesOf(input.data.path);
   onFiles([...modelFiles, ...(data?.files ?? [])].map(([name]) => name));
-  const sharedFolder = await share(store, modelFiles);
-  const path = data === undefined ? input.data.path : `${await share(store, data.files)}${data.suffix}`;
+  const sharedFolder = await shareFiles(store, modelFiles);
+  const path = data === undefined ? input.data.path : `${await shareFiles(store, data.files)}${data.suffix}`;
   const key = await textHash(JSON.stringify([sharedFolder, path, input.seed]));
   return {
     ...input,
@@ -51,7 +51,7 @@ export async function shareInput<I extends SharedInput>(
   };
 }
 
-async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
+async function modelFilesOf(model: string): Promise<readonly NamedFile[]> {
   const weights = (await locationsOf(model)) ?? [];
   return [
     [basename(model), model],
@@ -61,7 +61,7 @@ async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
 }
 
 /** Returns the files of the data, and the suffix that leads from their folder to the data's path. */
-async function filesOfData(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
+async function dataFilesOf(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const folder = isFolder ? path : dirname(path);
   const files = (await dataFiles(path)).map((file): NamedFile => [relative(folder, file).replaceAll(sep, "/"), file]);
@@ -97,7 +97,7 @@ export async function requireStored({ store, model, data, resumeFolder }: Shared
 }
 
 /** Copies files into a folder of the store that is named by their content hash. @returns the folder's path relative to the store. */
-async function share(store: string, namedFiles: readonly NamedFile[]): Promise<string> {
+async function shareFiles(store: string, namedFiles: readonly NamedFile[]): Promise<string> {
   const hashes: (readonly [name: string, hash: string])[] = [];
   for (const [name, path] of namedFiles) hashes.push([name, await fileHash(path)]);
   const place = `inputs/${await textHash(JSON.stringify(hashes))}`;

@@ -36,7 +36,7 @@ export interface StudioServer {
 }
 
 const host = "127.0.0.1";
-const types: Readonly<Record<string, string>> = {
+const contentTypes: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
@@ -51,7 +51,7 @@ const headers = {
   "X-Content-Type-Options": "nosniff",
   "Cache-Control": "no-store",
 };
-const refusal =
+const refusalText =
   "This address is not valid (any more). Start `pith studio` again, and open the address that it prints.\n";
 /** Maximum bytes of a call's parameters: settings and paths, or the record of a run with its pictures. */
 const maxCallBytes = 2 ** 26;
@@ -103,7 +103,7 @@ export async function serveStudio({
       key = undefined;
       onVisit?.();
       response.setHeader("Set-Cookie", `${cookie}; Path=${folder}; HttpOnly; SameSite=Strict`);
-      response.setHeader("Content-Type", types[".html"] ?? "");
+      response.setHeader("Content-Type", contentTypes[".html"] ?? "");
       // A redirect would belong to the navigation of another program, to which the browser does not send strict cookies.
       response.end(
         `<!doctype html><title>Pith Studio</title><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=${folder}">`,
@@ -124,7 +124,7 @@ export async function serveStudio({
   async function sendPage(response: ServerResponse, path: string): Promise<void> {
     if (!files.has(path)) return refuse(response);
     const content = await readFile(path);
-    response.setHeader("Content-Type", types[extname(path)] ?? "application/octet-stream");
+    response.setHeader("Content-Type", contentTypes[extname(path)] ?? "application/octet-stream");
     const startData = `<meta name="pith-start" content="${escapeAttribute(JSON.stringify(start))}">`;
     response.end(
       path === join(page, "index.html") ? String(content).replace("<head>", () => `<head>${startData}`) : content,
@@ -196,7 +196,7 @@ const escapeAttribute = (text: string): string =>
 
 function refuse(response: ServerResponse): void {
   response.setHeader("Content-Type", "text/plain; charset=utf-8");
-  response.writeHead(403).end(refusal);
+  response.writeHead(403).end(refusalText);
 }
 
 /** Ends an answer with a failure, as the session writes failures. */

@@ -30,11 +30,11 @@ export interface SessionProcess {
 const stopGrace = 1000;
 
 export function createSessionProcess({ module, folder, paths }: SessionOptions): SessionProcess {
-  let running: Running | undefined;
+  let running: RunningSession | undefined;
   let lastId = 0;
-  const ensureRunning = (): Running => {
+  const ensureRunning = (): RunningSession => {
     if (running !== undefined) return running;
-    const started = start(module, { folder, paths });
+    const started = startSession(module, { folder, paths });
     running = started;
     const forget = (): void => {
       if (running === started) running = undefined;
@@ -89,7 +89,7 @@ export function createSessionProcess({ module, folder, paths }: SessionOptions):
   };
 }
 
-interface Running {
+interface RunningSession {
   /** Resolves when the session receives calls. */
   readonly ready: Promise<ChildProcess>;
   readonly calls: Map<number, (answer: Answer) => void>;
@@ -98,7 +98,7 @@ interface Running {
   readonly end: () => void;
 }
 
-function start(module: URL, input: Pick<SessionOptions, "folder" | "paths">): Running {
+function startSession(module: URL, input: Pick<SessionOptions, "folder" | "paths">): RunningSession {
   const controller = new AbortController();
   const calls = new Map<number, (answer: Answer) => void>();
   let ended: Promise<unknown> = Promise.resolve();

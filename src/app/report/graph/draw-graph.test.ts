@@ -3,9 +3,9 @@ import { faults } from "../../../../test/report/well-formed.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel, printModel } from "../../../core/graph/text.ts";
-import { draw } from "./draw.ts";
 import { drawGraph, ending } from "./draw-graph.ts";
-import { collectPicture } from "./graph.ts";
+import { collectPicture } from "./picture.ts";
+import { draw } from "./placement.ts";
 
 const net = () =>
   parseModel(`opset 21

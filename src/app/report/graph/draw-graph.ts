@@ -2,8 +2,8 @@ import { allLayers, counterpartsAmong, infer, type Layer, layers, storedForm, we
 import { bytes, count, counted, dimsText, elementCount, type Model, optionError } from "#ir";
 import { type Content, html, type Markup, trusted } from "../markup.ts";
 import { graphStyle, tokens } from "../style.ts";
-import { clip, type DrawnBox, draw } from "./draw.ts";
-import { collectPicture } from "./graph.ts";
+import { collectPicture } from "./picture.ts";
+import { clip, type DrawnBox, draw } from "./placement.ts";
 
 /** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
 export const drawGraph = (model: Model): string => svgOf(model, undefined).markup;

@@ -12,13 +12,13 @@ import {
   outputDifferenceText,
   targetLines,
 } from "../../../judge/record/verdict.ts";
-import { withoutNote } from "./samples.ts";
+import { missingOperatorsNote } from "./samples.ts";
 
 /** Legends by a word of the texts that they explain. */
 const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend, " dB": decibelsLegend };
 
 /** Returns the lines, and the legends of all texts; a lost function is omitted. @param above texts above the lines. */
-export function functionLines(
+export function outputLines(
   { likeness, others }: Partial<Pick<FunctionCheck, "likeness" | "others">>,
   targets: readonly OnTarget[],
   above: readonly string[],
@@ -71,7 +71,7 @@ function similarityLine(likeness: Likeness | string): string {
     filled === undefined ? "" : `; ${counted(filled, "value")} set by masks (such as −1e4 and −∞) left out`;
   const leftOutText =
     leftOut === undefined ? "" : `; ${counted(leftOut, "other")} left out, on which the original is not finite`;
-  return `${outputsText}: ${outcome}, on ${count}${cacheText}${leftOutText}${filledText}${unmovedText}${uncomparedText}${withoutNote(without)}`;
+  return `${outputsText}: ${outcome}, on ${count}${cacheText}${leftOutText}${filledText}${unmovedText}${uncomparedText}${missingOperatorsNote(without)}`;
 }
 
 const unmovedNote = {

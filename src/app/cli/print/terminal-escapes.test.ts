@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { markedColors, printable, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
+import { escapeForTerminal, markedColors, removeMarks } from "./terminal-escapes.ts";
 
 test.each([
   ["a\u001b[2Jb", "a\\u001b[2Jb"],
@@ -18,25 +18,26 @@ test.each([
   ["a ##vso[task]", "a #\\u0023vso[task]"],
   ["a ##[group]", "a #\\u0023[group]"],
 ])("prints %j as %s, with and without colors", (text, shown) => {
-  expect(printable(text)).toBe(shown);
-  expect(printable(text, { keepsColors: true })).toBe(shown);
+  expect(escapeForTerminal(text)).toBe(shown);
+  expect(escapeForTerminal(text, { keepsColors: true })).toBe(shown);
 });
 
 test("does not change letters of any language, emoji and signs", () => {
-  for (const text of ["", "fc1.weight", "層/conv", "ключ", "שכבה", "é 👍🏽 −3 %"]) expect(printable(text)).toBe(text);
+  for (const text of ["", "fc1.weight", "層/conv", "ключ", "שכבה", "é 👍🏽 −3 %"])
+    expect(escapeForTerminal(text)).toBe(text);
 });
 
 test("prints only the command's own colors, and only if colors are allowed", () => {
   const text = `${markedColors(true).red("red")} \u001b[31mred\u001b[39m \u001b[8mhidden`;
-  expect(removeMarks(printable(text, { keepsColors: true }))).toBe(
+  expect(removeMarks(escapeForTerminal(text, { keepsColors: true }))).toBe(
     "\u001b[31mred\u001b[39m \\u001b[31mred\\u001b[39m \\u001b[8mhidden",
   );
-  expect(printable(text)).not.toContain("\u001b");
+  expect(escapeForTerminal(text)).not.toContain("\u001b");
   expect(markedColors(false).bold("x")).toBe("x");
 });
 
 test("keeps line breaks if lines are allowed", () => {
-  expect(printable("a\n b\r", { keepsLines: true })).toBe("a\n b\\r");
+  expect(escapeForTerminal("a\n b\r", { keepsLines: true })).toBe("a\n b\\r");
 });
 
 test("a table keeps its columns and rows if a cell contains control characters", () => {

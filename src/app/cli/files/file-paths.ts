@@ -12,14 +12,14 @@ export function filesOfModel(model: Model, path: string): readonly string[] {
   return [...files];
 }
 
-export async function fileBytes(files: readonly string[]): Promise<number> {
+export async function totalBytes(files: readonly string[]): Promise<number> {
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Returns a path with a suffix: `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
-  return `${besideInput(path, suffix)}.onnx`;
+  return `${pathNextTo(path, suffix)}.onnx`;
 }
 
 export function nextFiles(
@@ -44,19 +44,19 @@ const hubSnapshot = /[/\\]models--(?:[^/\\]+--)?([^/\\]+)[/\\]snapshots[/\\][^/\
  * Returns a path next to a model or folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. For a model in
  * the cache of the Hub, the path is in the current folder, and has the name of the model, or of a file other than `model.onnx`.
  */
-export function besideInput(path: string, suffix: string): string {
+export function pathNextTo(path: string, suffix: string): string {
   const [, name, file = ""] = hubSnapshot.exec(resolve(path)) ?? [];
   const input = name === undefined ? path : /^(onnx[/\\])?(model\.onnx)?$/.test(file) ? name : basename(file);
   return join(input, "..", `${basename(resolve(input)).replace(/\.onnx$/i, "")}${suffix}`);
 }
 
 /** Checks that the output is not an input, also through links. @throws PithError E_OPTION if the output would overwrite an input. */
-export async function requireOther(
+export async function requireNotInput(
   out: string,
   inputs: readonly (readonly [name: string, path: unknown])[],
 ): Promise<void> {
   for (const [name, path] of inputs) {
-    if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
+    if (typeof path !== "string" || !(await isSameFile(out, path))) continue;
     throw optionError(`"${out}" is ${name}: the result would overwrite it.`, { hint: "Choose another file." });
   }
 }
@@ -69,9 +69,9 @@ export function requireOutputs(model: Model, path: string): void {
   });
 }
 
-export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
+export async function requireNotWeights(out: string, model: Model, path: string): Promise<void> {
   const [, ...weights] = filesOfModel(model, path);
-  await requireOther(
+  await requireNotInput(
     out,
     weights.map((file) => ["a file of the model's weights", file] as const),
   );
@@ -85,7 +85,7 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
-export async function isSamePlace(a: string, b: string): Promise<boolean> {
+export async function isSameFile(a: string, b: string): Promise<boolean> {
   return (await realPathOf(a)) === (await realPathOf(b));
 }
 

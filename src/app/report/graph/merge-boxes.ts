@@ -7,7 +7,7 @@
  * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
  */
 import { type DataType, groupBy, inOrder } from "#ir";
-import type { Box, Picture } from "./graph.ts";
+import type { Box, Picture } from "./picture.ts";
 
 /** Default properties of a box that does not represent a node. */
 export const plainBox = {

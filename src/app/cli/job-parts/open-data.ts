@@ -8,7 +8,7 @@ import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { OpenedTask, TaskOptions } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { withFlagNames } from "../flags/invalid-options.ts";
+import { withFlagNames } from "../flags/flag-names.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest extends Omit<TaskOptions, "data"> {
@@ -17,7 +17,7 @@ export interface TaskRequest extends Omit<TaskOptions, "data"> {
 }
 
 /** Opens data, for recipes if there are any. `--samples` limits each split. */
-export async function openRequest(
+export async function openData(
   engine: Engine,
   model: Model,
   { path, ...data }: DataRequest,
@@ -38,7 +38,7 @@ export async function openValidation(
   const samples = await task.openOther(path);
   const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
   for (const [name = "", use = ""] of uses) {
-    if (!overlap(placeOf(name), placeOf(samples.name))) continue;
+    if (!areNested(samplesPath(name), samplesPath(samples.name))) continue;
     throw dataError(`--validation ${path}: ${name} ${use} already${originText(name, data.path)}.`, {
       hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
     });
@@ -46,17 +46,17 @@ export async function openValidation(
   return task.ready(samples);
 }
 
-function placeOf(name: string): string {
+function samplesPath(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
 /** Explains samples that the user did not name: with --data train.tsv, for example, dev.tsv next to it is the test split. */
 function originText(name: string, path: string): string {
-  if (overlap(placeOf(name), resolve(path))) return "";
+  if (areNested(samplesPath(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
 /** Returns whether two paths are equal, or one contains the other. */
-function overlap(a: string, b: string): boolean {
+function areNested(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
 }

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../../test/temporary.ts";
 import { temporaryPathFor } from "../../../core/platform/node-leftovers.ts";
 import { eventContext, type JobEvent } from "../../../runtime/job/job.ts";
-import { describeComplete, removeTemporaries } from "./announced.ts";
+import { describeCompleteFile, removeTemporaries } from "./announced-files.ts";
 
 function announce(paths: readonly string[]): Extract<JobEvent, { kind: "writes" }> {
   const events: JobEvent[] = [];
@@ -27,8 +27,8 @@ test("removes temporary files of the announcing process, of the model and of its
 test("describes an announced file as complete once it is written", () => {
   const path = join(temporaryFolder(), "out.onnx");
   const announced = announce([path, `${path}.gz`]);
-  expect(describeComplete([announced])).toBeUndefined();
+  expect(describeCompleteFile([announced])).toBeUndefined();
   writeFileSync(path, "");
-  expect(describeComplete([announced])).toBe(`"${path}" is complete.`);
-  expect(describeComplete([])).toBeUndefined();
+  expect(describeCompleteFile([announced])).toBe(`"${path}" is complete.`);
+  expect(describeCompleteFile([])).toBeUndefined();
 });

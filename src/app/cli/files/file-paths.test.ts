@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { expect, test } from "vitest";
-import { besideInput } from "./files.ts";
+import { pathNextTo } from "./file-paths.ts";
 
 const here = basename(process.cwd());
 
@@ -11,7 +11,7 @@ test.each([
   [".", `../${here}.quantized`],
   [`../${here}/`, `../${here}.quantized`],
 ])("besideInput names the output for the folder %s %s", (folder, written) => {
-  expect(besideInput(folder, ".quantized")).toBe(written);
+  expect(pathNextTo(folder, ".quantized")).toBe(written);
 });
 
 const snapshot = "/home/me/hub/models--owner--minilm/snapshots/0123abcd";
@@ -21,5 +21,5 @@ test.each([
   [`${snapshot}/onnx/model.onnx`, "minilm.quantized"],
   [`${snapshot}/onnx/decoder_model.onnx`, "decoder_model.quantized"],
 ])("besideInput names an output in the current folder for %s in the cache of the Hub", (path, written) => {
-  expect(besideInput(path, ".quantized")).toBe(written);
+  expect(pathNextTo(path, ".quantized")).toBe(written);
 });

@@ -15,7 +15,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
-import { besideInput, outputName } from "./files.ts";
+import { outputName, pathNextTo } from "./file-paths.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
 export const precompressFlag = {
@@ -24,9 +24,9 @@ export const precompressFlag = {
   }),
 };
 
-export const folderForFolder = "a folder that transformers.js loads gives a folder";
+export const folderOutputNote = "a folder that transformers.js loads gives a folder";
 
-export interface ResultPlace {
+export interface ResultPath {
   readonly out: string;
   /** Output folder, and input folder (`source`) from which other files are copied; undefined if the result is a file. */
   readonly folder?: { readonly out: string } & SourceFolder;
@@ -45,12 +45,12 @@ interface NamedModels {
 }
 
 /** @param outOption value of `--out`: a file, or a folder if the model is in one. @param suffix of the default name, such as ".pruned". */
-export function resolveResultPlace(models: NamedModels, outOption: string | undefined, suffix: string): ResultPlace {
+export function resolveResultPath(models: NamedModels, outOption: string | undefined, suffix: string): ResultPath {
   const source = /\.onnx$/i.test(outOption ?? "") ? undefined : sourceFolder(models, outOption);
   const isLoaded = source !== undefined && dirname(source.file) === "onnx";
   if (source === undefined || (outOption === undefined && !isLoaded))
     return { out: outOption ?? outputName(models.model, suffix) };
-  const out = outOption ?? besideInput(source.source, suffix);
+  const out = outOption ?? pathNextTo(source.source, suffix);
   return { out: join(out, source.file), folder: { ...source, out } };
 }
 
@@ -72,8 +72,8 @@ function isFolderName(path: string): boolean {
   return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-export async function requireWritablePlace(
-  { out, folder }: ResultPlace,
+export async function requireWritableResult(
+  { out, folder }: ResultPath,
   copies: readonly string[] = [],
 ): Promise<void> {
   if (folder === undefined) {
@@ -98,7 +98,7 @@ function requireModelName(out: string): void {
   });
 }
 
-export async function completePlace({ folder }: ResultPlace, { log }: Pick<JobContext, "log">): Promise<void> {
+export async function completeFolder({ folder }: ResultPath, { log }: Pick<JobContext, "log">): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../../folder/originals.ts");
   await copyBeside(folder.source, folder.out, folder.file, { log });

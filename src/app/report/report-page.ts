@@ -37,10 +37,10 @@ import {
   targetLines,
   timingText,
 } from "../../judge/record/verdict.ts";
-import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";
 import { type Content, html, type Markup, page, withFlags } from "./markup.ts";
-import { searchSection } from "./search.ts";
+import { searchSection } from "./search-table.ts";
+import { chart, chartWidths } from "./size-chart.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, variantsTable, wideTable } from "./tables.ts";
 import { trainingChart } from "./training-chart.ts";

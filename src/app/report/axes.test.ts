@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import fc from "../../../test/property.ts";
-import { linear, spreadOut, ticks } from "./scale.ts";
+import { linear, spreadOut, ticks } from "./axes.ts";
 
 test("ticks returns round numbers within the range", () => {
   expect(ticks(0, 3.67, 6)).toEqual([0, 1, 2, 3]);

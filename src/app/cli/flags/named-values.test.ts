@@ -4,7 +4,7 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { memory } from "../../../data/index.ts";
 import { contents, withContents } from "../../../judge/task/contents.ts";
-import { parseSettings } from "./set.ts";
+import { parseSettings } from "./named-values.ts";
 
 test("settings accepts several values as separate words or with semicolons, and rejects other text", () => {
   expect(parseSettings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({

@@ -2,7 +2,6 @@
 import { bytes, figure, type Unit } from "#ir";
 import type { Run } from "../../judge/record/run-record.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
-import { html, type Markup } from "./markup.ts";
 import {
   type Axis,
   drawGrid,
@@ -17,8 +16,9 @@ import {
   tickText,
   truncate,
   verticalAxis,
-} from "./scale.ts";
-import { comparedSize, isByDownload, rowId } from "./search.ts";
+} from "./axes.ts";
+import { html, type Markup } from "./markup.ts";
+import { comparedSize, isByDownload, rowId } from "./search-table.ts";
 
 export interface Interval {
   readonly low: number;

@@ -1,8 +1,8 @@
 /** Computes the drawing of a graph: positions of boxes in rows from inputs to outputs, curves of edges, and frames around repeated blocks. */
 
 import { groupBy } from "#ir";
-import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
+import type { Box, Picture } from "./picture.ts";
 
 export interface PlacedBox {
   /** Center of the box. */

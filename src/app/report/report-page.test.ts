@@ -5,8 +5,8 @@ import type { Run } from "../../judge/record/run-record.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { summarize } from "./choice.ts";
-import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
+import { reportPage } from "./report-page.ts";
 
 const page = reportPage(exampleRun);
 

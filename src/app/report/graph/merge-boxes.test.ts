@@ -3,8 +3,8 @@ import { topologies } from "../../../../test/zoo/topologies.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel } from "../../../core/graph/text.ts";
-import { type Drawing, draw } from "./draw.ts";
-import { collectPicture } from "./graph.ts";
+import { collectPicture } from "./picture.ts";
+import { type Drawing, draw } from "./placement.ts";
 
 function drawingOf(text: string): Drawing {
   const model = parseModel(text);

@@ -1,14 +1,14 @@
 /** A result is printed once, to the terminal or to a Markdown file. */
 import { randomUUID } from "node:crypto";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
-import { withFlagNames } from "../flags/invalid-options.ts";
-import type { Colors } from "./printable.ts";
+import { withFlagNames } from "../flags/flag-names.ts";
 import type { Terminal } from "./terminal.ts";
+import type { Colors } from "./terminal-escapes.ts";
 
-export type Page = Pick<Terminal, "line" | "table" | "color">;
+export type Printer = Pick<Terminal, "line" | "table" | "color">;
 
 export interface PrintedResult {
-  print(page: Page): void;
+  print(page: Printer): void;
   /** Returns the outcome in one word, for the title of the Markdown. */
   outcome?(color: Colors): string;
 }

@@ -4,22 +4,22 @@
  */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
-import { escapeUnprintable } from "../../report/printable.ts";
+import { escapeUnprintable } from "../../report/unprintable.ts";
 
 /** Mark before the command's own color codes. It is random, so that no name in a file can contain it. */
-const mark = randomUUID();
-const styled = new RegExp(`(${mark}\\u001b\\[\\d+m)`);
+const colorMark = randomUUID();
+const styled = new RegExp(`(${colorMark}\\u001b\\[\\d+m)`);
 
 type Style = "bold" | "dim" | "green" | "red" | "yellow";
 
 export type Colors = Readonly<Record<Style, (text: string) => string>>;
 
-/** Returns functions whose color codes `printable` does not escape. */
+/** Returns functions whose color codes `escapeForTerminal` does not escape. */
 export function markedColors(enabled: boolean): Colors {
   const plain = picocolors.createColors(enabled);
   const marked = (style: Style) => (text: string) => {
     const [open = "", close = ""] = plain[style]("|").split("|");
-    return open === "" ? text : `${mark}${open}${text}${mark}${close}`;
+    return open === "" ? text : `${colorMark}${open}${text}${colorMark}${close}`;
   };
   return {
     bold: marked("bold"),
@@ -30,7 +30,7 @@ export function markedColors(enabled: boolean): Colors {
   };
 }
 
-export function printable(
+export function escapeForTerminal(
   text: string,
   { keepsColors = false, keepsLines = false }: { readonly keepsColors?: boolean; readonly keepsLines?: boolean } = {},
 ): string {
@@ -44,5 +44,5 @@ const escapeCommands = (text: string): string =>
   text.replace(/^(\s*):(?=:)/gm, "$1\\u003a").replace(/##(?=\w*\[)/g, "#\\u0023");
 
 export function removeMarks(text: string): string {
-  return text.replaceAll(mark, "");
+  return text.replaceAll(colorMark, "");
 }

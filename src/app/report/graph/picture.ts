@@ -3,7 +3,7 @@ import type { Inference, Layer } from "#analysis";
 import { layerName, moduleOf, nameBeforeMasking, storedRoot, weightBits, weightStorage } from "#analysis";
 import type { DataType, Graph, Node, Value } from "#ir";
 import { bitsOf, dimsText, Miss, operatorName, subgraphs, usedValues } from "#ir";
-import { isIndexType, plainBox, withGroups } from "./groups.ts";
+import { isIndexType, plainBox, withGroups } from "./merge-boxes.ts";
 
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Goal } from "../../judge/compare/goal.ts";
 import type { SearchedPoint, SearchRecord } from "../../judge/record/run-record.ts";
-import { drawSizes, type SizeDrawing } from "./chart.ts";
+import { drawSizes, type SizeDrawing } from "./size-chart.ts";
 
 const metric = { name: "signal to noise", unit: "dB", better: "higher" } as const;
 const original = { name: "original", kind: "original", bytes: 4e6, value: 30 } as const;

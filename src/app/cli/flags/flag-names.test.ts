@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { parsableBy } from "../../../core/pass/options.ts";
-import { flagName, isPossibleAdvice, withFlagNames } from "./invalid-options.ts";
+import { flagName, isPossibleAdvice, withFlagNames } from "./flag-names.ts";
 import { checkFlags } from "./options.ts";
 
 test("flagName returns an option name in kebab case with two dashes", () => {
