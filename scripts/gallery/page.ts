@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { summarize } from "../../src/app/report/choice.ts";
 import { escapeMarkdown, markdownTable } from "../../src/app/report/markdown-text.ts";
 import { reportPage } from "../../src/app/report/report-page.ts";
-import { chart } from "../../src/app/report/size-chart.ts";
+import { drawRunChart } from "../../src/app/report/size-chart.ts";
 import { sharedStyle } from "../../src/app/report/style.ts";
 import {
   bytes,
@@ -163,7 +163,7 @@ export function galleryFiles(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     models.flatMap(({ name }) => {
       const run = readRecord(name);
-      const picture = chart(run, chartWidth).markup.replace(
+      const picture = drawRunChart(run, chartWidth).markup.replace(
         /<svg [^>]*>/,
         (tag) =>
           `${tag.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background: var(--paper)"')}<style>${sharedStyle}</style>`,

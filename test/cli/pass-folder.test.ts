@@ -2,7 +2,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { copyBeside } from "../../src/app/folder/originals.ts";
+import { copySidecars } from "../../src/app/folder/originals.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -95,16 +95,16 @@ test.each([
   await writeFile(join(folder, "config.json"), JSON.stringify({ num_hidden_layers: before }));
   await given(root, `fewer ${before}`, cached(2));
   const messages: string[] = [];
-  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
+  await copySidecars(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toEqual({ num_hidden_layers: after });
   expect(messages).toHaveLength(before === after ? 0 : 1);
   // A later result with another number of layers overwrites config.json, unless an author changed it.
   await given(root, `fewer ${before}`, cached(1));
-  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: () => {} });
+  await copySidecars(folder, out, join("onnx", "model.onnx"), { log: () => {} });
   const again = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
   expect(again).toEqual({ num_hidden_layers: before === after ? before : 1 });
   await writeFile(join(out, "config.json"), JSON.stringify({ ...again, mine: true }));
-  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
+  await copySidecars(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
   expect(messages.at(-1)).toMatch(/config\.json stays as it is/);
 });
 

@@ -1,6 +1,6 @@
 /** Tests the generation of texts with a cache, and the comparison of variants of a decoder. */
 import { expect, test } from "vitest";
-import { compareEndToEnd, lostEndToEnd } from "../../src/app/folder/end-to-end.ts";
+import { compareEndToEnd, endToEndLoss } from "../../src/app/folder/end-to-end.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -56,7 +56,7 @@ test("finds equal tokens for equal models, and a different padded batch without 
   const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), textTask);
   expect(comparison).toMatchObject({ tokens: 48, same: 48 });
   expect(comparison.batch).toBeLessThan(1);
-  expect(lostEndToEnd(comparison)).toBeUndefined();
+  expect(endToEndLoss(comparison)).toBeUndefined();
   const alike = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), {
     ...textTask,
     texts: ["314", "592"],
@@ -66,7 +66,7 @@ test("finds equal tokens for equal models, and a different padded batch without 
 
 test("reports the share of equal tokens of another model, and the layer that differs", async () => {
   const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder(30)), textTask);
-  expect(lostEndToEnd(comparison)).toMatch(/^Only \d+ of 48 generated tokens equal the original's\. .* layer ".+" /);
+  expect(endToEndLoss(comparison)).toMatch(/^Only \d+ of 48 generated tokens equal the original's\. .* layer ".+" /);
 });
 
 test("returns no generator for a model without a cache", () => {

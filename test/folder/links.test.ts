@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { copyBeside } from "../../src/app/folder/originals.ts";
+import { copySidecars } from "../../src/app/folder/originals.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -63,7 +63,7 @@ describe("links that lead out of a model's folder", () => {
     mkdirSync(at("out", "onnx"), { recursive: true });
     await save(network, at("out", "onnx", "model.onnx"));
     const messages: string[] = [];
-    await copyBeside(at("model"), at("out"), "onnx/model.onnx", { log: ({ text }) => void messages.push(text) });
+    await copySidecars(at("model"), at("out"), "onnx/model.onnx", { log: ({ text }) => void messages.push(text) });
     expect(messages.join()).toContain("LICENSE, README.md, config.json and tokenizer.json");
     for (const name of names) expect(existsSync(at("out", name)), name).toBe(false);
   });

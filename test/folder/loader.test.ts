@@ -1,16 +1,16 @@
 /** Tests the outcomes of variants that transformers.js loads and runs, and the reasons to reject them. */
 import { expect, test } from "vitest";
 import {
+  createLoaderCheck,
   type Loader,
-  type LoaderAnswers,
-  loaderCheck,
+  type LoaderRun,
   loaderNote,
   loaderText,
   type ModuleDtypes,
 } from "../../src/app/folder/loader.ts";
 import { Miss } from "../../src/core/errors.ts";
 
-const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderAnswers => ({
+const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderRun => ({
   answers: [{ outputs: { logits: Float32Array.from(scores) }, tokens }],
   sessions: ["model", "decoder_model_merged", "vision_encoder"],
   ran: ["model", "decoder_model_merged"],
@@ -19,12 +19,14 @@ const single: ModuleDtypes = { model: "q4" };
 
 /** @param answers returns the outputs of the originals or of a variant. */
 function check(
-  answers: (dtypes: ModuleDtypes) => LoaderAnswers,
+  answers: (dtypes: ModuleDtypes) => LoaderRun,
   dtypes = single,
-  { judges = true, compares = true }: Partial<Pick<Loader, "judges" | "compares">> = {},
+  { hasUserInputs = true, canCompare = true }: Partial<Pick<Loader, "hasUserInputs" | "canCompare">> = {},
 ) {
-  const ask: Loader["ask"] = (asked) => Promise.resolve(answers(asked));
-  return loaderCheck({ version: "4.3.1", judges, compares, ask })(dtypes).then((found) => Object.fromEntries(found));
+  const run: Loader["run"] = (asked) => Promise.resolve(answers(asked));
+  return createLoaderCheck({ version: "4.3.1", hasUserInputs, canCompare, run })(dtypes).then((found) =>
+    Object.fromEntries(found),
+  );
 }
 const isOriginal = (dtypes: ModuleDtypes): boolean => Object.values(dtypes).every((dtype) => dtype === "fp32");
 
@@ -36,7 +38,7 @@ test("reports outputs near the original's in decibels, and rejects a variant wit
     model: { rejected: expect.stringContaining("In transformers.js 4.3.1: on the texts") },
   });
   // Random inputs show that a variant runs, but not that its outputs are right.
-  expect(await check(far, single, { judges: false })).toMatchObject({ model: { outcome: "runs" } });
+  expect(await check(far, single, { hasUserInputs: false })).toMatchObject({ model: { outcome: "runs" } });
 });
 
 test("counts equal generated tokens, and rejects a variant with too few", async () => {
@@ -54,7 +56,7 @@ test("counts equal generated tokens, and rejects a variant with too few", async 
 });
 
 test("rejects a variant that fails to load or run, or outputs NaN, with the reason", async () => {
-  const rejected = async (answers: LoaderAnswers) =>
+  const rejected = async (answers: LoaderRun) =>
     (await check((dtypes) => (isOriginal(dtypes) ? gives([1, 2]) : answers))).model;
   expect(await rejected({ failed: "load", reason: "no kernel" })).toEqual({
     rejected: "transformers.js 4.3.1 does not load it: no kernel",
@@ -69,9 +71,9 @@ test("rejects a variant that fails to load or run, or outputs NaN, with the reas
 });
 
 test("rejects no variant if the original cannot be run", async () => {
-  for (const compares of [true, false]) {
+  for (const canCompare of [true, false]) {
     const outcome = await check(() => ({ failed: "run", reason: "Missing the following inputs: a" }), single, {
-      compares,
+      canCompare,
     });
     expect(outcome).toEqual({
       model: { outcome: "not tried", version: "4.3.1", reason: expect.stringMatching(/^it does not run the original/) },
@@ -90,8 +92,8 @@ test.each([
     "transformers.js 4.3.1 does not make inputs for it of a text, an image or a sound: tokenizer.json is broken",
   ],
 ] as const)("fails for a folder whose original fails: %j", async (answer, reason) => {
-  for (const compares of [true, false]) {
-    const { model } = await check(() => answer, single, { compares });
+  for (const canCompare of [true, false]) {
+    const { model } = await check(() => answer, single, { canCompare });
     expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
     if (model === undefined || "rejected" in model) throw new Error("rejected");
     expect(loaderNote(model)).toBe(`${reason}.`);
@@ -124,6 +126,6 @@ test("reports files that the class does not load as unused, and unreachable ones
 });
 
 test("reports files as not tried if the library is missing", async () => {
-  const outcomes = await loaderCheck(new Miss("it is not installed here"))(single);
+  const outcomes = await createLoaderCheck(new Miss("it is not installed here"))(single);
   expect(outcomes.get("model")).toEqual({ outcome: "not tried", reason: "it is not installed here" });
 });

@@ -144,7 +144,7 @@ describe("a folder with one model", () => {
     await modules("model");
     await write("config.json", '{ "model_type": "bert" }');
     const stop = new PithError("E_STOPPED", "Stopped on request.");
-    const loader = { version: "4.3.1", judges: false, compares: false, ask: () => Promise.reject(stop) };
+    const loader = { version: "4.3.1", hasUserInputs: false, canCompare: false, run: () => Promise.reject(stop) };
     await expect(run({ dtypes: ["q8"], ...copying, loader })).rejects.toBe(stop);
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toMatch(/^\| q8 \| onnx\/model_quantized\.onnx \|.* not checked \|$/m);

@@ -56,7 +56,7 @@ describe("a search of one model", () => {
 
   test("uses the next result of the front if transformers.js does not run the first", async () => {
     const asked: string[] = [];
-    const ask: Loader["ask"] = async ({ model }) => {
+    const run: Loader["run"] = async ({ model }) => {
       if (model !== "searched") return answers;
       const bytes = (await contents("out", "onnx", "model.onnx")).length;
       asked.push(`${bytes}`);
@@ -67,7 +67,7 @@ describe("a search of one model", () => {
       sessions: ["model"],
       ran: ["model"],
     };
-    const loader = { version: "4.3.1", judges: true, compares: true, ask };
+    const loader = { version: "4.3.1", hasUserInputs: true, canCompare: true, run };
     await writeFile(at("model", "config.json"), "{}");
     const { search } = searching({
       model: [

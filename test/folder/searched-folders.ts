@@ -3,7 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions, Found } from "../../src/app/folder/run.ts";
+import type { FolderOptions, ModuleResult } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
@@ -36,7 +36,7 @@ export function searchedFolders() {
   }
 
   /** Saves a network of this width as a search result with this accuracy drop. */
-  async function saveCandidate(width: number, drop: number): Promise<Found> {
+  async function saveCandidate(width: number, drop: number): Promise<ModuleResult> {
     const path = at(`${width}.onnx`);
     await save(network(width), path);
     const bytes = (await readFile(path)).length;

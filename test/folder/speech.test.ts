@@ -2,8 +2,14 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { lostEndToEnd } from "../../src/app/folder/end-to-end.ts";
-import { compareSpeech, openSpeech, openUtterances, type Speech, transcribe } from "../../src/app/folder/speech.ts";
+import { endToEndLoss } from "../../src/app/folder/end-to-end.ts";
+import {
+  compareSpeech,
+  openSpeech,
+  openUtterances,
+  type SpeechModel,
+  transcribe,
+} from "../../src/app/folder/speech.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -17,7 +23,7 @@ import { speechToText } from "../transformers-js/small-folders.ts";
 const folder = temporaryFolder();
 const sounds = [tone(1, 200), tone(0.7, 900), tone(0.9, 90)];
 const models = new Map<string, Model>();
-let speech: Speech;
+let speech: SpeechModel;
 beforeAll(async () => {
   await speechToText(folder);
   for (const base of ["encoder_model", "decoder_model_merged"])
@@ -66,13 +72,13 @@ test("compares transcripts with those of the original, or with the user's", asyn
   expect(endToEnd.answers).toMatchObject({ metric: "word error rate against the original", value: 0 });
   const words = endToEnd.answers?.samples ?? 0;
   expect(words).toBeGreaterThan(3);
-  expect(lostEndToEnd(endToEnd)).toBeUndefined();
+  expect(endToEndLoss(endToEnd)).toBeUndefined();
   expect(endToEnd.undecided).toBe(
     `Undecided: to show a loss of at most 5.0 points takes at least 73 words, and there are ${words}. Even if none of them changes, the interval reaches ${((100 * 3.8415) / (words + 3.8415)).toFixed(1)} points.`,
   );
   const lost = await compareSpeech(engine, generator(), deaf(), speech, { utterances, goal, expected });
   expect(lost.endToEnd.answers?.value).toBeGreaterThan(0.05);
-  expect(lostEndToEnd(lost.endToEnd)).toMatch(/^Word error rate against the original .* 5\.0 points allowed\.$/);
+  expect(endToEndLoss(lost.endToEnd)).toMatch(/^Word error rate against the original .* 5\.0 points allowed\.$/);
   const texts = expected?.map((tokens) => speech.tokenizer.decode?.(tokens) ?? "") ?? [];
   writeSounds(join(folder, "labeled"), sounds, texts);
   const labeled = await openUtterances(speech, { path: join(folder, "labeled") }, 0);
@@ -98,7 +104,7 @@ test("changed words reject a file for a stated goal and on few words, but not a 
   const expected = [firstTranscript.map(changed), ...laterTranscripts];
   const lostFor = async (maxDrop: number | undefined, isTentative: boolean) => {
     const options = { utterances, goal: { maxDrop, strict: false, isTentative }, expected };
-    return lostEndToEnd((await compareSpeech(engine, generator(), generator(), speech, options)).endToEnd);
+    return endToEndLoss((await compareSpeech(engine, generator(), generator(), speech, options)).endToEnd);
   };
   expect(await lostFor(0.001, false)).toMatch(/0\.1 points allowed\.$/);
   expect(await lostFor(0.001, true)).toBeUndefined();
@@ -115,7 +121,7 @@ test("words where the original hears none are errors, for a stated goal and as a
   for (const isTentative of [false, true]) {
     const options = { utterances, goal: { maxDrop: 0.05, strict: false, isTentative }, expected: [[], [], []] };
     const { endToEnd } = await compareSpeech(engine, generator(), generator(), speech, options);
-    expect(lostEndToEnd(endToEnd)).toMatch(/5\.0 points allowed\.$/);
+    expect(endToEndLoss(endToEnd)).toMatch(/5\.0 points allowed\.$/);
   }
 });
 

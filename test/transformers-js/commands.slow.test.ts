@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { env, T5ForConditionalGeneration, Tensor } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
-import { comparedNearness } from "../../src/app/folder/end-to-end.ts";
-import { nearnessText } from "../../src/app/folder/table.ts";
+import { similarityFrom } from "../../src/app/folder/end-to-end.ts";
+import { similarityText } from "../../src/app/folder/table.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import type { Comparison } from "../../src/judge/index.ts";
 import { browser } from "../browser.ts";
@@ -146,10 +146,10 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
         "--data",
         data,
       );
-      const nearness = comparedNearness(evaluation.comparison as Comparison);
+      const nearness = similarityFrom(evaluation.comparison as Comparison);
       expect({ file, measured: others[nearness?.metric ?? ""] }).toEqual({
         file,
-        measured: nearness && nearnessText(nearness),
+        measured: nearness && similarityText(nearness),
       });
     }
   });

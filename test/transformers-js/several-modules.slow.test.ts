@@ -30,12 +30,12 @@ describe.each([
   ],
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
-  const ask: Loader["ask"] = (dtypes, forcedTokens) =>
+  const run: Loader["run"] = (dtypes, forcedTokens) =>
     loaderJob({ library, folder: out, dtypes, texts, forcedTokens, isLarge: false });
   let rows: readonly FolderFile[] = [];
   beforeAll(async () => {
     await write(`${out}.original`);
-    const loader = { version: env.version, judges: true, compares: true, ask };
+    const loader = { version: env.version, hasUserInputs: true, canCompare: true, run };
     rows = await quantizeFolder(`${out}.original`, { dtypes: "all", out, texts, loader });
   });
 
@@ -55,7 +55,7 @@ describe.each([
   });
 
   test.each(["fp32", ...defaultDtypes] as const)("generates in %s the tokens that Pith generates", async (dtype) => {
-    const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
+    const theirs = await run(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
     if ("failed" in theirs) throw new Error(theirs.reason);
     const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
     const models = await Promise.all(names.map(async (base) => [base, await open(join(out, fileName(base)))] as const));

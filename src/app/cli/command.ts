@@ -1,5 +1,4 @@
 /** Defines the interface of a command, and builds a command with its flags and help from a definition, with commander. */
-
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "#ir";

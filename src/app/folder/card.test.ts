@@ -13,9 +13,9 @@ test("escapes names of files and folders in README.md so that they are not marku
     config: { architectures: [`${evil}ForCausalLM`] },
     originals: new Map([[`onnx/${evil}.onnx`, 20]]),
     records,
-    chosen: "q8",
+    defaultDtype: "q8",
     madeWith: `pith quantize ${evil}`,
-    fails: undefined,
+    failureText: undefined,
     triedDtypes: undefined,
     purpose: undefined,
   });
@@ -38,9 +38,9 @@ const card = (q8: number, architecture = "") =>
       "onnx/model_quantized.onnx": { ...figures, dtype: "q8" as const, bytes: q8 },
       "onnx/model_q4.onnx": { ...figures, dtype: "q4" as const, bytes: 10 },
     },
-    chosen: "q8",
+    defaultDtype: "q8",
     madeWith: undefined,
-    fails: undefined,
+    failureText: undefined,
     triedDtypes: undefined,
     purpose: undefined,
   });

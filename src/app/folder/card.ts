@@ -11,21 +11,21 @@ import { folderTable } from "./table.ts";
 const beginMark = "<!-- pith: written by Pith; what is changed here is lost -->";
 const endMark = "<!-- /pith -->";
 
-export interface Card {
+export interface ModelCard {
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
   /** Default dtype: the first requested dtype that passes its check; undefined if modules have different ones. */
-  readonly chosen: DtypeName | "fp32" | undefined;
+  readonly defaultDtype: DtypeName | "fp32" | undefined;
   readonly madeWith: string | undefined;
-  readonly fails: string | undefined;
+  readonly failureText: string | undefined;
   /** Dtypes that were tried, if only the best file of each module was kept; undefined if all files were kept. */
   readonly triedDtypes: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
-export function withCard(before: string, card: Card): string {
+export function withCard(before: string, card: ModelCard): string {
   const section = `${beginMark}\n${renderSection(card)}\n${endMark}`;
   // The last begin mark and the end mark after it delimit the section, so that an unpaired mark does not remove the author's text.
   const startIndex = before.lastIndexOf(beginMark);
@@ -38,24 +38,24 @@ export function withCard(before: string, card: Card): string {
 }
 
 /** Returns metadata for the Hub, from config.json. License and base model are omitted, because they are not known. */
-function metadataOf({ config }: Card): string {
+function metadataOf({ config }: ModelCard): string {
   const task = taskOf(config);
   const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
   return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
-function renderSection(card: Card): string {
-  const { name, config, originals, records, chosen, madeWith, triedDtypes, purpose, fails } = card;
+function renderSection(card: ModelCard): string {
+  const { name, config, originals, records, defaultDtype, madeWith, triedDtypes, purpose, failureText } = card;
   const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
   const { rows, columns, notes: tableNotes } = folderTable(files, originals);
-  const failureNotes = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
+  const failureNotes = failureText === undefined ? [] : [`${stripPeriod(failureText)}.`];
   const notes = new Set([...tableNotes, ...failureNotes].map(escapeMarkdown));
   if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
   const table = markdownTable(
     columns,
     rows.map((row) => columns.map(({ text }) => escapeMarkdown(text(row)))),
   );
-  const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
+  const options = defaultDtype === undefined ? "" : `, { dtype: "${defaultDtype}" }`;
   const task = taskOf(config) ?? "feature-extraction";
   const input = /image|object/.test(task) ? "photo.jpg" : /^(feature|text|token)/.test(task) ? "Once upon a time" : "";
   const programLine = (path: string): string =>
@@ -63,7 +63,7 @@ function renderSection(card: Card): string {
       input === "" ? "" : `\nconsole.log(await run("${input}"));`
     }`;
   const path = `/models/${encodeURIComponent(name)}`;
-  const loadedDtype = files.find(({ dtype }) => dtype === chosen)?.dtype;
+  const loadedDtype = files.find(({ dtype }) => dtype === defaultDtype)?.dtype;
   const examples = `In Node, in the directory that contains the folder:
 
 \`\`\`js
@@ -84,7 +84,7 @@ ${programLine(path)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { triedDtypes, purpose, loaded: fails === undefined ? loadedDtype : undefined, task: taskOf(config) })}${fails === undefined ? `\n${examples}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { triedDtypes, purpose, loaded: failureText === undefined ? loadedDtype : undefined, task: taskOf(config) })}${failureText === undefined ? `\n${examples}` : ""}`.trimEnd();
 }
 
 /** Text for a folder in which Pith wrote no variant. Variants of others can exist. */
@@ -100,7 +100,7 @@ function completeDtypesBySize(files: readonly Records[string][], modules: number
   return completeDtypes.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
 }
 
-interface AdviceContext extends Pick<Card, "triedDtypes" | "purpose"> {
+interface AdviceContext extends Pick<ModelCard, "triedDtypes" | "purpose"> {
   /** Dtype that the example programs on the card load. */
   readonly loaded: FileDtype | undefined;
   readonly task: string | undefined;
@@ -186,7 +186,7 @@ const tasks = [
 
 const isGenerator = (task: string | undefined): boolean => /generation|speech/.test(task ?? "");
 
-function taskOf({ architectures }: Card["config"]): string | undefined {
+function taskOf({ architectures }: ModelCard["config"]): string | undefined {
   const [name] = Array.isArray(architectures) ? architectures : [];
   return tasks.find(([ending]) => String(name).endsWith(ending))?.[1];
 }

@@ -1,5 +1,4 @@
 /** Writes the files that describe a folder's variants: Pith's record, config.json for transformers.js, and README.md for people. */
-
 import { bytesOfText } from "#ir";
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import {
@@ -21,7 +20,7 @@ import { type FolderRun, fileOf } from "./run.ts";
 export const configName = "config.json";
 export const cardName = "README.md";
 
-export async function describe(run: FolderRun): Promise<void> {
+export async function writeDescriptions(run: FolderRun): Promise<void> {
   const { folder, out, requestedDtypes, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
   const chunks = dataFileCounts(await listFolder(joinPath(out, "onnx")));
@@ -31,7 +30,7 @@ export async function describe(run: FolderRun): Promise<void> {
       ({ base }) => [base, requestedDtypes.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const,
     ),
   );
-  const [configBase, cardBase] = [await findBase(run, configName), await findBase(run, cardName)];
+  const [configBase, cardBase] = [await findBaseFile(run, configName), await findBaseFile(run, cardName)];
   const config = (await readSettings(configBase.path)) ?? {};
   const isForeign = await leavesFolder(folder, configName);
   const source = (isForeign ? undefined : await readSettings(joinPath(folder, configName))) ?? {};
@@ -45,13 +44,14 @@ export async function describe(run: FolderRun): Promise<void> {
     config,
     originals,
     records: sortRecords(records),
-    chosen: otherDtypes.length === 0 ? first : undefined,
+    defaultDtype: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     triedDtypes: keepSmallest
       ? [...requestedDtypes, ...(options.search === undefined ? [] : (["searched"] as const))]
       : undefined,
     purpose,
-    fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
+    failureText:
+      run.missingFilesText ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
   const newConfig = addLoaderSettings(config, source, { chunks, chosen, keepSmallest });
   const hasConfig = (await fileKind(joinPath(out, configName))) !== undefined;
@@ -86,10 +86,10 @@ interface BaseFile {
 }
 
 /** Returns the file to extend: that in the output folder if the user changed it, or if the source's is a link out of its folder; else the source's. */
-export async function findBase(run: FolderRun, name: string): Promise<BaseFile> {
-  const { folder, out, inPlace, reportedFiles, context, written } = run;
-  const isChanged = inPlace || (await isAuthoredFile(out, name, written));
-  if (isChanged && !inPlace && !reportedFiles.has(name)) {
+export async function findBaseFile(run: FolderRun, name: string): Promise<BaseFile> {
+  const { folder, out, isInPlace, reportedFiles, context, written } = run;
+  const isChanged = isInPlace || (await isAuthoredFile(out, name, written));
+  if (isChanged && !isInPlace && !reportedFiles.has(name)) {
     reportedFiles.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });

@@ -22,7 +22,7 @@ import {
 } from "../../runtime/run/generate.ts";
 
 /** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
-export const nearnessSchema = v.object({
+export const similaritySchema = v.object({
   metric: v.string(),
   unit: v.picklist(["share", "dB", "nats", ""]),
   value: v.number(),
@@ -33,10 +33,10 @@ export const nearnessSchema = v.object({
   confidence: v.optional(v.number()),
 });
 
-export type Nearness = v.InferOutput<typeof nearnessSchema>;
+export type Similarity = v.InferOutput<typeof similaritySchema>;
 
 /** Returns the similarity of a comparison; undefined if a value is not finite, which a record cannot contain. */
-export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
+export function similarityFrom({ metric, unit, candidate, difference }: Comparison): Similarity | undefined {
   const { value: change, low, high, count: samples, confidence } = difference;
   if (!Number.isFinite(candidate.value) || !Number.isFinite(change)) return undefined;
   const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high, confidence } : {};
@@ -44,7 +44,7 @@ export function comparedNearness({ metric, unit, candidate, difference }: Compar
 }
 
 export const endToEndSchema = v.object({
-  answers: v.optional(nearnessSchema),
+  answers: v.optional(similaritySchema),
   /** Number of generated tokens. Each is predicted after the original's tokens (teacher forcing). */
   tokens: v.optional(v.number()),
   /** Number of these tokens that equal the original's. */
@@ -98,7 +98,7 @@ export async function compareEndToEnd(
         : { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples };
     if (metric === undefined) return batch;
     const comparison = await compare(engine, first, second, samples, metric, { batch: 1, ...signalOption });
-    return { answers: comparedNearness(comparison), ...batch };
+    return { answers: similarityFrom(comparison), ...batch };
   }
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = promptsOf(tokenizer, texts);
@@ -115,7 +115,7 @@ export async function compareEndToEnd(
     }
   const { tokens, same, alike: sameInBatch } = counts;
   const equality = { tokens, same, batch: sameInBatch / tokens };
-  if (lostEndToEnd(equality) === undefined) return equality;
+  if (endToEndLoss(equality) === undefined) return equality;
   const limits = { signal, evaluated: prompts.length };
   const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, limits);
   return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
@@ -146,14 +146,14 @@ export async function continueEach(
 }
 
 /** Returns the reason to reject a variant: its transcripts miss the goal, or significantly fewer than half of its tokens equal the original's. */
-export function lostEndToEnd({ tokens = 0, same = 0, blamed, lost }: EndToEnd): string | undefined {
+export function endToEndLoss({ tokens = 0, same = 0, blamed, lost }: EndToEnd): string | undefined {
   if (lost !== undefined) return lost;
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const blamedText = blamed === undefined ? "" : ` ${blamed}.`;
   return `Only ${same} of ${tokens} generated tokens equal the original's.${blamedText}`;
 }
 
-export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
+export function tokenSimilarity({ tokens = 0, same = 0 }: EndToEnd = {}): Similarity | undefined {
   if (tokens === 0) return undefined;
   const { value, low, high, confidence } = wilson(same, tokens);
   const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };
@@ -182,19 +182,19 @@ export interface ModulePaths {
 }
 
 /** Compares a variant of all models with the originals, on texts that they continue or on samples. */
-export async function compareTogether(
+export async function compareModules(
   folder: string,
   modules: readonly ModulePaths[],
   texts: readonly string[],
   { engine, signal }: Context,
   evaluation: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
-  const { originals, results, ...textOptions } = await openTogether(folder, modules);
+  const { originals, results, ...textOptions } = await openModules(folder, modules);
   const { samples, metric } = evaluation;
   return compareEndToEnd(engine, originals, results, { ...textOptions, texts, samples, metric, signal });
 }
 
-export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
+export async function openModules(folder: string, modules: readonly ModulePaths[]) {
   const openAll = async (side: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
     new Map(await Promise.all(modules.map(async (module) => [module.base, await open(module[side])] as const)));
   const startToken = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;

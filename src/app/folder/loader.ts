@@ -3,10 +3,10 @@ import * as v from "valibot";
 import { figure, Miss, percent, stripPeriod } from "#ir";
 import { Difference } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { lostEndToEnd } from "./end-to-end.ts";
+import { endToEndLoss } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
-export const loaderOutcome = v.object({
+export const loaderOutcomeSchema = v.object({
   /**
    * "runs": transformers.js loads and runs the variant. "loads": it loads the variant, but has no inputs to run it. "not checked": the command ended
    * before the check. "not tried": transformers.js is missing, has no class, or does not run the originals. "unused": the model's class loads other
@@ -23,12 +23,12 @@ export const loaderOutcome = v.object({
   same: v.optional(v.number()),
 });
 
-export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
+export type LoaderOutcome = v.InferOutput<typeof loaderOutcomeSchema>;
 
 /** Dtype by module file name. A search result replaces its original, so the loader sees it as fp32. */
 export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp32">>;
 
-export interface LoaderAnswer {
+export interface LoaderOutputs {
   readonly outputs: Readonly<Record<string, Float32Array>>;
   readonly tokens: readonly number[];
 }
@@ -40,18 +40,22 @@ interface Failure {
 }
 
 /** Outputs of the files, or the failure. `sessions` has the names of the models that the class loaded, `ran` the names of those that ran. */
-export type LoaderAnswers =
-  | { readonly answers: readonly LoaderAnswer[]; readonly sessions: readonly string[]; readonly ran: readonly string[] }
+export type LoaderRun =
+  | {
+      readonly answers: readonly LoaderOutputs[];
+      readonly sessions: readonly string[];
+      readonly ran: readonly string[];
+    }
   | Failure;
 
 export interface Loader {
   readonly version: string;
   /** Whether the inputs are the user's texts or sounds. If so, a variant with a lost output is rejected. */
-  readonly judges: boolean;
+  readonly hasUserInputs: boolean;
   /** Whether the originals are small enough to be loaded for a comparison. */
-  readonly compares: boolean;
+  readonly canCompare: boolean;
   /** Loads and runs the files with these dtypes; fp32 means the originals. `forced`: for each input, tokens to feed instead of the generated ones. */
-  ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
+  run(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderRun>;
 }
 
 /** Signal-to-noise ratio in decibels below which the variant explains less than half of the power of the original's output. */
@@ -59,24 +63,24 @@ const minDecibels = 10 * Math.log10(2);
 
 type LoaderOutcomes = ReadonlyMap<string, LoaderOutcome | { readonly rejected: string }>;
 
-export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<LoaderOutcomes> {
+export function createLoaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<LoaderOutcomes> {
   if (loader instanceof Miss)
     return (dtypes) => Promise.resolve(assignOutcome(dtypes, { outcome: "not tried", reason: loader.reason }));
-  const { version, compares } = loader;
-  let originalAnswers: Promise<LoaderAnswers> | undefined;
-  const originals = (dtypes: ModuleDtypes): Promise<LoaderAnswers> => {
-    originalAnswers ??= loader.ask(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
+  const { version, canCompare } = loader;
+  let originalAnswers: Promise<LoaderRun> | undefined;
+  const originals = (dtypes: ModuleDtypes): Promise<LoaderRun> => {
+    originalAnswers ??= loader.run(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
     return originalAnswers;
   };
   return async (dtypes) => {
     const notTried = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
-    const rejectMain = (reason: string): LoaderOutcomes => new Map([[mainOf(dtypes), { rejected: reason }]]);
-    const originalAnswer = compares ? await originals(dtypes) : undefined;
+    const rejectMain = (reason: string): LoaderOutcomes => new Map([[mainChangedBase(dtypes), { rejected: reason }]]);
+    const originalAnswer = canCompare ? await originals(dtypes) : undefined;
     if (originalAnswer !== undefined && "failed" in originalAnswer && originalAnswer.failed !== "feed")
       return notTried(originalAnswer);
     const forced =
       originalAnswer && "answers" in originalAnswer ? originalAnswer.answers.map(({ tokens }) => tokens) : undefined;
-    const variantAnswer = await loader.ask(dtypes, forced);
+    const variantAnswer = await loader.run(dtypes, forced);
     if ("failed" in variantAnswer) {
       const { failed, reason } = variantAnswer;
       if (failed === "feed") return assignOutcome(dtypes, { outcome: "loads", version, reason });
@@ -89,9 +93,9 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     const likeness =
       originalAnswer === undefined || "failed" in originalAnswer
         ? {}
-        : compareAnswers(originalAnswer.answers, variantAnswer.answers);
+        : compareOutputs(originalAnswer.answers, variantAnswer.answers);
     if (typeof likeness === "string") return rejectMain(rejection(loader, { failed: "run", reason: likeness }));
-    const lossSentence = loader.judges ? findLoss(likeness) : undefined;
+    const lossSentence = loader.hasUserInputs ? findLoss(likeness) : undefined;
     if (lossSentence !== undefined) return rejectMain(`In transformers.js ${version}: ${lossSentence}`);
     const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
@@ -139,21 +143,21 @@ async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure
   if (changedFiles.length === 1) return failures;
   for (const [base, dtype] of changedFiles) {
     const singleDtypes = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
-    const singleAnswers = await loader.ask(singleDtypes, undefined);
+    const singleAnswers = await loader.run(singleDtypes, undefined);
     if ("failed" in singleAnswers && singleAnswers.failed === combinedFailure.failed)
       failures.set(base, { rejected: rejection(loader, singleAnswers) });
   }
   return failures;
 }
 
-function mainOf(dtypes: ModuleDtypes): string {
+function mainChangedBase(dtypes: ModuleDtypes): string {
   const changedFiles = listChanged(dtypes).map(([base]) => base);
   return ["decoder_model_merged", "model"].find((base) => changedFiles.includes(base)) ?? changedFiles[0] ?? "";
 }
 
-type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
+type LoaderSimilarity = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 
-function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
+function compareOutputs(before: readonly LoaderOutputs[], after: readonly LoaderOutputs[]): LoaderSimilarity | string {
   const differences = new Map<string, Difference>();
   let [tokens, same] = [0, 0];
   for (const [index, { outputs, tokens: expectedTokens }] of before.entries()) {
@@ -181,8 +185,8 @@ function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderA
   };
 }
 
-function findLoss({ signalToNoise, tokens, same }: Likeness): string | undefined {
-  if (tokens !== undefined) return lostEndToEnd({ tokens, same });
+function findLoss({ signalToNoise, tokens, same }: LoaderSimilarity): string | undefined {
+  if (tokens !== undefined) return endToEndLoss({ tokens, same });
   if (signalToNoise === undefined || signalToNoise >= minDecibels) return undefined;
   return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }

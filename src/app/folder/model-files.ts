@@ -1,5 +1,4 @@
 /** Handles the files of a model in a folder (the model and its external data): recognizes, hashes and removes them. */
-
 import {
   allNodes,
   allValues,
@@ -24,7 +23,7 @@ export function isFileOfModel(file: string, path: string): boolean {
 }
 
 /** Returns the first file of a model that the user wrote. Unreadable files, and unlisted files with Pith's metadata, are from a killed process. */
-export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
+export async function findAuthoredFile(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
   let authoredFile: string | undefined;
   for (const path of existing) if (await isAuthoredFile(out, path, written)) authoredFile ??= path;
@@ -60,7 +59,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
 }
 
 /** Hashes a model's files; removes unread data files. @throws PithError E_FILE for a data file of another name, E_OPTION for too many of them. */
-export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
+export async function hashModelFiles(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const readFiles = weightFilesOf(await open(joinPath(out, file)));
   const data = dataFilesOf(name, await listFolder(folder));

@@ -36,12 +36,12 @@ import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
 import { configureOriginals } from "./loader-config.ts";
 import { isFileOfModel, tryOpenModel, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
-import { type FolderRun, fileOf, type Module } from "./run.ts";
+import { type FolderModule, type FolderRun, fileOf } from "./run.ts";
 
 const maxListed = 6;
 
 export interface Originals {
-  readonly modules: readonly Module[];
+  readonly modules: readonly FolderModule[];
   readonly inputs: readonly string[];
   readonly copies: readonly NewFile[];
 }
@@ -51,7 +51,7 @@ export async function findOriginals(folder: string): Promise<Originals> {
   const bases = basesIn(names);
   if (bases.length === 0) throw await noModelsError(folder, names);
   const copies = await sidecarsIn(folder);
-  const modules: Module[] = [];
+  const modules: FolderModule[] = [];
   const inputs: string[] = [];
   for (const base of bases) {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
@@ -64,7 +64,7 @@ export async function findOriginals(folder: string): Promise<Originals> {
   return { modules, inputs, copies };
 }
 
-export async function copiesOf(folder: string, { base, source }: Module): Promise<readonly NewFile[]> {
+export async function copiesOf(folder: string, { base, source }: FolderModule): Promise<readonly NewFile[]> {
   return filesOf(folder, base, await open(source), await listFolder(joinPath(folder, "onnx")));
 }
 
@@ -79,7 +79,7 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
  * Copies the files next to a changed model into the folder of the result. The copy of config.json has no settings for quantized variants, because
  * these are not copied. @param file path of the model in both folders. The other models in the folder are copied only if this path is in `onnx/`.
  */
-export async function copyBeside(
+export async function copySidecars(
   folder: string,
   out: string,
   file: string,
@@ -225,7 +225,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
 }
 
 /** Replaces the result of a search by the original. */
-export async function restoreOriginal(run: FolderRun, module: Module): Promise<void> {
+export async function restoreOriginal(run: FolderRun, module: FolderModule): Promise<void> {
   const { folder, out, records, written } = run;
   records.delete(fileOf(module.base, "searched"));
   const { writes } = await planWrites(out, await copiesOf(folder, module), written);

@@ -1,17 +1,16 @@
 /** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
-
 import { asPithError, errorMessage, isSystemError, PithError } from "#ir";
 import { joinPath } from "#platform";
 import { textHash } from "../../core/files/hash.ts";
 import { formatKept } from "../../core/files/own-files.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { describe, writeRecorded } from "./describe.ts";
-import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel } from "./model-files.ts";
+import { writeDescriptions, writeRecorded } from "./describe.ts";
+import { findAuthoredFile, hashModelFiles, isFileOfModel, isUnchanged, removeModel } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FileDtype, type FolderRun, type FolderVariant, fileOf, type Module } from "./run.ts";
-import { tabMemory } from "./tab-memory.ts";
+import { type FileDtype, type FolderModule, type FolderRun, type FolderVariant, fileOf } from "./run.ts";
+import { estimateTabMemory } from "./tab-memory.ts";
 
 const defaultFileBytes = 2e9;
 /** Codes of a wrong request, which can concern some files only. */
@@ -27,9 +26,9 @@ export async function rejectFailed(run: FolderRun, file: string, dtype: FileDtyp
 
 export async function makeFile(
   run: FolderRun,
-  { base, source, hash }: Module,
+  { base, source, hash }: FolderModule,
   dtype: DtypeName,
-  { together, fallback }: Pick<FolderVariant, "together" | "fallback"> = {},
+  { jointCheck, fallback }: Pick<FolderVariant, "jointCheck" | "fallback"> = {},
 ): Promise<void> {
   const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;
@@ -43,7 +42,7 @@ export async function makeFile(
     rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
-  const authoredFile = await authoredModel(out, file, written);
+  const authoredFile = await findAuthoredFile(out, file, written);
   if (authoredFile !== undefined) {
     const keptText = formatKept(authoredFile === file ? "it" : authoredFile);
     return rejectFile(run, file, dtype, `${keptText}. Remove it, or write to another folder.`);
@@ -55,14 +54,14 @@ export async function makeFile(
   if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
     const result = await run.make({
-      ...{ source, out: joinPath(out, file), dtype, fileBytes, together, fallback },
+      ...{ source, out: joinPath(out, file), dtype, fileBytes, jointCheck, fallback },
       ...{ originalBrotli, originalSampled },
     });
-    for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
+    for (const [path, hashes] of await hashModelFiles(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = {
       ...result,
-      ...(await tabMemory(joinPath(out, file), result.bytes)),
+      ...(await estimateTabMemory(joinPath(out, file), result.bytes)),
       ...(run.check === undefined ? {} : { loader: { outcome: "not checked" } as const }),
     };
     records.set(file, { ...record, ...figures });
@@ -73,11 +72,11 @@ export async function makeFile(
 }
 
 /** Returns a hash of everything that determines a variant's file. @param hash hash of the original. */
-export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
-  return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
+export function sourcesHash({ sidecarHashes, options }: FolderRun, hash: string, settings: object): Promise<string> {
+  return textHash(JSON.stringify([hash, sidecarHashes, options.judgedBy, settings]));
 }
 
-export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
+export async function timeFile(run: FolderRun, { base, source }: FolderModule, dtype: FileDtype): Promise<void> {
   const { out, options, records, context } = run;
   const file = fileOf(base, dtype);
   const record = records.get(file);
@@ -88,7 +87,7 @@ export async function timeFile(run: FolderRun, { base, source }: Module, dtype: 
   });
   if (speeds.length === 0 && work === undefined) return;
   recordFigures(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
-  await describe(run);
+  await writeDescriptions(run);
 }
 
 export function forgetFile({ records, written }: FolderRun, file: string): boolean {
@@ -103,7 +102,7 @@ export async function removeResult(run: FolderRun, file: string): Promise<void> 
   const module = modules.find(({ base }) => fileOf(base, "searched") === file);
   await removeCopies(run, file);
   if (module !== undefined) return restoreOriginal(run, module);
-  if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
+  if ((await findAuthoredFile(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);
   forgetFile(run, file);
 }

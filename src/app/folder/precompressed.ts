@@ -1,11 +1,10 @@
 /** Writes and removes .gz and .br copies of model files. The folder's record lists those that Pith wrote; others are never overwritten. */
-
 import { bytes, joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
-import { describe, writeRecorded } from "./describe.ts";
+import { writeDescriptions, writeRecorded } from "./describe.ts";
 import { isFileOfModel } from "./model-files.ts";
 import type { FolderRun } from "./run.ts";
 
@@ -70,5 +69,5 @@ async function precompressFile(
   context.log({ id: "compressed", text: `${file}: ${text.join(", ")}` });
   records.set(file, { ...record, ...compressedSizes });
   rows.set(file, { ...row, ...compressedSizes });
-  await describe(run);
+  await writeDescriptions(run);
 }

@@ -5,7 +5,6 @@
  *
  * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
-
 import { bytes, joinList, stripPeriod, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
@@ -16,10 +15,10 @@ import { objectiveOf, sizeFor } from "../../judge/measure/objective.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
-import { bytesOfModels, configName, describe, findBase, writeRecorded } from "./describe.ts";
+import { bytesOfModels, configName, findBaseFile, writeDescriptions, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
-import { loaderCheck } from "./loader.ts";
-import { hashAndPrune, isFileOfModel, isUnchanged } from "./model-files.ts";
+import { createLoaderCheck } from "./loader.ts";
+import { hashModelFiles, isFileOfModel, isUnchanged } from "./model-files.ts";
 import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
 import { makeFile, rejectFailed, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
 import { precompressFiles, removeCopies } from "./precompressed.ts";
@@ -27,14 +26,14 @@ import { figuresOf, readFolderRecord } from "./records.ts";
 import {
   type FileDtype,
   type FolderFile,
+  type FolderModule,
   type FolderOptions,
   type FolderRun,
-  type Found,
   fileOf,
-  type Module,
+  type ModuleResult,
 } from "./run.ts";
-import { checkOrRepair, checkTogether, runInLoader } from "./together.ts";
-import { variantMaker } from "./variant.ts";
+import { checkJointly, checkOrRepair, runInLoader } from "./together.ts";
+import { createVariantMaker } from "./variant.ts";
 
 /** Sidecar files whose contents affect the outputs of models. */
 const outputSidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
@@ -87,10 +86,10 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   return [...run.rows.values()];
 }
 
-async function makeAndTime(run: FolderRun, module: Module, dtype: DtypeName, fallback?: boolean): Promise<void> {
+async function makeAndTime(run: FolderRun, module: FolderModule, dtype: DtypeName, fallback?: boolean): Promise<void> {
   throwIfAborted(run.context.signal, "Stopped on request.");
   await makeFile(run, module, dtype, { fallback });
-  await describe(run);
+  await writeDescriptions(run);
   await timeFile(run, module, dtype);
 }
 
@@ -131,28 +130,29 @@ async function openRun(
   await readSettings(joinPath(out, configName));
   const run: FolderRun = {
     ...{ folder, out, options, context, modules, written, others },
-    sidecars: outputSidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
-    check: options.loader && loaderCheck(options.loader),
+    sidecarHashes: outputSidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
+    check: options.loader && createLoaderCheck(options.loader),
     requestedDtypes: dtypesOf(options),
-    make: options.make ?? variantMaker(options.quantize, context),
-    main: mainOf(modules.map(({ base }) => base)).base,
+    make: options.make ?? createVariantMaker(options.quantize, context),
+    mainBase: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),
-    inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
+    isInPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
     reportedFiles: new Set(),
-    missing: undefined,
+    missingFilesText: undefined,
     invalidRequest: undefined,
   };
   await dropOtherSearches(run);
-  if (!run.inPlace) await copyOriginals(run, copies);
-  run.missing = missingText(await listNames(run), inputs);
-  if (run.missing !== undefined) context.log({ id: "incomplete", text: run.missing, level: "warning" });
+  if (!run.isInPlace) await copyOriginals(run, copies);
+  run.missingFilesText = missingText(await listNames(run), inputs);
+  if (run.missingFilesText !== undefined)
+    context.log({ id: "incomplete", text: run.missingFilesText, level: "warning" });
   await dropOutdated(run);
   return run;
 }
 
 async function listNames(run: FolderRun): Promise<readonly string[]> {
-  const config = await findBase(run, configName);
+  const config = await findBaseFile(run, configName);
   const names = (await listFolder(run.out)).filter((name) => name !== configName);
   return (await fileKind(config.path)) === "file" ? [...names, configName] : names;
 }
@@ -175,7 +175,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 
 /** Keeps only the best acceptable file of each module. If the best files have different dtypes, they must also pass the end-to-end check. */
 async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
-  const { modules, main, requestedDtypes, rows, options } = run;
+  const { modules, mainBase, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
     const soundDtypes = [...requestedDtypes, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
@@ -194,7 +194,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
   for (;;) {
     if (combinesDtypes(options)) await makeSmallest(run, tried);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
-    const chosenRows = [main, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
+    const chosenRows = [mainBase, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
     // If the files fail together, the one with the fewest bits is rejected, then the one that loses most alone, then the smallest: few words do not rank
     // losses, and the next dtype of a small file adds the fewest bytes.
     const bitsOf = ({ dtype }: FolderFile): number => (dtype === "searched" ? 32 : dtypeBits(dtype));
@@ -203,14 +203,14 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
       ? chosenRows.toSorted(
           (a, b) => bitsOf(a) - bitsOf(b) || lossOf(b) - lossOf(a) || (a.bytes ?? 0) - (b.bytes ?? 0),
         )[0]
-      : bestFiles.get(main);
+      : bestFiles.get(mainBase);
     const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
     // Files of the same dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => bestFiles.get(base)?.dtype;
     if (
       row !== undefined &&
       (isMixed || combinesDtypes(options)) &&
-      !((await runInLoader(run, dtypeOf)) && (await checkTogether(run, row, dtypeOf)))
+      !((await runInLoader(run, dtypeOf)) && (await checkJointly(run, row, dtypeOf)))
     )
       continue;
     const keptFiles = new Set(Array.from(bestFiles.values(), (row) => row?.file));
@@ -219,7 +219,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
       await removeResult(run, row.file);
       rows.set(row.file, { ...row, verdict: "passed over" });
     }
-    return describe(run);
+    return writeDescriptions(run);
   }
 }
 
@@ -269,7 +269,7 @@ export async function dropRedundant(run: FolderRun): Promise<void> {
         break;
       }
     }
-  if (hasDropped) await describe(run);
+  if (hasDropped) await writeDescriptions(run);
 }
 
 /** Removes the records of search results that were made with other settings. The run then restores the originals. */
@@ -284,13 +284,13 @@ async function dropOtherSearches(run: FolderRun): Promise<void> {
   }
 }
 
-const hashSources = (run: FolderRun, { hash }: Module): Promise<string> =>
+const hashSources = (run: FolderRun, { hash }: FolderModule): Promise<string> =>
   sourcesHash(run, hash, { ...run.options.settings, search: run.options.search?.settings ?? "none" });
 
 interface Front {
-  readonly module: Module;
+  readonly module: FolderModule;
   /** Results of a search, smallest first. Each one loses less than the one before. */
-  readonly points: readonly Found[];
+  readonly points: readonly ModuleResult[];
   position: number;
 }
 
@@ -303,14 +303,14 @@ interface Front {
  * first. While the check fails, one module gets its next larger point: the module for which this costs the least size per saved drop.
  */
 async function searchModules(run: FolderRun): Promise<void> {
-  const { options, context, modules, records, rows, inPlace } = run;
+  const { options, context, modules, records, rows, isInPlace } = run;
   if (options.search === undefined) return;
-  if (inPlace) {
+  if (isInPlace) {
     const text = "no search, because the result would replace the original: choose another folder with -o";
     return context.log({ id: "search", text, level: "warning" });
   }
   const fronts: Front[] = [];
-  for (const [module, share] of await sharesOf(run)) {
+  for (const [module, share] of await searchSharesOf(run)) {
     throwIfAborted(context.signal, "Stopped on request.");
     const file = fileOf(module.base, "searched");
     const record = records.get(file);
@@ -321,19 +321,19 @@ async function searchModules(run: FolderRun): Promise<void> {
     const front = await searchFront(run, module, share, options.search);
     if (front === undefined) continue;
     fronts.push(front);
-    await placeResult(run, front);
+    await writeResult(run, front);
   }
   // A failed check rejects at least one result, so the loop ends. If no module has a larger point, the check is repeated with the remaining results.
-  while (fronts.length > 0 && !(await checkJointly(run))) {
+  while (fronts.length > 0 && !(await checkSearchResults(run))) {
     const next = findCheapestFront(fronts, options.purpose);
     if (next === undefined) continue;
     next.position += 1;
-    for (const front of fronts) await placeResult(run, front);
+    for (const front of fronts) await writeResult(run, front);
   }
   for (const module of modules) await timeFile(run, module, "searched");
 }
 
-async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
+async function searchSharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [FolderModule, number])[]> {
   const sizes = await bytesOfModels(
     folder,
     modules.map(({ base }) => base),
@@ -345,7 +345,7 @@ async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (reado
 /** Searches one module. Returns its points; undefined if the search found no acceptable result. */
 async function searchFront(
   run: FolderRun,
-  module: Module,
+  module: FolderModule,
   share: number,
   { find }: NonNullable<FolderRun["options"]["search"]>,
 ): Promise<Front | undefined> {
@@ -353,7 +353,7 @@ async function searchFront(
     const [best, ...largerResults] = await find(module, share);
     if (best === undefined) return undefined;
     const points = [best];
-    const weigh = ({ figures }: Found): number => sizeFor(run.options.purpose, figures);
+    const weigh = ({ figures }: ModuleResult): number => sizeFor(run.options.purpose, figures);
     for (const other of largerResults.toSorted((a, b) => weigh(a) - weigh(b)))
       if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
     return { module, points, position: 0 };
@@ -363,7 +363,7 @@ async function searchFront(
   }
 }
 
-async function placeResult(run: FolderRun, { module, points, position }: Front): Promise<void> {
+async function writeResult(run: FolderRun, { module, points, position }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
   const point = points[position];
   const file = fileOf(module.base, "searched");
@@ -376,7 +376,7 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
   records.delete(file);
   await removeCopies(run, file);
   await writeRecorded(run, writes);
-  const hashes = await hashAndPrune(out, file);
+  const hashes = await hashModelFiles(out, file);
   for (const path of [...written.keys()]) if (isFileOfModel(file, path) && !hashes.has(path)) written.delete(path);
   for (const [path, fileHashes] of hashes) written.set(path, fileHashes);
   const source = { dtype: "searched", source: file, source_hash: module.hash } as const;
@@ -387,18 +387,18 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
     ...point.figures,
   });
   rows.set(file, { dtype: "searched", file, ...point.figures, verdict: "kept" });
-  await describe(run);
+  await writeDescriptions(run);
 }
 
 /** Checks all search results together, in transformers.js and end to end. Rejects results that fail. Returns whether the check passes. */
-async function checkJointly(run: FolderRun): Promise<boolean> {
-  const { modules, main, rows } = run;
+async function checkSearchResults(run: FolderRun): Promise<boolean> {
+  const { modules, mainBase, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
   const rowOf = (base: string) => rows.get(fileOf(base, "searched"));
-  const row = [main, ...modules.map(({ base }) => base)]
+  const row = [mainBase, ...modules.map(({ base }) => base)]
     .map(rowOf)
     .find((row) => row !== undefined && row.verdict !== "rejected");
-  return row === undefined || checkTogether(run, row, () => "searched");
+  return row === undefined || checkJointly(run, row, () => "searched");
 }
 
 /** Returns the front with the lowest price: additional size per saved drop. Returns undefined if no front has a next point. */

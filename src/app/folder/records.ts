@@ -5,8 +5,8 @@ import { encodings } from "../../core/files/compressed-copies.ts";
 import { type FileHashes, parseFileHashes } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
-import { endToEndSchema, nearnessSchema } from "./end-to-end.ts";
-import { loaderOutcome } from "./loader.ts";
+import { endToEndSchema, similaritySchema } from "./end-to-end.ts";
+import { loaderOutcomeSchema } from "./loader.ts";
 
 export const recordName = "quantize_config.json";
 
@@ -36,7 +36,7 @@ const figuresSchema = v.object({
   oversized: v.optional(v.array(v.string())),
   measured: v.string(),
   /** Similarity to the original: a metric value on samples or texts, or decibels on random inputs. */
-  nearness: v.optional(nearnessSchema),
+  nearness: v.optional(similaritySchema),
   /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
   /** Layers at higher precision, with their format and the reason; undefined without precision fallback. */
@@ -50,7 +50,7 @@ const figuresSchema = v.object({
   /** Processor time of a run on the first target, relative to the original's; undefined if it cannot be measured. */
   work: v.optional(v.number()),
   together: v.optional(endToEndSchema),
-  loader: v.optional(loaderOutcome),
+  loader: v.optional(loaderOutcomeSchema),
 });
 
 export type FileFigures = v.InferOutput<typeof figuresSchema>;

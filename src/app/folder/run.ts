@@ -1,5 +1,4 @@
 /** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
-
 import type { Miss, PithError } from "#ir";
 import type { Context } from "#pass";
 import type { Encoding } from "#platform";
@@ -9,9 +8,9 @@ import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
-import type { Loader, loaderCheck } from "./loader.ts";
+import type { createLoaderCheck, Loader } from "./loader.ts";
 import type { FileFigures, Records } from "./records.ts";
-import type { Together } from "./text-search.ts";
+import type { JointCheck } from "./text-search.ts";
 
 export interface FolderOptions {
   /** Dtypes of the variants, by the names of transformers.js, or "all". */
@@ -56,18 +55,18 @@ export interface ModuleSearch {
   /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Searches one module. @param share share of the search time. @returns the best model, then others. @throws PithError if none. */
-  find(module: Module, share: number): Promise<readonly Found[]>;
+  find(module: FolderModule, share: number): Promise<readonly ModuleResult[]>;
 }
 
 /** Result of a search for one module. */
-export interface Found {
+export interface ModuleResult {
   /** Path of the result, which is a single file. */
   readonly path: string;
   readonly drop: number;
   readonly figures: FileFigures;
 }
 
-export interface Module {
+export interface FolderModule {
   readonly base: string;
   readonly source: string;
   readonly hash: string;
@@ -79,7 +78,7 @@ export interface FolderVariant {
   readonly dtype: DtypeName;
   readonly fileBytes: number;
   /** Models with which the file failed end to end. Layers are then kept at higher precision until all models pass jointly. */
-  readonly together?: Together | undefined;
+  readonly jointCheck?: JointCheck | undefined;
   /** Whether the precision fallback is used (default: as the command states). */
   readonly fallback?: boolean | undefined;
   /** Size of the original after brotli; undefined before the first variant of an original, which measures this size. */
@@ -108,21 +107,21 @@ export interface FolderRun {
   readonly options: FolderOptions;
   readonly context: Context;
   readonly requestedDtypes: readonly DtypeName[];
-  readonly modules: readonly Module[];
+  readonly modules: readonly FolderModule[];
   /** Hashes of sidecar files that affect outputs. */
-  readonly sidecars: readonly string[];
-  readonly main: string;
+  readonly sidecarHashes: readonly string[];
+  readonly mainBase: string;
   readonly make: NonNullable<FolderOptions["make"]>;
-  readonly check: ReturnType<typeof loaderCheck> | undefined;
+  readonly check: ReturnType<typeof createLoaderCheck> | undefined;
   /** Sentence, without its period, about files that transformers.js needs and the folder lacks. */
-  missing: string | undefined;
+  missingFilesText: string | undefined;
   /** The first error of a file about options. It ends the run if no file can be made. */
   invalidRequest: PithError | undefined;
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
-  readonly inPlace: boolean;
+  readonly isInPlace: boolean;
   /** Names of files of the user that were already reported as kept. */
   readonly reportedFiles: Set<string>;
 }

@@ -3,7 +3,6 @@
  *
  *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
  */
-
 import type { Batch, Model, PlainObject } from "#ir";
 import { allowance, capitalize, counted, dataError, integer, isObject, Miss, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
@@ -19,10 +18,10 @@ import { roundUp } from "../../judge/record/more-samples.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
 import { type GeneratorModels, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
-import { comparedNearness, type EndToEnd, generatedTokens } from "./end-to-end.ts";
+import { type EndToEnd, generatedTokens, similarityFrom } from "./end-to-end.ts";
 
 /** A speech model's folder: how it reads sound, and how its decoder writes a transcript. */
-export interface Speech {
+export interface SpeechModel {
   readonly extractor: FeatureExtractor;
   /** Name of the encoder's input. */
   readonly input: string;
@@ -36,7 +35,7 @@ const noiseName = "noise";
 const [maxUtterances, maxTranscript] = [64, 224];
 
 /** Opens a folder whose encoder reads sound. @returns undefined for other folders, a Miss if a file is missing or describes unsupported features. */
-export async function openSpeech(folder: string, encoder: Model | undefined): Promise<Speech | Miss | undefined> {
+export async function openSpeech(folder: string, encoder: Model | undefined): Promise<SpeechModel | Miss | undefined> {
   const input = encoder?.graph.feeds.find(({ name }) => isSoundInput(name))?.name;
   if (input === undefined) return undefined;
   const extractor = await openFeatureExtractor(folder);
@@ -91,7 +90,7 @@ export interface SoundRequest {
 
 /** Returns the user's utterances, or noise without data. @throws PithError E_DATA if the path has no WAV files, and as `readUtterances`. */
 export async function openUtterances(
-  { extractor: { rate, maxSeconds } }: Speech,
+  { extractor: { rate, maxSeconds } }: SpeechModel,
   data: SoundRequest | undefined,
   seed: number,
 ): Promise<readonly Utterance[]> {
@@ -112,7 +111,7 @@ export async function openUtterances(
 export async function transcribe(
   engine: Engine,
   models: GeneratorModels,
-  { extractor, input, prompt, maxTokens, tokenizer }: Speech,
+  { extractor, input, prompt, maxTokens, tokenizer }: SpeechModel,
   sounds: readonly Float32Array[],
   {
     forced,
@@ -134,7 +133,7 @@ export async function transcribe(
   });
 }
 
-type Tokens = readonly (readonly number[])[];
+type TokenSequences = readonly (readonly number[])[];
 
 export interface SpeechOptions {
   readonly utterances: readonly Utterance[];
@@ -145,7 +144,7 @@ export interface SpeechOptions {
     readonly isTentative?: boolean;
   };
   /** Transcripts of the original as tokens, if they are known. */
-  readonly expected?: Tokens | undefined;
+  readonly expected?: TokenSequences | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -154,9 +153,9 @@ export async function compareSpeech(
   engine: Engine,
   original: GeneratorModels,
   result: GeneratorModels,
-  speech: Speech,
+  speech: SpeechModel,
   { utterances, goal, expected, signal }: SpeechOptions,
-): Promise<{ readonly endToEnd: EndToEnd; readonly expected: Tokens }> {
+): Promise<{ readonly endToEnd: EndToEnd; readonly expected: TokenSequences }> {
   const sounds = utterances.map(({ samples }) => samples);
   if (utterances.every(({ name }) => name === noiseName)) {
     // A transcript of noise would end after few tokens.
@@ -171,7 +170,8 @@ export async function compareSpeech(
   }
   const before = expected ?? (await transcribe(engine, original, speech, sounds, { signal }));
   const after = await transcribe(engine, result, speech, sounds, { signal });
-  const textsOf = (tokens: Tokens): Batch => textBatch(tokens.map((ids) => speech.tokenizer.decode?.(ids) ?? ""));
+  const textsOf = (tokens: TokenSequences): Batch =>
+    textBatch(tokens.map((ids) => speech.tokenizer.decode?.(ids) ?? ""));
   const [first, second] = [textsOf(before), textsOf(after)];
   const labels = utterances.flatMap(({ transcript }) => transcript ?? []);
   const metric = wordErrorRate(labels.length > 0 ? "labels" : "original");
@@ -186,7 +186,7 @@ export async function compareSpeech(
   // The estimate decides if few utterances have no interval. Unless the goal is tentative, it also decides for a stated goal or too few words.
   const needsEstimate = !Number.isFinite(verdict.drop.high) || (goal.isTentative !== true && (isStated || isTooFew));
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
-  const nearness = comparedNearness(comparison);
+  const nearness = similarityFrom(comparison);
   const answers = nearness && { ...nearness, samples: words };
   if (!isMet) {
     const needed = isStated || !isTooFew ? "" : ` ${neededText(words, judgedGoal.maxDrop)}`;

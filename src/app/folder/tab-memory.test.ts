@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { save } from "../../core/onnx/index.ts";
-import { tabMemory } from "./tab-memory.ts";
+import { estimateTabMemory } from "./tab-memory.ts";
 
 const runtimeBytes = 25e6;
 
@@ -19,8 +19,8 @@ graph (x: float32[batch, 512]) -> (y: float32[batch, 512]) {
   const [inline, external] = ["inline.onnx", "external.onnx"].map((name) => join(folder, name));
   await save(model, inline ?? "");
   await save(model, external ?? "", { externalData: true });
-  expect(await tabMemory(inline ?? "", weights)).toEqual({ memory: runtimeBytes + 4 * weights });
-  const { memory = 0 } = await tabMemory(external ?? "", weights);
+  expect(await estimateTabMemory(inline ?? "", weights)).toEqual({ memory: runtimeBytes + 4 * weights });
+  const { memory = 0 } = await estimateTabMemory(external ?? "", weights);
   expect(memory).toBe(runtimeBytes + 2 * weights + 2 * 4 * 512);
   expect((await stat(external ?? "")).size).toBeLessThan(weights);
 });
@@ -41,7 +41,7 @@ graph (input_ids: int64[batch_size, sequence_length], past_key_values.0.key: flo
 }`);
   const path = join(temporaryFolder(), "model.onnx");
   await save(model, path);
-  const { memory = 0, oversized } = await tabMemory(path, 0);
+  const { memory = 0, oversized } = await estimateTabMemory(path, 0);
   expect(oversized).toEqual(["logits (154 MB)"]);
   const stored = 4 * (16 + 300_000 + 8) + 8;
   const values = 8 * 128 + 4 * 8 * (896 + 1024) + 4 * 128 * 300_000 + 4 * 128;

@@ -21,7 +21,10 @@ const maxBindingBytes = 2 ** 27;
  * Weights in the .onnx file exist three times while the model is loaded (file, message, tensor). Other weights go from the download to their tensor.
  * Values are inputs, outputs, caches and activations. @returns nothing if the model's dimensions cannot be fixed.
  */
-export async function tabMemory(path: string, fileBytes: number): Promise<Pick<FileFigures, "memory" | "oversized">> {
+export async function estimateTabMemory(
+  path: string,
+  fileBytes: number,
+): Promise<Pick<FileFigures, "memory" | "oversized">> {
   const model = await open(path);
   const { graph } = model;
   try {

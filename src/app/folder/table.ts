@@ -1,5 +1,4 @@
 /** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
-
 import {
   bytes,
   capitalize,
@@ -19,7 +18,7 @@ import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
-import { batchNote, batchText, type Nearness, tokenNearness } from "./end-to-end.ts";
+import { batchNote, batchText, type Similarity, tokenSimilarity } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { FileFigures } from "./records.ts";
 import { type FolderFile, fileOf } from "./run.ts";
@@ -36,19 +35,19 @@ export interface FolderTable<R> {
 }
 
 /** Returns the most complete comparison of a file: end to end (tokens, transcripts or predictions), or else that of the module alone. */
-function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
-  return tokenNearness(together) ?? together?.answers ?? nearness;
+function similarityOf({ together, nearness }: Partial<FileFigures>): Similarity | undefined {
+  return tokenSimilarity(together) ?? together?.answers ?? nearness;
 }
 
 /** Formats a similarity without the metric, which the column's title names: "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB". */
-export function nearnessText({
+export function similarityText({
   unit,
   value,
   samples,
   low,
   high,
   confidence = defaultLevel.confidence,
-}: Nearness): string {
+}: Similarity): string {
   const samplesText = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
   const confidenceNote = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
   const interval =
@@ -64,7 +63,7 @@ export function changeText(files: readonly FolderFile[], originals: ReadonlyMap<
       const row = files.find(({ file }) => file === fileOf(baseOf(original), dtype));
       if (row?.bytes !== undefined) [before, after] = [before + originalBytes, after + row.bytes];
     }
-    const [nearness] = files.flatMap((row) => (row.dtype === dtype ? (nearnessOf(row) ?? []) : []));
+    const [nearness] = files.flatMap((row) => (row.dtype === dtype ? (similarityOf(row) ?? []) : []));
     const nearnessText = nearness === undefined ? "" : `, ${nearness.metric} ${figure(nearness.unit, nearness.value)}`;
     return `${dtype} ${times(before / after)} smaller${nearnessText}`;
   });
@@ -79,7 +78,7 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const dtypes = [...dtypeNames, "searched"] as const;
   const variants = rows.filter((row) => dtypes.some((dtype) => fileOf(base, dtype) === row.file));
   const [nearness] = variants.flatMap((row) => {
-    const { metric, unit, value, samples, difference } = nearnessOf(row) ?? {};
+    const { metric, unit, value, samples, difference } = similarityOf(row) ?? {};
     if (metric === undefined || unit === undefined || value === undefined || difference === undefined) return [];
     return { metric, unit, value: value - difference, samples };
   });
@@ -121,7 +120,7 @@ export function folderTable<R extends Row>(
   ];
   const distinctTexts = (text: (row: Row) => string | undefined) =>
     [...new Set(rows.map(text))].filter((text) => text !== undefined && text !== "");
-  const metrics = distinctTexts((row) => nearnessOf(row)?.metric);
+  const metrics = distinctTexts((row) => similarityOf(row)?.metric);
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
   const findSpeed = ({ speeds = [] }: Row, name: string) => speeds.find(({ target }) => target === name);
   const batchTexts = distinctTexts(({ together }) => batchText(together));
@@ -151,8 +150,8 @@ export function folderTable<R extends Row>(
     {
       title: metrics.length === 0 ? "comparison" : metrics.join(" / "),
       text: (row: Row) => {
-        const nearness = nearnessOf(row);
-        return nearness === undefined ? (row.measured ?? "") : nearnessText(nearness);
+        const nearness = similarityOf(row);
+        return nearness === undefined ? (row.measured ?? "") : similarityText(nearness);
       },
     },
     { title: "right on", text: ({ rightOn = [] }: Row) => rightOn.join(" ") },
@@ -170,9 +169,9 @@ export function folderTable<R extends Row>(
     timedTargets.length > 0 &&
       `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample; in parentheses: most runs. Texts have 64 generated or 128 other tokens, or the tokenizer's maximum.`,
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
-    rows.some((row) => nearnessOf(row)?.low !== undefined) &&
+    rows.some((row) => similarityOf(row)?.low !== undefined) &&
       "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
-    rows.some((row) => nearnessOf(row)?.metric === "agreement") && `${agreementLegend}.`,
+    rows.some((row) => similarityOf(row)?.metric === "agreement") && `${agreementLegend}.`,
     hasText((text) => / dB\b/.test(text)) && `${capitalize(decibelsLegend)}. Files below 3 dB (70 %) are rejected.`,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
@@ -200,7 +199,7 @@ export function folderTable<R extends Row>(
     ),
     ...new Set(
       rows.flatMap((row) => [
-        ...(nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []),
+        ...(similarityOf(row) === row.nearness ? (row.judgedOn ?? []) : []),
         ...(row.together?.undecided === undefined ? [] : [row.together.undecided]),
       ]),
     ),

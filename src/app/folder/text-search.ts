@@ -7,17 +7,17 @@ import type { FallbackJudge, FallbackVerdict } from "../../judge/fallback/precis
 import { generatorOf } from "../../runtime/run/generate.ts";
 import {
   continueEach,
+  endToEndLoss,
   generatedTokens,
-  lostEndToEnd,
   type ModulePaths,
   maxTexts,
-  openTogether,
+  openModules,
   promptsOf,
 } from "./end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SoundRequest, type SpeechOptions } from "./speech.ts";
 
 /** Models of a folder with which a file must pass jointly. */
-export interface Together {
+export interface JointCheck {
   readonly folder: string;
   readonly base: string;
   readonly modules: readonly ModulePaths[];
@@ -34,7 +34,7 @@ export interface Together {
 /** Texts for the fallback if the user provides at most `maxTexts`, because these evaluate the result; for the check in transformers.js if none. */
 export const defaultTexts = sentences.slice(0, 3);
 
-export function textsForSearch(texts: readonly string[]): readonly string[] {
+export function textsForFallback(texts: readonly string[]): readonly string[] {
   const otherTexts = texts.slice(maxTexts);
   return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
@@ -42,12 +42,12 @@ export function textsForSearch(texts: readonly string[]): readonly string[] {
 const verdictOrder: readonly FallbackVerdict["met"][] = ["no", "barely", "clearly"];
 
 /** Returns a judge that compares tokens, or transcripts. @param judgeAlone judge of the module alone, which must also accept the result, except of speech. */
-export async function searchTogether(
-  { folder, base, modules, texts, speech: request }: Together,
+export async function createJointJudge(
+  { folder, base, modules, texts, speech: request }: JointCheck,
   judgeAlone: FallbackJudge,
   { engine, signal }: Context,
 ): Promise<FallbackJudge> {
-  const { originals, results, tokenizer, startToken = 0 } = await openTogether(folder, modules);
+  const { originals, results, tokenizer, startToken = 0 } = await openModules(folder, modules);
   const original = generatorOf(originals);
   const speech = request && (await openSpeech(folder, original?.encoder));
   if (original !== undefined && request !== undefined && speech !== undefined && !(speech instanceof Miss)) {
@@ -60,7 +60,7 @@ export async function searchTogether(
         const options = { utterances, goal: request.goal, expected, signal };
         const compared = await compareSpeech(engine, original, result, speech, options);
         expected = compared.expected;
-        const lostText = lostEndToEnd(compared.endToEnd);
+        const lostText = endToEndLoss(compared.endToEnd);
         return {
           met: lostText === undefined ? "clearly" : "no",
           text: uncapitalize(stripPeriod(lostText ?? "the goal is met")),
@@ -69,7 +69,7 @@ export async function searchTogether(
     };
   }
   if (original === undefined || tokenizer === undefined) return judgeAlone;
-  const prompts = promptsOf(tokenizer, textsForSearch(texts));
+  const prompts = promptsOf(tokenizer, textsForFallback(texts));
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
   const forced = await continueEach(engine, original, prompts, options);
   const expectedTokens = forced.flat();

@@ -1,10 +1,9 @@
 /** Checks the files of all modules together, in transformers.js and end to end. Files that fail are repaired or rejected. */
-
 import { counted } from "#ir";
 import { joinPath } from "#platform";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { describe } from "./describe.ts";
-import { compareTogether, lostEndToEnd, type ModulePaths } from "./end-to-end.ts";
+import { writeDescriptions } from "./describe.ts";
+import { compareModules, endToEndLoss, type ModulePaths } from "./end-to-end.ts";
 import { makeFile, recordFigures, rejectFailed, rejectFile, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
@@ -17,7 +16,8 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Fil
   const usedDtypes = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || usedDtypes.every(([, dtype]) => dtype === "fp32")) return true;
   let isRunning = true;
-  const missingOutcome = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
+  const missingOutcome =
+    run.missingFilesText === undefined ? undefined : ({ outcome: "fails", reason: run.missingFilesText } as const);
   const outcomes = missingOutcome
     ? usedDtypes.map(([base]) => [base, missingOutcome] as const)
     : await run.check(Object.fromEntries(usedDtypes));
@@ -29,7 +29,7 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Fil
       await rejectFile(run, fileOf(base, dtype), dtype, outcome.rejected);
     } else recordFigures(run, fileOf(base, dtype), { loader: outcome });
   }
-  await describe(run);
+  await writeDescriptions(run);
   return isRunning;
 }
 
@@ -42,9 +42,9 @@ function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefine
 
 /** Compares the models of one dtype end to end. If they fail, the main module's file is made again with the precision fallback, or rejected. */
 export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
-  const { folder, main, modules, options, rows } = run;
+  const { folder, mainBase, modules, options, rows } = run;
   const { texts = [] } = options;
-  const file = fileOf(main, dtype);
+  const file = fileOf(mainBase, dtype);
   const currentRow = (): FolderFile | undefined => {
     const row = rows.get(file);
     return row?.verdict === "rejected" ? undefined : row;
@@ -52,14 +52,14 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   const row = currentRow();
   // A single model was compared when its file was made.
   if (row === undefined || (modules.length === 1 && row.together !== undefined)) return;
-  if (await checkTogether(run, row, () => dtype)) return;
-  const module = modules.find(({ base }) => base === main);
+  if (await checkJointly(run, row, () => dtype)) return;
+  const module = modules.find(({ base }) => base === mainBase);
   const rejectionReason = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;
-  const together = { folder, base: main, modules: pathsOf(run, () => dtype), texts };
-  await makeFile(run, module, dtype, { together });
+  const jointCheck = { folder, base: mainBase, modules: pathsOf(run, () => dtype), texts };
+  await makeFile(run, module, dtype, { jointCheck });
   const repaired = currentRow();
-  if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
+  if (repaired !== undefined && (await checkJointly(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "rejected" };
   const repairText =
     repaired?.preciseLayers && ` This includes ${counted(repaired.preciseLayers.length, "layer")} at higher precision.`;
@@ -70,29 +70,29 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
 }
 
 /** Runs all modules together and compares them with the originals. If they fail, rejects the file of `row` and returns false. */
-export async function checkTogether(
+export async function checkJointly(
   run: FolderRun,
   row: FolderFile,
   dtypeOf: (base: string) => FileDtype | undefined,
 ): Promise<boolean> {
   const { folder, options, context } = run;
   const { texts = [] } = options;
-  const compareModules =
+  const compare =
     options.together ??
     (texts.length === 0
       ? undefined
-      : (modules: readonly ModulePaths[]) => compareTogether(folder, modules, texts, context));
-  if (compareModules === undefined) return true;
+      : (modules: readonly ModulePaths[]) => compareModules(folder, modules, texts, context));
+  if (compare === undefined) return true;
   let isLost = true;
   try {
-    const endToEnd = await compareModules(pathsOf(run, dtypeOf));
-    const lossReason = lostEndToEnd(endToEnd);
+    const endToEnd = await compare(pathsOf(run, dtypeOf));
+    const lossReason = endToEndLoss(endToEnd);
     isLost = lossReason !== undefined;
     if (lossReason === undefined) recordFigures(run, row.file, { together: endToEnd });
     else await rejectFile(run, row.file, row.dtype, lossReason);
   } catch (error) {
     await rejectFailed(run, row.file, row.dtype, error);
   }
-  await describe(run);
+  await writeDescriptions(run);
   return !isLost;
 }

@@ -17,9 +17,9 @@ import { dataFilesOf } from "./layout.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
 import type { FolderOptions, FolderVariant } from "./run.ts";
-import { searchTogether } from "./text-search.ts";
+import { createJointJudge } from "./text-search.ts";
 
-export function nearnessWithoutData(
+export function similarityWithoutData(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
@@ -37,7 +37,7 @@ export function nearnessWithoutData(
 }
 
 /** Returns a function that makes a variant. Variants of the same model are compared on the same texts. */
-export function variantMaker(
+export function createVariantMaker(
   options: FolderOptions["quantize"],
   context: Context,
 ): (variant: FolderVariant) => Promise<FileFigures> {
@@ -58,7 +58,7 @@ interface Original {
 }
 
 async function makeVariant(
-  { source, out, dtype, fileBytes, together, originalBrotli, originalSampled }: FolderVariant,
+  { source, out, dtype, fileBytes, jointCheck, originalBrotli, originalSampled }: FolderVariant,
   { model: original, inputs }: Original,
   options: FolderOptions["quantize"],
   context: Context,
@@ -69,7 +69,7 @@ async function makeVariant(
     input: { path: source, model: original },
     inputs,
     fallback: true,
-    condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
+    condition: jointCheck && ((alone, quietContext) => createJointJudge(jointCheck, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
   const { result, idle, likeness, rejection, fallback } = await runSingleStep(request, stepContext);
@@ -94,6 +94,6 @@ async function makeVariant(
     ...sizes,
     ...{ originalBrotli: originalSizes.brotli, originalSampled: originalSizes.sampled },
     ...(preciseTexts.length === 0 ? {} : { preciseLayers: preciseTexts }),
-    ...nearnessWithoutData(likeness),
+    ...similarityWithoutData(likeness),
   };
 }

@@ -4,13 +4,13 @@ import { checkWeight, weightNeeds, weightShape } from "#analysis";
 import { fixedDims, type Miss, type Value } from "#ir";
 import { largestRankThatSaves } from "../../core/math/rank.ts";
 
-export interface Channels {
+export interface RemovableChannels {
   readonly cuttable: number;
   readonly cuttableInputs: number;
   readonly kept: Miss | undefined;
 }
 
-export function channelFinder(groups: readonly Group[]): (layer: Layer) => Channels {
+export function channelFinder(groups: readonly Group[]): (layer: Layer) => RemovableChannels {
   const slicesByAxis = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
   const keyOf = (value: Value, axis: number): string => `${axis} ${value.name}`;
   for (const { slices, refused } of groups) {

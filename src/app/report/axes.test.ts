@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
 import fc from "../../../test/property.ts";
-import { linear, spreadOut, ticks } from "./axes.ts";
+import { linearScale, spreadOut, ticksOf } from "./axes.ts";
 
 test("ticks returns round numbers within the range", () => {
-  expect(ticks(0, 3.67, 6)).toEqual([0, 1, 2, 3]);
-  expect(ticks(0.897, 0.951, 5)).toEqual([0.9, 0.92, 0.94]);
-  expect(ticks(-0.3, 0.31, 6)).toEqual([-0.2, 0, 0.2]);
-  expect(ticks(0.5, 0.5, 5)).toEqual([0.5]);
+  expect(ticksOf(0, 3.67, 6)).toEqual([0, 1, 2, 3]);
+  expect(ticksOf(0.897, 0.951, 5)).toEqual([0.9, 0.92, 0.94]);
+  expect(ticksOf(-0.3, 0.31, 6)).toEqual([-0.2, 0, 0.2]);
+  expect(ticksOf(0.5, 0.5, 5)).toEqual([0.5]);
 });
 
 test("linear maps ends of a range to the ends, and single points to the middle", () => {
-  const scale = linear(10, 20, 100, 0);
+  const scale = linearScale(10, 20, 100, 0);
   expect([10, 15, 20].map(scale)).toEqual([100, 50, 0]);
-  expect(linear(3, 3, 0, 10)(3)).toBe(5);
+  expect(linearScale(3, 3, 0, 10)(3)).toBe(5);
 });
 
 test("spreadOut moves only labels that collide, around their preferred positions", () => {

@@ -3,7 +3,7 @@ import { minus, type Unit } from "#ir";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Size of an image, and edges of the drawing area inside it. */
-export interface Frame {
+export interface PlotArea {
   readonly width: number;
   readonly height: number;
   readonly left: number;
@@ -12,11 +12,11 @@ export interface Frame {
   readonly bottom: number;
 }
 
-export function frameOf(
+export function plotAreaOf(
   width: number,
   height: number,
   margin: { readonly top: number; readonly right: number; readonly bottom: number; readonly left: number },
-): Frame {
+): PlotArea {
   const { left, top } = margin;
   return { width, height, left, right: width - margin.right, top, bottom: height - margin.bottom };
 }
@@ -27,21 +27,27 @@ export interface Axis {
 }
 
 /** Returns a vertical axis from `low` at the bottom to `high` at the top, with about `count` ticks. */
-export function verticalAxis({ top, bottom }: Frame, low: number, high: number, count: number): Axis {
-  return { scale: linear(low, high, bottom, top), ticks: ticks(low, high, count) };
+export function verticalAxis({ top, bottom }: PlotArea, low: number, high: number, count: number): Axis {
+  return { scale: linearScale(low, high, bottom, top), ticks: ticksOf(low, high, count) };
 }
 
 /** Draws horizontal lines at the ticks, and their values to the left. */
-export function drawGrid({ left, right }: Frame, { scale, ticks }: Axis, text: (tick: number) => string): Content {
-  return html`<g class="grid">${ticks.map((tick) => line(left, right, scale(tick), scale(tick)))}</g>
-<g class="tick">${ticks.map((tick) => label(left - 10, scale(tick) + 4, text(tick), "end"))}</g>`;
+export function drawGrid({ left, right }: PlotArea, { scale, ticks }: Axis, text: (tick: number) => string): Content {
+  return html`<g class="grid">${ticks.map((tick) => lineMarkup(left, right, scale(tick), scale(tick)))}</g>
+<g class="tick">${ticks.map((tick) => labelMarkup(left - 10, scale(tick) + 4, text(tick), "end"))}</g>`;
 }
 
-export function line(x1: number, x2: number, y1: number, y2: number, name?: string): Markup {
+export function lineMarkup(x1: number, x2: number, y1: number, y2: number, name?: string): Markup {
   return html`<line${name !== undefined && html` class="${name}"`} x1="${px(x1)}" x2="${px(x2)}" y1="${px(y1)}" y2="${px(y2)}"/>`;
 }
 
-export function label(x: number, y: number, text: string, anchor: "start" | "middle" | "end", name?: string): Markup {
+export function labelMarkup(
+  x: number,
+  y: number,
+  text: string,
+  anchor: "start" | "middle" | "end",
+  name?: string,
+): Markup {
   return html`<text${name !== undefined && html` class="${name}"`} x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${text}</text>`;
 }
 
@@ -64,7 +70,7 @@ export function truncate(name: string, length: number): string {
 }
 
 /** Returns about `count` round values (1, 2, 5 times a power of ten) between `low` and `high`. */
-export function ticks(low: number, high: number, count: number): readonly number[] {
+export function ticksOf(low: number, high: number, count: number): readonly number[] {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return [low];
   const minStep = span / Math.max(1, count);
@@ -76,7 +82,7 @@ export function ticks(low: number, high: number, count: number): readonly number
 }
 
 /** Returns a function that maps [low, high] to [from, to] linearly. If low equals high, it returns the middle. */
-export function linear(low: number, high: number, from: number, to: number): (value: number) => number {
+export function linearScale(low: number, high: number, from: number, to: number): (value: number) => number {
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 

@@ -17,7 +17,7 @@ import {
   speedupOf,
   storageSentence,
 } from "../../judge/record/verdict.ts";
-import { comparedSize } from "./search-table.ts";
+import { comparedSizeOf } from "./search-table.ts";
 
 export interface Summary extends Outcome {
   readonly gain: string;
@@ -153,7 +153,7 @@ export function slowerText(run: Run): string {
 function smallerButLostSentence({ variants, chosen, goal, search }: Run): string | undefined {
   const keptResult = variants[chosen ?? -1]?.result;
   if (keptResult === undefined || goal === undefined || search?.apart !== true) return undefined;
-  const sizeOf = comparedSize(search);
+  const sizeOf = comparedSizeOf(search);
   const lostVariants = variants.filter(({ name, result, verdict }) => {
     const { drop = Number.POSITIVE_INFINITY } = search.points.find((point) => point.name === name) ?? {};
     const isSmaller = result !== undefined && sizeOf(result) < sizeOf(keptResult);

@@ -3,8 +3,8 @@ import { capitalize, integer, minus, percent } from "#ir";
 import type { LayerRow, LayerTable } from "../../judge/fallback/layer-table.ts";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../runtime/noise/layer-errors.ts";
-import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./axes.ts";
-import { html, type Markup, page } from "./markup.ts";
+import { drawGrid, labelMarkup, linearScale, plotAreaOf, px, verticalAxis } from "./axes.ts";
+import { html, type Markup, pageMarkup } from "./markup.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
@@ -12,7 +12,7 @@ interface LayersDrawing extends Pick<LayerTable, "blamed"> {
   readonly layers: readonly LayerRow[];
 }
 
-export interface Debugged extends LayersDrawing {
+export interface DebugPageContent extends LayersDrawing {
   readonly original: string;
   readonly model: string;
   readonly on: string;
@@ -36,7 +36,7 @@ export function errorCells({ own, signalToNoise, share, estimate }: LayerRow): r
   return [...decibels, share === undefined ? finite(estimate, about) : finite(Math.min(1, share), percent)];
 }
 
-/** Returns `linear`, or `linear and 19 before` if earlier layers cannot be compared individually. */
+/** Returns `linearScale`, or `linear and 19 before` if earlier layers cannot be compared individually. */
 export const placeName = ({ layer, hidden }: LayerRow): string =>
   hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
 
@@ -45,7 +45,7 @@ export const togetherNote = (layers: readonly LayerRow[]): string =>
     ? "“and … before”: those layers cannot be compared individually; the values are for all of them jointly."
     : "";
 
-export function debugPage({ original, model, on, layers, blamed }: Debugged): string {
+export function debugPage({ original, model, on, layers, blamed }: DebugPageContent): string {
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = dominantLayer(blamed);
   const row = (layer: LayerRow, index: number): Markup =>
@@ -59,7 +59,7 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
 ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), errorTitles.map(numberHead)], layers.map(row))}
 <p class="note">${layersLegend.map((line) => `${capitalize(line)}. `)}${togetherNote(layers)}</p>
 </main>`;
-  return page({ title: `${model}: ${headline}`, style: reportStyle, body });
+  return pageMarkup({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
 /** Returns the layer that causes most of the error; undefined if the error is spread over many layers. */
@@ -76,13 +76,13 @@ export const drawLayers = (errors: LayersDrawing, width: number): string => laye
 
 function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const first = dominantLayer(blamed);
-  const frame = frameOf(width, 320, margin);
+  const frame = plotAreaOf(width, 320, margin);
   const clamp = (value: number): number => (Number.isNaN(value) ? 0 : Math.min(maxDecibels, value));
   const values = layers.flatMap(({ own = maxDecibels, signalToNoise }) => [own, signalToNoise]).map(clamp);
   const low = Math.min(0, ...values.map((value) => Math.max(-20, value)));
   const high = Math.max(10, ...values.filter((value) => value < maxDecibels)) + 5;
   const axis = verticalAxis(frame, low, high, 6);
-  const x = linear(-0.5, layers.length - 0.5, frame.left, frame.right);
+  const x = linearScale(-0.5, layers.length - 0.5, frame.left, frame.right);
   const y = (value: number): number => axis.scale(Math.min(high, Math.max(low, clamp(value))));
   const barWidth = Math.max(1.5, 0.6 * (x(1) - x(0)));
   const bar = (layer: LayerRow, index: number): Markup => {
@@ -94,6 +94,6 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
 ${drawGrid(frame, axis, (tick) => `${minus(String(tick))} dB`)}
 ${layers.map(bar)}
 <polyline points="${layers.map(({ signalToNoise }, index) => `${px(x(index))},${px(y(signalToNoise))}`).join(" ")}"/>
-<g class="axis">${label(frame.right, frame.height - 8, "layers, from inputs to outputs →", "end")}</g>
+<g class="axis">${labelMarkup(frame.right, frame.height - 8, "layers, from inputs to outputs →", "end")}</g>
 </svg>`;
 }

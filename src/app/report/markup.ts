@@ -21,7 +21,7 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
  * Returns text in which lines do not break inside flags.
  * @example withFlags("(--for size keeps it)")
  */
-export function withFlags(text: string): Content {
+export function keepFlagsWhole(text: string): Content {
   return text
     .split(/(--[a-z][a-z-]*)/)
     .map((piece, index) => (index % 2 === 1 ? html`<span class="flag">${piece}</span>` : piece));
@@ -48,7 +48,7 @@ function textOf(content: Content): string {
 
 const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-export function page(parts: { readonly title: string; readonly style: string; readonly body: Content }): string {
+export function pageMarkup(parts: { readonly title: string; readonly style: string; readonly body: Content }): string {
   return html`<!doctype html>
 <html lang="en">
 <head>

@@ -38,9 +38,9 @@ import {
   timingText,
 } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";
-import { type Content, html, type Markup, page, withFlags } from "./markup.ts";
+import { type Content, html, keepFlagsWhole, type Markup, pageMarkup } from "./markup.ts";
 import { searchSection } from "./search-table.ts";
-import { chart, chartWidths } from "./size-chart.ts";
+import { chartWidths, drawRunChart } from "./size-chart.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, variantsTable, wideTable } from "./tables.ts";
 import { trainingChart } from "./training-chart.ts";
@@ -55,11 +55,11 @@ export function reportPage(run: Run): string {
 <header>
 <div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
 <h1>${gainSentence(run)}</h1>
-<p class="lead"><span class="badge ${mood}">${word}</span> ${withFlags(verdictSentences(run).join(" "))}</p>
-${run.warnings.map((warning) => html`<p class="doubt">${withFlags(warning)}</p>`)}
+<p class="lead"><span class="badge ${mood}">${word}</span> ${keepFlagsWhole(verdictSentences(run).join(" "))}</p>
+${run.warnings.map((warning) => html`<p class="doubt">${keepFlagsWhole(warning)}</p>`)}
 ${keyFigures(run)}
 </header>
-<figure>${chart(run, chartWidths.wide)}${chart(run, chartWidths.narrow)}
+<figure>${drawRunChart(run, chartWidths.wide)}${drawRunChart(run, chartWidths.narrow)}
 <figcaption>${caption(run)}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
@@ -71,7 +71,7 @@ ${circumstances(run)}
 ${doneSection(run)}
 <footer>Made by pith ${run.version}. All values were measured on the files that ship.</footer>
 </main>`;
-  return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body });
+  return pageMarkup({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body });
 }
 
 function caption(run: Run): string {
@@ -114,7 +114,7 @@ function disagreementsSection(run: Run): Markup | undefined {
   return html`<h2>Samples with different predictions</h2>
 <p class="note">${samples}, numbered by position in the test samples.</p>
 <ul class="samples">
-${disagreements.map((sample) => html`<li>${sample.shown && view(sample.shown)}${predictions(sample, data.classes)}</li>\n`)}</ul>`;
+${disagreements.map((sample) => html`<li>${sample.shown && sampleMarkup(sample.shown)}${predictions(sample, data.classes)}</li>\n`)}</ul>`;
 }
 
 function comparedVariant({ variants, chosen, examined = chosen }: Run): Variant | undefined {
@@ -137,9 +137,9 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 }
 
 /** Returns HTML of a sample, as in the report. Its classes are styled by the page. */
-export const drawSample = (sample: SampleView): string => html`${view(sample)}`.markup;
+export const drawSample = (sample: SampleView): string => html`${sampleMarkup(sample)}`.markup;
 
-function view(sampleView: SampleView): Content {
+function sampleMarkup(sampleView: SampleView): Content {
   switch (sampleView.kind) {
     case "image":
       // Any other address would load external content.

@@ -14,13 +14,13 @@ export interface Sizes {
 }
 
 /** Returns a function that selects the size by which the candidates are compared. */
-export const comparedSize = (search: SearchRecord | undefined): ((sizes: Sizes) => number) =>
+export const comparedSizeOf = (search: SearchRecord | undefined): ((sizes: Sizes) => number) =>
   isByDownload(search) ? ({ bytes, brotli = bytes }) => brotli : ({ bytes }) => bytes;
 
 export function searchSection({ search, goal, metric: { unit, better } }: Run): Markup | undefined {
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
-  const sizeOf = comparedSize(search);
+  const sizeOf = comparedSizeOf(search);
   const statusOf = ({ rejected, drop, isOnFront, samples = search.samples }: SearchedPoint): string => {
     if (rejected !== undefined) return rejected;
     const samplesText = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";

@@ -5,20 +5,20 @@ import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 import {
   type Axis,
   drawGrid,
-  type Frame,
-  frameOf,
-  label,
-  line,
-  linear,
+  labelMarkup,
+  linearScale,
+  lineMarkup,
+  type PlotArea,
+  plotAreaOf,
   px,
   spreadOut,
-  ticks,
+  ticksOf,
   tickText,
   truncate,
   verticalAxis,
 } from "./axes.ts";
 import { html, type Markup } from "./markup.ts";
-import { comparedSize, isByDownload, rowId } from "./search-table.ts";
+import { comparedSizeOf, isByDownload, rowId } from "./search-table.ts";
 
 export interface Interval {
   readonly low: number;
@@ -75,7 +75,7 @@ const labelGap = 12;
 /** Maximum drop of drawn candidates, as a multiple of the allowed drop. With larger drops, the other points would be too close together. */
 const maxDrops = 5;
 
-export function chart(run: Run, width: number): Markup {
+export function drawRunChart(run: Run, width: number): Markup {
   const { metric, goal, original } = run;
   const drawing = {
     metric,
@@ -104,7 +104,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
       interval: finiteInterval(interval),
       paired: finiteInterval(paired && withinUnit(metric, paired)),
     }));
-  const frame = frameOf(width, drawing.height ?? 400, margin);
+  const frame = plotAreaOf(width, drawing.height ?? 400, margin);
   const { height, left, right, top, bottom } = frame;
   const { name, unit, better } = metric;
   const values = [
@@ -136,12 +136,12 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const role = searched.some(({ row }) => row !== undefined) ? "group" : "img";
   return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="${role}" aria-label="${title}">
 ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
-<g class="tick">${sizeTexts(xAxis.ticks).map((text, index) => label(x(xAxis.ticks[index] ?? 0), bottom + 18, text, "middle"))}</g>
-<g class="axis">${line(left, right, bottom, bottom)}${xAxis.ticks.map((tick) => line(x(tick), x(tick), bottom, bottom + 4))}
-${label(right, height - 6, `${size.axis}${xAxis.isLogarithmic ? " (logarithmic)" : ""} →`, "end")}
-${label(2, top - 20, `${better === "higher" ? "↑" : "↓"} ${name}`, "start")}</g>
-${estimate !== undefined && html`<g class="estimate">${line(x(estimate), x(estimate), top, bottom)}</g>`}
-${goal !== undefined && html`<g class="goal">${line(left, right, y(goal), y(goal))}${label(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
+<g class="tick">${sizeTexts(xAxis.ticks).map((text, index) => labelMarkup(x(xAxis.ticks[index] ?? 0), bottom + 18, text, "middle"))}</g>
+<g class="axis">${lineMarkup(left, right, bottom, bottom)}${xAxis.ticks.map((tick) => lineMarkup(x(tick), x(tick), bottom, bottom + 4))}
+${labelMarkup(right, height - 6, `${size.axis}${xAxis.isLogarithmic ? " (logarithmic)" : ""} →`, "end")}
+${labelMarkup(2, top - 20, `${better === "higher" ? "↑" : "↓"} ${name}`, "start")}</g>
+${estimate !== undefined && html`<g class="estimate">${lineMarkup(x(estimate), x(estimate), top, bottom)}</g>`}
+${goal !== undefined && html`<g class="goal">${lineMarkup(left, right, y(goal), y(goal))}${labelMarkup(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
 ${searched.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
 ${chosenLast.map((point) => drawPoint(point, x(point.bytes), y))}
 ${drawLabels(points, x, y, frame)}
@@ -149,7 +149,7 @@ ${drawLabels(points, x, y, frame)}
 }
 
 function pointsOf(run: Run): readonly SizePoint[] {
-  const sizeOf = comparedSize(run.search);
+  const sizeOf = comparedSizeOf(run.search);
   const { estimate: base } = run.original;
   const original: SizePoint = {
     name: "original",
@@ -200,18 +200,18 @@ interface BytesAxis extends Axis {
   readonly isLogarithmic: boolean;
 }
 
-function bytesAxis(sizes: readonly number[], { left, right }: Frame, count: number): BytesAxis {
+function bytesAxis(sizes: readonly number[], { left, right }: PlotArea, count: number): BytesAxis {
   const largest = Math.max(1, ...sizes);
   const smallest = Math.max(1, Math.min(largest, ...sizes));
   if (largest / smallest <= maxLinearRatio) {
     const room = padding * (largest - smallest) || 0.1 * largest;
     const [start, end] = [Math.max(0, smallest - room), largest + room];
-    return { scale: linear(start, end, left, right), ticks: ticks(start, end, count), isLogarithmic: false };
+    return { scale: linearScale(start, end, left, right), ticks: ticksOf(start, end, count), isLogarithmic: false };
   }
   const room = padding * Math.log10(largest / smallest);
   const [low, high] = [Math.log10(smallest) - room, Math.log10(largest) + room];
   const powers = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
-  const scale = linear(low, high, left, right);
+  const scale = linearScale(low, high, left, right);
   const visibleTicks = powers.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
   const shownTicks = visibleTicks.filter((tick) => visibleTicks.length <= count || String(tick).startsWith("1"));
   return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shownTicks, isLogarithmic: true };
@@ -232,13 +232,13 @@ function drawPoint(
   x: number,
   y: (value: number) => number,
 ): Markup {
-  const cap = (end: number): Markup => line(x - 4, x + 4, y(end), y(end), "own");
+  const cap = (end: number): Markup => lineMarkup(x - 4, x + 4, y(end), y(end), "own");
   const intervalLine = interval && [
-    line(x, x, y(interval.low), y(interval.high), "own"),
+    lineMarkup(x, x, y(interval.low), y(interval.high), "own"),
     cap(interval.low),
     cap(interval.high),
   ];
-  const pairedLine = paired && line(x, x, y(paired.low), y(paired.high), "paired");
+  const pairedLine = paired && lineMarkup(x, x, y(paired.low), y(paired.high), "paired");
   return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${pairedLine}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
@@ -247,7 +247,7 @@ function drawLabels(
   points: readonly SizePoint[],
   x: (bytes: number) => number,
   y: (value: number) => number,
-  { width, right, top, bottom }: Frame,
+  { width, right, top, bottom }: PlotArea,
 ): Markup {
   const nameLength = Math.floor((nameShare * width) / letterWidth);
   const xs = points.map((point) => x(point.bytes));
@@ -278,7 +278,7 @@ function drawLabels(
   });
   return html`<g class="names">${placedLabels.map(({ text, kind, side, x, y, labelX, labelY }) => {
     const isMoved = Math.abs(labelY - y) > 6 || Math.abs(labelX - x) > labelGap;
-    return html`${isMoved && line(x + side * pointRadius, labelX - side * 3, y, labelY)}${label(labelX, labelY + 4, text, side === 1 ? "start" : "end", kind)}`;
+    return html`${isMoved && lineMarkup(x + side * pointRadius, labelX - side * 3, y, labelY)}${labelMarkup(labelX, labelY + 4, text, side === 1 ? "start" : "end", kind)}`;
   })}</g>`;
 }
 

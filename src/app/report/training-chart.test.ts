@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { faults } from "../../../test/report/well-formed.ts";
-import { page } from "./markup.ts";
+import { pageMarkup } from "./markup.ts";
 import { trainingChart } from "./training-chart.ts";
 
 const curve = { first: 0, every: 4, losses: [0.9, 0.6, 0.3, 0.2, 0.1], by: "accuracy", unit: "share" } as const;
@@ -44,5 +44,5 @@ test("draws nothing without losses or with a single finite loss", () => {
 });
 
 test("a page with a training chart is well-formed", () => {
-  expect(faults(page({ title: "t", style: "", body: trainingChart({ curve, history }) ?? "" }))).toEqual([]);
+  expect(faults(pageMarkup({ title: "t", style: "", body: trainingChart({ curve, history }) ?? "" }))).toEqual([]);
 });

@@ -4,14 +4,14 @@ import type { StepRecord, TrainedCurve } from "../../judge/record/run-record.ts"
 import {
   type Axis,
   drawGrid,
-  type Frame,
-  frameOf,
-  label,
-  line,
-  linear,
+  labelMarkup,
+  linearScale,
+  lineMarkup,
+  type PlotArea,
   pathThrough,
+  plotAreaOf,
   px,
-  ticks,
+  ticksOf,
   tickText,
   verticalAxis,
 } from "./axes.ts";
@@ -45,11 +45,11 @@ export function trainingChart(
     (history ?? []).flatMap((epoch) => (epoch.evaluations ?? []).map(({ step, figure }) => ({ step, value: figure }))),
   );
   const rightMargin = rightMargins[evaluations.length > 0 ? "evaluated" : "unevaluated"];
-  const frame = frameOf(width, height, { ...margin, right: rightMargin });
+  const frame = plotAreaOf(width, height, { ...margin, right: rightMargin });
   const { left, right, top, bottom } = frame;
   const steps = evaluations.map(({ step }) => step);
   const last = Math.max(first + every * curve.losses.length, ...steps);
-  const x = linear(Math.min(first, ...steps), last, left, right);
+  const x = linearScale(Math.min(first, ...steps), last, left, right);
   const lossAxis = axisOf(losses, frame);
   const path = (points: readonly Point[], { scale }: Axis): string =>
     pathThrough(points.map(({ step, value }) => [x(step), scale(value)]));
@@ -59,20 +59,20 @@ export function trainingChart(
   const metricEnds =
     evaluations.length === 0 ? "" : `; ${metric} ${firstToLast(evaluations, (value) => figure(unit, value))}`;
   const title = `training loss ${firstToLast(losses, (value) => value.toPrecision(3))} over ${counted(last, "step")}${metricEnds}`;
-  const stepTicks = ticks(first, last, Math.round(width / 140)).filter((tick) => Number.isInteger(tick));
+  const stepTicks = ticksOf(first, last, Math.round(width / 140)).filter((tick) => Number.isInteger(tick));
   const drawEvaluations = (axis: Axis): Markup => html`
-<g class="tick">${axis.ticks.map((tick) => label(right + 10, axis.scale(tick) + 4, tickText(unit, tick, axis.ticks), "start"))}</g>
-<g class="axis">${label(width - 2, top - 8, metric, "end", "evaluated")}</g><path class="evaluated" d="${path(evaluations, axis)}"/>
+<g class="tick">${axis.ticks.map((tick) => labelMarkup(right + 10, axis.scale(tick) + 4, tickText(unit, tick, axis.ticks), "start"))}</g>
+<g class="axis">${labelMarkup(width - 2, top - 8, metric, "end", "evaluated")}</g><path class="evaluated" d="${path(evaluations, axis)}"/>
 ${evaluations.map(({ step, value }) => html`<circle class="evaluated" cx="${px(x(step))}" cy="${px(axis.scale(value))}" r="3.5"><title>after ${String(step)} steps: ${figure(unit, value)}</title></circle>`)}`;
   return html`<svg class="chart training" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 ${drawGrid(frame, lossAxis, (tick) => tickText("", tick, lossAxis.ticks))}
-<g class="tick">${stepTicks.map((tick) => label(x(tick), bottom + 18, String(tick), "middle"))}</g>
-<g class="axis">${line(left, right, bottom, bottom)}${label(2, top - 8, "training loss", "start")}${label(right, height - 2, "step →", "end")}</g>
+<g class="tick">${stepTicks.map((tick) => labelMarkup(x(tick), bottom + 18, String(tick), "middle"))}</g>
+<g class="axis">${lineMarkup(left, right, bottom, bottom)}${labelMarkup(2, top - 8, "training loss", "start")}${labelMarkup(right, height - 2, "step →", "end")}</g>
 <path class="loss" d="${path(losses, lossAxis)}"/>${evaluations.length > 0 && drawEvaluations(axisOf(evaluations, frame))}
 </svg>`;
 }
 
-function axisOf(points: readonly Point[], frame: Frame): Axis {
+function axisOf(points: readonly Point[], frame: PlotArea): Axis {
   const values = points.map(({ value }) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = 0.06 * (high - low) || 0.05 * Math.abs(high) || 0.01;

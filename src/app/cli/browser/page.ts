@@ -1,5 +1,4 @@
 /** The code inside the browser page: loads, runs and times models for its driver (`engine.ts`). */
-
 import { type Batch, encode, type Model, open, PithError } from "#ir";
 import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";

@@ -44,9 +44,9 @@ export async function openLoader(
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {
     version,
-    judges: texts.length > 0 || sounds !== undefined,
-    compares: originalBytes <= maxTimedBytes,
-    async ask(dtypes, forced) {
+    hasUserInputs: texts.length > 0 || sounds !== undefined,
+    canCompare: originalBytes <= maxTimedBytes,
+    async run(dtypes, forced) {
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
       const dtypeEntries = Object.entries(dtypes).map(
         ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,

@@ -8,11 +8,11 @@ import type { Measured, Run, Variant } from "../../../judge/record/run-record.ts
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { defaultMinutes } from "../../../search/budget.ts";
-import { comparedNearness } from "../../folder/end-to-end.ts";
+import { similarityFrom } from "../../folder/end-to-end.ts";
 import { minSpeed } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import type { Found, ModuleSearch } from "../../folder/run.ts";
-import { nearnessText } from "../../folder/table.ts";
+import type { ModuleResult, ModuleSearch } from "../../folder/run.ts";
+import { similarityText } from "../../folder/table.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -112,8 +112,8 @@ export function captureInputs(
   };
 }
 
-async function candidatesOf(run: Run, folder: string): Promise<readonly Found[]> {
-  const candidates: Found[] = [];
+async function candidatesOf(run: Run, folder: string): Promise<readonly ModuleResult[]> {
+  const candidates: ModuleResult[] = [];
   for (const [index, variant] of run.variants.entries()) {
     const isChosen = index === run.chosen;
     const name = isChosen ? "model.onnx" : variant.file;
@@ -136,11 +136,11 @@ function figuresOf(
   { name, comparison, targets = [] }: Variant,
   { bytes, gzip, brotli, recipe }: Pick<Measured, "bytes" | "gzip" | "brotli"> & { readonly recipe: string },
 ): FileFigures {
-  const nearness = comparison && comparedNearness(comparison);
+  const nearness = comparison && similarityFrom(comparison);
   const judgedOn = dataLines(data, data.preprocessing);
   return {
     ...{ bytes, gzip, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
-    measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,
+    measured: nearness === undefined ? "" : `${nearness.metric} ${similarityText(nearness)}`,
     recipe: { name, text: recipe },
   };
 }

@@ -3,8 +3,8 @@ import { basename, join } from "node:path";
 import { counted, Miss, open, unsupportedError } from "#ir";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
 import type { FolderVariant } from "../../folder/run.ts";
-import { openSpeech, type Speech, type SpeechOptions } from "../../folder/speech.ts";
-import type { Together } from "../../folder/text-search.ts";
+import { openSpeech, type SpeechModel, type SpeechOptions } from "../../folder/speech.ts";
+import type { JointCheck } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
 
@@ -14,7 +14,7 @@ export async function openFolderSpeech(
   bases: readonly string[],
   hasData: boolean,
   { terminal }: Session,
-): Promise<Speech | undefined> {
+): Promise<SpeechModel | undefined> {
   if (!bases.includes("encoder_model")) return undefined;
   const speech = await openSpeech(folder, await open(join(folder, "onnx", "encoder_model.onnx")));
   if (!(speech instanceof Miss)) return speech;
@@ -28,7 +28,7 @@ export interface SpeechJudge {
   describeSamples(endToEnd: EndToEnd): string[];
   compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
   /** Returns the models with which a file runs. */
-  jointCheck(variant: Pick<FolderVariant, "source" | "out">): Together;
+  jointCheck(variant: Pick<FolderVariant, "source" | "out">): JointCheck;
 }
 
 export const createSpeechJudge = (

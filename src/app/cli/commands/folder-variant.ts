@@ -2,11 +2,11 @@
 import { bytes, capitalize, PithError, unsupportedError } from "#ir";
 import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import { comparedNearness, lostEndToEnd, type Nearness, tokenNearness } from "../../folder/end-to-end.ts";
+import { endToEndLoss, type Similarity, similarityFrom, tokenSimilarity } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { FolderVariant } from "../../folder/run.ts";
-import { nearnessText } from "../../folder/table.ts";
-import { nearnessWithoutData } from "../../folder/variant.ts";
+import { similarityText } from "../../folder/table.ts";
+import { similarityWithoutData } from "../../folder/variant.ts";
 import type { Session } from "../command.ts";
 import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
 import type passJob from "../jobs/pass.ts";
@@ -37,10 +37,10 @@ export function createVariantWriter(
   session: Session,
 ): (variant: FolderVariant) => Promise<FileFigures> {
   const writeVariant = async (variant: FolderVariant): Promise<FileFigures> => {
-    const { source, out, dtype, fileBytes, together, fallback = commandFallback } = variant;
+    const { source, out, dtype, fileBytes, jointCheck, fallback = commandFallback } = variant;
     const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
-      ...{ fallback: fallback !== false, together, judgedTogether: speech !== undefined && !settings.force },
+      ...{ fallback: fallback !== false, jointCheck, judgedTogether: speech !== undefined && !settings.force },
       ...{ command: "quantize", model: source, out, copiesSidecars: true },
       sizeBefore: brotli === undefined ? {} : { brotli, sampled },
       ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
@@ -55,11 +55,11 @@ export function createVariantWriter(
     if (speech === undefined || settings.force) return figuresOf(result);
     const models = speech.jointCheck({ source, out });
     const endToEnd = await speech.compare(models.modules);
-    const lostText = lostEndToEnd(endToEnd);
-    if (lostText !== undefined && fallback !== false && together === undefined)
-      return writeVariant({ ...variant, fallback, together: models });
+    const lostText = endToEndLoss(endToEnd);
+    if (lostText !== undefined && fallback !== false && jointCheck === undefined)
+      return writeVariant({ ...variant, fallback, jointCheck: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
-    const nearness = endToEnd.answers ?? tokenNearness(endToEnd);
+    const nearness = endToEnd.answers ?? tokenSimilarity(endToEnd);
     return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.describeSamples(endToEnd) };
   };
   return async (variant) => {
@@ -84,28 +84,28 @@ function figuresOf(result: WrittenOutput): FileFigures {
     ...{ batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
   };
   return {
-    ...{ ...sizes, ...preciseField, ...nearnessOf(result) },
+    ...{ ...sizes, ...preciseField, ...similarityOf(result) },
     ...(judgedOn === undefined ? {} : { judgedOn }),
     ...(together && { together }),
   };
 }
 
-function nearnessOf(result: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+function similarityOf(result: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
   const { comparison, likeness, targets } = result;
-  const nearness = comparison && comparedNearness(comparison);
+  const nearness = comparison && similarityFrom(comparison);
   const measured =
     nearness !== undefined
       ? measuredField(nearness)
       : typeof likeness === "object"
-        ? nearnessWithoutData(likeness)
+        ? similarityWithoutData(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
   return { ...measured, ...targetsField(targets) };
 }
 
-const measuredField = (nearness: Nearness | undefined): Pick<FileFigures, "measured" | "nearness"> =>
+const measuredField = (nearness: Similarity | undefined): Pick<FileFigures, "measured" | "nearness"> =>
   nearness === undefined
     ? { measured: "no words were transcribed" }
-    : { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` };
+    : { nearness, measured: `${nearness.metric} ${similarityText(nearness)}` };
 
 function rewordForOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;

@@ -1,5 +1,4 @@
 /** The command `pith studio`: serves the page on which a model becomes smaller, with the native runtime. */
-
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";

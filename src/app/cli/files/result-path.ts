@@ -100,7 +100,7 @@ function requireModelName(out: string): void {
 
 export async function completeFolder({ folder }: ResultPath, { log }: Pick<JobContext, "log">): Promise<void> {
   if (folder === undefined) return;
-  const { copyBeside } = await import("../../folder/originals.ts");
+  const { copySidecars: copyBeside } = await import("../../folder/originals.ts");
   await copyBeside(folder.source, folder.out, folder.file, { log });
 }
 

@@ -1,5 +1,4 @@
 /** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
-
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../judge/run/rejection.ts";

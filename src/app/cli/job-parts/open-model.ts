@@ -1,5 +1,4 @@
 /** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
-
 import { infer, isQuantized, keptChannelsKey, layers } from "#analysis";
 import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";

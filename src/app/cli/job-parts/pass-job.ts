@@ -4,7 +4,7 @@ import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
-import type { Together } from "../../folder/text-search.ts";
+import type { JointCheck } from "../../folder/text-search.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
 
@@ -22,7 +22,7 @@ export interface PassInput
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
-  readonly together?: Together | undefined;
+  readonly jointCheck?: JointCheck | undefined;
   /** Maximum bytes per file. Larger models use external data files. */
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;

@@ -1,5 +1,4 @@
 /** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
-
 import { PithError, unsupportedError } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";

@@ -1,5 +1,4 @@
 /** Job of `pith bench`: times models relative to the first: on its texts if it takes tokens and no size or value is given, else on random inputs. */
-
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Settings } from "../../../judge/task/contents.ts";

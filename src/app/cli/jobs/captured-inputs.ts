@@ -1,5 +1,4 @@
 /** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
-
 import { type Batch, bytesFor, elementCount, type Model, toFloat64, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
@@ -8,13 +7,13 @@ import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generate, generatorOf } from "../../../runtime/run/generate.ts";
-import { generatedTokens, openTogether, promptsOf } from "../../folder/end-to-end.ts";
-import type { Module } from "../../folder/run.ts";
-import { textsForSearch } from "../../folder/text-search.ts";
+import { generatedTokens, openModules, promptsOf } from "../../folder/end-to-end.ts";
+import type { FolderModule } from "../../folder/run.ts";
+import { textsForFallback } from "../../folder/text-search.ts";
 
 export interface CaptureRequest {
   readonly folder: string;
-  readonly modules: readonly Pick<Module, "base" | "source">[];
+  readonly modules: readonly Pick<FolderModule, "base" | "source">[];
   readonly texts: readonly string[];
   readonly out: string;
 }
@@ -60,16 +59,16 @@ const maxBytes = 2 ** 26;
  */
 export async function capturedInputs(
   folder: string,
-  modules: readonly Pick<Module, "base" | "source">[],
+  modules: readonly Pick<FolderModule, "base" | "source">[],
   texts: readonly string[],
   { engine, signal }: Context,
 ): Promise<ReadonlyMap<string, CapturedInputs> | undefined> {
   const paths = modules.map(({ base, source }) => ({ base, original: source, result: source }));
-  const { originals, tokenizer, startToken = 0 } = await openTogether(folder, paths);
+  const { originals, tokenizer, startToken = 0 } = await openModules(folder, paths);
   const generator = generatorOf(originals);
   if (generator === undefined || tokenizer === undefined) return undefined;
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
-  let prompts = promptsOf(tokenizer, textsForSearch(texts), texts.length);
+  let prompts = promptsOf(tokenizer, textsForFallback(texts), texts.length);
   for (;;) {
     const largest = new Map<string, Batch>();
     await generate(watchFeeds(engine, originals, largest), generator, prompts, options);

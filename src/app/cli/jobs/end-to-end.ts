@@ -1,12 +1,11 @@
 /** Job of `pith quantize` and `pith compress` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
-
 import { Miss, open, percent, unsupportedError } from "#ir";
 import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
 import { readTexts } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
-import { compareTogether, type EndToEnd, type ModulePaths, openTogether } from "../../folder/end-to-end.ts";
+import { compareModules, type EndToEnd, type ModulePaths, openModules } from "../../folder/end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SpeechOptions } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openData } from "../job-parts/open-data.ts";
@@ -41,7 +40,7 @@ async function compareTranscripts(
   { stage, signal, log }: JobContext,
 ) {
   stage("transcribe");
-  const { originals, results } = await openTogether(folder, modules);
+  const { originals, results } = await openModules(folder, modules);
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   const speech = await openSpeech(folder, original?.encoder);
   if (original === undefined || result === undefined || speech === undefined || speech instanceof Miss)
@@ -70,5 +69,5 @@ async function compareOutputs(input: EndToEndInput, context: JobContext): Promis
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });
   const metric = input.isText ? task?.metric : undefined;
-  return compareTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
+  return compareModules(folder, modules, texts, passContext, { samples: task?.test, metric });
 }

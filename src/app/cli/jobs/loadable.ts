@@ -1,5 +1,4 @@
 /** Finds models that load only after `pith simplify`, because ONNX Runtime's graph optimizations fail on them. */
-
 import { asPithError, type Model, open, PithError } from "#ir";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";

@@ -1,5 +1,4 @@
 /** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process must not load another ONNX Runtime. */
-
 import { link, mkdir, readdir, realpath, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { encodeToBytes, errorMessage, Miss, open } from "#ir";
@@ -7,7 +6,7 @@ import { openFeatureExtractor } from "../../../data/sound/features.ts";
 import { speechNoise } from "../../../data/sound/noise.ts";
 import { readUtterances } from "../../../data/sources/utterances.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/loader.ts";
+import type { LoaderOutputs, LoaderRun, ModuleDtypes } from "../../folder/loader.ts";
 import { weightFilesOf } from "../../folder/model-files.ts";
 
 export interface LoaderInput {
@@ -81,7 +80,7 @@ const silentLogLevel = 50;
 export default async function loaderJob(
   input: LoaderInput,
   { temporary }: Partial<Pick<JobContext, "temporary">> = {},
-): Promise<LoaderAnswers> {
+): Promise<LoaderRun> {
   const library: TransformersLibrary = await import(input.library);
   Object.assign(library.env, { allowRemoteModels: false, logLevel: silentLogLevel });
   // transformers.js could look up a relative name on the Hub, but not an absolute path.
@@ -107,7 +106,7 @@ export default async function loaderJob(
     if (typeof feeds === "string") return { failed: "feed", reason: feeds };
     stage = "run";
     const sessionsRun = watchRuns(model);
-    const answers: LoaderAnswer[] = [];
+    const answers: LoaderOutputs[] = [];
     for (const [index, feed] of feeds.entries())
       answers.push(
         model.can_generate
@@ -225,7 +224,7 @@ async function generate(
   model: Model,
   feeds: Feeds,
   forced: readonly number[],
-): Promise<LoaderAnswer> {
+): Promise<LoaderOutputs> {
   const tokens: number[] = [];
   let scores = new Float32Array();
   class Recorder extends library.LogitsProcessor {
@@ -245,7 +244,7 @@ async function generate(
   return { outputs: { logits: scores }, tokens };
 }
 
-function valuesOf(library: TransformersLibrary, feeds: Feeds): LoaderAnswer["outputs"] {
+function valuesOf(library: TransformersLibrary, feeds: Feeds): LoaderOutputs["outputs"] {
   const outputs: Record<string, Float32Array> = {};
   for (const [name, value] of Object.entries(feeds)) {
     if (!(value instanceof library.Tensor) || !/^float(16|32)$/.test(value.type) || name.startsWith("present"))

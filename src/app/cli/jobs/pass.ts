@@ -19,7 +19,7 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
-import { searchTogether } from "../../folder/text-search.ts";
+import { createJointJudge } from "../../folder/text-search.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
 import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -139,7 +139,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
     },
   });
   const data = input.data && (await openStepData(original, references, input, input.data, stepContext, context));
-  const { together, fallback } = input;
+  const { jointCheck, fallback } = input;
   const request = await openStep(
     { ...checked, input: { ...named, model: original } },
     {
@@ -148,7 +148,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
       task: data && { ...data.task, available: data.samples.test.available },
       usesAllSamples: input.data?.samples !== undefined,
       batch: input.data?.batch,
-      condition: together && ((judgeAlone, quietContext) => searchTogether(together, judgeAlone, quietContext)),
+      condition: jointCheck && ((judgeAlone, quietContext) => createJointJudge(jointCheck, judgeAlone, quietContext)),
     },
     stepContext,
   );

@@ -1,5 +1,4 @@
 /** Job that runs a recipe on one model, and stores steps and metrics where `pith compress` finds them. */
-
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { runIn } from "../../../judge/run/trials.ts";

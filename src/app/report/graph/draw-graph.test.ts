@@ -5,7 +5,7 @@ import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel, printModel } from "../../../core/graph/text.ts";
 import { drawGraph, ending } from "./draw-graph.ts";
 import { collectPicture } from "./picture.ts";
-import { draw } from "./placement.ts";
+import { placePicture } from "./placement.ts";
 
 const net = () =>
   parseModel(`opset 21
@@ -19,7 +19,7 @@ test("a drawing has a box for each input, node and output, from top to bottom", 
   const model = net();
   const inference = infer(model);
   const picture = collectPicture(model.graph, inference, layers(model, inference));
-  const { boxes, lines, width, height } = draw(picture);
+  const { boxes, lines, width, height } = placePicture(picture);
   expect(boxes.map(({ family }) => family)).toEqual(["port", "layer", "compute", "port"]);
   const middles = boxes.map(({ y }) => y);
   expect(middles).toEqual(middles.toSorted((a, b) => a - b));

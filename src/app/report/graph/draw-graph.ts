@@ -3,7 +3,7 @@ import { bytes, count, counted, dimsText, elementCount, type Model, optionError 
 import { type Content, html, type Markup, trusted } from "../markup.ts";
 import { graphStyle, tokens } from "../style.ts";
 import { collectPicture } from "./picture.ts";
-import { clip, type DrawnBox, draw } from "./placement.ts";
+import { clip, type DrawnBox, placePicture } from "./placement.ts";
 
 /** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
 export const drawGraph = (model: Model): string => svgOf(model, undefined).markup;
@@ -19,7 +19,7 @@ function svgOf(model: Model, original: Model | undefined, namespace = "", style?
   const inference = infer(copy);
   const drawnLayers = layers(copy, inference);
   const factsOf = original === undefined ? weightFacts : differenceFrom(original, drawnLayers);
-  const { boxes, lines, frames, width, height } = draw(collectPicture(copy.graph, inference, drawnLayers));
+  const { boxes, lines, frames, width, height } = placePicture(collectPicture(copy.graph, inference, drawnLayers));
   const frameRects = frames.map(
     (frame) =>
       html`<rect class="frame" x="${frame.x}" y="${frame.y}" width="${frame.width}" height="${frame.height}" rx="8"/>`,

@@ -8,7 +8,7 @@
  * by pooling).
  */
 
-export interface Box {
+export interface LayoutBox {
   readonly width: number;
   /** Space to the right of the center, if it exceeds half the width because of text next to the box. */
   readonly right?: number;
@@ -52,7 +52,7 @@ const straightSweeps = 16;
 const maxItems = 200_000;
 
 /** Computes the layout. @param edges pairs of indices into `boxes`, which are in topological order: the first index is lower. */
-export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
+export function layout(boxes: readonly LayoutBox[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = computeRanks(boxes.length, edges);
   const items = boxes.map((box, index) => createItem(rankOf[index] ?? 0, box, false));
   const allItems = [...items];
@@ -104,7 +104,7 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   return { boxes: items.map(point), edges: lines, ranks, width: maxX - minX };
 }
 
-function createItem(rank: number, { width, right = 0 }: Box, isBend: boolean): Item {
+function createItem(rank: number, { width, right = 0 }: LayoutBox, isBend: boolean): Item {
   const half = width / 2;
   return { rank, left: half, right: Math.max(right, half), isBend, above: [], below: [], order: 0, x: 0 };
 }

@@ -4,13 +4,13 @@ import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel } from "../../../core/graph/text.ts";
 import { collectPicture } from "./picture.ts";
-import { type Drawing, draw } from "./placement.ts";
+import { type Drawing, placePicture } from "./placement.ts";
 
 function drawingOf(text: string): Drawing {
   const model = parseModel(text);
   model.graph.sort();
   const inference = infer(model);
-  return draw(collectPicture(model.graph, inference, layers(model, inference)));
+  return placePicture(collectPicture(model.graph, inference, layers(model, inference)));
 }
 
 /** Returns the lines as "title → title". */

@@ -7,7 +7,7 @@
  * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
  */
 import { type DataType, groupBy, inOrder } from "#ir";
-import type { Box, Picture } from "./picture.ts";
+import type { GraphBox, Picture } from "./picture.ts";
 
 /** Default properties of a box that does not represent a node. */
 export const plainBox = {
@@ -53,17 +53,17 @@ function findGroups({ boxes, edges }: Picture): readonly (readonly number[])[] {
 }
 
 /** Returns whether a box can be merged. @param readsIndices whether all its inputs are indices, or computed from indices. */
-function isGroupable({ family, isCompound }: Box, readsIndices: boolean): boolean {
+function isGroupable({ family, isCompound }: GraphBox, readsIndices: boolean): boolean {
   if (isCompound) return false;
   return family === "shape" || ((family === "compute" || family === "move") && readsIndices);
 }
 
-function isIndexPort(box: Box | undefined): boolean {
+function isIndexPort(box: GraphBox | undefined): boolean {
   return box?.family === "port" && isIndexType(box.outputType);
 }
 
 /** Returns the picture with one box instead of each group. */
-export function withGroups(picture: Picture): Picture {
+export function mergeGroups(picture: Picture): Picture {
   const { boxes, edges } = picture;
   const groups = findGroups(picture);
   if (groups.length === 0) return picture;
@@ -81,7 +81,7 @@ export function withGroups(picture: Picture): Picture {
   );
   const unitIndices = new Map(units.map((unit, index) => [unit, index]));
   const newIndices = unitOf.map((unit) => unitIndices.get(unit) ?? 0);
-  const newBoxes = units.flatMap((unit): Box[] => {
+  const newBoxes = units.flatMap((unit): GraphBox[] => {
     const members = unit.flatMap((member) => boxes[member] ?? []);
     return unit.length === 1 ? members : [groupBox(members)];
   });
@@ -93,7 +93,7 @@ export function withGroups(picture: Picture): Picture {
   return { boxes: newBoxes, edges: [...newEdges.values()] };
 }
 
-function groupBox(members: readonly Box[]): Box {
+function groupBox(members: readonly GraphBox[]): GraphBox {
   const outputs = new Set(members.flatMap((member) => member.outputs));
   const inputs = new Set(members.flatMap((member) => member.inputs).filter((input) => !outputs.has(input)));
   return {
@@ -106,7 +106,7 @@ function groupBox(members: readonly Box[]): Box {
   };
 }
 
-function titleOf(members: readonly Box[]): string {
+function titleOf(members: readonly GraphBox[]): string {
   const hasMask = members.some(({ outputType: gives }) => gives === "bool");
   return `${hasMask ? "mask, shapes" : "shapes, indices"} · ${members.length} nodes`;
 }

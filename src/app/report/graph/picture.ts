@@ -3,11 +3,11 @@ import type { Inference, Layer } from "#analysis";
 import { layerName, moduleOf, nameBeforeMasking, storedRoot, weightBits, weightStorage } from "#analysis";
 import type { DataType, Graph, Node, Value } from "#ir";
 import { bitsOf, dimsText, Miss, operatorName, subgraphs, usedValues } from "#ir";
-import { isIndexType, plainBox, withGroups } from "./merge-boxes.ts";
+import { isIndexType, mergeGroups, plainBox } from "./merge-boxes.ts";
 
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 
-export interface Box {
+export interface GraphBox {
   readonly family: Family;
   readonly title: string;
   /** Name by which options select the layer. For other nodes, the name of the trained table or of the node. */
@@ -30,7 +30,7 @@ export interface Box {
 }
 
 export interface Picture {
-  readonly boxes: readonly Box[];
+  readonly boxes: readonly GraphBox[];
   /** Pairs of indices into `boxes`, from producer to consumer. Each pair occurs once. */
   readonly edges: readonly (readonly [number, number])[];
 }
@@ -39,10 +39,10 @@ export interface Picture {
 export function collectPicture(graph: Graph, inference: Inference, layers: readonly Layer[]): Picture {
   const layerOf = new Map<Node, Layer>();
   for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
-  const boxes: Box[] = [];
+  const boxes: GraphBox[] = [];
   const edges: [number, number][] = [];
   const indexOf = new Map<Value, number>();
-  const add = (box: Box): number => boxes.push(box) - 1;
+  const add = (box: GraphBox): number => boxes.push(box) - 1;
   for (const input of graph.feeds) indexOf.set(input, add(port(input)));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   for (const node of graph.nodes()) {
@@ -59,16 +59,16 @@ export function collectPicture(graph: Graph, inference: Inference, layers: reado
     const box = add(port(output));
     if (from !== undefined) edges.push([from, box]);
   }
-  return withGroups({ boxes, edges });
+  return mergeGroups({ boxes, edges });
 }
 
-function port(value: Value): Box {
+function port(value: Value): GraphBox {
   const { name, type } = value;
   const shape = type?.dims === undefined ? undefined : dimsText(type.dims);
   return { ...plainBox, family: "port", title: name, name, outputType: type?.type, inputs: [valueText(value)], shape };
 }
 
-function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer: Layer | undefined): Box {
+function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer: Layer | undefined): GraphBox {
   const bound = inference.at(node);
   const [first] = node.outputs;
   const outer = subgraphs(node).length === 0 ? [] : used.filter((value) => !node.inputs.includes(value));

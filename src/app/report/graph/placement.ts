@@ -2,7 +2,7 @@
 
 import { groupBy } from "#ir";
 import { layout, type Point } from "./layout.ts";
-import type { Box, Picture } from "./picture.ts";
+import type { GraphBox, Picture } from "./picture.ts";
 
 export interface PlacedBox {
   /** Center of the box. */
@@ -12,7 +12,7 @@ export interface PlacedBox {
   readonly height: number;
 }
 
-export interface DrawnBox extends Box, PlacedBox {
+export interface DrawnBox extends GraphBox, PlacedBox {
   readonly label: string;
   /** Dimensions of the output, if they differ from the input's. */
   readonly note: string | undefined;
@@ -22,7 +22,7 @@ export interface Drawing {
   readonly boxes: readonly DrawnBox[];
   /** Curves of SVG paths, with the indices of the boxes that they join. */
   readonly lines: readonly { readonly from: number; readonly to: number; readonly d: string }[];
-  readonly frames: readonly Frame[];
+  readonly frames: readonly BlockFrame[];
   readonly width: number;
   readonly height: number;
 }
@@ -38,17 +38,17 @@ const maxNote = 30;
 const rankGap = 30;
 const margin = 28;
 
-function titleOf({ title, table, bits, isCompound }: Box): string {
+function titleOf({ title, table, bits, isCompound }: GraphBox): string {
   const tableName = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
   return `${clip(`${title}${tableName}`)}${bits === undefined ? "" : ` · ${bits} bits`}${isCompound ? " ▸" : ""}`;
 }
 
-function noteOf({ shape }: Box): string | undefined {
+function noteOf({ shape }: GraphBox): string | undefined {
   return shape === undefined ? undefined : clip(shape, maxNote);
 }
 
 /** Lengths are in pixels. */
-export function draw(picture: Picture): Drawing {
+export function placePicture(picture: Picture): Drawing {
   const { edges } = picture;
   const sizes = picture.boxes.map(sizeOf);
   const placement = layout(sizes, edges);
@@ -71,13 +71,13 @@ export function draw(picture: Picture): Drawing {
   return {
     boxes,
     lines,
-    frames: frames(framedBoxes),
+    frames: findBlockFrames(framedBoxes),
     width: Math.ceil(placement.width + 2 * margin),
     height: Math.ceil((rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin),
   };
 }
 
-function sizeOf(box: Box): { readonly width: number; readonly height: number; readonly right: number } {
+function sizeOf(box: GraphBox): { readonly width: number; readonly height: number; readonly right: number } {
   const note = noteOf(box);
   const right = note === undefined ? 0 : noteStart + note.length * noteWidth;
   if (box.layer !== undefined) return { ...layerSize, right };
@@ -106,14 +106,14 @@ function rankRows(
   });
 }
 
-interface Spot {
+interface CurvePoint {
   readonly x: number;
   readonly y: number;
 }
 
 /** Returns the curve of an edge from the foot of a box, or from a bend, to the head of another box. In rows with high boxes, it is vertical. */
 function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBox, to: PlacedBox): string {
-  const spots: Spot[] = [];
+  const spots: CurvePoint[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
     const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
     const x = point.x + margin;
@@ -126,7 +126,7 @@ function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBo
 }
 
 /** Returns a monotone cubic curve. Slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
-function curveThrough(spots: readonly Spot[]): string {
+function curveThrough(spots: readonly CurvePoint[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const previous = spots[index] ?? spot;
     return spot.y === previous.y ? 0 : (spot.x - previous.x) / (spot.y - previous.y);
@@ -172,14 +172,14 @@ export interface FramedBox {
   readonly bottom: number;
 }
 
-export interface Frame extends PlacedBox {
+export interface BlockFrame extends PlacedBox {
   readonly label: string;
 }
 
 const minBoxes = 3;
 const padding = { side: 14, head: 12, foot: 12 };
 
-export function frames(boxes: readonly FramedBox[]): readonly Frame[] {
+export function findBlockFrames(boxes: readonly FramedBox[]): readonly BlockFrame[] {
   const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: FramedBox[] }>();
   for (const box of boxes) {
     const named = blockOf(box.path);
@@ -192,7 +192,7 @@ export function frames(boxes: readonly FramedBox[]): readonly Frame[] {
   const repeatedBlocks = [...groupBy(largeBlocks, ({ stem }) => stem).values()]
     .filter(({ length }) => length > 1)
     .flat();
-  const acceptedFrames: Frame[] = [];
+  const acceptedFrames: BlockFrame[] = [];
   for (const frame of repeatedBlocks
     .map((block) => frameAround(block.label, block.boxes))
     .toSorted((a, b) => a.y - b.y))
@@ -216,7 +216,7 @@ function blockOf(path: string): { readonly key: string; readonly stem: string; r
   };
 }
 
-function frameAround(label: string, boxes: readonly FramedBox[]): Frame {
+function frameAround(label: string, boxes: readonly FramedBox[]): BlockFrame {
   const max = (value: (box: FramedBox) => number): number =>
     boxes.reduce((high, box) => Math.max(high, value(box)), -Infinity);
   const x = -max((box) => -box.left) - padding.side;
@@ -226,7 +226,7 @@ function frameAround(label: string, boxes: readonly FramedBox[]): Frame {
 }
 
 /** Returns whether two frames overlap by more than their padding at head and foot. */
-function overlap(a: Frame, b: Frame): boolean {
+function overlap(a: BlockFrame, b: BlockFrame): boolean {
   const overlapHeight = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
   const overlapWidth = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
   return overlapWidth > 0 && overlapHeight > padding.head + padding.foot;

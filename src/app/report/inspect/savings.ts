@@ -6,7 +6,7 @@
  */
 import { type Group, isInSubgraph, type Layer } from "#analysis";
 import { describe, elementCount, isFloat, type Value } from "#ir";
-import { type Channels, payingRank } from "../applicable-techniques.ts";
+import { payingRank, type RemovableChannels } from "../applicable-techniques.ts";
 
 /** Share of the prunable channels that are assumed to be removed. */
 const assumedShare = 0.3;
@@ -45,7 +45,7 @@ const bytesPerChannel = 5;
 export function estimateSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
-  channels: (layer: Layer) => Channels,
+  channels: (layer: Layer) => RemovableChannels,
   learned: ReadonlyMap<Value, number>,
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
@@ -92,7 +92,7 @@ function tableSavings(layers: readonly Layer[], learned: ReadonlyMap<Value, numb
 function channelSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
-  channels: (layer: Layer) => Channels,
+  channels: (layer: Layer) => RemovableChannels,
 ): Savings["channels"] {
   const keptShares = new Map<Value, number>();
   for (const { slices, refused } of groups) {
