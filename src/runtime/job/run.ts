@@ -38,8 +38,8 @@ export interface RunJobOptions {
 /** Node 22 and newer: the compile cache folder, if this process has enabled it. */
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
-/** Threads of the garbage collection wait for each other. With the default budget of 132 KiB, V8 optimizes functions that soon end. */
-const engineFlags = ["--single-threaded-gc", "--interrupt-budget=1000000"];
+/** Threads of the garbage collection wait for each other. Each flag must exist in all supported versions of Node, because an unknown one ends the job. */
+const engineFlags = ["--single-threaded-gc"];
 /** The default grace in milliseconds: a stopped job ends within a second. */
 const defaultGrace = 500;
 /** Long enough for a training step and its checkpoint. */

@@ -31,15 +31,12 @@ describe("size", () => {
     await expect(size("/nowhere/model.onnx")).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  it.each([2 ** 17, 2 ** 18, 2 ** 19 + 1])(
-    "estimates %i bytes after brotli within 3 % of quality 11",
-    async (count) => {
-      const values = lowEntropy(count);
-      const { brotli, gzip, sampled } = await measureSize([values], undefined, "quick");
-      expect({ gzip, sampled }).toEqual({ gzip: gzipOf(values), sampled: true });
-      expect(Math.abs((brotli ?? 0) / brotliOf(values) - 1)).toBeLessThan(0.03);
-    },
-  );
+  it.each([2 ** 18, 2 ** 19 + 1])("estimates %i bytes after brotli within 3 % of quality 11", async (count) => {
+    const values = lowEntropy(count);
+    const { brotli, gzip, sampled } = await measureSize([values], undefined, "quick");
+    expect({ gzip, sampled }).toEqual({ gzip: gzipOf(values), sampled: true });
+    expect(Math.abs((brotli ?? 0) / brotliOf(values) - 1)).toBeLessThan(0.03);
+  });
 
   it("measures small files exactly also in quick mode", async () => {
     const values = lowEntropy(2 ** 15);

@@ -13,7 +13,7 @@ const chunkBytes = 2 ** 16;
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
 /** Maximum bytes of quick sizes after brotli at qualities 11 and 10. Quality 10 takes half the time, and its files are up to 3 % larger. */
-const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 17];
+const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 19];
 
 /** Bytes of a larger file that show how much smaller it is at quality 10 than at 7. */
 const ratioBytes = 2 ** 16;
@@ -39,7 +39,7 @@ export type SizedPart = string | ByteSource | Uint8Array;
 /** Returns the size of a file, or of several together. Sizes of large files after compression are estimates. @throws PithError E_FILE. */
 export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSize(parts, undefined);
 
-/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" within 8 %, usually 4 %. @throws PithError E_STOPPED. */
+/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" within 6 %. @throws PithError E_STOPPED. */
 export async function measureSize(
   parts: readonly SizedPart[],
   signal: AbortSignal | undefined,
