@@ -38,8 +38,8 @@ async function searched(jobs: number, probability: number, seed: number) {
   let now = 0;
   const running: { readonly until: number; readonly end: () => void }[] = [];
   const pool = new Pool({
-    room: () => jobs,
-    doOne: (name) =>
+    maxRunning: () => jobs,
+    runOne: (name) =>
       new Promise((resolve) => running.push({ until: now + opening + secondsOf(name), end: () => resolve(true) })),
   });
   for (let at = 0; at < combinations; at += ofRound) {
@@ -49,7 +49,7 @@ async function searched(jobs: number, probability: number, seed: number) {
     );
     let isOver = false;
     const { signal } = new AbortController();
-    void pool.doRound(all.slice(at, at + ofRound), speculative, { signal }).then(() => {
+    void pool.runRound(all.slice(at, at + ofRound), speculative, { signal }).then(() => {
       isOver = true;
     });
     for (await settled(); !isOver; await settled()) {

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bytes } from "../src/core/numbers.ts";
 import type { Comparison } from "../src/judge/index.ts";
-import type { SizeAndCost } from "../src/judge/measure/written.ts";
+import type { SizeAndCost } from "../src/judge/measure/measured-pair.ts";
 import { filesOf, networks } from "./compress/networks.ts";
 import { pith } from "./lib/command.ts";
 import { line, points } from "./lib/print.ts";

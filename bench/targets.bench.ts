@@ -17,7 +17,7 @@ import { completeContext } from "../src/core/pass/run-pass.ts";
 import { type ObjectiveOptions, objectiveOf, type Tradeoff } from "../src/judge/measure/objective.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { tryCandidate } from "../src/judge/run/attempt.ts";
-import { compressIn } from "../src/judge/run/run.ts";
+import { compressWithStore } from "../src/judge/run/run.ts";
 import { openTrials } from "../src/judge/run/trials.ts";
 import { openStore } from "../src/judge/steps/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
@@ -95,7 +95,7 @@ else {
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await tryCandidate(candidate, true, trials);
-    const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
+    const figures = attempt.isUsable ? await figuresOf(attempt, timed) : undefined;
     if (figures !== undefined) measured.push({ at, figures });
   }
   const place = join(folder, "grid-milliseconds.txt");
@@ -121,7 +121,7 @@ else {
     const judging = { ...options, choice: false, compared: Math.max(1, best.length), rounds: 9 };
     const test = { ...task, test: parts.test };
     const other =
-      candidates.length > 0 ? await compressIn(store, model, candidates, test, judging, context) : undefined;
+      candidates.length > 0 ? await compressWithStore(store, model, candidates, test, judging, context) : undefined;
     const [mine, theirs] = [searchResult.run, other?.run].map((run) => run && chosenOf(run));
     for (const [who, variant, run] of [
       ["search", mine, searchResult.run] as const,

@@ -5,7 +5,7 @@ import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { latency as timed } from "../../src/judge/index.ts";
-import { operationCount } from "../../src/judge/record/operation-count.ts";
+import { operationCountOf } from "../../src/judge/record/operation-count.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import { runnable } from "../lib/random-inputs.ts";
@@ -76,5 +76,5 @@ export async function latencies({ smoke, threads }: Settings): Promise<boolean> 
 /** Returns the multiply-accumulates of one sample. */
 function macsOf(model: Model): number {
   const { macs } = cost(model, infer(model));
-  return operationCount(macs)?.count ?? Number.NaN;
+  return operationCountOf(macs)?.count ?? Number.NaN;
 }

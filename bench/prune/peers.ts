@@ -19,7 +19,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import { operationCount } from "../../src/judge/record/operation-count.ts";
+import { operationCountOf } from "../../src/judge/record/operation-count.ts";
 import { runJob } from "../../src/runtime/job/run.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import type peerJob from "./peer-job.ts";
@@ -237,7 +237,7 @@ async function counted(model: Model): Promise<Counted> {
   const { macs } = cost(model, inference);
   return {
     parameters,
-    macs: operationCount(macs)?.count ?? Number.NaN,
+    macs: operationCountOf(macs)?.count ?? Number.NaN,
     layers: layers(model, inference).map(({ outputs }) => outputs),
   };
 }

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import type { CommandDefinition } from "../../src/app/cli/command.ts";
 import { passCommand } from "../../src/app/cli/commands/pass.ts";
 import { passCommands } from "../../src/app/cli/pass-commands.ts";
-import { steps } from "../../src/judge/recipe/steps.ts";
+import { builtInPasses } from "../../src/judge/recipe/built-in-passes.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "src/app/cli/commands.ts";
@@ -55,7 +55,7 @@ async function linesOfPasses(): Promise<readonly Line[]> {
     /^(?:techniques|learn)\/\w+\/index\.ts$/.test(path),
   );
   const modules = await Promise.all(folders.map(async (path) => [path, await import(`../../src/${path}`)] as const));
-  return [...steps.values()].flatMap((pass) => {
+  return [...builtInPasses.values()].flatMap((pass) => {
     if (passCommands[pass.id] === undefined) return [];
     const definition = passCommand(pass);
     const { name, summary } = definition;

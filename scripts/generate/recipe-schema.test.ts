@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { numbersAt } from "../../src/core/pass/schema.ts";
-import { curves } from "../../src/judge/recipe/courses.ts";
+import { builtInPasses } from "../../src/judge/recipe/built-in-passes.ts";
+import { curves } from "../../src/judge/recipe/option-schedules.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe-text.ts";
-import { steps } from "../../src/judge/recipe/steps.ts";
 import { completeOptions, runOptionNames } from "../../src/judge/steps/step-options.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
@@ -23,9 +23,9 @@ const stepAt = [...itemsAt, "0", "properties"];
 const repeatedAt = [...itemsAt, "1", "properties", "steps", "items", "properties"];
 
 test("contains every step, with its options and their descriptions", () => {
-  expect(Object.keys(at(...stepsAt))).toEqual([...steps.keys(), "course"]);
-  expect(Object.keys(at(...stepAt))).toEqual([...steps.keys(), "judge"]);
-  expect(Object.keys(at(...repeatedAt))).toEqual([...steps.keys(), "judge"]);
+  expect(Object.keys(at(...stepsAt))).toEqual([...builtInPasses.keys(), "course"]);
+  expect(Object.keys(at(...stepAt))).toEqual([...builtInPasses.keys(), "judge"]);
+  expect(Object.keys(at(...repeatedAt))).toEqual([...builtInPasses.keys(), "judge"]);
   expect(at(...stepsAt, "prune", "properties", "amount")).toMatchObject({
     type: "number",
     minimum: 0,
@@ -43,7 +43,7 @@ test("contains every step, with its options and their descriptions", () => {
 });
 
 test("contains the options that recipes accept, and none that the run fills in", () => {
-  for (const [id, pass] of steps) {
+  for (const [id, pass] of builtInPasses) {
     const definition = at(...stepsAt, id);
     const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
     const names = Object.keys(first.properties);
@@ -56,7 +56,7 @@ test("contains the options that recipes accept, and none that the run fills in",
 
 test("accepts a schedule exactly for options of repeated steps for which recipes do", () => {
   const course = { $ref: "#/definitions/course" };
-  for (const [id, pass] of steps) {
+  for (const [id, pass] of builtInPasses) {
     expect(at(...stepAt, id)).toEqual({ $ref: `#/definitions/${id}` });
     const definition = at(...repeatedAt, id);
     const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
@@ -88,7 +88,7 @@ test("contains only references to existing definitions", () => {
 });
 
 test("accepts a step without options exactly if a recipe does", () => {
-  for (const id of steps.keys()) {
+  for (const id of builtInPasses.keys()) {
     const alone = Array.isArray(at(...stepsAt, id).anyOf);
     const accepted = () => parseRecipe(`steps:\n  - ${id}:\n`);
     if (alone) expect(accepted).not.toThrow();

@@ -1,10 +1,10 @@
 /** Generates docs/recipe.schema.json from the options of the passes, so that editors complete and check recipes. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
+import { builtInPasses } from "../../src/judge/recipe/built-in-passes.ts";
 import { maxRounds, recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { scheduleSchema } from "../../src/judge/recipe/courses.ts";
+import { scheduleSchema } from "../../src/judge/recipe/option-schedules.ts";
 import { recipeVersion } from "../../src/judge/recipe/recipe.ts";
-import { steps } from "../../src/judge/recipe/steps.ts";
 import { runOptionNames } from "../../src/judge/steps/step-options.ts";
 import type { Generator } from "./generator.ts";
 
@@ -26,7 +26,7 @@ function formatSchema(value: unknown, depth: number, indent = ""): string {
 }
 
 export function recipeSchema(): JsonSchema {
-  const passes = Object.fromEntries([...steps].map(([id, pass]) => [id, stepSchema(pass)]));
+  const passes = Object.fromEntries([...builtInPasses].map(([id, pass]) => [id, stepSchema(pass)]));
   const stepItem = step(mapped(passes, (_, id) => reference(id)));
   const repeatedItem = step(mapped(passes, (options, id) => withCourses(options, [id])));
   return {

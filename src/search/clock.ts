@@ -28,9 +28,9 @@ export class Clock {
   #startTime = 0;
   readonly #finishedEarlier = new Set<string>();
 
-  constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
+  constructor(store: Store, options: SearchOptions, metricInputs: unknown, { seed }: Context) {
     this.#store = store;
-    this.#scope = { of: store.original, judging, seed };
+    this.#scope = { of: store.original, judging: metricInputs, seed };
     const { goal, force, purpose, targetSize, faster, minSpeed, techniques, minutes, steps, front } = options;
     const settings = { goal, force, purpose, targetSize, faster, minSpeed, techniques, minutes, steps, front };
     this.#search = JSON.stringify(settings);

@@ -16,7 +16,7 @@ const named = (name: string, figures: Tradeoff | undefined, more: Partial<Scored
 });
 const unusable = (name: string, figures: Tradeoff): Scored => {
   const combination = named(name, figures);
-  return { ...combination, attempt: { ...combination.attempt, usable: false } };
+  return { ...combination, attempt: { ...combination.attempt, isUsable: false } };
 };
 const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): readonly string[] => {
   const [usual, bySize] = [options, { purpose: "size" } as const].map((one) => objectiveOf(one, goal, { bytes: 1000 }));

@@ -7,7 +7,7 @@ import { isWithin } from "../judge/compare/goal.ts";
 import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/objective.ts";
 import type { Run } from "../judge/record/run-record.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
-import { type Compressed, compressIn } from "../judge/run/run.ts";
+import { type Compressed, compressWithStore } from "../judge/run/run.ts";
 import type { Trials } from "../judge/run/trials.ts";
 import { searchParts } from "./parts.ts";
 import {
@@ -103,7 +103,7 @@ export class Finals {
     const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
     const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
     const earlier = test === parts.search ? trials : this.#finalTrials;
-    return compressIn(store, original, candidates, { ...task, test }, runOptions, context, earlier);
+    return compressWithStore(store, original, candidates, { ...task, test }, runOptions, context, earlier);
   }
 
   #withRecord(result: Compressed, isInterim = false): Compressed {

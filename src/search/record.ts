@@ -21,7 +21,7 @@ export type Usable = Scored & { readonly figures: Tradeoff };
 
 /** Returns whether a candidate has metric values and was not rejected, for example because its other outputs are wrong. */
 export const isUsable = (scored: Scored): scored is Usable =>
-  scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.rejected === undefined;
+  scored.figures !== undefined && scored.attempt.isUsable && scored.attempt.variant.rejected === undefined;
 
 export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);

@@ -34,7 +34,7 @@ const scored = (name: string, figures: Tradeoff | undefined, some = all): Scored
   anyScored(named(name, some), figures);
 const unchanged = (name: string, some = all): Scored => {
   const { attempt, ...one } = scored(name, undefined, some);
-  return { ...one, attempt: { ...attempt, usable: false, variant: { ...attempt.variant, rejectedAs: "unchanged" } } };
+  return { ...one, attempt: { ...attempt, isUsable: false, variant: { ...attempt.variant, rejectedAs: "unchanged" } } };
 };
 const names = (some: readonly Combination[]): readonly string[] => some.map(({ name }) => name);
 const long = 1e9;

@@ -92,7 +92,7 @@ export async function evaluateCandidateIn(
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
     await tryCandidate(candidate, true, trials);
-    await new Clock(store, options, trials.judging, context).measure(candidate, started);
+    await new Clock(store, options, trials.metricInputs, context).measure(candidate, started);
   });
 }
 
@@ -116,7 +116,7 @@ class Search {
     const { trials, options, store, task, context, combinations } = searchTask;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
-    const clock = new Clock(store, options, trials.judging, context);
+    const clock = new Clock(store, options, trials.metricInputs, context);
     const unit = goal?.maxDrop || defaultDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const forecast = new Forecast({ size, speed: 1, drop: 0 }, unit);
@@ -126,7 +126,7 @@ class Search {
     this.#work = new Work(evaluator.originalTime);
     this.#rounds = new Rounds({ combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
-    const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
+    const timingKey = { machine: about?.machine, judging: trials.metricInputs, threads: options.threads };
     this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
     this.#finals = new Finals(searchTask, finalTrials, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
@@ -207,7 +207,7 @@ class Search {
     options.onStage?.(`${counted(names.length, "candidate")}, ${integer(jobPool.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
     const roundContext = { signal: AbortSignal.any([context.signal, timeLimit.signal]), progress: context.progress };
-    await jobPool.doRound(names, missingNames(likelyCandidates), roundContext).finally(cancel);
+    await jobPool.runRound(names, missingNames(likelyCandidates), roundContext).finally(cancel);
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 

@@ -35,7 +35,7 @@ const poolOf = (model: string, resumeFolder: string) =>
 test("jobs of a pool leave their results in the folder", async () => {
   const folder = temporaryFolder();
   const pool = poolOf(at("hidden.onnx"), folder);
-  await pool.doRound(["one"], [], new AbortController());
+  await pool.runRound(["one"], [], new AbortController());
   await pool.close();
   expect(readdirSync(folder)).toContainEqual(expect.stringMatching(/^[0-9a-f]{64}\.json$/));
 });
@@ -43,10 +43,10 @@ test("jobs of a pool leave their results in the folder", async () => {
 test("jobs that stop or fail do not fail the command", async () => {
   const stop = new AbortController();
   const stopped = poolOf(at("hidden.onnx"), temporaryFolder());
-  const round = stopped.doRound(["one"], [], stop);
+  const round = stopped.runRound(["one"], [], stop);
   stop.abort();
   await round;
   await expect(stopped.close()).resolves.toBeUndefined();
   const failed = poolOf(at("missing.onnx"), temporaryFolder());
-  await expect(failed.doRound(["one"], [], new AbortController())).resolves.toBeUndefined();
+  await expect(failed.runRound(["one"], [], new AbortController())).resolves.toBeUndefined();
 });

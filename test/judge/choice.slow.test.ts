@@ -6,7 +6,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { divideSamples } from "../../src/judge/measure/holdout.ts";
-import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
+import { recipeNameOf } from "../../src/judge/recipe/pass-steps.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { errorOfRun } from "../../src/judge/run/rejection.ts";
 import { compress } from "../../src/judge/run/run.ts";
@@ -128,7 +128,7 @@ describe("the choice among several candidates", () => {
   test("rejects candidates that fail, grow or lose the function, with the reason, and continues", async () => {
     const named = (...steps: readonly object[]) => {
       const parsed = recipe(...steps);
-      return { name: recipeName(parsed), recipe: parsed };
+      return { name: recipeNameOf(parsed), recipe: parsed };
     };
     const candidates = [
       named({ factorize: { layers: "nothing*", rank: 2 } }),
@@ -188,7 +188,7 @@ describe("the choice by validation samples", () => {
 describe("the choice among several candidates", () => {
   test("returns the files of the other candidates on the Pareto front on request", async () => {
     const bits = [8, 1].map((bits) => recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }));
-    const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
+    const candidates = bits.map((one) => ({ name: recipeNameOf(one), recipe: one }));
     const options = { rounds: 0, goal: { maxDrop: 0.95 }, front: true };
     const { run, others } = await compress(net, candidates, task, options);
     expect(run.chosen).toBe(1);
@@ -221,7 +221,7 @@ describe("the choice among several candidates", () => {
       { scheme: "weights", bits: 4 },
       { scheme: "float16" },
     ].map((quantize) => recipe({ quantize }));
-    const candidates = formats.map((one) => ({ name: recipeName(one), recipe: one }));
+    const candidates = formats.map((one) => ({ name: recipeNameOf(one), recipe: one }));
     const options = { rounds: 3, goal: { maxDrop: 0.02 } };
     const { run, result } = await compress(net, candidates, task, options);
     expect(run.data).toMatchObject({ validation: 266, test: { count: 800 } });

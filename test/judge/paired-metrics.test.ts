@@ -5,8 +5,8 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
-import { findLostKnowledge } from "../../src/judge/measure/judge-result.ts";
 import { PairedMetrics } from "../../src/judge/measure/paired-metrics.ts";
+import { findLostKnowledge } from "../../src/judge/measure/rejection-cause.ts";
 import { lostFunctionText, originalScoreOf } from "../../src/runtime/metrics/predictions.ts";
 import type { Metric } from "../../src/runtime/metrics/types.ts";
 

@@ -11,7 +11,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
+import { recipeNameOf } from "../../src/judge/recipe/pass-steps.ts";
 import { parseRecipe, recipeText } from "../../src/judge/recipe/recipe-text.ts";
 import type { Measured } from "../../src/judge/record/run-record.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
@@ -58,7 +58,7 @@ test("runs a repeat round by round, and measures it once at its end", async () =
   );
   const rounds = [1, 2, 3].flatMap((round) => [`prune, round ${round} of 3`, `train, round ${round} of 3`]);
   const name = "3 × (prune + train) + quantize";
-  expect(recipeName(recipe)).toBe(name);
+  expect(recipeNameOf(recipe)).toBe(name);
   const stageNames = [...rounds, "evaluate", "quantize", "evaluate"];
   const positions = [1, 2, 3, 4, 5, 6, 6, 7, 7].map((position, index) => `step ${position} of 7: ${stageNames[index]}`);
   expect(stages).toEqual(["original", ...positions, ...stages.slice(10)]);

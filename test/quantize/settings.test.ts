@@ -1,7 +1,7 @@
 /** Overrides for individual layers act as options for all layers do, and rounding uses samples if they help. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { partFor } from "../../src/judge/steps/step-options.ts";
+import { splitOf } from "../../src/judge/steps/step-options.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { fallbackOverrides } from "../../src/techniques/quantize/precision-fallback.ts";
 import { text } from "./settings-network.ts";
@@ -34,7 +34,7 @@ test.each<[QuantizeOptions, boolean]>([
   [{ dtype: "q4" }, true],
   [{ scheme: "float16" }, false],
 ])("%o uses samples: %s", (options, isGiven) => {
-  expect(partFor(quantize, { ...options }) === "calibrate").toBe(isGiven);
+  expect(splitOf(quantize, { ...options }) === "calibrate").toBe(isGiven);
 });
 
 test("the higher-precision formats of a dtype are those of its scheme", () => {

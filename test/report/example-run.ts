@@ -1,7 +1,7 @@
 /** An example run for reports: names of the network contain markup, and one of three variants is rejected. */
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import type { Measured, Run, StepRecord } from "../../src/judge/record/run-record.ts";
-import { viewOf } from "../../src/judge/record/samples.ts";
+import { sampleViewOf } from "../../src/judge/record/sample-views.ts";
 
 /** A name from a model file that would be a script if it were not escaped. */
 export const evilName = '<script>alert("x")</script>';
@@ -64,7 +64,7 @@ const both = measured("prune + train + quantize", 440_000, 0.919, 60_000_000);
 export const layerNames = ["conv1", "layer1.0.conv1", evilName, "fc"] as const;
 
 /** A checkerboard, 16 × 16. */
-const image = viewOf(undefined, {
+const image = sampleViewOf(undefined, {
   image: {
     type: "uint8",
     dims: [1, 1, 16, 16],

@@ -35,7 +35,7 @@ const nothing = { result: undefined, validation: undefined, comparison: undefine
 export const scored = (combination: Combination, figures: Tradeoff | undefined): Scored => ({
   ...{ combination, figures, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {
-    ...{ usable: true, evaluation: undefined },
+    ...{ isUsable: true, evaluation: undefined },
     variant: { name: combination.name, steps: [], rejected: undefined, verdict: undefined, ...nothing },
   },
 });

@@ -12,7 +12,7 @@ import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { objectiveOf, sizeFor } from "../../judge/measure/objective.ts";
-import { choose } from "../../judge/run/choose.ts";
+import { choose } from "../../judge/run/select-result.ts";
 import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { bytesOfModels, configName, findBaseFile, writeDescriptions, writeRecorded } from "./describe.ts";
@@ -184,7 +184,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     const choice = choose(
       soundDtypes.map(({ bytes, brotli, work }) => ({
         size: bytes && sizeFor(purpose, { bytes, brotli }),
-        ...{ sound: true, speed: work && 1 / work },
+        ...{ isAcceptable: true, speed: work && 1 / work },
       })),
       false,
       objectiveOf({ purpose, minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),

@@ -14,7 +14,7 @@ import { readUtterances, type Utterance } from "../../data/sources/utterances.ts
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { compareRows } from "../../judge/compare/compare.ts";
 import { defaultDrop, isWithin, judge } from "../../judge/compare/goal.ts";
-import { roundUp } from "../../judge/record/more-samples.ts";
+import { roundUp } from "../../judge/record/sample-advice.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
 import { type GeneratorModels, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";

@@ -75,8 +75,8 @@ async function makeVariant(
   const { result, idle, likeness, rejection, fallback } = await runSingleStep(request, stepContext);
   if (idle !== undefined) throw unsupportedError(`${capitalize(idle)}.`);
   if (rejection !== undefined) {
-    const { text, tried } = rejection;
-    throw new PithError("E_ACCURACY_LOST", `${capitalize([text, tried ?? []].flat().join("; "))}.`);
+    const { text, fallbackText } = rejection;
+    throw new PithError("E_ACCURACY_LOST", `${capitalize([text, fallbackText ?? []].flat().join("; "))}.`);
   }
   if (result === undefined) throw unsupportedError("Nothing changed.");
   await save(result, out, { fileBytes });

@@ -6,12 +6,12 @@ import { minSamples } from "../../judge/recipe/open-samples.ts";
 import type { Run, StepRecord } from "../../judge/record/run-record.ts";
 import {
   accuracySentence,
-  changeOf,
   chosenOf,
+  formatChange,
   gainSentence,
   goalSentence,
-  type Outcome,
   outcomeOf,
+  type RunOutcome,
   relativeWorkOf,
   searchMissSentence,
   speedupOf,
@@ -19,7 +19,7 @@ import {
 } from "../../judge/record/verdict.ts";
 import { comparedSizeOf } from "./search-table.ts";
 
-export interface Summary extends Outcome {
+export interface Summary extends RunOutcome {
   readonly gain: string;
   readonly sentences: readonly string[];
 }
@@ -160,7 +160,7 @@ function smallerButLostSentence({ variants, chosen, goal, search }: Run): string
     return isSmaller && drop <= goal.maxDrop && verdict !== undefined && !isWithin(verdict.drop, goal);
   });
   if (lostVariants.length === 0) return undefined;
-  const drops = lostVariants.map(({ comparison }) => (comparison === undefined ? "" : changeOf(comparison)));
+  const drops = lostVariants.map(({ comparison }) => (comparison === undefined ? "" : formatChange(comparison)));
   const names = lostVariants.map(({ name }) => name).join("; ");
   return `${names} ${lostVariants.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
 }

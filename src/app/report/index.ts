@@ -1,7 +1,7 @@
 /** Exports drawings, texts and views for the studio, which shows them as reports do. They are not part of the package's surface. */
 export { filesOfRecipe } from "../../judge/recipe/pass-steps.ts";
 export type { SampleView } from "../../judge/record/run-record.ts";
-export { viewsOf } from "../../judge/record/samples.ts";
+export { sampleViewsOf } from "../../judge/record/sample-views.ts";
 export { outputDifferenceText } from "../../judge/record/verdict.ts";
 export { blameText } from "../../runtime/noise/layer-errors.ts";
 export { type Summary, summarize } from "./choice.ts";

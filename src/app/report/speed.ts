@@ -1,8 +1,8 @@
 /** Reports the speed of a result relative to another model. */
 import { blockWidth, type UnevenChannels } from "#analysis";
 import { integer, percent, runTime, speedText, truncateList } from "#ir";
+import type { SizeAndCost } from "../../judge/measure/measured-pair.ts";
 import type { MeasuredSpeed } from "../../judge/measure/speed.ts";
-import type { SizeAndCost } from "../../judge/measure/written.ts";
 import { comparableCounts } from "../../judge/record/operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";

@@ -13,12 +13,12 @@ import {
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/goal.ts";
 import type { Run, Variant } from "../../judge/record/run-record.ts";
 import {
-  changeOf,
+  changeTextsOf,
   comparesWithOriginal,
+  formatChange,
   markOf,
   notChosenText,
   steadyTimingOf,
-  textsOf,
 } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
@@ -75,7 +75,7 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
       return value === undefined ? undefined : { text: text(value), note: ratioOf(original[key], value) };
     }),
   });
-  const texts = variants.map(({ comparison }) => comparison && textsOf(comparison));
+  const texts = variants.map(({ comparison }) => comparison && changeTextsOf(comparison));
   const [longest] = texts.flatMap((text) => text?.before ?? []).toSorted((a, b) => b.length - a.length);
   const columns: readonly VariantColumn[] = [
     ...[
@@ -110,7 +110,7 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
         ...variants.map(
           ({ comparison }) =>
             comparison && {
-              text: changeOf(comparison).split(" ")[0] ?? "",
+              text: formatChange(comparison).split(" ")[0] ?? "",
               note: changeInterval(unit, comparison.difference),
             },
         ),

@@ -9,9 +9,9 @@ import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import { compareOnSamples, type Likeness, lostTextOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import { divideSamples, minDividedSamples } from "../measure/holdout.ts";
-import { findLostKnowledge } from "../measure/judge-result.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../measure/paired-metrics.ts";
+import { findLostKnowledge } from "../measure/rejection-cause.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
 /** Draws a third of the test samples for the search, and evaluates the result on the others. @returns a Miss if there are too few samples. */

@@ -39,11 +39,11 @@ interface MeasurementRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "bat
 /** Records measurements in the store, by the model and the key of samples and metric. No model is measured twice. */
 export class MeasurementRecords {
   readonly store: Store;
-  readonly #judgingKey: unknown;
+  readonly #metricInputs: unknown;
 
-  constructor(store: Store, judging: unknown) {
+  constructor(store: Store, metricInputs: unknown) {
     this.store = store;
-    this.#judgingKey = judging;
+    this.#metricInputs = metricInputs;
   }
 
   async read(digest: string): Promise<MeasuredModel | undefined> {
@@ -61,7 +61,7 @@ export class MeasurementRecords {
   }
 
   #key(digest: string): unknown {
-    return { model: digest, judging: this.#judgingKey };
+    return { model: digest, judging: this.#metricInputs };
   }
 }
 

@@ -12,7 +12,7 @@ import { compareOnSamples, type Likeness, lostTextOf, minVerdictSamples } from "
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import { trains } from "../steps/step-options.ts";
+import { isTraining } from "../steps/step-options.ts";
 
 export interface FunctionCheck {
   /** Comparison of all outputs (see `comparesAll`), or why they could not be compared; undefined if the metric covers the main output. */
@@ -37,7 +37,7 @@ export type TrainingTargets = "none" | "answers" | "labels";
 /** Returns the kind of training. Unknown steps, of a model that is judged as it is, can have trained it. */
 export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): TrainingTargets {
   if (steps.length === 0) return "answers";
-  const training = steps.filter(({ pass }) => trains(pass));
+  const training = steps.filter(({ pass }) => isTraining(pass));
   if (training.length === 0) return "none";
   const learnsOriginal = ({ pass: { learnsAnswers, reference }, options }: (typeof training)[number]): boolean =>
     learnsAnswers === true && (options[reference ?? ""] ?? "original") === "original";

@@ -4,7 +4,7 @@ import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } 
 import { hasExporterMetadata, removeExporterMetadata } from "#pass";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../rewrite/edit/stored.ts";
-import { type OperationCount, operationCount } from "../record/operation-count.ts";
+import { type OperationCount, operationCountOf } from "../record/operation-count.ts";
 import type { ModelSize } from "../record/run-record.ts";
 
 interface PlainFile {
@@ -46,5 +46,5 @@ export async function countWeights(model: Model): Promise<Pick<ModelSize, "param
 /** Counts multiply-accumulates, which can depend on symbolic sizes. */
 export function countMacs(model: Model): OperationCount | undefined {
   const copy = withStoredWeights(model);
-  return operationCount(cost(copy, infer(copy)).macs);
+  return operationCountOf(cost(copy, infer(copy)).macs);
 }

@@ -10,7 +10,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { type BatchChoice, type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
 import { defaultDrop, type Goal, judge } from "../compare/goal.ts";
-import type { Validated } from "../record/run-record.ts";
+import type { ValidationResult } from "../record/run-record.ts";
 import { chanceSentence } from "../record/verdict.ts";
 import { divideSamples, Holdout, type HoldoutComparison, joinRows, type Rows } from "./holdout.ts";
 
@@ -128,7 +128,7 @@ export class PairedMetrics {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 
-  validate({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
+  validate({ validation }: PairedResult, goal: Goal | undefined): ValidationResult | undefined {
     if (validation === undefined || this.validation === undefined) return undefined;
     const { comparison } = validation;
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };

@@ -3,7 +3,7 @@
 import { counted, integer, waiting } from "#ir";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import { completeOptions, partFor } from "../steps/step-options.ts";
+import { completeOptions, splitOf } from "../steps/step-options.ts";
 
 /** Processor time of training on a sample, in forward passes: 3.7 to 6.8 on four image networks, in batches of 32. */
 const trainingCost = 5;
@@ -26,7 +26,7 @@ export function estimateStepSeconds(
   // A metric that compares with the original runs both models.
   const evaluationSeconds = seconds * (metric.truth === "original" ? 2 : 1);
   const passSeconds = ({ pass, options }: PassStep): number => {
-    if (partFor(pass, options) === undefined) return 0;
+    if (splitOf(pass, options) === undefined) return 0;
     const complete = completeOptions(pass, options);
     const { epochs, samples } = complete;
     const sampleLimit = typeof samples === "number" ? samples : undefined;

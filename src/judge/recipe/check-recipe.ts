@@ -5,10 +5,10 @@ import type { Dataset } from "#batches";
 import { asPithError, integer, isObject, stripPeriod } from "#ir";
 import { type AnyPass, didYouMean, inWords, namesAt, type OptionValues, problemOf, shown, unknownName } from "#pass";
 import { runOptionNames } from "../steps/step-options.ts";
-import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
+import { passesById } from "./built-in-passes.ts";
+import { findSchedules, type KeyPath, optionsInRound, scheduleSchema, valueInRound } from "./option-schedules.ts";
 import { type Recipe, type RecipeSamples, type RecipeStep, type Repeat, recipeVersion } from "./recipe.ts";
-import { fail, requireShallow, type Source } from "./source.ts";
-import { stepPasses } from "./steps.ts";
+import { fail, requireShallow, type YamlText } from "./yaml-source.ts";
 
 /**
  * Checks a recipe written as a plain object, in the form of the YAML.
@@ -17,14 +17,14 @@ import { stepPasses } from "./steps.ts";
  * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
  */
 export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
-  return checkRecipe({ data, locate: () => name }, stepPasses(passes));
+  return checkRecipe({ data, locate: () => name }, passesById(passes));
 }
 
 type Passes = ReadonlyMap<string, AnyPass>;
 
 const recipeKeys = ["version", "samples", "steps"];
 
-export function checkRecipe(source: Source, passes: Passes): Recipe {
+export function checkRecipe(source: YamlText, passes: Passes): Recipe {
   const { data } = source;
   requireShallow(source);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
@@ -44,7 +44,7 @@ export function checkRecipe(source: Source, passes: Passes): Recipe {
   return { version: recipeVersion, ...recipeSamples, steps: checkList(source, list, passes) };
 }
 
-function checkSamples(source: Source, samples: unknown): RecipeSamples {
+function checkSamples(source: YamlText, samples: unknown): RecipeSamples {
   const { calibration, training } = isObject(samples) ? samples : {};
   const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
   if (isCount(calibration) && (isCount(training) || training === "all")) return { calibration, training };
@@ -54,9 +54,9 @@ function checkSamples(source: Source, samples: unknown): RecipeSamples {
 
 const maxSteps = 10_000;
 
-function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
+function checkList(source: YamlText, list: readonly unknown[], passes: Passes): Recipe["steps"] {
   const last = list.length - 1;
-  const total = list.reduce<number>((sum, entry) => sum + stepCount(entry), 0);
+  const total = list.reduce<number>((sum, entry) => sum + countSteps(entry), 0);
   if (total > maxSteps) {
     const reason = `expected at most ${integer(maxSteps)} steps, counting those of each round, got ${integer(total)}`;
     fail(source, ["steps"], "value", reason);
@@ -68,7 +68,7 @@ function checkList(source: Source, list: readonly unknown[], passes: Passes): Re
   });
 }
 
-function stepCount(entry: unknown): number {
+function countSteps(entry: unknown): number {
   if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
   return Math.max(1, entry.repeat * entry.steps.length);
 }
@@ -78,8 +78,8 @@ const repeatKeys = ["repeat", "steps"];
 export const maxRounds = 1000;
 
 function checkRepeat(
-  source: Source,
-  path: Path,
+  source: YamlText,
+  path: KeyPath,
   repeatOptions: Readonly<Record<string, unknown>>,
   passes: Passes,
   isLast: boolean,
@@ -112,7 +112,7 @@ interface StepPosition {
   readonly isLast: boolean;
 }
 
-function checkStep(source: Source, path: Path, step: unknown, passes: Passes, position: StepPosition): RecipeStep {
+function checkStep(source: YamlText, path: KeyPath, step: unknown, passes: Passes, position: StepPosition): RecipeStep {
   const names = [...passes.keys()];
   const expectation = 'a step is one name with its options, like "train: { epochs: 2 }"';
   if (!isObject(step)) fail(source, path, "value", `${expectation}, got ${kindOf(step)}`);
@@ -136,7 +136,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, po
   const stepOptions = withShares(step[id] ?? {});
   if (!isObject(stepOptions))
     fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(stepOptions)}`);
-  checkRounds(source, [...path, id], pass, stepOptions, position);
+  checkRounds(source, [...path, id], pass, stepOptions, position.rounds);
   const { judge } = step;
   if (judge === undefined) return { id, options: stepOptions };
   const judgePath = [...path, "judge"];
@@ -156,7 +156,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, po
   return { id, options: stepOptions, judge };
 }
 
-function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPosition): void {
+function checkRounds(source: YamlText, path: KeyPath, pass: AnyPass, options: OptionValues, rounds?: number): void {
   const schedules = findSchedules(pass, options);
   for (const schedule of schedules) checkSchedule(source, [...path, ...schedule.path], schedule.schedule, rounds);
   if (rounds === undefined || schedules.length === 0) {
@@ -165,13 +165,13 @@ function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionV
   }
   const schedulePaths = new Set(schedules.map((schedule) => schedule.path.join()));
   for (let number = 1; number <= rounds; number++) {
-    const roundPrefix = (path: Path): string =>
+    const roundPrefix = (path: KeyPath): string =>
       schedulePaths.has(path.join()) ? `in round ${number} of ${rounds}: ` : "";
     checkOptions(source, path, pass, optionsInRound(pass, options, { number, total: rounds }), roundPrefix);
   }
 }
 
-function checkSchedule(source: Source, path: Path, schedule: unknown, rounds: number | undefined): void {
+function checkSchedule(source: YamlText, path: KeyPath, schedule: unknown, rounds: number | undefined): void {
   if (rounds === undefined) {
     const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
     fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
@@ -200,11 +200,11 @@ export function withShares(value: unknown): unknown {
 const judgePlacementHint = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
 
 function checkOptions(
-  source: Source,
-  path: Path,
+  source: YamlText,
+  path: KeyPath,
   pass: AnyPass,
   stepOptions: OptionValues,
-  prefixOf: (at: Path) => string,
+  prefixOf: (at: KeyPath) => string,
 ): void {
   const { id, options } = pass;
   const accepted = namesAt(options).filter((name) => !runOptionNames.includes(name));

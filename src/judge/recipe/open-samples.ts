@@ -5,9 +5,9 @@ import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";
 import type { Samples } from "../record/run-record.ts";
-import { partFor } from "../steps/step-options.ts";
+import { splitOf } from "../steps/step-options.ts";
 import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
-import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
+import { learnsAnswers, maxCalibrationSamples, maxDistillationSamples, openRecipe, stepsOf } from "./pass-steps.ts";
 import type { Recipe, RecipeSamples } from "./recipe.ts";
 
 /** Minimum number of samples for a search and for the evaluation of its result. With fewer, both use all samples. */
@@ -20,16 +20,16 @@ export interface OpenedSamples {
 }
 
 export interface SampleUse {
-  readonly train: Part | undefined;
-  readonly calibrate: Part | undefined;
+  readonly train: UsedSplit | undefined;
+  readonly calibrate: UsedSplit | undefined;
   /** `available`: total number if the number of samples is limited. */
-  readonly test: Part & Tested & { readonly available?: number };
+  readonly test: UsedSplit & TestSampleCounts & { readonly available?: number };
 }
 
-export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;
+export type UsedSplit = Pick<Samples, "name" | "count" | "fitted" | "checked">;
 
 /** Numbers of samples next to the tested ones. */
-export interface Tested {
+export interface TestSampleCounts {
   /** Number of test samples, if interim looks used fewer. */
   readonly of?: number | undefined;
   /** Number of samples, disjoint from the tested ones, on which options or layers were chosen; undefined without such a choice. */
@@ -46,15 +46,15 @@ export async function openSamples(
   const recipes = await Promise.all(writtenRecipes.map(openRecipe));
   requireLossOutputs(model, recipes);
   const trainingPasses = recipes.flatMap((recipe) =>
-    stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
+    stepsOf(recipe).flatMap(({ pass, options }) => (splitOf(pass, options) === "train" ? [pass] : [])),
   );
   const maxOf = (countOf: (recipe: Recipe) => number): number =>
     Math.max(0, ...recipes.map((recipe) => countOf(recipe)));
   const options = {
     ...taskOptions,
-    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
+    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? maxCalibrationSamples(recipe)),
     trainAlone: maxOf(({ samples, ...recipe }) =>
-      samples === undefined ? samplesToLearnFrom(recipe) : trainingSampleCount(samples.training),
+      samples === undefined ? maxDistillationSamples(recipe) : trainingSampleCount(samples.training),
     ),
     learns: findTrainingTargets(trainingPasses, recipes),
     // A search, or a recipe from a search, divides the test samples in two halves, so it needs a minimum number.
@@ -90,9 +90,9 @@ export async function openSamples(
         Number.isFinite(trainAlone) && (trainAlone === 0 || (train?.count ?? 0) <= trainAlone) ? trainAlone : "all",
     },
     sampleUse: {
-      train: trainingPasses.length > 0 && train !== undefined ? partOf(train) : undefined,
-      calibrate: measuredOn && partOf(measuredOn),
-      test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
+      train: trainingPasses.length > 0 && train !== undefined ? usedSplitOf(train) : undefined,
+      calibrate: measuredOn && usedSplitOf(measuredOn),
+      test: { ...usedSplitOf(seen), ...(available === undefined || available === seen.count ? {} : { available }) },
     },
   };
 }
@@ -117,4 +117,4 @@ function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void 
   }
 }
 
-const partOf = ({ name, count }: Dataset): Part => ({ name, count });
+const usedSplitOf = ({ name, count }: Dataset): UsedSplit => ({ name, count });

@@ -2,9 +2,9 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { namesAt, nodesAt } from "../../core/pass/schema.ts";
 import { runOptionNames } from "../steps/step-options.ts";
+import { builtInPasses } from "./built-in-passes.ts";
 import { recipeFrom } from "./check-recipe.ts";
 import { filesOfRecipe, filesOfStep } from "./pass-steps.ts";
-import { steps } from "./steps.ts";
 
 /** Options whose text is not a path, although their schema accepts any text. */
 const names = ["layers", "except", "keep", "keepLayers", "operators", "output", "loss", "augment", "validation"];
@@ -12,7 +12,7 @@ const names = ["layers", "except", "keep", "keepLayers", "operators", "output", 
 const isSchema = (node: unknown): node is v.GenericSchema =>
   typeof node === "object" && node !== null && "~run" in node;
 
-test.each([...steps])("finds each option of %s that names a file", (id, { options }) => {
+test.each([...builtInPasses])("finds each option of %s that names a file", (id, { options }) => {
   const path = "/folder/file.onnx";
   const acceptsPath = (at: readonly (string | number)[]): boolean =>
     nodesAt(options, at).some((node) => isSchema(node) && v.safeParse(node, path).success);

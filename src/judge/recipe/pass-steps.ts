@@ -1,10 +1,10 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
 import { groupBy, optionError } from "#ir";
 import { type AnyPass, type OptionValues, openModules } from "#pass";
-import { completeOptions, partFor } from "../steps/step-options.ts";
-import { optionsInRound, withCurves } from "./courses.ts";
+import { completeOptions, splitOf } from "../steps/step-options.ts";
+import { builtInPasses, passesById } from "./built-in-passes.ts";
+import { openScheduleCurves, optionsInRound } from "./option-schedules.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
-import { stepPasses, steps } from "./steps.ts";
 
 export interface PassStep {
   readonly id: string;
@@ -21,7 +21,7 @@ export interface PassStep {
 }
 
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
-  const names = [...stepNames(recipe)];
+  const names = [...stepNamesOf(recipe)];
   return recipe.steps.flatMap((entry): readonly PassStep[] => {
     const steps = isRepeat(entry) ? entry.steps : [entry];
     const entryNames = names.splice(0, steps.length);
@@ -30,20 +30,20 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
       pass: passOf(step, passes),
       name: entryNames[index] ?? step.id,
     }));
-    if (!isRepeat(entry)) return namedSteps.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
+    if (!isRepeat(entry)) return namedSteps.map(({ judge = true, ...step }) => ({ ...step, ...judgeFlagsOf(judge) }));
     return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, total: entry.repeat })).flatMap(
       (round) =>
         namedSteps.map(({ judge, ...step }, index) => ({
           ...step,
           name: `${step.name}, round ${round.number} of ${round.total}`,
           options: optionsInRound(step.pass, step.options, round),
-          ...judging(judge ?? (round.number === round.total && index === namedSteps.length - 1)),
+          ...judgeFlagsOf(judge ?? (round.number === round.total && index === namedSteps.length - 1)),
         })),
     );
   });
 }
 
-const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "fallsBack"> =>
+const judgeFlagsOf = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "fallsBack"> =>
   judge === "fallback" ? { judged: true, fallsBack: true } : { judged: judge };
 
 /** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
@@ -55,14 +55,14 @@ export const filesOfRecipe = ({ steps }: Recipe): readonly string[] =>
   steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).flatMap(filesOfStep);
 
 export function filesOfStep({ id, options }: RecipeStep): readonly string[] {
-  const { reference, furtherReferences, reads = [], writes = [] } = steps.get(id) ?? {};
+  const { reference, furtherReferences, reads = [], writes = [] } = builtInPasses.get(id) ?? {};
   const names = [reference, furtherReferences, ...reads, ...writes];
   const texts = [...new Set(names)].flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
   return texts.filter((text): text is string => typeof text === "string" && text !== "original");
 }
 
 export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
-  withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
+  withOptions(recipe, (step) => openScheduleCurves(passOf(step, passes), step.options));
 
 export async function withOptions(
   recipe: Recipe,
@@ -76,14 +76,14 @@ export async function withOptions(
 }
 
 function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
-  const pass = stepPasses(passes).get(id);
+  const pass = passesById(passes).get(id);
   if (pass === undefined) throw optionError(`There is no step "${id}".`);
   return pass;
 }
 
 /** Returns the maximum number of samples that any step calibrates on; 0 without calibration. */
-export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return maxSamplesOf(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
+export function maxCalibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return maxSamplesOf(recipe, passes, (pass, options) => splitOf(pass, options) === "calibrate");
 }
 
 /** Returns whether a training pass learns the outputs of a model (the original or a teacher) instead of labels. */
@@ -91,8 +91,8 @@ export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
 /** Returns the maximum number of training samples of any step that learns another model's outputs; Infinity for all. */
-export function samplesToLearnFrom(recipe: Recipe): number {
-  return maxSamplesOf(recipe, [], (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
+export function maxDistillationSamples(recipe: Recipe): number {
+  return maxSamplesOf(recipe, [], (pass, options) => learnsAnswers(pass) && splitOf(pass, options) === "train");
 }
 
 function maxSamplesOf(
@@ -104,13 +104,13 @@ function maxSamplesOf(
     const completedOptions = completeOptions(pass, options);
     if (!usesSamples(pass, completedOptions)) return 0;
     if (typeof completedOptions.samples === "number") return completedOptions.samples;
-    return partFor(pass, completedOptions) === "train" ? Number.POSITIVE_INFINITY : 0;
+    return splitOf(pass, completedOptions) === "train" ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...counts);
 }
 
 /** Returns the steps' ids, numbered if an id occurs several times: "prune 1", "train", "prune 2". */
-export function stepNames({ steps }: Recipe): readonly string[] {
+export function stepNamesOf({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);
   const counts = new Map<string, number>();
@@ -122,8 +122,8 @@ export function stepNames({ steps }: Recipe): readonly string[] {
 }
 
 /** Returns a name for a recipe: "10 × (prune + train) + quantize". */
-export function recipeName(recipe: Recipe): string {
-  const names = [...stepNames(recipe)];
+export function recipeNameOf(recipe: Recipe): string {
+  const names = [...stepNamesOf(recipe)];
   return recipe.steps
     .map((entry) => {
       if (!isRepeat(entry)) return names.shift();

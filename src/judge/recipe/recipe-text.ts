@@ -3,10 +3,10 @@
 import { stringify } from "yaml";
 import { isObject, optionError } from "#ir";
 import type { AnyPass } from "#pass";
+import { passesById } from "./built-in-passes.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
-import { readSource } from "./source.ts";
-import { stepPasses } from "./steps.ts";
+import { readYaml } from "./yaml-source.ts";
 
 /**
  * Reads a recipe from YAML or JSON.
@@ -17,7 +17,7 @@ import { stepPasses } from "./steps.ts";
  * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */
 export function parseRecipe(text: string, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
-  return checkRecipe(readSource(text, name, 'Use "repeat" for steps that come again.'), stepPasses(passes));
+  return checkRecipe(readYaml(text, name, 'Use "repeat" for steps that come again.'), passesById(passes));
 }
 
 /** Formats a recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */

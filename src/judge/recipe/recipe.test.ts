@@ -4,11 +4,11 @@ import { PithError } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeOptions } from "../steps/step-options.ts";
+import { builtInPasses } from "./built-in-passes.ts";
 import { recipeFrom } from "./check-recipe.ts";
-import { calibrationSamples, recipeName, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
+import { maxCalibrationSamples, maxDistillationSamples, recipeNameOf, stepsOf } from "./pass-steps.ts";
 import { parseRecipe, recipeText } from "./recipe-text.ts";
 import { searchedTechniques } from "./searched-techniques.ts";
-import { steps } from "./steps.ts";
 
 function failure(read: () => unknown): { message: string; hint: string | undefined } {
   try {
@@ -24,7 +24,7 @@ function failure(read: () => unknown): { message: string; hint: string | undefin
 }
 
 test("a search combines all passes that offer moves", () => {
-  const offering = [...steps.values()].filter(({ moves }) => moves !== undefined);
+  const offering = [...builtInPasses.values()].filter(({ moves }) => moves !== undefined);
   expect(offering.map(({ id }) => id)).toEqual(searchedTechniques);
 });
 
@@ -60,7 +60,7 @@ test.each([
   ["prune: { amount: 0.5, solver: sparsegpt }", 256],
   ["lower-fused: {}", 0],
 ])("%s calibrates with %i samples", (step, samples) => {
-  expect(calibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);
+  expect(maxCalibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);
 });
 
 describe("a recipe", () => {
@@ -103,7 +103,7 @@ describe("a recipe", () => {
   });
 
   test("gets the defaults of the pass, but no data, from completeOptions", () => {
-    const kind = steps.get("train");
+    const kind = builtInPasses.get("train");
     if (kind === undefined) throw new Error("There is no step train.");
     const complete = completeOptions(kind, { epochs: 2 });
     expect(complete).toMatchObject({ epochs: 2, accumulate: 1, optimizer: "adam", schedule: "cosine" });
@@ -141,8 +141,8 @@ describe("a repeat", () => {
       ["train, round 3 of 3", { epochs: 3 }, true],
       ["quantize", { scheme: "static" }, true],
     ]);
-    expect(recipeName(recipe)).toBe("prune 1 + 3 × (prune 2 + train) + quantize");
-    expect(recipeName(parseRecipe("steps:\n  - repeat: 4\n    steps:\n      - train:\n"))).toBe("4 × train");
+    expect(recipeNameOf(recipe)).toBe("prune 1 + 3 × (prune 2 + train) + quantize");
+    expect(recipeNameOf(parseRecipe("steps:\n  - repeat: 4\n    steps:\n      - train:\n"))).toBe("4 × train");
   });
 
   test("is equal if read from YAML, JSON, an object or its own text", () => {
@@ -218,8 +218,8 @@ steps:
   test("requires the samples of the round with the largest number", () => {
     const inside = "- quantize: { scheme: static, samples: { from: 10, to: 50 } }\n      - recover: { samples: 7 }";
     const recipe = parseRecipe(`steps:\n  - repeat: 4\n    steps:\n      ${inside}`);
-    expect(calibrationSamples(recipe)).toBe(50);
-    expect(samplesToLearnFrom(recipe)).toBe(7);
+    expect(maxCalibrationSamples(recipe)).toBe(50);
+    expect(maxDistillationSamples(recipe)).toBe(7);
   });
 });
 
@@ -461,7 +461,7 @@ describe("a recipe error", () => {
 });
 
 test("every step has a summary", () => {
-  for (const pass of steps.values()) {
+  for (const pass of builtInPasses.values()) {
     expect(pass.summary).not.toBe("");
   }
 });

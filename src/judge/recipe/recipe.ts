@@ -10,7 +10,7 @@
  *       - quantize: { scheme: static }
  *
  * A step is the name of a pass with its options, and optionally "judge". Data is not part of a recipe. Numbers in repeated steps can follow a
- * schedule (`courses.ts`).
+ * schedule (`option-schedules.ts`).
  */
 
 import type { OptionValues } from "#pass";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { symbol } from "../../core/tensor/dims.ts";
-import { operationCount, operationsText } from "./operation-count.ts";
+import { operationCountOf, operationsText } from "./operation-count.ts";
 
 test("a long formula is shortened to the names of its dimensions, without its functions", () => {
   const formula = symbol("24*max(slice(frames, -50, -1, 1), batch) + 96*floor((side + 1)/2)");
-  expect(operationsText(operationCount(formula))).toBe("depends on side, frames and batch");
+  expect(operationsText(operationCountOf(formula))).toBe("depends on side, frames and batch");
 });

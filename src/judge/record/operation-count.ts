@@ -7,7 +7,7 @@ export interface OperationCount {
   readonly per: string | undefined;
 }
 
-export function operationCount(dim: Dim | undefined): OperationCount | undefined {
+export function operationCountOf(dim: Dim | undefined): OperationCount | undefined {
   if (dim === undefined) return undefined;
   const [count, per = ""] = productParts(dim) ?? [];
   // A sum or a formula, such as "floor((n + 1)/2)", is not a unit.

@@ -175,7 +175,7 @@ export interface Variant {
   /** Category of `rejected`. "not smaller" is used if there are other candidates. */
   readonly rejectedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
   /** Comparison on the validation samples; undefined if no variant is chosen or there are too few samples. */
-  readonly validation?: Validated | undefined;
+  readonly validation?: ValidationResult | undefined;
   /** Estimated drop on the search samples that are not test samples. */
   readonly searched?: { readonly drop: number; readonly samples: number };
   /** Comparison of all outputs if there are few samples or the metric measures distances, or the reason why they could not be compared. */
@@ -185,7 +185,7 @@ export interface Variant {
   readonly targets?: readonly OnTarget[];
 }
 
-export interface Validated {
+export interface ValidationResult {
   readonly comparison: Comparison;
   readonly verdict: Verdict | undefined;
 }

@@ -15,9 +15,8 @@ import type { Run, StepRecord, Variant } from "./run-record.ts";
 import {
   accuracySentence,
   chanceSentence,
-  changeOf,
-  distanceText,
   dropWithSearch,
+  formatChange,
   gainSentence,
   goalSentence,
   lossText,
@@ -27,6 +26,7 @@ import {
   notChosenText,
   outcomeOf,
   outputDifferenceText,
+  referenceText,
   searchMissSentence,
   storageSentence,
   verdictSentence,
@@ -464,13 +464,13 @@ test("a rejection states the metric values, the interval and the allowed drop", 
 
 describe("compared with a reference model", () => {
   test("distanceText states the change with its interval, in the digits of the goal", () => {
-    expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
+    expect(referenceText("big.onnx", compared(800, 100, 2))).toMatch(
       /^compared with big\.onnx: accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d points, 800 samples\)$/,
     );
     const goal = { maxDrop: 0.01 };
     for (const only of [0, 1, 100])
-      expect(distanceText("big.onnx", compared(800, only, 2), goal)).toContain(
-        `: ${changeOf(compared(800, only, 2), goal)} (95 % interval `,
+      expect(referenceText("big.onnx", compared(800, only, 2), goal)).toContain(
+        `: ${formatChange(compared(800, only, 2), goal)} (95 % interval `,
       );
   });
 

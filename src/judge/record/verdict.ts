@@ -22,10 +22,10 @@ import { relativeProcessorTime, type Spread } from "../../runtime/run/latency.ts
 import { type Likeness, minVerdictSamples } from "../compare/compare-function.ts";
 import { type Comparison, defaultDrop, type Goal, isBroken, isWithin, judge, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
-import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";
 import type { Measured, Run, Timing, Variant } from "./run-record.ts";
+import { adviseOnSamples, minSamplesToDecide, type UnusedSamples } from "./sample-advice.ts";
 
-export interface Outcome {
+export interface RunOutcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "rejected";
   readonly mood: "good" | "doubt" | "bad";
 }
@@ -35,7 +35,7 @@ export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | 
   return variant?.result === undefined ? undefined : { ...variant, result: variant.result };
 }
 
-export function outcomeOf(run: Run): Outcome {
+export function outcomeOf(run: Run): RunOutcome {
   const chosen = chosenOf(run);
   if (chosen === undefined) return { word: "rejected", mood: "bad" };
   if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
@@ -139,7 +139,7 @@ export function notChosenText(variant: Variant, goal: Goal | undefined): string 
       ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
       : undefined;
   if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
-  return `not chosen: ${changeOf(validation.comparison)} on the validation samples`;
+  return `not chosen: ${formatChange(validation.comparison)} on the validation samples`;
 }
 
 /**
@@ -187,10 +187,10 @@ export function accuracySentence(run: Run): string | undefined {
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
   const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
-  const changeText = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : changeTextOf(comparison));
+  const changeText = fullAgreementText(comparison) ?? (isJudged ? fromToText(comparison) : changeTextOf(comparison));
   const othersText = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalize(changeText)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${othersText}`;
+  return `${capitalize(changeText)}.${isShown ? "" : similaritySentence(chosen?.likeness)}${othersText}`;
 }
 
 /** Returns a sentence such as `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
@@ -245,7 +245,7 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
 }
 
-export function wrongText(checks: readonly OnTarget[]): string | undefined {
+export function wrongTargetText(checks: readonly OnTarget[]): string | undefined {
   const wrongTarget = checks.find(({ right }) => right === false);
   return wrongTarget === undefined
     ? undefined
@@ -269,7 +269,7 @@ export function inputsText(inputs: Readonly<Record<string, string>>): string {
   return [...all.slice(0, maxInputs), ...moreText].join(", ");
 }
 
-function alikeSentence(likeness: Variant["likeness"]): string {
+function similaritySentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` The outputs were not compared: ${likeness}.`;
   const { lost, relativeError, samples } = likeness;
@@ -306,7 +306,7 @@ export function verdictSentence(
   goal: Goal,
   verdict: Verdict,
   comparison: Comparison,
-  others: Others = {},
+  others: UnusedSamples = {},
   reference?: string,
 ): string {
   const { unit, better, difference: moved } = comparison;
@@ -319,7 +319,7 @@ export function verdictSentence(
 /** Returns "lost 0.3 points of accuracy", "accuracy is unchanged", or, if lower values are better, "perplexity rose by 0.12". */
 function movementText(comparison: Comparison, goal: Goal): string {
   const { metric, better } = comparison;
-  const change = changeOf(comparison, goal);
+  const change = formatChange(comparison, goal);
   const size = change.replace(/^[−+]/, "");
   if (size === change) return `${metric} is unchanged`;
   const isRise = change.startsWith("+");
@@ -328,21 +328,21 @@ function movementText(comparison: Comparison, goal: Goal): string {
 }
 
 /** Returns the printed original and result, and their difference with its unit. */
-export function textsOf({ unit, original, candidate, difference: moved }: Comparison, goal?: Goal): ChangeTexts {
+export function changeTextsOf({ unit, original, candidate, difference: moved }: Comparison, goal?: Goal): ChangeTexts {
   const texts = changeTexts(unit, original.value, candidate.value, moved.value, goal?.maxDrop);
   return { ...texts, change: `${texts.change} ${unitOfChange(unit)}`.trim() };
 }
 
-export const changeOf = (comparison: Comparison, goal?: Goal): string => textsOf(comparison, goal).change;
+export const formatChange = (comparison: Comparison, goal?: Goal): string => changeTextsOf(comparison, goal).change;
 
 /** Returns "−0.3 points (95 % interval −1.1 … +0.4 points, 667 samples)". */
 export const changeWithInterval = (comparison: Comparison, goal?: Goal): string =>
-  `${changeOf(comparison, goal)} ${intervalNote(comparison.unit, comparison.difference)}`;
+  `${formatChange(comparison, goal)} ${intervalNote(comparison.unit, comparison.difference)}`;
 
-function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
+function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: UnusedSamples): string {
   if (verdict === "kept") return "The goal is met";
   if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
-  const samplesAdvice = moreSamples(drop, goal, unit, others);
+  const samplesAdvice = adviseOnSamples(drop, goal, unit, others);
   if (met && drop.count < minSamplesToDecide) return samplesAdvice;
   const advice = samplesAdvice === "" ? "" : `; ${samplesAdvice}`;
   if (met && isWithin(drop, goal))
@@ -357,13 +357,13 @@ export function brokenText(comparison: Comparison): string | undefined {
 }
 
 /** Returns "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points allowed". */
-export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
+export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: UnusedSamples = {}): string {
   const { unit } = comparison;
   const brokenSentence = brokenText(comparison);
   if (brokenSentence !== undefined) return brokenSentence;
   const text = `${changeTextOf(comparison, goal)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
-  const advice = moreSamples(verdict.drop, goal, unit, others);
+  const advice = adviseOnSamples(verdict.drop, goal, unit, others);
   return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
 }
 
@@ -371,7 +371,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
   const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;
-  const differenceText = changeOf(comparison, goal);
+  const differenceText = formatChange(comparison, goal);
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
@@ -382,7 +382,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
 }
 
 /** Returns "compared with resnet20.onnx: accuracy went from 93.0 % to 69.3 %: −23.7 points (95 % interval −28.7 … −18.9 points, 300 samples)". */
-export const distanceText = (model: string, comparison: Comparison, goal?: Goal): string =>
+export const referenceText = (model: string, comparison: Comparison, goal?: Goal): string =>
   `compared with ${model}: ${changeTextOf(comparison, goal)}`;
 
 /** Returns a warning if the samples show no gain of a training: "a gain over thin.onnx is undecided: accuracy went from 92.6 % to 92.7 % (…)". */
@@ -394,16 +394,16 @@ export function noGainText(model: string, comparison: Comparison): string | unde
 }
 
 /** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it disagrees, or the data has labels. */
-function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
+function fullAgreementText({ truth, unit, pairs, candidate }: Comparison): string | undefined {
   if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
   const confidence = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${confidence})`;
 }
 
 const changeTextOf = (comparison: Comparison, goal?: Goal): string =>
-  `${fromTo(comparison, goal)}: ${changeWithInterval(comparison, goal)}`;
+  `${fromToText(comparison, goal)}: ${changeWithInterval(comparison, goal)}`;
 
-function fromTo(comparison: Comparison, goal?: Goal): string {
-  const { before, after } = textsOf(comparison, goal);
+function fromToText(comparison: Comparison, goal?: Goal): string {
+  const { before, after } = changeTextsOf(comparison, goal);
   return `${comparison.metric} went from ${before} to ${after}`;
 }

@@ -4,19 +4,19 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
-import { findLostKnowledge } from "../measure/judge-result.ts";
 import type { Purpose } from "../measure/objective.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
+import { findLostKnowledge } from "../measure/rejection-cause.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/run-record.ts";
-import { trains } from "../steps/step-options.ts";
+import { isTraining } from "../steps/step-options.ts";
 import {
   type CandidateRequest,
   type CandidateResult,
   type Comparer,
+  type FinishedStep,
   runCandidate,
-  type TakenStep,
 } from "./candidate.ts";
 
 export interface Candidate {
@@ -30,7 +30,7 @@ export interface CandidateSteps extends Candidate {
 }
 
 export interface RunContext
-  extends Pick<CandidateRequest, "store" | "runner" | "context" | "targets" | "judging" | "calibrate">,
+  extends Pick<CandidateRequest, "store" | "runner" | "context" | "targets" | "metricInputs" | "calibrate">,
     Pick<Task, "test" | "metric"> {
   readonly evaluator: Evaluator;
   readonly requestedGoal: GoalOptions;
@@ -46,7 +46,7 @@ interface AttemptEvaluation extends Evaluation {
 export interface Attempt {
   readonly variant: Variant;
   /** Whether the result can be chosen: no step failed, no output is broken, something changed, and with other candidates, it is smaller. */
-  readonly usable: boolean;
+  readonly isUsable: boolean;
   readonly evaluation: Evaluation | undefined;
   /** Measures on the samples on which the result was compared; undefined without an evaluation. */
   readonly evaluator?: Evaluator;
@@ -64,7 +64,7 @@ export async function tryCandidate(
   const records: StepRecord[] = [];
   let result: CandidateResult<AttemptEvaluation>;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
-    ...{ usable: false, evaluation: undefined },
+    ...{ isUsable: false, evaluation: undefined },
     variant: { name, steps: records, ...noResult, rejected: stripPeriod(reason), rejectedAs },
   });
   try {
@@ -72,11 +72,11 @@ export async function tryCandidate(
       ...{ ...run, name, steps, output: run.evaluator.output },
       comparer: createComparer(run.evaluator, goal, name, run),
       ...{ original: original.sha256, originalName: original.name, keepsResults: hasOtherCandidates },
-      onTaken(step, takenStep, wasStored) {
-        records.push(recordOf(step, takenStep));
-        reportStep(step, takenStep, wasStored, run);
+      onFinished(step, finishedStep, wasStored) {
+        records.push(recordOf(step, finishedStep));
+        reportStep(step, finishedStep, wasStored, run);
         const laterSteps = steps.slice(records.length);
-        return !isIdle(step, records) || !laterSteps.some(hasOtherCandidates ? () => true : dependsOnLoss);
+        return !hasNoEffect(step, records) || !laterSteps.some(hasOtherCandidates ? () => true : dependsOnLoss);
       },
     });
   } catch (error) {
@@ -84,13 +84,13 @@ export async function tryCandidate(
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
     return fail(message);
   }
-  if (records.length < steps.length) return fail(nothingChanged(records), "unchanged");
-  const { takenStep, judgement } = result;
-  const evaluation = takenStep?.findings?.compared;
+  if (records.length < steps.length) return fail(formatUnchanged(records), "unchanged");
+  const { finishedStep, judgement } = result;
+  const evaluation = finishedStep?.findings?.metricComparison;
   if (evaluation === undefined) return fail("it has no steps");
   const { evaluator, comparison, agreement, measured, validation } = evaluation;
-  const unchangedReason = judgement === undefined ? nothingChanged(records) : undefined;
-  const { lost, kept, targets = [] } = judgement ?? {};
+  const unchangedReason = judgement === undefined ? formatUnchanged(records) : undefined;
+  const { rejectionCause, functionCheck, targets = [] } = judgement ?? {};
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =
     hasOtherCandidates && (await comparedSizeOf(measured)) >= (await comparedSizeOf(original))
@@ -104,20 +104,20 @@ export async function tryCandidate(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judge(comparison, goal),
-    ...rejectedAs(unchangedReason, lost?.text, largerReason),
+    ...classifyRejection(unchangedReason, rejectionCause?.text, largerReason),
     validation: evaluator.metrics.validate(evaluation, goal),
-    ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
-    ...(kept?.others === undefined ? {} : { others: kept.others }),
+    ...(functionCheck?.likeness === undefined ? {} : { likeness: functionCheck.likeness }),
+    ...(functionCheck?.others === undefined ? {} : { others: functionCheck.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
   // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
   const isWrong =
-    lost?.because === "broken" ||
-    lost?.because === "target" ||
-    lost?.because === "form" ||
+    rejectionCause?.because === "broken" ||
+    rejectionCause?.because === "target" ||
+    rejectionCause?.because === "form" ||
     (validation !== undefined && findLostKnowledge(validation, goal) !== undefined);
-  const usable = (unchangedReason ?? largerReason) === undefined && !isWrong;
-  return { variant, usable, evaluation, evaluator };
+  const isUsable = (unchangedReason ?? largerReason) === undefined && !isWrong;
+  return { variant, isUsable, evaluation, evaluator };
 }
 
 /** Compares results with the goal of a candidate. After a search for options, validation samples are excluded, as in a run of several candidates. */
@@ -134,7 +134,7 @@ function createComparer(
       const title = name.endsWith(` ${candidate}`) ? name : `${candidate}, ${name}`;
       return { ...(await evaluator.measure(output, title, goal)), evaluator };
     },
-    async separate(goal, context) {
+    async reserveSamples(goal, context) {
       const original = await evaluator.open(evaluator.original);
       // The search samples are all compared: none of them is set aside for another choice.
       const options = { ...evaluator.options, choice: undefined };
@@ -149,32 +149,32 @@ function createComparer(
 }
 
 /** Returns whether a technique and all steps before it changed nothing, so that the rest of the recipe is that of another candidate. */
-const isIdle = ({ pass }: PassStep, records: readonly StepRecord[]): boolean =>
-  pass.moves !== undefined && !trains(pass) && records.every(({ changes }) => changes.length === 0);
+const hasNoEffect = ({ pass }: PassStep, records: readonly StepRecord[]): boolean =>
+  pass.moves !== undefined && !isTraining(pass) && records.every(({ changes }) => changes.length === 0);
 
-const dependsOnLoss = ({ pass }: PassStep): boolean => trains(pass) || pass.reference === "original";
+const dependsOnLoss = ({ pass }: PassStep): boolean => isTraining(pass) || pass.reference === "original";
 
 /** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
 export function isTrained({ steps }: CandidateSteps): boolean {
-  return steps.some(({ pass }) => trains(pass));
+  return steps.some(({ pass }) => isTraining(pass));
 }
 
-function recordOf({ id, name }: PassStep, { result: stepResult, findings }: TakenStep<AttemptEvaluation>): StepRecord {
-  const { output: _, warnings: __, history, curve, training, ...result } = stepResult;
+function recordOf({ id, name }: PassStep, { result, findings }: FinishedStep<AttemptEvaluation>): StepRecord {
+  const { output: _, warnings: __, history, curve, training, ...outcome } = result;
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
-    ...{ id, name, ...result },
+    ...{ id, name, ...outcome },
     history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
     curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
   };
-  if (findings?.compared === undefined) return record;
-  const { measured, comparison, agreement } = findings.compared;
+  if (findings?.metricComparison === undefined) return record;
+  const { measured, comparison, agreement } = findings.metricComparison;
   return { ...record, after: measured, comparison, agreement };
 }
 
 function reportStep(
   { name }: PassStep,
-  { result, findings, failedFallback }: TakenStep<AttemptEvaluation>,
+  { result, findings, failedFallback }: FinishedStep<AttemptEvaluation>,
   wasStored: boolean,
   { context, onMeasured }: RunContext,
 ): void {
@@ -182,12 +182,12 @@ function reportStep(
   if (failedFallback !== undefined)
     warn("fallback", `${name}: no layers are kept at higher precision: ${failedFallback.reason}`);
   if (wasStored) for (const text of result.warnings) warn("before", text);
-  else if (findings?.compared !== undefined) onMeasured(findings.compared.measured);
+  else if (findings?.metricComparison !== undefined) onMeasured(findings.metricComparison.measured);
 }
 
 const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
 
-function rejectedAs(
+function classifyRejection(
   unchanged: string | undefined,
   lost: string | undefined,
   larger: string | undefined,
@@ -197,7 +197,7 @@ function rejectedAs(
   return larger === undefined ? { rejected: undefined } : { rejected: larger, rejectedAs: "not smaller" };
 }
 
-function nothingChanged(records: readonly StepRecord[]): string {
+function formatUnchanged(records: readonly StepRecord[]): string {
   const reason = whyUnchanged(records);
   return reason === undefined ? "nothing changed" : `nothing changed: ${reason}`;
 }

@@ -14,40 +14,40 @@ import { formatSettings, type PrecisionFallback } from "../fallback/precise-laye
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
 import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
 import { checkFunction, type FunctionCheck, trainingOf, withOutputsOf } from "../measure/function-check.ts";
-import { judgeResult, type RejectionCause } from "../measure/judge-result.ts";
 import type { PairedResult } from "../measure/paired-metrics.ts";
+import { judgeResult, type RejectionCause } from "../measure/rejection-cause.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Measured } from "../record/run-record.ts";
 import { brokenText, lossText } from "../record/verdict.ts";
 import type { Runner, StepOutput, StepResult } from "../steps/runner.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
-import { keyOfSamples } from "./data-parts.ts";
+import { keyOfSamples } from "./record-keys.ts";
 import { checkGoal, type GoalCheck, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest } from "./step-request.ts";
 
-export interface Compared extends PairedResult {
+export interface MetricComparison extends PairedResult {
   readonly reference?: Reference | undefined;
   /** The measured file, if the result is measured as it would be written, with its masks applied. */
   readonly measured?: Measured;
 }
 
 /** Compares stored models with the original, or with their reference, on the test samples. */
-export interface Comparer<C extends Compared = Compared> {
+export interface Comparer<C extends MetricComparison = MetricComparison> {
   readonly goal: Goal | undefined;
   /** Number of samples on which options were chosen. They are excluded from the comparison. */
   readonly searched?: number | undefined;
   compare(output: string, name: string): Promise<C>;
   /** Reserves samples for a search. @returns a Miss if there are too few samples. */
-  separate(goal: Goal, context: Context): Promise<SearchSamples<C> | Miss>;
+  reserveSamples(goal: Goal, context: Context): Promise<SearchSamples<C> | Miss>;
 }
 
-interface SearchSamples<C extends Compared> {
+interface SearchSamples<C extends MetricComparison> {
   readonly search: FallbackJudge;
   /** Compares on the samples that are not for the search. */
   readonly others: Comparer<C> | undefined;
 }
 
-export interface CandidateRequest<C extends Compared = Compared>
+export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   extends Pick<StepRequest, "inputs" | "output" | "condition" | "force" | "judgedTogether" | "targets"> {
   /** Name in messages; undefined for the step of a command. */
   readonly name?: string;
@@ -64,45 +64,46 @@ export interface CandidateRequest<C extends Compared = Compared>
   readonly test: Dataset | undefined;
   readonly calibrate?: Dataset | undefined;
   /** Plain data that determines the metrics of a model. */
-  readonly judging?: unknown;
+  readonly metricInputs?: unknown;
   /** Whether timing, reports or other candidates need the stored results, so that none is removed. */
   readonly keepsResults?: boolean;
   /** The stored model that is judged without steps. */
-  readonly judged?: JudgedResult<C>;
+  readonly judgedResult?: JudgedResult<C>;
   /** Called before the pass runs, with the chosen options. */
   announce?(options: OptionValues): void;
   /** Default: as the step requires. */
   isJudged?(result: StepResult): Promise<boolean>;
   /** Called after each step. @returns false to skip the next steps and the judgement. */
-  onTaken?(step: PassStep, takenStep: TakenStep<C>, wasStored: boolean): boolean;
+  onFinished?(step: PassStep, finishedStep: FinishedStep<C>, wasStored: boolean): boolean;
   /** Returns why a result misses the goal (default: only if it lost its knowledge). */
-  missedText?(check: GoalCheck, takenStep: Omit<JudgedResult<C>, "output">): string | undefined;
+  goalMissText?(check: GoalCheck, finishedStep: Omit<JudgedResult<C>, "output">): string | undefined;
 }
 
 /** Comparison by the metric, or without data, of the outputs. */
-export interface Findings<C extends Compared = Compared> {
-  readonly compared: C | undefined;
+export interface Findings<C extends MetricComparison = MetricComparison> {
+  readonly metricComparison: C | undefined;
   /** Undefined without a goal. */
   readonly goalCheck: GoalCheck | undefined;
   /** Comparison of the outputs; undefined if only the metric was compared, or a folder compares its models together. */
-  readonly kept: FunctionCheck | undefined;
+  readonly functionCheck: FunctionCheck | undefined;
 }
 
-interface JudgedResult<C extends Compared> {
+interface JudgedResult<C extends MetricComparison> {
   readonly output: string;
   readonly findings: Findings<C>;
   readonly searched?: number | undefined;
 }
 
-export interface TakenStep<C extends Compared = Compared> extends Partial<Omit<JudgedResult<C>, "output">> {
+export interface FinishedStep<C extends MetricComparison = MetricComparison>
+  extends Partial<Omit<JudgedResult<C>, "output">> {
   readonly result: StepResult;
   readonly fallback?: PrecisionFallback;
   /** Reason why no layers are kept at higher precision, although the step misses the goal. */
   readonly failedFallback?: Miss;
 }
 
-export interface Judgement<C extends Compared = Compared> extends Findings<C> {
-  readonly lost: RejectionCause | undefined;
+export interface Judgement<C extends MetricComparison = MetricComparison> extends Findings<C> {
+  readonly rejectionCause: RejectionCause | undefined;
   readonly targets: readonly OnTarget[];
 }
 
@@ -110,8 +111,8 @@ type FallbackRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses" | "options"> & { readonly fallback: PrecisionFallback });
 
-export interface CandidateResult<C extends Compared = Compared> {
-  readonly takenStep: TakenStep<C> | undefined;
+export interface CandidateResult<C extends MetricComparison = MetricComparison> {
+  readonly finishedStep: FinishedStep<C> | undefined;
   /** Undefined if the last result was not compared or is the original. */
   readonly judgement: Judgement<C> | undefined;
 }
@@ -120,7 +121,7 @@ export interface CandidateResult<C extends Compared = Compared> {
  * Runs the steps of a candidate one after the other, and continues after the last step that an earlier run finished.
  * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the passes.
  */
-export async function runCandidate<C extends Compared = Compared>(
+export async function runCandidate<C extends MetricComparison = MetricComparison>(
   candidate: CandidateRequest<C>,
 ): Promise<CandidateResult<C>> {
   const { name, steps, store, runner, original = store.original } = candidate;
@@ -134,24 +135,24 @@ export async function runCandidate<C extends Compared = Compared>(
   const { length: storedCount } = states.filter(({ done }) => done);
   const lastStored = steps[storedCount - 1];
   if (lastStored !== undefined) context.log({ id: "resume", text: `${name}: continued after ${lastStored.name}` });
-  let takenStep: TakenStep<C> | undefined;
-  let { judged } = candidate;
+  let finishedStep: FinishedStep<C> | undefined;
+  let { judgedResult } = candidate;
   for (const [index, step] of steps.entries()) {
-    const input: string = takenStep?.result.output ?? store.original;
+    const input: string = finishedStep?.result.output ?? store.original;
     if (candidate.keepsResults !== true) await store.trim([input, original]);
     throwIfAborted(context.signal, `Stopped before ${step.name}.`);
     if (steps.length > 1) position = `step ${index + 1} of ${steps.length}: `;
     const wasStored = index < storedCount;
     if (!wasStored) context.stage(step.name);
-    takenStep = await run.take(step, input);
-    if (candidate.onTaken?.(step, takenStep, wasStored) === false) return { takenStep, judgement: undefined };
-    const { result, findings, searched } = takenStep;
-    judged = findings && { output: result.output, findings, searched };
+    finishedStep = await run.runStep(step, input);
+    if (candidate.onFinished?.(step, finishedStep, wasStored) === false) return { finishedStep, judgement: undefined };
+    const { result, findings, searched } = finishedStep;
+    judgedResult = findings && { output: result.output, findings, searched };
   }
-  return { takenStep, judgement: judged && (await run.judge(judged)) };
+  return { finishedStep, judgement: judgedResult && (await run.judge(judgedResult)) };
 }
 
-class CandidateRun<C extends Compared> {
+class CandidateRun<C extends MetricComparison> {
   readonly #run: CandidateRequest<C> & { readonly original: string };
   #comparer: Comparer<C> | undefined;
 
@@ -160,45 +161,45 @@ class CandidateRun<C extends Compared> {
     this.#comparer = run.comparer;
   }
 
-  async take(step: PassStep, input: string): Promise<TakenStep<C>> {
+  async runStep(step: PassStep, input: string): Promise<FinishedStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
     const kept = step.fallsBack === true && step.pass.fallbackOverrides !== undefined ? new Map() : undefined;
     const options = await this.#chooseOptions(step, input);
     announce?.(options);
     const result = await runner.run({ ...step, options }, input, { kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
-    const takenStep = { result, findings: await this.#find(step, result.output) };
+    const finishedStep = { result, findings: await this.#compareResult(step, result.output) };
     // Layers at higher precision would exceed a maximum size.
     const isFinal = kept === undefined || (step.maxBytes ?? step.maxDownload) !== undefined;
-    const attemptContext = { ...quiet(context), kept };
-    const finalStep = isFinal ? takenStep : await this.#keepPreciseLayers(step, input, takenStep, attemptContext);
+    const attemptContext = { ...silence(context), kept };
+    const finalStep = isFinal ? finishedStep : await this.#keepPreciseLayers(step, input, finishedStep, attemptContext);
     return { ...finalStep, searched: this.#comparer?.searched };
   }
 
   /** Judges a result; returns undefined if it is the original. */
   async judge(judged: JudgedResult<C>): Promise<Judgement<C> | undefined> {
-    const { original, missedText = ({ lostKnowledge }) => lostKnowledge, force } = this.#run;
-    const { compared, goalCheck } = judged.findings;
-    const digest = compared?.measured?.sha256 ?? judged.output;
+    const { original, goalMissText = ({ lostKnowledge }) => lostKnowledge, force } = this.#run;
+    const { metricComparison, goalCheck } = judged.findings;
+    const digest = metricComparison?.measured?.sha256 ?? judged.output;
     if (digest === original) return undefined;
-    const kept = judged.findings.kept ?? (await this.#checkFunction(digest, compared));
-    const missed = goalCheck && missedText(goalCheck, judged);
-    const verdict = await judgeResult({ comparison: compared?.comparison, missed, kept }, force === true, () =>
-      this.#checkOnTargets(digest),
-    );
-    return { compared, goalCheck, kept, ...verdict };
+    const functionCheck = judged.findings.functionCheck ?? (await this.#checkFunction(digest, metricComparison));
+    const goalMiss = goalCheck && goalMissText(goalCheck, judged);
+    const checks = { comparison: metricComparison?.comparison, goalMiss, functionCheck };
+    const verdict = await judgeResult(checks, force === true, () => this.#checkOnTargets(digest));
+    return { metricComparison, goalCheck, functionCheck, ...verdict };
   }
 
-  async #find({ name }: PassStep, output: string, comparer = this.#comparer): Promise<Findings<C>> {
-    const noComparison = { compared: undefined, goalCheck: undefined };
-    if (comparer === undefined) return { ...noComparison, kept: await this.#checkFunction(output, undefined) };
+  async #compareResult({ name }: PassStep, output: string, comparer = this.#comparer): Promise<Findings<C>> {
+    const noComparison = { metricComparison: undefined, goalCheck: undefined };
+    if (comparer === undefined) return { ...noComparison, functionCheck: await this.#checkFunction(output, undefined) };
     this.#run.context.stage("evaluate");
-    const compared = await comparer.compare(output, `after ${name}`);
-    return { compared, goalCheck: checkGoal(compared, comparer.goal, this.#run.originalName), kept: undefined };
+    const metricComparison = await comparer.compare(output, `after ${name}`);
+    const goalCheck = checkGoal(metricComparison, comparer.goal, this.#run.originalName);
+    return { metricComparison, goalCheck, functionCheck: undefined };
   }
 
-  async #checkFunction(digest: string, compared: C | undefined): Promise<FunctionCheck | undefined> {
-    const { steps, store, context, judging, test, force = false, output, judgedTogether } = this.#run;
+  async #checkFunction(digest: string, metricComparison: C | undefined): Promise<FunctionCheck | undefined> {
+    const { steps, store, context, metricInputs, test, force = false, output, judgedTogether } = this.#run;
     const trained = trainingOf(steps);
     // The folder compares its models together.
     if (judgedTogether === true) {
@@ -206,10 +207,10 @@ class CandidateRun<C extends Compared> {
       await requireLoads(context.engine, result, original);
       return undefined;
     }
-    const key = { comparedOutputs: digest, judging, trained, seed: context.seed };
+    const key = { comparedOutputs: digest, judging: metricInputs, trained, seed: context.seed };
     return recordOnce(store.records, key, async () => {
       if (trained !== "labels" || test === undefined) context.stage("compare");
-      const functionTest = { test, comparison: compared?.comparison, trained, output, forced: force };
+      const functionTest = { test, comparison: metricComparison?.comparison, trained, output, forced: force };
       return checkFunction(context, ...(await this.#openPair(digest)), functionTest);
     });
   }
@@ -222,10 +223,10 @@ class CandidateRun<C extends Compared> {
   }
 
   async #checkOnTargets(digest: string): Promise<readonly OnTarget[]> {
-    const { store, context, judging, test, output, targets = [] } = this.#run;
+    const { store, context, metricInputs, test, output, targets = [] } = this.#run;
     if (targets.length === 0) return [];
     const { engine, seed, signal } = context;
-    const key = { onTargets: digest, judging, seed, targets: targets.map(({ where }) => where) };
+    const key = { onTargets: digest, judging: metricInputs, seed, targets: targets.map(({ where }) => where) };
     const work = async (): Promise<readonly OnTarget[]> => {
       context.stage("targets");
       const [reference, result] = await this.#openPair(digest);
@@ -241,11 +242,11 @@ class CandidateRun<C extends Compared> {
     const { records } = store;
     if (maxBytes === undefined && maxDownload === undefined) return options;
     context.stage("choose bits");
-    const request = await this.#requestFor(step, input, quiet(context));
-    const searchContext = { ...quiet(context), progress: context.progress };
+    const request = await this.#requestFor(step, input, silence(context));
+    const searchContext = { ...silence(context), progress: context.progress };
     if (maxBytes === undefined) return fitToDownload(request, maxDownload ?? 0, searchContext);
     const separated =
-      calibrate === undefined ? await this.#separate() : new Miss("calibration samples choose the bits");
+      calibrate === undefined ? await this.#reserveSamples() : new Miss("calibration samples choose the bits");
     const samples = separated instanceof Miss ? (calibrate ?? inputs?.calibrate) : separated.search.samples;
     if (!(separated instanceof Miss)) this.#comparer = separated.others;
     const stepKey = records && (await runner.keyOf(step, input));
@@ -254,11 +255,11 @@ class CandidateRun<C extends Compared> {
     return recordOnce(records, key, work);
   }
 
-  async #separate(): Promise<SearchSamples<C> | Miss> {
+  async #reserveSamples(): Promise<SearchSamples<C> | Miss> {
     const comparer = this.#comparer;
     const { context, store, original, inputs, output } = this.#run;
-    if (comparer?.goal !== undefined) return comparer.separate(comparer.goal, quiet(context));
-    const search = createJudgeWithoutData(await store.read(original), inputs, output, quiet(context));
+    if (comparer?.goal !== undefined) return comparer.reserveSamples(comparer.goal, silence(context));
+    const search = createJudgeWithoutData(await store.read(original), inputs, output, silence(context));
     return { search, others: comparer };
   }
 
@@ -278,33 +279,33 @@ class CandidateRun<C extends Compared> {
   async #keepPreciseLayers(
     step: PassStep,
     input: string,
-    takenStep: TakenStep<C> & { readonly findings: Findings<C> },
+    finishedStep: FinishedStep<C> & { readonly findings: Findings<C> },
     attemptContext: Context,
-  ): Promise<TakenStep<C>> {
-    const { store, runner, context, judging, condition, test } = this.#run;
-    const { findings, result: requested } = takenStep;
+  ): Promise<FinishedStep<C>> {
+    const { store, runner, context, metricInputs, condition, test } = this.#run;
+    const { findings, result: requested } = finishedStep;
     const comparer = this.#comparer;
     const cause = condition === undefined ? causeOf(findings) : "the models of the folder lose too much together";
-    if (cause === undefined) return takenStep;
-    const fail = (failedFallback: Miss): TakenStep<C> => ({ ...takenStep, failedFallback });
+    if (cause === undefined) return finishedStep;
+    const fail = (failedFallback: Miss): FinishedStep<C> => ({ ...finishedStep, failedFallback });
     if (input !== store.original && comparer?.goal !== undefined) {
       const before = await comparer.compare(input, `before ${step.name}`);
       if (!isWithin(judge(before.comparison, comparer.goal).drop, comparer.goal))
         return fail(new Miss("its input already misses the goal"));
     }
-    const separated = await this.#separate();
+    const separated = await this.#reserveSamples();
     if (separated instanceof Miss) return fail(separated);
     const request = await this.#requestFor(step, input, attemptContext);
     let failure: Miss | undefined;
     const stepKey = store.records && (await runner.keyOf(step, input));
-    const key = { fallbackFor: comparer?.goal, judging, of: stepKey };
+    const key = { fallbackFor: comparer?.goal, judging: metricInputs, of: stepKey };
     const record = await recordOnce(store.records, key, async (): Promise<FallbackRecord> => {
       const name = this.#run.name === undefined ? "" : `${step.name}: `;
       context.log({ id: "fallback", text: `${name}${cause}: looking for the layers with the largest error` });
       context.stage("precision fallback");
-      const search = (await condition?.(separated.search, quiet(context))) ?? separated.search;
+      const search = (await condition?.(separated.search, silence(context))) ?? separated.search;
       const requestedOutput = { ...requested, model: await store.open(requested.output) };
-      const excess = condition === undefined ? excessIn(findings) : undefined;
+      const excess = condition === undefined ? findExcess(findings) : undefined;
       const evaluated = evaluatedCount(findings, test);
       const preciseForm = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, context);
       if (preciseForm instanceof Miss) {
@@ -321,9 +322,9 @@ class CandidateRun<C extends Compared> {
       return fail(failure ?? new Miss(record.reason));
     }
     const { options, changes, misses, fallback } = record;
-    const result = await runner.run({ ...step, options }, input, quiet(context));
-    const betterFindings = await this.#find(step, result.output, separated.others);
-    const loss = separated.others === comparer ? undefined : lossIn(betterFindings);
+    const result = await runner.run({ ...step, options }, input, silence(context));
+    const betterFindings = await this.#compareResult(step, result.output, separated.others);
+    const loss = separated.others === comparer ? undefined : findGoalMiss(betterFindings);
     if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));
     this.#comparer = separated.others;
     return { result: { ...result, changes, misses }, findings: betterFindings, fallback };
@@ -331,38 +332,38 @@ class CandidateRun<C extends Compared> {
 }
 
 /** The first run logged the step's messages, and a search reports progress per attempt. */
-const quiet = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, phase: () => {} });
+const silence = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, phase: () => {} });
 
 /** Returns "with 2 layers at higher precision". */
 export const describeFallback = ({ settings, preciseLayers }: PrecisionFallback): string =>
   `with ${settings === undefined ? `${counted(preciseLayers.length, "layer")} at higher precision` : formatSettings(settings)}`;
 
 /** Returns why a result misses the goal or lost its knowledge; undefined if it did neither. */
-function lossIn({ goalCheck }: Findings): string | undefined {
+function findGoalMiss({ goalCheck }: Findings): string | undefined {
   if (goalCheck === undefined || goalCheck.verdict.met) return goalCheck?.lostKnowledge;
   return lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal);
 }
 
 /** Returns why the precision fallback applies; undefined if it does not. If only a strict goal rejects a result, more samples can help. */
-function causeOf({ compared, goalCheck, kept }: Findings): string | undefined {
+function causeOf({ metricComparison, goalCheck, functionCheck }: Findings): string | undefined {
   if (goalCheck !== undefined) {
     const { comparison, verdict, goal, lostKnowledge } = goalCheck;
     if (!needsFallback(verdict, goal)) return lostKnowledge;
     const { value } = verdict.drop;
     return Number.isFinite(value) ? excessText(comparison.unit, value, goal.maxDrop) : `the metric is ${value}`;
   }
-  if (compared !== undefined) return brokenText(compared.comparison);
-  const { because, text } = kept?.functionLoss ?? {};
+  if (metricComparison !== undefined) return brokenText(metricComparison.comparison);
+  const { because, text } = functionCheck?.functionLoss ?? {};
   return because === "function" || because === "form" ? text : undefined;
 }
 
-function excessIn({ goalCheck, kept }: Findings): number | undefined {
+function findExcess({ goalCheck, functionCheck }: Findings): number | undefined {
   if (goalCheck !== undefined) return excessOf(goalCheck.comparison, goalCheck.goal);
-  return typeof kept?.likeness === "object" ? excessOfNoise(kept.likeness) : undefined;
+  return typeof functionCheck?.likeness === "object" ? excessOfNoise(functionCheck.likeness) : undefined;
 }
 
 /** Returns the number of samples on which both models ran. */
-export function evaluatedCount({ compared, kept }: Findings, test: Dataset | undefined): number {
-  const { samples = 0, countsPositions } = typeof kept?.likeness === "object" ? kept.likeness : {};
-  return compared?.answers.predicted.length ?? (countsPositions === true ? test?.count : undefined) ?? samples;
+export function evaluatedCount({ metricComparison, functionCheck }: Findings, test: Dataset | undefined): number {
+  const { samples = 0, countsPositions } = typeof functionCheck?.likeness === "object" ? functionCheck.likeness : {};
+  return metricComparison?.answers.predicted.length ?? (countsPositions === true ? test?.count : undefined) ?? samples;
 }

@@ -13,12 +13,12 @@ import type { Rows } from "../measure/holdout.ts";
 import { type GoalOptions, PairedMetrics } from "../measure/paired-metrics.ts";
 import { announceDuration } from "../measure/time-estimate.ts";
 import { Runner } from "../steps/runner.ts";
-import { memoryModels } from "../steps/store.ts";
-import { comparisonMetrics, selectMetric } from "../task/metrics.ts";
+import { memoryModelStore } from "../steps/store.ts";
 import type { MetricName } from "../task/named-metrics.ts";
 import type { OpenedTask } from "../task/open-task.ts";
-import { chanceQuestion } from "../task/prepare-images.ts";
-import { type Compared, type Judgement, runCandidate } from "./candidate.ts";
+import { atChanceWarning } from "../task/prepare-images.ts";
+import { comparisonMetrics, selectMetric } from "../task/select-metric.ts";
+import { type Judgement, type MetricComparison, runCandidate } from "./candidate.ts";
 import { checkGoal } from "./step-comparison.ts";
 import type { NamedModel, StepContext, StepRequest } from "./step-request.ts";
 
@@ -50,7 +50,7 @@ export interface Measurement {
   readonly figures: readonly Figure[];
   readonly truth: "labels" | "original";
   readonly note: string | undefined;
-  readonly alone: BatchInvariance | undefined;
+  readonly invariance: BatchInvariance | undefined;
   /** Whether the original (or without one, the model) is not better than always predicting the most frequent class. */
   readonly atChance: boolean;
   /** Path of the model whose outputs are not a number. */
@@ -67,29 +67,30 @@ export interface JudgedModel {
 /** Measures both models on the same samples, and compares outputs. @throws PithError E_OPTION if the metric needs an original and there is none. */
 export async function measureModels(request: MeasureRequest, context: StepContext): Promise<JudgedModel> {
   const { model, original, task, inputs, output, targets } = request;
-  const measurement = task && (await measureOnTask(request, task, context));
+  const measurement = task && (await measureOnData(request, task, context));
   if (original === undefined) return { measured: measurement?.measured, judgement: undefined };
-  const store = memoryModels(keepOnlyOutput(original.model, output), undefined);
-  const compared = measurement?.compared;
-  const goalCheck = compared && checkGoal(compared, measurement.goal, original.path);
+  const store = memoryModelStore(keepOnlyOutput(original.model, output), undefined);
+  const metricComparison = measurement?.metricComparison;
+  const goalCheck = metricComparison && checkGoal(metricComparison, measurement.goal, original.path);
+  const findings = { metricComparison, goalCheck, functionCheck: undefined };
   const { judgement } = await runCandidate({
     ...{ steps: [], store, context, output, targets, originalName: original.path, comparer: undefined },
-    runner: new Runner({ store, parts: {} }, context),
+    runner: new Runner({ store, data: {} }, context),
     test: measurement?.samples ?? inputs?.test,
     // Nothing is written, so targets are checked also if a goal is missed.
     force: true,
-    judged: { output: await store.keep(model.model), findings: { compared, goalCheck, kept: undefined } },
+    judgedResult: { output: await store.keep(model.model), findings },
   });
   return { measured: measurement?.measured, judgement };
 }
 
-async function measureOnTask(request: MeasureRequest, task: OpenedTask, context: StepContext) {
+async function measureOnData(request: MeasureRequest, task: OpenedTask, context: StepContext) {
   const { model, original, output, goal } = request;
   const { engine, signal } = context;
   const dataset = task.seen;
   const metrics = metricsFor(request, task);
   const [mainMetric] = metrics;
-  const samples = samplesFor(task, mainMetric);
+  const samples = dropUnusedLabels(task, mainMetric);
   context.stage("evaluate");
   const models = original === undefined ? [model.model] : [original.model, model.model];
   const options = { batch: request.batch, signal, output };
@@ -122,7 +123,7 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
   const { knowledge } = paired.holdout;
   const atChance = task.labelled && !paired.isAboveChance;
   if (atChance && knowledge !== undefined && !task.atChance && unmeasured === undefined) {
-    const text = chanceQuestion(task.preset, knowledge.original, knowledge.chance);
+    const text = atChanceWarning(task.preset, knowledge.original, knowledge.chance);
     context.log({ id: "chance", text, level: "warning" });
   }
   const { availableTestCount: testable } = task.stored;
@@ -133,12 +134,12 @@ async function measureOnTask(request: MeasureRequest, task: OpenedTask, context:
     preprocessing: task.preprocessing,
     figures,
     truth: mainMetric.truth ?? "labels",
-    alone: await invarianceOf(model.model, samples, output, context),
+    invariance: await invarianceOf(model.model, samples, output, context),
     ...{ note, atChance, unmeasured },
   };
-  const compared: Compared | undefined = original && paired.compareRowsTo(after);
+  const metricComparison: MetricComparison | undefined = original && paired.compareRowsTo(after);
   const requestedGoal: Goal | undefined = paired.resolveGoal({ ...goal, maxDrop }, false);
-  return { measured, samples, compared, goal: requestedGoal };
+  return { measured, samples, metricComparison, goal: requestedGoal };
 }
 
 /** Returns the metric of the task, then those that compare the outputs of both models. */
@@ -158,7 +159,7 @@ function metricsFor(
 }
 
 /** Removes labels that the metric does not use, because they can have a form that does not fit the model. */
-function samplesFor(task: OpenedTask, { truth }: Metric): Dataset {
+function dropUnusedLabels(task: OpenedTask, { truth }: Metric): Dataset {
   const samples = task.ready(task.seen);
   return truth === "original" && task.labelled ? mapBatches(samples, ({ label: _, ...batch }) => batch) : samples;
 }

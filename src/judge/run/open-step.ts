@@ -7,9 +7,9 @@ import { decoderOf } from "../../runtime/run/decoding.ts";
 import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
 import { countWeights } from "../measure/model-size.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
-import { steps } from "../recipe/steps.ts";
+import { builtInPasses } from "../recipe/built-in-passes.ts";
 import { requireLayers } from "../steps/require-layers.ts";
-import { partFor, textHelps, trains } from "../steps/step-options.ts";
+import { isTraining, splitOf, textHelps } from "../steps/step-options.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "./step-request.ts";
 
 interface CheckedStep {
@@ -29,7 +29,7 @@ export async function checkStep(
   options: OptionValues,
   { original, hasData }: { readonly original: unknown; readonly hasData: boolean },
 ): Promise<CheckedStep> {
-  const pass = steps.get(id);
+  const pass = builtInPasses.get(id);
   if (pass === undefined) throw new Error(`"${id}" is not a pass.`);
   requireLayers(input.model, options);
   const opened = await openModules(pass.id, pass.options, options);
@@ -76,8 +76,8 @@ async function openTexts(
   textFile: string | undefined,
   context: StepContext,
 ): Promise<TextInputs | undefined> {
-  const textsHelp = partFor(pass, options) === undefined && textHelps(pass, options) && decoderOf(model) !== undefined;
-  if (trains(pass) || !(textsHelp || (task === undefined && judgedTogether !== true))) return undefined;
+  const textsHelp = splitOf(pass, options) === undefined && textHelps(pass, options) && decoderOf(model) !== undefined;
+  if (isTraining(pass) || !(textsHelp || (task === undefined && judgedTogether !== true))) return undefined;
   if (needs === undefined && dryRun === true) return undefined;
   context.stage("generate text");
   return textInputs(model, context, textFile);

@@ -16,17 +16,17 @@ import { type Blame, restrictToChanged } from "../../runtime/noise/layer-errors.
 import { isWithin, judge } from "../compare/goal.ts";
 import { findLayerToBlame } from "../fallback/layer-table.ts";
 import { FailedFallback } from "../fallback/precision-fallback.ts";
-import type { RejectionCause } from "../measure/judge-result.ts";
+import type { RejectionCause } from "../measure/rejection-cause.ts";
 import type { Run, Variant } from "../record/run-record.ts";
 import { lossText } from "../record/verdict.ts";
-import { trains } from "../steps/step-options.ts";
+import { isTraining } from "../steps/step-options.ts";
 import { whyUnchanged } from "./attempt.ts";
 import {
   type CandidateRequest,
   describeFallback,
   evaluatedCount,
+  type FinishedStep,
   type Judgement,
-  type TakenStep,
 } from "./candidate.ts";
 import type { GoalCheck } from "./step-comparison.ts";
 import type { StepRequest } from "./step-request.ts";
@@ -34,7 +34,7 @@ import type { StepRequest } from "./step-request.ts";
 export interface JudgedStep {
   readonly request: StepRequest;
   readonly candidate: CandidateRequest;
-  readonly takenStep: TakenStep;
+  readonly finishedStep: FinishedStep;
   readonly judgement: Judgement;
   readonly result: Model;
 }
@@ -43,37 +43,37 @@ export interface Rejection {
   readonly because: RejectionCause["because"];
   readonly text: string;
   /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
-  readonly tried: string | undefined;
+  readonly fallbackText: string | undefined;
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
-  readonly isUnshown: boolean;
+  readonly isStrictMiss: boolean;
   /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
   readonly isLostBefore: boolean;
   readonly isTrainable: boolean;
 }
 
 /** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
-const isUnshown = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
+const isStrictMiss = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
 
 export async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
-  const { request, takenStep, judgement, result } = judged;
-  const { compared, goalCheck, lost } = judgement;
-  if (lost === undefined) return undefined;
-  const { because, text } = lost;
-  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isUnshown(goalCheck);
+  const { request, finishedStep, judgement, result } = judged;
+  const { metricComparison, goalCheck, rejectionCause } = judgement;
+  if (rejectionCause === undefined) return undefined;
+  const { because, text } = rejectionCause;
+  const isLostByStrictness = because === "goal" && goalCheck !== undefined && isStrictMiss(goalCheck);
   const isLostBefore =
     goalCheck !== undefined &&
-    compared?.reference?.judges === true &&
-    isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
+    metricComparison?.reference?.isGoalBaseline === true &&
+    isWithin(judge(metricComparison.comparison, goalCheck.goal).drop, goalCheck.goal);
   return {
     ...{ because, text },
-    tried:
-      takenStep.fallback === undefined
-        ? takenStep.failedFallback?.reason
-        : `this is ${describeFallback(takenStep.fallback)}`,
+    fallbackText:
+      finishedStep.fallback === undefined
+        ? finishedStep.failedFallback?.reason
+        : `this is ${describeFallback(finishedStep.fallback)}`,
     blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
-    changes: takenStep.result.changes,
-    isUnshown: isLostByStrictness,
+    changes: finishedStep.result.changes,
+    isStrictMiss: isLostByStrictness,
     isLostBefore,
     isTrainable: hasFloatWeights(result, infer(result)),
   };
@@ -83,19 +83,19 @@ export async function findRejection(judged: JudgedStep): Promise<Rejection | und
 async function blameLayer({
   request,
   candidate,
-  takenStep,
+  finishedStep,
   judgement,
   result,
 }: JudgedStep): Promise<Blame | undefined> {
   const { pass, options, input, output } = request;
   const { runner, store, context, test } = candidate;
-  const { changes } = takenStep.result;
-  const because = judgement.lost?.because;
+  const { changes } = finishedStep.result;
+  const because = judgement.rejectionCause?.because;
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
-  if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
+  if (isTraining(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
   const changedLayers = new Set(changes.map(({ at }) => at));
-  const { failedFallback } = takenStep;
+  const { failedFallback } = finishedStep;
   if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
     return restrictToChanged(failedFallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
@@ -116,10 +116,11 @@ export function errorOfRun(run: Run): PithError {
   const accuracyLost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
   if (onlyVariant === undefined) return optionError("There was nothing to try.");
   const failedChoice = run.missed === undefined ? undefined : run.variants[run.missed];
-  if (failedChoice !== undefined) return accuracyLost(missedText(failedChoice, run));
-  const offTargetError = offTarget(run);
-  if (offTargetError !== undefined) return offTargetError;
-  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No candidate meets the goal");
+  if (failedChoice !== undefined) return accuracyLost(goalMissText(failedChoice, run));
+  const targetError = offTargetError(run);
+  if (targetError !== undefined) return targetError;
+  if (more.length > 0)
+    return nothingToDoError(run) ?? noSmallerError(run) ?? accuracyLost("No candidate meets the goal");
   const { rejected, rejectedAs, comparison, verdict } = onlyVariant;
   if (rejected !== undefined)
     return rejectedAs === "lost" ? accuracyLost(rejected) : unsupportedError(`${capitalize(rejected)}.`);
@@ -129,7 +130,7 @@ export function errorOfRun(run: Run): PithError {
 }
 
 /** Returns "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …". */
-function missedText({ name, rejected, comparison, verdict }: Variant, { data, goal }: Run): string {
+function goalMissText({ name, rejected, comparison, verdict }: Variant, { data, goal }: Run): string {
   const choiceText = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
   if (rejected !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${choiceText}, and not kept: ${rejected ?? "its metric is not known"}`;
@@ -137,7 +138,7 @@ function missedText({ name, rejected, comparison, verdict }: Variant, { data, go
   return `${choiceText}; on the ${testCount} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-function offTarget({ variants }: Run): PithError | undefined {
+function offTargetError({ variants }: Run): PithError | undefined {
   const offTargetVariant = variants.find(({ rejectedAs }) => rejectedAs === "off target");
   const changedVariants = variants.filter(
     ({ rejectedAs }) => rejectedAs !== "off target" && rejectedAs !== "unchanged",
@@ -149,14 +150,14 @@ function offTarget({ variants }: Run): PithError | undefined {
   return unsupportedError(sentence, { hint: "Search longer (--minutes), or choose an easier target." });
 }
 
-function nothingSmaller({ variants }: Run): PithError | undefined {
+function noSmallerError({ variants }: Run): PithError | undefined {
   const isLarger = ({ rejectedAs }: Variant): boolean => rejectedAs === "not smaller" || rejectedAs === "no gain";
   const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.rejectedAs === "unchanged";
   if (!variants.every(isUseless) || !variants.some(isLarger)) return undefined;
   return unsupportedError("No candidate is smaller than the original.");
 }
 
-function nothingToDo({ variants }: Run): PithError | undefined {
+function nothingToDoError({ variants }: Run): PithError | undefined {
   const isIdle = variants.every(({ rejectedAs }) => rejectedAs === "unchanged" || rejectedAs === "failed");
   if (!isIdle || variants.every(({ rejectedAs }) => rejectedAs === "failed")) return undefined;
   const reasonOf = ({ rejected, rejectedAs, steps }: Variant): string =>

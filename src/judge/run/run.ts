@@ -13,7 +13,7 @@ import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { ObjectiveOptions } from "../measure/objective.ts";
 import { type GoalOptions, logBatch } from "../measure/paired-metrics.ts";
 import { durationText } from "../measure/time-estimate.ts";
-import { type PassStep, recipeName } from "../recipe/pass-steps.ts";
+import { type PassStep, recipeNameOf } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import {
   type Disagreement,
@@ -24,14 +24,14 @@ import {
   type StepRecord,
   type Timing,
 } from "../record/run-record.ts";
-import { viewsOf } from "../record/samples.ts";
+import { sampleViewsOf } from "../record/sample-views.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
 import { type Attempt, type Candidate, tryCandidate } from "./attempt.ts";
-import { type Decision, indexOfSmallestDrop, otherFrontIndices, selectResult } from "./choose.ts";
-import type { Parts } from "./data-parts.ts";
+import type { SplitRecords } from "./record-keys.ts";
 import { errorOfRun } from "./rejection.ts";
+import { type Decision, indexOfSmallestDrop, otherFrontIndices, selectResult } from "./select-result.ts";
 import { defaultRounds, timeIfChanged } from "./timing.ts";
 import { openTrials, type Trials } from "./trials.ts";
 
@@ -96,7 +96,7 @@ export async function runRecipe(
   options: RunOptions = {},
   context: Partial<Context> = {},
 ): Promise<{ readonly run: Run; readonly model: Model; readonly bytes: Uint8Array }> {
-  const { run, result } = await compress(model, [{ name: recipeName(recipe), recipe }], task, options, context);
+  const { run, result } = await compress(model, [{ name: recipeNameOf(recipe), recipe }], task, options, context);
   if (result === undefined) throw errorOfRun(run);
   return { run, ...result };
 }
@@ -113,10 +113,10 @@ export function compress(
   options: RunOptions = {},
   context: Partial<Context> = {},
 ): Promise<Compressed> {
-  return withStore(original, options, (store) => compressIn(store, original, recipes, task, options, context));
+  return withStore(original, options, (store) => compressWithStore(store, original, recipes, task, options, context));
 }
 
-export async function compressIn(
+export async function compressWithStore(
   store: Store,
   original: Model,
   recipes: readonly Candidate[],
@@ -147,13 +147,13 @@ export async function compressIn(
   const trials = { ...opened, evaluator };
   const timing = await timeIfChanged(evaluator, results, options, context);
   const decision = await selectResult(results, timing, trials, options);
-  const { tried, contenders, chosen } = decision;
-  const keptAttempt = tried[chosen ?? -1];
+  const { attempts, rankedVariants, chosen } = decision;
+  const keptAttempt = attempts[chosen ?? -1];
   // The note about the original was logged when it was opened, so a second one about the result would repeat it.
   if (keptAttempt?.evaluation !== undefined && evaluator.original.batchNote === undefined)
     logBatch(context, keptAttempt.evaluation.batchNote, keptAttempt.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
-  if (keptAttempt !== undefined) warnOf(keptAttempt, decision, trials.goal, context);
+  if (keptAttempt !== undefined) warnOfDropAndSize(keptAttempt, decision, trials.goal, context);
   const record = await runRecord(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (keptAttempt?.evaluation === undefined) {
@@ -168,8 +168,8 @@ export async function compressIn(
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
-  for (const place of options.front === true ? otherFrontIndices(contenders, chosen) : []) {
-    const other = tried[place]?.evaluation;
+  for (const place of options.front === true ? otherFrontIndices(rankedVariants, chosen) : []) {
+    const other = attempts[place]?.evaluation;
     if (other !== undefined) frontFiles.push({ place, bytes: await bytesOf(other) });
   }
   return { run, candidates: recipes, result: { model: result, bytes }, others: frontFiles };
@@ -190,7 +190,7 @@ async function durationOf(
   return durationText([...openSteps.values()], evaluator.originalTime, task, timedRounds);
 }
 
-function warnOf(
+function warnOfDropAndSize(
   { variant, evaluation }: Attempt,
   { original }: Decision,
   goal: Trials["goal"],
@@ -203,7 +203,7 @@ function warnOf(
       : lossWarning(comparison, verdict, goal);
   if (warning !== undefined) log({ id: "worse", text: warning, level: "warning" });
   if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
-    log({ id: "size", text: notSmaller(original, evaluation.measured), level: "warning" });
+    log({ id: "size", text: notSmallerText(original, evaluation.measured), level: "warning" });
 }
 
 function warnOfBusyMachine(
@@ -217,7 +217,7 @@ function warnOfBusyMachine(
   log({ id: "busy", text: unsteadyNote(kept && `time them: ${benchCommand(files, names)}`), level: "warning" });
 }
 
-function notSmaller(original: Measured, result: Measured): string {
+function notSmallerText(original: Measured, result: Measured): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
   const compressedText =
     original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
@@ -228,8 +228,8 @@ function notSmaller(original: Measured, result: Measured): string {
 
 /** Returns the record of a run (`run.json`), without the fields that are known only at its end. */
 async function runRecord(
-  { original, tried, choice, chosen }: Decision,
-  { evaluator, parts, goal }: Trials,
+  { original, attempts, choice, chosen }: Decision,
+  { evaluator, splits, goal }: Trials,
   timing: Timing | undefined,
   task: Task,
   options: RunOptions,
@@ -238,8 +238,8 @@ async function runRecord(
   const { about, targets = [], seen } = options;
   const { metrics } = evaluator;
   const { name, unit, better } = task.metric;
-  const examined = chosen ?? indexOfSmallestDrop(tried);
-  const evaluation = tried[examined ?? -1]?.evaluation;
+  const examined = chosen ?? indexOfSmallestDrop(attempts);
+  const evaluation = attempts[examined ?? -1]?.evaluation;
   const disagreements =
     evaluation === undefined ? [] : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, seen);
   return {
@@ -251,16 +251,16 @@ async function runRecord(
     seed: context.seed,
     machine: about?.machine,
     data: {
-      ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
-      ...namesOf(disagreements, task.test.classes),
+      ...dataRecord(task, splits, evaluator, options, attempts[chosen ?? 0]?.variant.steps ?? []),
+      ...classNamesOf(disagreements, task.test.classes),
     },
     metric: { name, unit, better },
     goal,
     original,
-    variants: tried.map(({ variant }) => variant),
+    variants: attempts.map(({ variant }) => variant),
     chosen,
-    ...(choice === undefined || chosen === undefined || tried.length < 2 ? {} : { choice }),
-    missed: chosen !== undefined || tried.length < 2 || metrics.validation === undefined ? undefined : choice?.place,
+    ...(choice === undefined || chosen === undefined || attempts.length < 2 ? {} : { choice }),
+    missed: chosen !== undefined || attempts.length < 2 || metrics.validation === undefined ? undefined : choice?.place,
     latency: timing,
     ...(examined === undefined ? {} : { examined }),
     disagreements,
@@ -279,7 +279,7 @@ async function runRecord(
 
 function dataRecord(
   task: Task,
-  parts: Parts,
+  splits: SplitRecords,
   { metrics }: Evaluator,
   { preprocessing, available }: RunOptions,
   steps: readonly StepRecord[],
@@ -289,8 +289,8 @@ function dataRecord(
   return {
     name: task.test.name,
     preprocessing,
-    ...parts,
-    train: parts.train && { ...parts.train, ...learnt },
+    ...splits,
+    train: splits.train && { ...splits.train, ...learnt },
     validation: metrics.validation?.samples.length,
     ...(available === undefined ? {} : { available }),
     chance: metrics.chance,
@@ -298,8 +298,8 @@ function dataRecord(
   };
 }
 
-function namesOf(disagreements: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
-  const names = disagreements
+function classNamesOf(samples: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+  const names = samples
     .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
     .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
   return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
@@ -314,7 +314,7 @@ async function addSampleViews(
   ready: Dataset,
   stored: Dataset | undefined,
 ): Promise<readonly Disagreement[]> {
-  const views = await viewsOf(
+  const views = await sampleViewsOf(
     disagreements.map(({ sample }) => sample),
     ready,
     stored,

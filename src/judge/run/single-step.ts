@@ -11,14 +11,14 @@ import { inputsPhraseOf } from "../compare/output-comparison.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
 import type { FunctionCheck } from "../measure/function-check.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
-import { warnOfTargets } from "../measure/judge-result.ts";
-import type { Tested } from "../recipe/open-samples.ts";
+import { warnOfTargets } from "../measure/rejection-cause.ts";
+import type { TestSampleCounts } from "../recipe/open-samples.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
-import { type StepParts, samplesOf } from "../steps/step.ts";
-import { trains } from "../steps/step-options.ts";
-import { memoryModels } from "../steps/store.ts";
-import { type CandidateRequest, type Compared, type Judgement, runCandidate } from "./candidate.ts";
+import { type StepData, samplesOf } from "../steps/step.ts";
+import { isTraining } from "../steps/step-options.ts";
+import { memoryModelStore } from "../steps/store.ts";
+import { type CandidateRequest, type Judgement, type MetricComparison, runCandidate } from "./candidate.ts";
 import { findRejection, type JudgedStep, type Rejection } from "./rejection.ts";
 import { allowsLargeDrop, comparerOf, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
@@ -37,7 +37,7 @@ export interface StepReport
   readonly reference?: Reference | undefined;
   readonly targets: Judgement["targets"];
   /** Layers at higher precision, with the number of samples on which they were chosen. */
-  readonly fallback?: (PrecisionFallback & Pick<Tested, "searched">) | undefined;
+  readonly fallback?: (PrecisionFallback & Pick<TestSampleCounts, "searched">) | undefined;
   /** Present if the input model was pruned before this training, and the training has no reference. */
   readonly pruned?: true | undefined;
   /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
@@ -47,9 +47,9 @@ export interface StepReport
 export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   readonly result: Model | undefined;
   /** Whether the result's outputs depend on the batch; undefined if this was not checked. */
-  readonly invariance?: Compared["invariance"];
+  readonly invariance?: MetricComparison["invariance"];
   /** Undefined without a comparison on samples. */
-  readonly tested: (Tested & { readonly count: number }) | undefined;
+  readonly tested: (TestSampleCounts & { readonly count: number }) | undefined;
   /** Undefined if the result can be kept, and without a judgement (see `idle` and `StepRequest.dryRun`). */
   readonly rejection: Rejection | undefined;
 }
@@ -61,10 +61,10 @@ export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
  */
 export async function runSingleStep(request: StepRequest, context: StepContext): Promise<SingleStep> {
   const { pass, options, input, task, output, dryRun = false, force = false, fallback = false } = request;
-  const store = memoryModels(input.model, request.temporary);
+  const store = memoryModelStore(input.model, request.temporary);
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
-  const parts = partsOf(request);
-  let untrained: Compared | undefined;
+  const data = stepDataOf(request);
+  let untrained: MetricComparison | undefined;
   const beforeTraining = async (model: Model): Promise<void> => {
     untrained = await comparison?.compare(model);
   };
@@ -75,12 +75,12 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     ...{ store, context, output, force, condition, inputs, targets, judgedTogether },
     steps: [{ ...step, maxBytes, maxDownload }],
     originalName: input.path,
-    runner: new Runner({ store, parts }, { ...context, beforeTraining, phase: context.stage }),
+    runner: new Runner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
     comparer: task && comparison && comparerOf(request, task, comparison, store),
     test: testOf(request),
-    calibrate: parts.calibrate,
+    calibrate: data.calibrate,
     announce(chosen) {
-      const samples = samplesOf(pass, chosen, parts);
+      const samples = samplesOf(pass, chosen, data);
       if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
         context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
     },
@@ -89,27 +89,27 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       if (pass.makesSmaller === "file") noGain = await whyNotSmaller(input.model, await store.read(result));
       return noGain === undefined || force;
     },
-    missedText({ prefix, comparison, verdict, goal, lostKnowledge }, { findings, searched }) {
-      const samples = { available: task?.available, ...countTested(task, findings.compared, searched) };
+    goalMissText({ prefix, comparison, verdict, goal, lostKnowledge }, { findings, searched }) {
+      const samples = { available: task?.available, ...countTested(task, findings.metricComparison, searched) };
       return verdict.met ? lostKnowledge : `${prefix}${lossText(comparison, verdict, goal, samples)}`;
     },
   };
-  const { takenStep, judgement } = await runCandidate(candidate);
-  if (takenStep === undefined) throw new Error("The step did not run.");
-  const { result: outcome, failedFallback, searched } = takenStep;
+  const { finishedStep, judgement } = await runCandidate(candidate);
+  if (finishedStep === undefined) throw new Error("The step did not run.");
+  const { result: outcome, failedFallback, searched } = finishedStep;
   const result = outcome.changes.length === 0 ? undefined : await store.read(outcome.output);
-  const tested = countTested(task, takenStep.findings?.compared, searched);
+  const tested = countTested(task, finishedStep.findings?.metricComparison, searched);
   const { changes, misses, training, history, learnt } = outcome;
   const single = {
     ...{ changes, misses, training, history, learnt, result, tested, goal: comparison?.goal, idle: noGain },
-    fallback: takenStep.fallback && { ...takenStep.fallback, searched },
+    fallback: finishedStep.fallback && { ...finishedStep.fallback, searched },
   };
   if (judgement === undefined || result === undefined) return { ...single, targets: [], rejection: undefined };
-  const judged = { request, candidate, takenStep, judgement, result };
+  const judged = { request, candidate, finishedStep, judgement, result };
   warnOfDissimilarity(judged);
   warnOfTargets(judgement.targets, context);
-  if (untrained !== undefined && judgement.compared !== undefined) {
-    const [before, after] = [untrained, judgement.compared].map(({ comparison: { unit, candidate } }) =>
+  if (untrained !== undefined && judgement.metricComparison !== undefined) {
+    const [before, after] = [untrained, judgement.metricComparison].map(({ comparison: { unit, candidate } }) =>
       figure(unit, candidate.value),
     );
     const text = `the student before training: ${untrained.comparison.metric} ${before}, after it ${after}`;
@@ -123,18 +123,18 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       text: `no layers are kept at higher precision: ${failedFallback.reason}`,
       level: "warning",
     });
-  const { compared, goalCheck, kept } = judgement;
-  const hasReference = pass.reference !== undefined || compared?.reference !== undefined;
+  const { metricComparison, goalCheck, functionCheck } = judgement;
+  const hasReference = pass.reference !== undefined || metricComparison?.reference !== undefined;
   return {
     ...{ ...single, targets: judgement.targets, rejection },
-    comparison: compared?.comparison,
-    invariance: compared?.invariance,
+    comparison: metricComparison?.comparison,
+    invariance: metricComparison?.invariance,
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
-    likeness: kept?.likeness,
-    others: kept?.others,
-    reference: compared?.reference,
-    pruned: trains(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
+    likeness: functionCheck?.likeness,
+    others: functionCheck?.others,
+    reference: metricComparison?.reference,
+    pruned: isTraining(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
   };
 }
 
@@ -144,15 +144,15 @@ const wasPruned = (model: Model): boolean => model.header.metadata.has(keptChann
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
 /** Returns the samples for the pass. Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
-function partsOf({ pass, options, task, inputs }: StepRequest): StepParts {
+function stepDataOf({ pass, options, task, inputs }: StepRequest): StepData {
   if (inputs === undefined) return task ?? {};
   const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(options) !== undefined;
   const calibrate = isNeeded ? { calibrate: inputs.calibrate } : {};
   return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
 }
 
-function warnOfDissimilarity({ candidate: { context, test }, judgement: { kept } }: JudgedStep): void {
-  const likeness = kept?.likeness;
+function warnOfDissimilarity({ candidate: { context, test }, judgement: { functionCheck } }: JudgedStep): void {
+  const likeness = functionCheck?.likeness;
   if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
     context.log({ id: "dissimilar", text: formatDissimilarity(likeness, test), level: "warning" });
 }
@@ -173,27 +173,27 @@ function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefin
 
 function countTested(
   task: StepTask | undefined,
-  compared: Compared | undefined,
+  metricComparison: MetricComparison | undefined,
   searched: number | undefined,
 ): SingleStep["tested"] {
-  if (task === undefined || compared === undefined) return undefined;
-  const { length: count } = compared.answers.predicted;
+  if (task === undefined || metricComparison === undefined) return undefined;
+  const { length: count } = metricComparison.answers.predicted;
   if (searched !== undefined) return { count, searched };
   return task.test.count === undefined || count >= task.test.count ? undefined : { count, of: task.test.count };
 }
 
-function warnOfLoss({ request, candidate: { context }, judgement: { compared, goalCheck } }: JudgedStep): void {
+function warnOfLoss({ request, candidate: { context }, judgement: { metricComparison, goalCheck } }: JudgedStep): void {
   const { pass, input, options } = request;
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   const advice = lessLossyAdvice(pass, options);
   const lossSentence =
     goalCheck?.verdict.met === true ? lossWarning(goalCheck.comparison, goalCheck.verdict, goalCheck.goal) : undefined;
   if (lossSentence !== undefined) warn("worse", `${goalCheck?.prefix}${lossSentence}.${advice}`);
-  const reference = compared?.reference;
-  const noGainSentence = reference && noGainText(input.path, compared.comparison);
-  if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
+  const reference = metricComparison?.reference;
+  const noGainSentence = reference && noGainText(input.path, metricComparison.comparison);
+  if (noGainSentence !== undefined && (lossSentence === undefined || reference?.isGoalBaseline === true))
     warn("gain", noGainSentence);
   // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
-  const lostSentence = allowsLargeDrop(request) ? compared?.lostKnowledge : undefined;
+  const lostSentence = allowsLargeDrop(request) ? metricComparison?.lostKnowledge : undefined;
   if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
 }

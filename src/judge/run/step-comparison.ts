@@ -6,13 +6,13 @@ import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
-import { findLostKnowledge } from "../measure/judge-result.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
+import { findLostKnowledge } from "../measure/rejection-cause.ts";
 import { announceDuration } from "../measure/time-estimate.ts";
-import { trains } from "../steps/step-options.ts";
+import { isTraining } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
-import type { Compared, Comparer } from "./candidate.ts";
+import type { Comparer, MetricComparison } from "./candidate.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 import { keepingAdvice } from "./training-advice.ts";
 
@@ -21,7 +21,7 @@ export interface Reference {
   /** Whether the reference's predictions replace missing labels, so that metrics measure the agreement with them. */
   readonly isTruth: boolean;
   /** Whether the goal limits the drop from the reference, and not the drop from the input model. */
-  readonly judges: boolean;
+  readonly isGoalBaseline: boolean;
   readonly comparison: Comparison;
   readonly lostKnowledge?: string | undefined;
 }
@@ -39,7 +39,7 @@ export interface GoalCheck {
 
 export interface StepComparison {
   readonly goal: Goal | undefined;
-  compare(result: Model): Promise<Compared>;
+  compare(result: Model): Promise<MetricComparison>;
 }
 
 export function comparerOf(
@@ -51,7 +51,7 @@ export function comparerOf(
   return {
     goal,
     compare: async (result) => compare(await store.read(result)),
-    async separate(goal, context) {
+    async reserveSamples(goal, context) {
       const { input, batch, output } = request;
       const separated = await separateSearchSamples(input.model, task, { batch, output }, goal, context);
       if (separated instanceof Miss) return separated;
@@ -72,20 +72,20 @@ export function allowsLargeDrop({ pass, goal, options }: Pick<StepRequest, "pass
 }
 
 export function checkGoal(
-  { comparison, lostKnowledge, reference }: Compared,
+  { comparison, lostKnowledge, reference }: MetricComparison,
   goal: Goal | undefined,
   input: string,
 ): GoalCheck | undefined {
   if (goal === undefined) return undefined;
-  const judging = reference?.judges === true ? reference : { comparison, lostKnowledge, model: input };
-  const prefix = reference === undefined ? "" : `against ${judging.model}, `;
+  const baseline = reference?.isGoalBaseline === true ? reference : { comparison, lostKnowledge, model: input };
+  const prefix = reference === undefined ? "" : `against ${baseline.model}, `;
   return {
-    comparison: judging.comparison,
+    comparison: baseline.comparison,
     goal,
-    verdict: judge(judging.comparison, goal),
-    against: judging.model,
+    verdict: judge(baseline.comparison, goal),
+    against: baseline.model,
     prefix,
-    lostKnowledge: findLostKnowledge(judging, goal),
+    lostKnowledge: findLostKnowledge(baseline, goal),
   };
 }
 
@@ -101,7 +101,7 @@ export async function openComparison(
   const passes = references?.first === undefined && task.metric.truth !== "original" ? 2 : 3;
   const announcingContext = announceDuration(context, task.test.count, passes);
   const settings = { batch, output, maxDrop: request.goal?.maxDrop };
-  if (trains(pass) || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
+  if (isTraining(pass) || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
   const looks = Looks.drawSamples(input.model, task, settings, context);
   const metrics = await looks.measureFirst(announcingContext);
   if (!force) {
@@ -124,20 +124,20 @@ async function compareOnAll(
   const { metrics, reference } = await measureBoth(request, isNeeded, task, settings, context);
   const hasTeacher = pass.reference === "teacher";
   if (reference !== undefined && hasTeacher) warnAtChance(reference, context);
-  await warnOfSeen(request, task, metrics, settings, context);
+  await warnOfTrainedSamples(request, task, metrics, settings, context);
   if (hasTeacher && reference?.metrics.isAboveChance === true && !metrics.isAboveChance)
     context.log({
       id: "student",
       text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
     });
   for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
-  if (!trains(pass) && !force) metrics.requireAboveChance();
+  if (!isTraining(pass) && !force) metrics.requireAboveChance();
   if (!force) (reference?.metrics ?? metrics).requireAnswers();
   // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
   const limitsDrop = reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
   const judgingMetrics = limitsDrop ? reference.metrics : metrics;
   const goal = goalFor(judgingMetrics, request);
-  if (goal !== undefined && trains(pass) && !force)
+  if (goal !== undefined && isTraining(pass) && !force)
     context.log({
       id: "goal",
       text: textBeforeTraining(judgingMetrics, goal, limitsDrop ? reference : { path: input.path, reference }, request),
@@ -146,13 +146,13 @@ async function compareOnAll(
     goal,
     async compare(result) {
       const rows = await metrics.rowsOf(result);
-      const compared = { ...metrics.compareRowsTo(rows), invariance: rows.invariance };
-      if (reference === undefined) return compared;
+      const metricComparison = { ...metrics.compareRowsTo(rows), invariance: rows.invariance };
+      if (reference === undefined) return metricComparison;
       const { comparison, lostKnowledge } = reference.metrics.compareRowsTo(rows);
       const isTruth = task.metric.truth === "original";
       return {
-        ...compared,
-        reference: { model: reference.path, isTruth, judges: limitsDrop, comparison, lostKnowledge },
+        ...metricComparison,
+        reference: { model: reference.path, isTruth, isGoalBaseline: limitsDrop, comparison, lostKnowledge },
       };
     },
   };
@@ -171,9 +171,8 @@ async function reportTeacher(
   warnAtChance({ path, metrics }, context);
 }
 
-function goalFor(metrics: PairedMetrics, request: StepRequest): Goal | undefined {
-  return allowsLargeDrop(request) ? undefined : metrics.resolveGoal(request.goal ?? {}, trains(request.pass));
-}
+const goalFor = (metrics: PairedMetrics, request: StepRequest): Goal | undefined =>
+  allowsLargeDrop(request) ? undefined : metrics.resolveGoal(request.goal ?? {}, isTraining(request.pass));
 
 function textBeforeTraining(
   metrics: PairedMetrics,
@@ -189,10 +188,10 @@ function textBeforeTraining(
   return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}${other}`;
 }
 
-const maxSeenSamples = 512;
+const maxCheckedSamples = 512;
 
 /** Warns if the model is far more accurate on validation than on test samples: it was then probably trained on the validation samples. */
-async function warnOfSeen(
+async function warnOfTrainedSamples(
   { input, options: { validation } }: StepRequest,
   { train, metric }: StepTask,
   metrics: PairedMetrics,
@@ -200,7 +199,7 @@ async function warnOfSeen(
   context: Context,
 ): Promise<void> {
   if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
-  const count = Math.min(maxSeenSamples, Math.round(validation * train.count));
+  const count = Math.min(maxCheckedSamples, Math.round(validation * train.count));
   if (count === 0) return;
   // The validation samples are the first of this shuffled order, because the training draws them with the same seed.
   const { engine, signal, seed } = context;

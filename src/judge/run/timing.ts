@@ -12,26 +12,26 @@ export const defaultRounds = 30;
 /** Times the original and all attempts. Returns undefined if no attempt changed the model or `rounds` is 0. */
 export async function timeIfChanged(
   evaluator: Evaluator,
-  tried: readonly Attempt[],
+  attempts: readonly Attempt[],
   { rounds = defaultRounds, targets, onStage }: RunOptions,
   context: Pick<Context, "log">,
 ): Promise<Timing | undefined> {
-  const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
+  const isChanged = attempts.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
   if (rounds === 0 || !isChanged) return undefined;
   onStage?.("timing the finalists");
-  return timeFiles(evaluator, tried, { rounds, targets }, context);
+  return timeFiles(evaluator, attempts, { rounds, targets }, context);
 }
 
 /** Times each distinct file once, interleaved with the original. */
 export async function timeFiles(
   evaluator: Evaluator,
-  tried: readonly Attempt[],
+  attempts: readonly Attempt[],
   { rounds, targets: [target] = [] }: { readonly rounds: number; readonly targets?: readonly RunTarget[] | undefined },
   context: Pick<Context, "log">,
 ): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
   const files = new Map(
-    tried.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
+    attempts.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
   );
   files.delete(sha256);
   const measurement = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
@@ -46,7 +46,7 @@ export async function timeFiles(
     ...report,
     models: [
       models[0],
-      ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
+      ...attempts.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
     ],
   };
 }

@@ -1,10 +1,10 @@
 /** Sentences about options with which a training loses less, or keeps its weights. */
 import { type AnyPass, namesAt, type OptionValues } from "#pass";
-import { trains } from "../steps/step-options.ts";
+import { isTraining } from "../steps/step-options.ts";
 
 /** Returns a sentence about a setting that loses less, for passes that train; "" for others, which are expected to lose a little. */
 export function lessLossyAdvice(pass: AnyPass, options: OptionValues): string {
-  const advice = trains(pass) ? pass.gentler?.(options, false) : undefined;
+  const advice = isTraining(pass) ? pass.gentler?.(options, false) : undefined;
   return advice === undefined ? "" : ` ${advice}.`;
 }
 

@@ -10,12 +10,12 @@ import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCandidate } from "./attempt.ts";
-import { metricInputsOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
+import { metricInputsOf, recordSplits, type SplitRecords, samplesKey } from "./record-keys.ts";
 import type { RunOptions } from "./run.ts";
 
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
-  readonly parts: Parts;
+  readonly splits: SplitRecords;
   readonly goal: Goal | undefined;
 }
 
@@ -42,14 +42,14 @@ export async function openTrials(
       return { ...candidate, steps: stepsOf(opened, options.passes) };
     }),
   );
-  const parts = await partsOf(task, candidates, earlier?.parts);
-  const judging = earlier?.judging ?? (await metricInputsOf(store, task, parts, options));
+  const splits = await recordSplits(task, candidates, earlier?.splits);
+  const metricInputs = earlier?.metricInputs ?? (await metricInputsOf(store, task, splits, options));
   const level = options.compared === undefined ? undefined : levelOf(options.compared);
   const choice = options.choice ?? candidates.length > 1;
   const evaluatorOptions = { ...options, name, level, maxDrop: requestedGoal.maxDrop, choice };
   const evaluator =
     (await earlier?.evaluator.withOptions(evaluatorOptions, context)) ??
-    (await Evaluator.create(new MeasurementRecords(store, judging), task, evaluatorOptions, context));
+    (await Evaluator.create(new MeasurementRecords(store, metricInputs), task, evaluatorOptions, context));
   onMeasured(evaluator.original.measured);
   // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();
@@ -58,14 +58,14 @@ export async function openTrials(
   if (chanceNote !== undefined) context.log({ id: "chance", text: chanceNote, level: "warning" });
   const goal = evaluator.metrics.resolveGoal(requestedGoal, candidates.every(isTrained));
   const samples = {
-    train: await samplesKey(task.train, parts.train),
-    calibrate: await samplesKey(task.calibrate, parts.calibrate),
+    train: await samplesKey(task.train, splits.train),
+    calibrate: await samplesKey(task.calibrate, splits.calibrate),
   };
-  const runner = new Runner({ store, parts: task, samples }, context);
+  const runner = new Runner({ store, data: task, samples }, context);
   const { targets = [], purpose } = options;
   const { test, calibrate, metric } = task;
   return {
-    ...{ candidates, parts, goal, runner, judging, evaluator, test, calibrate, metric },
+    ...{ candidates, splits, goal, runner, metricInputs, evaluator, test, calibrate, metric },
     ...{ onMeasured, targets, store, purpose },
     context: { ...context, engine: watchLoads(context.engine), stage: onStage },
     // The goal of the run applies to trained candidates, too.
@@ -74,7 +74,7 @@ export async function openTrials(
 }
 
 /** Runs a recipe and stores results in `resumeFolder`, where `compress` finds them. @throws PithError as `runRecipe`, except for a rejected result. */
-export async function runIn(
+export async function runIntoStore(
   original: Model,
   candidate: Candidate,
   task: Task,

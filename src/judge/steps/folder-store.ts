@@ -18,10 +18,10 @@ import {
 import { bytesOfFile } from "../../core/files/hash.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
-import type { StoreOfResults } from "./store.ts";
+import type { ResultStore } from "./store.ts";
 
 /** Returns the store in a folder. @param maxBytes maximum bytes of the folder after `trim` (default: unlimited). */
-export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
+export function folderStore(folder: string, maxBytes?: number): ResultStore {
   const pathOf = (name: string): string => joinPath(folder, name);
   const modelPath = (digest: string): string => pathOf(`${digest}.onnx`);
   const recordPath = async (key: unknown): Promise<string> => pathOf(`${await keyText(key)}.json`);

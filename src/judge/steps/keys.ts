@@ -6,7 +6,7 @@ import { sha256Text } from "../../core/files/hash.ts";
 import { version } from "../../core/version.ts";
 
 /** Versions that are part of each record's key, because other versions of Pith or the runtime can compute other results. */
-export const computedBy = { pith: version, runtime: packageVersion("onnxruntime-node") };
+export const keyVersions = { pith: version, runtime: packageVersion("onnxruntime-node") };
 
 export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = sha256();
@@ -18,4 +18,4 @@ export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<strin
 export const isStoreName = (path: string): boolean =>
   /^[0-9a-f]{64}(\.onnx|\.json|\/(last|best)\.onnx(_data.*)?)?$/.test(path);
 
-export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(stringifyPlain([computedBy, key]))]);
+export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(stringifyPlain([keyVersions, key]))]);

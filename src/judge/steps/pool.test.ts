@@ -8,8 +8,8 @@ function poolOf(jobs: number) {
   const ends = new Map<string, (isOver?: boolean) => void>();
   const handles = new Map<string, PoolJob>();
   const pool = new Pool({
-    room: () => jobs,
-    doOne: (name, job) =>
+    maxRunning: () => jobs,
+    runOne: (name, job) =>
       new Promise((resolve) => {
         begun.push(name);
         handles.set(name, job);
@@ -32,7 +32,7 @@ test("starts the round first, then other jobs, and awaits the round only", async
   let isReady = false;
   const counts: string[] = [];
   const progress = (done: number, total: number) => counts.push(`${done}/${total}`);
-  const round = pool.doRound(["a", "b"], ["c", "d"], { signal, progress }).then(() => {
+  const round = pool.runRound(["a", "b"], ["c", "d"], { signal, progress }).then(() => {
     isReady = true;
   });
   expect(begun).toEqual(["a", "b"]);
@@ -43,70 +43,70 @@ test("starts the round first, then other jobs, and awaits the round only", async
   await round;
   expect(counts).toEqual(["0/2", "1/2", "2/2"]);
   expect(begun).toEqual(["a", "b", "c"]);
-  void pool.doRound(["c"], ["d"], { signal });
+  void pool.runRound(["c"], ["d"], { signal });
   expect(begun).toEqual(["a", "b", "c", "d"]);
 });
 
 test("starts no job that is no longer wanted, and does not restart a running job", async () => {
   const { pool, begun, handles, end } = poolOf(2);
-  const first = pool.doRound(["a", "a2"], ["b", "c"], { signal });
+  const first = pool.runRound(["a", "a2"], ["b", "c"], { signal });
   await end("a2");
   expect(begun).toEqual(["a", "a2", "b"]);
   await end("a");
   await first;
-  const second = pool.doRound(["b", "x"], ["a", "y"], { signal });
+  const second = pool.runRound(["b", "x"], ["a", "y"], { signal });
   expect(handles.get("b")?.isWanted()).toBe(true);
   expect(begun).toEqual(["a", "a2", "b", "x"]);
   await end("x");
   expect(begun).toEqual(["a", "a2", "b", "x", "y"]);
   await end("b");
   await second;
-  void pool.doRound(["z"], [], { signal });
+  void pool.runRound(["z"], [], { signal });
   expect(handles.get("y")?.isWanted()).toBe(false);
   expect(begun).toEqual(["a", "a2", "b", "x", "y", "z"]);
 });
 
 test("starts a job that was dropped before it began if it is wanted again", async () => {
   const { pool, begun, end } = poolOf(2);
-  const first = pool.doRound(["a"], ["b"], { signal });
+  const first = pool.runRound(["a"], ["b"], { signal });
   await end("a");
   await first;
-  const second = pool.doRound(["c"], [], { signal });
+  const second = pool.runRound(["c"], [], { signal });
   await end("b", false);
   await end("c");
   await second;
-  void pool.doRound(["b"], [], { signal });
+  void pool.runRound(["b"], [], { signal });
   expect(begun).toEqual(["a", "b", "c", "b"]);
 });
 
 test("stops all jobs on the signal, also after the round, and starts none afterwards", async () => {
   const { pool, begun, handles, end } = poolOf(2);
   const stop = new AbortController();
-  const round = pool.doRound(["a"], ["b", "c"], stop);
+  const round = pool.runRound(["a"], ["b", "c"], stop);
   await end("a");
   await round;
   stop.abort();
   expect(handles.get("b")?.stopSignal.aborted).toBe(true);
   await pool.close();
-  await pool.doRound(["z"], [], { signal });
+  await pool.runRound(["z"], [], { signal });
   expect(begun).toEqual(["a", "b"]);
 });
 
 test("throws the error of a job that was not awaited at the next wait", async () => {
   const pool = new Pool({
-    room: () => 2,
-    doOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
+    maxRunning: () => 2,
+    runOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
   });
-  await expect(pool.doRound(["a"], ["b"], { signal }).then(() => pool.doRound(["c"], [], { signal }))).rejects.toThrow(
-    "broken",
-  );
+  await expect(
+    pool.runRound(["a"], ["b"], { signal }).then(() => pool.runRound(["c"], [], { signal })),
+  ).rejects.toThrow("broken");
 });
 
 test("close waits for all jobs, and then throws the error of one", async () => {
   let hasEnded = false;
   const pool = new Pool({
-    room: () => 2,
-    async doOne(name, { stopSignal }) {
+    maxRunning: () => 2,
+    async runOne(name, { stopSignal }) {
       if (name === "fails") throw new Error("failed");
       await new Promise((resolve) => stopSignal.addEventListener("abort", resolve));
       await settled();
@@ -114,7 +114,7 @@ test("close waits for all jobs, and then throws the error of one", async () => {
       return true;
     },
   });
-  await expect(pool.doRound(["fails", "slow"], [], { signal })).rejects.toThrow("failed");
+  await expect(pool.runRound(["fails", "slow"], [], { signal })).rejects.toThrow("failed");
   await expect(pool.close()).rejects.toThrow("failed");
   expect(hasEnded).toBe(true);
 });

@@ -13,22 +13,22 @@ export interface JobPool {
    * still run then. A job that has not started is dropped if a later call does not list it.
    * The context's signal stops all jobs. Its `progress` counts the finished jobs of the round. @throws the error of a job.
    */
-  doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
+  runRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
   /** Stops running jobs and waits until they have ended. @throws the error of a job. */
   close(): Promise<void>;
 }
 
 export interface PoolJob {
   readonly stopSignal: AbortSignal;
-  /** Returns whether the last `doRound` lists the job. A job that it does not list need not start. */
+  /** Returns whether the last `runRound` lists the job. A job that it does not list need not start. */
   isWanted(): boolean;
 }
 
 export interface PoolOptions {
   /** Returns the maximum number of running jobs. @param isOfRound whether the next job to start belongs to the round or to the others. */
-  room(isOfRound: boolean): number;
-  /** Runs one job. `doRound` or `close` throws its error. @returns false if the job was dropped before it started. */
-  doOne(name: string, job: PoolJob): Promise<boolean>;
+  maxRunning(isOfRound: boolean): number;
+  /** Runs one job. `runRound` or `close` throws its error. @returns false if the job was dropped before it started. */
+  runOne(name: string, job: PoolJob): Promise<boolean>;
 }
 
 export class Pool implements JobPool {
@@ -44,10 +44,10 @@ export class Pool implements JobPool {
   }
 
   get jobs(): number {
-    return Math.max(1, this.#options.room(false));
+    return Math.max(1, this.#options.maxRunning(false));
   }
 
-  async doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void> {
+  async runRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void> {
     const { signal } = context;
     this.#round = new Set(round);
     this.#requested = new Set([...round, ...others]);
@@ -79,14 +79,14 @@ export class Pool implements JobPool {
     if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#finished.has(name))) return;
     for (const name of this.#requested) {
       if (this.#finished.has(name) || this.#running.has(name)) continue;
-      if (this.#running.size < this.#options.room(this.#round.has(name))) this.#begin(name);
+      if (this.#running.size < this.#options.maxRunning(this.#round.has(name))) this.#begin(name);
     }
   }
 
   #begin(name: string): void {
     const job: PoolJob = { stopSignal: this.#stop.signal, isWanted: () => this.#requested.has(name) };
     const end = async (): Promise<void> => {
-      const isOver = await this.#options.doOne(name, job);
+      const isOver = await this.#options.runOne(name, job);
       this.#running.delete(name);
       if (isOver) this.#finished.add(name);
       this.#fill();

@@ -4,7 +4,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { Runner } from "./runner.ts";
-import { memoryModels } from "./store.ts";
+import { memoryModelStore } from "./store.ts";
 
 test("an attempt is not run again if its options are chosen, and then logs its messages", async () => {
   const ran: number[] = [];
@@ -19,12 +19,12 @@ test("an attempt is not run again if its options are chosen, and then logs its m
       return { changes: [{ at: "y", what: "scaled", decidedBy: "global" }], misses: [] };
     },
   });
-  const store = memoryModels(
+  const store = memoryModelStore(
     parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Relu(x)\n}"),
     undefined,
   );
   const texts: string[] = [];
-  const runner = new Runner({ store, parts: {} }, completeContext({ log: ({ text }) => texts.push(text) }));
+  const runner = new Runner({ store, data: {} }, completeContext({ log: ({ text }) => texts.push(text) }));
   const [chosen, other] = [{ factor: 2 }, { factor: 3 }];
   for (const options of [other, chosen]) await runner.attempt({ pass, options }, store.original, { log: () => {} });
   expect(texts).toEqual([]);

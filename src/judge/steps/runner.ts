@@ -8,8 +8,8 @@ import { sha256Text } from "../../core/files/hash.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
-import { runStep, type StepParts, selectionMetric } from "./step.ts";
-import { completeOptions, partFor } from "./step-options.ts";
+import { runStep, type StepData, selectionMetric } from "./step.ts";
+import { completeOptions, splitOf } from "./step-options.ts";
 import { modelDigest, type Store } from "./store.ts";
 
 export interface Step {
@@ -47,7 +47,7 @@ interface PerformedStep extends Step {
 
 export interface RunnerOptions {
   readonly store: Store;
-  readonly parts: StepParts;
+  readonly data: StepData;
   /** Identifies the samples of each split; undefined without records. */
   readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
 }
@@ -86,7 +86,7 @@ export class Runner {
   /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass, or of its earlier failure. */
   async run(step: Step, input: string, changed?: Partial<Context>): Promise<StepResult> {
     const result = await this.#runOnce(step, input, changed);
-    const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
+    const options = await this.#plain(completeOptions(step.pass, step.options), kindWordOf);
     return { ...result, options: options as OptionValues };
   }
 
@@ -104,17 +104,17 @@ export class Runner {
 
   async #runOnce(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const { records } = this.#options.store;
-    if (records === undefined) return this.#make(step, input, changed);
+    if (records === undefined) return this.#runAndRecord(step, input, changed);
     const key = await this.keyOf(step, input);
     const stored = await this.#readResult(key);
     if (stored !== undefined) return stored;
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
-    const canResume = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
+    const canResume = splitOf(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
     const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
-      const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input, changed);
+      const result = await this.#runAndRecord({ ...step, options: { ...step.options, ...checkpoint } }, input, changed);
       // The record is written last, because it implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
@@ -125,7 +125,7 @@ export class Runner {
     }
   }
 
-  async #make(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runAndRecord(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const attempt = this.#attempts.get(step.options);
     const isSame = attempt?.pass === step.pass && attempt.input === input;
     const { model, result, events } = isSame ? attempt : await this.#perform(step, input, changed);
@@ -135,7 +135,7 @@ export class Runner {
   }
 
   async #perform({ pass, options }: Step, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
-    const { store, parts } = this.#options;
+    const { store, data } = this.#options;
     const model = await store.open(input);
     const events: Parameters<Context["log"]>[0][] = [];
     const stepContext = { ...this.#context, ...changed };
@@ -147,7 +147,7 @@ export class Runner {
       },
     };
     const started = performance.now();
-    const outcome = await runStep(pass, model, options, parts, context);
+    const outcome = await runStep(pass, model, options, data, context);
     const { changes, misses, history, curve, training, learnt } = outcome;
     const result = {
       changes,
@@ -168,8 +168,8 @@ export class Runner {
   /** Returns everything that determines a step's result, as JSON data. */
   async keyOf(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
-    const { samples, parts } = this.#options;
-    const split = partFor(pass, await openModules(pass.id, pass.options, options));
+    const { samples, data } = this.#options;
+    const split = splitOf(pass, await openModules(pass.id, pass.options, options));
     const { reference, furtherReferences } = pass;
     const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();
     const references = reference === undefined ? [] : [options[reference] ?? "original", ...further];
@@ -179,7 +179,7 @@ export class Runner {
       files: await this.#filesOf(step),
       input,
       samples: split && samples?.[split],
-      metric: selectionMetric(pass, options, parts.metric)?.name,
+      metric: selectionMetric(pass, options, data.metric)?.name,
       references: await Promise.all(
         references.map((reference) =>
           typeof reference === "string" ? this.#digestOf(reference) : this.#plain(reference, uniqueWordOf),
@@ -230,12 +230,12 @@ export class Runner {
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 
-const wordOf = (instance: object): string => (typeof instance === "function" ? "a function" : "an object");
+const kindWordOf = (instance: object): string => (typeof instance === "function" ? "a function" : "an object");
 
-const words = new WeakMap<object, string>();
+const uniqueWords = new WeakMap<object, string>();
 
 function uniqueWordOf(instance: object): string {
-  const word = words.get(instance) ?? crypto.randomUUID();
-  words.set(instance, word);
+  const word = uniqueWords.get(instance) ?? crypto.randomUUID();
+  uniqueWords.set(instance, word);
   return word;
 }

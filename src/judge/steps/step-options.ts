@@ -3,14 +3,12 @@ import * as v from "valibot";
 import { isObject } from "#ir";
 import type { AnyPass, CalibrationData, OptionValues } from "#pass";
 
-export function trains(pass: AnyPass): boolean {
-  return pass.data === "train";
-}
+export const isTraining = (pass: AnyPass): boolean => pass.data === "train";
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
 /** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options. */
-export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
+export function splitOf(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
   return wantsSamples(data, completeOptions(pass, options)) ? "calibrate" : undefined;

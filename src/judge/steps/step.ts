@@ -5,11 +5,11 @@ import { namesAt, openModules, removedPortKind } from "#pass";
 import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
-import { partFor, textHelps } from "./step-options.ts";
+import { splitOf, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
-export type StepParts = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
+export type StepData = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Returns the metric that selects the weights of a training; undefined without `validation`, if the pass takes no metric, or if it needs no labels. */
 export function selectionMetric(
@@ -21,9 +21,9 @@ export function selectionMetric(
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
 
-export function samplesOf(pass: AnyPass, options: OptionValues, parts: StepParts): Dataset | undefined {
-  const part = partFor(pass, options);
-  return (part && parts[part]) ?? (textHelps(pass, options) ? parts.text : undefined);
+export function samplesOf(pass: AnyPass, options: OptionValues, stepData: StepData): Dataset | undefined {
+  const part = splitOf(pass, options);
+  return (part && stepData[part]) ?? (textHelps(pass, options) ? stepData.text : undefined);
 }
 
 /** Runs a step's pass in place, with the samples of its split. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
@@ -31,12 +31,12 @@ export async function runStep(
   pass: AnyPass,
   model: Model,
   options: OptionValues,
-  parts: StepParts,
+  stepData: StepData,
   context: Context,
 ): Promise<StepOutcome> {
   const opened = await openModules(pass.id, pass.options, options);
-  const data = samplesOf(pass, opened, parts);
-  const metric = selectionMetric(pass, options, parts.metric);
+  const data = samplesOf(pass, opened, stepData);
+  const metric = selectionMetric(pass, options, stepData.metric);
   const passOptions = {
     ...opened,
     ...(data === undefined ? {} : { data }),
@@ -46,8 +46,8 @@ export async function runStep(
   const violations = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
-  if (partFor(pass, opened) === "train" && parts.trained !== undefined)
-    model.header.metadata.set(trainedOnKey, parts.trained);
+  if (splitOf(pass, opened) === "train" && stepData.trained !== undefined)
+    model.header.metadata.set(trainedOnKey, stepData.trained);
   assertValid(model, violations);
   requirePorts(pass, before, portsOf(model), outcome);
   return { ...outcome, learnt: outcome.learnt ?? countLearnt(outcome, passOptions) };

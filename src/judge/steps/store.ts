@@ -74,7 +74,7 @@ export async function recordOnce<T>(
   return result;
 }
 
-export interface StoreOfResults extends Omit<Store, "original" | "read"> {
+export interface ResultStore extends Omit<Store, "original" | "read"> {
   readonly records: Records;
 }
 
@@ -84,7 +84,7 @@ export const modelDigest = (model: Model): Promise<string> => digestOf(encode(mo
 /** Opens the store in `resumeFolder`, by default in a temporary folder, or in memory without a disk. Opened models get the custom operators of `original`. */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
-  const store = await openResults(options);
+  const store = await openResultStore(options);
   const openModel = async (requestedDigest: string): Promise<Model> => {
     if (requestedDigest === digest) return cloneWithKnownOutputs(original);
     const model = await store.open(requestedDigest);
@@ -116,12 +116,12 @@ export async function withStore<T>(
   }
 }
 
-async function openResults({ resumeFolder, resumeBytes }: StoreOptions): Promise<StoreOfResults> {
+async function openResultStore({ resumeFolder, resumeBytes }: StoreOptions): Promise<ResultStore> {
   if (resumeFolder === undefined) return temporaryStore();
   return folderStore(resumeFolder, resumeBytes);
 }
 
-async function temporaryStore(): Promise<StoreOfResults> {
+async function temporaryStore(): Promise<ResultStore> {
   try {
     const { path, remove } = await temporaryFolder();
     const store = folderStore(path);
@@ -134,7 +134,7 @@ async function temporaryStore(): Promise<StoreOfResults> {
   }
 }
 
-export function memoryStore(): StoreOfResults {
+export function memoryStore(): ResultStore {
   const models = new Map<string, Uint8Array>();
   const records = new Map<string, string>();
   const file = async (digest: string): Promise<ByteSource> => {
@@ -166,7 +166,7 @@ export function memoryStore(): StoreOfResults {
 }
 
 /** Returns a store in memory without records, for a single step. @param folder for files of weights that would be computed at each reading; undefined: no files are written. */
-export function memoryModels(original: Model, folder: string | undefined): Store {
+export function memoryModelStore(original: Model, folder: string | undefined): Store {
   const models = [original];
   const modelOf = (name: string): Model => {
     const model = models[Number(name)];

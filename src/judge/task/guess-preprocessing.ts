@@ -41,7 +41,7 @@ const samplesForSimilar = 128;
 /** Minimum number of samples for a comparison by losses. With fewer, the normal interval is too narrow, because losses have long tails. */
 const minLosses = 32;
 /** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
-const drawSeed = 0;
+const sampleSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
@@ -78,7 +78,7 @@ export async function guessPreprocessing(
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
   const { tried, progress, ...evaluateOptions } = options;
-  const sample = await collect(draw(dataset, maxSamples, drawSeed));
+  const sample = await collect(draw(dataset, maxSamples, sampleSeed));
   const batch = await sample.gather(Uint32Array.of(0));
   const input = imageInput(model);
   const channels = imageChannels(batch, input);
@@ -103,7 +103,7 @@ export async function guessPreprocessing(
     const earlierTrials = preprocessings.map((preprocessing) => latestTrials.get(preprocessing));
     const start = earlierTrials[0]?.right.length ?? 0;
     const samples = view(sample, sample.name, range(Math.min(size, sample.count) - start, start));
-    const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
+    const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLoss()], {
       ...evaluateOptions,
       remembered: model,
       progress: (ran) => progress?.(runsDone + ran, total),
@@ -233,7 +233,7 @@ const logitFactors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
 /** Minimum relative difference of losses that counts. The steps between the temperatures cause smaller differences. */
 const minLossDifference = 0.1;
 
-function scaledLosses(): Metric {
+function scaledLoss(): Metric {
   const nats = crossEntropy({ from: "logits" });
   return {
     ...nats,

@@ -26,12 +26,12 @@ import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { numbersAdvice } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
-import type { Settings } from "./contents.ts";
-import { selectMetric } from "./metrics.ts";
+import type { Settings } from "./constant-inputs.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 import { findReading } from "./reading.ts";
+import { selectMetric } from "./select-metric.ts";
 
 export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
@@ -135,10 +135,10 @@ export async function openTask(
   const readingOptions = datasetOptionsFor(model, sidecars, stated);
   const stored =
     options.data === ownTextName
-      ? await textParts(reference ?? model, options, context)
+      ? await createTextSplits(reference ?? model, options, context)
       : options.data === randomName && learns === "answers"
-        ? await randomParts(model, samples, context)
-        : await partsFor(
+        ? await createRandomSplits(model, samples, context)
+        : await openSplits(
             models,
             options.data,
             {
@@ -265,7 +265,7 @@ export async function openTask(
 }
 
 /** Opens the splits. Samples that one of the models was trained on are not used for testing, unless the caller requests all samples or another split. */
-async function partsFor(
+async function openSplits(
   models: readonly Model[],
   path: string,
   options: PartsOptions,
@@ -325,7 +325,7 @@ async function hasBoxLabels(data: Dataset): Promise<boolean> {
 }
 
 /** Returns texts that Pith made as samples. By default, their labels are left out, so that results are compared with the original. */
-async function textParts(
+async function createTextSplits(
   model: Model,
   { metric = "accuracy", calibrate = 0 }: TaskOptions,
   context: Context,
@@ -349,7 +349,7 @@ async function textParts(
   };
 }
 
-async function randomParts(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {
+async function createRandomSplits(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {
   const all = await randomData(model, context);
   const { drawn: train, rest } = setAside(all, 0.8 * all.count, testSeed);
   const test = maxTest === undefined ? rest : draw(rest, maxTest, testSeed);

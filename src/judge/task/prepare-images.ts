@@ -79,7 +79,7 @@ export async function prepareImages(
     const text = `With preprocessing "${chosen.name}" ${modelText} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
     warn("nan", text);
   } else if (!trusted) {
-    warn("chance", chanceQuestion(chosen.name, value, chance, count, learns && reference === model, modelText));
+    warn("chance", atChanceWarning(chosen.name, value, chance, count, learns && reference === model, modelText));
   }
   const fitting = broken === 0 ? indistinct : [];
   if (declared === undefined && fitting.length > 0 && count < minVerdictSamples)
@@ -159,7 +159,7 @@ function undecidedText(name: string, indistinct: readonly Preprocessing[], count
  * @param accuracy accuracy of the model. @param chance share of the most frequent class. @param sampleCount number of samples. @param learns whether the
  * model will be trained. @param modelText the model in words.
  */
-export function chanceQuestion(
+export function atChanceWarning(
   preprocessing: string | undefined,
   accuracy: number,
   chance: number,

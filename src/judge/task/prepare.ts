@@ -26,7 +26,7 @@ import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { contents, type Settings, withContents } from "./contents.ts";
+import { type Settings, toConstantTensors, withConstantInputs } from "./constant-inputs.ts";
 import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {
@@ -112,9 +112,9 @@ async function prepareKind(
   context: Context,
 ): Promise<PreparedTask> {
   const { sidecars, stated } = options;
-  const constants = contents(model, options.set);
+  const constants = toConstantTensors(model, options.set);
   const preparation = (change: (dataset: Dataset) => Dataset) => (part: Dataset) =>
-    withContents(change(part), constants);
+    withConstantInputs(change(part), constants);
   const kind = kindOf(model, first, dataset.name);
   if (kind !== "images" && stated.images !== undefined && !options.isRecorded) {
     throw optionError(`\`preprocess\` is for stored images, and ${dataset.name} has none.`);
@@ -174,14 +174,14 @@ async function prepareKind(
       ].join(" ");
       return {
         ...defaults,
-        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${steps}${carriedStates(model, [input, rate ?? ""])}`,
+        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${steps}${carriedStatesText(model, [input, rate ?? ""])}`,
         preset: steps,
         record: { frames: stated.frames },
         ready: preparation((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
       };
     }
     default: {
-      const states = carriedStates(model, [...Object.keys(first), ...constants.keys()]);
+      const states = carriedStatesText(model, [...Object.keys(first), ...constants.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
       const ready = preparation((part) => part);
       const { notes } = feedingOf(model, await firstBatch(ready(dataset)), dataset.name);
@@ -298,7 +298,7 @@ function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | unde
   return `tokenizer.json${maxLength === undefined ? "" : `, at most ${maxLength} tokens`}`;
 }
 
-function carriedStates(model: Model, fed: readonly string[]): string {
+function carriedStatesText(model: Model, fed: readonly string[]): string {
   const states = findStates(model, fed);
   return states.length === 0 ? "" : `; carried: ${statesText(states)}`;
 }

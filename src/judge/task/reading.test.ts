@@ -4,8 +4,8 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { selectMetric } from "./metrics.ts";
 import { findReading } from "./reading.ts";
+import { selectMetric } from "./select-metric.ts";
 
 it("reads a single output as a probability only if all values are between 0 and 1, and the labels are 0 and 1", async () => {
   const values = Array.from({ length: 40 }, (_, index) => index / 10 - 2);

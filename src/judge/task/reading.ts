@@ -9,13 +9,13 @@ import { areDetections, hasPixels, objectnessShare, readDetections } from "../..
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
-import { readingOf } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
+import { readingOf } from "./select-metric.ts";
 
 /** Numbers of samples whose labels, or whose outputs, are checked. */
 const [checkedLabels, checkedValues] = [64, 16];
 
-interface Request {
+interface ReadingRequest {
   readonly metric: MetricName;
   readonly labelled: boolean;
   /** Whether the values of the model are those of the tested model. */
@@ -27,16 +27,16 @@ export async function findReading(
   model: Model,
   output: string | undefined,
   samples: Dataset,
-  request: Request,
+  request: ReadingRequest,
   context: Context,
 ): Promise<MetricOptions> {
   const name = mainOutput(model.graph.outputs, output)?.name;
   if (name === undefined) return readingOf(model, output);
-  let running: Promise<readonly Checked[]> | undefined;
+  let running: Promise<readonly CheckedOutput[]> | undefined;
   // All checks of one output need the same number of samples.
-  const valuesOf = (count: number): Promise<readonly Checked[]> => (running ??= outputsOf(count));
-  const outputsOf = async (count: number): Promise<readonly Checked[]> => {
-    const checked: Checked[] = [];
+  const valuesOf = (count: number): Promise<readonly CheckedOutput[]> => (running ??= outputsOf(count));
+  const outputsOf = async (count: number): Promise<readonly CheckedOutput[]> => {
+    const checked: CheckedOutput[] = [];
     const order = isIndexed(samples) ? { shuffle: testSeed } : {};
     const options = { samples: count, optimize: true, signal: context.signal, ...order };
     await runOverSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
@@ -45,7 +45,7 @@ export async function findReading(
     });
     return checked;
   };
-  const reading = await findForm(model, output, samples, request, valuesOf, context);
+  const reading = await findOutputForm(model, output, samples, request, valuesOf, context);
   if (request.labelled || !request.isFinal || !canHaveScales(model, name)) return reading;
   const checked = await valuesOf(checkedValues).catch((error: unknown) => {
     // The measurement on all samples fails as well, with a message for the user.
@@ -61,12 +61,12 @@ export async function findReading(
   return parts.length > 1 ? { ...reading, parts } : reading;
 }
 
-async function findForm(
+async function findOutputForm(
   model: Model,
   output: string | undefined,
   samples: Dataset,
-  { metric, labelled, isFinal }: Request,
-  valuesOf: (count: number) => Promise<readonly Checked[]>,
+  { metric, labelled, isFinal }: ReadingRequest,
+  valuesOf: (count: number) => Promise<readonly CheckedOutput[]>,
   context: Context,
 ): Promise<MetricOptions> {
   const reading = readingOf(model, output);
@@ -138,7 +138,7 @@ async function findForm(
 /** Metrics that read detections. "accuracy" is the default metric. */
 const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "agreement", "detections", "map", "map-50"]);
 
-interface Checked {
+interface CheckedOutput {
   readonly dense: Dense;
   readonly label: Dense | undefined;
 }
@@ -147,7 +147,7 @@ interface Checked {
 function findProbability(
   reading: MetricOptions,
   name: string,
-  checked: readonly Checked[],
+  checked: readonly CheckedOutput[],
   log: (text: string) => void,
 ): MetricOptions {
   let count = 0;

@@ -13,7 +13,7 @@ import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
 import { defaultDrop, judge } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
 import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
-import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
+import { metricInputsOf, recordSplits } from "../../judge/run/record-keys.ts";
 import { recordOnce, type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
@@ -124,7 +124,7 @@ async function openDropMeter(
   const none = new Float64Array();
   const noRows = { ...rows, rows: none, answers: { predicted: none, labels: none } };
   // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
-  const judging = await metricInputsOf(store, task, await partsOf(task, []), { batch, output });
+  const judging = await metricInputsOf(store, task, await recordSplits(task, []), { batch, output });
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);
   const resolution = defaultDrop(task.metric, estimate.value);

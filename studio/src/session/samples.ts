@@ -3,7 +3,7 @@ import { type Batch, type Model, toNumbers } from "pith";
 import { collect, type IndexedDataset, memory } from "pith/data";
 import { estimate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
-import { viewsOf } from "../../../src/app/report/index.ts";
+import { sampleViewsOf } from "../../../src/app/report/index.ts";
 import { type Pixels, partSizes, type SamplesRequest, type SamplesView, type ShownSample } from "../backend/backend.ts";
 import { engine } from "./engine.ts";
 import type { CallContext, Sampled } from "./session.ts";
@@ -85,7 +85,7 @@ async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<re
   // Samples are often sorted by class, so the shown ones are evenly spread.
   const positions = Array.from({ length: count }, (_, index) => Math.floor((index * source.count) / count));
   const drawn = memory(test.name, await source.gather(Uint32Array.from(positions)));
-  const stored = await viewsOf(positions, test, seen);
+  const stored = await sampleViewsOf(positions, test, seen);
   const measured = await measure(engine, [model], drawn, [topClasses], { remembered: model });
   const [rows = new Float64Array(0)] = measured[0] ?? [];
   return Promise.all(

@@ -8,7 +8,7 @@ import { toFloat64 } from "../../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../../src/core/tensor/dense.ts";
 import { fixedDims } from "../../../src/core/tensor/dims.ts";
 import { compareRuns } from "../../../src/judge/compare/compare-function.ts";
-import { comparisonMetrics } from "../../../src/judge/task/metrics.ts";
+import { comparisonMetrics } from "../../../src/judge/task/select-metric.ts";
 import { raiseOpset } from "../../../src/rewrite/edit/raise-opset.ts";
 import type { Network } from "../network.ts";
 import { answers, expectThat } from "../runs.ts";

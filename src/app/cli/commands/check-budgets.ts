@@ -4,7 +4,7 @@ import { isObject } from "#ir";
 import { bytesOf, countOption, inWords, parsableBy, positiveOption, problemOf, sizeOption } from "#pass";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
-import { fail, readSource, requireShallow, type Source } from "../../../judge/recipe/source.ts";
+import { fail, readYaml, requireShallow, type YamlText } from "../../../judge/recipe/yaml-source.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { describeAnyLoss } from "../flags/meaningful-drop.ts";
@@ -64,13 +64,13 @@ const limitNames = ["bytes", "download", ...comparisonBudgets] as const;
 
 /** Reads budgets from YAML, or a package.json with the key "pith". @throws PithError E_OPTION with line, column, accepted values and the nearest name. */
 export function parseBudgets(text: string, name: string): readonly Budgets[] {
-  const source = readSource(text, name);
+  const source = readYaml(text, name);
   const inPackage = /(^|[/\\])package\.json$/.test(name);
   const path = inPackage ? ["pith", "check"] : [];
   return checkBudgets(source, path);
 }
 
-function checkBudgets(source: Source, path: readonly string[]): readonly Budgets[] {
+function checkBudgets(source: YamlText, path: readonly string[]): readonly Budgets[] {
   requireShallow(source);
   let data = withShares(source.data);
   for (const key of path) data = isObject(data) ? data[key] : undefined;

@@ -1,8 +1,8 @@
 /** Decides for each budget of a model: passed, failed, or undecided. */
 import { bytes, changeInterval, counted, difference, type Estimate, integer, percent, times, type Unit } from "#ir";
 import { wilson } from "../../../core/math/interval.ts";
-import { roundUp } from "../../../judge/record/more-samples.ts";
-import { changeOf, verdictSentence } from "../../../judge/record/verdict.ts";
+import { roundUp } from "../../../judge/record/sample-advice.ts";
+import { formatChange, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
@@ -111,7 +111,7 @@ function sampleFindings(budgets: Budgets, measured: EvalResult & Measurement): r
     findings.push({
       budget: "drop",
       limit: dropLimitText(budgets.drop, unit),
-      measured: `change ${changeOf(comparison)} (${changeInterval(unit, comparison.difference)})`,
+      measured: `change ${formatChange(comparison)} (${changeInterval(unit, comparison.difference)})`,
       outcome: isKept ? "passed" : verdict.met ? "undecided" : "failed",
       reason: isKept
         ? undefined

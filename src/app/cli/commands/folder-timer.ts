@@ -1,7 +1,7 @@
 /** Times the files of a folder relative to their originals on each target, each pair in a job. */
 import { basename } from "node:path";
 import { asPithError } from "#ir";
-import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import { relativeProcessorTime } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures } from "../../folder/records.ts";

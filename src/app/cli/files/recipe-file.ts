@@ -2,9 +2,9 @@
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileError, joinList, optionError } from "#ir";
+import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
-import { steps } from "../../../judge/recipe/steps.ts";
 import { renameModules } from "../queue/modules.ts";
 import { isSameFile } from "./file-paths.ts";
 
@@ -49,7 +49,7 @@ async function requireModules({ steps }: Recipe, owner: string, allowedModules: 
 }
 
 function writtenFilesOf({ id, options }: RecipeStep): readonly string[] {
-  const optionValues = (steps.get(id)?.writes ?? []).map((name) => options[name]);
+  const optionValues = (builtInPasses.get(id)?.writes ?? []).map((name) => options[name]);
   return optionValues.filter((file) => typeof file === "string");
 }
 

@@ -3,7 +3,7 @@ import { parseModel } from "../../../core/graph/text.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { memory } from "../../../data/index.ts";
-import { contents, withContents } from "../../../judge/task/contents.ts";
+import { toConstantTensors, withConstantInputs } from "../../../judge/task/constant-inputs.ts";
 import { parseSettings } from "./named-values.ts";
 
 test("settings accepts several values as separate words or with semicolons, and rejects other text", () => {
@@ -23,8 +23,8 @@ graph (x: float32[batch, 2], sr: int64[], mask: bool[3], gain: float32[2]) -> (y
 }`);
 
 test("withContents gives each sample the set values, and repeats a single value over all elements", async () => {
-  const fixed = contents(model, parseSettings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
-  const dataset = withContents(memory("two", { x: float32([2, 2], [1, 2, 3, 4]) }), fixed);
+  const fixed = toConstantTensors(model, parseSettings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
+  const dataset = withConstantInputs(memory("two", { x: float32([2, 2], [1, 2, 3, 4]) }), fixed);
   expect(await firstBatch(dataset, 2)).toEqual({
     x: float32([2, 2], [1, 2, 3, 4]),
     sr: { type: "int64", dims: [2], data: BigInt64Array.of(16000n, 16000n) },
@@ -35,7 +35,7 @@ test("withContents gives each sample the set values, and repeats a single value 
 
 test("withContents returns the same data set if nothing is set", () => {
   const dataset = memory("two", { x: float32([2, 2], [1, 2, 3, 4]) });
-  expect(withContents(dataset, contents(model, {}))).toBe(dataset);
+  expect(withConstantInputs(dataset, toConstantTensors(model, {}))).toBe(dataset);
 });
 
 test.each([
@@ -44,7 +44,7 @@ test.each([
   ["gain=1;2;3", "E_SHAPE_MISMATCH", "float32[2], got 3 numbers"],
   ["x=1;2", "E_SHAPE_MISMATCH", "no fixed size"],
 ])("rejects %s", (word, code, message) => {
-  expect(() => contents(model, parseSettings([word]))).toThrow(
+  expect(() => toConstantTensors(model, parseSettings([word]))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
 });

@@ -1,5 +1,5 @@
 import { optionError } from "#ir";
-import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/constant-inputs.ts";
 
 /** Parses the words of --set, split at commas: one without a name continues the previous input. @throws PithError E_OPTION for a word without numbers. */
 export function parseSettings(words: readonly string[]): Settings {

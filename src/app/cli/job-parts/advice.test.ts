@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { OptionValues } from "../../../core/pass/pass.ts";
-import { steps } from "../../../judge/recipe/steps.ts";
+import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/training-advice.ts";
 import { passCommand } from "../commands/pass.ts";
 import { asFlags, flagName } from "../flags/flag-names.ts";
@@ -10,8 +10,8 @@ import { rejectionError } from "./advice.ts";
 
 type Arguments = Parameters<typeof rejectionError>;
 const rejected: Arguments[2] = {
-  ...{ because: "goal", text: "accuracy fell", tried: undefined, blamed: undefined, changes: [] },
-  ...{ isUnshown: false, isLostBefore: false, isTrainable: true },
+  ...{ because: "goal", text: "accuracy fell", fallbackText: undefined, blamed: undefined, changes: [] },
+  ...{ isStrictMiss: false, isLostBefore: false, isTrainable: true },
 };
 const adviceFor = (
   pass: Arguments[0],
@@ -22,7 +22,7 @@ const adviceFor = (
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 
-const commands = [...steps.values()].filter(({ id }) => passCommands[id] !== undefined);
+const commands = [...builtInPasses.values()].filter(({ id }) => passCommands[id] !== undefined);
 
 test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags that pith %s has", (_, pass) => {
   const definition = passCommand(pass);
@@ -39,7 +39,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
         options,
         data: data === undefined ? undefined : { path: data },
       };
-      const lost = [adviceFor(pass, input), adviceFor(pass, input, { isUnshown: true })];
+      const lost = [adviceFor(pass, input), adviceFor(pass, input, { isStrictMiss: true })];
       const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
       const texts = [...sentences, ...lost].map((text) => asFlags(text, new Set([...keys, "force"])));
       expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
@@ -48,7 +48,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
 });
 
 test("the advice names changed layers, recovery for a spread loss, and another metric", () => {
-  const prune = steps.get("prune");
+  const prune = builtInPasses.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
   const advice = (
     layers: readonly string[],

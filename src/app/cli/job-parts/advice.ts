@@ -2,7 +2,7 @@
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../judge/run/rejection.ts";
-import { trains } from "../../../judge/steps/step-options.ts";
+import { isTraining } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/file-paths.ts";
 import { passCommands } from "../pass-commands.ts";
@@ -19,11 +19,11 @@ export function rejectionError(
   rejection: Rejection,
   assumesScores: boolean | undefined,
 ): PithError {
-  const { text, blamed, tried } = rejection;
+  const { text, blamed, fallbackText } = rejection;
   const sentences = [
     text,
     ...(blamed === undefined ? [] : [blameText(blamed)]),
-    ...(tried === undefined ? [] : [tried]),
+    ...(fallbackText === undefined ? [] : [fallbackText]),
   ];
   const message = `${sentences.map(capitalize).join(". ")}. Nothing was written.`;
   return new PithError("E_ACCURACY_LOST", message, { hint: lostAdvice(pass, input, rejection, assumesScores) });
@@ -32,12 +32,12 @@ export function rejectionError(
 function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: AdviceInput,
-  { isUnshown, blamed, changes, because, isLostBefore, isTrainable }: Rejection,
+  { isStrictMiss, blamed, changes, because, isLostBefore, isTrainable }: Rejection,
   assumesScores = false,
 ): string {
   const { checkpoint } = options;
   const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  const gentlerAdvice = isUnshown
+  const gentlerAdvice = isStrictMiss
     ? "Evaluate it on more samples, or without --strict"
     : pass.gentler?.(options, isLostBefore);
   const isSpreadError = blamed !== undefined && isSpread(blamed);
@@ -65,7 +65,7 @@ function lostAdvice(
         : []),
   ];
   const timeText =
-    trains(pass) || nextCommand !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
+    isTraining(pass) || nextCommand !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
   const debugAdvice = blamed === undefined ? "" : "; then pith debug shows every layer";
   const ending = nextCommand === undefined ? `${debugAdvice}.` : `, then pith ${nextCommand.replace(/ +#.*$/, "")}`;
   const forceAdvice = `${suggestions.length === 0 ? "" : "or "}write it anyway: --force`;

@@ -1,6 +1,6 @@
 /** Converts the values of `--set` to inputs of models. */
 import type { Batch, Model } from "#ir";
-import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import { contentOf, hasValue } from "../../../rewrite/clean-up/set-inputs.ts";
 
 /** Returns a model's constant inputs; skips names of other models. @throws PithError as `contentOf`. */

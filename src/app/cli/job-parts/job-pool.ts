@@ -65,8 +65,8 @@ const [processBytes, modelCopies] = [400e6, 20];
 export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => JobRequest): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({
-    room: () => maxJobs,
-    async doOne(jobName, { stopSignal: signal }) {
+    maxRunning: () => maxJobs,
+    async runOne(jobName, { stopSignal: signal }) {
       const { kind, name, input } = workOf(jobName);
       const options = { name, signal, keeps: true, isBackground: true };
       try {
@@ -100,8 +100,8 @@ async function createQueuePool(
   let isLossLogged = false;
   const pool = new Pool({
     // All jobs of a round are queued at once, because more workers can join.
-    room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
-    async doOne(name, job) {
+    maxRunning: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
+    async runOne(name, job) {
       const hasEnded = await queue.doOne(workOf(name), job);
       if (queue.isLost && !isLossLogged) {
         isLossLogged = true;
@@ -115,7 +115,7 @@ async function createQueuePool(
       return pool.jobs;
     },
     // The order is reversed, because a worker takes the job that was queued last.
-    doRound: (round, others, roundContext) => pool.doRound(round.toReversed(), others, roundContext),
+    runRound: (round, others, roundContext) => pool.runRound(round.toReversed(), others, roundContext),
     close: () => pool.close(),
   };
 }

@@ -1,5 +1,5 @@
 import type { Encoding } from "#platform";
-import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/measure/written.ts";
+import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";

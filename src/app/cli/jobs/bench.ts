@@ -1,7 +1,7 @@
 /** Job of `pith bench`: times models relative to the first: on its texts if it takes tokens and no size or value is given, else on random inputs. */
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";

@@ -4,7 +4,7 @@ import { type Context, completeContext } from "#pass";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
-import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generate, generatorOf } from "../../../runtime/run/generate.ts";
 import { generatedTokens, openModules, promptsOf } from "../../folder/end-to-end.ts";

@@ -7,7 +7,7 @@ import { type Encoding, joinPath, packageVersion } from "#platform";
 import { copiesInMemory } from "../../../core/files/compressed-copies.ts";
 import { bytesOfFile } from "../../../core/files/hash.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
-import { recipeName } from "../../../judge/recipe/pass-steps.ts";
+import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { Machine, Measured, Run } from "../../../judge/record/run-record.ts";
 import type { Candidate } from "../../../judge/run/attempt.ts";
@@ -140,7 +140,7 @@ function withFileNames(run: Run, others: Compressed["others"]): Run {
 
 async function readCandidate(file: RecipeFile, out: string): Promise<Candidate> {
   const { recipe } = await readRecipe(file, [out]);
-  return { name: recipeName(recipe), recipe };
+  return { name: recipeNameOf(recipe), recipe };
 }
 
 function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {

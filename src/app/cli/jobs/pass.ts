@@ -5,11 +5,11 @@ import { openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import {
   type MeasuredPair,
+  measurePair,
   measureSizeAndCost,
-  measureWritten,
   planCost,
   type StoredModel,
-} from "../../../judge/measure/written.ts";
+} from "../../../judge/measure/measured-pair.ts";
 import { recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
@@ -66,10 +66,10 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   warnOfDefaults(original, context);
   context.stage("compressed size");
   const reference = request.references?.first;
-  const measured = await measureWritten(
+  const measured = await measurePair(
     {
       original: { ...stored, weight: before },
-      written: await openFilesOf(result, files),
+      result: await openFilesOf(result, files),
       copies,
       isForDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
       variant: input.sizeBefore,

@@ -1,6 +1,6 @@
 /** Job of `pith compress` with a recipe: runs it on each model, in other processes or by the workers of a queue. */
 import { asPithError, counted, integer, type Model, throwIfAborted } from "#ir";
-import { recipeName } from "../../../judge/recipe/pass-steps.ts";
+import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
@@ -18,7 +18,7 @@ export default async function recipesJob(
   context: JobContext,
 ): Promise<readonly Pick<SearchInput, "resumeFolder">[]> {
   const { text, recipe } = await readRecipe(file, outs);
-  const name = recipeName(recipe);
+  const name = recipeNameOf(recipe);
   const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));
   const openedInputs = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
   const names = openedInputs.map((_, index) => String(index));
@@ -30,7 +30,7 @@ export default async function recipesJob(
   return withJobPool(openedInputs, { jobs, queue }, workOf, context, async (pool, toLocal) => {
     if (pool !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(pool.jobs)} at a time`);
-      await pool.doRound(names, [], context).finally(() => pool.close());
+      await pool.runRound(names, [], context).finally(() => pool.close());
       throwIfAborted(context.signal, "Stopped while the recipe ran on several models.");
     }
     return inputs.map((input) => {

@@ -6,9 +6,9 @@ import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,
   agreementLegend,
-  changeOf,
   chosenOf,
   downloadSentence,
+  formatChange,
   gainSentence,
   goalSentence,
   markOf,
@@ -171,7 +171,7 @@ function noteOf({ rejected, comparison, verdict }: Variant, { goal }: Run): stri
   if (rejected !== undefined) return rejected;
   if (comparison === undefined) return "";
   const { unit } = comparison;
-  const text = comparison.difference.value === 0 ? "unchanged" : changeOf(comparison, goal);
+  const text = comparison.difference.value === 0 ? "unchanged" : formatChange(comparison, goal);
   if (goal === undefined || verdict === undefined) return text;
   const allowedDrop = allowance(unit, goal.maxDrop);
   if (!isWithin(verdict.drop, goal)) return `${text}, ${allowedDrop} allowed${verdict.met ? ", not significant" : ""}`;

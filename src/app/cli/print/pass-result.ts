@@ -15,15 +15,15 @@ import {
   unsupportedError,
 } from "#ir";
 import { type Comparison, isWithin, judge } from "../../../judge/compare/goal.ts";
-import type { PlannedCost, SizeAndCost } from "../../../judge/measure/written.ts";
+import type { PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
-  changeOf,
+  changeTextsOf,
   changeWithInterval,
-  distanceText,
+  formatChange,
   metadataNote,
-  textsOf,
+  referenceText,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
@@ -176,7 +176,7 @@ export function resultOfWritten(model: string, result: WrittenOutput, shown: Res
 
 function changeText(model: string, { reference, comparison, goal }: WrittenOutput): string {
   if (reference !== undefined) return referenceLine(reference, goal);
-  return comparison === undefined ? "accuracy was not measured (add --data)" : distanceText(model, comparison, goal);
+  return comparison === undefined ? "accuracy was not measured (add --data)" : referenceText(model, comparison, goal);
 }
 
 function nextAfter(
@@ -211,23 +211,23 @@ const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
 });
 
 const referenceLine = ({ model, isTruth, comparison }: Reference, goal: WrittenOutput["goal"]): string =>
-  isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison, goal);
+  isTruth ? `${comparison.metric}: with ${model}` : referenceText(model, comparison, goal);
 
 function goalLine(
   model: string,
   { goal, verdict, comparison, reference, samples, training, pruned, continues }: WrittenOutput,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
-  const judged = reference?.judges === true ? reference.comparison : comparison;
+  const judged = reference?.isGoalBaseline === true ? reference.comparison : comparison;
   const sentence = (against?: string): string => verdictSentence(goal, verdict, judged, samples?.test, against);
   if (reference === undefined && pruned === true)
-    return `${sentence(`${model} (${textsOf(comparison).before})`)} Give --original to compare with the model before pruning.`;
+    return `${sentence(`${model} (${changeTextsOf(comparison).before})`)} Give --original to compare with the model before pruning.`;
   // After training or an earlier step of Pith, the input model can differ from the original, so the sentence names it.
   if (reference === undefined) return sentence(training === undefined && continues !== true ? undefined : model);
-  if (reference.judges) return sentence(reference.model);
+  if (reference.isGoalBaseline) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return sentence(model);
-  return `${sentence(model)} This goal limits the loss from ${model}. Compared with ${reference.model}, the change is ${changeOf(reference.comparison, goal)}, which --max-drop would limit.`;
+  return `${sentence(model)} This goal limits the loss from ${model}. Compared with ${reference.model}, the change is ${formatChange(reference.comparison, goal)}, which --max-drop would limit.`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
@@ -261,9 +261,9 @@ function zerosRow({ zeros: before }: SizeAndCost, { zeros: after }: SizeAndCost)
 }
 
 function metricRow({ goal, reference }: WrittenOutput, comparison: Comparison): string[] {
-  const { before, after } = textsOf(comparison, goal);
+  const { before, after } = changeTextsOf(comparison, goal);
   // Without a reference, the last lines show the interval.
-  const change = reference === undefined ? changeOf : changeWithInterval;
+  const change = reference === undefined ? formatChange : changeWithInterval;
   return [comparison.metric, before, after, change(comparison, goal)];
 }
 

@@ -1,6 +1,6 @@
 /** Formats lines about the samples that a command used. */
 import { integer } from "#ir";
-import type { Part, SampleUse } from "../../../judge/recipe/open-samples.ts";
+import type { SampleUse, UsedSplit } from "../../../judge/recipe/open-samples.ts";
 
 /**
  * Returns the use of samples, such as `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`.
@@ -33,7 +33,7 @@ interface SelectionSamples {
 }
 
 /** Returns `fitted on 256 and checked on 512 samples of cifar10 (train, 20,000)`; undefined if training used all samples. */
-function fittedText(part: Part): string | undefined {
+function fittedText(part: UsedSplit): string | undefined {
   const { count, fitted, checked } = part;
   if (fitted === undefined || fitted === count) return undefined;
   const other = checked === undefined ? "" : ` and checked on ${integer(checked)}`;

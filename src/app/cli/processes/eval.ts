@@ -21,13 +21,13 @@ import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
-import { warnOfTargets } from "../../../judge/measure/judge-result.ts";
-import type { Others } from "../../../judge/record/more-samples.ts";
+import { warnOfTargets } from "../../../judge/measure/rejection-cause.ts";
+import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { textsOf, verdictSentence } from "../../../judge/record/verdict.ts";
+import { changeTextsOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
-import { comparisonMetrics } from "../../../judge/task/metrics.ts";
+import { comparisonMetrics } from "../../../judge/task/select-metric.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/eval.ts";
 import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
@@ -103,7 +103,7 @@ export default async function evaluate(
   const { measured, judgement } = isScoreAlone
     ? { measured: undefined, judgement: undefined }
     : await withTargets(target, session, (openTargets) => judgeModel(model, data, flags, openTargets, session));
-  const { compared, goalCheck, kept, targets = [] } = judgement ?? {};
+  const { metricComparison, goalCheck, functionCheck, targets = [] } = judgement ?? {};
   warnOfTargets(targets, session);
   const scores =
     score === undefined
@@ -113,7 +113,8 @@ export default async function evaluate(
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
   const goals: GoalOutcome[] = [];
-  const lost = kept?.functionLoss;
+  const { comparison } = metricComparison ?? {};
+  const lost = functionCheck?.functionLoss;
   // The drop of the metric is no goal if an output is lost.
   if (lost === undefined && goalCheck !== undefined && measured !== undefined)
     goals.push(...dropGoals(goalCheck, measured));
@@ -130,8 +131,8 @@ export default async function evaluate(
       model,
       original,
       ...measured,
-      ...{ comparison: compared?.comparison, verdict: goalCheck?.verdict, lostKnowledge: goalCheck?.lostKnowledge },
-      ...{ likeness: kept?.likeness, others: kept?.others, lost: lost?.text },
+      ...{ comparison, verdict: goalCheck?.verdict, lostKnowledge: goalCheck?.lostKnowledge },
+      ...{ likeness: functionCheck?.likeness, others: functionCheck?.others, lost: lost?.text },
       ...{ score: scores, targets },
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
@@ -143,7 +144,7 @@ export default async function evaluate(
         measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
       terminal.line(`${terminal.color.bold(model)}${samplesText}`);
       if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
-      const rows = rowsOf(measured, compared?.comparison, scores);
+      const rows = rowsOf(measured, comparison, scores);
       if (rows.length > 0)
         terminal.table(
           [...columnsOf("", "value"), { title: "95 % interval" }],
@@ -153,7 +154,8 @@ export default async function evaluate(
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(lost.text)}.`);
-      for (const line of outputLines(kept ?? {}, targets, rows.flat(), terminal.color.dim)) terminal.line(line);
+      for (const line of outputLines(functionCheck ?? {}, targets, rows.flat(), terminal.color.dim))
+        terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data)}`);
@@ -196,7 +198,7 @@ interface GoalOutcome {
   readonly failure?: PithError;
 }
 
-function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, others: Others): readonly GoalOutcome[] {
+function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, others: UnusedSamples): GoalOutcome[] {
   const dropGoal = { kind: "drop", met: verdict.met, text: verdictSentence(goal, verdict, comparison, others) };
   if (lostKnowledge === undefined) return [dropGoal];
   return [dropGoal, { kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` }];
@@ -241,7 +243,7 @@ function rowsOf(
 }
 
 function figureRows(
-  { figures, truth, alone }: Measurement,
+  { figures, truth, invariance }: Measurement,
   comparison: Comparison | undefined,
 ): [name: string, value: string, interval: string][] {
   const row = (name: string, unit: Unit, estimate: Estimate, format = figure): [string, string, string] => [
@@ -250,8 +252,8 @@ function figureRows(
     figureInterval(unit, estimate, format),
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
-  if (alone !== undefined) {
-    const { worst, apart, samples } = alone;
+  if (invariance !== undefined) {
+    const { worst, apart, samples } = invariance;
     const isSame = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
     const differenceText =
       isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
@@ -259,7 +261,7 @@ function figureRows(
   }
   // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
-  const { before, after, change } = textsOf(comparison);
+  const { before, after, change } = changeTextsOf(comparison);
   const [[name, , interval] = ["", "", ""], ...otherRows] = rows;
   const [, , originalInterval] = row("", comparison.unit, comparison.original);
   const [, , changeInterval] = row("", comparison.unit, comparison.difference, difference);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { usageError } from "#ir";
 import { type AnyPass, bytesOf } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { steps } from "../../../judge/recipe/steps.ts";
+import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -27,7 +27,7 @@ export default async function pass(
   options: StepOptions,
   session: ProcessSession,
 ): Promise<Result> {
-  const [pass, command] = [steps.get(name), passCommands[name]];
+  const [pass, command] = [builtInPasses.get(name), passCommands[name]];
   if (pass === undefined || command === undefined) throw new Error(`"${name}" is no command of a pass.`);
   const { original, metric, maxDrop, force = false, dryRun = false, targetSize, precompress } = options;
   const { calibrationSamples: samples } = options;

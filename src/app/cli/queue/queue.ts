@@ -4,7 +4,7 @@ import type { Queue, Worker } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
 import { errorMessage, fileError, PithError, stripPeriod, usageError } from "#ir";
 import { textHash } from "../../../core/files/hash.ts";
-import { computedBy } from "../../../judge/steps/keys.ts";
+import { keyVersions } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
 import type { JobRequest } from "./job-inputs.ts";
 
@@ -167,7 +167,7 @@ export async function serveQueue(
 }
 
 /** Versions that a job and its worker must share: "0.1.0 with onnxruntime-node 1.27.0". */
-export const ownVersion = `${computedBy.pith} with onnxruntime-node ${computedBy.runtime}`;
+export const ownVersion = `${keyVersions.pith} with onnxruntime-node ${keyVersions.runtime}`;
 
 interface Server {
   readonly name: string;

@@ -35,7 +35,7 @@ import {
   operatorName,
 } from "#ir";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
-import { operationCount } from "../../../judge/record/operation-count.ts";
+import { operationCountOf } from "../../../judge/record/operation-count.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { channelFinder, payingRank } from "../applicable-techniques.ts";
@@ -68,7 +68,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     outputs: graph.outputs.map(describePort),
     operators,
     parameters: learnedCount(learned),
-    macs: operationCount(costs.macs),
+    macs: operationCountOf(costs.macs),
     layers: layers.map((layer): InspectedLayer => {
       const { dims, type } = storedForm(layer);
       return {
@@ -82,7 +82,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
         groups: layer.role.groups,
         parameters: layer.weight.tensor === undefined ? 0 : weightCount(layer),
         bytes: countBytes(layer, counted),
-        macs: operationCount(shareOfMacs(layer, layers, costs.perNode.get(layer.node))),
+        macs: operationCountOf(shareOfMacs(layer, layers, costs.perNode.get(layer.node))),
         payingRank: payingRank(layer),
         ...channels(layer),
       };

@@ -1,7 +1,7 @@
 import type { Context } from "#pass";
 import { type Comparison, defaultDrop, type Goal, judge } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
-import { brokenText, onTargetText, wrongText } from "../record/verdict.ts";
+import { brokenText, onTargetText, wrongTargetText } from "../record/verdict.ts";
 import type { FunctionCheck, FunctionLoss } from "./function-check.ts";
 import type { HoldoutComparison } from "./holdout.ts";
 
@@ -20,35 +20,31 @@ export function findLostKnowledge(
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
-/** Returns the most important reason to reject a result, if any. @param onTargets checks the targets, if nothing else rejects it or with `forced`. */
+/** Returns the most important reason to reject a result, if any. @param checkOnTargets is called if nothing else rejects it, or with `isForced`. */
 export async function judgeResult(
-  {
-    comparison,
-    missed,
-    kept,
-  }: {
+  result: {
     readonly comparison: Comparison | undefined;
-    readonly missed: string | undefined;
-    readonly kept: FunctionCheck | undefined;
+    readonly goalMiss: string | undefined;
+    readonly functionCheck: FunctionCheck | undefined;
   },
-  forced: boolean,
-  onTargets: () => Promise<readonly OnTarget[]>,
-): Promise<{ readonly lost: RejectionCause | undefined; readonly targets: readonly OnTarget[] }> {
+  isForced: boolean,
+  checkOnTargets: () => Promise<readonly OnTarget[]>,
+): Promise<{ readonly rejectionCause: RejectionCause | undefined; readonly targets: readonly OnTarget[] }> {
+  const { comparison, goalMiss, functionCheck } = result;
   const brokenSentence = comparison === undefined ? undefined : brokenText(comparison);
-  const lostFunction = kept?.functionLoss;
-  const goalSentence = missed === undefined || lostFunction === undefined ? missed : `${missed}; ${lostFunction.text}`;
-  const loss =
+  const lostFunction = functionCheck?.functionLoss;
+  const goalSentence = goalMiss && lostFunction ? `${goalMiss}; ${lostFunction.text}` : goalMiss;
+  const rejectionCause =
     (lostFunction?.because === "form" ? lostFunction : undefined) ??
     rejectionCauseOf(brokenSentence, "broken") ??
     rejectionCauseOf(goalSentence, "goal") ??
     lostFunction;
-  const targets = loss === undefined || forced ? await onTargets() : [];
-  return { lost: loss ?? rejectionCauseOf(wrongText(targets), "target"), targets };
+  const targets = rejectionCause === undefined || isForced ? await checkOnTargets() : [];
+  return { rejectionCause: rejectionCause ?? rejectionCauseOf(wrongTargetText(targets), "target"), targets };
 }
 
-function rejectionCauseOf(text: string | undefined, because: RejectionCause["because"]): RejectionCause | undefined {
-  return text === undefined ? undefined : { text, because };
-}
+const rejectionCauseOf = (text: string | undefined, because: RejectionCause["because"]): RejectionCause | undefined =>
+  text === undefined ? undefined : { text, because };
 
 /** Warns of each target on which the outputs are right but inaccurate, or could not be checked. */
 export function warnOfTargets(checks: readonly OnTarget[], { log }: Pick<Context, "log">): void {

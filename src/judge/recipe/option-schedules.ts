@@ -18,11 +18,11 @@ export const curves = {
   exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
 } satisfies Record<string, Curve>;
 
-const end = v.pipe(v.number(), v.finite("expected a finite number"));
+const endValue = v.pipe(v.number(), v.finite("expected a finite number"));
 
 const scheduleOptions = {
-  from: described(end, "start value, before the first round"),
-  to: described(end, "the value in the last round"),
+  from: described(endValue, "start value, before the first round"),
+  to: described(endValue, "the value in the last round"),
   curve: option(
     v.union([
       v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
@@ -41,10 +41,10 @@ export interface Round {
   readonly total: number;
 }
 
-export type Path = readonly (string | number)[];
+export type KeyPath = readonly (string | number)[];
 
-export function findSchedules(pass: AnyPass, options: OptionValues): readonly { path: Path; schedule: unknown }[] {
-  const schedules: { path: Path; schedule: unknown }[] = [];
+export function findSchedules(pass: AnyPass, options: OptionValues): readonly { path: KeyPath; schedule: unknown }[] {
+  const schedules: { path: KeyPath; schedule: unknown }[] = [];
   replaceSchedules(pass, options, [], (schedule, path) => schedules.push({ path, schedule }));
   return schedules;
 }
@@ -58,7 +58,7 @@ export function optionsInRound(pass: AnyPass, options: OptionValues, { number, t
 }
 
 /** Replaces module paths of curves by the functions that the modules export. @throws PithError E_OPTION if a module exports no function. */
-export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
+export async function openScheduleCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
   const openedSchedules = new Map<unknown, OptionSchedule>();
   for (const { schedule } of findSchedules(pass, options)) {
     const optionSchedule = schedule as OptionSchedule;
@@ -79,8 +79,8 @@ export async function withCurves(pass: AnyPass, options: OptionValues): Promise<
 function replaceSchedules(
   pass: AnyPass,
   value: unknown,
-  path: Path,
-  replace: (schedule: unknown, path: Path) => unknown,
+  path: KeyPath,
+  replace: (schedule: unknown, path: KeyPath) => unknown,
 ): unknown {
   if (Array.isArray(value))
     return value.map((inner, index) => replaceSchedules(pass, inner, [...path, index], replace));
@@ -92,7 +92,7 @@ function replaceSchedules(
 }
 
 /** Returns whether an object in place of a number is a schedule: it has a key of a schedule that the option at this path does not have itself. */
-function isSchedule(pass: AnyPass, value: object, path: Path): boolean {
+function isSchedule(pass: AnyPass, value: object, path: KeyPath): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
   const names = namesAt(pass.options, path);
   return Object.keys(scheduleOptions).some((name) => name in value && !names.includes(name));

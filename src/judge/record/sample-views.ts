@@ -13,7 +13,7 @@ const maxInputs = 4;
 const maxCharacters = 280;
 
 /** Returns views of samples; undefined for inaccessible ones. @param ready as fed to the model. @param stored before preprocessing. */
-export async function viewsOf(
+export async function sampleViewsOf(
   positions: readonly number[],
   ready: Dataset,
   stored: Dataset | undefined,
@@ -21,11 +21,11 @@ export async function viewsOf(
   const storedSamples = stored !== undefined && stored.count === ready.count ? stored : undefined;
   const storedViews = storedSamples === undefined ? [] : await samplesAt(storedSamples, positions);
   const readyViews = await samplesAt(ready, positions);
-  return positions.map((_, index) => viewOf(readyViews[index], storedViews[index]));
+  return positions.map((_, index) => sampleViewOf(readyViews[index], storedViews[index]));
 }
 
-export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
-  const image = stored && storedImage(stored);
+export function sampleViewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
+  const image = stored && storedImageView(stored);
   if (image !== undefined) return image;
   const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
   if (text?.type === "string") {
@@ -103,14 +103,14 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
   return positions.map((position) => samples.get(position));
 }
 
-function storedImage(batch: Batch): SampleView | undefined {
+function storedImageView(batch: Batch): SampleView | undefined {
   const images = findImages(batch);
   const dense = images === undefined ? undefined : batch[images.name];
   if (images === undefined || dense?.type !== "uint8" || images.height < minPixels) return undefined;
-  return image(dense.data, images);
+  return imageView(dense.data, images);
 }
 
-function image(
+function imageView(
   values: Uint8Array,
   { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,
 ): SampleView {

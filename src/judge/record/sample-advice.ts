@@ -4,7 +4,7 @@ import { allowance, counted, type Estimate, integer, type Unit } from "#ir";
 import type { Goal } from "../compare/goal.ts";
 
 /** Numbers of samples that the verdict did not use, or that were available. */
-export interface Others {
+export interface UnusedSamples {
   readonly validation?: number | undefined;
   /** Number of search samples: half of all samples, up to a limit. */
   readonly searched?: number | undefined;
@@ -15,7 +15,7 @@ export interface Others {
 }
 
 export const minSamplesToDecide = 30;
-const enoughToDecide = 100;
+const samplesThatDecide = 100;
 
 /**
  * Returns advice on the number of samples:
@@ -23,11 +23,11 @@ const enoughToDecide = 100;
  *     "about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points"
  * The advised number includes validation and search samples. It is computed from the width of the interval, because the true drop is unknown.
  */
-export function moreSamples(
+export function adviseOnSamples(
   { count, low, high }: Estimate,
   { maxDrop }: Goal,
   unit: Unit,
-  { validation = 0, searched = 0, available, of }: Others,
+  { validation = 0, searched = 0, available, of }: UnusedSamples,
 ): string {
   const used = count + validation;
   const total = used + searched;
@@ -37,7 +37,7 @@ export function moreSamples(
   // A search divides the samples into halves, so it needs the same number as the test, unless its half already has the maximum number.
   const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
-    const minCount = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
+    const minCount = Math.max(samplesThatDecide, Number.isFinite(needed) ? needed : 0);
     const advice = minCount <= (available ?? 0) ? ` (--samples ${minCount})` : "";
     return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(minCount)} are needed${advice}`;
   }

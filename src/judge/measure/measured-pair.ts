@@ -36,9 +36,9 @@ export interface MeasuredPair {
   readonly speed: MeasuredSpeed | undefined;
 }
 
-interface WrittenRequest {
+interface PairRequest {
   readonly original: StoredModel & { readonly weight: SizeAndCost };
-  readonly written: StoredModel;
+  readonly result: StoredModel;
   readonly copies: Partial<CompressedSize>;
   /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
   readonly isForDownload: boolean;
@@ -55,10 +55,10 @@ export async function measureSizeAndCost({ model, files }: StoredModel): Promise
   return { ...(await modelSizeOf(model, files)), macs: countMacs(model) };
 }
 
-export async function measureWritten(request: WrittenRequest, context: Context): Promise<MeasuredPair> {
-  const { original, written, copies, isForDownload, variant, reference, samples } = request;
+export async function measurePair(request: PairRequest, context: Context): Promise<MeasuredPair> {
+  const { original, result, copies, isForDownload, variant, reference, samples } = request;
   const { weight, model } = original;
-  const result = written.model;
+  const resultModel = result.model;
   const maxBytes = !isForDownload ? "quick" : variant === undefined ? maxWholeBytes : undefined;
   const [before, after] = await Promise.all([
     // A folder shows the size of its original with the exporter's metadata.
@@ -68,14 +68,14 @@ export async function measureWritten(request: WrittenRequest, context: Context):
           ...(variant.brotli === undefined ? await measureSize(original.files, undefined, maxBytes) : variant),
           ...weight,
         },
-    withCompressedSizes(written, await measureSizeAndCost(written), copies, maxBytes),
+    withCompressedSizes(result, await measureSizeAndCost(result), copies, maxBytes),
   ]);
-  const masked = isPruned(result);
+  const masked = isPruned(resultModel);
   return {
-    ...{ before, after, masked, trainable: hasFloatWeights(result, infer(result)) },
-    uneven: isEqualCount(before.macs, after.macs) ? undefined : unevenChannels(model, result),
+    ...{ before, after, masked, trainable: hasFloatWeights(resultModel, infer(resultModel)) },
+    uneven: isEqualCount(before.macs, after.macs) ? undefined : unevenChannels(model, resultModel),
     // A result with masks is not timed, because masks are folded in before a model is used.
-    speed: masked || variant !== undefined ? undefined : await measureSpeed(result, reference, context, samples),
+    speed: masked || variant !== undefined ? undefined : await measureSpeed(resultModel, reference, context, samples),
   };
 }
 

@@ -1,12 +1,16 @@
 import { expect, test } from "vitest";
 import { objectiveOf } from "../measure/objective.ts";
-import { type Contender, choose, otherFrontIndices } from "./choose.ts";
+import { choose, otherFrontIndices, type RankedVariant } from "./select-result.ts";
 
 const original = { bytes: 400 };
 const usual = objectiveOf({}, undefined, original);
 const size = objectiveOf({ purpose: "size" }, undefined, original);
-const result = (size: number | undefined, speed?: number, sound = true): Contender => ({ size, speed, sound });
-const lost = (size: number, drop: number | undefined): Contender => ({ size, sound: false, drop });
+const result = (size: number | undefined, speed?: number, isAcceptable = true): RankedVariant => ({
+  size,
+  speed,
+  isAcceptable,
+});
+const lost = (size: number, drop: number | undefined): RankedVariant => ({ size, isAcceptable: false, drop });
 
 test("keeps the smallest sound result", () => {
   const some = [result(300), result(200), result(100, 1, false), result(undefined)];

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { memory, range, view } from "../../data/batches/indexed.ts";
-import { samplesKey } from "./data-parts.ts";
+import { samplesKey } from "./record-keys.ts";
 
 const rows = memory("rows", { x: { type: "float32", dims: [1000], data: Float32Array.from(range(1000)) } });
 /** Describes data that is too large to hash. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type OptionSchedule, valueInRound } from "./courses.ts";
+import { type OptionSchedule, valueInRound } from "./option-schedules.ts";
 
 const values = (rounds: number, course: OptionSchedule) =>
   Array.from({ length: rounds }, (_, before) => valueInRound(before + 1, rounds, course));

@@ -20,7 +20,7 @@ import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { type MetricName, namedMetrics } from "./named-metrics.ts";
 
-export interface Judging {
+export interface MetricSelection {
   readonly labelled: boolean;
   readonly hasOriginal?: boolean;
   /** How the output is read, by its graph and its values (`findReading`); default: by the graph alone. */
@@ -32,7 +32,7 @@ export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
-  { labelled, hasOriginal = true, reading = readingOf(model, output) }: Judging,
+  { labelled, hasOriginal = true, reading = readingOf(model, output) }: MetricSelection,
 ): Metric {
   const defaultName = typeof reading.form === "object" ? "map" : reading.form === "label sets" ? "f1" : name;
   const metric = namedMetrics[name === "accuracy" ? defaultName : name](reading);

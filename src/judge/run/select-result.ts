@@ -9,10 +9,10 @@ import type { RunOptions } from "./run.ts";
 import { speedOfAttempt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 
-export interface Contender {
+export interface RankedVariant {
   /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
   readonly size: Tradeoff["size"] | undefined;
-  readonly sound: boolean;
+  readonly isAcceptable: boolean;
   /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
   readonly speed?: Tradeoff["speed"];
@@ -20,29 +20,29 @@ export interface Contender {
 
 interface Result extends Tradeoff {
   readonly index: number;
-  readonly sound: boolean;
+  readonly isAcceptable: boolean;
 }
 
 /**
  * Returns the best acceptable result. If no result is acceptable, returns the one with the smallest drop, and the test samples decide whether it is
  * kept; with `force`, returns the smallest file.
  */
-export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
-  const results = resultsOf(contenders);
-  const soundResults = results.filter((result) => result.sound);
-  if (soundResults.length > 0) return chooseByObjective(soundResults, objective);
-  if (!force) return chooseSmallestDrop(contenders);
+export function choose(variants: readonly RankedVariant[], force: boolean, objective: Objective): Choice | undefined {
+  const results = resultsOf(variants);
+  const acceptableResults = results.filter((result) => result.isAcceptable);
+  if (acceptableResults.length > 0) return chooseByObjective(acceptableResults, objective);
+  if (!force) return chooseSmallestDrop(variants);
   const smallest = smallestOf(results);
   return smallest && { place: smallest.index, by: "force" };
 }
 
-const resultsOf = (contenders: readonly Contender[]): readonly Result[] =>
-  contenders.flatMap(({ size, drop = 0, ...rest }, index) =>
+const resultsOf = (variants: readonly RankedVariant[]): readonly Result[] =>
+  variants.flatMap(({ size, drop = 0, ...rest }, index) =>
     size === undefined ? [] : [{ ...rest, size, drop, index }],
   );
 
-function chooseSmallestDrop(contenders: readonly Contender[]): Choice | undefined {
-  const drops = contenders.flatMap(({ drop }, index) => (drop === undefined ? [] : [{ place: index, drop }]));
+function chooseSmallestDrop(variants: readonly RankedVariant[]): Choice | undefined {
+  const drops = variants.flatMap(({ drop }, index) => (drop === undefined ? [] : [{ place: index, drop }]));
   const [smallestDrop] = drops.toSorted((a, b) => a.drop - b.drop);
   return smallestDrop && { place: smallestDrop.place, by: "loss" };
 }
@@ -69,17 +69,17 @@ function chooseByObjective(results: readonly Result[], { id, cost, shortfall }: 
 }
 
 /** Returns the indices of the acceptable results on the Pareto front of size, drop and speed, except the chosen one. */
-export function otherFrontIndices(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
+export function otherFrontIndices(variants: readonly RankedVariant[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
-  const soundResults = resultsOf(contenders).filter((result) => result.sound);
-  return paretoFrontOf(soundResults, (result) => result).flatMap(({ index }) => (index === chosen ? [] : [index]));
+  const acceptableResults = resultsOf(variants).filter((result) => result.isAcceptable);
+  return paretoFrontOf(acceptableResults, (result) => result).flatMap(({ index }) => (index === chosen ? [] : [index]));
 }
 
 export interface Decision {
   readonly original: Measured;
   /** All attempts. Attempts that gain nothing, or miss a size or speed target, are marked as rejected. */
-  readonly tried: readonly Attempt[];
-  readonly contenders: readonly Contender[];
+  readonly attempts: readonly Attempt[];
+  readonly rankedVariants: readonly RankedVariant[];
   /** The best result and the reason for its choice; undefined if no attempt has a result that can be kept. */
   readonly choice: Choice | undefined;
   /** Index of the kept attempt; undefined if the chosen one was rejected on the test samples. */
@@ -107,14 +107,14 @@ export async function selectResult(
       options.purpose,
     ),
   );
-  const contenders = judgedAttempts.map((attempt, index) => ({
-    ...contenderOf(attempt, goal, options.purpose),
+  const rankedVariants = judgedAttempts.map((attempt, index) => ({
+    ...rankedVariantOf(attempt, goal, options.purpose),
     speed: speedOfAttempt(timing, index),
   }));
   const force = options.force === true;
-  const choice = choose(contenders, force, objective);
+  const choice = choose(rankedVariants, force, objective);
   const isChosen = choice !== undefined && (force || isKept(judgedAttempts[choice.place]));
-  return { original, tried: judgedAttempts, contenders, choice, chosen: isChosen ? choice.place : undefined };
+  return { original, attempts: judgedAttempts, rankedVariants, choice, chosen: isChosen ? choice.place : undefined };
 }
 
 async function addCompressedSizes(
@@ -128,8 +128,8 @@ async function addCompressedSizes(
   };
 }
 
-export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefined {
-  const drops = tried.flatMap(({ evaluation, variant }, index) =>
+export function indexOfSmallestDrop(attempts: readonly Attempt[]): number | undefined {
+  const drops = attempts.flatMap(({ evaluation, variant }, index) =>
     evaluation === undefined || variant.rejectedAs === "unchanged"
       ? []
       : [{ place: index, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
@@ -142,21 +142,21 @@ export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefin
  * missed the goal on the search samples, these count as well. The estimated drop must meet the goal, because with few samples even a large drop is
  * not significant.
  */
-function contenderOf(
-  { evaluation, usable, variant }: Attempt,
+function rankedVariantOf(
+  { evaluation, isUsable, variant }: Attempt,
   goal: Goal | undefined,
   purpose: RunOptions["purpose"],
-): Contender {
+): RankedVariant {
   const { validation, verdict, rejected } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
   const choiceVerdict =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
-  const isEligible = usable && (validation !== undefined || rejected === undefined);
+  const isEligible = isUsable && (validation !== undefined || rejected === undefined);
   const meetsGoal = validation !== undefined || verdict?.met !== false;
   const drop = dropWithSearch(variant, goal) ?? choiceVerdict?.drop.value;
   return {
     size: evaluation && sizeFor(purpose, evaluation.measured),
-    sound:
+    isAcceptable:
       isEligible &&
       meetsGoal &&
       (choiceVerdict === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
@@ -164,27 +164,26 @@ function contenderOf(
   };
 }
 
-function rejectWithoutGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
-  const { variant } = tried;
-  if (variant.rejected !== undefined) return tried;
+function rejectWithoutGain(original: Measured, attempt: Attempt, work: number | undefined): Attempt {
+  const { variant } = attempt;
+  if (variant.rejected !== undefined) return attempt;
   const noGainText = whyNothingGained(original, variant, work);
-  if (noGainText === undefined) return tried;
-  return { ...tried, usable: false, variant: { ...variant, rejected: noGainText, rejectedAs: "no gain" } };
+  if (noGainText === undefined) return attempt;
+  return { ...attempt, isUsable: false, variant: { ...variant, rejected: noGainText, rejectedAs: "no gain" } };
 }
 
 function rejectOffTarget(
-  tried: Attempt,
+  attempt: Attempt,
   speed: number | undefined,
   { shortfallReason, shortfall }: Objective,
   purpose: RunOptions["purpose"],
 ): Attempt {
-  const { variant } = tried;
-  if (shortfallReason === undefined || variant.result === undefined || variant.rejected !== undefined) return tried;
+  const { variant } = attempt;
+  if (shortfallReason === undefined || variant.result === undefined || variant.rejected !== undefined) return attempt;
   return shortfall({ size: sizeFor(purpose, variant.result), speed, drop: 0 }) === 0
-    ? tried
-    : { ...tried, usable: false, variant: { ...variant, rejected: shortfallReason, rejectedAs: "off target" } };
+    ? attempt
+    : { ...attempt, isUsable: false, variant: { ...variant, rejected: shortfallReason, rejectedAs: "off target" } };
 }
 
-function isKept(tried: Attempt | undefined): boolean {
-  return tried?.variant.rejected === undefined && tried?.variant.verdict?.met !== false;
-}
+const isKept = (attempt: Attempt | undefined): boolean =>
+  attempt?.variant.rejected === undefined && attempt?.variant.verdict?.met !== false;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodedSource } from "../../core/onnx/encode.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { measureSizeAndCost, measureWritten } from "./written.ts";
+import { measurePair, measureSizeAndCost } from "./measured-pair.ts";
 
 test("the size of a compressed copy is not estimated again", async () => {
   const model = parseModel(
@@ -10,13 +10,11 @@ test("the size of a compressed copy is not estimated again", async () => {
   );
   const stored = { model, files: [await encodedSource(model)] };
   const request = {
-    ...{ original: { ...stored, weight: await measureSizeAndCost(stored) }, written: stored, samples: undefined },
+    ...{ original: { ...stored, weight: await measureSizeAndCost(stored) }, result: stored, samples: undefined },
     ...{ isForDownload: false, variant: undefined, reference: { path: "original.onnx", model } },
   };
   const [exact, estimated] = await Promise.all(
-    [{ brotli: 1000 }, {}].map(
-      async (copies) => (await measureWritten({ ...request, copies }, completeContext())).after,
-    ),
+    [{ brotli: 1000 }, {}].map(async (copies) => (await measurePair({ ...request, copies }, completeContext())).after),
   );
   expect(exact).toMatchObject({ brotli: 1000, sampled: false });
   expect(estimated).toMatchObject({ sampled: true });

@@ -1,23 +1,23 @@
 /** Reads files that people write, in YAML or JSON, and reports errors in them with line and column. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import { errorMessage, integer, isNestedDeeper, optionError } from "#ir";
-import type { Path } from "./courses.ts";
+import type { KeyPath } from "./option-schedules.ts";
 
-export interface Source {
+export interface YamlText {
   readonly data: unknown;
   /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
-  locate(path: Path, part: "key" | "value"): string;
+  locate(path: KeyPath, part: "key" | "value"): string;
 }
 
 /** Maximum nesting of values. Valid options have at most four levels. */
 const maxDepth = 20;
-const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+const tooDeepText = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
 /** Maximum number of characters, because parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
 /** Reads YAML or JSON. @param name of the file. @param shorter how to shorten a long text. @throws PithError E_OPTION with file, line and column. */
-export function readSource(text: string, name: string, shorter?: string): Source {
+export function readYaml(text: string, name: string, shorter?: string): YamlText {
   if (text.length > maxText) {
     const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
     throw optionError(`${name}: ${reason}.`, { hint: shorter });
@@ -30,7 +30,7 @@ export function readSource(text: string, name: string, shorter?: string): Source
   };
   const [firstError] = document.errors;
   if (firstError !== undefined) {
-    const reason = firstError.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${firstError.message}`;
+    const reason = firstError.code === "RESOURCE_EXHAUSTION" ? tooDeepText : `invalid YAML: ${firstError.message}`;
     throw optionError(`${positionOf(firstError.pos[0])}: ${reason}.`);
   }
   let data: unknown;
@@ -66,8 +66,8 @@ export function readSource(text: string, name: string, shorter?: string): Source
 }
 
 /** @throws PithError E_OPTION for values that are nested too deep, or that contain themselves by an alias. */
-export function requireShallow(source: Source): void {
-  if (isNestedDeeper(source.data, maxDepth)) fail(source, [], "value", tooDeep);
+export function requireShallow(source: YamlText): void {
+  if (isNestedDeeper(source.data, maxDepth)) fail(source, [], "value", tooDeepText);
 }
 
 function startOf(node: unknown): number | undefined {
@@ -76,7 +76,7 @@ function startOf(node: unknown): number | undefined {
   return typeof start === "number" ? start : undefined;
 }
 
-export function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
+export function fail(source: YamlText, path: KeyPath, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
   throw optionError(`${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });

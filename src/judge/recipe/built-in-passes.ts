@@ -23,9 +23,9 @@ const passes: readonly AnyPass[] = [
   lowerFused,
 ];
 
-export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
+export const passesById = (customPasses: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
   new Map([...passes, ...customPasses].map((pass) => [pass.id, pass]));
 
-export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
+export const builtInPasses: ReadonlyMap<string, AnyPass> = passesById([]);
 
 export const searchedPasses: readonly AnyPass[] = passes.filter(({ id }) => searchedTechniques.includes(id));

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { comparisonMetrics, readingOf, selectMetric } from "./metrics.ts";
 import type { MetricName } from "./named-metrics.ts";
+import { comparisonMetrics, readingOf, selectMetric } from "./select-metric.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   outputKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);

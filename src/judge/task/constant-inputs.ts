@@ -9,7 +9,7 @@ import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
 export type Settings = Readonly<Record<string, number | number[]>>;
 
 /** Converts constant values of inputs to tensors. @throws PithError as `contentOf`; E_SHAPE_MISMATCH for an input without a fixed size. */
-export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
+export function toConstantTensors(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
     Object.entries(set).flatMap(([name, values]) => {
       if (hasValue(model, name, values)) return [];
@@ -20,7 +20,7 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
   );
 }
 
-export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
+export function withConstantInputs(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {
     const repeatForBatch = (dense: Dense): Dense =>

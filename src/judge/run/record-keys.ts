@@ -7,7 +7,7 @@ import { fileHash } from "../../core/files/hash.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/run-record.ts";
-import { partFor } from "../steps/step-options.ts";
+import { splitOf } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { CandidateSteps } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
@@ -15,12 +15,12 @@ import type { RunOptions } from "./run.ts";
 export async function metricInputsOf(
   { original }: Store,
   { metric, test }: Task,
-  parts: Parts,
+  splits: SplitRecords,
   { batch, output }: RunOptions,
 ): Promise<unknown> {
   return {
     original,
-    test: await samplesKey(test, parts.test),
+    test: await samplesKey(test, splits.test),
     metric: metric.name,
     columns: metric.columns,
     batch,
@@ -36,33 +36,37 @@ export async function samplesKey(dataset: Dataset | undefined, samples: Samples 
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
   const file = (await fileKind(name)) === "file" ? await fileHash(name) : undefined;
   if (!isIndexed(dataset)) return { count, name: file ?? name };
-  return { count, file, some: await contentHash(evenlyOf(dataset, maxHashedSamples)) };
+  return { count, file, some: await contentHash(sampleEvenly(dataset, maxHashedSamples)) };
 }
 
 export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>
   dataset && samplesKey(dataset, await samplesOf(dataset));
 
-function evenlyOf(dataset: IndexedDataset, maxCount: number): Dataset {
+function sampleEvenly(dataset: IndexedDataset, maxCount: number): Dataset {
   const count = Math.min(maxCount, dataset.count);
   const positions = range(count).map((index) => Math.floor((index * dataset.count) / count));
   return view(dataset, dataset.name, positions);
 }
 
-export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
+export type SplitRecords = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/** Describes a task's splits by number and hash: training and calibration if a step uses them. @param earlierParts of the same task. */
-export async function partsOf(task: Task, candidates: readonly CandidateSteps[], earlierParts?: Parts): Promise<Parts> {
+/** Describes a task's splits by number and hash: training and calibration if a step uses them. @param earlier of the same task. */
+export async function recordSplits(
+  task: Task,
+  candidates: readonly CandidateSteps[],
+  earlier?: SplitRecords,
+): Promise<SplitRecords> {
   const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
-    usedParts.add(partFor(pass, await openModules(pass.id, pass.options, options)));
+    usedParts.add(splitOf(pass, await openModules(pass.id, pass.options, options)));
   const describeUsed = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = usedParts.has(part) ? task[part] : undefined;
-    return samples && (earlierParts?.[part] ?? samplesOf(samples));
+    return samples && (earlier?.[part] ?? samplesOf(samples));
   };
   return {
     train: await describeUsed("train"),
     calibrate: await describeUsed("calibrate"),
-    test: earlierParts?.test ?? (await samplesOf(task.test)),
+    test: earlier?.test ?? (await samplesOf(task.test)),
   };
 }
 
