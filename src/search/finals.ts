@@ -1,5 +1,4 @@
 /** Evaluates the best candidates of a search: the best so far on the search samples, and at the end the finalists on other samples. */
-
 import { counted } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../data/index.ts";

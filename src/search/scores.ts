@@ -1,5 +1,4 @@
 /** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
-
 import { bytes, difference, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";

@@ -1,5 +1,4 @@
 /** Opens a search: measures the original on the search samples and lists all candidates. */
-
 import { counted, integer, type Model } from "#ir";
 import type { Context } from "#pass";
 import { minSamples } from "../judge/recipe/open-samples.ts";

@@ -170,11 +170,8 @@ class Search {
   get #secondsOutsideSearch(): number {
     const { trials, parts } = this.#task;
     const { seconds, samples } = trials.evaluator.originalTime;
-    return (
-      this.#secondsBefore +
-      secondsOfTiming +
-      (maxFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
-    );
+    const secondsPerFinalist = (seconds * (parts.test.count ?? samples)) / Math.max(1, samples);
+    return this.#secondsBefore + secondsOfTiming + maxFinalists * secondsPerFinalist;
   }
 
   async finals(): Promise<Compressed> {

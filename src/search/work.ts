@@ -66,15 +66,9 @@ export class Work {
     const { runs: evaluatedRuns, seconds } = this.#evaluationWork;
     const evaluationSeconds = (seconds / Math.max(1, evaluatedRuns)) * (this.#evaluationSamples + overhead);
     return partsOf(combination).reduce((sum, { pass }, index) => {
-      const runs = this.#runsOf(combination, index);
-      const measuredWork = this.#byPass.get(pass);
-      return (
-        sum +
-        runs *
-          (measuredWork === undefined || measuredWork.runs === 0
-            ? this.#secondsPerSample
-            : measuredWork.seconds / measuredWork.runs)
-      );
+      const { runs, seconds } = this.#byPass.get(pass) ?? noWork;
+      const secondsPerRun = runs === 0 ? this.#secondsPerSample : seconds / runs;
+      return sum + this.#runsOf(combination, index) * secondsPerRun;
     }, evaluationSeconds);
   }
 
