@@ -141,7 +141,7 @@ describe("the sentence of a goal", () => {
     const layers = (noise?.layers ?? []).map((layer) => ({ ...layer, signalToNoise: undefined }));
     const run: Run = { ...exampleRun, ...(noise && { noise: { ...noise, layers } }) };
     expect(outcomeOf(exampleRun).word).toBe("needs more samples");
-    expect(outcomeOf(run)).toEqual({ word: "identical", rating: "good" });
+    expect(outcomeOf(run)).toEqual({ word: "identical", mood: "good" });
     expect(goalSentence(run)).toMatch(
       /^The result is identical to the original: no layer's output differs on \d+ samples\.$/,
     );
@@ -151,7 +151,7 @@ describe("the sentence of a goal", () => {
   test("states in every form of the report that an original at chance shows no loss", () => {
     const atChance = chanceSentence(0.1, 0.125);
     const run = { ...exampleRun, data: { ...exampleRun.data, atChance }, goal: undefined, warnings: [atChance] };
-    expect(outcomeOf(run)).toEqual({ word: "original at chance", rating: "doubt" });
+    expect(outcomeOf(run)).toEqual({ word: "original at chance", mood: "doubt" });
     for (const text of [reportPage(run), reportMarkdown(run)]) {
       expect(text).toContain("these samples cannot show what is lost.");
       expect(text).not.toContain("samples show it");
