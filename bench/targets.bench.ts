@@ -54,7 +54,9 @@ const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amo
 function isOfGrid({ structure, recovery, training, fallback }: Combination): boolean {
   if (fallback !== undefined) return false;
   if (structure !== undefined && !structures.test(structure.name)) return false;
-  const trained = [...recovery, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
+  const trained = [...recovery, ...(training === undefined ? [] : [training])].filter(
+    ({ hasTraining }) => hasTraining === true,
+  );
   if (trained.some(({ name }) => !trainings.includes(name))) return false;
   // A pruned structure is recovered, and trained only once.
   return structure === undefined || (recovery.length > 0 && training === undefined);

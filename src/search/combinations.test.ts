@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf, recipeOf } from "./combinations.ts";
 
-const cut = offer("cut", "structure", { left: 0.5 });
-const fit = offer("fit", "healing", { heals: 0.5 });
-const learn = offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 });
-const codes = offer("codes", "numbers", { left: 0.25, fallsBack: true });
-const palettes = offer("palettes", "numbers", { left: 0.2, isTrainable: true });
+const cut = offer("cut", "structure", { sizeShare: 0.5 });
+const fit = offer("fit", "healing", { recovery: 0.5 });
+const learn = offer("learn", "healing", { recovery: 0.9, hasTraining: true, runs: 10 });
+const codes = offer("codes", "numbers", { sizeShare: 0.25, fallsBack: true });
+const palettes = offer("palettes", "numbers", { sizeShare: 0.2, isTrainable: true });
 const all = combinationsOf([cut, fit, learn, codes, palettes]);
 const named = createFinder(all);
 

@@ -18,7 +18,7 @@ export interface Combination {
   readonly fallback: FallbackOffer | undefined;
 }
 
-export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "loses">>;
+export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "relativeLoss">>;
 
 export interface FallbackOffer extends CombinationPart {
   readonly plainName: string;
@@ -37,7 +37,7 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   const offersOf = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...offersOf("structure")];
   const recovery = offersOf("healing");
-  const trainings = recovery.filter(({ trains }) => trains === true);
+  const trainings = recovery.filter(({ hasTraining }) => hasTraining === true);
   const formats = offersOf("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
     ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
     ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),

@@ -4,7 +4,7 @@ import type { Tradeoff } from "../judge/measure/objective.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
 
 const goal = 0.01;
-const half = offer("half", "structure", { left: 0.5 });
+const half = offer("half", "structure", { sizeShare: 0.5 });
 
 /** Predicts combinations of these offers and a cut by half. @param tried figures by name. */
 const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Tradeoff | undefined>>) =>
@@ -12,9 +12,9 @@ const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Trad
 
 describe("a trained format", () => {
   const palettes = [
-    offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
-    offer("learn", "healing", { heals: 0.9, trains: true }),
-    offer("learn longer", "healing", { heals: 0.95, trains: true, runs: 10, family: "learn" }),
+    offer("palettes", "numbers", { sizeShare: 0.2, isTrainable: true }),
+    offer("learn", "healing", { recovery: 0.9, hasTraining: true }),
+    offer("learn longer", "healing", { recovery: 0.95, hasTraining: true, runs: 10, family: "learn" }),
   ];
 
   test("is combined with pruning only after it was tried alone", () => {
@@ -67,7 +67,7 @@ describe("mixed precision for a target size", () => {
   });
 
   test("is predicted separately with and without training", () => {
-    const learn = offer("learn", "healing", { heals: 0.9, trains: true });
+    const learn = offer("learn", "healing", { recovery: 0.9, hasTraining: true });
     const offers = [offer("bits", "numbers", { bytes: 1000 / 16, isTrainable: true }), learn];
     expect(forecast(offers)("bits, learn")?.drop).toBeCloseTo(0.0048, 9);
     const predict = forecast(offers, { "bits, learn": { size: 62.5, drop: 0.002 } });
@@ -87,8 +87,8 @@ describe("mixed precision for a target size", () => {
 });
 
 describe("bytes of a format besides its weights", () => {
-  const codes = [offer("codes", "numbers", { left: 0.25, fixed: 0.05 })];
-  const bits = [offer("bits", "numbers", { bytes: 100, fixed: 0.05 })];
+  const codes = [offer("codes", "numbers", { sizeShare: 0.25, fixedShare: 0.05 })];
+  const bits = [offer("bits", "numbers", { bytes: 100, fixedShare: 0.05 })];
 
   // 0.05 + 0.5 · (0.25 − 0.05).
   test("do not shrink if the model is pruned", () => {
@@ -113,11 +113,11 @@ describe("bytes of a format besides its weights", () => {
   });
 
   test("exclude a target size if half of them leave less than two bits", () => {
-    expect(forecast([offer("bits", "numbers", { bytes: 100, fixed: 0.1 })])("bits")).toBeUndefined();
+    expect(forecast([offer("bits", "numbers", { bytes: 100, fixedShare: 0.1 })])("bits")).toBeUndefined();
   });
 
   test("allow only strong pruning after the target size was out of reach", () => {
-    const some = [...bits, offer("nine tenths", "structure", { left: 0.9 })];
+    const some = [...bits, offer("nine tenths", "structure", { sizeShare: 0.9 })];
     expect(forecast(some)("nine tenths, bits")).toBeDefined();
     const predict = forecast(some, { bits: undefined });
     expect(predict("nine tenths, bits")).toBeUndefined();
@@ -125,15 +125,15 @@ describe("bytes of a format besides its weights", () => {
   });
 
   test("predict nothing after a candidate failed in training", () => {
-    const learn = offer("learn", "healing", { heals: 0.9, trains: true });
-    const third = offer("third", "structure", { left: 0.3 });
+    const learn = offer("learn", "healing", { recovery: 0.9, hasTraining: true });
+    const third = offer("third", "structure", { sizeShare: 0.3 });
     const predict = forecast([...bits, third, learn], { "third, learn, bits": undefined });
     expect(predict("half, bits")).toBeDefined();
   });
 });
 
 describe("higher-precision fallback", () => {
-  const codes = [offer("codes", "numbers", { left: 0.25, fallsBack: true })];
+  const codes = [offer("codes", "numbers", { sizeShare: 0.25, fallsBack: true })];
   const tried = (drop: number) => forecast(codes, { codes: { size: 200, speed: 2, drop } });
 
   test("is predicted only if the candidate without it was tried and missed the goal", () => {
@@ -161,7 +161,9 @@ describe("a family of formats with increasing losses", () => {
     ["usual", 0.09375, 1],
     ["strong", 0.0625, 10],
   ] as const;
-  const offers = family.map(([name, share, loses]) => offer(name, "numbers", { family: "codes", left: share, loses }));
+  const offers = family.map(([name, share, relativeLoss]) =>
+    offer(name, "numbers", { family: "codes", sizeShare: share, relativeLoss: relativeLoss }),
+  );
 
   test("has drops in proportion before any format is tried", () => {
     const predict = forecast(offers);

@@ -3,12 +3,12 @@ import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
 import { exponentOfSpeed, Forecast, type Trial } from "./forecast.ts";
 
-const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", left: share });
+const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", sizeShare: share });
 const all = combinationsOf([
   ...[0.9, 0.7, 0.5, 0.3].map(cut),
-  offer("rank", "structure", { left: 0.5 }),
-  offer("heal", "healing", { heals: 0.5 }),
-  offer("codes", "numbers", { left: 0.25 }),
+  offer("rank", "structure", { sizeShare: 0.5 }),
+  offer("heal", "healing", { recovery: 0.5 }),
+  offer("codes", "numbers", { sizeShare: 0.25 }),
 ]);
 const named = createFinder(all);
 const tried = (name: string, size: number, speed?: number): Trial => ({

@@ -5,15 +5,15 @@ import { combinationsOf } from "./combinations.ts";
 
 const channels = { family: "channels" };
 const all = combinationsOf([
-  offer("three quarters", "structure", { ...channels, left: 0.75 }),
-  offer("half", "structure", { ...channels, left: 0.5 }),
-  offer("quarter", "structure", { ...channels, left: 0.25 }),
-  offer("rank", "structure", { left: 0.5 }),
-  offer("fit", "healing", { heals: 0.5 }),
-  offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 }),
-  offer("learn longer", "healing", { heals: 0.95, trains: true, runs: 20, family: "learn" }),
-  offer("codes", "numbers", { left: 0.25, fallsBack: true }),
-  offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
+  offer("three quarters", "structure", { ...channels, sizeShare: 0.75 }),
+  offer("half", "structure", { ...channels, sizeShare: 0.5 }),
+  offer("quarter", "structure", { ...channels, sizeShare: 0.25 }),
+  offer("rank", "structure", { sizeShare: 0.5 }),
+  offer("fit", "healing", { recovery: 0.5 }),
+  offer("learn", "healing", { recovery: 0.9, hasTraining: true, runs: 10 }),
+  offer("learn longer", "healing", { recovery: 0.95, hasTraining: true, runs: 20, family: "learn" }),
+  offer("codes", "numbers", { sizeShare: 0.25, fallsBack: true }),
+  offer("palettes", "numbers", { sizeShare: 0.2, isTrainable: true }),
 ]);
 const forecast = (tried?: Readonly<Record<string, Tradeoff | undefined>>, goal?: number) =>
   forecastOf(all, tried, goal);

@@ -5,7 +5,7 @@
  *     speed = speed(structure) · speed(format) · original
  *     drop  = drop(structure, recovery) + drop(format)
  *
- * - `share` is the share of bytes that remains. `fixed` is its part that no structural change reduces: nodes, names and scales of a format.
+ * - `share` is the share of bytes that remains. `fixedShare` is its part that no structural change reduces: nodes, names and scales of a format.
  * - The drop of a structural change that leaves the share l of the bytes is proportional to 1/l − 1. The factor comes from the tried structural change
  *   of the same family with the nearest l, preferably one with the same recovery.
  * - `exponentOfSpeed` predicts the speed from l.
@@ -113,12 +113,12 @@ export class Forecast {
     structureShare: number,
   ): FormatEffect | "rejected" {
     const targetShare = bytes / this.#original.size;
-    const { fixed: fixedShare = 0 } = numbers;
+    const { fixedShare = 0 } = numbers;
     const failedShares = this.#trials.flatMap(
       ({ combination: { structure, recovery, numbers: otherNumbers, training }, figures }) => {
         const isUntrained =
-          otherNumbers?.name === numbers.name && [...recovery, training].every((step) => step?.trains !== true);
-        return isUntrained && figures === undefined ? [structure?.left ?? 1] : [];
+          otherNumbers?.name === numbers.name && [...recovery, training].every((step) => step?.hasTraining !== true);
+        return isUntrained && figures === undefined ? [structure?.sizeShare ?? 1] : [];
       },
     );
     const maxShare = Math.min(
@@ -165,9 +165,9 @@ export class Forecast {
     const byteExcess = this.#byteExcess(numbers);
     const familyPrediction = training === undefined ? this.#predictByFamily(numbers) : undefined;
     if (familyPrediction !== undefined) return familyPrediction;
-    const [expectedShare, fixedShare] = [(numbers.left ?? 1) * byteExcess, (numbers.fixed ?? 0) * byteExcess];
+    const [expectedShare, fixedShare] = [(numbers.sizeShare ?? 1) * byteExcess, (numbers.fixedShare ?? 0) * byteExcess];
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
-    const prior = priorFormatDrop * (numbers.loses ?? 1);
+    const prior = priorFormatDrop * (numbers.relativeLoss ?? 1);
     if (training === undefined)
       return { share: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
     for (const { combination, figures } of formatTrials) {
@@ -187,14 +187,14 @@ export class Forecast {
    */
   #predictByFamily({
     family,
-    loses = 1,
-    left: remainingShare = 1,
-    fixed: fixedShare = 0,
+    relativeLoss = 1,
+    sizeShare: remainingShare = 1,
+    fixedShare = 0,
   }: Offer): FormatEffect | undefined {
     const measuredFormats = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       (structure ?? training) !== undefined || numbers?.family !== family || figures === undefined
         ? []
-        : [{ ...numbers, depth: Math.log((numbers.loses ?? 1) / loses), figures }],
+        : [{ ...numbers, depth: Math.log((numbers.relativeLoss ?? 1) / relativeLoss), figures }],
     );
     const byDistance = measuredFormats.toSorted((a, b) => Math.abs(a.depth) - Math.abs(b.depth));
     const [nearest] = byDistance;
@@ -205,7 +205,7 @@ export class Forecast {
     const slope =
       secondTrial === undefined ? 1 : (logOf(secondTrial) - logOf(nearest)) / (secondTrial.depth - nearest.depth);
     const { share: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
-    const excess = measuredShare / (nearest.left ?? 1);
+    const excess = measuredShare / (nearest.sizeShare ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
     const share = remainingShare * excess;
     return { share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
@@ -215,13 +215,13 @@ export class Forecast {
    * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Both can cause
    * the excess, so the format's part is assumed to be the square root. The candidate with the lowest excess counts.
    */
-  #byteExcess({ name, left: remainingShare = 1, fixed: fixedShare = 0 }: Offer): number {
+  #byteExcess({ name, sizeShare: remainingShare = 1, fixedShare = 0 }: Offer): number {
     const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
         ? []
         : [
             this.#relativeToOriginal(figures).share /
-              (fixedShare + (structure.left ?? 1) * (remainingShare - fixedShare)),
+              (fixedShare + (structure.sizeShare ?? 1) * (remainingShare - fixedShare)),
           ],
     );
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
@@ -242,7 +242,7 @@ export class Forecast {
   }
 
   #predictStructure(structure: Offer, recovery: readonly Offer[]): Effect | "rejected" {
-    const { left: expectedShare = 1 } = structure;
+    const { sizeShare: expectedShare = 1 } = structure;
     const identicalPairs = this.#findIdenticalPairs(structure.family);
     if (identicalPairs.some(({ lowShare, highShare }) => lowShare <= expectedShare && expectedShare < highShare))
       return "rejected";
@@ -261,7 +261,7 @@ export class Forecast {
     if (trialsOfStructure.length > 0 && trialsOfStructure.every(({ part }) => part === undefined)) return "rejected";
     const withEffect = familyTrials.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
     const distance = ({ member }: { readonly member: Offer }): number =>
-      Math.abs(Math.log((member.left ?? 1) / expectedShare));
+      Math.abs(Math.log((member.sizeShare ?? 1) / expectedShare));
     const [nearest] = withEffect.toSorted(
       (a, b) => Number(hasSameRecovery(b)) - Number(hasSameRecovery(a)) || distance(a) - distance(b),
     );
@@ -283,7 +283,7 @@ export class Forecast {
       };
     }
     const { part } = nearest;
-    const nearestShare = nearest.member.left ?? expectedShare;
+    const nearestShare = nearest.member.sizeShare ?? expectedShare;
     const remainingShare = part.share ** (Math.log(expectedShare) / Math.log(nearestShare));
     const [relativeDrop, drop] = [
       pruningStrength(expectedShare) / pruningStrength(nearestShare),
@@ -306,7 +306,7 @@ export class Forecast {
       const twin = this.#trials.find(({ combination }) => combination.name === sameAs)?.combination;
       const other = isUnchanged ? undefined : twin?.structure;
       if ((!isUnchanged && twin === undefined) || (other !== undefined && other.family !== family)) return [];
-      const [a, b] = [structure.left ?? 1, other === undefined ? 1 : (other.left ?? 1)];
+      const [a, b] = [structure.sizeShare ?? 1, other === undefined ? 1 : (other.sizeShare ?? 1)];
       return [{ lowShare: Math.min(a, b), highShare: Math.max(a, b) }];
     });
   }
@@ -314,7 +314,7 @@ export class Forecast {
   /** Returns the effect of a candidate's structural change: its result without the predicted effect of its format. */
   #removeFormatEffect({ structure, numbers, training }: Combination, figures: Tradeoff): Effect {
     const totalEffect = this.#relativeToOriginal(figures);
-    const format = numbers && this.#predictFormat(numbers, training, { share: structure?.left ?? 1 });
+    const format = numbers && this.#predictFormat(numbers, training, { share: structure?.sizeShare ?? 1 });
     if (format === undefined || format === "rejected") return totalEffect;
     return {
       share: Math.max(minRemainingShare, (totalEffect.share - format.fixed) / (format.share - format.fixed)),
@@ -323,7 +323,7 @@ export class Forecast {
     };
   }
 
-  #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: Tradeoff): FormatEffect {
+  #formatEffectOf({ fixedShare = 0 }: Offer, figures: Tradeoff): FormatEffect {
     const part = this.#relativeToOriginal(figures);
     return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.share) };
   }
@@ -358,7 +358,7 @@ const pruningStrength = (share: number): number => Math.max(1e-3, 1 / share - 1)
 
 /** Returns the expected share of a drop that remains after recovery. Only the most effective recovery step counts. */
 const remainingDropShare = (recovery: readonly Offer[]): number =>
-  recovery.reduce((share, { heals = 0 }) => Math.min(share, 1 - heals), 1);
+  recovery.reduce((share, { recovery: recoveredShare = 0 }) => Math.min(share, 1 - recoveredShare), 1);
 
 /**
  * Estimates the exponent e in speed = l⁻ᵉ for structural changes of a family that leave a share l of the bytes. It is the mean of the prior e₀ and one

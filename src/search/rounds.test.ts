@@ -10,12 +10,12 @@ import { Work } from "./work.ts";
 const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer =>
   anyOffer(name, kind, { runs: 100, ...more });
 const all = combinationsOf([
-  offer("cut by 20 %", "structure", { family: "cut", left: 0.64 }),
-  offer("cut by 50 %", "structure", { family: "cut", left: 0.25 }),
-  offer("rank", "structure", { left: 0.5 }),
-  offer("fit", "healing", { heals: 0.9 }),
-  offer("learn", "healing", { heals: 0.95, trains: true, runs: 1e6 }),
-  offer("codes", "numbers", { left: 0.25 }),
+  offer("cut by 20 %", "structure", { family: "cut", sizeShare: 0.64 }),
+  offer("cut by 50 %", "structure", { family: "cut", sizeShare: 0.25 }),
+  offer("rank", "structure", { sizeShare: 0.5 }),
+  offer("fit", "healing", { recovery: 0.9 }),
+  offer("learn", "healing", { recovery: 0.95, hasTraining: true, runs: 1e6 }),
+  offer("codes", "numbers", { sizeShare: 0.25 }),
 ]);
 const goal = 0.01;
 const opened = (
@@ -45,8 +45,8 @@ test("starts with number formats alone", () => {
 
 test("tries formats in the order of their pass, or if only bytes count the least work first", () => {
   const some = combinationsOf([
-    offer("calibrated", "numbers", { left: 0.25, runs: 1000 }),
-    offer("quick", "numbers", { left: 0.5, runs: 1 }),
+    offer("calibrated", "numbers", { sizeShare: 0.25, runs: 1000 }),
+    offer("quick", "numbers", { sizeShare: 0.5, runs: 1 }),
   ]);
   const orders = ([{ purpose: "speed" }, { purpose: "size" }] as const).map((options) =>
     names(opened(objectiveOf(options, goal, { bytes: 1000 }), [], some).next(long)),
@@ -109,11 +109,13 @@ test("the best candidate is never a rejected one", () => {
 
 describe("a search for a speed", () => {
   const original = { bytes: 1000 };
-  const cuts = [0.9, 0.7, 0.5, 0.3].map((left) => offer(`to ${left}`, "structure", { family: "to", left }));
+  const cuts = [0.9, 0.7, 0.5, 0.3].map((sizeShare) =>
+    offer(`to ${sizeShare}`, "structure", { family: "to", sizeShare: sizeShare }),
+  );
   const some = combinationsOf([
     ...cuts,
-    offer("fit", "healing", { heals: 0.9 }),
-    offer("codes", "numbers", { left: 0.25 }),
+    offer("fit", "healing", { recovery: 0.9 }),
+    offer("codes", "numbers", { sizeShare: 0.25 }),
   ]);
   const faster = (speed: number): Rounds => opened(objectiveOf({ faster: speed }, undefined, original), [], some);
 
@@ -151,7 +153,7 @@ describe("a search for a speed", () => {
   });
 
   test("tries each family once if none is expected to reach the speed", () => {
-    const more = combinationsOf([...cuts, offer("layers", "structure", { left: 0.9 }), offer("codes", "numbers")]);
+    const more = combinationsOf([...cuts, offer("layers", "structure", { sizeShare: 0.9 }), offer("codes", "numbers")]);
     const rounds = opened(objectiveOf({ faster: 4 }, undefined, original), [], more);
     rounds.add(scored("codes", { size: 250, speed: 2, drop: 0 }, more));
     rounds.add(scored("to 0.3, codes", { size: 100, speed: 3, drop: 0.1 }, more));
@@ -188,12 +190,12 @@ describe("a search for a size", () => {
       ["four", 0.13],
       ["two", 0.08],
     ] as const
-  ).map(([name, share]) => offer(name, "numbers", { left: share }));
+  ).map(([name, share]) => offer(name, "numbers", { sizeShare: share }));
   const sized = (targetSize: number): Rounds =>
     opened(
       objectiveOf({ targetSize }, undefined, { bytes: 1000 }),
       [],
-      combinationsOf([offer("cut", "structure", { left: 0.3 }), ...formats]),
+      combinationsOf([offer("cut", "structure", { sizeShare: 0.3 }), ...formats]),
     );
 
   test("does not start with formats that are too large", () => {
@@ -208,8 +210,10 @@ describe("a search for a size", () => {
 
   test("looks for smaller candidates if files are a third larger than expected", () => {
     const some = combinationsOf([
-      ...[0.5, 0.2, 0.1].map((left) => offer(`to ${left}`, "structure", { family: `to ${left}`, left })),
-      offer("four", "numbers", { left: 0.13 }),
+      ...[0.5, 0.2, 0.1].map((sizeShare) =>
+        offer(`to ${sizeShare}`, "structure", { family: `to ${sizeShare}`, sizeShare: sizeShare }),
+      ),
+      offer("four", "numbers", { sizeShare: 0.13 }),
     ]);
     const rounds = opened(objectiveOf({ targetSize: 30 }, undefined, { bytes: 1000 }), [], some);
     expect(names(rounds.next(long))).toContain("to 0.2, four");
@@ -221,9 +225,13 @@ describe("a search for a size", () => {
 describe("a family of formats with increasing losses", () => {
   const losses = [0.1, 0.3, 1, 3, 10, 30];
   const some = combinationsOf([
-    offer("eight bits", "numbers", { left: 0.25 }),
-    ...losses.map((loses) =>
-      offer(`codes ${loses}`, "numbers", { family: "codes", left: 0.1 - 0.02 * Math.log10(loses), loses }),
+    offer("eight bits", "numbers", { sizeShare: 0.25 }),
+    ...losses.map((relativeLoss) =>
+      offer(`codes ${relativeLoss}`, "numbers", {
+        family: "codes",
+        sizeShare: 0.1 - 0.02 * Math.log10(relativeLoss),
+        relativeLoss: relativeLoss,
+      }),
     ),
   ]);
   const download = (): Rounds => opened(objectiveOf({ purpose: "download" }, goal, { bytes: 1000 }), [], some);

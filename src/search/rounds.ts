@@ -119,7 +119,7 @@ export class Rounds {
   #lessLossyThanBest(seconds: number): readonly Combination[] {
     const { combinations, work, isDone } = this.#options;
     const best = this.#best?.combination;
-    const loses = best?.numbers?.loses;
+    const loses = best?.numbers?.relativeLoss;
     if (best === undefined || loses === undefined) return [];
     const { structure, recovery, numbers } = best;
     return combinations
@@ -127,8 +127,8 @@ export class Rounds {
         (other) =>
           other.structure === structure && other.recovery === recovery && other.numbers?.family === numbers?.family,
       )
-      .filter((other) => (other.numbers?.loses ?? loses) < loses)
-      .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
+      .filter((other) => (other.numbers?.relativeLoss ?? loses) < loses)
+      .toSorted((a, b) => (b.numbers?.relativeLoss ?? 0) - (a.numbers?.relativeLoss ?? 0))
       .slice(0, maxLessLossy)
       .filter((other) => !this.#tried.some(({ combination }) => combination === other))
       .filter((other) => isDone(other.name) || work.secondsOf(other) <= seconds);

@@ -37,7 +37,7 @@ test("names a time limit that includes candidates which do not fit", () => {
   expect(work().timeText(all, 10, 0, 0)).toMatch(
     /\. 10 minutes are too short for some training-based candidates: `minutes: 70` includes some$/,
   );
-  const learned = offer("learned", "healing", { trains: true, runs: 100_000 });
+  const learned = offer("learned", "healing", { hasTraining: true, runs: 100_000 });
   const trained = combinationsOf([offer("palettes", "numbers", { isTrainable: true }), learned]);
   expect(work().timeText(trained, 10, 0, 0)).toMatch(/too short for most training-based candidates/);
 });
@@ -46,8 +46,8 @@ test("halves the time of a second format of a family, because statistics are sto
   const family = { ...codes, family: "codes", runs: 10_000 };
   const some = combinationsOf([
     offer("cut", "structure"),
-    offer("mild", "numbers", { ...family, loses: 1 }),
-    offer("strong", "numbers", { ...family, loses: 10 }),
+    offer("mild", "numbers", { ...family, relativeLoss: 1 }),
+    offer("strong", "numbers", { ...family, relativeLoss: 10 }),
   ]);
   const plain = work();
   plain.add(createFinder(some)("mild"), [{ ...step, seconds: 100 }], 103);

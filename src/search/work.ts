@@ -87,7 +87,7 @@ export class Work {
     const longCandidates = combinations.filter(isLong);
     if (longCandidates.length === 0) return limitText;
     const trainedCandidates = combinations.filter(({ recovery, numbers, training }) =>
-      [...recovery, numbers, training].some((offer) => offer?.trains === true),
+      [...recovery, numbers, training].some((offer) => offer?.hasTraining === true),
     );
     const share = trainedCandidates.filter(isLong).length > trainedCandidates.length / 2 ? "most" : "some";
     const suggestedMinutes =
@@ -96,9 +96,9 @@ export class Work {
   }
 
   #runsOf(combination: Combination, index: number): number {
-    const { runs = 0, loses } = partsOf(combination)[index] ?? {};
+    const { runs = 0, relativeLoss } = partsOf(combination)[index] ?? {};
     if (this.#finishedPrefixes.has(prefixOf(combination, index))) return 0;
-    return loses !== undefined && this.#finishedPrefixes.has(familyOf(combination, index))
+    return relativeLoss !== undefined && this.#finishedPrefixes.has(familyOf(combination, index))
       ? familyWorkShare * runs
       : runs;
   }

@@ -6,7 +6,7 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
 import { internalTypes } from "../../src/core/engine/screen-model.ts";
 import { type Container, isContainer } from "../../src/core/graph/elements.ts";
-import { allGraphs, describe, type Value, type ValueType } from "../../src/core/graph/graph.ts";
+import { allGraphs, nodeText, type Value, type ValueType } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
@@ -119,7 +119,7 @@ export function judgeTypes(given: Model, feeds: Batch, observed: ObservedTypes):
     const truth = observed.types.get(value.name);
     if (truth?.dims === undefined) return check("hidden", hidden.get(value.name) ?? "did not come out");
     if (inferredType === undefined)
-      return check("unknown", (node === undefined ? undefined : reasons.get(describe(node))) ?? "type not known");
+      return check("unknown", (node === undefined ? undefined : reasons.get(nodeText(node))) ?? "type not known");
     const judged = judgeTensor(inferredType, truth, sizes);
     if (judged.answer === "wrong" || judged.answer === "unknown") return check(judged.answer, judged.text);
     const wrong = wrongContents(inferredType.elements, observed.results[value.name], sizes);

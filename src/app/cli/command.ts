@@ -2,7 +2,7 @@
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "#ir";
-import { described, option } from "#pass";
+import { option, withHelp } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job, JobContext } from "../../runtime/job/job.ts";
 import type { RunJobOptions } from "../../runtime/job/run.ts";
@@ -92,7 +92,7 @@ export const seedSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxVa
 
 const sharedOptions = v.object({
   json: option(v.boolean(), "print the result as JSON"),
-  seed: v.optional(described(seedSchema, "random seed", { value: "n" }), 0),
+  seed: v.optional(withHelp(seedSchema, "random seed", { value: "n" }), 0),
 });
 
 export interface SharedOptions {

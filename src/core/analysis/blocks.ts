@@ -8,7 +8,7 @@
  * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sideInputs`.
  */
 import type { Attribute, Graph, Model, Node, Tensor, Value } from "#graph";
-import { allGraphs, describe, dimsText, extract, groupBy, inOrder, subgraphs, usedValues } from "#graph";
+import { allGraphs, dimsText, extract, groupBy, nodeText, sortTopologically, subgraphs, usedValues } from "#graph";
 import { cutPoints, findDependents, producersOf } from "./cut-points.ts";
 import { downstreamValues } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
@@ -255,7 +255,7 @@ function boundaryValuesOf(nodes: readonly Node[], context: Context): Omit<Bounda
     usedValues(node).flatMap((value) =>
       isDerived(value) || context.dependents.has(value) || value.producer === undefined ? [] : [value.producer],
     );
-  for (const node of inOrder(nodes.flatMap(makersOf), makersOf, describe))
+  for (const node of sortTopologically(nodes.flatMap(makersOf), makersOf, nodeText))
     if (usedValues(node).every(isDerived))
       for (const output of node.outputs) if (output !== undefined) derived.add(output);
   for (const node of nodes) {
@@ -326,7 +326,7 @@ function structureText(outputs: readonly Value[], inputs: readonly Value[]): str
   const labels = new Map<Value, string>(inputs.map((value, index) => [value, `in${index}`]));
   const sources = (values: readonly Value[]): Node[] =>
     values.flatMap((value) => (labels.has(value) || value.producer === undefined ? [] : [value.producer]));
-  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)), describe);
+  const nodes = sortTopologically(sources(outputs), (node) => sources(usedValues(node)), nodeText);
   const lines = inputs.map(({ type }) => `${type?.type ?? "?"} ${type?.dims?.length ?? "?"}`);
   let count = 0;
   const name = (value: Value | undefined): string => {

@@ -1,5 +1,5 @@
 /** Lists, for channel analysis (`channels.ts`), the axis links that operator definitions state by port number, as links between values. */
-import { describe, Miss, type Model, type Node, type Use, type Value } from "#graph";
+import { Miss, type Model, type Node, nodeText, type Use, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";
@@ -56,7 +56,7 @@ function channelRuleOf(node: Node, inference: Inference, withStatistics: boolean
   const definition = inference.at(node);
   const axes = definition instanceof Miss ? definition : definition.axes();
   if (axes instanceof Miss)
-    return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refusedAxes: [], absorbedAxes: [] };
+    return { node, refusal: new Miss(axes.reason, nodeText(node)), links: [], refusedAxes: [], absorbedAxes: [] };
   const axisLinks = axes.links.map((link): AxisLink => {
     if (!("refuses" in link)) return link;
     const [output] = node.outputs;

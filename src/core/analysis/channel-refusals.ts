@@ -1,5 +1,5 @@
 /** Finds the channels that cannot be removed, and why: model inputs and outputs, operators, subgraphs, unknown sizes, and units that fill an axis. */
-import { describe, Miss, type Model, type Node, type Value } from "#graph";
+import { Miss, type Model, type Node, nodeText, type Value } from "#graph";
 import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import { type ChannelRule, endKey as key, type Link, labeledEnds } from "./channel-links.ts";
 
@@ -41,16 +41,16 @@ function* listRefusedAxes(
       for (const axis of labels.axesOf(value)) yield { end: { value, axis }, miss: new Miss(reason, value.name) };
   for (const { value, axis } of labels.labeledAxes())
     for (const { node } of value.uses)
-      if (node.graph !== graph) yield { end: { value, axis }, miss: new Miss("a subgraph reads them", describe(node)) };
+      if (node.graph !== graph) yield { end: { value, axis }, miss: new Miss("a subgraph reads them", nodeText(node)) };
   const outputs = new Set(graph.outputs);
   for (const rule of rules) {
     if (rule.node === undefined) continue;
-    for (const { end, reason } of rule.refusedAxes) yield { end, miss: new Miss(reason, describe(rule.node)) };
+    for (const { end, reason } of rule.refusedAxes) yield { end, miss: new Miss(reason, nodeText(rule.node)) };
     yield* refuseUntraceable(rule, rule.node, outputs);
     yield* refuseUnlinked(rule, rule.node, labels);
     const reason = "they share an axis with channels that are removed instead";
     for (const link of rule.links)
-      if (closed.has(link)) yield { end: link.from, miss: new Miss(reason, describe(rule.node)) };
+      if (closed.has(link)) yield { end: link.from, miss: new Miss(reason, nodeText(rule.node)) };
   }
   yield* refuseEntireAxes(labels);
 }
@@ -68,7 +68,7 @@ function* refuseUntraceable({ links }: ChannelRule, node: Node, outputs: Readonl
         typeof dim === "number"
           ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to trace`
           : "an axis whose size is not known";
-      yield { end, miss: new Miss(`they reach ${obstacle}`, describe(node)) };
+      yield { end, miss: new Miss(`they reach ${obstacle}`, nodeText(node)) };
     }
 }
 
@@ -85,7 +85,7 @@ function* refuseUnlinked(
   for (const end of labeledEnds(node, labels)) {
     if (linkedEnds.has(key(end))) continue;
     const reason = `a node needs the whole axis ${end.axis} of "${end.value.name}"`;
-    yield { end, miss: refusal ?? new Miss(reason, describe(node)) };
+    yield { end, miss: refusal ?? new Miss(reason, nodeText(node)) };
   }
 }
 
@@ -97,7 +97,7 @@ function* refuseEntireAxes(labels: UnitLabels): Generator<RefusedEnd> {
     seen.add(units);
     const first = units[0] ?? -1;
     if (first < 0 || !units.every((unit) => unit >= 0 && labels.rootOf(unit) === labels.rootOf(first))) continue;
-    const location = value.producer === undefined ? value.name : describe(value.producer);
+    const location = value.producer === undefined ? value.name : nodeText(value.producer);
     const reason = `they can only be removed together, which would empty axis ${axis}`;
     yield { end: { value, axis }, miss: new Miss(reason, location) };
   }

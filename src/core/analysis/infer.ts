@@ -9,10 +9,10 @@
 import type { Dim, Graph, LocalFunction, Model, Node, Tensor, Value } from "#graph";
 import {
   addDims,
-  describe,
   functionOf,
   isUnknownDim,
   Miss,
+  nodeText,
   PithError,
   subgraphs,
   unknownDim,
@@ -113,7 +113,7 @@ class ModelInference implements Inference {
     for (const node of graph.nodes()) {
       const bound = this.at(node);
       const nodeCost = bound instanceof Miss ? bound : bound.cost();
-      if (nodeCost instanceof Miss) return new Miss(nodeCost.reason, nodeCost.at ?? describe(node));
+      if (nodeCost instanceof Miss) return new Miss(nodeCost.reason, nodeCost.at ?? nodeText(node));
       sum = addDims(sum, nodeCost.macs);
     }
     return sum;
@@ -157,9 +157,9 @@ class ModelInference implements Inference {
       outputs instanceof Miss
         ? -1
         : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
-    if (outputs instanceof Miss) this.#misses.set(node, new Miss(outputs.reason, describe(node)));
+    if (outputs instanceof Miss) this.#misses.set(node, new Miss(outputs.reason, nodeText(node)));
     else if (unknownOutput >= 0)
-      this.#misses.set(node, new Miss(`the type of output ${unknownOutput} is not known`, describe(node)));
+      this.#misses.set(node, new Miss(`the type of output ${unknownOutput} is not known`, nodeText(node)));
     // If the definition fails, the outputs get the element type of the input that the definition declares to have the same type.
     // Before opset 7, elementwise operators had its dimensions, too, because only the second operand was broadcast.
     const { sameType = -1, byElement } = entryOf(node) ?? {};
@@ -209,19 +209,19 @@ class ModelInference implements Inference {
     if (local !== undefined) {
       const reason = whyNotInlined(this.#model, local);
       const advice = reason === undefined ? "run `pith simplify` first, which inlines it" : reason;
-      return new Miss(`calls a function of the model: ${advice}`, describe(node));
+      return new Miss(`calls a function of the model: ${advice}`, nodeText(node));
     }
     const op = entryOf(node);
-    if (op === undefined) return new Miss("Pith does not know this operator", describe(node));
+    if (op === undefined) return new Miss("Pith does not know this operator", nodeText(node));
     for (const input of node.inputs) {
       if (!this.#types.isPresent(input)) continue;
       const inputOperand = this.operand(input);
-      if (inputOperand === undefined) return new Miss("the type of an input is not known", describe(node));
+      if (inputOperand === undefined) return new Miss("the type of an input is not known", nodeText(node));
       if (inputOperand.container !== undefined && op.containers === undefined)
-        return new Miss(`does not take a ${inputOperand.container.kind}`, describe(node));
+        return new Miss(`does not take a ${inputOperand.container.kind}`, nodeText(node));
     }
     const bound = withNodeInErrors(node, () => op.at(this.site(node)));
-    return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
+    return bound instanceof Miss ? new Miss(bound.reason, nodeText(node)) : bound;
   }
 
   #inferOutputs(node: Node): readonly (Inferred | undefined)[] | Miss {
@@ -250,7 +250,7 @@ class ModelInference implements Inference {
       this.#inferGraph(graph);
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      this.#misses.set(node, new Miss(error.message, describe(node)));
+      this.#misses.set(node, new Miss(error.message, nodeText(node)));
     }
   }
 
@@ -265,6 +265,6 @@ function withNodeInErrors<R>(node: Node, task: () => R): R {
     return task();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    throw error.reworded({ at: describe(node) });
+    throw error.reworded({ at: nodeText(node) });
   }
 }

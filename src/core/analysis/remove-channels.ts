@@ -2,11 +2,11 @@
 import type { Dense, Dim, Model, Node, Tensor, Value } from "#graph";
 import {
   deferTensor,
-  describe,
   dimsText,
   emitInto,
   inMemory,
   Miss,
+  nodeText,
   sameDims,
   snapshot,
   takeIndices,
@@ -91,7 +91,7 @@ function planOf(model: Model, removed: Removals): RemovalPlan | Miss {
     for (const [input, restored] of Object.entries(change.packed ?? {})) {
       const value = node.inputs[Number(input)];
       if (value === undefined) continue;
-      if (value.tensor === undefined) return new Miss(`"${value.name}" is computed`, describe(node));
+      if (value.tensor === undefined) return new Miss(`"${value.name}" is computed`, nodeText(node));
       rewrites.set(Number(input), { tensor: value.tensor, ...restored });
     }
     changes.set(node, { ...change, rewrites });
@@ -184,7 +184,7 @@ function applyPlan(
   for (const [value, dims] of expected) {
     const inferred = value.type?.dims;
     if (inferred !== undefined && sameDims(inferred, dims)) continue;
-    const location = value.producer === undefined ? value.name : describe(value.producer);
+    const location = value.producer === undefined ? value.name : nodeText(value.producer);
     return new Miss(`its output would be ${dimsText(inferred)} where ${dimsText(dims)} is needed`, location);
   }
   return inference;

@@ -8,7 +8,7 @@
  * Along an axis that a product sums over, one operand has the factor and the other has its inverse. Units are refused at model inputs and outputs, at
  * other operators, at stored tensors with other readers, and if a unit meets its own inverse.
  */
-import { describe, groupBy, isFloat, Miss, type Model, type Node, type Value } from "#graph";
+import { groupBy, isFloat, Miss, type Model, type Node, nodeText, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { sizeAlong, UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import { endKey, type Link, type LinkEnd, labeledEnds, linkEndOf, linkOf } from "./channel-links.ts";
@@ -107,7 +107,7 @@ function labelOperand(
     if (operandUnits[index] === -1)
       refuse(
         positions.map((position) => units[position] ?? -1),
-        new Miss("one weight represents several channels", describe(node)),
+        new Miss("one weight represents several channels", nodeText(node)),
       );
   }
   const power = powers.get(factor.end.value)?.get(factor.end.axis) ?? 1;
@@ -122,18 +122,18 @@ function refuseScalesAtEnds({ graph }: Model, flows: readonly FactorFlow[], labe
     if (inputs.has(value)) refuse(units, new Miss("it is an input of the model", value.name));
     if (value.tensor !== undefined) refuse(units, new Miss("a stored tensor cannot absorb it", value.name));
     for (const { node } of value.uses)
-      if (node.graph !== graph) refuse(units, new Miss("a subgraph reads it", describe(node)));
+      if (node.graph !== graph) refuse(units, new Miss("a subgraph reads it", nodeText(node)));
   }
   for (const { node, reachableAxes, links, reason } of flows) {
     for (const end of labeledEnds(node, labels))
-      if (!reachableAxes.has(endKey(end))) refuse(labels.unitsAt(end) ?? [], new Miss(reason, describe(node)));
+      if (!reachableAxes.has(endKey(end))) refuse(labels.unitsAt(end) ?? [], new Miss(reason, nodeText(node)));
     for (const { from, to } of links)
       for (const [end, other] of [
         [from, to],
         [to, from],
       ] as const)
         if (other.value !== undefined && sizeAlong(other) === undefined)
-          refuse(labels.unitsAt(end) ?? [], new Miss("it reaches an axis whose size is not known", describe(node)));
+          refuse(labels.unitsAt(end) ?? [], new Miss("it reaches an axis whose size is not known", nodeText(node)));
   }
 }
 

@@ -1,12 +1,12 @@
 import {
   allNodes,
-  byNearness,
   type Graph,
   type Node,
   nearest,
   nodeName,
   optionError,
   PithError,
+  sortBySimilarity,
   truncateList,
 } from "#graph";
 
@@ -86,7 +86,7 @@ function namesHint(pattern: string, names: readonly string[]): string {
   // No name is suggested if several names are equally similar.
   const isUnique = suggestion === nearest(pattern, names.toReversed());
   const question = suggestion === undefined || !isUnique ? "" : `Did you mean "${suggestion}"? `;
-  const sorted = byNearness(pattern, names);
+  const sorted = sortBySimilarity(pattern, names);
   return `${question}Layers: ${truncateList(sorted, maxHintNames)}.`;
 }
 

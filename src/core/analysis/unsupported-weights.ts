@@ -1,5 +1,5 @@
 /** Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a technique leaves unchanged. */
-import { allNodes, describe, isFloat, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
+import { allNodes, isFloat, Miss, type Model, type Node, nodeText, subgraphs, type Value } from "#graph";
 import { noWeight } from "../ops/shared/misses.ts";
 import { branchAdvice } from "./branch-advice.ts";
 import type { Inference } from "./infer.ts";
@@ -28,7 +28,7 @@ export function unsupportedWeights(
       const layer = layerAt(node, inference);
       // Position tables and two-axis scales are not expected to be layers.
       if (layer !== noWeight)
-        misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
+        misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", nodeText(node)));
     }
   }
   if (!inside) misses.push(...missesInSubgraphs(model, inference, otherwise));
@@ -45,7 +45,7 @@ export function missesInSubgraphs(model: Model, inference: Inference, otherwise?
         command === undefined ? [] : [`run ${command} first, which inlines the branch that is taken`];
       const advice = [...commandAdvice, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
       const message = "layers inside subgraphs are not changed";
-      return new Miss(advice === "" ? message : `${message}: ${advice}`, describe(node));
+      return new Miss(advice === "" ? message : `${message}: ${advice}`, nodeText(node));
     });
 }
 

@@ -3,7 +3,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
 import type { Role } from "./role.ts";
-import type { Names, Shared } from "./shared.ts";
+import type { Names, SharedState } from "./shared.ts";
 
 export interface ValueType {
   readonly type: DataType;
@@ -120,7 +120,7 @@ export function operatorName({ domain, op }: Pick<Node, "domain" | "op">): strin
 }
 
 /** Returns a node's operator and name for messages, such as `Conv "layer1.conv"`. */
-export function describe(node: Node): string {
+export function nodeText(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
@@ -207,12 +207,12 @@ export class ValueImplementation implements Value {
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
-  readonly #shared: Shared<ValueImplementation>;
+  readonly #shared: SharedState<ValueImplementation>;
   #stated: ValueType | undefined;
   #tensor: Tensor | undefined = undefined;
   #role: Role | undefined = undefined;
 
-  constructor(graph: Graph, name: string, type: ValueType | undefined, shared: Shared<ValueImplementation>) {
+  constructor(graph: Graph, name: string, type: ValueType | undefined, shared: SharedState<ValueImplementation>) {
     this.graph = graph;
     this.name = name;
     this.#stated = type;
@@ -287,12 +287,12 @@ export class NodeImplementation implements Node {
   previous: NodeImplementation | undefined = undefined;
   next: NodeImplementation | undefined = undefined;
   isRemoved = false;
-  readonly #shared: Shared<ValueImplementation>;
+  readonly #shared: SharedState<ValueImplementation>;
   readonly #names: Names;
   #name = "";
 
   /** @param names The node names of the graph, which the node updates. */
-  constructor(graph: Graph, spec: NodeSpec, shared: Shared<ValueImplementation>, names: Names) {
+  constructor(graph: Graph, spec: NodeSpec, shared: SharedState<ValueImplementation>, names: Names) {
     this.graph = graph;
     this.#shared = shared;
     this.#names = names;

@@ -101,7 +101,7 @@ export interface EmitTools {
 
 /** The outputs that `many` creates: a tuple if the type of their number is a literal, an array if it is `number`. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
-  ? Counted<Outputs>
+  ? ValueTuple<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
     ? First extends true
       ? readonly [Value, ...Wanted<Rest>]
@@ -110,11 +110,11 @@ export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extend
       ? readonly []
       : readonly Value[];
 
-type Counted<Count extends number, Values extends readonly Value[] = readonly []> = number extends Count
+type ValueTuple<Count extends number, Values extends readonly Value[] = readonly []> = number extends Count
   ? readonly Value[]
   : Values["length"] extends Count
     ? Values
-    : Counted<Count, readonly [...Values, Value]>;
+    : ValueTuple<Count, readonly [...Values, Value]>;
 
 export interface EmitOptions {
   /** The node before which new nodes are added; by default they are added at the end. */

@@ -1,9 +1,9 @@
 import { modelError } from "../errors.ts";
 import { type Copies, copyNode, copyValue } from "./copy.ts";
-import { describe, Graph, type Node, usedValues, type Value } from "./graph.ts";
+import { Graph, type Node, nodeText, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { parameter } from "./role.ts";
-import { inOrder } from "./topological-order.ts";
+import { sortTopologically } from "./topological-order.ts";
 
 /**
  * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names stay the
@@ -28,7 +28,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
     return undefined;
   };
   const sourceNodes = (values: readonly Value[]): Node[] => values.flatMap((value) => sourceNode(value) ?? []);
-  const nodes = inOrder(sourceNodes(outputs), (node) => sourceNodes(usedValues(node)), describe);
+  const nodes = sortTopologically(sourceNodes(outputs), (node) => sourceNodes(usedValues(node)), nodeText);
   const neededInputs = model.graph.inputs.filter((value) => feeds.has(value));
   for (const value of neededInputs) copyValue(value, graph.addInput(name(value), undefined), copies);
   for (const node of nodes) copyNode(node, graph, copies, { node: node.name, output: name });

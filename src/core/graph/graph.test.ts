@@ -3,7 +3,7 @@ import { producer, value } from "../../../test/find.ts";
 import fc from "../../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { allGraphs, describe as describeNode, Graph, type Node, subgraphs, usedValues, type Value } from "./graph.ts";
+import { allGraphs, Graph, type Node, nodeText, subgraphs, usedValues, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";
 import { buffer, parameter } from "./role.ts";
@@ -464,7 +464,7 @@ describe("graph walks", () => {
     const { graph } = parseModel(
       'opset 21\ngraph (x: float32[2]) -> (y) {\n  a = com.microsoft.Gelu(x)\n  y = Relu "act" (a)\n}\n',
     );
-    expect([...graph.nodes()].map(describeNode)).toEqual(['com.microsoft.Gelu "a"', 'Relu "act"']);
+    expect([...graph.nodes()].map(nodeText)).toEqual(['com.microsoft.Gelu "a"', 'Relu "act"']);
   });
 
   test("visits subgraphs and the outer values that they read", () => {

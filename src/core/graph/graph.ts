@@ -7,11 +7,11 @@ import type { Tensor } from "../tensor/types.ts";
 import {
   type Attribute,
   type Carried,
-  describe,
   graphsOf,
   type Node,
   NodeImplementation,
   type NodeSpec,
+  nodeText,
   noMetadata,
   subgraphs,
   usedValues,
@@ -21,8 +21,8 @@ import {
 } from "./elements.ts";
 import { NodeList } from "./node-list.ts";
 import type { Role, Tied } from "./role.ts";
-import { Names, Shared } from "./shared.ts";
-import { inOrder } from "./topological-order.ts";
+import { Names, SharedState } from "./shared.ts";
+import { sortTopologically } from "./topological-order.ts";
 
 export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export {
@@ -30,8 +30,8 @@ export {
   allNodes,
   allTensors,
   allValues,
-  describe,
   nodeName,
+  nodeText,
   operatorName,
   storedBytes,
   subgraphs,
@@ -45,7 +45,7 @@ export class Graph implements Carried {
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
 
-  readonly #shared: Shared<ValueImplementation>;
+  readonly #shared: SharedState<ValueImplementation>;
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names(() => Array.from(this.nodes(), ({ name }) => name));
@@ -57,7 +57,7 @@ export class Graph implements Carried {
 
   /** @param parent The node whose attribute this graph is; undefined for the main graph. */
   constructor(readonly parent?: Node) {
-    this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
+    this.#shared = parent === undefined ? new SharedState() : parent.graph.#shared;
     this.#shared.values.add(this.#values);
   }
 
@@ -250,7 +250,7 @@ export class Graph implements Carried {
     const ownedNode = this.#requireOwnNode(node);
     for (const output of ownedNode.outputs) {
       if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
-        throw modelError(`${describe(node)}: its output "${output.name}" is still used.`);
+        throw modelError(`${nodeText(node)}: its output "${output.name}" is still used.`);
       }
     }
     ownedNode.inputs.forEach((_, index) => {
@@ -335,7 +335,7 @@ export class Graph implements Carried {
       [...usedValues(node)].flatMap(({ producer }) =>
         producer?.graph === this ? [this.#requireOwnNode(producer)] : [],
       );
-    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], producersOf, describe));
+    this.#nodes.reorder(sortTopologically([...this.#nodes.forwards()], producersOf, nodeText));
     this.#shared.revision++;
   }
 
@@ -350,7 +350,7 @@ export class Graph implements Carried {
     const reader = otherNodes.find((node) =>
       usedValues(node).some(({ producer }) => movedNodes.has(producer as NodeImplementation)),
     );
-    if (reader !== undefined) throw modelError(`${describe(reader)} would stand before what it reads.`);
+    if (reader !== undefined) throw modelError(`${nodeText(reader)} would stand before what it reads.`);
     this.#nodes.reorder([...otherNodes, ...lastNodes]);
     this.#shared.revision++;
   }
@@ -467,7 +467,7 @@ export class Graph implements Carried {
 
   #requireOwnNode(node: Node): NodeImplementation {
     if (node.graph !== this || !(node instanceof NodeImplementation) || node.isRemoved) {
-      throw modelError(`${describe(node)} is not in graph "${this.name}".`);
+      throw modelError(`${nodeText(node)} is not in graph "${this.name}".`);
     }
     return node;
   }

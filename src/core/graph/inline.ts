@@ -9,7 +9,7 @@ import { canTakeName } from "./replace.ts";
 export interface InlineOptions {
   readonly before?: Node | undefined;
   /** Replaces values of `from`, such as its inputs, by values of the target graph, or by undefined to omit them. */
-  readonly given?: ReadonlyMap<Value, Value | undefined>;
+  readonly replacements?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
 }
 
@@ -17,11 +17,11 @@ export interface InlineOptions {
 export function inlineGraph(
   from: Graph,
   to: Graph,
-  { before, given = new Map(), prefix = "" }: InlineOptions,
-): Inlined {
-  const copies: Copies = new Map(given);
+  { before, replacements = new Map(), prefix = "" }: InlineOptions,
+): InlinedGraph {
+  const copies: Copies = new Map(replacements);
   for (const value of from.values()) {
-    if (value.producer === undefined && !given.has(value))
+    if (value.producer === undefined && !replacements.has(value))
       copyValue(value, to.addValue(to.freshName(`${prefix}${value.name}`)), copies);
   }
   const nodes: Node[] = [];
@@ -41,12 +41,12 @@ export function inlineGraph(
   }
   const names = new Map<Value, string>();
   for (const [value, copy] of copies)
-    if (copy !== undefined && value.graph === from && !given.has(value)) names.set(copy, value.name);
+    if (copy !== undefined && value.graph === from && !replacements.has(value)) names.set(copy, value.name);
   return { outputs: from.outputs.map((value) => copyOf(value, copies)), nodes, names };
 }
 
-export interface Inlined {
-  /** The copied outputs, in order. An output is undefined if it is an input that `given` omits. */
+export interface InlinedGraph {
+  /** The copied outputs, in order. An output is undefined if it is an input that `replacements` omits. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
   /** The original names of the copied values. */
@@ -54,7 +54,7 @@ export interface Inlined {
 }
 
 /** Gives copied values (`canTakeName`) their original names if nothing else in the model has these names. */
-export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): void {
+export function restoreNames(graph: Graph, { names }: Pick<InlinedGraph, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
     if (value.name !== name && graph.freshName(name) === name) graph.rename(value, name);
@@ -62,7 +62,7 @@ export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): v
 }
 
 /** The result of `mergeGraph`, which copies a guest model into a host model. */
-export interface Merged {
+export interface MergedGraph {
   /** The guest's output values in the host, by their original names. */
   readonly outputs: ReadonlyMap<string, Value>;
   /** All values of the guest's main graph in the host, except replaced inputs, by their original names. */
@@ -79,14 +79,14 @@ export function mergeGraph(
   guest: Model,
   prefix: string,
   inputs: ReadonlyMap<Value, Value>,
-): Merged | Miss {
+): MergedGraph | Miss {
   for (const [domain, version] of guest.opsets) {
     const hostVersion = host.opsets.get(domain) ?? version;
     if (hostVersion !== version)
       return new Miss(`the models are written in ${domain || "ai.onnx"} ${hostVersion} and ${version}`);
   }
   for (const [domain, version] of guest.opsets) host.header.opsets.set(domain, version);
-  const inlinedValues = inlineGraph(guest.graph, host.graph, { given: inputs, prefix });
+  const inlinedValues = inlineGraph(guest.graph, host.graph, { replacements: inputs, prefix });
   const inner = inlinedValues.nodes.flatMap(subgraphs).flatMap((graph) => [...allValues(graph)]);
   for (const copy of [...inlinedValues.names.keys(), ...inner]) copy.role = undefined;
   const outputs = guest.graph.outputs.flatMap(({ name }, index) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { allNearest, byNearness, nearest } from "./nearest.ts";
+import { allNearest, nearest, sortBySimilarity } from "./nearest.ts";
 
 const names = ["prune", "train", "distill", "factorize", "quantize"];
 
@@ -27,10 +27,10 @@ test("nearest skips names whose lengths differ too much", () => {
 
 test("byNearness sorts by similarity: names that contain the text first", () => {
   const layers = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "fc"];
-  expect(byNearness("conv1", layers).slice(0, 2)).toEqual(["layer1.0.conv1", "layer2.0.conv1"]);
-  expect(byNearness("layer2.0.conv", layers)[0]).toBe("layer2.0.conv1");
-  expect(byNearness("layer1.0.cnv2", layers)[0]).toBe("layer1.0.conv2");
-  expect(byNearness("", ["b", "a"])).toEqual(["b", "a"]);
+  expect(sortBySimilarity("conv1", layers).slice(0, 2)).toEqual(["layer1.0.conv1", "layer2.0.conv1"]);
+  expect(sortBySimilarity("layer2.0.conv", layers)[0]).toBe("layer2.0.conv1");
+  expect(sortBySimilarity("layer1.0.cnv2", layers)[0]).toBe("layer1.0.conv2");
+  expect(sortBySimilarity("", ["b", "a"])).toEqual(["b", "a"]);
 });
 
 test("allNearest returns all names with the fewest edits", () => {

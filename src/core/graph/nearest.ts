@@ -20,7 +20,7 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
 }
 
 /** Sorts names by similarity: names that contain `name` first, then names with few edits relative to their length. The sort is stable. */
-export function byNearness(name: string, names: Iterable<string>): readonly string[] {
+export function sortBySimilarity(name: string, names: Iterable<string>): readonly string[] {
   const lowerName = name.toLowerCase();
   const editShare = (candidate: string): number => {
     const other = candidate.toLowerCase();

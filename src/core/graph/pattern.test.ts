@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { pattern } from "./pattern.ts";
+import { patternMatcher } from "./pattern.ts";
 import { straightThrough } from "./role.ts";
 import { parseModel } from "./text.ts";
 
 /** Matches x · (x + y) with straight-through rounding of the sum. */
-const find = pattern(["x", "y"], (emit, { x, y }) => {
+const find = patternMatcher(["x", "y"], (emit, { x, y }) => {
   const rounded = emit.Round([emit.Add([x, y])]);
   rounded.role = straightThrough;
   return emit.Mul([x, rounded]);

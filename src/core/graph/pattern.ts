@@ -10,7 +10,7 @@ export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
  * stand for, or undefined if the value does not match. Operators, input order and roles that the pattern states must be equal. An operand that
  * occurs several times must match the same value each time. Nodes with attributes never match.
  */
-export function pattern<Name extends string>(
+export function patternMatcher<Name extends string>(
   names: readonly Name[],
   write: (emit: Emit, operands: Operands<Name>) => Value,
 ): (value: Value) => Operands<Name> | undefined {
@@ -57,21 +57,21 @@ export interface Match<Name extends string, Part extends string> {
   readonly nodes: ReadonlySet<Node>;
 }
 
-/** A pattern of `structure`: its last value, and the values whose producers are returned by name as `Match.parts`. */
-export interface Written<Part extends string> {
+/** A pattern of `structureMatcher`: its last value, and the values whose producers are returned by name as `Match.parts`. */
+export interface WrittenPattern<Part extends string> {
   readonly last: Value;
   readonly parts: Readonly<Record<Part, Value>>;
 }
 
 /**
- * Returns a function that matches a value against any of several patterns. It differs from `pattern` in these points:
+ * Returns a function that matches a value against any of several patterns. It differs from `patternMatcher` in these points:
  * - The inputs of commutative operators (Add, Mul, …) match in either order.
  * - Attributes, roles, and stored inputs that the pattern omits, are not compared. The caller checks them in `parts`.
  * - `any()` returns an operand without a name, which matches any value.
  */
-export function structure<Name extends string, Part extends string>(
+export function structureMatcher<Name extends string, Part extends string>(
   names: readonly Name[],
-  ...writers: readonly ((emit: Emit, operands: Operands<Name>, any: () => Value) => Written<Part>)[]
+  ...writers: readonly ((emit: Emit, operands: Operands<Name>, any: () => Value) => WrittenPattern<Part>)[]
 ): (value: Value) => Match<Name, Part> | undefined {
   const patterns = writers.map((write) => {
     const graph = new Graph();

@@ -58,7 +58,7 @@ const descriptions = {
   "straight-through": "fake quantization",
 } as const;
 
-export function roleWords({ kind }: Role): string {
+export function describeRole({ kind }: Role): string {
   return descriptions[kind];
 }
 

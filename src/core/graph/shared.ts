@@ -52,7 +52,7 @@ export class Names {
 }
 
 /** State shared by all graphs of a model, including subgraphs. */
-export class Shared<V> {
+export class SharedState<V> {
   readonly values = new Set<ReadonlyMap<string, V>>();
   readonly names = new Names(() => [...this.values].flatMap((values) => [...values.keys()]));
   /** A number that increases with every change. Cached results are valid while it stays the same. */

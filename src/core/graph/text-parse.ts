@@ -20,11 +20,11 @@ import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
  */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);
-  const irVersion = scanner.take("ir") ? integerToken(scanner) : undefined;
-  if (irVersion !== undefined) scanner.take(",");
-  const opsets = scanner.take("opset") ? parseOpsets(scanner) : undefined;
+  const irVersion = scanner.accept("ir") ? integerToken(scanner) : undefined;
+  if (irVersion !== undefined) scanner.accept(",");
+  const opsets = scanner.accept("opset") ? parseOpsets(scanner) : undefined;
   const syntax = parseGraph(scanner);
-  if (!scanner.done) scanner.fail(`expected the end of the text, got ${scanner.upcoming()}`);
+  if (!scanner.isDone) scanner.fail(`expected the end of the text, got ${scanner.quoteNext()}`);
   const graph = new Graph();
   buildGraph(scanner, syntax, graph);
   return new Model(graph, {
@@ -36,15 +36,15 @@ export function parseModel(text: string): Model {
 function parseOpsets(scanner: Scanner): Map<string, number> {
   const opsets = new Map<string, number>();
   do {
-    const domain = scanner.word() ?? scanner.string() ?? "";
+    const domain = scanner.readWord() ?? scanner.readString() ?? "";
     opsets.set(domain, integerToken(scanner));
-  } while (scanner.take(","));
+  } while (scanner.accept(","));
   return opsets;
 }
 
 function integerToken(scanner: Scanner): number {
   const start = scanner.position;
-  const value = Number(scanner.number() ?? "x");
+  const value = Number(scanner.readNumber() ?? "x");
   return Number.isSafeInteger(value) ? value : scanner.fail("expected an integer", start);
 }
 
@@ -57,25 +57,25 @@ function parseGraph(scanner: Scanner): GraphSyntax {
   const stored: Declaration[] = [];
   const nodes: NodeSyntax[] = [];
   scanner.expect("{");
-  while (!scanner.take("}")) {
+  while (!scanner.accept("}")) {
     const statement = parseStatement(scanner);
     if ("kind" in statement) nodes.push(statement);
     else stored.push(statement);
-    scanner.take(";");
+    scanner.accept(";");
   }
   return { name, inputs, outputs, stored, nodes };
 }
 
 function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
   const outputs: (Declaration | undefined)[] = [];
-  if (scanner.take("(")) scanner.expect(")");
+  if (scanner.accept("(")) scanner.expect(")");
   else {
     do outputs.push(takeBlank(scanner) ? undefined : parseDeclaration(scanner, false));
-    while (scanner.take(","));
+    while (scanner.accept(","));
   }
   const [first] = outputs;
   const isSingleTyped = outputs.length === 1 && first !== undefined && first.type !== undefined;
-  if (isSingleTyped && !scanner.take("=")) return first;
+  if (isSingleTyped && !scanner.accept("=")) return first;
   if (!isSingleTyped) scanner.expect("=");
   if (isSingleTyped && startsTensor(scanner)) return { ...first, tensor: storedTensor(scanner, first.type) };
   return { kind: "node", outputs, ...parseCall(scanner) };
@@ -91,10 +91,11 @@ function startsTensor(scanner: Scanner): boolean {
 }
 
 function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
-  const path = scanner.word() ?? scanner.string() ?? scanner.fail(`expected an operator, got ${scanner.upcoming()}`);
+  const path =
+    scanner.readWord() ?? scanner.readString() ?? scanner.fail(`expected an operator, got ${scanner.quoteNext()}`);
   const [operator = "", overload = ""] = path.split("::");
   const dot = operator.lastIndexOf(".");
-  const name = scanner.string() ?? "";
+  const name = scanner.readString() ?? "";
   const inputs = parseList(scanner, "(", ")", () => (takeBlank(scanner) ? undefined : requiredName(scanner)));
   const attributes = scanner.text.startsWith("{", scanner.position)
     ? parseList(scanner, "{", "}", () => {
@@ -115,12 +116,12 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
 
 function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
   const name = requiredName(scanner);
-  const hasColon = scanner.take(":");
+  const hasColon = scanner.accept(":");
   const type = hasColon ? parseType(scanner) : undefined;
   const role = hasColon && (type === undefined || !scanner.followsLineBreak) ? parseRoleWord(scanner) : undefined;
   if (hasColon && type === undefined && role === undefined)
-    scanner.fail(`expected a type or a role, got ${scanner.upcoming()}`);
-  const tensor = withTensor && scanner.take("=") ? storedTensor(scanner, type) : undefined;
+    scanner.fail(`expected a type or a role, got ${scanner.quoteNext()}`);
+  const tensor = withTensor && scanner.accept("=") ? storedTensor(scanner, type) : undefined;
   return { ...name, type, role, tensor };
 }
 
@@ -134,16 +135,16 @@ function storedTensor(scanner: Scanner, type: ValueType | undefined): Tensor {
 function parseType(scanner: Scanner): ValueType | undefined {
   const type = scanner.peekWord();
   if (type === undefined || !isDataType(type)) return undefined;
-  scanner.word();
+  scanner.readWord();
   scanner.expect("[");
-  if (scanner.take("...")) {
+  if (scanner.accept("...")) {
     scanner.expect("]");
     return { type, dims: undefined };
   }
   const dims: Dim[] = [];
-  while (!scanner.take("]")) {
+  while (!scanner.accept("]")) {
     dims.push(parseDim(scanner));
-    if (!scanner.take(",")) {
+    if (!scanner.accept(",")) {
       scanner.expect("]");
       break;
     }
@@ -152,11 +153,11 @@ function parseType(scanner: Scanner): ValueType | undefined {
 }
 
 function parseDim(scanner: Scanner): Dim {
-  const quotedName = scanner.string();
+  const quotedName = scanner.readString();
   if (quotedName !== undefined) return symbol(quotedName);
   const start = scanner.position;
-  const text = scanner.until(",]\n");
-  scanner.skip();
+  const text = scanner.readUntil(",]\n");
+  scanner.skipGap();
   if (/^\d+$/.test(text)) return Number(text);
   if (!/^[\w-]/.test(text)) scanner.fail("expected a dimension: a number or a name", start);
   return symbol(text);
@@ -168,13 +169,13 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   if (next === "straight-through") return parseStraightThrough(scanner);
   if (next !== "tied") {
     const role = parseRole(next);
-    if (role !== undefined) scanner.word();
+    if (role !== undefined) scanner.readWord();
     return role;
   }
-  scanner.word();
+  scanner.readWord();
   scanner.expect("(");
   const { name } = requiredName(scanner);
-  const transposed = scanner.take(",");
+  const transposed = scanner.accept(",");
   if (transposed) scanner.expect("transposed");
   scanner.expect(")");
   return { kind: "tied", name, transposed };
@@ -182,10 +183,10 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
 
 /** Parses `straight-through`, optionally with gradient settings, as in `straight-through(low=-1, high=1)`. */
 function parseStraightThrough(scanner: Scanner): Role {
-  scanner.word();
+  scanner.readWord();
   const start = scanner.position;
-  if (!scanner.take("(")) return straightThrough;
-  const settings = scanner.until(")\n");
+  if (!scanner.accept("(")) return straightThrough;
+  const settings = scanner.readUntil(")\n");
   scanner.expect(")");
   return (
     parseRole(`straight-through(${settings})`) ??
@@ -196,7 +197,7 @@ function parseStraightThrough(scanner: Scanner): Role {
 function parseAttribute(scanner: Scanner): AttributeSyntax {
   const kind = /^(floats|strings|tensors|graphs)$/.exec(scanner.peekWord() ?? "")?.[1];
   if (kind === "floats" || kind === "strings" || kind === "tensors" || kind === "graphs") {
-    scanner.word();
+    scanner.readWord();
     scanner.expect("[");
     scanner.expect("]");
     return { kind, value: [] };
@@ -213,19 +214,19 @@ function parseAttribute(scanner: Scanner): AttributeSyntax {
 }
 
 function parseSingle(scanner: Scanner): AttributeSyntax {
-  const text = scanner.string();
+  const text = scanner.readString();
   if (text !== undefined) return { kind: "string", value: text };
-  const token = scanner.number();
+  const token = scanner.readNumber();
   if (token !== undefined) return parseNumeric(token);
   const next = scanner.peekWord();
   if (next === "graph") return { kind: "graph", value: parseGraph(scanner) };
   if (next === "bytes" || next === "opaque") {
-    scanner.word();
+    scanner.readWord();
     const value = parseBytes(scanner);
     return next === "bytes" ? { kind: "string", value } : { kind: "opaque", value };
   }
   const type = parseType(scanner);
-  if (type === undefined) return scanner.fail(`expected the value of an attribute, got ${scanner.upcoming()}`);
+  if (type === undefined) return scanner.fail(`expected the value of an attribute, got ${scanner.quoteNext()}`);
   return { kind: "tensor", value: storedTensor(scanner, type) };
 }
 
@@ -240,7 +241,7 @@ function parseNumeric(token: string): AttributeSyntax {
 
 function parseBytes(scanner: Scanner): Uint8Array {
   const start = scanner.position;
-  const digits = scanner.string() ?? "x";
+  const digits = scanner.readString() ?? "x";
   if (!/^([\da-f]{2})*$/.test(digits)) scanner.fail("expected bytes as hexadecimal digits in quotes", start);
   return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
@@ -248,9 +249,9 @@ function parseBytes(scanner: Scanner): Uint8Array {
 function parseList<T>(scanner: Scanner, open: string, close: string, item: () => T): T[] {
   const items: T[] = [];
   scanner.expect(open);
-  while (!scanner.take(close)) {
+  while (!scanner.accept(close)) {
     items.push(item());
-    if (!scanner.take(",")) {
+    if (!scanner.accept(",")) {
       scanner.expect(close);
       break;
     }
@@ -259,15 +260,15 @@ function parseList<T>(scanner: Scanner, open: string, close: string, item: () =>
 }
 
 function takeBlank(scanner: Scanner): boolean {
-  return scanner.take("_");
+  return scanner.accept("_");
 }
 
 function optionalName(scanner: Scanner): Name | undefined {
   const position = scanner.position;
-  const name = scanner.word() ?? scanner.string();
+  const name = scanner.readWord() ?? scanner.readString();
   return name === undefined ? undefined : { name, position };
 }
 
 function requiredName(scanner: Scanner): Name {
-  return optionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.upcoming()}`);
+  return optionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.quoteNext()}`);
 }

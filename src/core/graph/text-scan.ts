@@ -11,24 +11,24 @@ export class Scanner {
   position = 0;
 
   constructor(readonly text: string) {
-    this.skip();
+    this.skipGap();
   }
 
-  get done(): boolean {
+  get isDone(): boolean {
     return this.position >= this.text.length;
   }
 
   /** Consumes `token` if it comes next, and returns whether it came next. A word must match completely. */
-  take(token: string): boolean {
+  accept(token: string): boolean {
     if (!this.text.startsWith(token, this.position)) return false;
     if (/\w$/.test(token) && this.#at(word, this.position) !== token) return false;
     this.position += token.length;
-    this.skip();
+    this.skipGap();
     return true;
   }
 
   expect(token: string): void {
-    if (!this.take(token)) this.fail(`expected "${token}", got ${this.upcoming()}`);
+    if (!this.accept(token)) this.fail(`expected "${token}", got ${this.quoteNext()}`);
   }
 
   peekWord(): string | undefined {
@@ -36,12 +36,12 @@ export class Scanner {
   }
 
   /** Consumes and returns a word; undefined if something else comes next. */
-  word(): string | undefined {
+  readWord(): string | undefined {
     return this.#take(word);
   }
 
   /** Consumes and returns the contents of a quoted string; undefined if something else comes next. */
-  string(): string | undefined {
+  readString(): string | undefined {
     const start = this.position;
     const token = this.#take(quoted);
     if (token === undefined) return undefined;
@@ -53,14 +53,14 @@ export class Scanner {
   }
 
   /** Consumes and returns the text of a number; undefined if something else comes next. A point, an exponent, `inf` or `nan` denotes a float. */
-  number(): string | undefined {
+  readNumber(): string | undefined {
     return this.#take(number);
   }
 
   /** Consumes and returns the text before one of the characters in `stops`, trimmed. */
-  until(stops: string): string {
+  readUntil(stops: string): string {
     const start = this.position;
-    while (!this.done && !stops.includes(this.text.charAt(this.position))) this.position++;
+    while (!this.isDone && !stops.includes(this.text.charAt(this.position))) this.position++;
     return this.text.slice(start, this.position).trim();
   }
 
@@ -74,7 +74,7 @@ export class Scanner {
     return false;
   }
 
-  skip(): void {
+  skipGap(): void {
     this.position += this.#at(gap, this.position)?.length ?? 0;
   }
 
@@ -84,8 +84,8 @@ export class Scanner {
   }
 
   /** Returns the next token in quotes, for messages. */
-  upcoming(): string {
-    if (this.done) return "the end of the text";
+  quoteNext(): string {
+    if (this.isDone) return "the end of the text";
     const token = this.#at(word, this.position) ?? this.#at(quoted, this.position) ?? this.#at(number, this.position);
     return `"${(token ?? this.text.charAt(this.position)).replace(/^"|"$/g, "")}"`;
   }
@@ -99,12 +99,12 @@ export class Scanner {
     const token = this.#at(pattern, this.position);
     if (token === undefined || token === "") return undefined;
     this.position += token.length;
-    this.skip();
+    this.skipGap();
     return token;
   }
 }
 
-/** Returns a name in the form that `word` reads, with quotes if necessary. */
+/** Returns a name in the form that `readWord` reads, with quotes if necessary. */
 export function quoteName(name: string): string {
   word.lastIndex = 0;
   return name !== "_" && name !== "" && word.exec(name)?.[0] === name ? name : JSON.stringify(name);

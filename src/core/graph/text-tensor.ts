@@ -28,12 +28,12 @@ export function isDataType(text: string): text is DataType {
 
 export function parseTensor(scanner: Scanner, type: DataType, dims: readonly number[]): Tensor {
   const start = scanner.position;
-  const recipe = parseFill(scanner);
+  const fill = parseFill(scanner);
   const tokens: string[] = [];
-  if (recipe === undefined) parseElements(scanner, type, tokens);
+  if (fill === undefined) parseElements(scanner, type, tokens);
   try {
-    const tensor = inMemory(recipe === undefined ? fromTokens(type, dims, tokens) : recipe.make(type, dims));
-    if (recipe !== undefined) fillTexts.set(tensor, recipe.text);
+    const tensor = inMemory(fill === undefined ? tensorFromTokens(type, dims, tokens) : fill.make(type, dims));
+    if (fill !== undefined) fillTexts.set(tensor, fill.text);
     return tensor;
   } catch (error) {
     return scanner.fail(stripPeriod(errorMessage(error)), start);
@@ -72,16 +72,16 @@ interface FillText {
 }
 
 function parseFill(scanner: Scanner): FillText | undefined {
-  if (scanner.take("zeros")) return { text: "zeros", make: (type, dims) => fillTensor(type, dims, () => 0) };
-  if (scanner.take("ones")) return { text: "ones", make: (type, dims) => fillTensor(type, dims, () => 1) };
-  if (!scanner.take("random")) return undefined;
+  if (scanner.accept("zeros")) return { text: "zeros", make: (type, dims) => fillTensor(type, dims, () => 0) };
+  if (scanner.accept("ones")) return { text: "ones", make: (type, dims) => fillTensor(type, dims, () => 1) };
+  if (!scanner.accept("random")) return undefined;
   const number = (): number =>
-    parseNumber(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
+    parseNumber(scanner.readNumber() ?? scanner.fail(`expected a number, got ${scanner.quoteNext()}`));
   scanner.expect("(");
   scanner.expect("seed");
   const seed = number();
   let range: readonly [number, number] | undefined;
-  if (scanner.take(",")) {
+  if (scanner.accept(",")) {
     scanner.expect("from");
     const from = number();
     scanner.expect("to");
@@ -122,23 +122,24 @@ function storedNumberCount(type: DataType, dims: readonly number[]): number {
 }
 
 function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void {
-  if (scanner.take("[")) {
-    while (!scanner.take("]")) {
+  if (scanner.accept("[")) {
+    while (!scanner.accept("]")) {
       parseElements(scanner, type, tokens);
-      if (!scanner.take(",")) {
+      if (!scanner.accept(",")) {
         scanner.expect("]");
         return;
       }
     }
     return;
   }
-  if (type === "string") tokens.push(scanner.string() ?? scanner.fail(`expected a string, got ${scanner.upcoming()}`));
-  else if (type === "bool" && scanner.take("true")) tokens.push("1");
-  else if (type === "bool" && scanner.take("false")) tokens.push("0");
-  else tokens.push(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
+  if (type === "string")
+    tokens.push(scanner.readString() ?? scanner.fail(`expected a string, got ${scanner.quoteNext()}`));
+  else if (type === "bool" && scanner.accept("true")) tokens.push("1");
+  else if (type === "bool" && scanner.accept("false")) tokens.push("0");
+  else tokens.push(scanner.readNumber() ?? scanner.fail(`expected a number, got ${scanner.quoteNext()}`));
 }
 
-function fromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
+function tensorFromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
   const expected = storedNumberCount(type, dims);
   if (tokens.length !== expected) {
     throw modelError(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);

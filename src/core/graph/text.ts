@@ -70,8 +70,8 @@ export function writeModel(
 }
 
 function completeContents(tensor: Tensor): string {
-  const recipe = fillTextOf(tensor);
-  if (recipe !== undefined) return recipe;
+  const fillText = fillTextOf(tensor);
+  if (fillText !== undefined) return fillText;
   if (tensor.small === undefined) {
     throw unsupportedError(`A tensor of ${tensor.bytes} bytes is too large to be printed without a recipe.`, {
       hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
@@ -84,8 +84,8 @@ function completeContents(tensor: Tensor): string {
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {
-  const recipe = fillTextOf(tensor);
-  if (recipe !== undefined) return recipe;
+  const fillText = fillTextOf(tensor);
+  if (fillText !== undefined) return fillText;
   if (tensor.small === undefined) return "…";
   const text = elementsText(tensor.small);
   return text.length <= maxContentsLength ? text : `…(${fingerprint(text)})`;

@@ -5,7 +5,7 @@ import { modelError } from "../errors.ts";
  * @param needsOf Returns the nodes that must come before a node.
  * @throws PithError E_MODEL if a node depends on itself.
  */
-export function inOrder<N>(
+export function sortTopologically<N>(
   nodes: readonly N[],
   needsOf: (node: N) => readonly N[],
   nameOf: (node: N) => string,

@@ -1,7 +1,7 @@
 /** Checks that a model is valid. Called after every step, and in tests after every pass. Reads names, types and dimensions, but no weights. */
 import { Miss, modelError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
+import { allGraphs, allNodes, type Graph, type Node, nodeText, subgraphs, type Use, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
@@ -31,9 +31,9 @@ export function verify(model: Model): readonly string[] {
   return faults;
 }
 
-/** Throws E_MODEL for the first violation that `verify` finds and that did not exist before (`known`). */
-export function assertValid(model: Model, known: readonly string[] = []): void {
-  const faults = verify(model).filter((fault) => !known.includes(fault));
+/** Throws E_MODEL for the first violation that `verify` finds and that did not exist before (`knownFaults`). */
+export function assertValid(model: Model, knownFaults: readonly string[] = []): void {
+  const faults = verify(model).filter((fault) => !knownFaults.includes(fault));
   const [first] = faults;
   if (first === undefined) return;
   throw modelError(
@@ -57,12 +57,12 @@ function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): s
           : input.producer === undefined
             ? "is neither an input, nor stored, nor produced"
             : "is used before it is produced";
-      faults.push(`${describe(node)}: input ${index}, "${input.name}", ${reason}.`);
+      faults.push(`${nodeText(node)}: input ${index}, "${input.name}", ${reason}.`);
     }
     for (const inner of subgraphs(node)) {
       if (inner.parent !== node)
-        faults.push(`${describe(node)}: its subgraph "${inner.name}" belongs to another node.`);
-      faults.push(...flowFaults(inner, availableValues, ` of the graph in ${describe(node)}`));
+        faults.push(`${nodeText(node)}: its subgraph "${inner.name}" belongs to another node.`);
+      faults.push(...flowFaults(inner, availableValues, ` of the graph in ${nodeText(node)}`));
     }
     for (const output of node.outputs) if (output !== undefined) availableValues.add(output);
   }
@@ -87,7 +87,7 @@ function nameFaults(graph: Graph): string[] {
     if (graph.ownValue(value.name) !== value) faults.push(`"${value.name}" is not found under its name.`);
     if (graph.parent !== undefined && graph.reads(graph.parent.graph.value(value.name))) {
       faults.push(
-        `"${value.name}" in the graph in ${describe(graph.parent)} hides a value of the same name around it.`,
+        `"${value.name}" in the graph in ${nodeText(graph.parent)} hides a value of the same name around it.`,
       );
     }
   }
@@ -103,19 +103,19 @@ function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
   const faults: string[] = [];
   const { name, producer } = value;
   if (producer !== undefined) {
-    if (!nodes.has(producer)) faults.push(`"${name}" is produced by ${describe(producer)}, which is not in the model.`);
+    if (!nodes.has(producer)) faults.push(`"${name}" is produced by ${nodeText(producer)}, which is not in the model.`);
     if (!producer.outputs.includes(value))
-      faults.push(`"${name}" is not an output of ${describe(producer)}, its producer.`);
-    if (isStored(value)) faults.push(`"${name}" is stored and produced by ${describe(producer)}.`);
-    if (value.graph.isInput(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
+      faults.push(`"${name}" is not an output of ${nodeText(producer)}, its producer.`);
+    if (isStored(value)) faults.push(`"${name}" is stored and produced by ${nodeText(producer)}.`);
+    if (value.graph.isInput(value)) faults.push(`"${name}" is an input and produced by ${nodeText(producer)}.`);
   }
   const inputsByNode = new Map<Node, Set<number>>();
   for (const { node, input } of value.uses) {
-    if (!nodes.has(node)) faults.push(`"${name}" is used by ${describe(node)}, which is not in the model.`);
+    if (!nodes.has(node)) faults.push(`"${name}" is used by ${nodeText(node)}, which is not in the model.`);
     if (node.inputs[input] !== value)
-      faults.push(`"${name}" is not input ${input} of ${describe(node)}, as its uses say.`);
+      faults.push(`"${name}" is not input ${input} of ${nodeText(node)}, as its uses say.`);
     const inputs = inputsByNode.get(node) ?? new Set();
-    if (inputs.has(input)) faults.push(`"${name}" counts input ${input} of ${describe(node)} twice.`);
+    if (inputs.has(input)) faults.push(`"${name}" counts input ${input} of ${nodeText(node)} twice.`);
     inputsByNode.set(node, inputs.add(input));
   }
   return faults;
@@ -126,13 +126,13 @@ function nodeLinkFaults(node: Node): string[] {
   for (const [index, input] of node.inputs.entries()) {
     if (input === undefined) continue;
     const isListed = (use: Use): boolean => use.node === node && use.input === index;
-    if (![...input.uses].some(isListed)) faults.push(`"${input.name}" does not list ${describe(node)} among its uses.`);
+    if (![...input.uses].some(isListed)) faults.push(`"${input.name}" does not list ${nodeText(node)} among its uses.`);
   }
   for (const output of node.outputs) {
     if (output === undefined) continue;
-    if (output.producer !== node) faults.push(`"${output.name}" does not name ${describe(node)} as its producer.`);
+    if (output.producer !== node) faults.push(`"${output.name}" does not name ${nodeText(node)} as its producer.`);
     if (output.graph !== node.graph)
-      faults.push(`${describe(node)} produces "${output.name}", which belongs to another graph.`);
+      faults.push(`${nodeText(node)} produces "${output.name}", which belongs to another graph.`);
   }
   return faults;
 }
@@ -191,7 +191,7 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   const isStandard = domain === "";
   const version = opsets.get(domain);
   if (version === undefined)
-    return [`${describe(node)}: the model imports no operator set "${isStandard ? "ai.onnx" : domain}".`];
+    return [`${nodeText(node)}: the model imports no operator set "${isStandard ? "ai.onnx" : domain}".`];
   // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted without a schema.
   if (!isStandard && schemasOf(domain, op).length === 0) return [];
   const operator = checkForm(domain, op, version, {
@@ -199,12 +199,12 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
     outputs: node.outputs,
     attributes: attributes.keys(),
   });
-  if (operator instanceof Miss) return [`${describe(node)}: ${operator.reason}`];
+  if (operator instanceof Miss) return [`${nodeText(node)}: ${operator.reason}`];
   const faults: string[] = [];
   for (const [name, { kind }] of attributes) {
     const expected = operator.attributes.get(name);
     if (expected !== kind && expected !== "opaque" && kind !== "opaque") {
-      faults.push(`${describe(node)}: attribute ${name} is of kind ${kind}, expected ${expected}.`);
+      faults.push(`${nodeText(node)}: attribute ${name} is of kind ${kind}, expected ${expected}.`);
     }
   }
   return faults;

@@ -4,7 +4,7 @@
  * Keeps the names of layers, and all other keys and texts, which users can have written.
  */
 
-import { allGraphs, type Carried, describe, type Model } from "#graph";
+import { allGraphs, type Carried, type Model, nodeText } from "#graph";
 import { scopesKey } from "../analysis/layer-names.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
@@ -34,7 +34,7 @@ function* findMetadata({ header, graph: main }: Model): Generator<{ readonly at:
     yield { at: "the model", clear: () => header.metadata.delete(key) };
   for (const graph of allGraphs(main)) {
     if (hasExporterText(graph)) yield { at: graph.name, clear: () => clear(graph) };
-    for (const node of graph.nodes()) if (hasExporterText(node)) yield { at: describe(node), clear: () => clear(node) };
+    for (const node of graph.nodes()) if (hasExporterText(node)) yield { at: nodeText(node), clear: () => clear(node) };
     for (const value of graph.values()) if (hasExporterText(value)) yield { at: value.name, clear: () => clear(value) };
   }
 }

@@ -3,12 +3,12 @@
 import * as v from "valibot";
 import { asPithError, Model, optionError } from "#graph";
 import { importModule } from "#platform";
-import { parsableBy } from "./options.ts";
+import { checkWith } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
 import { nodesAt } from "./schema.ts";
 import { didYouMean } from "./suggest-option.ts";
 
-const path = /\.m?[jt]s$/;
+const suffix = /\.m?[jt]s$/;
 const moduleSchemas = new WeakSet<object>();
 
 /** Returns a schema for the path of a module, to be combined with others in a union. `words` are the other accepted words, for suggestions. */
@@ -17,16 +17,16 @@ export function modulePath(
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
   const read = (text: string): void => {
-    if (!path.test(text)) throw optionError(`${message}, got "${text}"`, { hint: didYouMean(text, words) });
+    if (!suffix.test(text)) throw optionError(`${message}, got "${text}"`, { hint: didYouMean(text, words) });
   };
-  const schema = v.pipe(v.string(), parsableBy(read));
+  const schema = v.pipe(v.string(), checkWith(read));
   moduleSchemas.add(schema);
   return schema;
 }
 
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
   return (
-    typeof value === "string" && path.test(value) && nodesAt(schema, [name]).some((node) => moduleSchemas.has(node))
+    typeof value === "string" && suffix.test(value) && nodesAt(schema, [name]).some((node) => moduleSchemas.has(node))
   );
 }
 
@@ -48,8 +48,7 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
     throw asPithError(cause).reworded({ at });
   });
   if (module.default === undefined) {
-    const hint = 'Export it with "export default".';
-    throw optionError(`${at}: ${file} has no default export.`, { hint });
+    throw optionError(`${at}: ${file} has no default export.`, { hint: 'Export it with "export default".' });
   }
   return module.default;
 }

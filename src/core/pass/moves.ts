@@ -15,13 +15,13 @@ export interface Move {
   /** Moves of one family differ only in strength. */
   readonly family: string;
   /** The estimated share of the file size that remains; 1 by default. */
-  readonly left?: number;
-  /** For a number format: the part of `left` that does not depend on the weights, such as nodes, names and scales; 0 by default. */
-  readonly fixed?: number;
+  readonly sizeShare?: number;
+  /** For a number format: the part of `sizeShare` that does not depend on the weights, such as nodes, names and scales; 0 by default. */
+  readonly fixedShare?: number;
   /** For a number format: its loss relative to others of its family. A search tries one format of a family first, and chooses others by its result. */
-  readonly loses?: number;
+  readonly relativeLoss?: number;
   /** For recovery steps: the estimated share of the loss that they recover. */
-  readonly heals?: number;
+  readonly recovery?: number;
   /** The estimated work, in runs of the original model on one sample. */
   readonly runs: number;
   /** Whether individual layers fall back to less lossy formats if the result misses the goal. */
@@ -33,7 +33,7 @@ export interface Move {
   /** Whether the result is useless without training. */
   readonly needsTraining?: boolean;
   /** For recovery steps and number formats: whether they train on all training samples. A search then tries them after cheaper moves. */
-  readonly trains?: boolean;
+  readonly hasTraining?: boolean;
 }
 
 export interface MovesRequest {

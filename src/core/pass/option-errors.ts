@@ -15,10 +15,10 @@ export interface OptionProblem {
   readonly hint: string | undefined;
 }
 
-export interface MisfitOptions {
+export interface ProblemContext {
   readonly owner: string;
   /** Options that the user cannot set here. */
-  readonly withheld?: readonly string[];
+  readonly unavailable?: readonly string[];
 }
 
 interface Issue {
@@ -34,11 +34,11 @@ interface Issue {
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** Returns the most informative violation of a schema that was checked with `inWords`. */
+/** Returns the most informative violation of a schema that was checked with `wording`. */
 export function problemOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
-  { owner, withheld = [] }: MisfitOptions,
+  { owner, unavailable = [] }: ProblemContext,
 ): OptionProblem {
   const issue = selectIssue(issues);
   const rejection = rejectionOf(issue);
@@ -47,8 +47,8 @@ export function problemOf(
   const path = issuePath.length === 0 && rejection?.at !== undefined ? [rejection.at] : issuePath;
   const last = String(path.at(-1) ?? "");
   if (isUnknown(issue)) {
-    const names = namesAt(schema, path.slice(0, -1)).filter((name) => !withheld.includes(name));
-    return unknownName(path, names, owner);
+    const names = namesAt(schema, path.slice(0, -1)).filter((name) => !unavailable.includes(name));
+    return keyProblem(path, names, owner);
   }
   if (issue.path?.at(-1)?.origin === "key") {
     const sentence = `"${last}" is missing${summaryOf(schema, last)}`;
@@ -57,12 +57,12 @@ export function problemOf(
   const expectation = stripPeriod(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   // Errors of option texts already quote the value.
-  const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
+  const isText = typeof issue.input === "string" && expectation.includes(valueText(issue.input));
   const isQuoted = path.length === 0 || issue.type === "check" || isText;
   return {
     path,
     part: "value",
-    sentence: `${expectation}${isQuoted ? "" : `, got ${shown(issue.input)}`}`,
+    sentence: `${expectation}${isQuoted ? "" : `, got ${valueText(issue.input)}`}`,
     hint:
       rejection?.hint ??
       insteadAt(schema, path)[String(issue.input)] ??
@@ -70,7 +70,7 @@ export function problemOf(
   };
 }
 
-export function unknownName(
+export function keyProblem(
   path: readonly (string | number)[],
   names: readonly string[],
   owner: string,
@@ -109,7 +109,7 @@ function isUnknown({ type, expected }: Issue): boolean {
 
 /** Returns the accepted values of an option, such as ": expected at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string): string {
-  const result = v.safeParse(schema, { [name]: null }, inWords);
+  const result = v.safeParse(schema, { [name]: null }, wording);
   const issue: Issue | undefined = result.success
     ? undefined
     : result.issues.find(({ path }: Issue) => path?.length === 1 && path[0]?.key === name);
@@ -117,9 +117,9 @@ function summaryOf(schema: v.GenericSchema, name: string): string {
 }
 
 /** A valibot configuration that derives messages from the type of a schema if the schema has no message. */
-export const inWords = { message: (issue: v.BaseIssue<unknown>): string => `expected ${expectationText(issue)}` };
+export const wording = { message: (issue: v.BaseIssue<unknown>): string => `expected ${expectationText(issue)}` };
 
-const words: ReadonlyMap<string, string> = new Map([
+const typeNames: ReadonlyMap<string, string> = new Map([
   ["Array", "a list"],
   ["Object", "an object"],
   ["string", "a text"],
@@ -133,14 +133,14 @@ function expectationText({ expected, type }: Pick<Issue, "expected" | "type">): 
   const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
   const phrases = parts
     .filter((part) => part !== "unknown")
-    .map((part) => words.get(part) ?? part.replace(/^>=/, "at least ").replace(/^<=/, "at most "))
+    .map((part) => typeNames.get(part) ?? part.replace(/^>=/, "at least ").replace(/^<=/, "at most "))
     .map((part) => part.replace(/^>/, "more than ").replace(/^</, "less than "));
   const [last = ""] = phrases.slice(-1);
   return phrases.length > 1 ? `${phrases.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
 /** Formats a value for a message: plain data as truncated JSON, other objects by their keys or type name. */
-export function shown(value: unknown): string {
+export function valueText(value: unknown): string {
   if (typeof value === "function") return "a function";
   // JSON cannot represent NaN and infinities, so they become text.
   const finite = (_: string, part: unknown): unknown =>
@@ -165,11 +165,10 @@ function isPlain(value: unknown): boolean {
  * @throws PithError E_OPTION with the path of an invalid option and the accepted values, or, for a mistyped name, with the most similar one as hint.
  */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, options, inWords);
+  const result = v.safeParse(schema, options, wording);
   if (result.success) return result.output;
   const { path, part, sentence, hint } = problemOf(schema, result.issues, { owner });
-  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence
-  // itself.
+  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
   throw optionError(`${place}${sentence}.`, { hint });

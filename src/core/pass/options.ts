@@ -32,7 +32,7 @@ export type Described<S extends v.GenericSchema> = v.SchemaWithPipe<
   readonly [S, v.DescriptionAction<v.InferOutput<S>, string>, v.MetadataAction<v.InferOutput<S>, FlagMetadata>]
 >;
 
-export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}): Described<S> =>
+export const withHelp = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}): Described<S> =>
   v.pipe(schema, v.description(text), v.metadata(facts));
 
 /** Adds a help text and flag metadata, and makes the option optional without a default. */
@@ -40,7 +40,7 @@ export const option = <S extends v.GenericSchema>(
   schema: S,
   text: string,
   facts: FlagMetadata = {},
-): Described<v.OptionalSchema<S, undefined>> => described(v.optional(schema), text, facts);
+): Described<v.OptionalSchema<S, undefined>> => withHelp(v.optional(schema), text, facts);
 
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
@@ -51,7 +51,7 @@ export const minutesOption = v.pipe(positiveOption, v.maxValue(43_200, "must be 
 /** A file size with decimal units (1 MB = 1,000,000 bytes). */
 export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 300kB or 2MB"));
 
-export function bytesOf(text: string): number {
+export function parseSize(text: string): number {
   const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG]?)B$/i.exec(text) ?? [];
   return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
 }
@@ -64,7 +64,7 @@ export const downloadOption = v.pipe(
 
 export function parseDownloadSize(text: string, weights: number): number {
   const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
-  return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
+  return bits === undefined ? parseSize(text) : (Number(bits) * weights) / 8;
 }
 
 type Reader = (value: unknown) => PithError | undefined;
@@ -72,7 +72,7 @@ type Reader = (value: unknown) => PithError | undefined;
 const readers = new WeakMap<object, Reader>();
 
 /** Returns a check that rejects a value with the error of `read`, so that option texts are parsed before any work. */
-export function parsableBy<T>(read: (value: T) => unknown) {
+export function checkWith<T>(read: (value: T) => unknown) {
   const rejection = (value: T): PithError | undefined => {
     try {
       read(value);
@@ -89,7 +89,7 @@ export function parsableBy<T>(read: (value: T) => unknown) {
   );
 }
 
-/** Returns the error that caused an issue of `parsableBy`; undefined for other issues. */
+/** Returns the error that caused an issue of `checkWith`; undefined for other issues. */
 export function rejectionOf({
   requirement,
   input,
@@ -102,13 +102,13 @@ export function rejectionOf({
 
 const layersGroup = "Layers:";
 
-const names = v.optional(
+const layerNames = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
 
 export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
-  return described(
+  return withHelp(
     v.optional(v.record(v.string(), v.strictObject(entries))),
     `rules such as "fc*:${names[0]}=…": ${names.join(", ")}`,
     { value: "rule", perLayer: true, group: layersGroup },
@@ -127,10 +127,10 @@ export interface LayerSelection {
 
 /** Returns the options `layers` and `except`, which `selectLayers` reads. The verb states in the help what the pass does to a layer. */
 export const selectionOptions = (verb: string, opposite = "exclude") => ({
-  layers: described(
-    names,
+  layers: withHelp(
+    layerNames,
     `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`,
     layerListFlag,
   ),
-  except: described(names, `layers to ${opposite}: names, patterns or operator types`, layerListFlag),
+  except: withHelp(layerNames, `layers to ${opposite}: names, patterns or operator types`, layerListFlag),
 });

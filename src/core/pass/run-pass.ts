@@ -28,7 +28,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   definition: PassDefinition<S, R>,
   model: Model,
   values: OptionValues,
-  outer: Inside,
+  outer: NestedContext,
 ): Promise<R> {
   const { id, options, reference, run } = definition;
   if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
@@ -43,7 +43,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
     throw optionError(`${id}: another pass is changing this model.`, {
       hint: "Await the first pass. A pass that calls another passes its own context.",
     });
-  const inside: Context & Inside = { ...context, [changing]: model.graph };
+  const inside: Context & NestedContext = { ...context, [changing]: model.graph };
   const before = new Set(model.graph.nodes());
   const hash = contract.checked ? structureHash(model) : "";
   const faulty = contract.checked && verify(model).length > 0;
@@ -64,7 +64,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
 
 /** The context key for the graph that an outer pass is changing. Nested passes can change this graph, too. */
 const changing = Symbol("changing");
-type Inside = Partial<Context> & { readonly [changing]?: Graph };
+type NestedContext = Partial<Context> & { readonly [changing]?: Graph };
 
 /** The graph state before the running pass. Nested passes share it until one of them changes the graph. */
 const snapshots = new WeakMap<Graph, GraphSnapshot>();

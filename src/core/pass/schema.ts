@@ -43,11 +43,11 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
   if (numbers.length === 0) return undefined;
-  return numbers.some(isWhole) ? "whole" : "any";
+  return numbers.some(isIntegerSchema) ? "whole" : "any";
 }
 
-export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
-  return pipe.some((part) => part.type === "integer" || isWhole(part));
+export function isIntegerSchema({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
+  return pipe.some((part) => part.type === "integer" || isIntegerSchema(part));
 }
 
 /** Returns the advice for words that the option at this path does not accept, by word (`instead`). */

@@ -10,13 +10,13 @@ import {
   allValues,
   clampToHalf,
   count,
-  describe,
   emitInto,
   emitter,
   float32,
   inMemory,
   isInfiniteInHalf,
   Miss,
+  nodeText,
   subgraphs,
   toFloats,
   toNumbers,
@@ -82,7 +82,7 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
     return [...graph.nodes()].flatMap((node) => {
       const maxima = node.outputs.flatMap((value) =>
         value !== undefined && names.has(value.name) && inference.operand(value)?.type === "float32"
-          ? [[maximum(value), describe(node)] as const]
+          ? [[maximum(value), nodeText(node)] as const]
           : [],
       );
       const hasSequenceOutput = node.outputs.some(

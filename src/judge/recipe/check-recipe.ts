@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import type { Dataset } from "#batches";
 import { asPithError, integer, isObject, stripPeriod } from "#ir";
-import { type AnyPass, didYouMean, inWords, namesAt, type OptionValues, problemOf, shown, unknownName } from "#pass";
+import { type AnyPass, didYouMean, keyProblem, namesAt, type OptionValues, problemOf, valueText, wording } from "#pass";
 import { runOptionNames } from "../steps/step-options.ts";
 import { passesById } from "./built-in-passes.ts";
 import { findSchedules, type KeyPath, optionsInRound, scheduleSchema, valueInRound } from "./option-schedules.ts";
@@ -36,7 +36,7 @@ export function checkRecipe(source: YamlText, passes: Passes): Recipe {
   }
   const { version = recipeVersion, samples, steps: list } = data;
   if (version !== recipeVersion) {
-    fail(source, ["version"], "value", `recipe version ${shown(version)} is not supported, only ${recipeVersion}`);
+    fail(source, ["version"], "value", `recipe version ${valueText(version)} is not supported, only ${recipeVersion}`);
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
@@ -173,10 +173,10 @@ function checkRounds(source: YamlText, path: KeyPath, pass: AnyPass, options: Op
 
 function checkSchedule(source: YamlText, path: KeyPath, schedule: unknown, rounds: number | undefined): void {
   if (rounds === undefined) {
-    const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
+    const reason = `only a step inside "repeat" has values that change, got ${valueText(schedule)}`;
     fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
   }
-  const result = v.safeParse(scheduleSchema, schedule, inWords);
+  const result = v.safeParse(scheduleSchema, schedule, wording);
   if (!result.success) {
     const misfit = problemOf(scheduleSchema, result.issues, { owner: "a value that changes" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
@@ -212,20 +212,20 @@ function checkOptions(
     if (accepted.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
-    const { sentence, hint } = unknownName([name], accepted, id);
+    const { sentence, hint } = keyProblem([name], accepted, id);
     fail(source, [...path, name], "key", sentence, name === "judge" ? judgePlacementHint : hint);
   }
   if (typeof stepOptions.validation === "string" && pass.data !== undefined) {
-    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
+    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${valueText(stepOptions.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
   const result = v.safeParse(
     options,
     pass.data === undefined ? stepOptions : { ...stepOptions, data: runData },
-    inWords,
+    wording,
   );
   if (result.success) return;
-  const misfit = problemOf(options, result.issues, { owner: id, withheld: runOptionNames });
+  const misfit = problemOf(options, result.issues, { owner: id, unavailable: runOptionNames });
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
@@ -234,5 +234,5 @@ const runData: Dataset = { name: "the run's data", count: 0, async *batches() {}
 
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
-  return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
+  return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : valueText(value);
 }

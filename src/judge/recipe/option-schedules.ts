@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { isObject, optionError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
-import { defaultExport, described, modulePath, namesAt, numbersAt, option } from "#pass";
+import { defaultExport, modulePath, namesAt, numbersAt, option, withHelp } from "#pass";
 
 /** Shape of a schedule over several rounds: returns the value between `from` and `to` when a share `t` of the rounds has passed. */
 type Curve = (t: number, from: number, to: number) => number;
@@ -21,8 +21,8 @@ export const curves = {
 const endValue = v.pipe(v.number(), v.finite("expected a finite number"));
 
 const scheduleOptions = {
-  from: described(endValue, "start value, before the first round"),
-  to: described(endValue, "the value in the last round"),
+  from: withHelp(endValue, "start value, before the first round"),
+  to: withHelp(endValue, "the value in the last round"),
   curve: option(
     v.union([
       v.picklist(Object.keys(curves) as (keyof typeof curves)[]),

@@ -2,12 +2,12 @@
 import type { Inference } from "#analysis";
 import type { Emit, Graph, Node, StraightThrough, Value } from "#ir";
 import {
-  describe,
   dimsText,
   fixedDims,
   fromNumbers,
   isFloat,
   Miss,
+  nodeText,
   PithError,
   sameDims,
   shapeError,
@@ -45,7 +45,7 @@ export function addBackwardPass({ graph, loss, dependents, inference, emit, sums
     // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
     const outerValue = usedValues(node).find((value) => dependents.has(value) && !node.inputs.includes(value));
     if (outerValue !== undefined) {
-      const place = `${describe(node)} has no gradient with respect to "${outerValue.name}"`;
+      const place = `${nodeText(node)} has no gradient with respect to "${outerValue.name}"`;
       throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
         hint: laterLayersHint,
       });
@@ -99,7 +99,7 @@ function surrogateGradients(
 }
 
 function noGradientError(node: Node, { reason }: Miss): PithError {
-  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, {
+  return new PithError("E_NOT_DIFFERENTIABLE", `${nodeText(node)} has no gradient: ${reason}.`, {
     hint: laterLayersHint,
   });
 }
@@ -110,7 +110,7 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
   );
   if (valueWithoutSize !== undefined) {
     throw shapeError(
-      `${describe(node)}: the dimensions of "${valueWithoutSize.name}" are not fixed: ${dimsText(valueWithoutSize.type?.dims)}.`,
+      `${nodeText(node)}: the dimensions of "${valueWithoutSize.name}" are not fixed: ${dimsText(valueWithoutSize.type?.dims)}.`,
     );
   }
   const bound = inference.at(node);

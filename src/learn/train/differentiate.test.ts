@@ -3,7 +3,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { PithError } from "../../core/errors.ts";
-import { describe as named } from "../../core/graph/graph.ts";
+import { nodeText } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { straightThrough } from "../../core/graph/role.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -255,7 +255,7 @@ graph (x: float32[3]) -> (loss) {
     const outputs = await run(step, { x: float32([3], [1, 2, 3]), ...(await stored(model)) });
     expect(numbers(outputs, gradients.get("w"))).toEqual([1, 2, 3]);
     expect([...gradients.keys()]).toEqual(["w"]);
-    expect([...stopped].map(([name, node]) => `${name}: ${named(node)}`)).toEqual(['gate: Sign "step"']);
+    expect([...stopped].map(([name, node]) => `${name}: ${nodeText(node)}`)).toEqual(['gate: Sign "step"']);
   });
 
   it("passes no gradient through a Boolean mask", async () => {

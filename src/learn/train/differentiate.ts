@@ -13,12 +13,12 @@ import { downstreamValues, type Inference, infer } from "#analysis";
 import type { Graph, Model, Node, Value } from "#ir";
 import {
   allValues,
-  describe,
   dimsText,
   emitInto,
   extract,
   fixedDims,
   Miss,
+  nodeText,
   PithError,
   removeUnused,
   replaceNode,
@@ -92,7 +92,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
 
   const nested = findStoredInside(graph, options.wrt);
   if (nested !== undefined) {
-    const place = `"${nested.value.name}" is stored in a graph inside ${describe(nested.node)}`;
+    const place = `"${nested.value.name}" is stored in a graph inside ${nodeText(nested.node)}`;
     throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
       hint: laterLayersHint,
     });
@@ -135,7 +135,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     const text =
       first === undefined
         ? "The loss depends on nothing that is trained."
-        : `The loss depends on "${first[0]}" only through ${describe(first[1])}, which passes no gradient on.`;
+        : `The loss depends on "${first[0]}" only through ${nodeText(first[1])}, which passes no gradient on.`;
     throw new PithError("E_NOT_DIFFERENTIABLE", text, { hint: laterLayersHint });
   }
   graph.setOutputs(outputs);

@@ -5,7 +5,7 @@
 
 import { firstBatch } from "#batches";
 import { type Batch, counted, dataError, type Model, optionError, PithError, save, throwIfAborted } from "#ir";
-import { type Context, shown } from "#pass";
+import { type Context, valueText } from "#pass";
 import { makeFolder, removeLeftovers } from "#platform";
 import { createFeed, type Feed, type FeedRound } from "../../data/prefetch/feed.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
@@ -260,7 +260,7 @@ class TrainingLoop {
   #stopIfReturned(callback: "onStep" | "onEpoch", result: unknown): void {
     if (result === "stop") this.#stoppedBy = callback;
     else if (result !== undefined)
-      throw optionError(`${callback}: expected "stop" or no result, got ${shown(result)}.`);
+      throw optionError(`${callback}: expected "stop" or no result, got ${valueText(result)}.`);
   }
 
   /** Saves the progress of a stopped training. @returns the error to throw. */

@@ -9,7 +9,7 @@
  * Tensors that a file shares only because they are equal are separated first (`shared-constants.ts`).
  */
 import { buffersAmong, type Inference, infer, parametersOf } from "#analysis";
-import { buffer, describe, isFloat, Miss, type Model, type Role, roleWords, type Value } from "#ir";
+import { buffer, describeRole, isFloat, Miss, type Model, nodeText, type Role, type Value } from "#ir";
 import { type ConstantCopy, separateConstants, separateStatistics } from "./shared-constants.ts";
 import { findTies } from "./ties.ts";
 
@@ -71,14 +71,14 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
   for (const { node, states } of nodes) {
     const reason = states.map(frozenReason).find((text) => text !== undefined);
     if (reason !== undefined) {
-      misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
+      misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, nodeText(node)));
       continue;
     }
     for (const value of states) declared.set(value, { kind: "state" });
     const readers = new Set(states.flatMap(({ uses }) => [...uses].map((use) => use.node)));
     if (readers.size === 1) continue;
     const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;
-    misses.push(new Miss(text, describe(node)));
+    misses.push(new Miss(text, nodeText(node)));
   }
   if (nodes.length > 0) return misses;
   return [new Miss("it has no running statistics: normalizations may have been folded into the layers before them")];
@@ -88,5 +88,5 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
 function frozenReason({ name, tensor, role }: Value): string | undefined {
   if (tensor === undefined) return `"${name}" is computed`;
   if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
-  return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
+  return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${describeRole(role)}`;
 }

@@ -1,7 +1,7 @@
 /** Writes the graph of a training step for one set of batch sizes, and loads it and its frozen part. */
 import { infer, type Selection, storedRoot } from "#analysis";
 import type { Batch, Model, Node, Value } from "#ir";
-import { describe, emitInto, int64, isFloat, Miss, PithError, replaceNode } from "#ir";
+import { emitInto, int64, isFloat, Miss, nodeText, PithError, replaceNode } from "#ir";
 import type { Context } from "#pass";
 import type { Session } from "../../core/engine/engine.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -119,7 +119,7 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: Rea
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
     const outputs = form.write(emit, inputs, draw);
     if (outputs instanceof Miss)
-      throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no training form: ${outputs.reason}.`);
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${nodeText(node)} has no training form: ${outputs.reason}.`);
     for (const [input, next] of outputs.next) {
       const state = node.inputs[input];
       if (state?.tensor !== undefined && isFloat(state.tensor.type)) states.set(state.name, next);

@@ -1,11 +1,11 @@
 /** Computes loss and gradients of a batch. Sessions share the arrays of parameters and gradients without copies; each batch size has a graph. */
 import type { Batch, Dense, Model, Tensor } from "#ir";
 import {
-  describe,
   emitInto,
   fromNumbers,
   inMemory,
   isHalf,
+  nodeText,
   PithError,
   parameter,
   random,
@@ -83,7 +83,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   // Graphs for other batch sizes make the same decisions.
   log = () => {};
   for (const [name, node] of firstGraph.stopped) {
-    const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
+    const text = `"${name}" is not trained: the loss depends on it only through ${nodeText(node)}, which passes no gradient on`;
     context.log({ id: "untrained", text, level: "warning" });
   }
   const tensors = [...firstGraph.gradients.keys(), ...firstGraph.states.keys()].map(

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { datasetObject, datasetOption } from "#batches";
-import { countOption, described, option, parsableBy, positiveOption, selectionOptions } from "#pass";
+import { checkWith, countOption, option, positiveOption, selectionOptions, withHelp } from "#pass";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { losses, lossOption } from "./losses/parse.ts";
@@ -48,9 +48,9 @@ const validation = "Validation:";
 const resources = "Checkpoints, logs and resources:";
 
 const trainEntries = v.strictObject({
-  data: described(datasetOption, "training samples"),
-  augment: option(v.pipe(augmentationOption, parsableBy(parseAugmentation)), 'augmentation of images: "crop=4 flip"'),
-  epochs: described(
+  data: withHelp(datasetOption, "training samples"),
+  augment: option(v.pipe(augmentationOption, checkWith(parseAugmentation)), 'augmentation of images: "crop=4 flip"'),
+  epochs: withHelp(
     v.optional(v.union([countOption, heldOutShare], "takes a whole number, or a share below 1"), 5),
     "passes over the data, or a share of one",
     { common: true, percent: false },
@@ -60,10 +60,10 @@ const trainEntries = v.strictObject({
     `samples per batch (default: ${defaultBatch}, fewer of large inputs, or the fixed size of the model)`,
     { group: optimization },
   ),
-  accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update", {
+  accumulate: withHelp(v.optional(countOption, 1), "gradient accumulation: batches per update", {
     group: optimization,
   }),
-  optimizer: described(
+  optimizer: withHelp(
     v.optional(v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer)]), "adam"),
     "optimization algorithm",
     { group: optimization },
@@ -78,7 +78,7 @@ const trainEntries = v.strictObject({
     "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
     { group: optimization },
   ),
-  schedule: described(
+  schedule: withHelp(
     v.optional(
       v.union([
         v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
@@ -89,13 +89,13 @@ const trainEntries = v.strictObject({
     "rate schedule",
     { group: optimization },
   ),
-  warmup: described(
+  warmup: withHelp(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
     "warm-up steps, or a fraction of all steps if below 1",
     { group: optimization },
   ),
   clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
-  loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * mae"', {
+  loss: withHelp(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * mae"', {
     common: true,
     meanings: {
       title:
@@ -114,7 +114,7 @@ const trainEntries = v.strictObject({
   onEpoch: v.optional(v.custom<Callback<Epoch>>(isFunction, "must be a function")),
   every: option(countOption, "steps between evaluations (default: an epoch)", { group: validation }),
   patience: option(countOption, "early stopping: evaluations without improvement", { group: validation }),
-  batchStatistics: described(
+  batchStatistics: withHelp(
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
     { group: optimization },
@@ -126,9 +126,7 @@ const trainEntries = v.strictObject({
     common: true,
   }),
   log: option(v.string(), "CSV file with a row for each step", { value: "run.csv", group: resources }),
-  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder", {
-    group: resources,
-  }),
+  resume: withHelp(v.optional(v.boolean(), false), "continue with the checkpoint in this folder", { group: resources }),
 });
 
 type Dependent = Partial<

@@ -8,7 +8,7 @@
  */
 import { isDeterministic } from "#analysis";
 import type { Graph, Node, Tensor, Value } from "#ir";
-import { allGraphs, canTakeName, describe, isUsed, replaceUses, subgraphs } from "#ir";
+import { allGraphs, canTakeName, isUsed, nodeText, replaceUses, subgraphs } from "#ir";
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
@@ -54,14 +54,14 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
   for (const [replacement, output] of pairs) {
     if (replacement === undefined || (graph.isOutput(output) && !canTakeName(replacement, graph))) return;
   }
-  const at = describe(second);
+  const at = nodeText(second);
   for (const [replacement, output] of pairs) {
     if (replacement === undefined) continue;
     if (graph.isOutput(output)) replacement.type = output.stated ?? replacement.type;
     replaceUses(output, replacement);
   }
   graph.removeNode(second);
-  changes.push(cleanUpChange(at, `computed once, as ${describe(first)}`, "computed once"));
+  changes.push(cleanUpChange(at, `computed once, as ${nodeText(first)}`, "computed once"));
 }
 
 /** Serializes an attribute value; tensors by identity, small ones by their elements. */

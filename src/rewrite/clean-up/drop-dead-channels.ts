@@ -24,13 +24,13 @@ import {
 import type { AxisLayout, Dense, Model, Node, Tensor, Value } from "#ir";
 import {
   axisLayout,
-  describe,
   elementCount,
   emitInto,
   extract,
   float32,
   isUsed,
   Miss,
+  nodeText,
   PithError,
   partsOf,
   replaceUses,
@@ -168,7 +168,7 @@ async function removeUnits(
     const shift = await shiftOf(model, inference, node, data, dense.dims, deadConstants(data, dense), engine);
     if (shift instanceof Miss) refusal = shift;
     else if (shift !== undefined && isProducer)
-      refusal = new Miss("they are constant, not 0, and the layer that reads them also produces them", describe(node));
+      refusal = new Miss("they are constant, not 0, and the layer that reads them also produces them", nodeText(node));
     else if (shift !== undefined) shifts.push(shift);
     if (refusal !== undefined) break;
   }
@@ -204,7 +204,7 @@ function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoun
   for (const { node, role } of layers) {
     const data = node.inputs[role.data];
     if (data === undefined || node.inputs.some((input) => input !== undefined && input !== data && !isStored(input)))
-      return new Miss("its weight or its bias is computed", describe(node));
+      return new Miss("its weight or its bias is computed", nodeText(node));
     if (!channelValues.has(data)) inputs.add(data);
   }
   for (const node of model.graph.nodes()) {
@@ -213,13 +213,13 @@ function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoun
     const carries = node.outputs.some((output) => output !== undefined && channelValues.has(output));
     if (!carries || producerNodes.has(node)) {
       if (isRounded(node))
-        return new Miss("its output is quantized later, and removal would change the rounding", describe(node));
+        return new Miss("its output is quantized later, and removal would change the rounding", nodeText(node));
       readers.push({ node, data, isProducer: producerNodes.has(node) });
       continue;
     }
     const other = node.inputs.find((input) => input !== undefined && !channelValues.has(input) && !isStored(input));
     if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || inference.at(node) instanceof Miss)
-      return new Miss("it computes more than a constant from them", describe(node));
+      return new Miss("it computes more than a constant from them", nodeText(node));
     isElementwise &&= entryOf(node)?.byElement === true || inference.facet(node, "affine") !== undefined;
   }
   const isWindow = (node: Node): boolean => {
@@ -276,7 +276,7 @@ async function shiftOf(
   if (constants.every((number) => number === 0)) return undefined;
   const layer = layerAt(node, inference);
   const [output] = node.outputs;
-  const at = describe(node);
+  const at = nodeText(node);
   if (
     layer instanceof Miss ||
     output === undefined ||

@@ -1,5 +1,5 @@
 import { allLayers, canNameLayer, infer, scopesKey, weightName } from "#analysis";
-import { allGraphs, describe, statesMoreThanNotes } from "#ir";
+import { allGraphs, nodeText, statesMoreThanNotes } from "#ir";
 import { isExporterKey, removeExporterMetadata } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
@@ -16,7 +16,7 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
       if (scopes === remaining) continue;
       const otherMetadata = [...node.metadata].filter(([key]) => key !== scopesKey);
       node.metadata = new Map(remaining === undefined ? otherMetadata : [...otherMetadata, [scopesKey, remaining]]);
-      cleared.add(describe(node));
+      cleared.add(nodeText(node));
     }
     const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
     for (const value of graph.values()) {

@@ -4,7 +4,7 @@
  *      fc1.weight_mask: float32[128, 784] mask         →
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
-import { allValues, roleWords } from "#ir";
+import { allValues, describeRole } from "#ir";
 import { type Change, definePass, noOptions } from "#pass";
 import { cleanUpChange } from "./clean-up.ts";
 import { foldConstants } from "./fold-constants.ts";
@@ -22,7 +22,7 @@ export const finalize = definePass({
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       if (value.role === undefined) continue;
-      changes.push(cleanUpChange(value.name, `no longer marked as ${roleWords(value.role)}`));
+      changes.push(cleanUpChange(value.name, `no longer marked as ${describeRole(value.role)}`));
       value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };

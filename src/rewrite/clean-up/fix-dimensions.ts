@@ -3,10 +3,10 @@ import * as v from "valibot";
 import { infer } from "#analysis";
 import type { Dim, Model } from "#ir";
 import { allValues, dimText, dimValue, isSymbolic, isUnknownDim, PithError, symbol, truncateList } from "#ir";
-import { type Change, definePass, described } from "#pass";
+import { type Change, definePass, withHelp } from "#pass";
 import { cleanUpChange } from "./clean-up.ts";
 
-export const fixOption = described(
+export const fixOption = withHelp(
   v.optional(
     v.record(v.string(), v.pipe(v.number("takes a whole number"), v.integer("takes a whole number"), v.minValue(0))),
     {},

@@ -11,13 +11,13 @@ import {
   allNodes,
   bitsOf,
   bytesFor,
-  describe,
   elementCount,
   fixedDims,
   inMemory,
   isFloat,
   isUsed,
   Miss,
+  nodeText,
   PithError,
   removeUnusedEverywhere,
   sameDims,
@@ -44,7 +44,7 @@ export const foldConstants = definePass({
     for (const [output, result] of results) {
       // ONNX Runtime computes some reductions of empty tensors in another size than the standard demands.
       if (output.producer === undefined || !sameDims(result.dims, output.type?.dims ?? result.dims)) continue;
-      changes.push(cleanUpChange(describe(output.producer), "constant folded"));
+      changes.push(cleanUpChange(nodeText(output.producer), "constant folded"));
       storeInPlace(output, result);
     }
     if (changes.length > 0) removeUnusedEverywhere(model);
@@ -189,7 +189,7 @@ async function evaluateAll(
     if (values.length === 1 && failedValue?.producer !== undefined)
       return {
         results: new Map(),
-        misses: [new Miss("ONNX Runtime cannot evaluate it", describe(failedValue.producer))],
+        misses: [new Miss("ONNX Runtime cannot evaluate it", nodeText(failedValue.producer))],
       };
     const middle = Math.ceil(values.length / 2);
     const [first, second] = [

@@ -7,7 +7,7 @@
  */
 import { type Inference, infer } from "#analysis";
 import type { Dense, Dim, Graph, Node, Value } from "#ir";
-import { allGraphs, describe, fromNumbers, inMemory, isUsed, removeUnusedEverywhere } from "#ir";
+import { allGraphs, fromNumbers, inMemory, isUsed, nodeText, removeUnusedEverywhere } from "#ir";
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
@@ -29,13 +29,13 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
         const dense = output?.role === undefined ? output && knownContents(output, inference) : undefined;
         return output === undefined || dense === undefined || !isUsed(output) ? [] : [[output, dense] as const];
       });
-      const at = describe(node);
+      const at = nodeText(node);
       for (const [output, dense] of knownOutputs) storeInPlace(output, dense);
       if (knownOutputs.length > 0) changes.push(cleanUpChange(at, "shape stored"));
     }
     for (const node of graph.nodes()) {
       if (!computed.has(node) && storeShapeInputs(node, inference))
-        changes.push(cleanUpChange(describe(node), "takes a stored shape"));
+        changes.push(cleanUpChange(nodeText(node), "takes a stored shape"));
     }
   }
   if (changes.length > 0) removeUnusedEverywhere(model);

@@ -5,7 +5,7 @@
  */
 import { channelGroups, compareFree, countFree, type FreeCounts, type Inference, infer } from "#analysis";
 import type { Model, Node, Symbolic, Value } from "#ir";
-import { describe, emitInto, isFloat, isSymbolic, productParts, removeUnusedEverywhere, snapshot } from "#ir";
+import { emitInto, isFloat, isSymbolic, nodeText, productParts, removeUnusedEverywhere, snapshot } from "#ir";
 import type { Change, Context } from "#pass";
 import { parameterRules } from "../../core/ops/rules/index.ts";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
@@ -58,7 +58,7 @@ export const partVectors = defineCleanUp(
       for (const { node, input } of furtherUses) {
         if (node.graph !== graph) continue;
         graph.setInput(node, input, graph.addTensor(value.name, tensor));
-        changes.push(cleanUpChange(describe(node), `a separate vector for "${value.name}"`, "vector parted"));
+        changes.push(cleanUpChange(nodeText(node), `a separate vector for "${value.name}"`, "vector parted"));
       }
     }
     return changes;
@@ -107,7 +107,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
         { axis: 0 },
       );
       graph.setInput(node, index, value.type?.dims?.length === 0 ? emit.Reshape([vector, []]) : vector);
-      changes.push(cleanUpChange(describe(node), `reads "${value.name}" from the inputs`));
+      changes.push(cleanUpChange(nodeText(node), `reads "${value.name}" from the inputs`));
     }
   };
   for (const node of [...graph.nodes()]) {

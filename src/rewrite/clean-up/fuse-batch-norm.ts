@@ -10,7 +10,7 @@
  */
 import { checkWeight, createRoundingTest, type Inference, infer, type Layer, layerAt, weightNeeds } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
-import { describe, emitInto, float32, inMemory, Miss, roleWords, substitute, toFloat64 } from "#ir";
+import { describeRole, emitInto, float32, inMemory, Miss, nodeText, substitute, toFloat64 } from "#ir";
 import { type Change, definePass, noOptions, type Outcome } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Affine } from "../../core/ops/entry.ts";
@@ -75,7 +75,7 @@ export async function fuseBatchNorms(
     const bound = inference.at(node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     if (affine instanceof Miss) {
-      if (affine.kind === "normalization") misses.set(node, new Miss(affine.reason, describe(node)));
+      if (affine.kind === "normalization") misses.set(node, new Miss(affine.reason, nodeText(node)));
       continue;
     }
     const isNorm = affine.kind === "normalization";
@@ -88,7 +88,7 @@ export async function fuseBatchNorms(
       targetLayer instanceof Miss ? targetLayer : matchOf(node, affine, targetLayer, { ...options, readBias });
     if (match instanceof Miss) {
       // Few sums are biases, so only failed normalizations are reported.
-      if (isNorm) misses.set(node, new Miss(match.reason, describe(node)));
+      if (isNorm) misses.set(node, new Miss(match.reason, nodeText(node)));
       continue;
     }
     if (!options.trained && !isNorm && hasProtected(match, node, isProtected)) continue;
@@ -157,7 +157,7 @@ function matchOf(
   );
   if (protectedOperand?.role !== undefined)
     return new Miss(
-      `"${protectedOperand.name}" is ${roleWords(protectedOperand.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+      `"${protectedOperand.name}" is ${describeRole(protectedOperand.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
     );
   return { layer, affine, bias: read, vectors };
 }

@@ -7,8 +7,8 @@
 import * as v from "valibot";
 import { createRoundingTest, type Inference, infer } from "#analysis";
 import type { Graph, Match, Model, Node, Value } from "#ir";
-import { allNodes, canTakeName, describe, emitInto, isUsed, Miss, replaceUses, subgraphs, substitute } from "#ir";
-import { type Change, definePass, described } from "#pass";
+import { allNodes, canTakeName, emitInto, isUsed, Miss, nodeText, replaceUses, subgraphs, substitute } from "#ir";
+import { type Change, definePass, withHelp } from "#pass";
 import {
   biasAxesRules,
   type PairResult,
@@ -29,8 +29,8 @@ interface Rules {
 const onlyPairs = (pairs: PairRuleLookup): Rules => ({ pairs, structures: () => [] });
 
 export const ruleOptions = {
-  only: described(v.optional(v.array(v.string())), "apply these rules alone", { value: "rule" }),
-  skip: described(v.optional(v.array(v.string()), []), "do not apply these rules", { value: "rule" }),
+  only: withHelp(v.optional(v.array(v.string())), "apply these rules alone", { value: "rule" }),
+  skip: withHelp(v.optional(v.array(v.string()), []), "do not apply these rules", { value: "rule" }),
 };
 
 export const selectsRule =
@@ -72,7 +72,7 @@ function applyRules(
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     // The replacement takes the names of the outputs.
-    const at = describe(node);
+    const at = nodeText(node);
     for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
       changes.push({ ...cleanUpChange(at, rule.description), rule: rule.id });
       rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;

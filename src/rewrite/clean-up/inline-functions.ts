@@ -9,11 +9,11 @@ import type { LocalFunction, Model, Node } from "#ir";
 import {
   allNodes,
   canTakeName,
-  describe,
   functionOf,
   inlineGraph,
   instantiate,
   Miss,
+  nodeText,
   replaceUses,
   restoreNames,
   subgraphs,
@@ -37,7 +37,7 @@ export const inlineFunctions = definePass({
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
       const called = calledFunction(model, node);
       if (called === undefined) continue;
-      const at = describe(node);
+      const at = nodeText(node);
       const reason = whyNotInlined(model, called);
       if (reason !== undefined) misses.set(at, new Miss(reason, at));
       else {
@@ -58,7 +58,7 @@ function inline(model: Model, node: Node, called: LocalFunction): readonly Node[
     if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
   const operands = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
-  const inlined = inlineGraph(body, graph, { before: node, given: operands });
+  const inlined = inlineGraph(body, graph, { before: node, replacements: operands });
   node.outputs.forEach((output, index) => {
     const result = inlined.outputs[index];
     if (output === undefined || result === undefined) return;

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { infer } from "#analysis";
 import { type Model, PithError, removeUnused, type Value } from "#ir";
-import { type Change, definePass, described } from "#pass";
+import { type Change, definePass, withHelp } from "#pass";
 import { cleanUpChange } from "./clean-up.ts";
 
-export const keepOption = described(
+export const keepOption = withHelp(
   v.optional(v.array(v.string()), []),
   "values that stay outputs; all outputs if none is named",
 );

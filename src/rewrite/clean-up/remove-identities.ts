@@ -6,7 +6,7 @@
  * from outside a branch. Values with roles stay, too: a product with a mask of ones is not removed.
  */
 import { infer } from "#analysis";
-import { allNodes, canTakeName, describe, isUsed, replaceUses } from "#ir";
+import { allNodes, canTakeName, isUsed, nodeText, replaceUses } from "#ir";
 import type { Change } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
@@ -27,7 +27,7 @@ export const removeIdentities = defineCleanUp("remove-identities", "Remove ident
       if (!canTakeName(value, graph) || value.tensor !== undefined) continue;
       value.type = output.stated ?? value.type;
     }
-    const at = describe(node);
+    const at = nodeText(node);
     replaceUses(output, value);
     node.graph.removeNode(node);
     changes.push(cleanUpChange(at, "identity removed"));

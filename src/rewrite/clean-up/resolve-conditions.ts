@@ -5,7 +5,7 @@
  * gives it its name.
  */
 import { type Inference, infer } from "#analysis";
-import { allGraphs, describe, type Graph, inlineGraph, type Node, replaceUses, restoreNames } from "#ir";
+import { allGraphs, type Graph, inlineGraph, type Node, nodeText, replaceUses, restoreNames } from "#ir";
 import type { Change } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
@@ -25,7 +25,7 @@ export const resolveConditions = defineCleanUp(
           const [condition] = node.inputs;
           const branch = findBranch(node, inference);
           if (branch === undefined || condition === undefined || isProtected(condition)) continue;
-          const at = describe(node);
+          const at = nodeText(node);
           inlineBranch(graph, node, branch.graph);
           changes.push(cleanUpChange(at, `branch inlined: its condition is always ${branch.truth}`));
           isChanged = true;

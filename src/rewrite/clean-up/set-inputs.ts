@@ -16,13 +16,13 @@ import {
   PithError,
   shapeError,
 } from "#ir";
-import { definePass, described } from "#pass";
+import { definePass, withHelp } from "#pass";
 import { cleanUpChange } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
 /** The values of inputs: one number for all elements, or each element in row-major order. */
-export const setOption = described(
+export const setOption = withHelp(
   v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
   "inputs to fix to a value",
 );

@@ -1,7 +1,7 @@
 /** Repeats all clean-ups until no clean-up changes the model. They keep values with roles, so that a model in training stays trainable. */
 import * as v from "valibot";
 import { allNodes, asPithError, joinList, type Model, PithError, schemaAt, snapshot, throwIfAborted } from "#ir";
-import { type Change, type Context, definePass, described, didYouMean, type Outcome } from "#pass";
+import { type Change, type Context, definePass, didYouMean, type Outcome, withHelp } from "#pass";
 import { rulesById } from "../../core/ops/rules/index.ts";
 import { raiseOpset } from "../edit/raise-opset.ts";
 import { dropDeadChannelsDescription } from "./clean-up.ts";
@@ -63,14 +63,11 @@ export const simplify = definePass({
     fix: fixOption,
     keepOutputs: keepOption,
     ...ruleOptions,
-    raise: described(
+    raise: withHelp(
       v.optional(v.boolean(), false),
       "raise the operator set if this allows fewer nodes (attention, rotary embedding)",
     ),
-    finalize: described(
-      v.optional(v.boolean(), false),
-      "after training and pruning: fold masks, remove training roles",
-    ),
+    finalize: withHelp(v.optional(v.boolean(), false), "after training and pruning: fold masks, remove training roles"),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: shouldFinalize, raise, ...rules }, context) {
     const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));

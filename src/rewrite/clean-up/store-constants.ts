@@ -6,7 +6,7 @@
  */
 import { arithmeticTypes, cachePerRevision, type Inference, infer, isRandom } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
-import { allNodes, describe, inMemory, Miss, replaceUses, substitute } from "#ir";
+import { allNodes, inMemory, Miss, nodeText, replaceUses, substitute } from "#ir";
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
@@ -22,7 +22,7 @@ export const storeConstants = defineCleanUp("store-constants", "Turn Constant no
     if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
     const tensor = constantOf(node);
     if (tensor === undefined) continue;
-    const at = describe(node);
+    const at = nodeText(node);
     storeInPlace(output, tensor);
     changes.push(cleanUpChange(at, "Constant node stored as a tensor"));
   }

@@ -8,15 +8,15 @@ import type { Model, Node } from "#ir";
 import {
   allGraphs,
   allNodes,
-  describe,
   emitInto,
   Miss,
+  nodeText,
   removeUnused,
   removeUnusedEverywhere,
   replaceNode,
   substitute,
 } from "#ir";
-import { type Change, definePass, described } from "#pass";
+import { type Change, definePass, withHelp } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
@@ -27,7 +27,7 @@ export const lowerFused = definePass({
   id: "lower-fused",
   summary: "Write fused operators as primitives",
   options: v.strictObject({
-    operators: described(
+    operators: withHelp(
       v.optional(v.array(v.string()), ["com.microsoft.*"]),
       "operators to lower: names or patterns; prefix the domain if it is not ai.onnx",
     ),
@@ -56,7 +56,7 @@ function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Chan
   for (const graph of [...allGraphs(model.graph)]) {
     const oldValues = new Set(graph.values());
     for (const node of [...graph.nodes()].filter(isChosen)) {
-      const at = describe(node);
+      const at = nodeText(node);
       const bound = inference.at(node);
       const emit = emitInto(model, { before: node, by: "lower-fused", onNode: inference.visit });
       const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);

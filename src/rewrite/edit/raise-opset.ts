@@ -9,7 +9,6 @@ import {
   allNodes,
   asPithError,
   checkForm,
-  describe,
   emitInto,
   float32,
   fromNumbers,
@@ -19,6 +18,7 @@ import {
   isFloat,
   isScalarInput,
   Miss,
+  nodeText,
   replaceNode,
   schemaAt,
   schemasOf,
@@ -90,7 +90,7 @@ function applyPlan(model: Model, from: number, version: number, { conversions, l
 }
 
 function conversionError(node: Node, from: number, version: number, reason: string): PithError {
-  return unsupportedError(`${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`, {
+  return unsupportedError(`${nodeText(node)} cannot be converted from opset ${from} to ${version}: ${reason}`, {
     hint: `Export the model with opset ${version} or newer.`,
   });
 }

@@ -13,7 +13,7 @@ import {
   shapeError,
   unsupportedError,
 } from "#ir";
-import { type Change, type Context, definePass, described, modelOption, type Outcome, option, parsableBy } from "#pass";
+import { type Change, type Context, checkWith, definePass, modelOption, type Outcome, option, withHelp } from "#pass";
 import { preprocessingSpecText, readPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fitBatchSize } from "../../learn/train/batch-size.ts";
@@ -111,7 +111,7 @@ export const distill = definePass({
       loss: option(
         v.pipe(
           v.string(),
-          parsableBy((loss: string) => distillation({ teacher: [], loss })),
+          checkWith((loss: string) => distillation({ teacher: [], loss })),
         ),
         'weighted sum of losses in place of the default: "hinton(temperature=2) + output-mse"',
         {
@@ -126,7 +126,7 @@ export const distill = definePass({
         },
       ),
       ...training,
-      batchStatistics: described(
+      batchStatistics: withHelp(
         v.optional(v.boolean(), true),
         `use batch statistics in batch normalization, with batches of ${minBatchForStatistics} samples or more`,
         { negated: "keep the statistics of the file in batch normalization", group: "Optimization:" },

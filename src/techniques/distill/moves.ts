@@ -19,9 +19,9 @@ export function distillMoves({ samples: { train } }: MovesRequest): readonly Mov
     kind: "healing",
     family: "distilled",
     // Estimated share of the loss that is recovered: 85 % after one epoch; the rest falls with the square root of the epochs.
-    heals: 1 - 0.15 / passes ** 0.5,
+    recovery: 1 - 0.15 / passes ** 0.5,
     runs: runsOfStep * passes * train,
-    trains: true,
+    hasTraining: true,
   });
   return [
     ...(train > 2 * fewSamples

@@ -1,6 +1,6 @@
 /** Selects the layers that can be factorized, and reads their weights, input statistics and rank rules. */
 import { checkWeight, describeNonFinite, type Inference, type Layer, optionsOfLayer, weightNeeds } from "#analysis";
-import { describe, Miss, type Model, toFloat64, type Value } from "#ir";
+import { Miss, type Model, nodeText, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
@@ -57,11 +57,11 @@ export function findSharing({ reading }: Candidate, candidates: readonly Candida
 /** Returns another node or output that reads a stored value, directly or through operations on stored values. */
 function findOtherReader(value: Value, readers: readonly Layer[], inference: Inference): string | undefined {
   const { graph } = value;
-  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
+  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : nodeText(graph.parent);
   for (const { node, input } of value.uses) {
     if (readers.some((layer) => layer.node === node && layer.role.input === input)) continue;
     const outputs = node.outputs.filter((output) => output !== undefined);
-    if (!outputs.every((output) => inference.operand(output)?.stored === true)) return describe(node);
+    if (!outputs.every((output) => inference.operand(output)?.stored === true)) return nodeText(node);
     for (const output of outputs) {
       const other = findOtherReader(output, readers, inference);
       if (other !== undefined) return other;

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";
-import { countOption, described, option, overridesOption, positiveOption, selectionOptions } from "#pass";
+import { countOption, option, overridesOption, positiveOption, selectionOptions, withHelp } from "#pass";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 
@@ -21,13 +21,13 @@ export const factorizeOptions = v.pipe(
       { common: true },
     ),
     /** Keep this many singular values of each layer. */
-    rank: described(rank, "keep this many singular values of each layer", { common: true }),
+    rank: withHelp(rank, "keep this many singular values of each layer", { common: true }),
     /** Cost of which `budget` is a share, and which is equal when methods are compared ("weights"). */
-    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
+    cost: withHelp(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
       common: true,
     }),
     /** Decomposition method. "auto" (default): the least loss for a budget, the first that saves weights for a rank, else the cheapest. */
-    method: described(v.optional(method, "auto"), "which low-rank layers replace a layer", {
+    method: withHelp(v.optional(method, "auto"), "which low-rank layers replace a layer", {
       common: true,
       meanings: {
         title: "Methods",
@@ -45,7 +45,7 @@ export const factorizeOptions = v.pipe(
     /** Samples for layer inputs, or the path of a data set, whose training split is used. */
     data: option(datasetOption, "samples on which the inputs of layers are measured"),
     /** Number of samples (64). */
-    samples: described(v.optional(countOption, 64), "number of samples to measure on"),
+    samples: withHelp(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(
     (options) =>

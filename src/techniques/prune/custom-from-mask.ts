@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { nameBeforeMasking } from "#analysis";
 import { type Dense, elementCount, fromNumbers, isDense, optionError, sameDims, shapeError, toFloat64 } from "#ir";
-import { definePass, described, type LayerSelection, type Pass, selectionOptions } from "#pass";
+import { definePass, type LayerSelection, type Pass, selectionOptions, withHelp } from "#pass";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { intersect, keptCount } from "./mask.ts";
 import { prunePrepared } from "./mask-choice.ts";
@@ -23,7 +23,7 @@ const denseSchema = v.union(
 const schema = v.strictObject({
   ...selectionOptions("prune"),
   /** 1 (or true) keeps an entry. */
-  mask: described(
+  mask: withHelp(
     v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer"),
     "1 keeps an entry, 0 removes it; for all layers, or by layer name",
   ),

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { type Block, matchesName } from "#analysis";
 import { Miss, optionError, PithError } from "#ir";
-import { countOption, definePass, described } from "#pass";
+import { countOption, definePass, withHelp } from "#pass";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 const position = v.pipe(v.number(), v.integer("must be an integer"), v.minValue(0, "must not be negative"));
@@ -27,7 +27,7 @@ export const keepLayers = definePass({
   id: "keep-layers",
   summary: "Remove repeated layers, such as transformer blocks",
   options: v.strictObject({
-    keep: described(keptLayers, "number of repeated layers to keep, spread evenly, or a list of names or positions"),
+    keep: withHelp(keptLayers, "number of repeated layers to keep, spread evenly, or a list of names or positions"),
   }),
   gentler: () => "Keep more layers",
   async run(model, { keep }, context) {

@@ -20,7 +20,7 @@ export function pruneMoves({ model, samples }: MovesRequest): readonly Move[] {
       options: { structured: amount, ...through },
       kind: "structure",
       family: "channels",
-      left: (1 - amount) ** powerOfBytes,
+      sizeShare: (1 - amount) ** powerOfBytes,
       runs: runsOfGradients * samples.calibrate,
     }),
   );
@@ -35,7 +35,7 @@ export function pruneMoves({ model, samples }: MovesRequest): readonly Move[] {
       options: { dropLayers: count },
       kind: "structure",
       family: "layers",
-      left: 1 - count * share,
+      sizeShare: 1 - count * share,
       runs: influenceSampleCount,
     };
   });

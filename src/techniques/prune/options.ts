@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";
-import { bytesOf, countOption, described, option, overridesOption, selectionOptions, sizeOption } from "#pass";
+import { countOption, option, overridesOption, parseSize, selectionOptions, sizeOption, withHelp } from "#pass";
 import type { Loss } from "../../learn/train/loss.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { allocations } from "./allocations.ts";
@@ -20,7 +20,7 @@ export const hasFixedShare = (pattern: string | Pattern | undefined): boolean =>
   patternOf(pattern)?.share !== undefined;
 
 const bytesOption = v.union(
-  [v.pipe(v.number(), v.minValue(1)), v.pipe(sizeOption, v.transform(bytesOf))],
+  [v.pipe(v.number(), v.minValue(1)), v.pipe(sizeOption, v.transform(parseSize))],
   "takes a size such as 300kB or 2MB",
 );
 
@@ -34,7 +34,7 @@ const fields = v.strictObject({
   /** Share of the remaining weights or channels to remove: 0.5. Required unless `structured`, `pattern`, `dropLayers` or a maximum cost sets it. */
   amount: option(share, "share of the remaining weights or channels to remove", { common: true }),
   /** Removes whole channels instead of setting individual weights to zero. A number is the amount (false). */
-  structured: described(
+  structured: withHelp(
     v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
     "remove whole channels and heads instead of individual weights",
     { value: "amount", common: true },
@@ -74,7 +74,7 @@ const fields = v.strictObject({
   /** Samples for a criterion or solver, or the path of a data set, whose training split is used. */
   data: option(datasetOption, "samples for a criterion or solver"),
   /** Number of samples for the criterion or solver (256). */
-  samples: described(v.optional(countOption, 256), "number of samples for the criterion or solver"),
+  samples: withHelp(v.optional(countOption, 256), "number of samples for the criterion or solver"),
   /** Loss for criteria that use gradients ("cross-entropy"; without `importance`, one that needs no labels). */
   loss: option(lossSchema, "loss for criteria that use gradients (default for named ones: cross-entropy)"),
   /** Removes channels until this share of the multiply-accumulates is left: 0.5. */
@@ -99,12 +99,12 @@ const fields = v.strictObject({
     { value: "n" },
   ),
   /** Also removes channels that are normalized together. The normalization then computes its statistics from the remaining channels only (false). */
-  throughNorms: described(
+  throughNorms: withHelp(
     v.optional(v.boolean(), false),
     "structured: also remove channels that are normalized together; needs pith recover",
   ),
   /** Stores the masks in the file, so that `train` keeps the zeros (false). */
-  keepMasks: described(v.optional(v.boolean(), false), "store masks, so that pith train keeps the zeros"),
+  keepMasks: withHelp(v.optional(v.boolean(), false), "store masks, so that pith train keeps the zeros"),
 });
 
 /** An interface, because declarations write out a type alias at each use. */

@@ -10,7 +10,7 @@ import { infer, layers, nameBeforeMasking, optionsOfLayer, selectLayers, unsuppo
 import type { Dataset } from "#batches";
 import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type Value } from "#ir";
 import type { Change, Outcome } from "#pass";
-import { definePass, described, overridesOption, selectionOptions } from "#pass";
+import { definePass, overridesOption, selectionOptions, withHelp } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -30,17 +30,17 @@ import { defaultBits } from "./settings.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
-const activations = described(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");
+const activations = withHelp(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");
 
 const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
 
 const fakeQuantizeSettings = v.strictObject({
-  scheme: described(
+  scheme: withHelp(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
     "weights: quantize weights; static: also activations, with ranges measured on data",
   ),
-  bits: described(v.optional(bits), "bits per weight, 2 to 8 (default: 8; static: 7)"),
-  learnScales: described(v.optional(v.boolean(), false), "also train the scales (learned step size quantization)"),
+  bits: withHelp(v.optional(bits), "bits per weight, 2 to 8 (default: 8; static: 7)"),
+  learnScales: withHelp(v.optional(v.boolean(), false), "also train the scales (learned step size quantization)"),
   rounder,
   perChannel,
   ...selectionOptions("round"),

@@ -21,12 +21,12 @@ import {
 import type { Model, Value } from "#ir";
 import {
   deferTensor,
+  describeRole,
   elementCount,
   emitter,
   fromNumbers,
   Miss,
   replaceUses,
-  roleWords,
   toFloats,
   typeCodes,
 } from "#ir";
@@ -88,7 +88,7 @@ async function storeAsHalf(model: Model, value: Value, type: "float16" | "bfloat
   const { tensor, graph, role } = value;
   const miss = checkStored(value, { types: ["float32"], allowsSubgraphs: true }, "it");
   if (miss !== undefined || tensor === undefined) return miss?.reason;
-  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
+  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${describeRole(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;
   const unfitReason = explainUnfitHalf(toFloats(await tensor.read()), type);

@@ -26,15 +26,15 @@ import {
   allNodes,
   clampAllToHalf,
   deferTensor,
-  describe,
+  describeRole,
   emitter,
   fromNumbers,
   halfClampValue,
   isInfiniteInHalf,
   Miss,
+  nodeText,
   removeUnusedEverywhere,
   replaceUses,
-  roleWords,
   schemaAt,
   subgraphs,
   toFloat64,
@@ -90,7 +90,7 @@ function changesOf(halfNodes: ReadonlyMap<Node, Halves>, layerOfNode: ReadonlyMa
     ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
     ...(first === undefined
       ? []
-      : [{ at: describe(first), what: `computes in float16${moreText}`, decidedBy: "global" as const }]),
+      : [{ at: nodeText(first), what: `computes in float16${moreText}`, decidedBy: "global" as const }]),
   ];
 }
 
@@ -174,7 +174,7 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, 
     const reason = halves instanceof Miss ? halves.reason : explainFloat(node, unfit);
     if (!(halves instanceof Miss) && reason === undefined) halvesByNode.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
-      misses.push(new Miss(reason, layerOfNode.get(node)?.name ?? describe(node)));
+      misses.push(new Miss(reason, layerOfNode.get(node)?.name ?? nodeText(node)));
   }
   // A second pass is needed: only after the first it is known which nodes stay in float32.
   const isComputedFromIntegers = (value: Value | undefined): boolean => {
@@ -203,7 +203,7 @@ function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | u
     if (value === undefined) continue;
     const { role } = value;
     if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer")
-      return `"${value.name}" is ${roleWords(role)}`;
+      return `"${value.name}" is ${describeRole(role)}`;
     const reason = unfit.get(value);
     if (reason !== undefined) return `"${value.name}" ${reason}`;
   }
@@ -332,7 +332,7 @@ function isSum(node: Node, inference: Inference): boolean {
 /** Makes all masked scores equal, as they are in float32. */
 function clipMasked(model: Model, node: Node): Change {
   const [sum] = node.outputs;
-  const at = describe(node);
+  const at = nodeText(node);
   if (sum === undefined) throw new Error(`${at} has no output`);
   const emit = emitter(node.graph, { by: "quantize", opsets: model.header.opsets });
   const lowest = emit.constant(fromNumbers("float16", [], [lowestScore]), `${sum.name}_lowest`);
@@ -375,7 +375,7 @@ export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Hal
     if (wrongAttribute !== undefined) node.graph.setAttribute(node, wrongAttribute, undefined);
     const filling = readFill(node);
     if (filling !== undefined) {
-      await reportClamping(describe(node), filling[1]);
+      await reportClamping(nodeText(node), filling[1]);
       node.graph.setAttribute(node, filling[0], { kind: "tensor", value: await deferHalf(filling[1]) });
     }
     for (const output of outputs) {

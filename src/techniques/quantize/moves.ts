@@ -1,7 +1,7 @@
 /**
  * Lists the number formats that a search tries for a model, with estimates from shapes alone. A file in b bits has about the share
  *     fixed + share · b / 32
- * of the original bytes. `share` is the share of the weights, `fixed` the rest with scales and names.
+ * of the original bytes. `share` is the share of the weights, `fixedShare` the rest with scales and names.
  */
 import { allLayers } from "#analysis";
 import { storedBytes } from "#ir";
@@ -30,14 +30,14 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
   const onIntegers = !target.includes("webgpu");
   /** @param table Bytes per layer in addition to the quantized values. */
   const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
-    const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / modelBytes;
+    const fixedShare = 1 - share + (weights.size * (bytesOfLayer + table)) / modelBytes;
     return {
       name,
       options: target.length === 0 ? options : { ...options, target },
       kind: "numbers",
       family: name,
-      left: fixed + (share * bits) / 32,
-      fixed,
+      sizeShare: fixedShare + (share * bits) / 32,
+      fixedShare: fixedShare,
       runs: runsPerSample(options) * calibrate,
       fallsBack: true,
     };
@@ -49,7 +49,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
   };
   const fitting = (maxBytes: number): Move => ({
     ...move(`mixed precision in ${Number((maxBytes / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
-    left: maxBytes / modelBytes,
+    sizeShare: maxBytes / modelBytes,
     runs: errorMeasurementRuns + runsPerSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: maxBytes,
   });
@@ -63,7 +63,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
       return {
         ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), options),
         family: "low-entropy int8",
-        loses: distortion / typicalDistortion,
+        relativeLoss: distortion / typicalDistortion,
         // Lower distortions are its fallback.
         fallsBack: false,
       };
@@ -85,7 +85,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
     float16,
     bytes === undefined
-      ? fitting(Math.round((fourBits.left ?? 1) * modelBytes))
+      ? fitting(Math.round((fourBits.sizeShare ?? 1) * modelBytes))
       : { ...fitting(bytes), isTrainable: true },
   ];
 }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { datasetOption } from "#batches";
 import { optionError } from "#ir";
 import type { LayerSelection, OptionValues } from "#pass";
-import { countOption, described, option, overridesOption, parsableBy, selectionOptions } from "#pass";
+import { checkWith, countOption, option, overridesOption, selectionOptions, withHelp } from "#pass";
 import { type DtypeName, dtypeNames, dtypes, stepsOfDtype } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";
@@ -83,7 +83,7 @@ const entries = v.strictObject({
     group: formats,
   }),
   /** Standard ONNX operators only (false): blocks use DequantizeLinear, also for convolutions with 4 or 8 bits. */
-  onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions", {
+  onnxOnly: withHelp(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions", {
     group: formats,
   }),
   /** Store a zero point per block (false; by default true for language models in 4 bits without `rounder` and `onnxOnly`). */
@@ -101,7 +101,7 @@ const entries = v.strictObject({
     { value: "share", group: lowEntropy },
   ),
   /** One scale per output channel, instead of one per weight (true). */
-  perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
+  perChannel: withHelp(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
     group: formats,
   }),
@@ -129,9 +129,9 @@ const entries = v.strictObject({
     },
   }),
   /** Type of activations ("uint8"). With 16 bits, ONNX Runtime's CPU provider computes in float. */
-  activations: described(v.optional(activationTypes, "uint8"), "type of activations", { group: formats }),
+  activations: withHelp(v.optional(activationTypes, "uint8"), "type of activations", { group: formats }),
   /** Static: how ranges are chosen. "min-max" covers all values; the others clip rare ones. */
-  ranges: described(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
+  ranges: withHelp(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
     group: accuracy,
     meanings: {
       title: "Ranges (--ranges)",
@@ -143,13 +143,13 @@ const entries = v.strictObject({
     },
   }),
   /** Equalize channels across layers before quantizing (true). Without `data`, only weights with a single scale are equalized. */
-  equalize: described(
+  equalize: withHelp(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
     { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracy },
   ),
   /** Correct scales and biases layer by layer for the quantization error if that helps held-out samples: "full" (default) or "none". */
-  biasCorrection: described(
+  biasCorrection: withHelp(
     v.optional(v.picklist(["full", "none"]), "full"),
     "with data: correct scales and biases for the quantization error",
     {
@@ -167,7 +167,7 @@ const entries = v.strictObject({
   /** Calibration data or its path, for the static scheme and rounding methods that need samples. The train split is used if there is one. */
   data: option(datasetOption, "calibration data; for a path, its train part if it has one", { value: "path" }),
   /** Number of calibration samples (200). */
-  samples: described(v.optional(countOption, 200), "number of calibration samples", { value: "n" }),
+  samples: withHelp(v.optional(countOption, 200), "number of calibration samples", { value: "n" }),
   /** Runtimes of the result: a format that one of them cannot run in any version is not written. The pass does not run them. */
   target: v.optional(targetOption("runtimes that must run the result; each is checked against the original")),
 });
@@ -181,7 +181,7 @@ export const quantizeOptions = v.pipe(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
     "give exactly one of scheme and dtype",
   ),
-  parsableBy(settingsOfSteps),
+  checkWith(settingsOfSteps),
 );
 
 export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;

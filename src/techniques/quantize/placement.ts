@@ -17,7 +17,7 @@
  * - operators that would join values of very different ranges under one scale (`inFloat`).
  */
 import type { Inference, Layer } from "#analysis";
-import { describe, Miss, type Model, type Node, type Value } from "#ir";
+import { Miss, type Model, type Node, nodeText, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
@@ -114,12 +114,12 @@ export function place(
     const readsQuantized = node.inputs.some((value) => value !== undefined && activations.has(value));
     if (!readsQuantized) continue;
     if (rule instanceof Miss) {
-      if (layer === undefined && node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
+      if (layer === undefined && node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, nodeText(node)));
       continue;
     }
     const floatReason = inFloat.get(node);
     if (floatReason !== undefined && rule.kind !== "weighted") {
-      misses.push(new Miss(floatReason, describe(node)));
+      misses.push(new Miss(floatReason, nodeText(node)));
       continue;
     }
     const [input] = node.inputs;
@@ -134,8 +134,8 @@ export function place(
         const reason = isOutputScore ? "stays in float: it is an output of the model" : explainFloat(node, operands);
         const miss =
           reason === undefined
-            ? unfitMiss([...operands, ...node.outputs], describe(node))
-            : new Miss(reason, describe(node));
+            ? unfitMiss([...operands, ...node.outputs], nodeText(node))
+            : new Miss(reason, nodeText(node));
         if (miss !== undefined) {
           misses.push(miss);
           break;

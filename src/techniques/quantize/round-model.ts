@@ -1,6 +1,6 @@
 /** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
 import { allLayers, findBuffers, infer, type Layer, type Selection, selectLayers, unsupportedWeights } from "#analysis";
-import { describe, groupBy, Miss, type Model, type Node, PithError, removeUnusedEverywhere, type Value } from "#ir";
+import { groupBy, Miss, type Model, type Node, nodeText, PithError, removeUnusedEverywhere, type Value } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
 import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -55,7 +55,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
     else if (reader !== undefined)
       excluded.set(
         name,
-        `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
+        `${nodeText(reader)} also reads the matrix in float: an integer copy would make the file larger`,
       );
   }
   const blocksOf = (layer: Layer) => {
@@ -107,7 +107,7 @@ async function correctBiases(
 function noteFloatReader(change: Change, reader: Node | undefined): Change {
   return reader === undefined
     ? change
-    : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
+    : { ...change, what: `${change.what}; its float matrix is kept as well, for ${nodeText(reader)}` };
 }
 
 /** Returns, by layer, the first node that reads its matrix in float and cannot share quantized values: mostly tables that are also the last layer. */

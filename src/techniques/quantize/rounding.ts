@@ -23,7 +23,7 @@
 
 import { isStored, type Layer } from "#analysis";
 import type { Emit, Model, Node, Operands, Role, Tensor, Value } from "#ir";
-import { buffer, float32, parameter, pattern, removeUnused, replaceUses, straightThrough, toNumbers } from "#ir";
+import { buffer, float32, parameter, patternMatcher, removeUnused, replaceUses, straightThrough, toNumbers } from "#ir";
 
 /** Fake quantization with a single scale or a scale per channel. `low` and `high` are relative to the zero point. */
 export interface FakeRounding {
@@ -70,8 +70,8 @@ interface RoundingNodes {
   readonly division: Node | undefined;
 }
 
-const matchFixed = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
-const matchTrained = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
+const matchFixed = patternMatcher(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
+const matchTrained = patternMatcher(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
 
 /** Lower bound of a trained range, as a share of its initial value. */
 const minShare = 2 ** -10;

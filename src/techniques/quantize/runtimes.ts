@@ -1,12 +1,12 @@
 /** The target runtimes, and choices that follow from measurements of their kernels (ONNX Runtime 1.30, native on x64 with VNNI). */
 import * as v from "valibot";
 import { Miss } from "#ir";
-import { described } from "#pass";
+import { withHelp } from "#pass";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 import type { WeightedRule } from "./target.ts";
 
 export const targetOption = (text: string) =>
-  described(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
+  withHelp(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
     common: true,
     meanings: {
       title: "Targets (--target)",

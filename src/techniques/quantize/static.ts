@@ -2,9 +2,9 @@
 import { infer, type Layer, layers, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
 import type { Emit, Model, Value } from "#ir";
 import {
-  describe,
   emitInto,
   fromNumbers,
+  nodeText,
   removeReplaced,
   replaceReads,
   replaceUses,
@@ -81,7 +81,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const planChanges = await writePlan(plan, inference, rounding);
   changes.push(...planChanges.changes);
   for (const node of placement.operators)
-    changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
+    changes.push({ at: nodeText(node), what: "computes on integers", decidedBy: "global" });
   // If 8 bits are too few for every activation, none is quantized.
   if (placement.activations.size === 0) return { changes, misses };
   const oldTensors = usedTensors(model);

@@ -7,7 +7,7 @@
  */
 
 import { type Inference, infer } from "#analysis";
-import { counted, describe, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, type Value } from "#ir";
+import { counted, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, nodeText, type Value } from "#ir";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { channelMoments } from "../calibrate/column-statistics.ts";
 import { type Stage, startCalibration } from "./stage.ts";
@@ -63,7 +63,7 @@ export function normsOf(model: Model, inference: Inference): readonly (Norm | Mi
       (input) => node.inputs[input],
     );
     if (data === undefined || !isReadOnlyBy(mean, node) || !isReadOnlyBy(variance, node))
-      return [new Miss("its statistics are computed, or shared with another layer", describe(node))];
+      return [new Miss("its statistics are computed, or shared with another layer", nodeText(node))];
     return [{ node, data, axis: affine.axis, mean, variance }];
   });
 }

@@ -13,7 +13,7 @@ import type { Dataset, IndexedDataset } from "#batches";
 import { collect, datasetOption, firstBatch, isIndexed, openStorage, range, setAside, take, view } from "#batches";
 import { counted, dataError, Miss, type Model, optionError, snapshot, waiting } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
-import { countOption, definePass, described, minutesOption, modelOption, option, positiveOption } from "#pass";
+import { countOption, definePass, minutesOption, modelOption, option, positiveOption, withHelp } from "#pass";
 import { processorTime } from "#platform";
 import { trainPart } from "../../data/sources/open.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
@@ -49,7 +49,7 @@ const stageMeanings = [
 
 const recoverOptions = v.strictObject({
   original: option(modelOption(), "the model before compression", { value: "original.onnx", common: true }),
-  data: described(datasetOption, "samples, which need no labels"),
+  data: withHelp(datasetOption, "samples, which need no labels"),
   until: option(
     v.picklist(stageNames, `is one of ${stageNames.join(", ")}`),
     "last stage (default: least-squares; with minutes: end-to-end)",
@@ -58,7 +58,7 @@ const recoverOptions = v.strictObject({
   minutes: option(minutesOption, "time limit in minutes: after it, no stage starts and training stops", {
     common: true,
   }),
-  samples: described(
+  samples: withHelp(
     v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 512),
     "samples that the stages before training are fitted on",
   ),
@@ -68,7 +68,7 @@ const recoverOptions = v.strictObject({
     { common: true },
   ),
   batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
-  learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam", {
+  learningRate: withHelp(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam", {
     common: true,
   }),
   output: option(v.string(), "output to recover (default: logits, else the first float output)"),
@@ -94,10 +94,10 @@ export const recover = definePass({
   learnsAnswers: true,
   reference: "original",
   // Refitting the layers takes as much work as 12 runs of the model per sample.
-  moves: ({ samples: { calibrate } }) =>
-    calibrate < 2
+  moves: ({ samples: { calibrate: count } }) =>
+    count < 2
       ? []
-      : [{ name: "recovered", options: {}, kind: "healing", family: "recovered", heals: 0.75, runs: 12 * calibrate }],
+      : [{ name: "recovered", options: {}, kind: "healing", family: "recovered", recovery: 0.75, runs: 12 * count }],
   gentler: ({ until, minutes }, lostBefore = false) =>
     until === "blocks" || until === "end-to-end" || minutes !== undefined
       ? lostBefore

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { bytes, count, counted, duration, PithError, runTime, speedText } from "#ir";
-import { countOption, described, option } from "#pass";
+import { countOption, option, withHelp } from "#pass";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { inputsText } from "../../../judge/record/verdict.ts";
 import { unsteadyNote } from "../../../runtime/run/latency.ts";
@@ -17,18 +17,18 @@ import type sizesJob from "../jobs/sizes.ts";
 const options = v.object({
   target: v.optional(targetOption("runtimes to measure"), ["node"]),
   dim: v.optional(
-    described(v.array(v.string()), "size of a named dimension (default: one sample, 64 or 128 tokens)", {
+    withHelp(v.array(v.string()), "size of a named dimension (default: one sample, 64 or 128 tokens)", {
       value: "name=n",
     }),
     [],
   ),
   set: v.optional(
-    described(v.array(v.string()), "value of an input, instead of random numbers or text: sr=16000", {
+    withHelp(v.array(v.string()), "value of an input, instead of random numbers or text: sr=16000", {
       value: "input=value",
     }),
     [],
   ),
-  rounds: v.optional(described(countOption, "rounds of timing"), 30),
+  rounds: v.optional(withHelp(countOption, "rounds of timing"), 30),
   threads: option(countOption, "threads per operator (default: all cores)"),
   ...markdownFlag,
 });

@@ -1,7 +1,7 @@
 /** Reads the budgets of `pith check`: the limits of bytes, losses and time for each model of a repository. */
 import * as v from "valibot";
 import { isObject } from "#ir";
-import { bytesOf, countOption, inWords, parsableBy, positiveOption, problemOf, sizeOption } from "#pass";
+import { checkWith, countOption, parseSize, positiveOption, problemOf, sizeOption, wording } from "#pass";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withShares } from "../../../judge/recipe/check-recipe.ts";
 import { fail, readYaml, requireShallow, type YamlText } from "../../../judge/recipe/yaml-source.ts";
@@ -12,7 +12,7 @@ import { metricNames } from "../flags/metrics.ts";
 
 const sizeSchema = v.pipe(
   v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),
-  v.transform((value) => (typeof value === "number" ? value : bytesOf(value))),
+  v.transform((value) => (typeof value === "number" ? value : parseSize(value))),
 );
 
 const amountSchema = v.pipe(v.number("takes a number, or a share such as 1%"), v.minValue(0));
@@ -30,7 +30,7 @@ const modelSchema = v.strictObject({
   /** Bytes after brotli. */
   download: v.optional(sizeSchema),
   data: v.optional(v.string()),
-  preprocess: v.optional(v.pipe(v.string(), parsableBy(parsePreprocessingSpec))),
+  preprocess: v.optional(v.pipe(v.string(), checkWith(parsePreprocessingSpec))),
   samples: v.optional(countOption),
   metric: v.optional(v.picklist(metricNames), "accuracy"),
   /** Largest drop of the metric. */
@@ -74,7 +74,7 @@ function checkBudgets(source: YamlText, path: readonly string[]): readonly Budge
   requireShallow(source);
   let data = withShares(source.data);
   for (const key of path) data = isObject(data) ? data[key] : undefined;
-  const result = v.safeParse(budgetsSchema, data, inWords);
+  const result = v.safeParse(budgetsSchema, data, wording);
   if (!result.success) {
     const misfit = problemOf(budgetsSchema, result.issues, { owner: "the check" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);

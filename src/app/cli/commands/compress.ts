@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { asPithError, PithError, usageError } from "#ir";
-import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "#pass";
+import { countOption, minutesOption, option, parseSize, positiveOption, sizeOption } from "#pass";
 import { purposes } from "../../../judge/measure/objective.ts";
 import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
@@ -127,7 +127,7 @@ export default defineCommand({
       search: {
         ...{ minutes, steps, purpose, faster, techniques },
         front: keep === "front",
-        targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
+        targetSize: targetSize === undefined ? undefined : parseSize(targetSize),
       },
     };
     const inputOf = ({ model, out }: ResultPaths, resumeFolder: string): CompressInput => ({

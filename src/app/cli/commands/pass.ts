@@ -1,7 +1,7 @@
 /** Builds the command of a pass, with the pass's options as flags. The command reads a model, and writes and, with data, evaluates the result. */
 import * as v from "valibot";
 import { PithError, uncapitalize, usageError } from "#ir";
-import { type AnyPass, countOption, described, downloadOption, option, sizeOption } from "#pass";
+import { type AnyPass, countOption, downloadOption, option, sizeOption, withHelp } from "#pass";
 import { splitOf } from "../../../judge/steps/step-options.ts";
 import { type CommandDefinition, defineCommand } from "../command.ts";
 import { outputName } from "../files/file-paths.ts";
@@ -22,7 +22,7 @@ const stepFlags = (defaultOut: string) =>
     ...precompressFlag,
     ...metricFlags,
     ...goalFlags,
-    fallback: described(
+    fallback: withHelp(
       v.optional(v.boolean(), true),
       "keep layers with the largest error at higher precision if too much is lost",
       { group: "Evaluation:", negated: "fail if accuracy drops too far, instead of raising the precision of layers" },

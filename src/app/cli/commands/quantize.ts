@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { optionError, usageError } from "#ir";
-import { bytesOf, type OptionValues, option, sizeOption } from "#pass";
+import { type OptionValues, option, parseSize, sizeOption } from "#pass";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";
@@ -75,7 +75,7 @@ export default defineCommand({
             hint: `For instance pith quantize ${quoteWord(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
           });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
-        const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
+        const fileBytes = chunk === undefined ? undefined : parseSize(chunk);
         const { calibrationSamples: samples } = rest;
         const sampled = samples === undefined ? passed : { ...passed, samples };
         const variantOptions = withDownloadOptions(quantize, sampled, rest.targetDownload, ({ id, text }) =>

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { countOption, described, minutesOption, option, positiveOption, selectionOptions } from "#pass";
+import { countOption, minutesOption, option, positiveOption, selectionOptions, withHelp } from "#pass";
 import { ownTextName } from "../../../runtime/run/text-inputs.ts";
 import { kindWords, sensitivityCosts, sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
@@ -23,7 +23,7 @@ export const options = v.object({
   budget: option(share, "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, low rank 50 % leave)", {
     common: true,
   }),
-  cost: described(v.optional(v.picklist(sensitivityCosts), "bytes"), "what --budget is a share of: bytes, or MACs", {
+  cost: withHelp(v.optional(v.picklist(sensitivityCosts), "bytes"), "what --budget is a share of: bytes, or MACs", {
     common: true,
   }),
   minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", {

@@ -1,11 +1,11 @@
 import * as v from "valibot";
-import { described, option } from "#pass";
+import { option, withHelp } from "#pass";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand } from "../command.ts";
 import { folderOutputNote, precompressFlag } from "../files/result-path.ts";
 import { fork } from "../fork.ts";
 
-const repeatableFlag = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
+const repeatableFlag = (text: string, value: string) => v.optional(withHelp(v.array(v.string()), text, { value }), []);
 
 export const options = v.object({
   out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import * as v from "valibot";
 import { dataError, duration, errorMessage, unsupportedError } from "#ir";
-import { countOption, described, inWords, option, problemOf } from "#pass";
+import { countOption, option, problemOf, withHelp, wording } from "#pass";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
@@ -18,7 +18,7 @@ export default defineCommand({
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],
   options: v.object({
-    store: described(v.string(), "folder shared by all machines, for models, data and results", { value: "folder/" }),
+    store: withHelp(v.string(), "folder shared by all machines, for models, data and results", { value: "folder/" }),
     modules: option(
       v.array(v.string()),
       "modules that jobs may run: data sets, custom criteria, rounding methods, curves",
@@ -83,7 +83,7 @@ export function readJob(data: unknown): JobRequest {
 const isKind = (kind: string): kind is keyof typeof inputSchemas => Object.hasOwn(inputSchemas, kind);
 
 function validate<S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> {
-  const { success, output, issues } = v.safeParse(schema, data, inWords);
+  const { success, output, issues } = v.safeParse(schema, data, wording);
   if (success) return output;
   const { path, sentence } = problemOf(schema, issues, { owner: "a job" });
   const place = path.length === 0 ? "" : `${path.join(".")}: `;

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
-import { parsableBy } from "../../../core/pass/options.ts";
+import { checkWith } from "../../../core/pass/options.ts";
 import { flagName, isPossibleAdvice, withFlagNames } from "./flag-names.ts";
 import { checkFlags } from "./options.ts";
 
@@ -34,7 +34,7 @@ test("fitting keeps a parser's message and hint, and names flags in checks of se
     throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };
   const schema = v.pipe(
-    v.object({ loss: v.optional(v.pipe(v.string(), parsableBy(read))), every: v.optional(v.number()) }),
+    v.object({ loss: v.optional(v.pipe(v.string(), checkWith(read))), every: v.optional(v.number()) }),
     v.check(({ every }) => every === undefined, "every needs loss"),
   );
   const asked = (given: unknown) => () => checkFlags(schema, given, "See --help.");

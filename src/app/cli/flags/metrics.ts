@@ -1,6 +1,6 @@
 /** Flags for the metric and for the maximum drop. */
 import * as v from "valibot";
-import { described, type Meanings, option } from "#pass";
+import { type Meanings, option, withHelp } from "#pass";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 
 /** Names all metrics without loading their code. */
@@ -30,7 +30,7 @@ const group = "Evaluation:";
 
 export const metricFlags = {
   metric: v.optional(
-    described(v.picklist(metricNames), "what is measured; without labels, the difference from the original", {
+    withHelp(v.picklist(metricNames), "what is measured; without labels, the difference from the original", {
       group,
       meanings,
       common: true,

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalize, optionError, type PithError, usageError } from "#ir";
 import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
-import { entriesAt, flattenSchema, inWords, isWhole, problemOf } from "#pass";
+import { entriesAt, flattenSchema, isIntegerSchema, problemOf, wording } from "#pass";
 import { asFlags, flagName } from "./flag-names.ts";
 
 /** Flag whose value is stored under the name of its option. */
@@ -63,7 +63,7 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
 
 /** Checks options. @throws PithError E_OPTION with the names of flags. */
 export function checkFlags<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
-  const result = v.safeParse(schema, options, inWords);
+  const result = v.safeParse(schema, options, wording);
   if (result.success) return result.output;
   throw misfitError(schema, result.issues, hint);
 }
@@ -194,7 +194,7 @@ function requireValidValue(
   const [first] = schemas;
   if (first === undefined) return;
   const schema = v.object({ [key]: schemas.length === 1 ? first : v.union(schemas) });
-  const { issues } = v.safeParse(schema, { [key]: value }, inWords);
+  const { issues } = v.safeParse(schema, { [key]: value }, wording);
   if (issues === undefined) return;
   const error = misfitError(schema, issues, help);
   throw instead === undefined ? error : error.reworded({ hint: instead });
@@ -275,7 +275,7 @@ function valueForm(schemas: readonly SchemaNode[]): ValueForm {
   return {
     choices: new Set(words.filter(isWord)),
     takesNumber: numberNodes.length > 0,
-    takesShare: numberNodes.some((node) => !isWhole(node) && pipeOf(node).some(isAtMostOne)),
+    takesShare: numberNodes.some((node) => !isIntegerSchema(node) && pipeOf(node).some(isAtMostOne)),
     takesText: ofType("string").length > 0,
     takesBoolean: ofType("boolean").length > 0,
     element: listNodes.length === 0 ? undefined : valueForm(elements),

@@ -1,7 +1,7 @@
 /** The commands of passes: check options and paths, run the pass on the model, and print what changed. */
 import { join } from "node:path";
 import { usageError } from "#ir";
-import { type AnyPass, bytesOf } from "#pass";
+import { type AnyPass, parseSize } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
@@ -54,7 +54,7 @@ export default async function pass(
     ...{ command: name, model, out, seed, data },
     options: Object.fromEntries(keptOptions),
     copiesSidecars: place.folder !== undefined,
-    maxBytes: choosesBits ? bytesOf(targetSize) : undefined,
+    maxBytes: choosesBits ? parseSize(targetSize) : undefined,
   };
   const result = await passJob(input, session);
   if (dryRun) return resultOfPlan(result);

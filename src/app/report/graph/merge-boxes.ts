@@ -6,7 +6,7 @@
  * A group must not be both before and after another box, because the edges would form a cycle. Therefore each box has a level. It increases along an
  * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
  */
-import { type DataType, groupBy, inOrder } from "#ir";
+import { type DataType, groupBy, sortTopologically } from "#ir";
 import type { GraphBox, Picture } from "./picture.ts";
 
 /** Default properties of a box that does not represent a node. */
@@ -74,7 +74,7 @@ export function mergeGroups(picture: Picture): Picture {
     const [source, reader] = [unitOf[from], unitOf[to]];
     if (source !== undefined && reader !== undefined && source !== reader) needs.get(reader)?.add(source);
   }
-  const units = inOrder(
+  const units = sortTopologically(
     [...needs.keys()],
     (unit) => [...(needs.get(unit) ?? [])],
     () => "a group",

@@ -24,7 +24,6 @@ import {
   allGraphs,
   allNodes,
   allValues,
-  describe,
   dimsText,
   elementCount,
   encodedSize,
@@ -32,6 +31,7 @@ import {
   groupBy,
   isFloat,
   multiplyDims,
+  nodeText,
   operatorName,
 } from "#ir";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
@@ -180,7 +180,7 @@ function sharersOf(layer: Layer): readonly string[] {
     }
   }
   const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];
-  return [...tied, ...[...sharers].map(describe)];
+  return [...tied, ...[...sharers].map(nodeText)];
 }
 
 /** Maximum number of listed nodes that share a weight: a network unrolled over time can have thousands, whose lists would grow quadratically. */

@@ -5,7 +5,7 @@
  * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
  */
 import { type Group, isInSubgraph, type Layer } from "#analysis";
-import { describe, elementCount, isFloat, type Value } from "#ir";
+import { elementCount, isFloat, nodeText, type Value } from "#ir";
 import { payingRank, type RemovableChannels } from "../applicable-techniques.ts";
 
 /** Share of the prunable channels that are assumed to be removed. */
@@ -80,7 +80,7 @@ function tableSavings(layers: readonly Layer[], learned: ReadonlyMap<Value, numb
     const bytesPerRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
     savings.set(weight, {
       layer: name,
-      tied: readers.map(({ node }) => describe(node)),
+      tied: readers.map(({ node }) => nodeText(node)),
       bytes: tensor.bytes,
       int8: rows * (width + bytesPerChannel),
       int4: Number.isInteger(blocks) ? rows * bytesPerRow : undefined,

@@ -1,5 +1,5 @@
 /** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
-import { type Emit, structure, type Value } from "#graph";
+import { type Emit, structureMatcher, type Value } from "#graph";
 import { isNear } from "./constants.ts";
 import { emitNamed, type StructureRule } from "./rule.ts";
 
@@ -22,7 +22,7 @@ const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
   }),
 );
 
-const findGelu = structure(["x", "root", "one", "half"], ...erfPatterns);
+const findGelu = structureMatcher(["x", "root", "one", "half"], ...erfPatterns);
 
 /** Gelu: y = x · Φ(x) = 0.5 · x · (1 + erf(x / √2)) (Hendrycks and Gimpel 2016); an operator since opset 20. */
 const gelu: StructureRule = {
@@ -53,7 +53,7 @@ const tanhPatterns = ([0, 1, 2] as const).map(
     },
 );
 
-const findTanhGelu = structure(["x", "exponent", "cubic", "root", "one", "half"], ...tanhPatterns);
+const findTanhGelu = structureMatcher(["x", "exponent", "cubic", "root", "one", "half"], ...tanhPatterns);
 
 /** Gelu with the approximation 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))); an operator since opset 20. */
 const tanhGelu: StructureRule = {
@@ -78,7 +78,7 @@ const tanhGelu: StructureRule = {
   },
 };
 
-const findHardSwish = structure(["x"], (emit, { x }) => {
+const findHardSwish = structureMatcher(["x"], (emit, { x }) => {
   const sigmoid = emit.HardSigmoid([x]);
   return { last: emit.Mul([sigmoid, x]), parts: { sigmoid } };
 });

@@ -1,5 +1,5 @@
 /** Rules that replace the arithmetic of normalizations, as exporters write it, by one operator, and that merge an Add into a normalization. */
-import { type Emit, fixedDims, type Match, type Node, sameDims, structure, type Value } from "#graph";
+import { type Emit, fixedDims, type Match, type Node, sameDims, structureMatcher, type Value } from "#graph";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
@@ -19,7 +19,7 @@ const quotients = [
 
 /** Creates the pattern d / √(mean of d² + ε) · scale. `center` writes d, computed from x, and perhaps a mean. */
 const normalizationPattern = (center: (emit: Emit, x: Value) => { readonly d: Value; readonly mean?: Value }) =>
-  structure<"x" | "epsilon" | "scale", "square" | "variance" | "mean">(
+  structureMatcher<"x" | "epsilon" | "scale", "square" | "variance" | "mean">(
     ["x", "epsilon", "scale"],
     ...squares.flatMap((writeSquare) =>
       quotients.map((quotient) => (emit: Emit, { x, epsilon, scale }: Operands, any: () => Value) => {

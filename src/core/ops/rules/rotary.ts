@@ -3,13 +3,13 @@
  *
  *     y = x ⊙ cos + (-x₂, x₁) ⊙ sin     x = (x₁, x₂): batch × heads × tokens × width; both halves of cos and of sin are equal
  */
-import { type Node, sameDims, structure, type Value } from "#graph";
+import { type Node, sameDims, structureMatcher, type Value } from "#graph";
 import { constantIntegersOf, readAttributeOrInput, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { elementOf } from "./constants.ts";
 import { readSplit } from "./heads.ts";
 import { emitNamed, type PairRule, producerOf, type StructureRule, type StructureScope } from "./rule.ts";
 
-const findRotation = structure<"x" | "cos" | "sin", "second" | "first" | "turned">(
+const findRotation = structureMatcher<"x" | "cos" | "sin", "second" | "first" | "turned">(
   ["x", "cos", "sin"],
   (emit, { x, cos, sin }, any) => {
     const second = emit.Slice([x, any(), any(), any()]);

@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { nearest, optionError, type PithError } from "#ir";
-import { parsableBy } from "#pass";
+import { checkWith } from "#pass";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
 import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
@@ -136,10 +136,7 @@ function unknownLoss(text: string, name: string, declared: readonly Pick<Declare
 
 const isLoss = (value: unknown): boolean => typeof value === "object" && value !== null && "build" in value;
 
-export const lossOption = v.union([
-  v.pipe(v.string(), parsableBy(parseLoss)),
-  v.custom<Loss>(isLoss, "must be a loss"),
-]);
+export const lossOption = v.union([v.pipe(v.string(), checkWith(parseLoss)), v.custom<Loss>(isLoss, "must be a loss")]);
 
 export interface WeightedLoss {
   readonly loss: Loss;
