@@ -42,8 +42,8 @@ export async function ordersOf(original: Model, roundTo: number | undefined, sco
 }
 
 /** Returns the channels to check: the first to be removed, one in the middle, and the last. */
-function checkedChannels({ places }: CutOrder): readonly number[] {
-  const order = places.flatMap((place, channel) => (place === undefined ? [] : [{ place, channel }]));
+function checkedChannels({ positions }: CutOrder): readonly number[] {
+  const order = positions.flatMap((place, channel) => (place === undefined ? [] : [{ place, channel }]));
   order.sort((a, b) => a.place - b.place);
   return [...new Set([0, Math.floor(order.length / 2), order.length - 1])].flatMap((at) => order[at]?.channel ?? []);
 }

@@ -13,11 +13,11 @@ import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.
 import { addOutputBias, isAboveRounding } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
 import { channelMoments } from "./column-statistics.ts";
-import type { Match } from "./match.ts";
+import type { ModelMatch } from "./match.ts";
 import { observe } from "./observe.ts";
 
 interface BiasCorrection {
-  readonly match: Match;
+  readonly match: ModelMatch;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
   /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;
@@ -33,7 +33,7 @@ export async function correctBiases(
   const { match, context, overdue } = correction;
   const { engine, signal, progress } = context;
   // Batch statistics would remove the corrected mean again.
-  const matches = match.layers.filter(({ normalized }) => !normalized);
+  const matches = match.layers.filter(({ isNormalized }) => !isNormalized);
   if (matches.length === 0) return 0;
   const places = matches.map(({ original, axis }) => ({ name: original, axis }));
   const means = await observe(engine, match.original, data, places, channelMoments, { signal });

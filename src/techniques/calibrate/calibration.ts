@@ -90,8 +90,8 @@ export interface WalkOptions {
 type Write = (part: Model) => readonly Value[];
 
 /** A calibration of the original with the same samples, and the layers that correspond to the observed ones, in the same order. */
-interface Beside {
-  readonly seen: Calibration;
+interface Original {
+  readonly calibration: Calibration;
   readonly layers: readonly Layer[];
 }
 
@@ -152,7 +152,7 @@ export class Calibration {
    * @param original calibration of the original model, whose layer inputs the statistic also receives.
    * @throws PithError E_STOPPED on the signal.
    */
-  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
+  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Original): Promise<R | Miss> {
     const all = "node" in layer ? [layer] : layer;
     const isTable = all.every(({ role }) => role.kind === "lookup");
     const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
@@ -163,8 +163,13 @@ export class Calibration {
       const originalLayer = original?.layers[index];
       const originalFeatures = originalLayer && featuresOf(originalLayer, statistic);
       if (originalFeatures instanceof Miss) return originalFeatures;
-      if (index === 0 && originalLayer !== undefined) await original?.seen.reach(originalLayer.node);
-      await this.#add(running, features, statistic, original && originalFeatures && [original.seen, originalFeatures]);
+      if (index === 0 && originalLayer !== undefined) await original?.calibration.reach(originalLayer.node);
+      await this.#add(
+        running,
+        features,
+        statistic,
+        original && originalFeatures && [original.calibration, originalFeatures],
+      );
     }
     return running.end();
   }

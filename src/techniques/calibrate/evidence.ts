@@ -104,7 +104,7 @@ export async function withEvidence<T>(
       const originalInputs =
         reference === undefined || originalReaders.length < readers.length
           ? undefined
-          : { seen: reference, layers: originalReaders };
+          : { calibration: reference, layers: originalReaders };
       const result =
         layer === undefined
           ? new Miss("the model had no such layer before", name)

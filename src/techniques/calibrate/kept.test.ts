@@ -59,7 +59,7 @@ graph (x: float32[batch, 2, 2]) -> (y) {
 }`);
   const data = memory("rows", { x: fromNumbers("float32", [1, 2, 2], [1, 2, 3, 4]) });
   const maximaAlong = async (axis: number) => {
-    const samples = { of: data, setting: "range" };
+    const samples = { dataset: data, setting: "range" };
     const ranges = await observeOnce(createEngine(), square, samples, [{ name: "y", axis }], columnRange, {});
     return [...(ranges.get("y")?.max ?? [])];
   };

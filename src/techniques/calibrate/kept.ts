@@ -36,7 +36,7 @@ export async function measureOnce<R>(
 
 /** Identifies samples in the cache: the data set, and the setting that selects some of its samples. */
 interface CachedSamples {
-  readonly of: Dataset;
+  readonly dataset: Dataset;
   readonly setting: string;
 }
 
@@ -44,7 +44,7 @@ interface CachedSamples {
 export async function observeOnce<R>(
   engine: Engine,
   model: Model,
-  { of, setting }: CachedSamples,
+  { dataset, setting }: CachedSamples,
   places: readonly Place[],
   statistic: Statistic<R> | ((name: string) => Statistic<R>),
   options: ObserveOptions,
@@ -53,9 +53,9 @@ export async function observeOnce<R>(
   const keys = new Map(places.map((place) => [place.name, keyOf(place)]));
   const renamed = (results: ReadonlyMap<string, R>, names: ReadonlyMap<string, string>) =>
     new Map(Array.from(results, ([name, result]) => [names.get(name) ?? name, result]));
-  const statistics = await measureOnce(model, of, setting, [...keys.values()], async (missing) => {
+  const statistics = await measureOnce(model, dataset, setting, [...keys.values()], async (missing) => {
     const missingPlaces = places.filter((place) => missing.includes(keyOf(place)));
-    return renamed(await observe(engine, model, of, missingPlaces, statistic, options), keys);
+    return renamed(await observe(engine, model, dataset, missingPlaces, statistic, options), keys);
   });
   return renamed(statistics, new Map(Array.from(keys, ([name, key]) => [key, name])));
 }

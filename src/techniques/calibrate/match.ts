@@ -30,20 +30,20 @@ export interface LayerMatch {
   /** Indices of the original's channels that remain; undefined if all remain. */
   readonly kept: readonly number[] | undefined;
   /** Whether batch normalization follows in both models, so that constant shifts per channel have no effect. */
-  readonly normalized: boolean;
+  readonly isNormalized: boolean;
 }
 
-export interface Match {
+export interface ModelMatch {
   /** A copy of the original, with batch normalization folded as in the changed model. */
   readonly original: Model;
   readonly layers: readonly LayerMatch[];
   /** Maps the weight names of pruned layers of the original to the channels that remain, if known. */
-  readonly kept: ReadonlyMap<string, readonly number[]>;
+  readonly keptChannels: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
   readonly originalLayers: { readonly count: number; readonly paired: number };
 }
 
-export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<Match> {
+export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<ModelMatch> {
   const model = changed.clone();
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -84,13 +84,13 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
       original: biasedOutput(comparablePair, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept: keptChannels,
-      normalized: isNormalized(layer, inference),
+      isNormalized: isNormalized(layer, inference),
     });
   }
   return {
     original: reference,
     layers: matched,
-    kept: cutChannels,
+    keptChannels: cutChannels,
     misses,
     originalLayers: { count: originalLayers.length, paired: paired.size },
   };

@@ -32,20 +32,20 @@ export interface Solver<E = unknown> {
   scales?(
     weight: SlicedWeight,
     grid: Grid,
-    known: LayerContext<E>,
+    context: LayerContext<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
   /** Returns matrices of quantized values from `low` to `high` (default: round to nearest). Fake quantization always rounds to nearest. */
   codes?(
     weight: SlicedWeight,
     grid: ScaledGrid,
-    known: LayerContext<E>,
+    context: LayerContext<E>,
   ): readonly Matrix[] | Promise<readonly Matrix[]>;
   /** Chooses entries to prune. @param weights matrices [outputs, inputs], 0 for pruned entries. @param kept 1 for remaining entries. */
   prune?(
     weights: readonly Matrix[],
     kept: readonly MatrixMask[],
     goal: PruneGoal,
-    known: LayerContext<E>,
+    context: LayerContext<E>,
   ): PruneSolution | Promise<PruneSolution>;
 }
 

@@ -5,7 +5,7 @@ import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Inputs } from "./activations.ts";
-import { problemOf, type Reading, readingOf } from "./chain.ts";
+import { problemOf, type WeightView, weightViewOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
 import type { RankRule } from "./ranks.ts";
@@ -19,7 +19,7 @@ export interface Factorization {
 }
 
 export interface Candidate extends Layer {
-  readonly reading: Reading;
+  readonly view: WeightView;
 }
 
 export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
@@ -27,7 +27,7 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
   const readable = all.flatMap((layer): Candidate | [] => {
     const refusal = checkWeight(layer, weightNeeds.factorize);
     if (refusal !== undefined && chosen.includes(layer)) misses.push(refusal);
-    return refusal === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
+    return refusal === undefined ? { ...layer, view: weightViewOf(layer, inference) } : [];
   });
   const isChosen = ({ name }: Candidate): boolean => chosen.some((layer) => layer.name === name);
   const possible = readable.filter(isChosen);
@@ -50,8 +50,8 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
 }
 
 /** Returns the candidates that read the same stored weight, transposed or not: they all use the same factors. */
-export function findSharing({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
-  return candidates.filter((other) => other.reading.source === reading.source);
+export function findSharing({ view }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.filter((other) => other.view.source === view.source);
 }
 
 /** Returns another node or output that reads a stored value, directly or through operations on stored values. */
@@ -106,7 +106,7 @@ export async function readProblem(
   if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
   // The factors are computed once for all layers that read the weight with the same output axis.
   const readers = findSharing(layer, candidates).filter(
-    ({ reading, role }) => reading.outputAxis === layer.reading.outputAxis && role.kind === layer.role.kind,
+    ({ view, role }) => view.outputAxis === layer.view.outputAxis && role.kind === layer.role.kind,
   );
   const whitening = await inputs.of(readers);
   const inputWeights = whitening instanceof Miss ? undefined : whitening;

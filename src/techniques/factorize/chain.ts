@@ -12,7 +12,7 @@ import type { ChainPart } from "../../core/ops/entry.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
 /** How a layer reads its stored weight. Layers that read the same stored value share factors. */
-export interface Reading {
+export interface WeightView {
   /** The stored value, before any transposition. */
   readonly source: Value;
   readonly isTransposed: boolean;
@@ -20,7 +20,7 @@ export interface Reading {
   readonly outputAxis: number;
 }
 
-export function readingOf({ effective, role }: Layer, inference: Inference): Reading {
+export function weightViewOf({ effective, role }: Layer, inference: Inference): WeightView {
   let [source, isTransposed] = [effective, false];
   for (;;) {
     const before = transposedMatrixOf(source, inference);
@@ -91,25 +91,25 @@ export function storeParts(
 
 /**
  * Replaces a layer by the chain that its operator definition writes.
- * @param decomposedReading reading of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain.
+ * @param decomposedView view of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain.
  */
 export function replaceByChain(
   model: Model,
   { node, role }: Layer,
   parts: readonly ChainPart[],
-  reading?: Reading,
-  decomposedReading = reading,
+  view?: WeightView,
+  decomposedView = view,
 ): void {
   const [output] = node.outputs;
   const emit = emitInto(model, { before: node, by: "factorize" });
   const orientedParts =
-    reading?.isTransposed === decomposedReading?.isTransposed
+    view?.isTransposed === decomposedView?.isTransposed
       ? parts
       : parts.map((part) => ({ ...part, weight: emit.Transpose([part.weight], { perm: [1, 0] }) }));
   const replacement = role.chain?.(
     emit,
     node.inputs,
-    reading?.outputAxis === decomposedReading?.outputAxis ? orientedParts : orientedParts.toReversed(),
+    view?.outputAxis === decomposedView?.outputAxis ? orientedParts : orientedParts.toReversed(),
   );
   if (output === undefined || replacement === undefined) return;
   replacement.type = output.type;

@@ -30,11 +30,11 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { blockScale } from "../shared/blocks.ts";
 import { inputsOf } from "./activations.ts";
 import { type Candidate, type Factorization, findCandidates, findSharing, readProblem, ruleOf } from "./candidates.ts";
-import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
+import { factorType, replaceByChain, storeParts, type WeightView } from "./chain.ts";
 import { applyInputWeights, type Problem, wholeCost } from "./decomposition.ts";
 import { decompositions, selectMethods } from "./decompositions.ts";
 import { type FactorizeOptions, factorizeOptions, type Options, rules } from "./options.ts";
-import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
+import { chooseSteps, keptEnergy, type MethodStep } from "./ranks.ts";
 
 /**
  * Replaces layers by chains of two low-rank layers, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
@@ -111,7 +111,7 @@ async function factorizeLayers(
     throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(plannedCount + index, plannedCount + candidates.length, layer.name);
     const { decidedBy } = optionsOfLayer(options, layer);
-    const { source } = layer.reading;
+    const { source } = layer.view;
     const first = factorsBySource.get(source);
     const factors = first ?? (await factorsOf(run, layer, candidates, plan));
     factorsBySource.set(source, factors);
@@ -122,7 +122,7 @@ async function factorizeLayers(
       continue;
     }
     errors.set(layer.name, factors.relativeError);
-    replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
+    replaceByChain(model, layer, factors.parts, layer.view, factors.view);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
@@ -132,7 +132,7 @@ async function factorizeLayers(
 
 interface Factors {
   readonly parts: readonly ChainPart[];
-  readonly reading: Reading;
+  readonly view: WeightView;
   readonly what: string;
   readonly relativeError: number;
 }
@@ -147,7 +147,7 @@ async function factorsOf(
   run: Factorization,
   layer: Candidate,
   candidates: readonly Candidate[],
-  plan: Plan | undefined,
+  plan: Steps | undefined,
 ): Promise<Factors | Miss> {
   const { model, options } = run;
   const { name } = layer;
@@ -156,7 +156,7 @@ async function factorsOf(
   if (problem instanceof Miss) return problem;
   const layerCost = wholeCost(problem);
   const isAuto = !rule.inBudget && rule.rank === undefined && rule.share === undefined;
-  const choice = rule.inBudget ? plan?.get(layer.reading.source) : undefined;
+  const choice = rule.inBudget ? plan?.get(layer.view.source) : undefined;
   if (rule.inBudget && choice === undefined) return new Miss("the budget is reached without it", name);
   const methods = selectMethods(problem, rule.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
@@ -183,7 +183,7 @@ async function factorsOf(
   const fourBitNote =
     fourBits < relativeError ? ` (quantize --bits 4: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
   const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}`;
-  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what: text, relativeError };
+  return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what: text, relativeError };
 }
 
 const blockSize = 32;
@@ -214,19 +214,19 @@ function roundBlocks({ rows, columns, data }: Matrix): Matrix {
   return result;
 }
 
-interface LayerChoices extends Item<Choice> {
+interface LayerChoices extends Item<MethodStep> {
   readonly source: Value;
 }
 
 /** Maps each weight to its decomposition method and ranks; undefined if the weight is not factorized. */
-type Plan = ReadonlyMap<Value, Choice | undefined>;
+type Steps = ReadonlyMap<Value, MethodStep | undefined>;
 
 /** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
 async function planBudget(
   run: Factorization,
   all: readonly Layer[],
   candidates: readonly Candidate[],
-): Promise<Plan | readonly Miss[]> {
+): Promise<Steps | readonly Miss[]> {
   const { options, context } = run;
   const { cost } = options;
   const isMacs = cost === "macs";
@@ -264,14 +264,14 @@ async function planBudget(
       // A weight is stored once, but each reader computes products.
       const uses = isMacs ? sharing.reduce((sum, layer) => sum + outputPositions(layer), 0) : 1;
       const layerCost = wholeCost(problem);
-      const offers: Offer<Choice>[] = [];
+      const offers: Offer<MethodStep>[] = [];
       for (const method of methods) {
         for (const step of await decompositions[method].spectrum(problem)) {
           if (step.weights >= layerCost.weights || step[cost] >= layerCost[cost]) continue;
           offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sharing.length, choice: { method, step } });
         }
       }
-      items.push({ source: layer.reading.source, unchangedCost: layerCost[cost] * uses, offers });
+      items.push({ source: layer.view.source, unchangedCost: layerCost[cost] * uses, offers });
     }
   } finally {
     await inputs.release();
@@ -293,7 +293,7 @@ function outputPositions({ node, outputs }: Layer): number {
 }
 
 /** @param total cost of all layers before factorization, of which the share `budget` can remain. */
-function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
+function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Steps | Miss {
   const maxCost = budget * total;
   const fixedCost = total - layers.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   const { taken, cost: remaining } = allocate(layers, maxCost, fixedCost);

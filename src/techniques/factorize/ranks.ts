@@ -12,7 +12,7 @@ export interface RankRule {
 /** Share of the squared singular values that a layer without a rule keeps. */
 export const keptEnergy = 0.95;
 
-export interface Choice {
+export interface MethodStep {
   readonly method: Method;
   readonly step: Step;
 }
@@ -26,8 +26,8 @@ export async function chooseSteps(
   methods: readonly Method[],
   problem: Problem,
   costKind: keyof Cost,
-): Promise<readonly Choice[] | Miss> {
-  const choices: Choice[] = [];
+): Promise<readonly MethodStep[] | Miss> {
+  const choices: MethodStep[] = [];
   let firstRefusal: Miss | undefined;
   for (const method of methods) {
     const step = await chooseStep(rule, decompositions[method], problem, costKind, methods.length === 1);

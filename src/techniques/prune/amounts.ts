@@ -10,7 +10,7 @@ import { uniform } from "./allocations.ts";
 import { maxCountOf } from "./choose-units.ts";
 import type { Scorer } from "./importance.ts";
 import { type RankedParameter, readRanked } from "./ranking.ts";
-import type { Target } from "./targets.ts";
+import type { Weight } from "./targets.ts";
 
 interface LayerAmount {
   /** Share of the remaining entries. */
@@ -28,7 +28,7 @@ interface SharedCut {
   readonly cut: Cut;
 }
 
-export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => LayerAmount>;
+export type AmountsFactory = (targets: readonly Weight[], scorer: Scorer) => Promise<(target: Weight) => LayerAmount>;
 
 interface SharedAmount {
   readonly allocation: Allocation;
@@ -37,14 +37,14 @@ interface SharedAmount {
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;
-  onSpread?(layers: readonly Remains[], share: number): void;
+  onSpread?(layers: readonly Remainder[], share: number): void;
 }
 
 /** @throws PithError E_OPTION unless the allocation gives a share for each layer. */
 export const allocateAmounts =
   ({ allocation, amount, overrides, ...spread }: SharedAmount): AmountsFactory =>
   async (targets, scorer) => {
-    const optionsOf = ({ layer }: Target) =>
+    const optionsOf = ({ layer }: Weight) =>
       optionsOfLayer<Pick<SharedAmount, "overrides"> & { amount?: number }>({ overrides }, layer);
     const shared = targets.filter((target) => optionsOf(target).options.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
@@ -64,19 +64,19 @@ export const allocateAmounts =
 async function sharesOf(
   allocation: Allocation,
   share: number,
-  layers: ReadonlyMap<Target, RankedTarget>,
+  layers: ReadonlyMap<Weight, RankedTarget>,
   { maxLayerAmount = 1, onSpread }: Pick<SharedAmount, "maxLayerAmount" | "onSpread">,
-): Promise<ReadonlyMap<Target, Pick<LayerAmount, "amount" | "cut">>> {
+): Promise<ReadonlyMap<Weight, Pick<LayerAmount, "amount" | "cut">>> {
   const total = entryCount([...layers.values()]);
   // A layer whose share exceeds the limit gets the limit, and the other layers share the rest.
-  const limited = new Map<Target, number>();
-  let shares: ReadonlyMap<Target, Share> = limited;
+  const limited = new Map<Weight, number>();
+  let shares: ReadonlyMap<Weight, Share> = limited;
   for (;;) {
     const unlimited = new Map([...layers].filter(([target]) => !limited.has(target)));
     const removed = [...layers].reduce((sum, [target, { before }]) => sum + (limited.get(target) ?? 0) * before, 0);
     const rest = Math.min(1, (share * total - removed) / Math.max(1, entryCount([...unlimited.values()])));
     const allocated = unlimited.size === 0 ? [] : await requestShares(allocation, rest, unlimited);
-    shares = new Map<Target, Share>([...limited, ...allocated]);
+    shares = new Map<Weight, Share>([...limited, ...allocated]);
     const overLimit = [...unlimited].filter(
       ([target, { before }]) => fractionPruned(shares.get(target) ?? 0, before) > maxLayerAmount,
     );
@@ -109,8 +109,8 @@ const fractionPruned = (share: Share, before: number): number =>
 async function requestShares(
   allocation: Allocation,
   share: number,
-  layers: ReadonlyMap<Target, RankedTarget>,
-): Promise<ReadonlyMap<Target, Share>> {
+  layers: ReadonlyMap<Weight, RankedTarget>,
+): Promise<ReadonlyMap<Weight, Share>> {
   const ranked = [...layers.values()].map(({ layer }) => layer);
   const subject = `The allocation "${allocation.id}"`;
   const shares = await awaitedAnswerOf(subject, async () => allocation.shares?.(ranked, share));
@@ -125,8 +125,8 @@ interface RankedTarget extends Omit<SharedCut, "cut"> {
 }
 
 /** Returns the layers that can be ranked. The pruning step reports why the other layers cannot. */
-async function rankedLayers(targets: readonly Target[], scorer: Scorer): Promise<ReadonlyMap<Target, RankedTarget>> {
-  const layers = new Map<Target, RankedTarget>();
+async function rankedLayers(targets: readonly Weight[], scorer: Scorer): Promise<ReadonlyMap<Weight, RankedTarget>> {
+  const layers = new Map<Weight, RankedTarget>();
   for (const target of targets) {
     const rankedEntries = await readRanked(target, scorer);
     if (rankedEntries instanceof Miss) continue;
@@ -150,7 +150,7 @@ async function rankedLayers(targets: readonly Target[], scorer: Scorer): Promise
   return layers;
 }
 
-export interface Remains {
+export interface Remainder {
   readonly name: string;
   readonly left: number;
   readonly size: number;
@@ -161,7 +161,7 @@ const narrowShare = 1 / 4;
 const namesShown = 12;
 
 export function warnOfNarrowLayers(
-  layers: readonly Remains[],
+  layers: readonly Remainder[],
   amount: number,
   parts: "channels" | "weights",
   { log }: Pick<Context, "log">,

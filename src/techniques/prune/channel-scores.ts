@@ -240,7 +240,7 @@ interface ChannelSlice extends Slice {
 
 function findSlices(place: ChannelPlace, group: Group, network: Network): readonly ChannelSlice[] | Miss {
   if (place === "layers") return outputSlices(group);
-  const slices = [...new Set(readingsOf(group, network).map(({ slice }) => slice))];
+  const slices = [...new Set(summandsOf(group, network).map(({ slice }) => slice))];
   return slices.length > 0 ? slices : new Miss("no layer reads them");
 }
 
@@ -253,30 +253,30 @@ function outputSlices(group: Group): readonly ChannelSlice[] {
 }
 
 /** An input at which a layer sums over the channels. */
-interface Reading {
+interface Summand {
   readonly node: Node;
   readonly input: number;
   readonly slice: Slice;
 }
 
-function readingsOf({ slices }: Group, network: Network): readonly Reading[] {
+function summandsOf({ slices }: Group, network: Network): readonly Summand[] {
   const summing = network.layers.filter(({ effective, role }) =>
     slices.some(({ value, axis }) => value === effective && axis === role.in),
   );
   return [...new Set(summing.map(({ node }) => node))].flatMap((node) =>
-    node.inputs.flatMap((_, input) => findReading(node, input, network, slices) ?? []),
+    node.inputs.flatMap((_, input) => findSummand(node, input, network, slices) ?? []),
   );
 }
 
 /** For a quantized input, returns the input of its QuantizeLinear node, because a quantized value has no gradient. */
-function findReading(node: Node, input: number, { inference }: Network, slices: readonly Slice[]): Reading | undefined {
-  const readComputed = (reader: Node, position: number): Reading | undefined => {
+function findSummand(node: Node, input: number, { inference }: Network, slices: readonly Slice[]): Summand | undefined {
+  const readComputed = (reader: Node, position: number): Summand | undefined => {
     const slice = slices.find(({ value }) => value === reader.inputs[position]);
     return slice !== undefined && inference.operand(slice.value)?.stored === false
       ? { node: reader, input: position, slice }
       : undefined;
   };
-  const readsFloats = ({ slice }: Reading): boolean => isFloat(inference.operand(slice.value)?.type ?? "int8");
+  const readsFloats = ({ slice }: Summand): boolean => isFloat(inference.operand(slice.value)?.type ?? "int8");
   const reading = readComputed(node, input);
   const { producer } = reading?.slice.value ?? {};
   if (reading === undefined || readsFloats(reading) || producer === undefined) return reading;
@@ -298,17 +298,17 @@ function channelEvidence(
   context: Context,
 ): Promise<ReadonlyMap<object, unknown>> {
   const network = networkOf(model);
-  const readings = new Map(groups.map((group) => [group, readingsOf(group, network)]));
+  const readings = new Map(groups.map((group) => [group, summandsOf(group, network)]));
   return evidence.of === "gates"
     ? gateGradients(model, readings, network.inference, id, evidence, options, context)
     : activationStatistics(model, readings, id, evidence, options, context);
 }
 
-type Readings = ReadonlyMap<Group, readonly Reading[]>;
+type InputsByGroup = ReadonlyMap<Group, readonly Summand[]>;
 
 async function activationStatistics(
   model: Model,
-  readings: Readings,
+  readings: InputsByGroup,
   id: string,
   evidence: ActivationStatistic<unknown>,
   { data, samples = 256 }: ScoringOptions,
@@ -326,7 +326,7 @@ async function activationStatistics(
 
 async function gateGradients(
   model: Model,
-  readings: Readings,
+  readings: InputsByGroup,
   inference: Inference,
   id: string,
   evidence: GateStatistic<unknown>,
@@ -346,7 +346,7 @@ async function gateGradients(
 }
 
 /** Inserts the gates of a group into a copy of the model. @returns the name of the gate vector. */
-function writeGates(copy: Model, group: Group, readings: readonly Reading[], inference: Inference): string | Miss {
+function writeGates(copy: Model, group: Group, readings: readonly Summand[], inference: Inference): string | Miss {
   const [first] = readings;
   if (first === undefined) return new Miss("no layer reads them");
   const type = inference.operand(first.slice.value)?.type;

@@ -86,7 +86,7 @@ describe("an amount for units of several sizes", () => {
       for (const sixteenths of [1, 3, 5, 7, 9, 11, 13, 15, 16]) {
         const amount = sixteenths / 16;
         const limit = roundHalfEven(amount * (order?.units ?? 0));
-        const planned = order?.places.filter((place) => place !== undefined && place < limit).length;
+        const planned = order?.positions.filter((place) => place !== undefined && place < limit).length;
         const wide = (await prunedLayers(uneven(sizes), amount)).find((text) => text.startsWith("wide"));
         const removed = Number(/\d+/.exec(wide ?? "0")?.[0]);
         expect([amount, removed]).toEqual([amount, planned]);

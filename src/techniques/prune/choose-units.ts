@@ -10,16 +10,16 @@ export interface ScoredGroup {
   readonly scores: Float64Array;
 }
 
-export interface Choice extends Removal {
+export interface UnitChoice extends Removal {
   readonly group: Group;
   readonly units: readonly number[];
 }
 
-/** A unit, and its place in the order of removal, measured in units of the mean number of channels. */
-export interface PlacedUnit {
+/** A unit, and its position in the order of removal, measured in units of the mean number of channels. */
+export interface UnitRank {
   readonly group: Group;
   readonly unit: number;
-  readonly place: number;
+  readonly position: number;
 }
 
 /**
@@ -29,8 +29,8 @@ export interface PlacedUnit {
  * the amount.
  * @param candidates in ascending order of their scores.
  */
-function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
-  const shares = new Map<Candidate, number>();
+function orderByShare(candidates: readonly RankedUnit[]): readonly RankedUnit[] {
+  const shares = new Map<RankedUnit, number>();
   for (const competitors of groupBy(candidates, ({ layers }) => layers).values()) {
     const total = competitors.reduce((sum, { channels }) => sum + channels, 0);
     let before = 0;
@@ -39,22 +39,22 @@ function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
       before += candidate.channels;
     }
   }
-  const shareOf = (candidate: Candidate): number => shares.get(candidate) ?? 0;
+  const shareOf = (candidate: RankedUnit): number => shares.get(candidate) ?? 0;
   return candidates.toSorted((a, b) => shareOf(a) - shareOf(b) || b.size - a.size);
 }
 
 /**
- * Gives each unit its place in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
- * middle of its channels is within the amount; places are measured in units of mean size. So a unit that is removed at one amount is also removed at
+ * Gives each unit its position in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
+ * middle of its channels is within the amount; positions are measured in units of mean size. So a unit that is removed at one amount is also removed at
  * all larger amounts. The removed share differs from the amount by at most half a unit.
  * @param candidates in the order of removal.
  */
-function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
+function orderUnits(candidates: readonly RankedUnit[]): readonly UnitRank[] {
   let before = 0;
   return candidates.map(({ group, unit, size }) => {
     const position = Math.floor(before + size / 2);
     before += size;
-    return { group, unit, place: position };
+    return { group, unit, position };
   });
 }
 
@@ -102,7 +102,7 @@ export interface RankedSet {
   readonly groups: readonly Group[];
   readonly total: number;
   /** The units that some amount removes, first to last. */
-  readonly order: readonly PlacedUnit[];
+  readonly order: readonly UnitRank[];
 }
 
 /** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
@@ -112,10 +112,10 @@ export function rankedSets(
 ): readonly RankedSet[] {
   const sets = groupBy(scored, ({ group }) => together(group));
   return Array.from(sets.values(), (set) => {
-    const candidates = rankCandidates(set);
+    const candidates = rankUnits(set);
     const inOrder = set.length === 1 ? orderByShare(candidates) : candidates;
     const remaining = new RemainingChannels(set, maxShareOf(set[0].group));
-    const order = placeUnits(inOrder.filter(({ group, unit }) => remaining.remove(group, unit)));
+    const order = orderUnits(inOrder.filter(({ group, unit }) => remaining.remove(group, unit)));
     return { groups: set.map(({ group }) => group), total: candidates.length, order };
   });
 }
@@ -131,15 +131,15 @@ export function roundToMultiples(set: RankedSet, roundTo: number | undefined): R
   return { ...set, order: [...units].flatMap(([group, order]) => placeInBlocks(group, order, roundTo)) };
 }
 
-function placeInBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | undefined): readonly PlacedUnit[] {
+function placeInBlocks(group: Group, order: readonly UnitRank[], roundTo: number | undefined): readonly UnitRank[] {
   const channels = widestOf(group);
   const sizes = new Uint32Array(group.units);
   for (const unit of channels) sizes[unit] = (sizes[unit] ?? 0) + 1;
-  const sizeOf = ({ unit }: PlacedUnit): number => sizes[unit] ?? 0;
+  const sizeOf = ({ unit }: UnitRank): number => sizes[unit] ?? 0;
   const multiple = multipleOf(group, roundTo);
   let remaining = channels.length;
-  const blocks: PlacedUnit[] = [];
-  let block: PlacedUnit[] = [];
+  const blocks: UnitRank[] = [];
+  let block: UnitRank[] = [];
   for (const unit of order) {
     block.push(unit);
     remaining -= sizeOf(unit);
@@ -150,7 +150,7 @@ function placeInBlocks(group: Group, order: readonly PlacedUnit[], roundTo: numb
       before += sizeOf(member);
       return 2 * before > size;
     });
-    blocks.push(...block.map((member) => ({ ...member, place: (middle ?? member).place })));
+    blocks.push(...block.map((member) => ({ ...member, position: (middle ?? member).position })));
     block = [];
   }
   return blocks;
@@ -180,17 +180,17 @@ export function multipleOf(group: Group, roundTo?: number): number {
 /** Minimum number of blocks in a layer: the default multiple is small enough for it. */
 const stepsPerLayer = 4;
 
-/** Returns the units of each group that an amount removes: those whose `place` is below round(amount · total). */
-export function chooseUnits({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
+/** Returns the units of each group that an amount removes: those whose `position` is below round(amount · total). */
+export function chooseUnits({ groups, total, order }: RankedSet, amount: number): readonly UnitChoice[] {
   const count = roundHalfEven(amount * total);
   const removed = groupBy(
-    order.filter(({ place }) => place < count),
+    order.filter(({ position }) => position < count),
     ({ group }) => group,
   );
   return groups.map((group) => ({ group, units: (removed.get(group) ?? []).map(({ unit }) => unit) }));
 }
 
-interface Candidate {
+interface RankedUnit {
   readonly group: Group;
   readonly unit: number;
   readonly score: number;
@@ -199,7 +199,7 @@ interface Candidate {
   readonly size: number;
 }
 
-function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
+function rankUnits(groups: readonly ScoredGroup[]): readonly RankedUnit[] {
   return groups
     .flatMap(({ group, scores }) => {
       const { layers, channels, sizes } = sizesOf(group);

@@ -9,11 +9,11 @@ export interface CutOrder {
   /** Number of removable units in all groups that are ranked with the layer: an amount is a share of these units. */
   readonly units: number;
   /** For each output channel, the number of units removed before it; undefined if it is always kept. */
-  readonly places: readonly (number | undefined)[];
+  readonly positions: readonly (number | undefined)[];
 }
 
 /**
- * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with places
+ * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with positions
  * below round(a · units), where halves round to even. Reads every weight once.
  * @param model model after `freeChannels`.
  * @param groups result of `channelGroups` for this model object.
@@ -31,13 +31,15 @@ export async function cutOrders(
   for (const set of sets) {
     const { order, total } = roundToMultiples(set, roundTo);
     for (const group of set.groups) {
-      const places = new Map(order.filter((unit) => unit.group === group).map(({ unit, place }) => [unit, place]));
+      const places = new Map(
+        order.filter((unit) => unit.group === group).map(({ unit, position }) => [unit, position]),
+      );
       for (const layer of group.layers) {
         const unitOf = outputSliceOf(group, layer)?.unitOf;
         if (unitOf === undefined || orders.has(layer.name)) continue;
         const channelPlaces = Array.from(unitOf, (unit) => places.get(unit));
         if (channelPlaces.some((place) => place !== undefined))
-          orders.set(layer.name, { units: total, places: channelPlaces });
+          orders.set(layer.name, { units: total, positions: channelPlaces });
       }
     }
   }
@@ -48,8 +50,8 @@ export async function cutOrders(
 const steps = 1000;
 
 /** Returns the smallest amount, in steps of 0.1 %, that removes a channel of a layer; undefined if every amount keeps the channel. */
-export function amountThatCuts({ units, places }: CutOrder, channel: number): number | undefined {
-  const place = places[channel];
+export function amountThatCuts({ units, positions }: CutOrder, channel: number): number | undefined {
+  const place = positions[channel];
   if (place === undefined) return undefined;
   const first = Math.max(0, Math.floor((steps * place) / units) - 1);
   for (let step = first; step <= steps; step++) if (roundHalfEven((step / steps) * units) > place) return step / steps;

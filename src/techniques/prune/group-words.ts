@@ -2,16 +2,16 @@
 import { type Group, outputSliceOf } from "#analysis";
 import { counted, groupBy, Miss, roundHalfEven } from "#ir";
 import type { Change, Outcome } from "#pass";
-import type { Remains } from "./amounts.ts";
-import type { Choice } from "./choose-units.ts";
-export function partsOf(group: Group): string {
+import type { Remainder } from "./amounts.ts";
+import type { UnitChoice } from "./choose-units.ts";
+export function unitsOf(group: Group): string {
   const layers = group.layers.map((layer) => outputSliceOf(group, layer)?.unitOf ?? new Int32Array());
   const [widest = new Int32Array()] = layers.sort((a, b) => b.length - a.length);
-  return partsText(group.units, widest);
+  return unitsText(group.units, widest);
 }
 
 /** Returns "8 channels" or "2 units of 4 channels". A unit can be an attention head, or the same position in each head. */
-function partsText(units: number, unitOf: Int32Array): string {
+function unitsText(units: number, unitOf: Int32Array): string {
   if (unitOf.length <= units) return counted(units, "channel");
   const channelsPerUnit = unitOf.length / units;
   const isEven = [...groupBy(unitOf, (unit) => unit).values()].every((channels) => channels.length === channelsPerUnit);
@@ -25,7 +25,7 @@ export function missesOf({ layers }: Pick<Group, "layers">, reason: string, bloc
 }
 
 /** Returns each layer once, with the number of its output channels that remain after a choice. */
-export const channelsLeft = (choice: Choice): readonly Remains[] =>
+export const channelsLeft = (choice: UnitChoice): readonly Remainder[] =>
   cutLayers(choice).map(({ layer, unitOf, count }) => ({
     name: layer.name,
     left: unitOf.length - count,
@@ -33,7 +33,7 @@ export const channelsLeft = (choice: Choice): readonly Remains[] =>
   }));
 
 /** Returns a line for each layer that loses channels, with the group's share if the layer's differs, and units of several channels. */
-export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
+export function changesOf(choice: UnitChoice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const { group, units } = choice;
   const removed = new Set(units);
   return cutLayers(choice).map(({ layer, unitOf, count }) => {
@@ -43,7 +43,7 @@ export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outco
     const needsNoDetail = group.units === unitOf.length || (group.units > unitOf.length && isGroupShare);
     const detail =
       layerUnits.size < removable.length
-        ? ` (${[...layerUnits].filter((unit) => removed.has(unit)).length} of ${partsText(layerUnits.size, removable)})`
+        ? ` (${[...layerUnits].filter((unit) => removed.has(unit)).length} of ${unitsText(layerUnits.size, removable)})`
         : needsNoDetail
           ? ""
           : ` (${units.length} of ${group.units} in its group of coupled layers)`;
@@ -51,7 +51,7 @@ export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outco
   });
 }
 
-function cutLayers({ group, units }: Choice) {
+function cutLayers({ group, units }: UnitChoice) {
   const removed = new Set(units);
   const visited = new Set<string>();
   return group.layers.flatMap((layer) => {

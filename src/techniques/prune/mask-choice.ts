@@ -6,10 +6,10 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import type { RankedParameter } from "./ranking.ts";
-import { selectWeights, type Target } from "./targets.ts";
+import { selectWeights, type Weight } from "./targets.ts";
 
 export interface MaskChoice {
-  readonly target: Target;
+  readonly target: Weight;
   /** Number of remaining entries before and after pruning. */
   readonly before: number;
   readonly after: number;
@@ -18,7 +18,7 @@ export interface MaskChoice {
   readonly keepsLastEntry?: boolean;
   mask(): Promise<Mask>;
   /** Returns a function that prunes consecutive blocks of weights without a mask in memory. Defined if weights are ranked by magnitude. */
-  keep?(): Promise<Keep>;
+  pruner?(): Promise<Keep>;
 }
 
 export interface MaskOptions extends LayerSelection {
@@ -33,7 +33,7 @@ export async function prunePrepared(
   model: Model,
   { keepMasks, ...selection }: MaskOptions,
   scorerFor: ScorerFactory | undefined,
-  chooserFor: (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => Promise<MaskChoice | Miss>>,
+  chooserFor: (targets: readonly Weight[], scorer: Scorer) => Promise<(target: Weight) => Promise<MaskChoice | Miss>>,
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectWeights(model, selection);
@@ -82,7 +82,7 @@ function explainUnchanged({ target: { layer }, before, after }: MaskChoice): Mis
 }
 
 export async function thresholdChoice(
-  target: Target,
+  target: Weight,
   { mask, scores, from }: RankedParameter,
   before: number,
   cut: Cut,
@@ -93,19 +93,19 @@ export async function thresholdChoice(
     const result = await computeMask();
     return { target, before, after, mask: async () => result };
   }
-  const keep = async (): Promise<Keep> => {
+  const pruner = async (): Promise<Keep> => {
     const [currentMask, keepNext] = [await mask(), createCutter(cut)];
     return (weights, start) => keepNext(weights, currentMask?.subarray(start, start + weights.length));
   };
-  return { target, before, after, mask: computeMask, keep };
+  return { target, before, after, mask: computeMask, pruner };
 }
 
-async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): Promise<void> {
+async function zeroEntries({ target: { parameter }, mask, pruner }: MaskChoice): Promise<void> {
   const keepByMask = async (): Promise<Keep> => {
     const oldMask = await mask();
     return (weights, start) => applyMask(weights, oldMask.subarray(start, start + weights.length));
   };
-  parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), keep ?? keepByMask);
+  parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), pruner ?? keepByMask);
 }
 
 function changeOf({ target, before, after, decidedBy = "global", keepsLastEntry }: MaskChoice): Change {

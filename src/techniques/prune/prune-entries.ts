@@ -15,7 +15,7 @@ import { intersect, keptCount } from "./mask.ts";
 import { type MaskOptions, prunePrepared, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
 import { entriesPattern } from "./pattern.ts";
 import { readRanked } from "./ranking.ts";
-import type { Target } from "./targets.ts";
+import type { Weight } from "./targets.ts";
 
 export function pruneLeast(
   model: Model,
@@ -113,7 +113,7 @@ interface LayerNumbers {
   readonly mask: Mask;
 }
 
-async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
+async function readNumbers(target: Weight, scorer: Scorer): Promise<LayerNumbers | Miss> {
   const { layer, parameter } = target;
   if (weightStorage(layer) !== "float") return new Miss("its weight is not stored as float matrices", layer.name);
   const rankedEntries = await readRanked(target, scorer);
@@ -126,7 +126,7 @@ async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers
 }
 
 /** Wraps a pattern, so that an error about its result names the pattern. */
-function requirePatternFits(pattern: Pattern, target: Target): Pattern {
+function requirePatternFits(pattern: Pattern, target: Weight): Pattern {
   const subject = `The pattern "${pattern.id}"`;
   return {
     ...pattern,
@@ -141,7 +141,7 @@ function requirePatternFits(pattern: Pattern, target: Target): Pattern {
 /** @throws PithError E_OPTION if the result is not a mask of the layer. */
 function checkMasks(
   subject: string,
-  { layer }: Target,
+  { layer }: Weight,
   kept: readonly MatrixMask[],
   chosen: readonly MatrixMask[],
 ): void {
@@ -152,7 +152,7 @@ function checkMasks(
 }
 
 /** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
-function writeWeights(subject: string, { layer, parameter }: Target, weights: readonly Matrix[], mask: Mask): void {
+function writeWeights(subject: string, { layer, parameter }: Weight, weights: readonly Matrix[], mask: Mask): void {
   const { dims } = stored(parameter);
   const numbers = weightElements(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
   const count = weights.reduce((sum, { data }) => sum + data.length, 0);

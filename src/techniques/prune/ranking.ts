@@ -5,7 +5,7 @@ import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from 
 import { stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import type { Target } from "./targets.ts";
+import type { Weight } from "./targets.ts";
 
 /** A parameter's entries, ranked by the stored weights, or by scores that a criterion computed. */
 export interface RankedParameter extends RankedEntries {
@@ -25,7 +25,7 @@ function maskReader(parameter: Value): () => Promise<Mask | undefined> {
 }
 
 /** Ranks the entries and counts the remaining ones. Returns a Miss if weights are not finite. */
-export async function readRanked(target: Target, scorer: Scorer) {
+export async function readRanked(target: Weight, scorer: Scorer) {
   const ranked = await rankEntries(target, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
@@ -35,7 +35,7 @@ export async function readRanked(target: Target, scorer: Scorer) {
 }
 
 /** Ranks the entries by the criterion or the weights. The ranking does not depend on later changes of the model. */
-async function rankEntries(target: Target, scorer: Scorer): Promise<RankedParameter | Miss> {
+async function rankEntries(target: Weight, scorer: Scorer): Promise<RankedParameter | Miss> {
   const { layer, parameter } = target;
   const tensor = stored(parameter);
   const ranked: RankedParameter = {
@@ -53,7 +53,7 @@ async function rankEntries(target: Target, scorer: Scorer): Promise<RankedParame
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "computed" };
 }
 
-function explainNonFinite({ layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+function explainNonFinite({ layer }: Weight, values: Scores, mask: Mask | undefined): Miss | undefined {
   const nonFiniteText = describeNonFinite(values, mask);
   return nonFiniteText === undefined ? undefined : new Miss(`its weight ${nonFiniteText}`, layer.name);
 }

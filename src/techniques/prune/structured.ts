@@ -25,17 +25,17 @@ import { global, isomorphic } from "./allocations.ts";
 import { warnOfNarrowLayers } from "./amounts.ts";
 import { defaultUnitScorer, scoreGroups, type UnitScorer } from "./channel-scores.ts";
 import {
-  type Choice,
   chooseUnits,
   finestMultiple,
   multipleOf,
   type RankedSet,
   rankedSets,
   roundToMultiples,
+  type UnitChoice,
 } from "./choose-units.ts";
 import type { CostBound } from "./cost-bound.ts";
 import { taylor } from "./criteria.ts";
-import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
+import { changesOf, channelsLeft, missesOf, unitsOf } from "./group-words.ts";
 import type { ScoringOptions } from "./importance.ts";
 
 export interface SpreadOptions {
@@ -124,7 +124,7 @@ export async function pruneStructured(model: Model, requested: Options, context:
   return { changes, misses: allMisses };
 }
 
-function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
+function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly UnitChoice[] {
   return sets.flatMap((set) => {
     const [group] = set.groups;
     return group === undefined ? [] : chooseUnits(set, amountOf(group, options, amount).amount);
@@ -178,15 +178,15 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   const count = roundHalfEven(amount * set.total);
   // The channels of a residual stream are those of its widest layer.
-  const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${partsOf(group)}`;
+  const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${unitsOf(group)}`;
   const multiple = multipleOf(group, options.roundTo);
   const { over = "the layers that are ranked with it" } = options.scope ?? isomorphic;
   if (set.groups.length > 1)
-    return first.place < count
+    return first.position < count
       ? `channels are removed in blocks of ${multiple}, and less than half of a block is among the lowest-scoring ${share} of ${over}`
       : `all of its channels score above the lowest ${share} of the channels of ${over}`;
   if (count === 0) return `${share} of ${parts} rounds to 0`;
-  return first.place < count
+  return first.position < count
     ? `${share} of ${parts} is less than half of a block of ${multiple} channels`
     : `${share} of ${parts} is less than half of the first one`;
 }
@@ -194,10 +194,10 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
 /** Returns all choices if they can be removed jointly; otherwise the choices that can be removed individually. */
 function selectRemovable(
   model: Model,
-  chosen: readonly Choice[],
-): { readonly removals: readonly Choice[]; readonly refusals: readonly Miss[] } {
+  chosen: readonly UnitChoice[],
+): { readonly removals: readonly UnitChoice[]; readonly refusals: readonly Miss[] } {
   if (whyNotRemovable(model, chosen) === undefined) return { removals: chosen, refusals: [] };
-  const removals: Choice[] = [];
+  const removals: UnitChoice[] = [];
   const refusals: Miss[] = [];
   for (const removal of chosen) {
     const miss = whyNotRemovable(model, [removal]);
@@ -236,7 +236,7 @@ function findEligible(
     for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {
       const [{ reason, at }] = refusalsOfUnits;
       const subject =
-        refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${partsOf(group)}`;
+        refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${unitsOf(group)}`;
       const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
       const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `pith prune --through-norms` allows it";
       misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));

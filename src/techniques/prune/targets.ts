@@ -13,13 +13,13 @@ import {
 import { Miss, type Model, type Value } from "#ir";
 import type { LayerSelection } from "#pass";
 
-export interface Target {
+export interface Weight {
   readonly layer: Layer;
   readonly parameter: Value;
 }
 
 export interface TargetChoice {
-  readonly targets: readonly Target[];
+  readonly targets: readonly Weight[];
   readonly misses: readonly Miss[];
 }
 
@@ -30,7 +30,7 @@ export async function selectWeights(model: Model, selection: LayerSelection): Pr
   const selected = selectLayers(all, selection);
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await findBuffers(selected)) learned?.delete(table);
-  const targets = new Map<Value, Target>();
+  const targets = new Map<Value, Weight>();
   const misses: Miss[] = [];
   for (const layer of selected) {
     const parameter = layer.weight;

@@ -8,7 +8,7 @@ import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/quantize.ts";
-import { type Placement, place } from "./placement.ts";
+import { type Placement, placeQuantization } from "./placement.ts";
 import { channelRanges } from "./quantize-tensor.ts";
 import { measureRanges } from "./ranges.ts";
 import {
@@ -44,7 +44,7 @@ export interface MeasuredPlacement {
 }
 
 /**
- * Decides which nodes compute in integers (`place`) and measures ranges; repeats both without the values that no scale represents well.
+ * Decides which nodes compute in integers (`placeQuantization`) and measures ranges; repeats both without the values that no scale represents well.
  * @throws PithError E_DATA if activations are not finite and no layer can be quantized.
  */
 export async function placeWithScales(
@@ -62,7 +62,7 @@ export async function placeWithScales(
   const stored = new Set<Value>();
   let firstError: PithError | undefined;
   for (;;) {
-    const placement = place(model, inference, chosen, { unfit, inFloat });
+    const placement = placeQuantization(model, inference, chosen, { unfit, inFloat });
     const rejectedCount = unfit.size + inFloat.size;
     const types = typesOf(placement, options);
     const bitsOf = (value: Value): number => (isWide(types.get(value) ?? options.activations) ? 16 : 8);
@@ -82,7 +82,7 @@ export async function placeWithScales(
     }
     if (unfit.size + inFloat.size > rejectedCount) continue;
     const unmeasured = [...placement.activations].flatMap(([value, from]) =>
-      from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.limited.has(value)
+      from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.clamps.has(value)
         ? [value]
         : [],
     );
@@ -141,7 +141,7 @@ function withoutClamps(
   const { unrounded } = placement;
   const gridOf = new Map<Value, ScaledType | undefined>();
   // In a chain of clamps, the grid after the last one counts.
-  for (const [input, output] of [...placement.limited].toReversed()) {
+  for (const [input, output] of [...placement.clamps].toReversed()) {
     const { producer: clamp } = output;
     const rule = ruleOf(clamp, inference);
     const grid = gridOf.get(output) ?? scales.get(output);
@@ -176,7 +176,7 @@ const steps = 255;
 /** Returns the range that the quantized values of a value cover. It includes 0. */
 function roundedRange(
   value: Value,
-  { activations, limited }: Placement,
+  { activations, clamps }: Placement,
   ranges: ReadonlyMap<Value, ValueRange>,
   { activations: learned }: ModelRoundings,
 ): ValueRange {
@@ -186,7 +186,7 @@ function roundedRange(
     const { low, scale } = rounding;
     return { min: low * scale, max: (low + steps) * scale };
   }
-  const { min, max } = ranges.get(limited.get(root) ?? root) ?? { min: 0, max: 0 };
+  const { min, max } = ranges.get(clamps.get(root) ?? root) ?? { min: 0, max: 0 };
   return { min: Math.min(min, 0), max: Math.max(max, 0) };
 }
 
@@ -256,16 +256,16 @@ function scalesOf(
   options: MeasureOptions,
   existing: ModelRoundings,
 ): ReadonlyMap<Value, ScaledType> {
-  const { activations, limited } = placement;
+  const { activations, clamps } = placement;
   const types = typesOf(placement, options);
-  const clampInputs = new Map([...limited].map(([input, output]) => [output, input]));
+  const clampInputs = new Map([...clamps].map(([input, output]) => [output, input]));
   const scales = new Map<Value, ScaledType>();
   const scaleOf = (value: Value): ScaledType => {
     const cached = scales.get(value);
     if (cached !== undefined) return cached;
     const from = activations.get(value);
     const type = types.get(value) ?? options.activations;
-    const output = existing.activations.has(value) ? undefined : limited.get(value);
+    const output = existing.activations.has(value) ? undefined : clamps.get(value);
     const scale =
       from !== undefined
         ? scaleOf(from)
@@ -304,12 +304,12 @@ function scalesOf(
 
 /** Returns the types of activations with separate scales: the widest type that a layer requires; otherwise that of the operator's inputs. */
 function typesOf(
-  { targets, operators, activations, limited }: Placement,
+  { targets, operators, activations, clamps }: Placement,
   options: MeasureOptions,
 ): ReadonlyMap<Value, ActivationType> {
   const types = new Map<Value, ActivationType>();
   const rootOf = (value: Value): Value => {
-    const from = activations.get(value) ?? limited.get(value);
+    const from = activations.get(value) ?? clamps.get(value);
     return from === undefined ? value : rootOf(from);
   };
   const requestType = (value: Value | undefined, type: ActivationType | undefined): void => {

@@ -16,7 +16,7 @@ import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias, isAboveRounding, scaleOf } from "../calibrate/add-output-bias.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
-import { type Match, matchOriginal } from "../calibrate/match.ts";
+import { type ModelMatch, matchOriginal } from "../calibrate/match.ts";
 import type { RoundedSettings } from "./settings.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */
@@ -72,13 +72,13 @@ export async function correctRoundedBiases(
 }
 
 /** Returns the number of outputs of each layer for one sample; 1 if it is unknown. */
-const outputCounts = ({ original: { graph }, layers }: Match): readonly number[] =>
+const outputCounts = ({ original: { graph }, layers }: ModelMatch): readonly number[] =>
   layers.map(({ original }) => elementCount(fixedDims(graph.value(original)?.type?.dims?.slice(1)) ?? []));
 
 /** @returns the number of corrected layers. */
 async function correctLayers(
   model: Model,
-  match: Match,
+  match: ModelMatch,
   samples: Dataset,
   scheme: RoundedSettings["scheme"],
   { engine, signal, progress }: Context,

@@ -21,7 +21,7 @@ import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/quantize.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
-import { findCoverage, prepare } from "./prepare.ts";
+import { findCoverage, prepareModel } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -118,7 +118,7 @@ async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Pro
   if (targets.length === 0) return { changes: [], misses: rejected };
   const staticOptions = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);
-  const prepared = await prepare(model, targets, context);
+  const prepared = await prepareModel(model, targets, context);
   const inference = infer(model);
   const selected = selectLayers(layers(model, inference), options);
   const { placement, scales } = await placeWithScales(inference, selected, staticOptions, rounding);
@@ -137,7 +137,7 @@ async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Pro
     if (grid === undefined) continue;
     const range = { low: low - grid.zeroPoint, high: high - grid.zeroPoint };
     const { name } = value;
-    const rounding = { scale: [grid.scale], ...range, ...training(options, elements.get(value)) };
+    const rounding = { scale: [grid.scale], ...range, ...trainingSettings(options, elements.get(value)) };
     const { result, division } = round(emit, name, value, rounding, []);
     replaceUses(value, result, division);
     const text = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
@@ -213,12 +213,12 @@ async function roundWeight(
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = scaleDims(dense.dims, axis, scale.length);
   const valuesPerScale = elementCount(dense.dims) / scale.length;
-  const weightRounding = { scale: [...scale], low, high, ...training(options, valuesPerScale) };
+  const weightRounding = { scale: [...scale], low, high, ...trainingSettings(options, valuesPerScale) };
   const { result } = round(emit, nameBeforeMasking(layer.weight), layer.effective, weightRounding, dims);
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 
 /** Returns the training settings of a rounding. @param valuesPerScale number of values that share a scale. */
-function training({ learnScales }: FakeQuantizeOptions, valuesPerScale = 1): { readonly trainedFor?: number } {
+function trainingSettings({ learnScales }: FakeQuantizeOptions, valuesPerScale = 1): { readonly trainedFor?: number } {
   return learnScales ? { trainedFor: valuesPerScale } : {};
 }

@@ -21,7 +21,7 @@ import {
 import { channelRanges, sliceSteps } from "./quantize-tensor.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */
-export interface Along {
+export interface PerAxis {
   readonly axis: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export function gridOf(
   axis: number | undefined,
   bits = type === "int4" ? 4 : 8,
   zeroPoints = false,
-): Grid & Along {
+): Grid & PerAxis {
   const reduced = bits === 7 ? quantizationRange({ type, reduceRange: true }) : undefined;
   if (axis === undefined && (type === "uint8" || zeroPoints))
     return { type, axis, symmetric: false, ...(reduced ?? fullRange(type)) };
@@ -65,7 +65,7 @@ export function symmetricGrid(
   type: WeightType,
   axis: number | undefined,
   { low, high }: QuantizationRange,
-): Grid & Along {
+): Grid & PerAxis {
   const zero = symmetricZeroPoints[type];
   return { type, axis, symmetric: true, low: low + zero, high: high + zero };
 }

@@ -63,12 +63,12 @@ async function findMassiveInputs(
   const inference = infer(beginning);
   const inputs = selectLayers(allLayers(beginning, inference), settings).flatMap((layer) => {
     const target = requireMatrix(layer, inference);
-    // Overrides choose the form of their layers.
+    // Overrides choose the format of their layers.
     const isFree = !isInSubgraph(layer) && optionsOfLayer(settings, layer).decidedBy === "global";
     return target instanceof Miss || !isFree ? [] : [{ layer: layer.name, name: target.data.name, axis: -1 }];
   });
   const places = [...new Map(inputs.map((input) => [input.name, input])).values()];
-  const key = { of: data, setting: `massive inputs of ${samples} samples, seed ${seed}` };
+  const key = { dataset: data, setting: `massive inputs of ${samples} samples, seed ${seed}` };
   // The range of an activation belongs to a run.
   const order = { samples, shuffle: seed, batch: 1, signal };
   const peaks = await observeOnce(engine, beginning, key, places, inputPeak, order);

@@ -12,7 +12,7 @@
 import { type Dense, elementCount, toFloat32 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
 import type { ScaledGrid } from "../calibrate/solver.ts";
-import { type Along, computeScale, symmetricGrid } from "./grid.ts";
+import { computeScale, type PerAxis, symmetricGrid } from "./grid.ts";
 
 interface SliceExtremes {
   readonly min: number;
@@ -25,9 +25,9 @@ interface SliceExtremes {
 
 /** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors. Scales are at most those of `grid`, which has -64 … 64. */
 export function withNeighbours(
-  grid: ScaledGrid & Along,
+  grid: ScaledGrid & PerAxis,
   extremesOf: (slice: number) => SliceExtremes,
-): ScaledGrid & Along {
+): ScaledGrid & PerAxis {
   const wideGrid = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
   const scale = grid.scale.map((reducedScale, slice) => {
     const { min, max, steps, pairSum } = extremesOf(slice);

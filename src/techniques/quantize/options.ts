@@ -24,17 +24,17 @@ const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, 
 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
-const integers =
+const integerHint =
   "8 bits: --scheme static with --data, --scheme dynamic without; --scheme weights stores weights alone.";
 const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
-const halves = "16 bits: --scheme float16, or bfloat16.";
+const halfHint = "16 bits: --scheme float16, or bfloat16.";
 
 /** Help headings of the flags. */
 const formats = "Formats:";
 const lowEntropy = "Rounding method rdoq (docs/download.md):";
-const accuracy = "Ranges and corrections:";
+const accuracyGroup = "Ranges and corrections:";
 
-const entries = v.strictObject({
+const schema = v.strictObject({
   /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges computed in every run or measured on `data`. */
   scheme: option(
     v.picklist(
@@ -55,9 +55,9 @@ const entries = v.strictObject({
         ],
       },
       instead: {
-        ...{ int8: integers, uint8: integers, q8: integers },
+        ...{ int8: integerHint, uint8: integerHint, q8: integerHint },
         ...{ int4: fourBits, uint4: fourBits, q4: fourBits },
-        ...{ fp16: halves, half: halves },
+        ...{ fp16: halfHint, half: halfHint },
       },
     },
   ),
@@ -75,7 +75,7 @@ const entries = v.strictObject({
   bits: option(bits, "bits per weight (weights: 8, 6 to 2; dynamic: 8 or 7; static: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,
-    instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),
+    instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halfHint])),
   }),
   /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 with 4 and 2 bits; else one scale per output channel). */
   block: option(block, "weights of a row that share a scale (default with 4 and 2 bits: 32)", {
@@ -132,7 +132,7 @@ const entries = v.strictObject({
   activations: withHelp(v.optional(activationTypes, "uint8"), "type of activations", { group: formats }),
   /** Static: how ranges are chosen. "min-max" covers all values; the others clip rare ones. */
   ranges: withHelp(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
-    group: accuracy,
+    group: accuracyGroup,
     meanings: {
       title: "Ranges (--ranges)",
       rows: [
@@ -146,7 +146,7 @@ const entries = v.strictObject({
   equalize: withHelp(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
-    { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracy },
+    { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracyGroup },
   ),
   /** Correct scales and biases layer by layer for the quantization error if that helps held-out samples: "full" (default) or "none". */
   biasCorrection: withHelp(
@@ -154,7 +154,7 @@ const entries = v.strictObject({
     "with data: correct scales and biases for the quantization error",
     {
       value: "how",
-      group: accuracy,
+      group: accuracyGroup,
       meanings: {
         title: "Bias correction (--bias-correction)",
         rows: [
@@ -173,10 +173,10 @@ const entries = v.strictObject({
 });
 
 /** The options as written on the command line and in recipes: one flat object, with defaults. */
-export type FlatOptions = v.InferOutput<typeof entries>;
+export type FlatOptions = v.InferOutput<typeof schema>;
 
 export const quantizeOptions = v.pipe(
-  entries,
+  schema,
   v.check(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
     "give exactly one of scheme and dtype",

@@ -23,7 +23,7 @@ import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
 import { findTarget, type Target } from "./target.ts";
 
-type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
+type CodeMove = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
 
 export interface Placement {
   readonly targets: readonly Target[];
@@ -31,10 +31,10 @@ export interface Placement {
   /** Quantized activations in graph order, with the value whose scale each shares; undefined for a separate scale. */
   readonly activations: ReadonlyMap<Value, Value | undefined>;
   /** How activations are computed from the quantized value that they share a scale with. */
-  readonly onCodes: ReadonlyMap<Value, OnCodes>;
+  readonly codeMoves: ReadonlyMap<Value, CodeMove>;
   readonly constants: ReadonlySet<Value>;
   /** Values read only by a clamp, with the clamp's output, whose range they use. */
-  readonly limited: ReadonlyMap<Value, Value>;
+  readonly clamps: ReadonlyMap<Value, Value>;
   /**
    * Float operators that read the unrounded value although other nodes read the rounded value. ONNX Runtime (1.30) would break them:
    *
@@ -53,7 +53,7 @@ export interface Placement {
  * @param unfit values that no scale represents well, with the reason as the predicate of a sentence.
  * @param inFloat operators that stay in float, with the reason.
  */
-export function place(
+export function placeQuantization(
   model: Model,
   inference: Inference,
   chosen: readonly Layer[],
@@ -66,9 +66,9 @@ export function place(
   const targets: Target[] = [];
   const operators: Node[] = [];
   const activations = new Map<Value, Value | undefined>();
-  const onCodes = new Map<Value, OnCodes>();
+  const codeMoves = new Map<Value, CodeMove>();
   const constants = new Set<Value>();
-  const limited = new Map<Value, Value>();
+  const clamps = new Map<Value, Value>();
   const misses: Miss[] = [];
 
   const leadingNodes = leadingToLayers(model, layers);
@@ -153,14 +153,14 @@ export function place(
         for (const output of node.outputs) {
           if (!isFloat(output)) continue;
           activations.set(output, input);
-          if (rule.onCodes !== undefined) onCodes.set(output, rule.onCodes);
+          if (rule.onCodes !== undefined) codeMoves.set(output, rule.onCodes);
         }
         break;
       case "clamp": {
         const [output] = node.outputs;
         if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
         if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input))
-          limited.set(input, output);
+          clamps.set(input, output);
         markQuantized(output);
         break;
       }
@@ -191,7 +191,7 @@ export function place(
     )
       unrounded.add(node);
   }
-  return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
+  return { targets, operators, activations, codeMoves, constants, clamps, unrounded, misses };
 }
 
 function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {

@@ -5,7 +5,7 @@ import { type Change, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
-import type { Form, Format, LayerPlan } from "./formats/format.ts";
+import type { Format, FormatFactory, LayerPlan } from "./formats/format.ts";
 import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
@@ -15,7 +15,7 @@ import type { WeightsSettings } from "./settings.ts";
 import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
 
 /** The formats of the weight-only scheme in the order of preference. The name completes the message "not …". */
-const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
+const weightFormats: readonly (readonly [name: string, formatOf: FormatFactory])[] = [
   ["a palette", paletteFor],
   ["codes", learnedCodesFor],
   ["blocks", standardBlocksFor],
@@ -24,29 +24,33 @@ const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
   ["codes", codesFor],
 ];
 
-/** Chooses the form of a layer. `why` says why it is not the requested form. */
-type FormChoice<O> = (layer: Layer, options: O) => { readonly form: Form; readonly why?: string | undefined } | Miss;
+/** Chooses the format of a layer. `why` says why it is not the requested format. */
+type FormatChoice<O> = (
+  layer: Layer,
+  options: O,
+) => { readonly format: Format; readonly why?: string | undefined } | Miss;
 
 export interface Plan {
   readonly layers: readonly LayerPlan[];
   readonly misses: readonly Miss[];
 }
 
-export const requiredOpset = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
+export const requiredOpset = ({ layers }: Plan): number =>
+  Math.max(0, ...layers.map(({ format }) => format.opset ?? 0));
 
 /** @param choose receives the options of each layer, with its overrides. */
 export function planLayers<O extends Selection>(
   chosen: readonly Layer[],
   options: O,
   inference: Inference,
-  choose: FormChoice<O>,
+  choose: FormatChoice<O>,
 ): Plan {
   const plans = chosen.map((layer) => planLayer(layer, options, choose));
   const layers = plans.flatMap((plan) => (plan instanceof Miss ? [] : plan));
   return { layers: withTables(layers, inference), misses: plans.flatMap((plan) => (plan instanceof Miss ? plan : [])) };
 }
 
-export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormChoice<O>): LayerPlan | Miss {
+export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormatChoice<O>): LayerPlan | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
   const { options: layerOptions, decidedBy } = optionsOfLayer(options, layer);
@@ -54,15 +58,15 @@ export function planLayer<O extends Selection>(layer: Layer, options: O, choose:
   return choice instanceof Miss ? choice : { layer, decidedBy, ...choice };
 }
 
-export const weightFormChoice =
-  (inference: Inference, existing: ModelRoundings): FormChoice<WeightsSettings> =>
+export const weightFormatChoice =
+  (inference: Inference, existing: ModelRoundings): FormatChoice<WeightsSettings> =>
   (layer, options) => {
     const learned = existingRounding(layer, { existing });
     let reason: string | undefined;
-    for (const [name, formOf] of weightFormats) {
-      const form = formOf(layer, options, inference, learned);
-      if (form instanceof Miss) reason ??= `not ${name}: ${form.reason}`;
-      else if (form !== undefined) return { form, why: reason };
+    for (const [name, formatOf] of weightFormats) {
+      const format = formatOf(layer, options, inference, learned);
+      if (format instanceof Miss) reason ??= `not ${name}: ${format.reason}`;
+      else if (format !== undefined) return { format, why: reason };
     }
     return new Miss(reason ?? "no format supports it", layer.name);
   };
@@ -72,29 +76,29 @@ export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined &&
   (layer.role.kind === "lookup" || entryOf(layer.node)?.facets.quantize instanceof Miss);
 
-/** Plans layers that share the quantized values of an embedding table. If one of them cannot read its form, the table gets another form. */
+/** Plans layers that share the quantized values of an embedding table. If one of them cannot read its format, the table gets another format. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
   const planByLayer = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {
     const { layer: table } = plan;
     if (table.role.kind !== "lookup") continue;
     const products = plans.filter(({ layer }) => layer.role.kind !== "lookup" && readsTable(layer, table, inference));
-    const tiedForms = ({ form }: LayerPlan) =>
-      products.map((product) => form.tied?.(product.layer, product.form, inference));
-    const requested = tiedForms(plan);
-    const miss = requested.find((form) => form instanceof Miss);
+    const tiedFormats = ({ format }: LayerPlan) =>
+      products.map((product) => format.tied?.(product.layer, product.format, inference));
+    const requested = tiedFormats(plan);
+    const miss = requested.find((format) => format instanceof Miss);
     const tablePlan =
-      miss instanceof Miss && plan.form.otherwise !== undefined
+      miss instanceof Miss && plan.format.fallback !== undefined
         ? {
             ...plan,
-            form: plan.form.otherwise,
+            format: plan.format.fallback,
             why: `not blocks: it is also the weight of "${miss.at}", where ${miss.reason}`,
           }
         : plan;
-    const forms = tablePlan === plan ? requested : tiedForms(tablePlan);
+    const formats = tablePlan === plan ? requested : tiedFormats(tablePlan);
     const shared = products.flatMap(({ layer }, index) => {
-      const form = forms[index];
-      return form === undefined || form instanceof Miss ? [] : [{ ...tablePlan, layer, form, table }];
+      const format = formats[index];
+      return format === undefined || format instanceof Miss ? [] : [{ ...tablePlan, layer, format, table }];
     });
     planByLayer.set(table, { ...tablePlan, isShared: shared.length > 0 });
     for (const product of shared) planByLayer.set(product.layer, product);
@@ -114,24 +118,24 @@ export async function writePlan(
     plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
   );
   const run = { model, inference, rounding, context, readInside };
-  for (const plan of plans) await plan.form.begin?.(plan, run);
+  for (const plan of plans) await plan.format.begin?.(plan, run);
   const changes: Change[] = [];
-  const writtenForms = new Map<Value, Map<Layer["effective"], LayerPlan>>();
+  const writtenFormats = new Map<Value, Map<Layer["effective"], LayerPlan>>();
   for (const [index, plan] of plans.entries()) {
     context.progress(index, plans.length);
-    const { layer, form, why, decidedBy } = plan;
-    const text = form.text(layer, run);
-    const forms = memoize(writtenForms, layer.weight, () => new Map());
-    const earlierPlan = [...forms.values()].find(({ layer: { effective } }) => effective !== layer.effective);
-    memoize(forms, layer.effective, () => plan);
+    const { layer, format, why, decidedBy } = plan;
+    const text = format.text(layer, run);
+    const formats = memoize(writtenFormats, layer.weight, () => new Map());
+    const earlierPlan = [...formats.values()].find(({ layer: { effective } }) => effective !== layer.effective);
+    memoize(formats, layer.effective, () => plan);
     const largeTensorsBefore = earlierPlan === undefined ? 0 : countLargeTensors(plan);
-    await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
+    await format.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
     const note =
       earlierPlan !== undefined && countLargeTensors(plan) > largeTensorsBefore
         ? `stored a second time: "${earlierPlan.layer.name}" reads the same matrix in another form`
         : undefined;
     const details = [text, why, note].filter((part) => part !== undefined).join(", ");
-    changes.push({ at: layer.name, kind: quantizedKind, what: details, bits: form.bits, decidedBy });
+    changes.push({ at: layer.name, kind: quantizedKind, what: details, bits: format.bits, decidedBy });
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
   if (changes.length > 0) removeReplaced(model, oldTensors);
@@ -139,7 +143,7 @@ export async function writePlan(
 }
 
 /** Returns the number of stored tensors that are at least as large as the quantized weight. */
-function countLargeTensors({ layer: { weight }, form }: LayerPlan): number {
-  const minBytes = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
+function countLargeTensors({ layer: { weight }, format }: LayerPlan): number {
+  const minBytes = (elementCount(weight.tensor?.dims ?? []) * format.bits) / 8;
   return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= minBytes).length;
 }

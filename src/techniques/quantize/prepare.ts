@@ -10,7 +10,7 @@ import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
-import { isParameterOrInteger, place } from "./placement.ts";
+import { isParameterOrInteger, placeQuantization } from "./placement.ts";
 import { dropRoundings } from "./rounding.ts";
 import { findTarget, ruleOf } from "./target.ts";
 
@@ -20,7 +20,7 @@ export const quantizedInside = 'use the scheme "dynamic" or "weights", which qua
 export interface Coverage {
   readonly targets: readonly Layer[];
   /** Activations that are quantized for the targets. */
-  readonly integers: ReadonlySet<Value>;
+  readonly quantized: ReadonlySet<Value>;
   /** Activations that would be quantized for the layers that are not targets. */
   readonly kept: ReadonlySet<Value>;
   readonly misses: readonly Miss[];
@@ -48,13 +48,18 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
         all.filter(({ node }) => targetNodes.has(node) === isTarget),
       );
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
-    return { able: targetNodes, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
+    return {
+      able: targetNodes,
+      quantized: integersAt(true),
+      kept: integersAt(false),
+      misses: [...misses, ...excluded],
+    };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };
 }
 
 function integersOf(model: Model, inference: Inference, subset: readonly Layer[]): ReadonlySet<Value> {
-  const values = new Set(place(model, inference, subset).activations.keys());
+  const values = new Set(placeQuantization(model, inference, subset).activations.keys());
   // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
   for (const { producer } of values) {
     const [source] = producer?.inputs ?? [];
@@ -67,7 +72,7 @@ function integersOf(model: Model, inference: Inference, subset: readonly Layer[]
  * Stores computed biases as vectors and folds batch normalization into layers, in place. The opset must be raised first.
  * @param folds returns whether to fold batch normalization also into a layer that is not a target.
  */
-export async function prepare(
+export async function prepareModel(
   model: Model,
   targets: readonly Layer[],
   context: Context,

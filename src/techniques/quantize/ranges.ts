@@ -86,7 +86,10 @@ export async function measureRanges(
       noiseStatistic(ranges.get(name) ?? emptyRange, bits.get(name) ?? 8);
     const noises = new Map<string, number>();
     for (const width of new Set(bits.values())) {
-      const cacheKey = { of: data, setting: `noise at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
+      const cacheKey = {
+        dataset: data,
+        setting: `noise at ${width} bits, ${method} of ${samples} samples, seed ${seed}`,
+      };
       const values = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
       for (const [name, noise] of await observeOnce(engine, model, cacheKey, values, statistic, countedOrder))
         noises.set(name, noise);

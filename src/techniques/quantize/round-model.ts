@@ -8,12 +8,12 @@ import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.t
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { quantizeToHalf } from "./float16.ts";
-import { floatCodesForm } from "./formats/dequantize-linear.ts";
-import { chooseIntegerForm } from "./formats/integer-operators.ts";
+import { floatCodes } from "./formats/dequantize-linear.ts";
+import { chooseIntegerFormat } from "./formats/integer-operators.ts";
 import { readsTableTransposed } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
-import { keepsFloatArithmetic, planLayer, planLayers, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
-import { findCoverage, prepare } from "./prepare.ts";
+import { keepsFloatArithmetic, planLayer, planLayers, requiredOpset, weightFormatChoice, writePlan } from "./plan.ts";
+import { findCoverage, prepareModel } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
 import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import {
@@ -60,8 +60,8 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   }
   const blocksOf = (layer: Layer) => {
     if (options.scheme !== "weights") return undefined;
-    const plan = planLayer(layer, options, weightFormChoice(inference, noRoundings));
-    return plan instanceof Miss ? undefined : plan.form.blocks;
+    const plan = planLayer(layer, options, weightFormatChoice(inference, noRoundings));
+    return plan instanceof Miss ? undefined : plan.format.blocks;
   };
   context.phase?.(options.scheme === "static" ? "calibrate" : "round layers");
   const original = model.clone();
@@ -174,13 +174,13 @@ export async function quantizeDynamically(options: DynamicSettings, rounding: Ro
   raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
   removeRoundings(model, existing, targets, (value) => !kept.has(value));
   const movedAxes = moveAxesBehindSums(model);
-  const preparation = await prepare(model, targets, context);
+  const preparation = await prepareModel(model, targets, context);
   const inference = infer(model);
   const all = allLayers(model, inference);
   const plan = planLayers(selectLayers(all, options), options, inference, (layer, layerOptions) => {
-    if (keepsFloatArithmetic(layer)) return { form: floatCodesForm(layer, layerOptions) };
-    const form = chooseIntegerForm(layer, layerOptions, inference);
-    return form instanceof Miss ? form : { form };
+    if (keepsFloatArithmetic(layer)) return { format: floatCodes(layer, layerOptions) };
+    const format = chooseIntegerFormat(layer, layerOptions, inference);
+    return format instanceof Miss ? format : { format };
   });
   const { changes, misses } = await writePlan(plan, inference, rounding);
   return {
@@ -211,7 +211,7 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
   const planWeights = () => {
     const inference = infer(model);
     const all = allLayers(model, inference);
-    const choose = weightFormChoice(inference, existing);
+    const choose = weightFormatChoice(inference, existing);
     return { inference, all, plan: planLayers(selectLayers(all, options), options, inference, choose) };
   };
   let planned = planWeights();

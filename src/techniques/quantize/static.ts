@@ -17,10 +17,10 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { type MeasuredPlacement, placeWithScales, type ScaledType } from "./activation-scales.ts";
-import { dequantizedConstant, floatCodesForm, measuredCodesForm } from "./formats/dequantize-linear.ts";
+import { dequantizedConstant, floatCodes, measuredCodes } from "./formats/dequantize-linear.ts";
 import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, planLayers, writePlan } from "./plan.ts";
-import { findCoverage, prepare, quantizedInside } from "./prepare.ts";
+import { findCoverage, prepareModel, quantizedInside } from "./prepare.ts";
 import { quantizeWeights } from "./quantize-tensor.ts";
 import { missingData } from "./ranges.ts";
 import { removeRoundings } from "./rounding.ts";
@@ -38,7 +38,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const { model, context, existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
-  const { targets, integers, misses: rejected } = findCoverage(model, options);
+  const { targets, quantized, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
     return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {
@@ -46,14 +46,14 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
-  removeRoundings(model, existing, targets, (value) => integers.has(value));
+  removeRoundings(model, existing, targets, (value) => quantized.has(value));
   // Batch normalization is also folded into selected layers that stay in float. So the activations, which are measured once, are the same
   // whichever layers stay in float.
   const selected = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
   );
   const folds = ({ node, weight }: Layer): boolean => selected.has(node) && weight.role === undefined;
-  const preparation = await prepare(model, targets, context, folds);
+  const preparation = await prepareModel(model, targets, context, folds);
   const changes = [...preparation.changes];
   const misses = [...preparation.misses];
   const inference = infer(model);
@@ -73,9 +73,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
     const target = targetOf.get(layer.node);
     const grid = target === undefined ? undefined : scales.get(target.data);
     const isMeasured = target !== undefined && grid !== undefined;
-    return {
-      form: isMeasured ? measuredCodesForm(layerOptions, { target, ...grid }) : floatCodesForm(layer, layerOptions),
-    };
+    return { format: isMeasured ? measuredCodes(layerOptions, { target, ...grid }) : floatCodes(layer, layerOptions) };
   });
   context.phase?.("round layers");
   const planChanges = await writePlan(plan, inference, rounding);
@@ -151,7 +149,7 @@ function writeActivations({ graph }: Model, emit: Emit, { placement, scales, cla
     constants.set(activationGrid, [scale, zeroPoint]);
     const sourceCodes = codesOf.get(placement.activations.get(value));
     // The runtime can pad only 8-bit values.
-    const moveCodes = isWide(activationGrid.type) ? undefined : placement.onCodes.get(value);
+    const moveCodes = isWide(activationGrid.type) ? undefined : placement.codeMoves.get(value);
     const [, ...settings] = target.producer?.inputs ?? [];
     const namedEmit = emit.named(`${name}_QuantizeLinear_Output`);
     const codes =

@@ -16,7 +16,7 @@ import {
   type ScaleAndZeroPoint,
   smallestScale,
 } from "../shared/quantize.ts";
-import { type Along, centerOf, computeScale, gridOf, maxSteps, symmetricGrid, type WeightType } from "./grid.ts";
+import { centerOf, computeScale, gridOf, maxSteps, type PerAxis, symmetricGrid, type WeightType } from "./grid.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import {
   channelRanges,
@@ -114,7 +114,7 @@ export async function scaledGrid(
   read: () => Promise<Dense>,
   { type, perChannel, bits, zeroPoints }: WeightSettings,
   rounding: Rounding,
-): Promise<ScaledGrid & Along> {
+): Promise<ScaledGrid & PerAxis> {
   const { rounder } = rounding;
   const learned = existingRounding(layer, rounding);
   if (learned !== undefined) {
@@ -141,7 +141,7 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-const measuredRanges = ({ effective: { tensor } }: Layer, { axis }: Along, { measured }: RoundingSource) =>
+const measuredRanges = ({ effective: { tensor } }: Layer, { axis }: PerAxis, { measured }: RoundingSource) =>
   tensor && measured.get(tensor)?.ranges?.get(axis);
 
 export function rangesOf(dense: Dense, axis: number | undefined): readonly SliceRange[] {
@@ -154,10 +154,10 @@ export function rangesOf(dense: Dense, axis: number | undefined): readonly Slice
 async function refineGrid(
   layer: Layer,
   read: () => Promise<Dense>,
-  grid: ScaledGrid & Along,
+  grid: ScaledGrid & PerAxis,
   { bits, kernels }: WeightSettings,
   rounding: Rounding,
-): Promise<ScaledGrid & Along> {
+): Promise<ScaledGrid & PerAxis> {
   if (bits !== 7 || rounding.rounder !== nearest || !grid.symmetric) return grid;
   if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
@@ -224,7 +224,7 @@ export async function roundWeight(
   settings: WeightSettings,
   rounding: Rounding,
   form: {
-    readonly grown?: (grid: ScaledGrid & Along, read: () => Promise<Dense>) => Promise<ScaledGrid & Along>;
+    readonly grown?: (grid: ScaledGrid & PerAxis, read: () => Promise<Dense>) => Promise<ScaledGrid & PerAxis>;
     readonly transposed?: boolean;
   } = {},
 ): Promise<QuantizedWeight> {
@@ -255,7 +255,7 @@ export async function roundWeight(
 }
 
 /** Replaces the scales of all channels by a single scale if they are equal. */
-function withOneScale<T extends ScaledGrid & Along>(grid: T): T {
+function withOneScale<T extends ScaledGrid & PerAxis>(grid: T): T {
   const { axis, scale, zeroPoint } = grid;
   if (axis === undefined || !isConstant(scale) || !isConstant(zeroPoint)) return grid;
   return { ...grid, axis: undefined, scale: scale.slice(0, 1), zeroPoint: zeroPoint.slice(0, 1) };
@@ -265,7 +265,7 @@ const isConstant = (values: Float32Array | Int32Array): boolean => values.every(
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const nearestCodes =
-  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, isTransposed: boolean) =>
+  (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & PerAxis, isTransposed: boolean) =>
   async (): Promise<Dense> => {
     const numbers = await read();
     return withLayerName(layer, () => {

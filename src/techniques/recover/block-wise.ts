@@ -71,7 +71,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
 
 /** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
 async function trainPart(
-  part: Part,
+  part: BlockPart,
   { changedRun, originalRun, survivors }: Pick<Source, "changedRun" | "originalRun" | "survivors">,
   scope: Scope,
   options: BlockWiseOptions,
@@ -150,7 +150,7 @@ async function decibelsOf(part: Model, data: Dataset, output: string, { context 
 // name in the original. Other values that it reads (masks, positions, sizes) are recomputed from the model's inputs.
 
 /** Nodes that depend on parameters, in order; `inputs` are values of earlier parts, and fed data. */
-type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
+type BlockPart = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
 
 /**
  * Minimum number of layers in a part. A ResNet-20 without 30 % of its channels (15.8 % accuracy) reaches 62 % with one layer per
@@ -158,7 +158,7 @@ type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
  */
 const minLayers = 2;
 
-function partsOf(model: Model, original: Model): readonly Part[] {
+function partsOf(model: Model, original: Model): readonly BlockPart[] {
   const all = findBlocks(model, infer(model)).blocks;
   const blockNodes = new Set(all.flatMap(({ nodes }) => nodes));
   const runs: Block[][] = [[]];

@@ -1,22 +1,22 @@
 /** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match.ts`) through other nodes. */
 import { channelGroups, type Group, infer, type Layer, outputSliceOf } from "#analysis";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
-import type { Match } from "../calibrate/match.ts";
+import type { ModelMatch } from "../calibrate/match.ts";
 
 /** Maps the name of a value to the remaining indices along each pruned axis. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
-type KeptChannels = Match["kept"];
+type KeptChannels = ModelMatch["keptChannels"];
 
-export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
-  if (kept.size === 0) return new Map();
+export async function survivorsOf({ original, keptChannels }: ModelMatch): Promise<Survivors> {
+  if (keptChannels.size === 0) return new Map();
   const freeModel = await withFreeChannels(original);
   const inference = infer(freeModel);
   // Tries tracing through norms first; a result that does not fit the layers is wrong.
   for (const throughNorms of [true, false]) {
     const groups = channelGroups(freeModel, inference, { throughNorms });
-    if (groups.every((group) => group.layers.every((layer) => hasWholeUnits(group, layer, kept))))
-      return traceSurvivors(groups, kept);
+    if (groups.every((group) => group.layers.every((layer) => hasWholeUnits(group, layer, keptChannels))))
+      return traceSurvivors(groups, keptChannels);
   }
   return new Map();
 }

@@ -136,7 +136,7 @@ async function solveLayer(
   if (sums instanceof Miss) return sums;
   const { features, outputs, canChangeBias } = linear;
   const isOutput = model.graph.outputs.some(({ name }) => name === matched.original);
-  const keepsVariance = canChangeBias && !matched.normalized && !isOutput && layer.role.window !== undefined;
+  const keepsVariance = canChangeBias && !matched.isNormalized && !isOutput && layer.role.window !== undefined;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.before.length * outputs);
   let changed = false;
@@ -153,7 +153,7 @@ async function solveLayer(
   if (!changed) return false;
   const biased = biasedOutput(layer, runs.inference);
   await writeWeights(layer, weights);
-  if (canChangeBias && !matched.normalized) await addOutputBias(model, layer, biased?.bias, shift);
+  if (canChangeBias && !matched.isNormalized) await addOutputBias(model, layer, biased?.bias, shift);
   for (const norm of runs.norms) if (norm.data === biased?.output) await recalibrate(norm, runs.current);
   return true;
 }

@@ -4,7 +4,7 @@ import type { IndexedDataset, Storage } from "#batches";
 import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import type { Match } from "../calibrate/match.ts";
+import type { ModelMatch } from "../calibrate/match.ts";
 
 export interface StageResult {
   /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */
@@ -14,7 +14,7 @@ export interface StageResult {
 }
 
 export interface Scope {
-  readonly match: Match;
+  readonly match: ModelMatch;
   readonly original: Model;
   readonly data: IndexedDataset;
   readonly context: Context;

@@ -7,11 +7,11 @@ import { failureOfCode, optionError } from "#ir";
 import { type Meanings, modulePath } from "#pass";
 
 /** The names of a method's functions, at least one of which must exist. */
-export type Does = string | readonly string[];
+export type FunctionNames = string | readonly string[];
 
 export function methodTable<M extends object, const Name extends string>(
   methods: Readonly<Record<Name, M & { readonly summary: string }>>,
-  { kind, does, title }: { readonly kind: string; readonly does: Does; readonly title: string },
+  { kind, does, title }: { readonly kind: string; readonly does: FunctionNames; readonly title: string },
 ) {
   const names = Object.keys(methods) as Name[];
   const shown = names.map((word) => `"${word}", `).join("");
@@ -43,7 +43,7 @@ export function methodTable<M extends object, const Name extends string>(
 }
 
 /** Returns whether a value is a method: an `id`, one of the functions `does`, and no invalid statistic as `evidence`. */
-export function isMethod(value: unknown, does: Does): boolean {
+export function isMethod(value: unknown, does: FunctionNames): boolean {
   const evidence = memberOf(value, "evidence");
   const hasValidStatistic = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
   const hasFunction = [does].flat().some((name) => typeof memberOf(value, name) === "function");

@@ -21,17 +21,17 @@ export type Pairs = readonly [Pair, ...Pair[]];
  * - `output`: the main output as it is.
  * - `outputs`: each output of floats as it is.
  */
-export type Reading = "scores" | "labels" | "output" | "outputs";
+export type OutputKind = "scores" | "labels" | "output" | "outputs";
 
 /** The arguments with which a loss formula writes its nodes into the training graph. */
-export interface Writing {
+export interface LossEmit {
   readonly emit: Emit;
   /** 1 for tokens, 0 for padding. Shape: [rows] for `scores` and `labels`, [batch, tokens] for other values; undefined without tokens. */
   readonly mask: Value | undefined;
 }
 
 /** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
-export function sizeOf(value: Value): readonly number[] {
+export function dimsOf(value: Value): readonly number[] {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined) throw shapeError(`${shapeText(value)} has no fixed shape.`);
   return dims;
@@ -46,7 +46,7 @@ export function mismatch({ student, teacher }: Pair, problem: string, hint?: str
 
 /** @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
 export function requireSame(pair: Pair): Pair {
-  if (sameDims(sizeOf(pair.student), sizeOf(pair.teacher))) return pair;
+  if (sameDims(dimsOf(pair.student), dimsOf(pair.teacher))) return pair;
   throw mismatch(pair, "have different shapes", "Use another loss, or other values: student=…, teacher=….");
 }
 
@@ -67,8 +67,8 @@ export function mean(emit: Emit, entries: Value, mask?: Value): Value {
 }
 
 /** Returns the mean of all entries, except those of padding tokens. */
-function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
-  if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
+function meanOfFeatures({ emit, mask }: LossEmit, entries: Value): Value {
+  if (mask === undefined || dimsOf(entries).length !== 3) return mean(emit, entries);
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
 }
 
@@ -77,15 +77,15 @@ export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
   sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
 
 /** Returns one vector per sample: the mean of its tokens, or all entries of its map in storage order. */
-export function vectorPerSample(writing: Writing, pair: Pair): Pair {
-  const [[, tokens], teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+export function vectorPerSample(writing: LossEmit, pair: Pair): Pair {
+  const [[, tokens], teacherDims] = [dimsOf(pair.student), dimsOf(pair.teacher)];
   if (writing.mask !== undefined && teacherDims.length === 3 && tokens !== teacherDims[1])
     throw mismatch(pair, "have different numbers of tokens", "Name what to compare: student=…, teacher=….");
   return mapPair(pair, (value) => sampleVectors(writing, value));
 }
 
-function sampleVectors({ emit, mask }: Writing, value: Value): Value {
-  const dims = sizeOf(value);
+function sampleVectors({ emit, mask }: LossEmit, value: Value): Value {
+  const dims = dimsOf(value);
   if (dims.length === 2) return value;
   const [batch = 1, ...rest] = dims;
   if (dims.length !== 3) return emit.Reshape([value, [batch, elementCount(rest)]]);
@@ -99,7 +99,7 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
 
 export const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
 
-export function squaredError(writing: Writing, pair: Pair): Value {
+export function squaredError(writing: LossEmit, pair: Pair): Value {
   const { emit } = writing;
   requireSame(pair);
   return meanOfFeatures(writing, square(emit, difference(emit, pair)));

@@ -7,16 +7,16 @@ import {
   average,
   cosineDistances,
   difference,
+  dimsOf,
   divergenceOf,
+  type LossEmit,
   mean,
   type Pair,
   type Pairs,
   requireSame,
-  sizeOf,
   square,
   squaredError,
   vectorPerSample,
-  type Writing,
 } from "./imitation.ts";
 import { type DistillationLoss, distillationLoss } from "./read.ts";
 
@@ -31,7 +31,7 @@ export const temperatureOf = v.pipe(
 const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
 
 function soften(emit: Emit, scores: Value, temperature: number): Value {
-  requireClasses(sizeOf(scores).at(-1));
+  requireClasses(dimsOf(scores).at(-1));
   return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
 }
 
@@ -39,7 +39,7 @@ const averageOverTeachers = (emit: Emit, pairs: Pairs, loss: (pair: Pair) => Val
   average(emit, pairs.map(loss));
 
 /** T² · mean over rows of KL(teacher ‖ student). T² keeps the size of the gradient as T grows. */
-function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, temperature: number): Value {
+function softLoss({ emit, mask }: LossEmit, student: Value, teacher: Value, temperature: number): Value {
   const rows = divergenceOf(emit, teacher, soften(emit, student, temperature));
   return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
 }

@@ -16,7 +16,7 @@ import {
 import { labelRows, scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
 import { scaleParts } from "../../../learn/train/losses/imitation.ts";
 import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
-import { average, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
+import { average, dimsOf, type LossEmit, mismatch, type OutputKind, type Pair, type Pairs } from "./imitation.ts";
 
 /** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */
 export interface LossInputs extends Partial<Pair<string | undefined>> {
@@ -28,25 +28,26 @@ export type DistillationLoss = DeclaredLoss<[LossInputs]>;
 
 const valueSettings = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
 
-interface Definition<Entries extends v.ObjectEntries> extends Pick<DistillationLoss, "name" | "meaning" | "weight"> {
-  readonly reads: Reading;
+interface LossDefinition<Entries extends v.ObjectEntries>
+  extends Pick<DistillationLoss, "name" | "meaning" | "weight"> {
+  readonly reads: OutputKind;
   readonly settings?: Entries;
   write(
-    writing: Writing,
+    writing: LossEmit,
     pairs: Pairs,
     settings: v.InferOutput<v.StrictObjectSchema<Entries & typeof valueSettings, undefined>>,
   ): Value;
 }
 
 export function distillationLoss<const Entries extends v.ObjectEntries>(
-  definition: Definition<Entries>,
+  definition: LossDefinition<Entries>,
 ): DistillationLoss {
   const { reads, settings = {} as Entries, write, ...rest } = definition;
   return declareLoss({
     ...rest,
     settings: { ...settings, ...valueSettings },
     make(settings, inputs: LossInputs) {
-      const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, settings);
+      const formula = (writing: LossEmit, pairs: Pairs) => write(writing, pairs, settings);
       return buildLoss(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(valueSettings), settings) });
     },
   });
@@ -54,8 +55,8 @@ export function distillationLoss<const Entries extends v.ObjectEntries>(
 
 function buildLoss(
   name: string,
-  reads: Reading,
-  write: (writing: Writing, pairs: Pairs) => Value,
+  reads: OutputKind,
+  write: (writing: LossEmit, pairs: Pairs) => Value,
   inputs: LossInputs,
 ): Loss {
   const isScores = reads === "scores" || reads === "labels";
@@ -76,7 +77,7 @@ function buildLoss(
       const values: Value[] = [];
       for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
         const mask = tokens && maskOf(tokens);
-        const writing: Writing = { emit, mask: mask && isScores ? emit.Reshape([mask, [-1]]) : mask };
+        const writing: LossEmit = { emit, mask: mask && isScores ? emit.Reshape([mask, [-1]]) : mask };
         values.push(write(writing, pairs));
         if (!isScores) scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}` });
       }
@@ -98,7 +99,7 @@ interface ComparedValues {
   readonly tokens: readonly [number, number] | undefined;
 }
 
-function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
+function comparisons(scope: LossScope, reads: OutputKind, inputs: LossInputs): readonly ComparedValues[] {
   const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
   if (reads === "scores" || reads === "labels") {
     const rowsOf = reads === "labels" ? labelRows : scoreRows;
@@ -122,7 +123,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
   }
   return teachers.flatMap((teacher) =>
     pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
-      if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
+      if (dimsOf(pair.student)[0] !== dimsOf(pair.teacher)[0])
         throw mismatch(pair, "differ along their first axis, the samples");
       const [student, target] = scaleParts(scope.emit, teacher, pair.teacher, [pair.student, pair.teacher]);
       return { pairs: [{ student, teacher: target }], tokens: tokensOf(pair.student) };
@@ -136,11 +137,11 @@ export const sameClassesHint =
 const counterpartOf = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
 function tokensOf(value: Value): readonly [number, number] | undefined {
-  const [samples = 1, tokens = 1, ...rest] = sizeOf(value);
+  const [samples = 1, tokens = 1, ...rest] = dimsOf(value);
   return rest.length === 1 ? [samples, tokens] : undefined;
 }
 
-function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
+function pairsOf(scope: LossScope, teacher: NamedValues, reads: OutputKind, inputs: LossInputs): readonly Pair[] {
   const name = inputs.student ?? inputs.teacher;
   if (name !== undefined) {
     const read = (network: NamedValues, valueName: string, side: "student" | "teacher"): Value =>

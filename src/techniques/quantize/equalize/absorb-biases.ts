@@ -19,7 +19,7 @@ import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/kept.ts";
 import type { RoundedSettings } from "../settings.ts";
-import type { Transformation } from "./index.ts";
+import type { Equalization } from "./index.ts";
 
 /** Minimum share by which a range must shrink to justify a trial. */
 const minShrink = 0.1;
@@ -28,13 +28,13 @@ const minGain = 0.05;
 const maxSamples = 32;
 
 /** A layer, the layers that read its channels, and the group of all tensors with these channels. */
-interface Pair {
+interface LayerAndReaders {
   readonly layer: Layer;
   readonly readers: readonly Layer[];
   readonly group: ScaleGroup;
 }
 
-export const absorbBiases: Transformation = {
+export const absorbBiases: Equalization = {
   suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
   async apply(model, options, context, noise) {
     const candidates = await findCandidates(model, options, context);
@@ -63,7 +63,7 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   const { data, samples } = options;
   const inference = infer(model);
   const pairs = new Map(
-    pairsOf(model, options, inference).flatMap((pair) => {
+    layersWithReaders(model, options, inference).flatMap((pair) => {
       const output = biasedOutput(pair.layer, inference)?.output;
       return output === undefined ? [] : [[output.name, pair] as const];
     }),
@@ -72,7 +72,7 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   const outputs = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
   const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal, optimize: true };
   const opened = await trainPart(data);
-  const cacheKey = { of: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
+  const cacheKey = { dataset: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
   const momentsByName = await observeOnce(engine, model, cacheKey, outputs, channelMoments, order);
   return [...pairs]
     .flatMap(([name, pair]) => {
@@ -95,13 +95,13 @@ function shrinkOf(moments: Moments): number {
   return before === 0 ? 0 : 1 - after / before;
 }
 
-function pairsOf(model: Model, options: RoundedSettings, inference: Inference): readonly Pair[] {
+function layersWithReaders(model: Model, options: RoundedSettings, inference: Inference): readonly LayerAndReaders[] {
   const all = layers(model, inference);
   const selectedLayers = new Set(selectLayers(all, options));
   const productLayers = all.filter(
     ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
   );
-  return scaleGroups(model, inference).flatMap((group): Pair | [] => {
+  return scaleGroups(model, inference).flatMap((group): LayerAndReaders | [] => {
     const [start] = group.starts;
     const layer = productLayers.find(
       ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
@@ -118,7 +118,7 @@ function pairsOf(model: Model, options: RoundedSettings, inference: Inference): 
 
 async function absorb(
   model: Model,
-  { layer, readers, group }: Pair,
+  { layer, readers, group }: LayerAndReaders,
   minimums: Float64Array,
   { engine }: Context,
 ): Promise<void> {

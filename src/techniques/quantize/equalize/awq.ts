@@ -14,7 +14,7 @@ import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../gri
 import { nearest } from "../rounders/nearest.ts";
 import { everySetting, type RoundedSettings } from "../settings.ts";
 import type { Reader } from "./best-factors.ts";
-import type { Transformation } from "./index.ts";
+import type { Equalization } from "./index.ts";
 import { searchFactors } from "./search.ts";
 
 const alphaSteps = 20;
@@ -23,7 +23,7 @@ const alphaSteps = 20;
 const blocksOf = (options: RoundedSettings): BlockSettings | undefined =>
   options.scheme === "weights" ? blockSettings(options) : undefined;
 
-export const awq: Transformation = {
+export const awq: Equalization = {
   suits: (options) =>
     options.data !== undefined && everySetting(options).some(({ scheme, bits }) => scheme === "weights" && bits < 8),
   apply: searchFactors({

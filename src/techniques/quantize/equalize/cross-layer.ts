@@ -31,7 +31,7 @@ import { createTrials } from "../../../runtime/noise/output-noise.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
 import { ruleOf } from "../target.ts";
 import { weightMiss } from "../weight.ts";
-import type { Transformation } from "./index.ts";
+import type { Equalization } from "./index.ts";
 
 /** Maximum number of sweeps; chains of layers converge within ten. */
 const maxSweeps = 20;
@@ -42,7 +42,7 @@ const minGain = 0.1;
 const hasTensorScale = (options: Pick<RoundedSettings, "weights" | "perChannel">): boolean =>
   !options.perChannel && areIntegers(options);
 
-export const crossLayer: Transformation = {
+export const crossLayer: Equalization = {
   suits: (options) => everySetting(options).some(hasTensorScale),
   async apply(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>

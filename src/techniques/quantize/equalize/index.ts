@@ -20,16 +20,16 @@ export async function equalize(
   quantizeBy: QuantizeBy,
   context: Context,
 ): Promise<readonly Change[]> {
-  const noise = answerNoise(model, options, quantizeBy, context);
+  const noise = outputNoise(model, options, quantizeBy, context);
   const changes: Change[] = [];
-  for (const { suits, apply } of transformations)
+  for (const { suits, apply } of equalizations)
     if (suits(options)) changes.push(...(await apply(model, options, context, noise)));
   return changes;
 }
 
 type QuantizeBy = (options: RoundedSettings, model: Model, context: Context) => Promise<unknown>;
 
-export interface Transformation {
+export interface Equalization {
   /** Returns whether the transformation can lower the error with these settings. */
   suits(options: RoundedSettings): boolean;
   /** Transforms the model in place if that lowers the error. @param noise measures the output noise. */
@@ -39,7 +39,7 @@ export interface Transformation {
 const maxNoiseSamples = 32;
 
 /** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
-function answerNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): NoiseMeter {
+function outputNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): NoiseMeter {
   const original = model.clone();
   const { phase: _, ...quietContext } = context;
   const { data, rounder } = options;
@@ -62,4 +62,4 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
 }
 
 /** Each transformation starts from the result of the previous ones. */
-const transformations: readonly Transformation[] = [crossLayer, absorbBiases, smoothQuant, awq];
+const equalizations: readonly Equalization[] = [crossLayer, absorbBiases, smoothQuant, awq];

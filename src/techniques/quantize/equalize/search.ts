@@ -18,7 +18,7 @@ import { findCoverage } from "../prepare.ts";
 import type { RoundedSettings } from "../settings.ts";
 import { staysFloat } from "../weight.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
-import type { Transformation } from "./index.ts";
+import type { Equalization } from "./index.ts";
 
 /** A few samples suffice to find outlier channels. */
 const maxSamples = 64;
@@ -26,7 +26,7 @@ const maxSamples = 64;
 const maxRangeSamples = 32;
 const rowsPerBatch = 64;
 export const searchFactors =
-  (search: FactorSearch): Transformation["apply"] =>
+  (search: FactorSearch): Equalization["apply"] =>
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
     if (options.data === undefined) return [];
     // Only products with float32 inputs are searched: other layers are rounded differently, or not at all.
@@ -61,7 +61,7 @@ export const searchFactors =
     );
     const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
     const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal, optimize: true };
-    const cacheKey = { of: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
+    const cacheKey = { dataset: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
     const axes = new Map([...starts, ...inputs].map(({ name, axis }) => [name, axisOf(model, name, axis)]));
     const places = Array.from(axes, ([name, axis]) => ({ name, axis }));
     const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, order);

@@ -15,12 +15,12 @@ import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
 import { type Operands, type Reader, rangeOf } from "./best-factors.ts";
-import type { Transformation } from "./index.ts";
+import type { Equalization } from "./index.ts";
 import { searchFactors } from "./search.ts";
 
 const alphas = [0.25, 0.5, 0.75, 1];
 
-export const smoothQuant: Transformation = {
+export const smoothQuant: Equalization = {
   suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
   apply: searchFactors({
     id: "smooth-quant",

@@ -7,7 +7,7 @@ import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Dense, deferTensor, type Emit, float32, fromNumbers, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import { weightReader } from "../weight.ts";
-import { emitBeside, oncePerRun, type Writing } from "./format.ts";
+import { emitBeside, oncePerRun, type WriteRun } from "./format.ts";
 import {
   blockShape,
   blocksKey,
@@ -34,7 +34,7 @@ const storedOffsets = oncePerRun<OffsetBlocks | undefined>();
 export const offsetsOf = (
   layer: Layer,
   settings: BlockSettings,
-  run: Writing,
+  run: WriteRun,
   smallType: "float16" | "float32",
 ): Promise<OffsetBlocks | undefined> =>
   storedOffsets(run, layer.effective, `${smallType} ${blocksKey(layer, settings)}`, async () => {
@@ -77,7 +77,7 @@ export async function sumsOf(
   data: Value,
   layer: Layer,
   offsets: OffsetBlocks,
-  run: Writing,
+  run: WriteRun,
 ): Promise<Value> {
   const { width, block } = offsets;
   const sums = await blockSums(run, data, layer.node.graph, async () => new Map());

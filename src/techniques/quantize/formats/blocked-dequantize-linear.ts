@@ -15,8 +15,8 @@ import { makeCodes } from "../../shared/quantize.ts";
 import type { BlockSettings } from "../grid.ts";
 import { codesTensor } from "../quantize-tensor.ts";
 import type { Target } from "../target.ts";
-import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
-import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { codesFormat, type StoredCodes } from "./dequantize-linear.ts";
+import { emitAround, emitBeside, type Format, type FormatFactory, oncePerRun, type WriteRun } from "./format.ts";
 import { castToTypeOf } from "./lookup.ts";
 import { requireMatrix, writeProduct } from "./matrix-product.ts";
 import {
@@ -28,20 +28,20 @@ import {
   roundBlocks,
 } from "./weight-blocks.ts";
 
-export const standardBlocksFor: Format = (layer, options, inference) => {
+export const standardBlocksFor: FormatFactory = (layer, options, inference) => {
   const settings = blockSettings(options);
   if (settings === undefined || !options.onnxOnly) return undefined;
   if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
   const target = requireMatrix(layer, inference);
-  if (!(target instanceof Miss)) return productForm(settings, target);
+  if (!(target instanceof Miss)) return productFormat(settings, target);
   const { role } = layer;
   if (role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block)
-    return reshapedForm(settings);
+    return reshapedFormat(settings);
   const { perChannel } = options;
-  return settings.bits === 8 ? undefined : codesForm({ type: "int4", bits: 4, perChannel });
+  return settings.bits === 8 ? undefined : codesFormat({ type: "int4", bits: 4, perChannel });
 };
 
-const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
+const blocksFormat = (settings: BlockSettings, write: Format["write"]): Format => ({
   bits: settings.bits,
   opset: 21,
   blocks: settings,
@@ -49,24 +49,24 @@ const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
   write,
 });
 
-const productForm = (settings: BlockSettings, target: Target): Form =>
-  blocksForm(settings, async (emit, { layer }, run) => {
+const productFormat = (settings: BlockSettings, target: Target): Format =>
+  blocksFormat(settings, async (emit, { layer }, run) => {
     const stored = await blocksOf(layer, settings, true, run);
-    const weight = numbersOf(emitAround(emit, layer, run), layer, settings, 0, stored);
+    const weight = dequantizeBlocks(emitAround(emit, layer, run), layer, settings, 0, stored);
     await writeProduct(emit, target, run, (emit, data) => ({ product: emit.MatMul([data, weight]) }));
   });
 
-const reshapedForm = (settings: BlockSettings): Form =>
-  blocksForm(settings, async (emit, { layer }, run) => {
+const reshapedFormat = (settings: BlockSettings): Format =>
+  blocksFormat(settings, async (emit, { layer }, run) => {
     const { node, role, effective } = layer;
     const emitNear = emitAround(emit, layer, run);
-    const flat = numbersOf(emitNear, layer, settings, 1, await blocksOf(layer, settings, false, run));
+    const flat = dequantizeBlocks(emitNear, layer, settings, 1, await blocksOf(layer, settings, false, run));
     const dims = fixedDims(effective.type?.dims) ?? [];
     const shaped = emitNear.Reshape([flat, emitNear.constant(int64([dims.length], dims), "dims")]);
     node.graph.setInput(node, role.input, castToTypeOf(emitNear, shaped, effective));
   });
 
-function numbersOf(
+function dequantizeBlocks(
   emit: Emit,
   layer: Layer,
   { block }: BlockSettings,
@@ -80,7 +80,7 @@ function numbersOf(
 const stored = oncePerRun<StoredCodes>();
 
 /** @param isTransposed whether the values are stored as [inputs, outputs], as a matrix product reads them. */
-const blocksOf = (layer: Layer, settings: BlockSettings, isTransposed: boolean, run: Writing): Promise<StoredCodes> =>
+const blocksOf = (layer: Layer, settings: BlockSettings, isTransposed: boolean, run: WriteRun): Promise<StoredCodes> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${isTransposed} ${layer.role.out}`, async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);

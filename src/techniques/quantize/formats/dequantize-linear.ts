@@ -6,7 +6,7 @@ import type { Context } from "#pass";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
 import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/quantize.ts";
-import type { Along } from "../grid.ts";
+import type { PerAxis } from "../grid.ts";
 import { channelRanges, type QuantizedTensor } from "../quantize-tensor.ts";
 import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
@@ -21,32 +21,32 @@ import {
   type WeightSettings,
   withLayerName,
 } from "../weight.ts";
-import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { emitAround, emitBeside, type Format, type FormatFactory, oncePerRun, type WriteRun } from "./format.ts";
 import { writeLookup } from "./lookup.ts";
 
 /** The format of layers with learned scales and at most 4 bits: the stored values equal those of the training. */
-export const learnedCodesFor: Format = ({ role }, options, _, learned) => {
+export const learnedCodesFor: FormatFactory = ({ role }, options, _, learned) => {
   const isLowBit = learned !== undefined && learned.high - learned.low < 16;
   if (!isLowBit || role.kind === "lookup" || options.everywhere === true || !areIntegers(options)) return undefined;
   const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
-  return codesForm({ type: "int4", perChannel: learned.axis !== undefined, bits });
+  return codesFormat({ type: "int4", perChannel: learned.axis !== undefined, bits });
 };
 
-export const codesFor: Format = (layer, options) =>
+export const codesFor: FormatFactory = (layer, options) =>
   layer.role.kind === "lookup" || options.everywhere === true
-    ? floatCodesForm(layer, options)
-    : codesForm(integerWeight(options, options.bits));
+    ? floatCodes(layer, options)
+    : codesFormat(integerWeight(options, options.bits));
 
-/** Returns the form of a layer that stores 8-bit integers and computes in float. */
-export const floatCodesForm = ({ role }: Layer, options: RoundedSettings): Form =>
+/** Returns the format of a layer that stores 8-bit integers and computes in float. */
+export const floatCodes = ({ role }: Layer, options: RoundedSettings): Format =>
   // An integer product can share the values of an embedding table, so tables have the bits of products.
-  codesForm(integerWeight(options, role.kind === "lookup" ? productBits(options) : 8));
+  codesFormat(integerWeight(options, role.kind === "lookup" ? productBits(options) : 8));
 
-export function measuredCodesForm(options: StaticSettings, measured: ActivationGrid): Form {
-  if (options.bits === 4) return codesForm(integerWeight(options, 4), measured);
+export function measuredCodes(options: StaticSettings, measured: ActivationGrid): Format {
+  if (options.bits === 4) return codesFormat(integerWeight(options, 4), measured);
   // 16-bit activations are multiplied in float.
   const bits = isWide(measured.type) ? 8 : productBits(options);
-  return codesForm({ ...integerWeight(options, bits), kernels: "fused" }, measured);
+  return codesFormat({ ...integerWeight(options, bits), kernels: "fused" }, measured);
 }
 
 interface ActivationGrid {
@@ -55,7 +55,7 @@ interface ActivationGrid {
   readonly scale: number;
 }
 
-export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): Form => ({
+export const codesFormat = (settings: WeightSettings, measured?: ActivationGrid): Format => ({
   // 7 bits are stored in 8 and exclude the largest values.
   bits: settings.bits === 7 ? 8 : settings.bits,
   opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
@@ -67,7 +67,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     if (measured === undefined) return;
     const bias = await vectorBias(run.model, measured.target, run.context);
     if (bias === undefined) return;
-    const biasMap = await layerBiases(run, table.effective, formOf(table, settings, run), async () => new Map());
+    const biasMap = await layerBiases(run, table.effective, keyOf(table, settings, run), async () => new Map());
     biasMap.set(layer, { bias, inputScale: measured.scale * (layer.role.productFactor ?? 1) });
   },
   async write(emit, { layer, table = layer }, run) {
@@ -76,14 +76,14 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     if (role.kind === "lookup") return writeLookup(emit, layer, shared, settings.type);
     const emitNear = emitAround(emit, layer, run);
     const read = effective === table.effective ? shared : transposedCodes(emitNear, shared);
-    read.numbers ??= numbersOf(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
+    read.numbers ??= dequantize(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
     const layerBias = shared.biases.get(layer);
     if (measured !== undefined && layerBias !== undefined)
       await writeBias(run.model, emit, measured.target, layerBias, shared.scales);
   },
-  tied: (_, requested) => (requested.onCodes === undefined ? codesForm(settings) : requested.onCodes(settings)),
-  ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
+  tied: (_, requested) => (requested.onCodes === undefined ? codesFormat(settings) : requested.onCodes(settings)),
+  ...(measured === undefined ? {} : { onCodes: (codes) => codesFormat(codes, measured) }),
 });
 
 interface SharedCodes extends StoredCodes {
@@ -98,16 +98,16 @@ const stored = oncePerRun<SharedCodes>();
 /** The biases of the layers that share a quantized weight. */
 const layerBiases = oncePerRun<Map<Layer, LayerBias>>();
 
-function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
+function keyOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: WriteRun): string {
   const learned = existingRounding(layer, rounding);
   if (learned !== undefined) return `${type} as rounded ${learned.axis}`;
   return `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
-export async function codesOf(layer: Layer, settings: WeightSettings, run: Writing): Promise<SharedCodes> {
-  const form = formOf(layer, settings, run);
-  const biasMap = await layerBiases(run, layer.effective, form, async () => new Map());
-  return stored(run, layer.effective, form, async () => {
+export async function codesOf(layer: Layer, settings: WeightSettings, run: WriteRun): Promise<SharedCodes> {
+  const key = keyOf(layer, settings, run);
+  const biasMap = await layerBiases(run, layer.effective, key, async () => new Map());
+  return stored(run, layer.effective, key, async () => {
     const grown = { grown: createScaleGrowth([...biasMap.values()]) };
     const tensor = await roundWeight(layer, settings, run.rounding, grown);
     const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
@@ -158,13 +158,13 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
           value: fromNumbers(type, [1], [code]),
         })
     : emit.constant(tensor.quantized, `${name}_quantized`);
-  return numbersOf(emit, name, { codes, ...storeGrid(emit, name, tensor) }, tensor.axis);
+  return dequantize(emit, name, { codes, ...storeGrid(emit, name, tensor) }, tensor.axis);
 }
 
 /** Up to this many values, the fill is larger than the values. */
 const maxStored = 128;
 
-export function numbersOf(
+export function dequantize(
   emit: Emit,
   name: string,
   { codes, scale, zeroPoint }: StoredCodes,
@@ -198,7 +198,7 @@ async function vectorBias(model: Model, { layer, rule }: Target, context: Contex
 /** Enlarges weight scales so that int32 can represent all biases. If the weights of a channel are 0, its biases determine the scale. */
 const createScaleGrowth =
   (layerBiasList: readonly LayerBias[]) =>
-  async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
+  async (grid: ScaledGrid & PerAxis, read: () => Promise<Dense>): Promise<ScaledGrid & PerAxis> => {
     if (layerBiasList.length === 0) return grid;
     const { min, max } = channelRanges(await read(), grid.axis);
     const scale = grid.scale.map((channelScale, channel) => {

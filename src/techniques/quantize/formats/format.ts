@@ -7,40 +7,40 @@ import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
-/** Returns a layer's form, the reason against this format, or undefined if not asked for. @param learned existing fake quantization. */
-export type Format = (
+/** Returns a layer's format, the reason against it, or undefined if not asked for. @param learned existing fake quantization. */
+export type FormatFactory = (
   layer: Layer,
   options: WeightsSettings,
   inference: Inference,
   learned: WeightRounding | undefined,
-) => Form | Miss | undefined;
+) => Format | Miss | undefined;
 
-export interface Form {
+export interface Format {
   readonly bits: number;
   /** Minimum opset, if the layers do not require it anyway. */
   readonly opset?: number;
   readonly blocks?: BlockSettings;
-  text(layer: Layer, writing: Writing): string;
+  text(layer: Layer, run: WriteRun): string;
   /** Called for all layers before the first is written. */
-  begin?(planned: LayerPlan, writing: Writing): Promise<void>;
+  begin?(planned: LayerPlan, run: WriteRun): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
-  write(emit: Emit, planned: LayerPlan, writing: Writing): Promise<void>;
+  write(emit: Emit, planned: LayerPlan, run: WriteRun): Promise<void>;
   /**
-   * For a table: returns the form of a product that shares the table's values, a Miss if it cannot share them, or undefined if it should
-   * not. @param requested the product's form with separate values.
+   * For a table: returns the format of a product that shares the table's values, a Miss if it cannot share them, or undefined if it should
+   * not. @param requested the product's format with separate values.
    */
-  tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
-  /** The form that replaces this form of a table if a product that shares the table's values cannot read them. */
-  readonly otherwise?: Form;
-  /** For an integer product: returns its form with the 8-bit values of a table as its weight; undefined if it cannot read them. */
-  onCodes?(settings: WeightSettings): Form | undefined;
+  tied?(product: Layer, requested: Format, inference: Inference): Format | Miss | undefined;
+  /** The format that replaces this format of a table if a product that shares the table's values cannot read them. */
+  readonly fallback?: Format;
+  /** For an integer product: returns its format with the 8-bit values of a table as its weight; undefined if it cannot read them. */
+  onCodes?(settings: WeightSettings): Format | undefined;
 }
 
 export interface LayerPlan {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
-  readonly form: Form;
-  /** Why the form is not the requested one. */
+  readonly format: Format;
+  /** Why the format is not the requested one. */
   readonly why?: string | undefined;
   /** The embedding table whose quantized values the layer shares. */
   readonly table?: Layer;
@@ -48,7 +48,7 @@ export interface LayerPlan {
   readonly isShared?: boolean;
 }
 
-export interface Writing {
+export interface WriteRun {
   readonly model: Model;
   readonly inference: Inference;
   readonly rounding: Rounding;
@@ -57,27 +57,27 @@ export interface Writing {
 }
 
 /** Returns an emitter for the graph that contains a weight, so that all subgraphs can read the result. */
-export const emitBeside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
+export const emitBeside = ({ weight }: Layer, { model, inference }: WriteRun): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
 /** Returns an emitter before the layer, or in the weight's graph if subgraphs read it (quirk "weight-in-branch"). */
-export const emitAround = (emit: Emit, layer: Layer, writing: Writing): Emit =>
-  writing.readInside.has(layer.weight) ? emitBeside(layer, writing) : emit;
+export const emitAround = (emit: Emit, layer: Layer, run: WriteRun): Emit =>
+  run.readInside.has(layer.weight) ? emitBeside(layer, run) : emit;
 
 export function oncePerRun<T>(): (
-  writing: Writing,
+  run: WriteRun,
   source: Value | Graph,
-  form: unknown,
+  format: unknown,
   make: () => Promise<T>,
 ) => Promise<T> {
-  const runs = new WeakMap<Writing, Map<Value | Graph, Map<unknown, T>>>();
-  return async (writing, source, form, make) => {
-    const sources = runs.get(writing) ?? new Map<Value | Graph, Map<unknown, T>>();
-    runs.set(writing, sources);
-    const forms = sources.get(source) ?? new Map<unknown, T>();
-    sources.set(source, forms);
-    const result = forms.get(form) ?? (await make());
-    forms.set(form, result);
+  const runs = new WeakMap<WriteRun, Map<Value | Graph, Map<unknown, T>>>();
+  return async (run, source, format, make) => {
+    const sources = runs.get(run) ?? new Map<Value | Graph, Map<unknown, T>>();
+    runs.set(run, sources);
+    const formats = sources.get(source) ?? new Map<unknown, T>();
+    sources.set(source, formats);
+    const result = formats.get(format) ?? (await make());
+    formats.set(format, result);
     return result;
   };
 }

@@ -14,17 +14,17 @@ import { type Emit, int64, Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import { type Lacks, missingSupportOf } from "../runtimes.ts";
 import { integerWeight } from "../weight.ts";
-import { codesForm } from "./dequantize-linear.ts";
-import type { Form, Format } from "./format.ts";
+import { codesFormat } from "./dequantize-linear.ts";
+import type { Format, FormatFactory } from "./format.ts";
 import { pickRows } from "./lookup.ts";
-import { blocksForm } from "./matmul-nbits.ts";
+import { blocksFormat } from "./matmul-nbits.ts";
 import { requireMatrix } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
 
 const smallestBlock = 16;
 const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
 
-export const rowBlocksFor: Format = (layer, options) => {
+export const rowBlocksFor: FormatFactory = (layer, options) => {
   const requested = blockSettings(options);
   if (requested === undefined || options.onnxOnly || layer.role.kind !== "lookup") return undefined;
   const { block } = requested;
@@ -39,13 +39,13 @@ export const rowBlocksFor: Format = (layer, options) => {
     return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
   const settings = { bits, block: evenBlock, symmetric: false } as const;
   const everywhere = options.everywhere === true || missingSupportOf(lacks, options) !== undefined;
-  return rowsForm(settings, codesForm(integerWeight(options)), everywhere);
+  return rowsFormat(settings, codesFormat(integerWeight(options)), everywhere);
 };
 
-const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean): Form => ({
+const rowsFormat = (settings: BlockSettings, fallback: Format, everywhere: boolean): Format => ({
   bits: settings.bits,
   blocks: settings,
-  otherwise,
+  fallback,
   text: (layer, { rounding }) => blocksText(settings, layer, rounding),
   async write(emit, { layer, isShared }, run) {
     const indices = layer.node.inputs[layer.role.data];
@@ -55,7 +55,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   tied(product, requested, inference) {
     if (requested.onCodes !== undefined) return undefined;
     const target = requireMatrix(product, inference);
-    return target instanceof Miss ? target : blocksForm(settings, target, true);
+    return target instanceof Miss ? target : blocksFormat(settings, target, true);
   },
 });
 

@@ -14,17 +14,17 @@ import type { DynamicSettings } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";
 import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
 import { type Coded, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
-import { emitAround, emitBeside, type Form, oncePerRun, type Writing } from "./format.ts";
+import { emitAround, emitBeside, type Format, oncePerRun, type WriteRun } from "./format.ts";
 import { writeProduct } from "./matrix-product.ts";
 
-export function chooseIntegerForm(layer: Layer, options: DynamicSettings, inference: Inference): Form | Miss {
+export function chooseIntegerFormat(layer: Layer, options: DynamicSettings, inference: Inference): Format | Miss {
   const target = findTarget(layer, inference);
   if (target instanceof Miss) return target;
   const { perChannel, weights: type = fastWeight(target.rule) } = options;
-  return integerForm({ type, perChannel, bits: productBits({ ...options, weights: type }) }, target);
+  return integerFormat({ type, perChannel, bits: productBits({ ...options, weights: type }) }, target);
 }
 
-const integerForm = (settings: WeightSettings, target: Target): Form => ({
+const integerFormat = (settings: WeightSettings, target: Target): Format => ({
   bits: 8,
   text: (layer, { rounding }) => `integer arithmetic, ${codesText(layer, settings, rounding)}`,
   async write(emit, { layer, table }, run) {
@@ -49,13 +49,13 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
       return { product, named: sum };
     });
   },
-  onCodes: (codes) => (codes.type === "int8" ? integerForm(codes, target) : undefined),
+  onCodes: (codes) => (codes.type === "int8" ? integerFormat(codes, target) : undefined),
 });
 
 const activations = oncePerRun<Coded>();
 
 /** Quantizes an activation once per graph, before the first layer that reads it. */
-const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Promise<Coded> =>
+const integersOf = (emit: Emit, data: Value, { graph }: Node, run: WriteRun): Promise<Coded> =>
   activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
     return { codes, scale, zeroPoint };
@@ -63,7 +63,7 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
 
 const storedWeights = oncePerRun<StoredCodes>();
 
-const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
+const storeIntegers = (target: Target, settings: WeightSettings, run: WriteRun): Promise<StoredCodes> =>
   storedWeights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };

@@ -11,23 +11,23 @@ import { Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { offsetsOf, sumsOf } from "./block-offsets.ts";
-import type { Form, Format } from "./format.ts";
+import type { Format, FormatFactory } from "./format.ts";
 import { requireMatrix, writeProduct } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, latticeOf } from "./weight-blocks.ts";
 
-const accuracy = 4;
+const int8Accuracy = 4;
 
-export const blocksFor: Format = (layer, options, inference) => {
+export const blocksFor: FormatFactory = (layer, options, inference) => {
   const settings = blockSettings(options);
   if (settings === undefined || options.onnxOnly) return undefined;
   const target = requireMatrix(layer, inference);
   // The runtime folds casts of constants in the main graph only.
   const halfScales = options.halfScales === true && !isInSubgraph(layer) && layer.effective.type?.type === "float32";
-  return target instanceof Miss ? target : blocksForm({ ...settings, halfScales }, target);
+  return target instanceof Miss ? target : blocksFormat({ ...settings, halfScales }, target);
 };
 
 /** @param isTied whether the layer reads the blocks of a table, which have no offsets. */
-export const blocksForm = (settings: BlockSettings, target: Target, isTied = false): Form => ({
+export const blocksFormat = (settings: BlockSettings, target: Target, isTied = false): Format => ({
   bits: settings.bits,
   blocks: settings,
   text(layer, { rounding }) {
@@ -41,7 +41,7 @@ export const blocksForm = (settings: BlockSettings, target: Target, isTied = fal
     const attributes = { K: width, N: rows, bits, block_size: block };
     await writeProduct(emit, target, run, async (emit, data) => {
       // Quirk "level-in-branch": the runtime casts such a node to float32 with its scales, and does not fold these casts in subgraphs.
-      const level = inSubgraph && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
+      const level = inSubgraph && data.type?.type === "float16" ? {} : { accuracy_level: int8Accuracy };
       const toFloat = (value: Value): Value =>
         value.type?.type === "float16" && data.type?.type !== "float16"
           ? emit.Cast([value], { to: typeCodes.float32 })

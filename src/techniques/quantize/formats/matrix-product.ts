@@ -8,7 +8,7 @@ import { type Emit, emitter, float32, Miss, replaceNode, toFloat32, type Value }
 import { keepLayerName, passOnLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";
-import { oncePerRun, type Writing } from "./format.ts";
+import { oncePerRun, type WriteRun } from "./format.ts";
 
 /** Returns the layer as a target if its weight is one stored matrix and x has the layer's inputs along its last axis; otherwise the reason. */
 export function requireMatrix(layer: Layer, inference: Inference): Target | Miss {
@@ -34,7 +34,7 @@ interface Product {
 export async function writeProduct(
   emit: Emit,
   target: Target,
-  run: Writing,
+  run: WriteRun,
   productOf: (emit: Emit, data: Value) => Product | Promise<Product>,
 ): Promise<void> {
   const { layer, data } = target;
@@ -54,7 +54,7 @@ export async function writeProduct(
 const scaledBiases = oncePerRun<Value>();
 
 /** Returns beta · b; a vector per channel in the shape of y's channels. Layers that share a bias share the result. */
-async function scaledBias({ layer, rule }: Target, run: Writing): Promise<Value | undefined> {
+async function scaledBias({ layer, rule }: Target, run: WriteRun): Promise<Value | undefined> {
   const { bias, outputs } = layer;
   if (bias === undefined) return undefined;
   const dims = rule.channelDims(outputs);

@@ -13,20 +13,20 @@ import { type Layer, nameBeforeMasking } from "#analysis";
 import type { Dense, Emit, Value } from "#ir";
 import { deferTensor, elementCount, fixedDims, float32, int64, Miss, parameter, toFloat32 } from "#ir";
 import { weightReader } from "../weight.ts";
-import { emitAround, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { emitAround, type Format, type FormatFactory, oncePerRun, type WriteRun } from "./format.ts";
 import { assign, kmeans } from "./kmeans.ts";
 import { castToTypeOf, pickRows } from "./lookup.ts";
 import { lookUpPacked, type PackedLayout, packedLayout, packIndices, packingOpset } from "./packed-indices.ts";
 
-export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {
+export const paletteFor: FormatFactory = ({ effective, name }, { weights, bits }) => {
   if (weights !== "palette") return undefined;
   const count = elementCount(fixedDims(effective.type?.dims) ?? []);
   return (count * (32 - bits)) / 32 > 2 ** bits
-    ? paletteForm(bits)
+    ? paletteFormat(bits)
     : new Miss(`its ${count} numbers take fewer bytes than ${2 ** bits} values and codes`, name);
 };
 
-const paletteForm = (bits: number): Form => ({
+const paletteFormat = (bits: number): Format => ({
   bits,
   opset: packingOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
@@ -56,7 +56,7 @@ const paletteForm = (bits: number): Form => ({
       node.graph.setInput(node, role.input, castToTypeOf(emit, dequantized, effective));
     }
   },
-  tied: (_, requested) => (requested.onCodes === undefined ? paletteForm(bits) : undefined),
+  tied: (_, requested) => (requested.onCodes === undefined ? paletteFormat(bits) : undefined),
 });
 
 interface StoredPalette extends Pick<PackedLayout, "planes" | "width"> {
@@ -66,7 +66,7 @@ interface StoredPalette extends Pick<PackedLayout, "planes" | "width"> {
 
 const palettes = oncePerRun<StoredPalette>();
 
-const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
+const storePalette = (emit: Emit, layer: Layer, bits: number, run: WriteRun): Promise<StoredPalette> =>
   palettes(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
     const name = nameBeforeMasking(layer.weight);
     const read = await weightReader(layer, run);

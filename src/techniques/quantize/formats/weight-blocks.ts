@@ -22,7 +22,7 @@ import {
   withLayerName,
 } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
-import { emitBeside, oncePerRun, type Writing } from "./format.ts";
+import { emitBeside, oncePerRun, type WriteRun } from "./format.ts";
 
 const defaultBlock = 32;
 
@@ -38,7 +38,7 @@ export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 const stored = oncePerRun<StoredBlocks>();
 
 /** @param flat whether the bytes of a row are along one axis: [rows, bytes] instead of [rows, blocks, bytes]. */
-export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
+export const blocksOf = (layer: Layer, settings: BlockSettings, run: WriteRun, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
@@ -107,7 +107,7 @@ export function blockShape(layer: Layer, block: number): BlockShape {
 }
 
 export async function roundBlocks(
-  { rounding }: Writing,
+  { rounding }: WriteRun,
   layer: Layer,
   settings: BlockSettings,
   layoutOf: (shape: BlockShape) => BlockLayout,
