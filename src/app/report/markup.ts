@@ -19,7 +19,7 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
 
 /**
  * Returns text in which lines do not break inside flags.
- * @example withFlags("(--for size keeps it)")
+ * @example keepFlagsWhole("(--for size keeps it)")
  */
 export function keepFlagsWhole(text: string): Content {
   return text
