@@ -22,7 +22,7 @@ import { simplify } from "../src/rewrite/clean-up/simplify.ts";
 import { Decoding, decoderOf, tokenFeeds } from "../src/runtime/run/decoding.ts";
 import { relativeTimer } from "../src/runtime/run/relative-time.ts";
 import type { TargetName } from "../src/runtime/run/run-target.ts";
-import { fusionFor } from "../src/techniques/quantize/fuse-decoder.ts";
+import { fusionOptionsFor } from "../src/techniques/quantize/fuse-decoder.ts";
 import { shared } from "../test/shared.ts";
 import { heading, line, table } from "./lib/print.ts";
 
@@ -74,7 +74,7 @@ async function simplifiedForms(path: string, engine: Engine): Promise<readonly F
   const forms: Form[] = [];
   for (const target of targets) {
     const model = await open(path);
-    await simplify(model, target === undefined ? {} : fusionFor(target), { engine });
+    await simplify(model, target === undefined ? {} : fusionOptionsFor(target), { engine });
     forms.push({ name: target?.join() ?? "no target", model });
   }
   return forms;

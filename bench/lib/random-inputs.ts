@@ -16,7 +16,7 @@ const [fewest, most] = [8, 128];
 export async function runnable(session: Session, model: Model, seed: number): Promise<Batch | string> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined) return `no random numbers can be drawn for input "${inputs.undrawable}"`;
-  const tried = guesses(model, inputs, { lengths: likelyLengths, batches: [1, 2] });
+  const tried = guesses(model, inputs, { lengths: likelyLengths, batchSizes: [1, 2] });
   const runnableInputs = await firstThatRuns(session, inputs, tried, seed);
   return runnableInputs instanceof PithError ? runnableInputs.message : runnableInputs.feeds;
 }

@@ -17,7 +17,7 @@ export const errorCodes = [
   "E_ENGINE_MISSING", // an ONNX Runtime, or the browser that a target needs, is not installed
   "E_NOT_DIFFERENTIABLE", // a required gradient does not exist
   "E_DIVERGED", // a loss or weight became NaN or infinite in training
-  "E_ACCURACY_LOST", // the accuracy drop is too large, or the result computes another function; nothing was written
+  "E_ACCURACY_LOST", // the accuracy drop is too large, or the result computes another function; no model was written
   "E_STOPPED", // stopped on request
 ] as const;
 

@@ -26,7 +26,7 @@ export function percent(fraction: number, digits = 1): string {
   const text = (100 * fraction).toFixed(digits);
   const rounded = Number(text) / 100;
   const isMisleading = (rounded === 1 || rounded === 0) && rounded !== fraction;
-  return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
+  return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${withMinusSign(text)} %`;
 }
 
 /** Returns whether tables show sparsity: a share of zeros above 5 % in one of two models, or a difference of at least 1 %. */
@@ -102,7 +102,7 @@ export function speedText(
 /** Formats a metric value, such as "91.5 %", "3.498", "23.10 dB" or "∞ dB". */
 export function figure(unit: Unit, value: number, extraDigits = 0): string {
   const text = Number.isFinite(value) ? value.toPrecision(4 + extraDigits) : String(value).replace("Infinity", "∞");
-  return unit === "share" ? percent(value, 1 + extraDigits) : `${minus(text)}${unitSuffix(unit)}`;
+  return unit === "share" ? percent(value, 1 + extraDigits) : `${withMinusSign(text)}${unitSuffix(unit)}`;
 }
 
 export function figureInterval(
@@ -120,7 +120,7 @@ export function figureInterval(
 export function change(unit: Unit, value: number, digits = 1): string {
   const text = (unit === "share" ? (100 * value).toFixed(digits) : value.toPrecision(3)).replace("Infinity", "∞");
   const isZero = Number(text) === 0;
-  return isZero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
+  return isZero ? text.replace("-", "") : withMinusSign(value > 0 ? `+${text}` : text);
 }
 
 export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">): string {
@@ -170,7 +170,7 @@ function unitSuffix(unit: string): string {
   return unit === "" ? "" : ` ${unit}`;
 }
 
-export function minus(text: string): string {
+export function withMinusSign(text: string): string {
   return text.replace(/^-/, "−");
 }
 

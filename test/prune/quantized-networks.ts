@@ -88,7 +88,7 @@ export async function expectPrunedFile(path: string, scheme: string, count: numb
   expect(changes).toHaveLength(count);
   expect(verify(pruned)).toEqual([]);
   const inputs = randomInputs(model);
-  const [guess] = guesses(model, inputs, { lengths: lengthsOf([16]), batches: [2] });
+  const [guess] = guesses(model, inputs, { lengths: lengthsOf([16]), batchSizes: [2] });
   const feeds = inputs.draw(guess?.shapes ?? new Map(), random(1, "inputs"));
   const silent = await run(silencedWhereRead(model, removed(model, pruned)), feeds);
   // With VNNI, the runtime rounds activations to 8 bits in blocks of inputs, and pruning moves inputs to other blocks.

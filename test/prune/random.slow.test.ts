@@ -53,7 +53,7 @@ async function drawnFeeds(path: string): Promise<Batch> {
   const model = await open(path);
   const inputs = randomInputs(model);
   const session = await engine.load(model);
-  const tried = guesses(model, inputs, { lengths: likelyLengths, batches: [2, 1] });
+  const tried = guesses(model, inputs, { lengths: likelyLengths, batchSizes: [2, 1] });
   const outcome = await firstThatRuns(session, inputs, tried, 1);
   await session.release();
   if (outcome instanceof Error) throw outcome;

@@ -7,16 +7,16 @@ import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { fusionFor } from "../../src/techniques/quantize/fuse-decoder.ts";
+import { fusionOptionsFor } from "../../src/techniques/quantize/fuse-decoder.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();
 const file = shared("data/models/llama_shakespeare/onnx/model.onnx");
 const layers = 4;
 
-const countOperators = async (target: Parameters<typeof fusionFor>[0]) => {
+const countOperators = async (target: Parameters<typeof fusionOptionsFor>[0]) => {
   const model = await open(file ?? "");
-  await simplify(model, fusionFor(target), { engine });
+  await simplify(model, fusionOptionsFor(target), { engine });
   const counts: Record<string, number> = {};
   for (const { op } of model.graph.nodes()) counts[op] = (counts[op] ?? 0) + 1;
   return { model, counts };

@@ -54,7 +54,7 @@ const sweep = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7];
 /** Returns random inputs of the model. */
 function made(model: Model, { batch = 1, length = 8 }: Case): Batch {
   const inputs = randomInputs(model);
-  const [guess] = guesses(model, inputs, { lengths: lengthsOf([length]), batches: [batch] });
+  const [guess] = guesses(model, inputs, { lengths: lengthsOf([length]), batchSizes: [batch] });
   return inputs.draw(guess?.shapes ?? new Map(), random(1, "random inputs"));
 }
 

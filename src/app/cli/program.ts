@@ -60,7 +60,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
     };
     const { removeTemporaries, describeCompleteFile: describeComplete } = await import("./files/announced-files.ts");
     const removeAnnounced = (): void => announced.forEach(removeTemporaries);
-    // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
+    // The job's process is killed before its files are removed, because `runJob` puts its exit listener first.
     process.on("exit", removeAnnounced);
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {

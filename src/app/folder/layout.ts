@@ -29,7 +29,7 @@ export function mainOf(bases: readonly string[]): { readonly base: string; reado
 }
 
 /** Returns whether a file is copied: a file that Pith or transformers.js reads next to the models, or a license. */
-export function isCopied(name: string): boolean {
+export function isSidecarFile(name: string): boolean {
   return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
 }
 

@@ -32,7 +32,7 @@ import {
 } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
-import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { basesIn, dataFilesOf, isSidecarFile, isVariant } from "./layout.ts";
 import { configureOriginals } from "./loader-config.ts";
 import { isFileOfModel, tryOpenModel, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
@@ -172,7 +172,7 @@ async function requireInside(folder: string, path: string): Promise<void> {
 async function outerLinks(folder: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const name of await listFolder(folder)) {
-    const isRead = isCopied(name) || name === cardName;
+    const isRead = isSidecarFile(name) || name === cardName;
     if (isRead && (await leavesFolder(folder, name))) names.push(name);
   }
   return names;
@@ -186,7 +186,7 @@ async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
   for (const name of await listFolder(folder)) {
-    const isNamed = isCopied(name) && name !== configName && !links.includes(name);
+    const isNamed = isSidecarFile(name) && name !== configName && !links.includes(name);
     if (isNamed && (await fileKind(joinPath(folder, name))) === "file") files.push(await copyOf(folder, name));
   }
   return files;

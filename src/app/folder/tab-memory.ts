@@ -28,7 +28,7 @@ export async function estimateTabMemory(
   const model = await open(path);
   const { graph } = model;
   try {
-    const [guess] = guesses(model, randomInputs(model), { lengths: [sizes], batches: [1] });
+    const [guess] = guesses(model, randomInputs(model), { lengths: [sizes], batchSizes: [1] });
     const sizeOf = guess?.assignment(model);
     const names = graph.feeds.flatMap(({ type }) => (type?.dims ?? []).filter(isSymbolic).map(({ text }) => text));
     const fix = Object.fromEntries(names.map((name) => [name, sizeOf?.(name) ?? 1]));

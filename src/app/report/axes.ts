@@ -1,5 +1,5 @@
 /** Draws axes, grids and labels, and computes scales, for the charts of all pages. */
-import { minus, type Unit } from "#ir";
+import { type Unit, withMinusSign } from "#ir";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Size of an image, and edges of the drawing area inside it. */
@@ -61,8 +61,8 @@ export function px(value: number): string {
 
 /** Formats a tick. The number of digits follows from the distance between the first two ticks. */
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
-  if (unit !== "share") return minus(String(tick));
-  return minus(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
+  if (unit !== "share") return withMinusSign(String(tick));
+  return withMinusSign(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
 }
 
 export function truncate(name: string, length: number): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LayerRow } from "../../judge/fallback/layer-table.ts";
-import { drawLayers } from "./debug.ts";
+import { drawLayerErrors } from "./debug.ts";
 
 const layerWith = (layer: string, own: number | undefined, signalToNoise: number): LayerRow => ({
   ...{ layer, own, signalToNoise, kind: "layer", operator: "Conv", share: undefined, hidden: [] },
@@ -13,7 +13,7 @@ test("draws a bar for each layer, also for ratios that are not finite, and marks
     layerWith("equal", undefined, Number.POSITIVE_INFINITY),
   ];
   const blamed = { layers: ["broken"], kind: "layer", operator: "Conv", share: Number.POSITIVE_INFINITY } as const;
-  const svg = drawLayers({ layers, blamed }, 360);
+  const svg = drawLayerErrors({ layers, blamed }, 360);
   expect(svg).toContain('viewBox="0 0 360 320"');
   expect(svg).not.toMatch(/NaN|Infinity/);
   expect(svg.match(/<rect class="(own|blamed)"/g)).toEqual([

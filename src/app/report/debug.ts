@@ -1,5 +1,5 @@
 /** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
-import { capitalize, integer, minus, percent } from "#ir";
+import { capitalize, integer, percent, withMinusSign } from "#ir";
 import type { LayerRow, LayerTable } from "../../judge/fallback/layer-table.ts";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
 import { blameText, isSpread } from "../../runtime/noise/layer-errors.ts";
@@ -30,7 +30,7 @@ export function errorCells({ own, signalToNoise, share, estimate }: LayerRow): r
   const finite = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? "–" : Number.isFinite(value) ? text(value) : "not finite";
   const decibels = [own, signalToNoise].map((value) =>
-    value === Number.POSITIVE_INFINITY ? "equal" : finite(value, (ratio) => `${minus(ratio.toFixed(1))} dB`),
+    value === Number.POSITIVE_INFINITY ? "equal" : finite(value, (ratio) => `${withMinusSign(ratio.toFixed(1))} dB`),
   );
   const about = (value: number): string => (value === 0 ? "–" : `about ${percent(Math.min(1, value), 0)}`);
   return [...decibels, share === undefined ? finite(estimate, about) : finite(Math.min(1, share), percent)];
@@ -72,7 +72,7 @@ const [minWidth, widthPerLayer] = [980, 9];
 const maxDecibels = 100;
 
 /** Returns an SVG image of the error of each layer, styled by the page. @param width in pixels at which text keeps its size. */
-export const drawLayers = (errors: LayersDrawing, width: number): string => layersChart(errors, width).markup;
+export const drawLayerErrors = (errors: LayersDrawing, width: number): string => layersChart(errors, width).markup;
 
 function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
   const first = dominantLayer(blamed);
@@ -91,7 +91,7 @@ function layersChart({ layers, blamed }: LayersDrawing, width: number): Markup {
     return html`<rect class="${layer.layer === first ? "blamed" : "own"}" x="${px(x(index) - barWidth / 2)}" width="${px(barWidth)}" y="${px(top)}" height="${px(Math.max(0, frame.bottom - top))}"><title>${placeName(layer)} (${layer.operator}): alone ${alone}, with all before ${all}</title></rect>`;
   };
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${frame.height}" role="img" aria-label="Signal to noise of each layer in decibels">
-${drawGrid(frame, axis, (tick) => `${minus(String(tick))} dB`)}
+${drawGrid(frame, axis, (tick) => `${withMinusSign(String(tick))} dB`)}
 ${layers.map(bar)}
 <polyline points="${layers.map(({ signalToNoise }, index) => `${px(x(index))},${px(y(signalToNoise))}`).join(" ")}"/>
 <g class="axis">${labelMarkup(frame.right, frame.height - 8, "layers, from inputs to outputs →", "end")}</g>

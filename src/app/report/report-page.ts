@@ -10,10 +10,10 @@ import {
   figureInterval,
   groupBy,
   integer,
-  minus,
   percent,
   runTime,
   times,
+  withMinusSign,
 } from "#ir";
 import { type Change, changeText } from "#pass";
 import type {
@@ -177,7 +177,7 @@ ${skippedText(noise.misses)}`;
 function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
   const row = (noise: LayerNoise): Markup => {
     const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(noise) / emptyBar));
-    const bar = html`${minus(decibels(noise).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span>`;
+    const bar = html`${withMinusSign(decibels(noise).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span>`;
     return html`<tr>${numberCell(integer(all.indexOf(noise) + 1))}<td class="text"><span class="name">${noise.layer}</span></td>${numberCell(bar)}</tr>`;
   };
   return wideTable([numberHead("position"), textHead("layer"), numberHead("signal to noise")], loudest.map(row));

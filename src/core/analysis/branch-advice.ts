@@ -14,7 +14,7 @@ export function branchAdvice(node: Node, inference: Inference): string | undefin
 interface DecidingInput {
   /** The name of the model input that decides; undefined if only stored values decide. */
   readonly input: string | undefined;
-  /** A stored number that the condition compares with, as an example for the command. */
+  /** A stored number from which the condition is computed, as an example for the command. */
   readonly number: number | undefined;
 }
 

@@ -28,7 +28,7 @@ export function allocate<T>(
   budget: number,
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
-  const selection = items.map(({ unchangedCost }): Selected<T> => ({ cost: unchangedCost, loss: 0, offer: undefined }));
+  const selection = items.map(({ unchangedCost }): HullItem<T> => ({ cost: unchangedCost, loss: 0, offer: undefined }));
   let cost = fixed + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   for (const { item, to } of hullSteps(items)) {
     if (cost <= budget) break;
@@ -36,7 +36,7 @@ export function allocate<T>(
     // The last move selects the offer with the lowest loss that is within the budget, instead of the cheapest offer.
     const affordable = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
     const next = affordable.reduce(
-      (best: Selected<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
+      (best: HullItem<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
       to,
     );
     selection[item] = next;
@@ -76,14 +76,14 @@ export async function allocateMeasured<T, M extends { readonly cost: number }>(
   }
 }
 
-interface Selected<T> {
+interface HullItem<T> {
   readonly cost: number;
   readonly loss: number;
   readonly offer: Offer<T> | undefined;
 }
 
 /** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
-function hullSteps<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {
+function hullSteps<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: HullItem<T> }[] {
   const moves = items.flatMap(({ unchangedCost, offers }, item) => {
     const byFallingCost = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
     const hull = lowerHull([
@@ -99,8 +99,8 @@ function hullSteps<T>(items: readonly Item<T>[]): readonly { readonly item: numb
 }
 
 /** Returns the lower convex hull of points in descending order of cost. */
-function lowerHull<T>(points: readonly Selected<T>[]): readonly Selected<T>[] {
-  const hull: Selected<T>[] = [];
+function lowerHull<T>(points: readonly HullItem<T>[]): readonly HullItem<T>[] {
+  const hull: HullItem<T>[] = [];
   for (const point of points) {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];

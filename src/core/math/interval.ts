@@ -39,7 +39,7 @@ export function zOf(confidence: number): number {
 /** The minimum number of samples for a bootstrap interval. Fewer samples give unbounded intervals. */
 const minBootstrapSamples = 8;
 
-/** The maximum number of resamples. The limits of a 95 % interval are then the 50th lowest and the 50th highest value. */
+/** The maximum number of resamples. With many samples, the limits of a 95 % interval are then about the 50th values from both ends. */
 const maxResamples = 2000;
 const minResamples = 200;
 /** The maximum number of values drawn for all resamples together. Large data therefore gets fewer resamples. */

@@ -1,4 +1,4 @@
-/** Selects the entries of smallest magnitude for pruning, in one pass over weights or scores that are read in parts to save memory. */
+/** Selects the entries of smallest magnitude for pruning. Weights or scores are read in parts to save memory. */
 import { dataError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
 import { wordsOf } from "../tensor/small-float.ts";

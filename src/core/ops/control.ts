@@ -1,6 +1,6 @@
 /**
  * If, Loop and Scan. The outputs of If have the types and dimensions that both branches share, or those of one branch if the condition is known.
- * The outputs of loops have what holds in every iteration (`Body.settle`). Before opset 9, the inputs of Scan have a leading batch axis, and its
+ * The outputs of loops have what holds in every iteration (`Body.inferFixedPoint`). Before opset 9, the inputs of Scan have a leading batch axis, and its
  * first input lists sequence lengths.
  */
 import { type Dim, extremeDims, Miss, multiplyDims } from "#graph";

@@ -48,7 +48,7 @@ export interface Body {
   macs(): Dim | Miss;
 }
 
-/** The types and dimensions that the values of a loop body have in every iteration (`Body.settle`). */
+/** The types and dimensions that the values of a loop body have in every iteration (`Body.inferFixedPoint`). */
 export interface FixedPoint {
   /** Loop-carried values. */
   readonly states: readonly Inferred[];

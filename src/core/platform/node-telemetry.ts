@@ -15,14 +15,14 @@ const timeoutMs = 10_000;
  */
 export async function disableTelemetry(): Promise<void> {
   // In a thread, `process.env` is a copy that native code does not read.
-  if (!isMainThread && !(await setInMainThread()) && !process.env[variable])
+  if (!isMainThread && !(await setEnvInMainThread()) && !process.env[variable])
     throw new PithError("E_ENGINE", "The telemetry of ONNX Runtime cannot be switched off from this thread.", {
       hint: `Start the program with ${variable}=1 in its environment (0 leaves it on).`,
     });
   process.env[variable] ||= "1";
 }
 
-async function setInMainThread(): Promise<boolean> {
+async function setEnvInMainThread(): Promise<boolean> {
   try {
     const { Session } = await import("node:inspector");
     const session = new Session();

@@ -75,7 +75,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
 
 const maxClassesShown = 8;
 
-/** Returns the paths of a folder's images, and of the lists of classes and labels in it. */
+/** Returns the paths of the images that `images` reads from a folder, and of the lists of classes and labels in it. */
 export async function listImageFiles(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
   const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));

@@ -187,7 +187,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
 /** The maximum number of samples that `unknownShare` reads. */
 const maxSamples = 256;
 
-/** Returns the share of unknown tokens in the first samples, not counting marks such as [CLS]; 0 if there are no tokens. */
+/** Returns the share of unknown tokens in the first samples (for texts without marks such as [CLS]); 0 if there are none. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
   let [unknown, total] = [0, 0];
   if (tokenizer.unknown === undefined) return 0;

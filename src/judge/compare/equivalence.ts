@@ -1,10 +1,10 @@
 /**
  * Checks on random inputs whether two models compute the same function.
  *
- * The tolerance is 4 × the difference between two runs of the original, one with and one without operator fusion. It is at least the rounding error
- * of the model's float type.
+ * The tolerance is 4 × the difference between two runs of the original, one with and one without operator fusion, and at least `toleranceOf`. The
+ * second run is needed only if the difference exceeds this minimum.
  *
- * Quantized models run without fusion, because the runtime fuses some patterns into integer kernels and others into float ones. They also run with
+ * Models with quantized activations run without fusion, because the runtime fuses some patterns into integer kernels and others into float ones. They also run with
  * fusion, as users run them, with a larger tolerance.
  */
 

@@ -49,7 +49,7 @@ export async function separateSearchSamples(
 const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDividedSamples} for the test are needed`;
 
 /** Number of standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
-const standardErrors = 2;
+const marginErrors = 2;
 
 function verdictOf(
   compared: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
@@ -64,16 +64,16 @@ function verdictOf(
   const met = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const { unit } = comparison;
   const text = drop.value > 0 ? `${allowance(unit, drop.value)} lost` : difference(unit, -drop.value);
-  return { met, text, excess: excessOf(comparison, goal) };
+  return { met, text, excess: lossRatioOf(comparison, goal) };
 }
 
 function upperDropOf(comparison: Comparison, goal: Goal): number {
   const { drop } = judge(comparison, goal);
-  return drop.value + standardErrors * Math.sqrt(comparison.variance / drop.count);
+  return drop.value + marginErrors * Math.sqrt(comparison.variance / drop.count);
 }
 
 /** Returns the drop with its margin, divided by the maximum drop; undefined if nothing may be lost. */
-export function excessOf(comparison: Comparison, goal: Goal): number | undefined {
+export function lossRatioOf(comparison: Comparison, goal: Goal): number | undefined {
   return goal.maxDrop > 0 ? Math.max(minExcess, upperDropOf(comparison, goal) / goal.maxDrop) : undefined;
 }
 

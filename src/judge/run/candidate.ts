@@ -9,7 +9,7 @@ import type { Context, OptionValues } from "#pass";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";
-import { createJudgeWithoutData, excessOf, excessOfNoise } from "../fallback/fallback-samples.ts";
+import { createJudgeWithoutData, excessOfNoise, lossRatioOf } from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
 import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
@@ -358,7 +358,7 @@ function causeOf({ metricComparison, goalCheck, functionCheck }: Findings): stri
 }
 
 function findExcess({ goalCheck, functionCheck }: Findings): number | undefined {
-  if (goalCheck !== undefined) return excessOf(goalCheck.comparison, goalCheck.goal);
+  if (goalCheck !== undefined) return lossRatioOf(goalCheck.comparison, goalCheck.goal);
   return typeof functionCheck?.likeness === "object" ? excessOfNoise(functionCheck.likeness) : undefined;
 }
 

@@ -48,7 +48,7 @@ export interface Rejection {
   readonly changes: readonly Change[];
   readonly isStrictMiss: boolean;
   /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
-  readonly isLostBefore: boolean;
+  readonly isLostByEarlierSteps: boolean;
   readonly isTrainable: boolean;
 }
 
@@ -74,7 +74,7 @@ export async function findRejection(judged: JudgedStep): Promise<Rejection | und
     blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
     changes: finishedStep.result.changes,
     isStrictMiss: isLostByStrictness,
-    isLostBefore,
+    isLostByEarlierSteps: isLostBefore,
     isTrainable: hasFloatWeights(result, infer(result)),
   };
 }

@@ -133,7 +133,7 @@ async function compareOnAll(
   for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
   if (!isTraining(pass) && !force) metrics.requireAboveChance();
   if (!force) (reference?.metrics ?? metrics).requireAnswers();
-  // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
+  // Distillation and recovery are judged against their input model. For other passes, or with a maximum drop, the reference is compared with.
   const limitsDrop = reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
   const judgingMetrics = limitsDrop ? reference.metrics : metrics;
   const goal = goalFor(judgingMetrics, request);

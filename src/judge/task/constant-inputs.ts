@@ -1,4 +1,4 @@
-/** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
+/** Feeds constant values to inputs, also instead of columns of these names: the option `set`, such as `{ sr: 16000 }`. */
 
 import { gatherRows, rowCount } from "#batches";
 import { type Dense, fixedDims, type Model, shapeError } from "#ir";

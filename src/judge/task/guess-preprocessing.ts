@@ -51,7 +51,7 @@ export interface PreprocessingGuess {
   readonly indistinct: readonly Preprocessing[];
   /** Accuracy of always predicting the most common label. */
   readonly chance: number;
-  /** Whether the best score is above chance. If not, the preprocessing, the labels or the model are wrong. */
+  /** Whether the chosen accuracy is significantly above chance. If not, the preprocessing, the labels or the model are probably wrong. */
   readonly trusted: boolean;
 }
 
@@ -61,7 +61,7 @@ export interface PreprocessingScore {
   /** Mean cross-entropy in nats, with logits scaled by the best temperature. Otherwise a wide input range would have an advantage. */
   readonly loss: number;
   /** Number of wrongly classified samples without a loss, because their outputs contain NaN or infinity. */
-  readonly broken: number;
+  readonly brokenSamples: number;
 }
 
 /**
@@ -146,7 +146,7 @@ export async function guessPreprocessing(
     chosen: best.preprocessing,
     scores: [best, ...beaten].map(({ right, losses, lossRows: _, ...score }) => ({
       ...score,
-      broken: losses.filter((loss, position) => Number.isNaN(loss) && right[position] === 0).length,
+      brokenSamples: losses.filter((loss, position) => Number.isNaN(loss) && right[position] === 0).length,
     })),
     indistinct: beaten.filter((trial) => !isWorse(trial, best)).map((trial) => trial.preprocessing),
     chance: chanceOf(best.accuracy.count),
@@ -206,7 +206,7 @@ function haveSimilarRanges(trials: readonly Trial[]): boolean {
   return Math.max(...contrasts) <= similarRange * Math.min(...contrasts);
 }
 
-/** Returns the total number of sample runs if no round drops a candidate early. */
+/** Returns the total number of sample runs if rounds only drop the worse half of the candidates. */
 function maxRuns(candidateCount: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];
@@ -255,7 +255,7 @@ function scaledLoss(): Metric {
   };
 }
 
-/** Returns the losses at the temperature with the lowest mean loss; infinite if no mean is a number. */
+/** Returns the losses at the temperature with the lowest mean loss. `loss` is infinite if no mean is a number. */
 function bestLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
   const columns = logitFactors.map((_, column) => rows.filter((__, index) => index % logitFactors.length === column));
   let best = { loss: Number.POSITIVE_INFINITY, losses: columns[0] ?? new Float64Array() };
@@ -266,7 +266,7 @@ function bestLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
   return best;
 }
 
-interface Trial extends Omit<PreprocessingScore, "broken"> {
+interface Trial extends Omit<PreprocessingScore, "brokenSamples"> {
   readonly right: Float64Array;
   readonly losses: Float64Array;
   /** Losses of each sample at all temperatures. */

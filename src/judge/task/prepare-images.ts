@@ -73,7 +73,7 @@ export async function prepareImages(
     progress: (ran, total) => context.progress(ran, total),
     ...(declared === undefined ? {} : { tried: [declared] }),
   });
-  const { broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
+  const { brokenSamples: broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
   const modelText = reference === model ? "the model" : (reference.place ?? "the reference model");
   if (broken > 0) {
     const text = `With preprocessing "${chosen.name}" ${modelText} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;

@@ -9,10 +9,10 @@ import {
   elementCount,
   integer,
   isFloat,
-  minus,
   optionError,
   percent,
   toFloat64,
+  withMinusSign,
 } from "#ir";
 import type { Context } from "#pass";
 import { inputsLikeLabels } from "../../data/files/labels.ts";
@@ -221,7 +221,7 @@ async function rangeText(
   // A range of zero, from equal values, shows nothing.
   if (!(rangeRatio > maxRangeRatio || (rangeRatio > 0 && rangeRatio < 1 / maxRangeRatio))) return;
   const figures = (...bounds: readonly number[]): string =>
-    bounds.map((bound) => minus(String(Number(bound.toPrecision(3))))).join(" … ");
+    bounds.map((bound) => withMinusSign(String(Number(bound.toPrecision(3))))).join(" … ");
   return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${transform.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
 }
 

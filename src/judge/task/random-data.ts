@@ -24,7 +24,7 @@ export async function randomData(model: Model, { engine }: Pick<Context, "engine
   if (inputs.undrawable !== undefined)
     throw unsupportedError(`No random values can be generated for the input "${inputs.undrawable}".`);
   const session = await engine.load(model);
-  const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), testSeed);
+  const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batchSizes: [1] }), testSeed);
   await session.release();
   if (run instanceof PithError) throw run;
   const { shapes } = run.guess;

@@ -63,7 +63,7 @@ export const dropDeadChannels = definePass({
         throwIfAborted(signal);
         visited.add(name);
         if (group.slices.some(({ value }) => value.role !== undefined || isProtected(value))) continue;
-        const units = await deadUnits(group);
+        const units = await findDeadUnits(group);
         if (units.length === 0) continue;
         const count = await removeUnits(model, inference, group, units, engine);
         if (count instanceof Miss) misses.push(new Miss(count.reason, count.at === "" ? name : count.at));
@@ -89,7 +89,7 @@ function producingLayers({ layers, slices }: Group): readonly Layer[] {
   });
 }
 
-async function deadUnits(group: Group): Promise<readonly number[]> {
+async function findDeadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(freeUnits(group));
   for (const layer of producingLayers(group)) {
     const { weight, effective, role } = layer;

@@ -25,7 +25,7 @@ export async function mergeAcrossBranches(model: Model, context: Context): Promi
 async function merge(groups: readonly (readonly Value[])[], { signal }: Context): Promise<readonly Change[]> {
   const changes: Change[] = [];
   const names = new Map<Value, string>();
-  for (const candidates of await splitByStart(groups)) {
+  for (const candidates of await splitByFirstBytes(groups)) {
     const byHash = new Map<string, readonly Value[]>();
     for (const value of candidates) {
       if (signal.aborted) return changes;
@@ -84,7 +84,7 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
 const startBytes = 64;
 
 /** Splits groups by the first bytes of the tensors, because few tensors of equal dimensions are equal. */
-async function splitByStart(groups: readonly (readonly Value[])[]): Promise<readonly (readonly Value[])[]> {
+async function splitByFirstBytes(groups: readonly (readonly Value[])[]): Promise<readonly (readonly Value[])[]> {
   const starts = new Map<Value, string>();
   for (const value of groups.flat()) if (value.tensor !== undefined) starts.set(value, await startOf(value.tensor));
   const parts = groups.flatMap((group) => [...groupBy(group, (value) => starts.get(value)).values()]);

@@ -49,7 +49,7 @@ const maxRounds = 50;
 
 /**
  * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops export metadata.
- * On request, it first sets inputs, fixes dimensions, selects outputs, and removes roles (`finalize`). Without roles, trained batch
+ * On request, it first fixes dimensions, sets inputs, selects outputs, and removes roles (`finalize`). Without roles, trained batch
  * normalization and masks are folded, too.
  * @throws PithError E_NAME for inputs, dimensions or outputs that do not exist, E_STOPPED on the context's signal.
  * @example

@@ -40,6 +40,6 @@ export interface Task {
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   readonly metric: Metric;
-  /** Mark of models that are trained on these samples: they must be tested on other samples (`sidecars/trained-on.ts`). */
+  /** Text in the metadata of models that are trained on these samples, which must not test them (`sidecars/trained-on.ts`). */
   readonly trained?: string | undefined;
 }

@@ -58,7 +58,7 @@ export function* candidateSizes(
   for (const guess of guesses(model, inputs, {
     known,
     lengths: hasSeveralSizes ? growingLengths : [...withoutCache, ...likelyLengths],
-    batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
+    batchSizes: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
     fits: (assignment, batch) => batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork),
   })) {
     const { work, obstacle } = costOf(guess.assignment(model));

@@ -1,7 +1,7 @@
 /**
  * Measures the difference between the outputs y of a changed model and the original's outputs x, in float64.
  *
- *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
+ *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)², m: mean of x
  */
 import { type OutputPart, selectPart } from "#analysis";
 import { type Dense, dimsText, isFloat, sameDims, toFloat64 } from "#ir";

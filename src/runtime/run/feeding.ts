@@ -121,7 +121,7 @@ function initialStates(model: Model, states: readonly State[]): Batch {
   );
 }
 
-/** Returns the names of inputs that columns provide: those with the name of a column; for a single column also the first input that it fits. */
+/** Returns the names of the columns. If no input has the name of the single column, adds the first input that it fits. */
 function providedInputs(model: Model, batch: Batch): readonly string[] {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const { feeds } = model.graph;

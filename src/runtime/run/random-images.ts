@@ -43,7 +43,7 @@ export function drawImages(
         toPixel(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
       );
       const first = sample * channels * positions + (channel === 1 ? index * positions : index);
-      spread(values, grid, result, first, inner);
+      writeBlocks(values, grid, result, first, inner);
     }
   }
   return result;
@@ -97,14 +97,14 @@ function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64
       const axisSteps = stepsAlong(axis, length, counts);
       return (starts[axis] ?? axisSteps).map((position) => axisSteps[position] ?? 0);
     });
-    spread(blocks, { steps: rows }, levelValues, 0, 1);
+    writeBlocks(blocks, { steps: rows }, levelValues, 0, 1);
     for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (levelValues[cell] ?? 0);
   }
   return sum;
 }
 
 /** Writes to each position the value of its block, whose offset in `blocks` is the sum of one step per side. */
-function spread(
+function writeBlocks(
   blocks: Float64Array,
   { steps }: Pick<Grid, "steps">,
   target: Float64Array,

@@ -13,7 +13,7 @@ const drawInputs = (
 ): Readonly<Record<string, Dense>> => {
   const parsed = model(text, opsets);
   const inputs = randomInputs(parsed);
-  const [guess] = guesses(parsed, inputs, { known, lengths: lengthsOf([length]), batches: [8] });
+  const [guess] = guesses(parsed, inputs, { known, lengths: lengthsOf([length]), batchSizes: [8] });
   return inputs.draw(guess?.shapes ?? new Map(), random(seed, "test"));
 };
 const spread = (dense: Dense | undefined) => {

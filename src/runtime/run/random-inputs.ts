@@ -169,7 +169,7 @@ export type TrialSizes = readonly [length: number, side: number, cached?: number
 export interface GuessOptions {
   readonly known?: ReadonlyMap<string, number> | undefined;
   readonly lengths: readonly TrialSizes[];
-  readonly batches: readonly number[];
+  readonly batchSizes: readonly number[];
   readonly fits?: (assignment: Assignment, batch: number) => boolean;
 }
 
@@ -186,7 +186,7 @@ export function lengthsOf(sizes: readonly number[]): readonly TrialSizes[] {
 export function* guesses(
   model: Model,
   inputs: RandomInputs,
-  { known = new Map(), lengths, batches, fits }: GuessOptions,
+  { known = new Map(), lengths, batchSizes: batches, fits }: GuessOptions,
 ): Generator<Guess, void, undefined> {
   const visited = new Set<string>();
   const usual = lengths.flatMap((length) => batches.map((batch) => ({ length, batch, isUsual: true })));

@@ -72,7 +72,7 @@ export async function timedShapes(
   const [first] = modelInputs;
   if (first === undefined) return [];
   const lengths = [[timedLength, timedSide] as const, ...likelyLengths];
-  const sizeGuesses = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
+  const sizeGuesses = [...guesses(first.model, first.inputs, { known: sizes, lengths, batchSizes: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
     modelInputs.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
   const [only, ...rest] = sizeGuesses;

@@ -75,7 +75,7 @@ export function deviationRatio(targetVariance: number, variance: number): number
   return Math.min(maxFactor, Math.max(minFactor, ratio));
 }
 
-/** Multiplies the outputs of a convolution. Returns false if the layer is not one, or its weights cannot change. */
+/** Multiplies the outputs of a convolution. Returns false if nothing changed: for other layers, factors of 1, outputs of the model, or fixed weights. */
 async function scaleConvolution(model: Model, layer: Layer, factors: Float64Array): Promise<boolean> {
   const { role, bias, weight, node } = layer;
   const biasDense = await bias?.tensor?.read();

@@ -317,7 +317,7 @@ export class Calibration {
     return value !== undefined && isPerSample(value, graph.feeds[0]?.type?.dims?.[0]);
   }
 
-  /** Changes a stored value as the change of its layer does, f · value + shift for each channel, so that the layer does not run again. */
+  /** Applies a layer's correction to its stored output: f · value + shift for each channel. The layer then does not run again. */
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
     // float32 arrays in memory change in place, once. Other types are copied, and arrays on disk are read again each time.

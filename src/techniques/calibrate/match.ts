@@ -47,7 +47,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const model = changed.clone();
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const reference = await foldLike(original, all, inference);
+  const reference = await fuseNormsLike(original, all, inference);
   const referenceInference = infer(reference);
   const originalLayers = layersOf(reference, referenceInference);
   const counterparts = counterpartsAmong(originalLayers);
@@ -96,7 +96,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   };
 }
 
-async function foldLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
+async function fuseNormsLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
   const reference = original.clone();
   const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));
   await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalized.get(name) === false });

@@ -26,7 +26,7 @@ import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayers as keep, prune } from "../prune/index.ts";
 import { type KeptLayers, keptLayers } from "../prune/keep-layers.ts";
 import { chooseLoss, distillation, hintonText, settingsOfAnotherLoss } from "./distillation.ts";
-import { imitations, temperatureOf } from "./losses/imitations.ts";
+import { imitations, temperatureSchema } from "./losses/imitations.ts";
 import { sameClassesHint } from "./losses/read.ts";
 
 const { loss: _, ...training } = train.options.entries;
@@ -102,7 +102,7 @@ export const distill = definePass({
         value: "n",
         common: true,
       }),
-      temperature: option(temperatureOf, "softens the distributions of teacher and student (default: 4)"),
+      temperature: option(temperatureSchema, "softens the distributions of teacher and student (default: 4)"),
       alpha: option(
         v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange)),
         "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",

@@ -6,7 +6,7 @@ import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
-import { imitations, temperatureOf, temperatureRange } from "./losses/imitations.ts";
+import { imitations, temperatureRangeText, temperatureSchema } from "./losses/imitations.ts";
 
 export interface DistillationOptions {
   /** The model to learn from. Of several teachers, `hinton` averages the distributions; other losses are averaged. */
@@ -93,7 +93,8 @@ export function distillation(options: DistillationOptions): Loss {
     return { ...parseText(loss), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;
-  if (!v.is(temperatureOf, temperature)) throw optionError(`The temperature ${temperatureRange}, got ${temperature}.`);
+  if (!v.is(temperatureSchema, temperature))
+    throw optionError(`The temperature ${temperatureRangeText}, got ${temperature}.`);
   if (!(alpha >= 0 && alpha <= 1)) throw optionError(`alpha must lie between 0 and 1, got ${alpha}.`);
   return {
     ...parseText(hintonText(temperature, alpha, label)),

@@ -84,7 +84,7 @@ export function wholeCost(problem: Problem): Cost {
 
 /**
  * Returns the ranks from which budgets and energies choose. Runtimes compute blocks of channels, so they are multiples of 16, or of 8 for layers with
- * fewer than 128 inputs or outputs; lower ones are powers of 2. Layers with fewer than 16 inputs or outputs can have any rank.
+ * fewer than 128 inputs or outputs, or the full rank; lower ones are powers of 2. With `anyRank`, or below 16 inputs or outputs, each rank is possible.
  */
 export function ranksUpTo(full: number, { matrices: [first], kernel, anyRank = false }: Problem): readonly number[] {
   const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));

@@ -93,7 +93,7 @@ function sizesOf(group: Group): UnitSizes {
 
 export interface RankingOptions {
   /** Groups with equal keys are ranked together. A group whose key is the group itself is ranked alone. */
-  together(group: Group): unknown;
+  rankingKey(group: Group): unknown;
   maxShareOf(group: Group): number;
 }
 
@@ -108,7 +108,7 @@ export interface RankedSet {
 /** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
 export function rankedSets(
   scored: readonly ScoredGroup[],
-  { together, maxShareOf }: RankingOptions,
+  { rankingKey: together, maxShareOf }: RankingOptions,
 ): readonly RankedSet[] {
   const sets = groupBy(scored, ({ group }) => together(group));
   return Array.from(sets.values(), (set) => {

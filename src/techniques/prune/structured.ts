@@ -75,7 +75,7 @@ export async function rankChannels(
   const { scored, misses } = await scoreGroups(groups, scorer);
   const { scope = isomorphic, maxLayerAmount = 1 } = options;
   const sets = rankedSets(scored, {
-    together: (group) =>
+    rankingKey: (group) =>
       isOverridden(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
     maxShareOf: (group) => (isOverridden(group, options) ? 1 : maxLayerAmount),
   });

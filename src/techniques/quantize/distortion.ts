@@ -1,6 +1,6 @@
 /**
  * Distributes an error of the outputs over the layers for rate–distortion optimized rounding. With the error eₗ of a layer's outputs
- * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. A saved bit may add the same error in every layer:
+ * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. At the optimum, a saved bit adds the same error in every layer:
  *
  *     λ = 2 ln 2 · Σ sₗ eₗ / (number of weights),     λ of a layer = λ / sₗ
  *

@@ -9,7 +9,7 @@ import { dtypes } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
 
 /** Returns the options of `simplify` for a model that these runtimes load: the operators of the newest operator set for which each has a kernel. */
-export const fusionFor = (target: readonly TargetName[]): { readonly raise: true; readonly skip: string[] } => ({
+export const fusionOptionsFor = (target: readonly TargetName[]): { readonly raise: true; readonly skip: string[] } => ({
   raise: true,
   skip: target.includes("webgpu") ? [...cpuRules] : [],
 });
@@ -21,7 +21,7 @@ const targetsOf = ({ target, dtype }: FlatOptions): readonly TargetName[] =>
 export async function fuseDecoder(model: Model, options: FlatOptions, context: Context): Promise<void> {
   const countNodes = (): string => integer([...allNodes(model.graph)].length);
   const before = countNodes();
-  const skip = [...parameterRules, dropDeadChannelsDescription.id, ...fusionFor(targetsOf(options)).skip];
+  const skip = [...parameterRules, dropDeadChannelsDescription.id, ...fusionOptionsFor(targetsOf(options)).skip];
   if ((await simplifyRaised(model, { skip }, context)) === undefined) return;
   const text = `${countNodes()} nodes instead of ${before}: operators of ONNX Runtime compute attention, rotary embeddings and normalizations`;
   context.log({ id: "fused", text, level: "note" });

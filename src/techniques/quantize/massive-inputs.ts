@@ -63,7 +63,7 @@ async function findMassiveInputs(
   const inference = infer(beginning);
   const inputs = selectLayers(allLayers(beginning, inference), settings).flatMap((layer) => {
     const target = requireMatrix(layer, inference);
-    // Overrides choose the format of their layers.
+    // Layers with overrides are skipped, because the user chose their format.
     const isFree = !isInSubgraph(layer) && optionsOfLayer(settings, layer).decidedBy === "global";
     return target instanceof Miss || !isFree ? [] : [{ layer: layer.name, name: target.data.name, axis: -1 }];
   });

@@ -1,7 +1,7 @@
 /** Scores a model by how near its outputs are to the original's on held-out samples. */
 import { mainOutput, outputPartsOf } from "#analysis";
 import type { Dataset } from "#batches";
-import { type Model, minus, PithError } from "#ir";
+import { type Model, PithError, withMinusSign } from "#ir";
 import type { Context } from "#pass";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
@@ -57,7 +57,7 @@ export function isNearer(before: Score, after: Score): boolean {
 }
 
 export function scoreText(before: Score, after: Score): string {
-  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
+  const noise = `signal to noise ${withMinusSign(before.signalToNoise.toFixed(1))} → ${withMinusSign(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;
   return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %, KL divergence ${before.divergence?.toPrecision(3)} → ${after.divergence?.toPrecision(3)}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Defines options whose value is the name of a built-in method, or a custom method that users write: criteria, patterns, solvers, rounding methods.
+ * Defines options whose value is the name of a built-in method, or a custom method that users write: criteria, allocations, solvers, rounding methods.
  * Exceptions in custom methods are reported as errors of the option.
  */
 import * as v from "valibot";

@@ -19,7 +19,7 @@ import {
   usageError,
 } from "#ir";
 import { asFileError } from "../../../core/platform/node-file-errors.ts";
-import { basesIn, isCopied, usedBases } from "../../folder/layout.ts";
+import { basesIn, isSidecarFile, usedBases } from "../../folder/layout.ts";
 import type { Terminal } from "../print/terminal.ts";
 
 /** The functions of @huggingface/hub that Pith calls. The package is optional, so its own types can be missing. */
@@ -91,7 +91,7 @@ export async function downloadModel(
   const { root, models } = findModels(files, word, place);
   // Settings are read from the model's folder and its parent folder.
   const folders = new Set(models.flatMap((path) => [posix.join(path, ".."), posix.join(path, "..", "..")]));
-  const isSetting = (path: string): boolean => folders.has(posix.dirname(path)) && isCopied(posix.basename(path));
+  const isSetting = (path: string): boolean => folders.has(posix.dirname(path)) && isSidecarFile(posix.basename(path));
   const queue = [...files.values()].filter(({ path }) => isSetting(path) || models.includes(path));
 
   let [done, received] = [0, 0];

@@ -11,7 +11,7 @@ import { rejectionError } from "./advice.ts";
 type Arguments = Parameters<typeof rejectionError>;
 const rejected: Arguments[2] = {
   ...{ because: "goal", text: "accuracy fell", fallbackText: undefined, blamed: undefined, changes: [] },
-  ...{ isStrictMiss: false, isLostBefore: false, isTrainable: true },
+  ...{ isStrictMiss: false, isLostByEarlierSteps: false, isTrainable: true },
 };
 const adviceFor = (
   pass: Arguments[0],

@@ -32,7 +32,7 @@ export function rejectionError(
 function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: AdviceInput,
-  { isStrictMiss, blamed, changes, because, isLostBefore, isTrainable }: Rejection,
+  { isStrictMiss, blamed, changes, because, isLostByEarlierSteps: isLostBefore, isTrainable }: Rejection,
   assumesScores = false,
 ): string {
   const { checkpoint } = options;

@@ -150,7 +150,7 @@ async function mapWeights(folder: string, bases: readonly string[], temporary: s
   return mapped;
 }
 
-/** Codes of errors for files that cannot be linked: to another disk, without permission, or on a file system without links. */
+/** Codes of errors for files that cannot be linked: to another disk, without permission, with too many links, or on a file system without links. */
 const unlinkable: readonly unknown[] = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 
 /** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */

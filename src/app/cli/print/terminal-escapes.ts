@@ -36,11 +36,11 @@ export function escapeForTerminal(
 ): string {
   const pieces = keepsColors ? text.split(styled) : [text];
   return pieces
-    .map((piece, index) => (index % 2 === 1 ? piece : escapeCommands(escapeUnprintable(piece, keepsLines))))
+    .map((piece, index) => (index % 2 === 1 ? piece : escapeWorkflowCommands(escapeUnprintable(piece, keepsLines))))
     .join("");
 }
 
-const escapeCommands = (text: string): string =>
+const escapeWorkflowCommands = (text: string): string =>
   text.replace(/^(\s*):(?=:)/gm, "$1\\u003a").replace(/##(?=\w*\[)/g, "#\\u0023");
 
 export function removeMarks(text: string): string {

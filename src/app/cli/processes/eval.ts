@@ -10,12 +10,12 @@ import {
   figureInterval,
   formatDistinct,
   integer,
-  minus,
   notFiniteHint,
   open,
   optionError,
   percent,
   usageError,
+  withMinusSign,
 } from "#ir";
 import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
@@ -256,7 +256,7 @@ function figureRows(
     const { worst, apart, samples } = invariance;
     const isSame = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
     const differenceText =
-      isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+      isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${withMinusSign(cosineText(worst))} at worst`;
     rows.push(["same alone and in batch", isSame, `${differenceText}, of ${counted(samples, "sample")}`]);
   }
   // A metric that compares with the original has no value for the original.

@@ -23,7 +23,7 @@ import { fixDimensions, requireDimensions } from "../../../rewrite/clean-up/fix-
 import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
 import { ResultError, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
-import { fusionFor } from "../../../techniques/quantize/fuse-decoder.ts";
+import { fusionOptionsFor } from "../../../techniques/quantize/fuse-decoder.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/simplify.ts";
 import {
@@ -67,7 +67,7 @@ export default async function simplify(
   const engine = watchLoads(createEngine());
   session.stage("simplify");
   const context = contextOf(engine, session, session);
-  const fusion = target === undefined ? { raise: false, skip: [] } : fusionFor(target);
+  const fusion = target === undefined ? { raise: false, skip: [] } : fusionOptionsFor(target);
   const skip = [...(flags.skip ?? []), ...fusion.skip];
   const rules = { ...(only === undefined ? {} : { only }), skip, raise: fusion.raise };
   const simplifyOptions = { set, fix, keepOutputs: flags.keepOutput, finalize, ...rules };

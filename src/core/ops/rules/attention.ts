@@ -10,7 +10,7 @@ import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attri
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
 import { movesHeads, readSplit } from "./heads.ts";
-import { emitNamed, producerOf, replaceBy, type StructureRule, type StructureScope } from "./rule.ts";
+import { emitNamed, inheritFrom, producerOf, type StructureRule, type StructureScope } from "./rule.ts";
 
 interface Arithmetic {
   readonly operands: Readonly<Record<"q" | "k" | "v", Value>>;
@@ -231,7 +231,7 @@ const attentionCache: StructureRule = {
     const [y, presentKey, presentValue] = emitNamed(scope).many("Attention", inputs, {}, 3);
     substitute(keys.joined, presentKey);
     substitute(values.joined, presentValue);
-    return replaceBy(y, last);
+    return inheritFrom(y, last);
   },
 };
 

@@ -3,7 +3,7 @@ import { type Emit, fixedDims, type Match, type Node, sameDims, structureMatcher
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import { emitNamed, type PairRule, replaceBy, type StructureRule, type StructureScope } from "./rule.ts";
+import { emitNamed, inheritFrom, type PairRule, type StructureRule, type StructureScope } from "./rule.ts";
 
 const squares = [
   (emit: Emit, value: Value, any: () => Value) => emit.Pow([value, any()]),
@@ -127,7 +127,7 @@ const normalizationBias: PairRule = {
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
     if (first.outputs.slice(1).some((output) => output !== undefined) || fixedDims(scaleDims) === undefined)
       return undefined;
-    return replaceBy(emitNamed(scope).LayerNormalization([x, scale, addend]), first);
+    return inheritFrom(emitNamed(scope).LayerNormalization([x, scale, addend]), first);
   },
 };
 

@@ -13,7 +13,7 @@ export interface PairScope {
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
   site(node: Node): Site;
-  /** Returns whether a value can change: it is stored or computed in the graph of `second`, is not an output, and has no role. */
+  /** Returns whether a value can change: it is stored or computed in the graph of `second` by known operators, is not an output, and is not protected. */
   canChange(value: Value): boolean;
   /** Returns what inference knows about a value: type, and possibly dimensions and elements. */
   operand(value: Value): Operand | undefined;
@@ -59,7 +59,7 @@ export interface StructureScope {
   operand(value: Value): Operand | undefined;
   /** Infers the outputs of a node again after the rule has changed the node. */
   visit(node: Node): void;
-  /** Returns whether a value can change: it is stored or computed in the graph of `last`, is not an output, and has no role. */
+  /** Returns whether a value can change: as `canChange` of `PairScope`, for the graph of `last`. */
   canChange(value: Value): boolean;
   /** Matches the first output of `last`. Undefined if a value inside of the structure has a reader outside of it, has a role, or is an output. */
   match<M extends Match<string, string>>(find: (value: Value) => M | undefined): M | undefined;
@@ -108,7 +108,7 @@ export function dimsOf(scope: Pick<PairScope, "operand">, value: Value | undefin
 }
 
 /** Gives the producer of `value` the name of the node that it replaces, and those attributes of the replaced node that it does not have. */
-export function replaceBy(value: Value, replacedNode: Node): PairResult {
+export function inheritFrom(value: Value, replacedNode: Node): PairResult {
   const { producer } = value;
   if (producer === undefined) return undefined;
   for (const [name, attribute] of replacedNode.attributes)

@@ -21,14 +21,14 @@ import {
 import { type DistillationLoss, distillationLoss } from "./read.ts";
 
 const [minTemperature, maxTemperature] = [0.01, 100];
-export const temperatureRange = `must lie between ${minTemperature} and ${maxTemperature}: beyond, the gradient is lost in float32`;
+export const temperatureRangeText = `must lie between ${minTemperature} and ${maxTemperature}: beyond, the gradient is lost in float32`;
 /** Schema of a temperature T: scores are divided by T, and losses multiplied by T². */
-export const temperatureOf = v.pipe(
+export const temperatureSchema = v.pipe(
   v.number(),
-  v.minValue(minTemperature, temperatureRange),
-  v.maxValue(maxTemperature, temperatureRange),
+  v.minValue(minTemperature, temperatureRangeText),
+  v.maxValue(maxTemperature, temperatureRangeText),
 );
-const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
+const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureSchema));
 
 function soften(emit: Emit, scores: Value, temperature: number): Value {
   requireClasses(dimsOf(scores).at(-1));

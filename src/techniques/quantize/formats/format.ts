@@ -30,7 +30,7 @@ export interface Format {
    * not. @param requested the product's format with separate values.
    */
   tied?(product: Layer, requested: Format, inference: Inference): Format | Miss | undefined;
-  /** The format that replaces this format of a table if a product that shares the table's values cannot read them. */
+  /** For an embedding table: the format to use instead if the output layer that shares its values cannot read this format. */
   readonly fallback?: Format;
   /** For an integer product: returns its format with the 8-bit values of a table as its weight; undefined if it cannot read them. */
   onCodes?(settings: WeightSettings): Format | undefined;

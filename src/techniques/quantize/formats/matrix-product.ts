@@ -10,7 +10,7 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { findTarget, type Target } from "../target.ts";
 import { oncePerRun, type WriteRun } from "./format.ts";
 
-/** Returns the layer as a target if its weight is one stored matrix and x has the layer's inputs along its last axis; otherwise the reason. */
+/** Returns the layer as a target if its weight is one stored matrix and its data has the input features along the last axis; otherwise the reason. */
 export function requireMatrix(layer: Layer, inference: Inference): Target | Miss {
   const target = findTarget(layer, inference);
   if (target instanceof Miss) return target;

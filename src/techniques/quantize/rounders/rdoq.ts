@@ -96,7 +96,7 @@ interface ErrorModel {
   /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
   readonly rows?: Float64Array;
   readonly correction: Correction | undefined;
-  /** 1 / U²ⱼⱼ of each group's columns. */
+  /** 1 / U²ⱼⱼ of each group's columns (U: `InverseHessian.upper`). */
   readonly curvatures: readonly Float64Array[];
 }
 
