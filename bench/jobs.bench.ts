@@ -214,7 +214,9 @@ try {
     let bestScript: Seconds | undefined;
     for (let round = 0; round < Number(options.rounds); round++) {
       best = fasterOf(best, await runPith(job.commands));
-      bestScript = fasterOf(bestScript, await runScripts(job, python));
+      const script = await runScripts(job, python);
+      // A job without a script has no time to compare with.
+      if (script !== undefined && script.processor > 0) bestScript = fasterOf(bestScript, script);
     }
     if (best === undefined) continue;
     const { processor: total, clock, stages } = best;
