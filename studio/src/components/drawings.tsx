@@ -5,10 +5,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { useWidth } from "./width.ts";
 
 async function load() {
-  const { blameText, drawDisagreements, drawLayers, drawSample, drawSizes, drawTraining } = await import(
+  const { blameText, drawDisagreements, drawLayerErrors, drawSample, drawSizes, drawTraining } = await import(
     "../../../src/app/report/index.ts"
   );
-  return { drawDisagreements, drawLayers, drawSample, drawSizes, drawTraining, blameText };
+  return { drawDisagreements, drawLayerErrors, drawSample, drawSizes, drawTraining, blameText };
 }
 
 type Report = Awaited<ReturnType<typeof load>>;

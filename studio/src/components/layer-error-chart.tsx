@@ -25,7 +25,7 @@ function Chart({ errors }: { errors: LayerErrors }): JSX.Element {
   if (blamed === undefined) return <p>No layer’s output differs.</p>;
   return (
     <figure>
-      <Drawing draw={({ drawLayers }, width) => drawLayers(errors, width)} />
+      <Drawing draw={({ drawLayerErrors }, width) => drawLayerErrors(errors, width)} />
       <figcaption>
         <DrawingText text={({ blameText }) => `${blameText(blamed)}.`} /> Signal to noise in dB; 20 dB less is ten times
         the error. Bars: the layer alone, with the original’s inputs. Line: with the errors of all layers before it.

@@ -100,8 +100,8 @@ function requireModelName(out: string): void {
 
 export async function completeFolder({ folder }: ResultPath, { log }: Pick<JobContext, "log">): Promise<void> {
   if (folder === undefined) return;
-  const { copySidecars: copyBeside } = await import("../../folder/originals.ts");
-  await copyBeside(folder.source, folder.out, folder.file, { log });
+  const { copySidecars } = await import("../../folder/originals.ts");
+  await copySidecars(folder.source, folder.out, folder.file, { log });
 }
 
 export async function requireOutside(folder: string, out: string): Promise<void> {
