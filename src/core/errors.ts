@@ -1,4 +1,4 @@
-/** Failures: a `PithError` is thrown for an invalid input or request, a `Miss` is returned with its reason, and other exceptions are bugs in Pith. */
+/** A `PithError` is thrown for invalid input, a `Miss` is returned with its reason. Other exceptions are bugs in Pith. */
 
 /** All codes of a `PithError`. Codes are stable, because scripts match on them. */
 export const errorCodes = [
@@ -75,15 +75,12 @@ export const shapeError = errorsOf("E_SHAPE_MISMATCH");
 export const unsupportedError = errorsOf("E_UNSUPPORTED");
 export const usageError = errorsOf("E_USAGE");
 
-/** Throws E_STOPPED with this sentence if a stop was requested. Long loops call this function regularly. */
+/** Throws E_STOPPED with this sentence if a stop was requested. */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
-/**
- * Returns an error that concerns only the current piece of work, so that callers can continue with other work. Rethrows all other errors: bugs, a
- * requested stop, and system errors such as a full disk.
- */
+/** Returns an error after which other work can continue. Rethrows bugs, a requested stop, and system errors. */
 export function asPithError(error: unknown): PithError {
   if (!(error instanceof PithError) || error.code === "E_STOPPED" || isSystemError(error)) throw error;
   return error;
@@ -91,7 +88,7 @@ export function asPithError(error: unknown): PithError {
 
 const systemErrorCodes: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
-/** Returns whether the system caused an error (full disk, read-only file system), so that other work would fail, too. */
+/** Returns whether the system caused an error, such as a full disk. */
 export function isSystemError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return ("code" in error && systemErrorCodes.includes(error.code)) || isSystemError(error.cause);

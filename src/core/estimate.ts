@@ -7,6 +7,6 @@ export interface Estimate {
   readonly low: number;
   readonly high: number;
   readonly count: number;
-  /** The confidence level of the interval: 0.95, higher for several comparisons, or 0.9973 for one that ended before all samples were used. */
+  /** The confidence level of the interval, such as 0.95. */
   readonly confidence: number;
 }

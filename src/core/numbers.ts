@@ -11,7 +11,7 @@ export function count(value: number): string {
 }
 
 export function integer(value: number): string {
-  // `toLocaleString` is avoided, because its first call takes 12 ms, a fifth of Node's start-up time.
+  // `toLocaleString` is avoided, because its first call is slow.
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
@@ -21,7 +21,7 @@ export function counted(count: number, noun: string): string {
   return `${integer(count)} ${count === 1 ? noun : plural}`;
 }
 
-/** Formats a percentage, such as "91.5 %". Uses more digits if the result would wrongly be 0 or 100 %. */
+/** Formats a percentage, such as "91.5 %". */
 export function percent(fraction: number, digits = 1): string {
   const text = (100 * fraction).toFixed(digits);
   const rounded = Number(text) / 100;
@@ -29,7 +29,7 @@ export function percent(fraction: number, digits = 1): string {
   return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${withMinusSign(text)} %`;
 }
 
-/** Returns whether tables show sparsity: a share of zeros above 5 % in one of two models, or a difference of at least 1 %. */
+/** Returns whether tables show the shares of zeros of two models. */
 export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
   if (share === undefined || other === undefined) return false;
   return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;
@@ -51,10 +51,7 @@ export interface ChangeTexts {
   readonly change: string;
 }
 
-/**
- * Formats two values and their difference so that the printed values have the printed difference: "87.00 %", "86.75 %" and "−0.25".
- * @param limit an allowed drop: a larger difference is not printed as equal to it.
- */
+/** Formats two values and their difference so that they agree: "87.00 %", "86.75 %", "−0.25". A drop above `limit` does not print as equal to it. */
 export function changeTexts(
   unit: Unit,
   before: number,
@@ -83,13 +80,12 @@ export function changeTexts(
 
 const numberIn = (text: string): number => Number(text.replace("−", "-").split(" ")[0]);
 
-/** Formats a factor, such as "1.49 ×". */
 export function times(value: number): string {
   if (!Number.isFinite(value)) return "–";
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Formats a speed with its spread: "1.49 × as fast (most runs: 1.39–1.55)", "about as fast", or a wide interval that contains 1, "0.70–1.57 × as fast". @param words "" in a column "speed". */
+/** Formats a speed with its spread: "1.49 × as fast (most runs: 1.39–1.55)". @param words "" in a column "speed". */
 export function speedText(
   { median, low, high }: Record<"median" | "low" | "high", number>,
   words = " as fast",
@@ -127,7 +123,7 @@ export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
   return `${change(unit, low)} … ${change(unit, high)}`;
 }
 
-/** Formats a difference, such as "+0.3 points" or "−1.20 dB". Uses more digits if the result would be 0. */
+/** Formats a difference, such as "+0.3 points" or "−1.20 dB". */
 export function difference(unit: Unit, value: number, extraDigits = 0): string {
   const isHidden = (digits: number): boolean => value !== 0 && Number((100 * value).toFixed(digits)) === 0;
   const digits = [1, 2].find((digitCount) => digitCount > extraDigits && !isHidden(digitCount)) ?? 3;
@@ -138,14 +134,13 @@ export function confidenceText({ confidence }: Pick<Estimate, "confidence">): st
   return `${Number((100 * confidence).toFixed(1))} %`;
 }
 
-/** Returns "95 % interval −3.6 … −0.6 points", and why the confidence is higher than 95 %. */
+/** Formats an interval, such as "95 % interval −3.6 … −0.6 points". */
 export function intervalText(unit: Unit, estimate: Omit<Estimate, "value" | "count">): string {
   if (!Number.isFinite(estimate.low) && !Number.isFinite(estimate.high)) return "too few samples for an interval";
   const reason = estimate.confidence > 0.95 ? ", wider because several results are compared:" : "";
   return `${confidenceText(estimate)} interval${reason} ${changeInterval(unit, estimate)}${unitSuffix(unitOfChange(unit))}`;
 }
 
-/** Returns the interval of a difference, such as "(95 % interval −3.6 … −0.6 points, 1,000 samples)". */
 export const intervalNote = (unit: Unit, estimate: Estimate): string =>
   `(${intervalText(unit, estimate)}, ${counted(estimate.count, "sample")})`;
 
@@ -154,7 +149,7 @@ export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
 }
 
-/** Returns "1.5 points lost, 1.0 points allowed", with more digits if both would print the same. */
+/** Returns "1.5 points lost, 1.0 points allowed". */
 export function excessText(unit: Unit, lost: number, allowed: number): string {
   const allowedText = allowance(unit, allowed);
   const texts = [0, 1, 2].map((extra) => difference(unit, lost, extra).replace("+", ""));
@@ -186,7 +181,7 @@ function scaledText(value: number, units: readonly string[]): string {
   return `${scaledValue.toFixed(digits)} ${units[unit]}`.trim();
 }
 
-/** Formats a waiting time; undefined below 20 seconds, because short waiting times are not announced. */
+/** Formats a waiting time; undefined if it is too short to be announced. */
 export function waiting(seconds: number): string | undefined {
   if (seconds < 20) return undefined;
   if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
@@ -194,7 +189,6 @@ export function waiting(seconds: number): string | undefined {
   return `about ${(seconds / 3600).toFixed(seconds < 36_000 ? 1 : 0)} hours`;
 }
 
-/** Formats a duration, such as "41 ms", "2.3 s", "4:42" or "1:02:05". */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   const seconds = milliseconds / 1000;

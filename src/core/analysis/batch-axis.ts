@@ -2,11 +2,9 @@ import { dimValue, isSymbolic, isUnknownDim, type Model } from "#graph";
 import { infer } from "./infer.ts";
 
 /**
- * Returns whether a model accepts several samples per run. It does if the size of an output's first axis is proportional to the size of the inputs'
- * first axis. In other models, the first input axis counts the steps of one sample:
+ * Returns whether a model accepts several samples per run: an output's first axis is proportional to that of the inputs, or may be.
  *      ids: [n] → scores: [n, 10]      n samples
  *      ids: [n] → scores: [10]         one sample of n steps
- * Returns true if no input names its first axis, or if an output size is known only at run time, because it may be proportional.
  */
 export function hasBatchAxis(model: Model): boolean {
   infer(model);

@@ -5,11 +5,11 @@ import type { Layer } from "./layers.ts";
 
 export interface BiasedOutput {
   readonly output: Value;
-  /** The node that adds the bias after the layer, and the index of its input that is the stored bias. Undefined if no separate node adds a bias. */
+  /** The node that adds the bias after the layer, and the index of its input that is the stored bias. */
   readonly bias: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
-/** Returns the layer's output with its bias; undefined if the layer's node has no output. */
+/** Returns the layer's output with its bias. */
 export function biasedOutput(layer: Layer, inference: Inference): BiasedOutput | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;

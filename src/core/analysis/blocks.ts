@@ -1,11 +1,9 @@
 /**
  * Finds the repeated blocks of a network, such as transformer layers, from its graph alone, without names:
  * 1. Cut the sequence of nodes that depend on parameters where a single value is alive (`cut-points.ts`).
- * 2. If a value that is alive in most of a part prevents a cut, ignore the value and cut again. Examples are an
- *    encoder's output and relative position biases.
+ * 2. If a value that is alive in most of a part prevents a cut, ignore the value and cut again.
  * 3. Give parts that differ only in trained values the same structure id (`structureText`).
  * 4. Find the ids that repeat one after another, and make one block of each repetition.
- * Each node that depends on a parameter is in exactly one block. Values that a block reads from elsewhere (masks, positions, sizes) are its `sideInputs`.
  */
 import type { Attribute, Graph, Model, Node, Tensor, Value } from "#graph";
 import { allGraphs, dimsText, extract, groupBy, nodeText, sortTopologically, subgraphs, usedValues } from "#graph";
@@ -17,11 +15,11 @@ import { parametersOf } from "./parameters.ts";
 import { findRepeats, type Repeat } from "./repeats.ts";
 
 export interface Block {
-  /** The common prefix of the block's layer names ("encoder.layer.3"), or the name of the block's first output. */
+  /** The common prefix of the block's layer names ("encoder.layer.3"), or the name of an output. */
   readonly name: string;
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
-  /** The other values that the block reads; they are computed outside of all blocks. */
+  /** The other values that the block reads, such as masks and positions. */
   readonly sideInputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
@@ -61,7 +59,7 @@ export function findBlocks(
   };
 }
 
-/** Returns a block as a separate model. Its inputs are `inputs`, then `sideInputs`; values keep their names. */
+/** Returns a block as a separate model, whose values keep their names. */
 export function extractBlock(model: Model, { inputs, sideInputs, outputs }: Omit<Block, "structureId">): Model {
   return extract(model, outputs, [...inputs, ...sideInputs]);
 }
@@ -69,13 +67,12 @@ export function extractBlock(model: Model, { inputs, sideInputs, outputs }: Omit
 interface Context {
   readonly graph: Graph;
   readonly inference: Inference;
-  /** The values that `findDependents` returns. */
   readonly dependents: ReadonlySet<Value>;
   readonly structureIds: Map<string, number>;
   readonly boundaries: Map<readonly Node[], Boundary>;
 }
 
-/** Returns the nodes of all parts. For a single part, returns the same array as `nodes`, because arrays are the keys of `boundaries`. */
+/** Returns the nodes of all parts. A single part keeps its array, because arrays are the keys of `boundaries`. */
 function joinNodes(parts: readonly NodeSegment[]): readonly Node[] {
   const [first] = parts;
   return first !== undefined && parts.length === 1 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
@@ -90,7 +87,7 @@ interface NodeSegment {
 /** Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive in most of the part. */
 function divideNodes(nodes: readonly Node[], context: Context): readonly NodeSegment[] {
   let parts: readonly NodeSegment[] = cutSegment({ nodes, ignored: new Set() }, context);
-  /** Structures of parts that no cut divides into repetitions. Further parts with these structures are skipped, because a deep network can have thousands. */
+  /** Structures of parts that no cut divides into repetitions, so that further parts with them are skipped. */
   const structuresWithoutRepeats = new Set<number>();
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index];
@@ -104,12 +101,11 @@ function divideNodes(nodes: readonly Node[], context: Context): readonly NodeSeg
   return parts;
 }
 
-/** The minimum number of nodes of a part that is cut further. */
 const minNodes = 8;
-/** The maximum number of long-lived values that are ignored together, such as an encoder's output, a position bias and a mask. */
+/** The maximum number of long-lived values that are ignored together. */
 const maxIgnoredValues = 4;
 
-/** Cuts a part while ignoring its longest-lived values. Returns undefined if the resulting pieces do not repeat. */
+/** Cuts a part while ignoring its longest-lived values. */
 function cutAroundLongLived(
   parts: readonly NodeSegment[],
   index: number,
@@ -133,10 +129,7 @@ function cutAroundLongLived(
   return undefined;
 }
 
-/**
- * Returns whether the pieces contain a repetition, in which either all blocks read an ignored value, or no block depends on one and the blocks are not
- * tiny. Pieces of a single residual block fail this test: all depend on the block's input, but only the first and the last read the input.
- */
+/** Returns whether pieces repeat. Pieces of one residual block do not count: all depend on its input, but few read it. */
 function hasRepeats(
   parts: readonly NodeSegment[],
   index: number,
@@ -182,7 +175,7 @@ function longestLivedValues({ nodes, ignored }: NodeSegment, { dependents }: Con
     .sort((a, b) => lifetime(b) - lifetime(a));
 }
 
-/** Returns the nodes that compute these values. Returns an empty array if a node outside of them reads one of their intermediate results. */
+/** Returns the nodes that compute these values, unless other nodes read their intermediate results. */
 function exclusiveProducersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
   const needed = new Set(values);
@@ -268,7 +261,7 @@ function boundaryValuesOf(nodes: readonly Node[], context: Context): Omit<Bounda
   );
   return { inputs: [...inputs], sideInputs: [...sideInputs], outputs };
 
-  /** Returns the nodes of the main graph that read a value, directly or in a subgraph. Nodes that use only the value's size are left out. */
+  /** Returns the nodes of the main graph with dependent outputs that read a value, directly or in a subgraph. */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
       .map((use) => outermostNode(use.node, context.graph))
@@ -280,14 +273,14 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-/** Returns the node of `graph` whose subgraphs contain a node at any depth. A node of `graph` itself is returned unchanged. */
+/** Returns the node of `graph` that contains a node in its subgraphs, or is the node. */
 export function outermostNode(node: Node, graph: Graph): Node {
   let ancestor = node;
   while (ancestor.graph !== graph && ancestor.graph.parent !== undefined) ancestor = ancestor.graph.parent;
   return ancestor;
 }
 
-/** Returns the longest common prefix of names, cut at dots or slashes and joined by dots: "layer.3" for "layer.3.query" and "layer.3.output". */
+/** Returns the longest common prefix of names: "layer.3" for "layer.3.query" and "layer.3.output". */
 function commonName(names: readonly string[]): string | undefined {
   const [first, ...rest] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;

@@ -1,7 +1,7 @@
 import { elementCount, isFloat, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 
-/** Returns the `pith simplify` command that replaces an `If` by one of its branches; undefined if several input elements or a float decide. */
+/** Returns the `pith simplify` command that replaces an `If` by one of its branches. */
 export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
@@ -12,13 +12,13 @@ export function branchAdvice(node: Node, inference: Inference): string | undefin
 }
 
 interface DecidingInput {
-  /** The name of the model input that decides; undefined if only stored values decide. */
+  /** The name of the model input that decides. */
   readonly input: string | undefined;
-  /** A stored number from which the condition is computed, as an example for the command. */
+  /** A stored number from which the condition is computed. */
   readonly number: number | undefined;
 }
 
-/** Returns the only input element that a condition depends on. Returns undefined if the condition depends on several elements or on floats. */
+/** Returns the only input element that a condition depends on. */
 function decidingInput(condition: Value, inference: Inference): DecidingInput | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -1,15 +1,14 @@
 /**
- * Recognizes untrained tables (attention masks and sinusoidal positions) by their elements, so that they are not counted or changed as weights:
+ * Recognizes untrained tables by their elements, so that they are not counted or changed as weights:
  * - Attention masks contain 0, and −∞ or a large negative number for hidden keys.
- * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al. 2017), or in two tables (rotary
- *   embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1. Unlike in a permutation matrix, some elements are neither 0 nor ±1.
+ * - Sinusoidal positions contain sin ωt and cos ωt (Vaswani et al. 2017; rotary: Su et al. 2021), whose squares sum to 1.
  */
 import { elementCount, isFloat, partsOf, sameDims, type Tensor, toFloat64, type Value } from "#graph";
 import type { Layer } from "./layers.ts";
 
 /** Attention scores up to this value vanish in a softmax. Float16 masks contain −10,000. */
 const hiddenScore = -1e4;
-/** The allowed error of sin² + cos², above the float16 rounding error of at most 0.001. */
+/** The allowed error of sin² + cos², above the float16 rounding error. */
 const tolerance = 4e-3;
 /** The maximum size in bytes of a tensor that `smallBuffersAmong` tests. */
 const maxBytes = 2 ** 24;
@@ -18,11 +17,10 @@ const maxBytes = 2 ** 24;
 export const findBuffers = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
-/** Applies `buffersAmong` to the values that have no role and are small enough to be tested. */
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= maxBytes));
 
-/** Returns the stored tensors that are masks or sinusoids. Stops reading a tensor as soon as it can be neither, which is early for most weights. */
+/** Returns the stored tensors that are masks or sinusoids. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const buffers = new Set<Value>();
   const waveCandidates: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
@@ -53,10 +51,10 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
   return buffers;
 }
 
-/** The number of elements of two tables that are compared first, before the complete tables are read and compared. */
+/** The number of elements of two tables that are compared before the complete tables are read. */
 const startCount = 64;
 
-/** Collects, part by part, the properties that show whether a tensor is a mask or a table of sinusoids. */
+/** Collects the properties that show whether a tensor is a mask or a table of sinusoids. */
 class TableProperties {
   readonly #columns: number;
   #isZeroOrHidden = true;
@@ -99,7 +97,7 @@ class TableProperties {
     return this.#isWithinOne;
   }
 
-  /** Whether the elements can be sines or cosines: magnitudes of at most 1, one of 1 (cos 0), and some between 0 and 1. */
+  /** Whether the elements can be sines or cosines: magnitudes of at most 1, one of 1, and some between 0 and 1. */
   get isWave(): boolean {
     return this.#isWithinOne && this.#hasOne && this.#hasBetween;
   }
@@ -109,7 +107,7 @@ class TableProperties {
   }
 }
 
-/** Returns whether two tables contain the sines and the cosines of the same angles: element by element, their squares sum to 1. */
+/** Returns whether the squares of two tables sum to 1, element by element. */
 async function areSinesAndCosines(a: Tensor, b: Tensor): Promise<boolean> {
   const [first, second] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {

@@ -1,7 +1,7 @@
 import type { Graph, Model } from "#graph";
 import type { Inference } from "./infer.ts";
 
-/** Makes a function of a model and its inference cache its result until the graph changes. Callers share the result, so they must not modify it. */
+/** Makes a function cache its result until the graph changes. Callers share the result, so they must not modify it. */
 export function cachePerRevision<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {

@@ -1,7 +1,6 @@
 /**
- * Stores labels for channel analysis (`channels.ts`). Each index along an axis can have a label: the number of its unit. A unit is a set of indices,
- * on any axes, that must be removed (or scaled) together. Units that meet at one index are merged (union-find). Axes of equal size that an operator
- * passes through unchanged are tied: they share one array of units.
+ * Stores labels for channel analysis (`channels.ts`). The label of an index along an axis is the number of its unit: a set of indices, on any axes,
+ * that must be removed (or scaled) together. Units that meet at one index are merged. Tied axes share one array of units.
  */
 import type { Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
@@ -11,10 +10,10 @@ export interface ValueAxis {
   readonly axis: number;
 }
 
-/** The maximum length of a labeled axis, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each index needs memory. */
+/** The maximum length of a labeled axis, because a file can state any size, but each index needs memory. */
 const maxAxis = 2 ** 22;
 
-/** Returns the size of an axis; undefined if it is unknown or too long. */
+/** Returns the size of an axis if labels can be stored for it. */
 export function sizeAlong({ value, axis }: ValueAxis): number | undefined {
   const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
   return typeof dim === "number" && dim <= maxAxis ? dim : undefined;
@@ -22,7 +21,7 @@ export function sizeAlong({ value, axis }: ValueAxis): number | undefined {
 
 /** The labels along an axis and along all axes tied to it. */
 class AxisLabels {
-  /** The unit at each index; -1 for an index without a unit. Undefined if no index has a unit. */
+  /** The unit at each index; -1 for an index without a unit. */
   units: Int32Array | undefined;
   /** The value of `Labels.changes` when an index of this axis last got a unit. */
   lastChange = 0;
@@ -30,7 +29,6 @@ class AxisLabels {
 
   constructor(readonly size: number) {}
 
-  /** Returns the object that all tied axes share. */
   get root(): AxisLabels {
     let current: AxisLabels = this;
     for (let next = current.#parent; next !== undefined; next = current.#parent) {
@@ -47,14 +45,13 @@ class AxisLabels {
 }
 
 export class UnitLabels {
-  /** A number that increases with unit assignments and merges, which shows whether a sweep changed anything. */
+  /** A number that increases with unit assignments and merges. */
   changeCount = 0;
-  /** The number of merges included in `changeCount`. */
   mergeCount = 0;
   readonly #tracks = new Map<Value, Map<number, AxisLabels>>();
   readonly #sets = new DisjointSets();
 
-  /** Assigns a new unit to each index of an axis, except the indices that have a unit. */
+  /** Assigns a new unit to each index of an axis that has none. */
   assignNewUnits(value: Value, axis: number): void {
     const track = this.#track({ value, axis });
     if (track === undefined) return;
@@ -63,7 +60,7 @@ export class UnitLabels {
     track.lastChange = ++this.changeCount;
   }
 
-  /** Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are unknown or differ. */
+  /** Makes two axes of equal size share their units from now on. Returns false if the sizes are unknown or differ. */
   tie(first: ValueAxis, second: ValueAxis): boolean {
     const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;
@@ -79,7 +76,7 @@ export class UnitLabels {
     return true;
   }
 
-  /** Returns the unit at each index (-1: none); undefined if no index has one. Tied axes share one array. Pass units to `rootOf`: merged ones differ. */
+  /** Returns the unit at each index (-1: none). Pass units to `rootOf`, because merged ones differ. */
   unitsAt({ value, axis }: ValueAxis): Int32Array | undefined {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.units;
   }
@@ -88,17 +85,15 @@ export class UnitLabels {
     return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.root.lastChange ?? 0);
   }
 
-  /** Returns an object that identifies the axis and all axes tied to it; undefined if the size is unknown. */
+  /** Returns an object that identifies the axis and the axes tied to it. */
   identityOf(end: ValueAxis): object | undefined {
     return this.#track(end);
   }
 
-  /** Yields the axes of a value on which an index has a unit. */
   *axesOf(value: Value): Generator<number, void, undefined> {
     for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.root.units !== undefined) yield axis;
   }
 
-  /** Yields all axes on which an index has a unit. */
   *labeledAxes(): Generator<{ readonly value: Value; readonly axis: number; readonly units: Int32Array }> {
     for (const [value, axes] of this.#tracks)
       for (const [axis, track] of axes) {
@@ -116,7 +111,7 @@ export class UnitLabels {
     return this.#sets.find(unit);
   }
 
-  /** Assigns `unitAt(index)` to all of `positions[index]`, or to `index` without `positions`. Ignores units of -1, and axes of unknown size. */
+  /** Assigns `unitAt(index)` to all of `positions[index]`, or to `index` without `positions`. */
   assignUnits(
     end: ValueAxis,
     count: number,
@@ -136,7 +131,7 @@ export class UnitLabels {
     }
   }
 
-  /** Returns the unit that all positions have; -1 if their units differ or a position has no unit. */
+  /** Returns the unit that all positions have; -1 if there is none. */
   commonUnit(units: Int32Array, positions: readonly number[]): number {
     // Plain loops are deliberate: iterator objects were 40 % of the allocations when pruning a transformer.
     let shared = -1;

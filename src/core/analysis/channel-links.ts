@@ -1,16 +1,15 @@
-/** Lists, for channel analysis (`channels.ts`), the axis links that operator definitions state by port number, as links between values. */
+/** Lists the axis links that operator definitions state by port number as links between values. */
 import { Miss, type Model, type Node, nodeText, type Use, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";
 
-/** How a node relates the axes of its inputs and outputs. A rule without a node relates two stored copies of one parameter. */
+/** How a node, or the tie of two stored copies, relates axes. */
 export interface ChannelRule {
   readonly node: Node | undefined;
-  /** Why the links of the node are unknown, if they are. */
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
-  /** Axes whose channels cannot be removed, according to the operator's definition. */
+  /** Axes whose channels the operator's definition does not allow to be removed. */
   readonly refusedAxes: readonly { readonly end: LinkEnd; readonly reason: string }[];
   /** Axes that the operator sums over, or whose refusals do not apply. */
   readonly absorbedAxes: readonly LinkEnd[];
@@ -39,14 +38,11 @@ export interface Link {
   readonly from: LinkEnd;
   readonly to: LinkEnd;
   readonly hasImages: boolean;
-  /** For each index along `from`, the corresponding indices along `to`. Undefined if all indices are equal. Computed on first access. */
+  /** For each index along `from`, the corresponding indices along `to`. Undefined if the indices are equal. */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/**
- * Returns the rules of all nodes of the main graph, then those of tied parameters.
- * @param withStatistics Also links axes over which a normalization computes statistics, although removing channels changes the statistics.
- */
+/** Returns the rules of nodes and tied parameters. @param withStatistics Also links axes over which a normalization computes statistics. */
 export function channelRules(model: Model, inference: Inference, withStatistics: boolean): readonly ChannelRule[] {
   const rules = [...model.graph.nodes()].map((node) => channelRuleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];

@@ -1,9 +1,9 @@
-/** Finds the channels that cannot be removed, and why: model inputs and outputs, operators, subgraphs, unknown sizes, and units that fill an axis. */
+/** Finds the channels that cannot be removed, and why. */
 import { Miss, type Model, type Node, nodeText, type Value } from "#graph";
 import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import { type ChannelRule, endKey as key, type Link, labeledEnds } from "./channel-links.ts";
 
-/** Returns the first reason for each unit that cannot be removed. Units do not spread along `closed` links, because others were chosen. */
+/** Returns a reason for each unit that cannot be removed. Units do not spread along `closed` links. */
 export function findRefusals(
   model: Model,
   rules: readonly ChannelRule[],
@@ -89,7 +89,7 @@ function* refuseUnlinked(
   }
 }
 
-/** Rejects units that contain all indices of an axis. Tied axes share one array, so each array is tested once. */
+/** Rejects units that contain all indices of an axis. */
 function* refuseEntireAxes(labels: UnitLabels): Generator<RefusedEnd> {
   const seen = new Set<Int32Array>();
   for (const { value, axis, units } of labels.labeledAxes()) {

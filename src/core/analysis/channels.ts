@@ -1,11 +1,9 @@
 /**
  * Finds channels that can only be removed together. Such a set of channels is a unit.
  * 1. Each output channel of each layer, except embeddings, starts as a separate unit.
- * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that meet at one index merge.
+ * 2. Units spread through the links of operators, forward and backward. Units that meet at one index merge.
  * 3. Layers that share units form a group.
- * If a Reshape merges several axes into one, units can spread from the merged axis to the outer axis or to an inner axis (`spread.ts`). Along the
- * outer axis, a unit is a complete attention head; along an inner axis, it is the same position in every head. The outermost axis on which at least
- * one unit is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
+ * From an axis that a Reshape merged, units spread to one of its parts: as complete attention heads, or as positions within heads.
  */
 import { groupBy, type Miss, type Model } from "#graph";
 import { sizeAlong, UnitLabels, type ValueAxis } from "./channel-labels.ts";
@@ -18,22 +16,22 @@ import { type Slice, unitGroups } from "./unit-groups.ts";
 
 export type { Slice };
 
-/** Layers whose channels are removed together. Any unit that is not in `refused` can be removed individually. */
+/** Layers whose channels are removed together. Units that are not in `refused` can be removed individually. */
 export interface Group {
   readonly layers: readonly Layer[];
   readonly units: number;
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
-  /** Whether the units are positions on an inner part of a merged axis, such as the positions within each attention head. */
+  /** Whether the units are positions on an inner part of a merged axis. */
   readonly isInner: boolean;
 }
 
 export interface ChannelOptions {
-  /** Allows removal of channels that are normalized or averaged together. The statistics then cover fewer channels, so the result is not exact. */
+  /** Allows removal of channels that are normalized together, although their statistics change. */
   readonly throughNorms?: boolean | undefined;
 }
 
-/** Returns whether a node computes statistics over an axis, which `throughNorms` ignores. */
+/** Returns whether a node computes statistics over an axis. */
 export const hasStatistics = ({ graph }: Model, inference: Inference): boolean =>
   [...graph.nodes()].some((node) =>
     inference.facet(node, "axes")?.links.some((link) => "refuses" in link && link.statistics !== undefined),
@@ -47,7 +45,7 @@ export function freeUnits(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/** How many output channels of layers can be removed. Tie-breakers: how many of them as parts of outer units (complete heads), and how many units. */
+/** How many output channels of layers can be removed. Ties are broken by complete heads, then by the number of units. */
 export type FreeCounts = readonly [channels: number, outermost: number, units: number];
 
 export const compareFree = (a: FreeCounts, b: FreeCounts): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
@@ -67,7 +65,7 @@ export function countFree(groups: readonly Group[]): FreeCounts {
   return [channels, outermost, units];
 }
 
-/** Returns all channel groups of the main graph in the order of their first layers. Groups are included even if all their units are refused. */
+/** Returns the channel groups of the main graph in the order of their first layers. */
 export function channelGroups(
   model: Model,
   inference: Inference,
@@ -128,7 +126,7 @@ function findUnits(
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
-/** Returns "free" if at least one unit of the merged axis can be removed, "refused" if none can be removed. Undefined if the axis has no units. */
+/** Returns "free" if at least one unit of the merged axis can be removed. Undefined if the axis has no units. */
 function freedomOf({ links: [link] }: Alternatives, { labels, refused }: LabeledUnits): "free" | "refused" | undefined {
   const units = link && labels.unitsAt(link.to);
   if (units?.some((unit) => unit >= 0) !== true) return undefined;

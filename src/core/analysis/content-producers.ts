@@ -4,14 +4,13 @@ import type { Bound } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { convertsQuantization } from "./quantized-values.ts";
 
-/** A node with its operator definition, and the node's output from which the value is derived. */
 export interface ContentProducer {
   readonly node: Node;
   readonly bound: Bound;
   readonly output: Value;
 }
 
-/** Yields, backward from a value, nodes that only move, cast or quantize it (`throughScaling`: or scale by stored values), and then its maker. */
+/** Yields, backward from a value, nodes that only move, cast, quantize (`throughScaling`: or scale) it, and then its maker. */
 export function* contentProducers(
   value: Value,
   inference: Inference,
@@ -31,7 +30,7 @@ export function* contentProducers(
   }
 }
 
-/** Returns the asymptotes of the saturating operator that computes a value: 0 and 1 for Sigmoid. Undefined for other operators. */
+/** Returns the asymptotes of the saturating operator that computes a value: 0 and 1 for Sigmoid. */
 export function saturationBounds(value: Value, inference: Inference): readonly [low: number, high: number] | undefined {
   for (const { bound } of contentProducers(value, inference)) {
     const bounds = bound.saturates();

@@ -3,9 +3,9 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
-  /** Multiply-accumulate operations (MACs) of one run, symbolic in named dimensions. Undefined if the MACs of a node with a weight are unknown. */
+  /** Multiply-accumulate operations (MACs) of one run. Undefined if the MACs of a node with a weight are unknown. */
   readonly macs: Dim | undefined;
-  /** MACs of one execution of each node, including nodes in subgraphs. */
+  /** MACs of one execution of each node. */
   readonly perNode: ReadonlyMap<Node, Dim>;
   readonly bytes: number;
   readonly misses: readonly Miss[];
@@ -36,7 +36,6 @@ export function cost(model: Model, inference: Inference): Cost {
 const hasWeight = (node: Node): boolean =>
   node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...graph.nodes()].some(hasWeight));
 
-/** Returns whether a value is a stored tensor with several axes, which a node may multiply by. */
 function isWeight(value: Value | undefined): boolean {
   const root = value === undefined ? undefined : storedRoot(value);
   return root?.tensor !== undefined && root.tensor.dims.length > 1;

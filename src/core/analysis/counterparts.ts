@@ -4,14 +4,14 @@ import { findBlocks } from "./blocks.ts";
 import { infer } from "./infer.ts";
 import { type Layer, layers } from "./layers.ts";
 
-/** Returns a function that finds layers with the same name or output as a layer. Two can match, as an output layer tied to an embedding. */
+/** Returns a function that finds the layers with the same name or output as a layer. */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
   const outputName = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
   const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, outputName)];
   return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(outputName(layer)) ?? [])])];
 }
 
-/** Returns the value with a name, or the output of the layer or block with this name. A Miss that lists the first layers if no name matches. */
+/** Returns the value with a name, or the output of the layer or block with this name. */
 export function valueNamed(model: Model, name: string, modelRole: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;

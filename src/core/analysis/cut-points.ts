@@ -1,13 +1,9 @@
-/**
- * Finds cut points: single values through which all computation that depends on parameters passes. The nodes before a cut point can be run, trained
- * or replaced separately. A value is alive from its producer to its last reader, and a network can be cut where exactly one value is alive. Masks,
- * positions and sizes do not count, because they do not depend on parameters.
- */
+/** Finds cut points: single values through which the computation that depends on parameters passes, where a network can be divided. */
 import { type Graph, isFloat, type Node, usedValues, type Value } from "#graph";
 import { downstreamValues } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns the values that depend on parameters and are computed at run time, and the float model inputs that nodes with weights read. */
+/** Returns the values that depend on parameters and are computed at run time, and the float model inputs of nodes with weights. */
 export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
   const affected = downstreamValues(graph, sources, inference);
@@ -26,11 +22,7 @@ export function producersOf(graph: Graph, values: ReadonlySet<Value>): readonly 
   return [...graph.nodes()].filter((node) => node.outputs.some((output) => output !== undefined && values.has(output)));
 }
 
-/**
- * Returns the values at which a sequence of nodes can be cut, in order.
- * @param dependents Values that depend on parameters (`findDependents`). Nodes cannot be cut while more than one of them is alive.
- * @param ignored Values of the first set that do not prevent a cut.
- */
+/** Returns the values at which a sequence of nodes can be cut: those at which exactly one of `dependents` is alive, apart from `ignored`. */
 export function cutPoints(
   nodes: readonly Node[],
   dependents: ReadonlySet<Value>,

@@ -2,10 +2,7 @@
 import { dimValue, isSymbolic, type Model } from "#graph";
 import { infer } from "./infer.ts";
 
-/**
- * Returns a function that tells whether an output has a data-dependent size along an axis, or along any axis if
- * none is given. An unknown rank counts as data-dependent only if no axis is given.
- */
+/** Returns a function that tells whether an output has a data-dependent size along an axis, by default along any axis. */
 export function dataDependentSizes(model: Model): (name: string, axis?: number) => boolean {
   infer(model);
   const inputDims = model.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);

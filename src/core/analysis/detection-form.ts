@@ -1,6 +1,5 @@
 /**
- * Recognizes outputs of the YOLO family: boxes and their class scores in one tensor. Exporters concatenate boxes in pixels with scores of a Sigmoid:
- *
+ * Recognizes outputs of the YOLO family: boxes and their class scores in one tensor.
  *     [N, 4 + classes, boxes]    center x, center y, width, height, scores (YOLOv8, YOLO11)
  *     [N, boxes, 4 + classes]    the same values with the last two axes exchanged (RT-DETR)
  *     [N, boxes, 5 + classes]    center x, center y, width, height, objectness, scores (YOLOv5)
@@ -10,7 +9,7 @@ import type { Dim, Model, Value } from "#graph";
 import type { Inference } from "./infer.ts";
 import { joinedParts } from "./output-parts.ts";
 
-/** In the order in which they are tried if only the values of an output show its form. */
+/** In the order in which they are tried if values decide. */
 const layouts = [
   "[N, 4 + classes, boxes]",
   "[N, boxes, 6]",
@@ -40,14 +39,14 @@ export function possibleDetectionForms(dims: readonly Dim[] | undefined): readon
   });
 }
 
-/** Returns the form of an output that joins four numbers of a box with scores of a Sigmoid; undefined for other outputs. */
+/** Returns the form of an output that joins four numbers of a box with scores of a Sigmoid. */
 export function detectionForm(model: Model, output: Value, inference: Inference): DetectionForm | undefined {
   const parts = joinedParts(model, inference).get(output) ?? [];
   return possibleDetectionForms(inference.operand(output)?.dims).find(({ layout, classes }) => {
     const axis = fieldAxis(layout);
     const starts = parts.map(({ indices }) => indices.get(axis)?.[0] ?? Number.NaN);
     const scores = parts.filter((_, index) => (starts[index] ?? 0) >= 4);
-    // Objectness is a separate part, or the boxes consist of centers and sizes because they and all scores come from one Sigmoid.
+    // Objectness is a separate part, or one Sigmoid computes centers, sizes and scores.
     const hasObjectness = starts.includes(5) || (axis === 2 && starts.includes(2));
     const areShares = scores.every(({ range }) => range === 1);
     const isJoined = classes !== undefined && starts.includes(4) && !starts.some(Number.isNaN);

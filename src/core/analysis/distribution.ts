@@ -1,14 +1,9 @@
-/**
- * Detects whether a value contains probabilities or log-probabilities of classes, possibly rearranged, cast or quantized after the Softmax. Callers
- * that apply Softmax to an output need this: Softmax of log-probabilities gives the probabilities, but Softmax of probabilities does not.
- *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
- */
+/** Detects whether a value contains probabilities or log-probabilities of classes, so that callers do not apply Softmax twice. */
 import type { Value } from "#graph";
 import type { Distribution } from "../ops/define.ts";
 import { contentProducers, saturationBounds } from "./content-producers.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns whether a value holds probabilities or log-probabilities; undefined if the graph shows neither. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
   for (const { bound, output } of contentProducers(value, inference)) {
     const distribution = bound.distribution();
@@ -17,7 +12,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/** Returns the form if the normalized axes can be the class axis (the last axis, or axis 1 of images); undefined otherwise. */
+/** Returns the form if the normalized axes can be the class axis (the last axis, or axis 1 of images). */
 function formIfOverClasses(
   { form, axes }: Distribution,
   normalized: Value,
@@ -36,7 +31,7 @@ function formIfOverClasses(
     : undefined;
 }
 
-/** Returns whether the values of an output are between 0 and 1, because an operator such as Sigmoid or Softmax computes them. */
+/** Returns whether an operator such as Sigmoid or Softmax limits an output to values between 0 and 1. */
 export function isInUnitRange(output: Value, inference: Inference): boolean {
   return saturationBounds(output, inference)?.[0] === 0;
 }

@@ -1,15 +1,13 @@
 /**
- * Finds named dimensions that must be equal for a model to run. The links of an operator's `axes` show which axes have equal sizes: two inputs are
- * linked directly (as in LSTM), or both are linked to one axis of an output (as in Add):
+ * Finds named dimensions that must be equal for a model to run, from the axis links of operators:
  *      h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
- * In the second example, an axis of size 1 would also be valid, because it broadcasts.
  */
 import { allNodes, type Dim, isNonnegative, isSymbolic, type Model, type Node, solveDims, substituteDim } from "#graph";
 import type { AxisEnd } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 
-/** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */
+/** Rewrites a dimension in terms of as few names as possible. */
 export type DimRewrite = (dim: Dim) => Dim;
 
 export function createDimRewrite(model: Model, inference: Inference): DimRewrite {
@@ -34,16 +32,13 @@ export function createDimRewrite(model: Model, inference: Inference): DimRewrite
   return rewrite;
 }
 
-/**
- * Returns the priority of replacing a name by an equal expression; the lowest comes first. Names of run-time sizes are replaced first. Of other
- * names, those that equal a number, then a name or a sum, then a difference, which can become negative.
- */
+/** Returns the priority of replacing a name: run-time sizes first, differences last, because they can become negative. */
 function priorityOf(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
   return !isSymbolic(value) ? 1 : isNonnegative(value) ? 2 : 3;
 }
 
-/** Returns a function that gives the position of a name's first use among the model's inputs. Of two equal names, the one used later is replaced. */
+/** Returns a function that gives the position of a name's first use among the model's inputs. */
 function createFirstUseOf(model: Model): (name: string) => number {
   const texts = model.graph.feeds.flatMap(
     ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],

@@ -10,7 +10,7 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether `withFixedSeeds` gives two models the same random numbers: operators, output names and seeds are equal. */
+/** Returns whether `withFixedSeeds` gives two models the same random numbers. */
 export function haveSameFixedSeeds(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
@@ -23,7 +23,7 @@ export function haveSameFixedSeeds(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/** Returns a copy in which random nodes without a seed get one from their first output's name; the model itself if it has no random nodes. */
+/** Returns a copy in which random nodes without a seed get one from their first output's name. */
 export function withFixedSeeds(model: Model): Model {
   if (!hasRandomNodes(model)) return model;
   const copy = model.clone();

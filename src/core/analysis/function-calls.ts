@@ -1,4 +1,4 @@
-/** Infers calls of model functions, once per set of equal operands and attributes if no output has a new data-dependent size. */
+/** Infers calls of model functions, once per set of equal operands and attributes. */
 import {
   type Graph,
   instantiate,
@@ -12,9 +12,9 @@ import {
 import type { Inferred, Operand } from "../ops/entry.ts";
 import type { ValueTypes } from "./value-types.ts";
 
-/** The maximum depth of nested calls. Exporters nest functions because they write each module as a function. */
+/** The maximum depth of nested calls. */
 const maxDepth = 50;
-/** The number of nodes visited in function bodies after which no further call is inferred. Calls with equal operands share one visit. */
+/** The number of nodes visited in function bodies after which no further call is inferred. */
 const maxCallNodes = 50_000;
 
 export class FunctionCalls {
@@ -23,7 +23,7 @@ export class FunctionCalls {
   readonly #inferGraph: (body: Graph) => void;
   readonly #opsets = new Map<Graph, ReadonlyMap<string, number>>();
   readonly #active = new Set<LocalFunction>();
-  /** Outputs of functions by call text: function, attributes and operands. */
+  /** Outputs of functions by function, attributes and operands. */
   readonly #results = new Map<string, readonly (Operand | undefined)[]>();
   /** Function bodies of calls with a data-dependent output size. */
   readonly #bodies = new Map<Node, Graph>();
@@ -35,7 +35,6 @@ export class FunctionCalls {
     this.#inferGraph = inferGraph;
   }
 
-  /** Returns the opset version of a node: that of its function or of the model. */
   versionOf({ domain, graph }: Node): number {
     let root = graph;
     while (root.parent !== undefined) root = root.parent.graph;
@@ -70,7 +69,7 @@ export class FunctionCalls {
       this.#active.delete(local);
     }
     const outputs = body.outputs.map(this.#types.operandOf);
-    // A data-dependent size is specific to one call, so the results of other calls cannot share it.
+    // A data-dependent size is specific to one call, so other calls cannot share it.
     const operandDims = unknownDimsIn(operands);
     if ([...unknownDimsIn(operandsText(outputs))].every((dim) => operandDims.has(dim)))
       this.#results.set(call, outputs);

@@ -1,11 +1,4 @@
-/**
- * Infers the type, the dimensions and, if possible, the elements of every value, by calling the operator definitions in node order.
- * - Results are stored in `value.inferred`. A type that the file states is saved unchanged, even if inference knows more.
- * - If a definition cannot infer a type, the type that the file states is used, and `misses` lists the reason.
- * - A subgraph is inferred when the definition of its node requests it (`Site.body`).
- * - Calls of model functions with equal operands and attributes share one inference (`function-calls.ts` has an exception).
- * - `visit` infers a single new node, so that emitted graphs are typed at once.
- */
+/** Infers the type, the dimensions and, if possible, the elements of values, by calling the operator definitions in node order. */
 import type { Dim, Graph, LocalFunction, Model, Node, Tensor, Value } from "#graph";
 import {
   addDims,
@@ -26,15 +19,14 @@ import { createFixedPointInference } from "./loop-fixed-point.ts";
 import { ValueTypes } from "./value-types.ts";
 
 export interface Inference {
-  /** Reasons why values could not be inferred, with the nodes' names. */
   readonly misses: readonly Miss[];
-  /** Returns what is known about a value: its type, and possibly dimensions and elements. Undefined if the type is unknown. */
+  /** Returns what is known about a value. Undefined if the type is unknown. */
   operand(value: Value): Operand | undefined;
   /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
-  /** Returns the definition bound to a node; a Miss if it cannot be applied, for example with an unknown input type. */
+  /** Returns the definition bound to a node; a Miss if it cannot be applied. */
   at(node: Node): Bound | Miss;
-  /** Returns one property that the operator definition states about a node, such as `weights` or `axes`; undefined if it states none. */
+  /** Returns one property that the operator definition states about a node, such as `weights` or `axes`. */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
   /** Infers the outputs of one node again. */
   visit(node: Node): void;
@@ -52,7 +44,7 @@ interface CachedInference {
 
 const cache = new WeakMap<Graph, CachedInference>();
 
-/** Infers all values of a model without reading weights. Visits each node once, and more often in loops. Cached until the model changes. */
+/** Infers the values of a model without reading weights. Cached until the model changes. */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
@@ -68,19 +60,19 @@ export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
 
-/** Returns whether equal inputs always give equal outputs, so that a node can be folded or merged. Operators without a definition count as random. */
+/** Returns whether equal inputs give equal outputs. Operators without a definition count as random. */
 export function isDeterministic(node: Node): boolean {
   return entryOf(node) !== undefined && !isRandom(node);
 }
 
-/** Returns the attribute kind of a random node's seed; undefined for nodes that are not random. */
+/** Returns the attribute kind of a random node's seed. */
 export function seedKind(node: Node): "float" | "int" | undefined {
   const tensorOf = ({ tensor, producer }: Value): Tensor | "computed" =>
     tensor ?? (producer && entryOf(producer)?.holds?.((name) => producer.attributes.get(name))) ?? "computed";
   return entryOf(node)?.random?.(node.inputs.map((value) => value && tensorOf(value)));
 }
 
-/** Returns the model function that a node calls. Functions of custom operators with a Pith definition are excluded: they serve other runtimes. */
+/** Returns the model function that a node calls, unless a custom operator with a Pith definition replaces it. */
 export function calledFunction(model: Model, node: Node): LocalFunction | undefined {
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }
@@ -91,7 +83,7 @@ class ModelInference implements Inference {
   readonly #calls: FunctionCalls;
   readonly #settle = createFixedPointInference();
   readonly #misses = new Map<Node, Miss>();
-  /** Subgraphs that were inferred since the current visit of their node began. */
+  /** Subgraphs that were inferred since the visit of their node began. */
   readonly #inferredGraphs = new Set<Graph>();
 
   constructor(model: Model) {
@@ -146,7 +138,7 @@ class ModelInference implements Inference {
     const local = calledFunction(this.#model, node);
     const outputs =
       local === undefined ? this.#inferOutputs(node) : withNodeInErrors(node, () => this.#calls.infer(node, local));
-    // Also infers subgraphs that the definition did not request, such as branches that are not taken. Errors in them become misses.
+    // Also infers subgraphs that the definition did not request, such as branches that are not taken.
     for (const graph of innerGraphs) if (!this.#inferredGraphs.has(graph)) this.#inferTolerantly(graph, node);
     const stored =
       innerGraphs.length === 0 &&
@@ -229,7 +221,7 @@ class ModelInference implements Inference {
     return bound instanceof Miss ? bound : withNodeInErrors(node, () => bound.infer());
   }
 
-  /** Infers the types of computed inputs of unknown dimensions from the node's other inputs (`mustBe` of the operator definition). */
+  /** Infers the types of computed inputs from the node's other inputs (`mustBe` of the operator definition). */
   #inferInputs(node: Node): void {
     const mustBe = entryOf(node)?.mustBe;
     const isUntyped = (value: Value | undefined): value is Value =>

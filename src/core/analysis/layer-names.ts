@@ -1,24 +1,17 @@
-/** Derives the names with which users select layers. A layer has the same name before and after every technique. */
+/** Derives the names with which users select layers. */
 import { type Node, nodeName } from "#graph";
 
 const weightEnding = /[./:_](weight|kernel|w)$/i;
-/** The suffix that quantization appends to a weight's name, with a number if the weight is stored in several formats: "fc1.weight_quantized_1". */
+/** The suffix that quantization appends to a weight's name, such as "fc1.weight_quantized_1". */
 const quantizedEnding = /_quantized(_\d+)?$/;
 export const matrixName = (name: string): string => name.replace(quantizedEnding, "");
 
-/**
- * Returns a layer's name. The first of these that exists:
- * 1. the stem of the weight's name ("fc1" for "fc1.weight"),
- * 2. the module path that the exporter recorded,
- * 3. the node's name.
- * For 2 and 3, `part` is appended to distinguish the weights of one node.
- * @param name The weight's name before masking (`weightName`).
- */
+/** Returns the stem of the weight's name ("fc1" for "fc1.weight"), or the module path or node name, with `part` if the node has several weights. */
 export function layerName(name: string, node: Node, part: string | undefined): string {
   return stemOf(name) ?? partName(moduleOf(node) ?? nodeName(node), part);
 }
 
-/** Returns whether a layer can be named after its weight, as "fc1" after "fc1.weight", so that the node's module path is not needed. */
+/** Returns whether a layer can be named after its weight, as "fc1" after "fc1.weight". */
 export const canNameLayer = (name: string): boolean => stemOf(name) !== undefined;
 
 function stemOf(name: string): string | undefined {
@@ -31,14 +24,10 @@ export function partName(base: string, part: string | undefined): string {
   return part === undefined ? base : `${base}.${part}`;
 }
 
-/** The metadata key under which PyTorch lists a node's enclosing modules, outermost first, then the node: "['', 'bert', 'bert.pooler', 'linear']". */
+/** The metadata key under which PyTorch lists a node's enclosing modules: "['', 'bert', 'bert.pooler', 'linear']". */
 export const scopesKey = "pkg.torch.onnx.name_scopes";
 
-/**
- * Returns the module path that the exporter recorded for a node, as a name for layers whose parameters have generated names ("val_62",
- * "onnx::MatMul_123"). PyTorch's older exporter records the path in node names: "/layer1/layer1.0/conv1/Conv" gives "layer1.0.conv1", because
- * "layer1.0" already includes "layer1".
- */
+/** Returns the module path that the exporter recorded, in metadata or in the node name: "/layer1/layer1.0/conv1/Conv" gives "layer1.0.conv1". */
 export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");
   const innermost = scopes.at(-2);

@@ -1,4 +1,4 @@
-/** Finds layers: nodes with a trained weight. A mask, DequantizeLinear or other nodes can be between the stored tensor and the layer's node. */
+/** Finds layers: nodes with a trained weight. */
 import type { Graph, Model, Node, Value } from "#graph";
 import { allNodes, bytesFor, elementCount, fixedDims, isFloat, Miss, nodeName, usedValues } from "#graph";
 import type { WeightRole } from "../ops/entry.ts";
@@ -15,7 +15,7 @@ export interface Layer {
   readonly role: WeightRole;
   /** The stored tensor: the parameter that a mask multiplies, or the integers that DequantizeLinear reads. */
   readonly weight: Value;
-  /** The value that the node reads: `weight` itself, or the result of masks and dequantization. */
+  /** The value that the node reads, after masks and dequantization. */
   readonly effective: Value;
   readonly bias: Value | undefined;
   /** Number of output channels, after unpacking. */
@@ -30,10 +30,9 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
   allLayers(model, inference).filter((layer) => !isInSubgraph(layer)),
 );
 
-/** Returns whether a layer is in a subgraph: a branch or a loop body. */
 export const isInSubgraph = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
-/** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give one layer each, with equal names. */
+/** Returns the layers of the main graph, then those of subgraphs. */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision(
   (model, inference) => {
     const candidates: Layer[] = [];
@@ -52,10 +51,7 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
   },
 );
 
-/**
- * Renames layers of different weights that share a name: uses node names, then numbers. Layers of one weight, such as an embedding and the output
- * layer tied to it, keep one name. This holds even if only one of them reads the weight in quantized form.
- */
+/** Renames layers of different weights that share a name. Layers of one weight, such as tied ones, keep one name. */
 function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
   const matrixOf = (layer: Layer): string => {
@@ -82,12 +78,12 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   });
 }
 
-/** Returns the name that the weight had before it was masked. A weight that the node reads directly has no mask. */
+/** Returns the name that the weight had before it was masked. */
 export function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : nameBeforeMasking(weight);
 }
 
-/** Returns the layer of a node, or a Miss if the node is not a layer. For a node with several weights (recurrent), returns the first layer. */
+/** Returns the first layer of a node, or a Miss if the node is not a layer. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const bound = inference.at(node);
   const roles = bound instanceof Miss ? bound : bound.weights();
@@ -96,7 +92,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
-/** Returns the weights that are computed from several stored tensors, for example concatenated. Their nodes are not layers. */
+/** Returns the weights that are computed from several stored tensors, for example concatenated. */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
   const weights = new Set<Value>();
   for (const node of allNodes(model.graph))
@@ -130,7 +126,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
   };
 }
 
-/** Returns the number of elements of a layer's weight, after unpacking; 0 if the layer only selects scales or zero points (`isScale`). */
+/** Returns the number of elements of a layer's weight, after unpacking; 0 if the layer selects scales or zero points. */
 export function weightCount({ role, effective, outputs, inputs, isScale }: Layer): number {
   if (isScale) return 0;
   const dims = fixedDims(effective.type?.dims) ?? [];
@@ -138,7 +134,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Returns the advice to store a computed weight with `pith simplify`; an empty text if it is larger than its sources. */
+/** Returns the advice to store a computed weight with `pith simplify`, if this makes the file smaller. */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);
@@ -156,9 +152,8 @@ const maxScaleShare = 1 / 4;
 const codeTypes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
 
 /**
- * Finds the dequantization of the rows that a Gather selects from a quantized embedding table. Its nodes read only stored tensors and the indices:
+ * Finds the dequantization of the rows that a Gather selects from a quantized embedding table:
  *      h = (digits(Gather(values, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
- * `digits` unpacks values below 8 bits, of which a byte contains several. A row then has more elements than stored bytes.
  * @returns The number of elements of a row, and the nodes that select scales or zero points.
  */
 function findRowDequantization(

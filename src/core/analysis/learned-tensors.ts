@@ -1,4 +1,4 @@
-/** Counts a model's learned parameters. Quantized parameters count, masks and position tables do not. A matrix that is stored twice counts twice. */
+/** Counts a model's learned parameters, including quantized ones, without masks and position tables. */
 import { elementCount, isFloat, type Model, type Value } from "#graph";
 import { smallBuffersAmong } from "./buffers.ts";
 import type { Inference } from "./infer.ts";

@@ -1,13 +1,12 @@
 /**
- * Finds the types of loop-carried values that are valid in every iteration of a Loop or Scan. Repeats the inference of the loop body, and forgets
- * what an iteration changes (elements, a size, the rank), until an iteration changes nothing. A nested loop continues from its last types, because
- * inferring it from scratch each time would take 2^depth iterations.
+ * Finds the types of loop-carried values that are valid in every iteration of a Loop or Scan: infers the body until nothing changes.
+ * A nested loop continues from its last types, because inferring it from scratch would take 2^depth iterations.
  */
 import { type Graph, Miss } from "#graph";
 import type { Body, FixedPoint, Inferred } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
-/** The maximum number of iterations. Each iteration forgets at least one element, size or rank, so real loops need fewer. */
+/** The maximum number of iterations. */
 const maxIterations = 64;
 
 export function createFixedPointInference(): (body: Graph) => Body["inferFixedPoint"] {

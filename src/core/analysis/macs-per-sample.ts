@@ -5,7 +5,7 @@ import { infer } from "./infer.ts";
 /** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
 const defaultSize = 64;
 
-/** Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64. A Miss if they depend on run-time sizes. */
+/** Returns the multiply-accumulates of one sample. A Miss if they depend on run-time sizes. */
 export function macsPerSample(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const value = macs === undefined ? undefined : dimValue(macs, assumedDimSizes(model));

@@ -1,30 +1,23 @@
-/**
- * Finds the parts of an output: those that a Concat has joined, divided further by the scale of measured values. The scale shows parts that other
- * operators have joined, or that one layer computes: [price, rating].
- */
+/** Finds the parts of an output: those that a Concat has joined, divided further where measured values differ in scale: [price, rating]. */
 import { type Dense, type Dim, elementCount, isFloat, type Model, sameDims, toFloat64 } from "#graph";
 import { RunningMeans } from "../math/running-means.ts";
 import { infer } from "./infer.ts";
 import { assumedScores, type OutputKind, outputKind } from "./output-kind.ts";
 import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";
 
-/**
- * Ratio of standard deviations above which neighboring spans have different scales. Their variances then differ by 100. If both have as many
- * values, losing the smaller one costs less than the default maximum drop of 0.01 in R². The classes of one head differ by less.
- */
+/** Ratio of standard deviations above which neighboring spans have different scales. */
 const minScaleRatio = 10;
-/** Maximum size of an axis whose indices can have different meanings. Longer axes count positions or entries of a vocabulary. */
+/** Maximum size of an axis whose indices can have different meanings. */
 const maxIndices = 1024;
-/** Maximum number of columns of a table of numbers. Hidden states have more features. */
+/** Maximum number of columns of a table of numbers. */
 const maxColumns = 32;
-/** Minimum number of values per index. Among four values of one scale, a ratio of `minScaleRatio` has a probability of about 0.2 %. */
+/** Minimum number of values per index, because few values can differ by chance. */
 const minValues = 4;
-/** Share of the mean square that rounding can explain. An index with less variance is constant and has no scale. */
+/** Share of the mean square that rounding can explain. */
 const roundingShare = 1e-12;
 
 /**
- * Returns the parts of an output, at least one. Embeddings have one part. Class scores are divided by a Concat only, because the scores of rare
- * classes can have any scale. If nothing but its shape shows that an output contains class scores, it has several parts only if their scales differ.
+ * Returns the parts of an output, at least one. Class scores are divided by a Concat only, because scores of rare classes can have any scale.
  * @param values the original's output on some samples. Without values, only the graph decides.
  */
 export function outputPartsOf(model: Model, name: string, values: readonly Dense[] = []): readonly OutputPart[] {
@@ -43,7 +36,7 @@ export function outputPartsOf(model: Model, name: string, values: readonly Dense
   return joined.flatMap(divide);
 }
 
-/** Returns the axes whose indices can have different meanings: those of channels, and not those of positions in an image. */
+/** Returns the axes whose indices can have different meanings, such as channels. */
 function columnAxes(dims: readonly Dim[], kind: OutputKind): readonly number[] {
   const [, first = 0, second, third = 0] = dims;
   if (kind === "image") return [1, 3].filter((axis) => dims[axis] === 1 || dims[axis] === 3);
@@ -53,7 +46,7 @@ function columnAxes(dims: readonly Dim[], kind: OutputKind): readonly number[] {
   return third < first ? [1, 3] : [1];
 }
 
-/** Returns whether the scales of an output can show parts. Values of one saturating operator have one scale, and so have shares of classes. */
+/** Returns whether the scales of an output can show parts. */
 export function canHaveScales(model: Model, name: string, values: readonly Dense[] = []): boolean {
   const kind = outputKind(model, name);
   if (kind === "number" || kind === "image" || kind === "detections") return true;
@@ -64,7 +57,6 @@ export function canHaveScales(model: Model, name: string, values: readonly Dense
   return values.length === 0 || !values.every(areShares);
 }
 
-/** @param axes axes of fixed size. @param columns maximum size of an axis whose indices are columns of a table, in any order. */
 function divideByScale(
   name: string,
   part: OutputPart,
@@ -109,7 +101,7 @@ function positionStatistics(values: readonly Dense[], width: number): Statistics
   return { samples, means: running.means, squares };
 }
 
-/** Returns the standard deviation of each index of an axis; 0 for a constant index. Returns none if there are too few values, or NaN among them. */
+/** Returns the standard deviation of each index of an axis. Returns none if there are too few values, or NaN among them. */
 function deviationsAlong({ samples, means, squares }: Statistics, size: number, inner: number): readonly number[] {
   const count = (samples * means.length) / size;
   if (samples < 2 || count < minValues) return [];
@@ -126,9 +118,8 @@ function deviationsAlong({ samples, means, squares }: Statistics, size: number, 
 }
 
 /**
- * Returns the indices of each scale, in the order of their first ones. Scales belong together unless a gap of `minScaleRatio` separates them in
- * ascending order. A constant index belongs to the scale before it. If indices of two scales alternate, they are one span, such as a class that no
- * sample has among classes that samples have. Columns of a table stay separate, and so do repeated records: x, y, score, x, y, score.
+ * Returns the indices of each scale, in the order of their first ones. A gap of `minScaleRatio` in ascending order separates two scales.
+ * A constant index belongs to the scale before it. Alternating scales are one span, unless the indices are columns or repeat.
  */
 function indicesByScale(deviations: readonly number[], areColumns: boolean): readonly (readonly number[])[] {
   const ascending = [...deviations.entries()]

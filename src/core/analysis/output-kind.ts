@@ -9,11 +9,11 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
 const classNames = /logits?|scores?|prob/i;
 
-/** Output names that exporters use for unbounded values: regressions (scikit-learn's "variable"), policies, coordinates. */
+/** Output names that exporters use for unbounded values, such as regressions and coordinates. */
 const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
-/** Returns whether a label of one class per sample cannot be compared with the output, because it contains boxes, or values at several positions. */
+/** Returns whether a label of one class per sample cannot be compared with the output. */
 export function hasNonClassOutput(model: Model): boolean {
   if (["boxes", "detections"].includes(outputKind(model, undefined))) return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
@@ -22,12 +22,12 @@ export function hasNonClassOutput(model: Model): boolean {
 /** "labels": probabilities of labels that are independent of each other; "detections": boxes and their scores in one output. */
 export type OutputKind = "boxes" | "detections" | "vector" | "class" | "classes" | "labels" | "number" | "image";
 
-/** Guesses what an output contains from its name, type, shape and operators. Data loaders and metrics choose their defaults by this. */
+/** Guesses what an output contains from its name, type, shape and operators. */
 export function outputKind(model: Model, output: string | undefined): OutputKind {
   return guessKind(model, output).kind;
 }
 
-/** Returns the output if it is only assumed to hold scores of classes or labels, because neither its name nor a Softmax shows them. */
+/** Returns the output if it is only assumed to hold scores of classes or labels. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessKind(model, output).isAssumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -66,7 +66,7 @@ function guessKind(model: Model, output: string | undefined): { readonly kind: O
   return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", isAssumed: true } : { kind: "number" };
 }
 
-/** Returns whether a function with a negative lower bound (tanh) computes a value, as for actions and joint positions. Class scores have none. */
+/** Returns whether a function with a negative lower bound (tanh) computes a value. Class scores have none. */
 function hasNegativeBound(value: Value, inference: Inference): boolean {
   for (const { bound } of contentProducers(value, inference, true)) {
     const [low = 0] = bound.saturates() ?? [];
@@ -79,12 +79,12 @@ function hasManyPositions(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 }
 
-/** Returns whether the class axis (the last axis, or axis 1 of feature maps) has a fixed size. A symbolic size is a sequence length. */
+/** Returns whether the class axis (the last axis, or axis 1 of feature maps) has a fixed size. */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
 
-/** Returns whether the dimensions after the first equal those of a float input, as in denoising and reconstruction. */
+/** Returns whether the dimensions after the first equal those of a float input, as in denoising. */
 function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   return graph.feeds.some(({ type }) => {
     if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;
@@ -92,7 +92,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/** Returns whether the dimensions are those of an image: 1 or 3 channels, first or last. Segmentation scores have one channel per class. */
+/** Returns whether the dimensions are those of an image: 1 or 3 channels, first or last. */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...rest] = dims;
   const last = dims.at(-1);
@@ -101,7 +101,6 @@ function isImage([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (areColors(first, rest) || areColors(last, dims.slice(0, 2)));
 }
 
-/** Returns the output with this name. Without a name: "logits", or else the first float output, the first tensor, or the first output. */
 export function mainOutput(outputs: readonly Value[], name?: string): Value | undefined {
   if (name !== undefined) return outputs.find((output) => output.name === name);
   return (

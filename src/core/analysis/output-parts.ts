@@ -1,9 +1,6 @@
 /**
- * Finds the parts of an output: the spans along an axis that different branches of the network compute and a Concat joins. A detector joins boxes from
- * 0 to 640 with scores from 0 to 1. A sum over the whole output would not show an error in the scores.
- *
- * Each input of a joining node starts a part. The part follows its indices through the axis links of later nodes (Reshape, Transpose, Mul). It ends at
- * nodes that mix the indices of that axis, or add a computed value without these parts.
+ * Finds the parts of an output: the spans along an axis that different branches compute and a Concat joins. A detector joins boxes from
+ * 0 to 640 with scores from 0 to 1. A part follows its indices through the axis links of later nodes, up to nodes that mix them.
  */
 import { type Dense, elementCount, isFloat, Miss, type Model, type Node, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
@@ -11,21 +8,21 @@ import { cachePerRevision } from "./cache-per-revision.ts";
 import { keepsContents, saturationBounds } from "./content-producers.ts";
 import type { Inference } from "./infer.ts";
 
-/** The indices of a part by axis, in ascending order. A part has all indices of axes that the map does not contain. */
+/** The indices of a part by axis, in ascending order. */
 export type PartIndices = ReadonlyMap<number, readonly number[]>;
 
 export interface OutputPart {
   /** Output and indices as in NumPy: "output0[:, 4:9]". */
   readonly name: string;
   readonly indices: PartIndices;
-  /** Width of the range of the saturating operator that computes the part: 1 for Sigmoid. Undefined for other operators. */
+  /** Width of the range of the saturating operator that computes the part: 1 for Sigmoid. */
   readonly range?: number | undefined;
 }
 
-/** Maximum number of parts. An output with more is a list of equal things, such as one value per anchor. */
+/** Maximum number of parts. An output with more is a list of equal things. */
 const maxParts = 64;
 
-/** Returns the parts of each output that a Concat has made, with at least two parts each. Axis 0 counts samples and has no parts. */
+/** Returns the parts of each output that a Concat has made. Axis 0 counts samples and has no parts. */
 export const joinedParts = cachePerRevision(
   (model: Model, inference: Inference): ReadonlyMap<Value, readonly OutputPart[]> => {
     const regions = new Map<Value, readonly Region[]>();
@@ -119,7 +116,7 @@ function isNumeric(value: Value, inference: Inference): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
 
-/** Returns the regions of all inputs, shifted along the axis on which the node joins them. Returns none if an input's size is unknown. */
+/** Returns the regions of the inputs, shifted along the axis on which the node joins them. */
 function joinRegions(
   node: Node,
   links: readonly AxisLink[],
@@ -147,7 +144,7 @@ function joinRegions(
   return regions.every((list) => list.length > 0) ? regions.flat() : [];
 }
 
-/** Returns the regions of the inputs in the indices of an output. Returns none if the node mixes them, or if its computed inputs have different ones. */
+/** Returns the regions of the inputs in the indices of an output. */
 function followRegions(
   node: Node,
   links: readonly AxisLink[],

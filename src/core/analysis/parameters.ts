@@ -1,10 +1,6 @@
 /**
- * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except these constants
- * (`buffers.ts` recognizes others by their elements):
- * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
- * - means and standard deviations of images, applied to inputs before any trained operator;
- * - the ones and zeros of a normalization that is followed by a separate scale and shift;
- * - weights with a single value throughout, which sum or average.
+ * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except constants such as
+ * frequencies of rotary positions, means of images, and weights with a single value, which sum or average.
  */
 import type { Graph, Model, Node, Tensor, Value } from "#graph";
 import { allGraphs, elementCount, fixedDims, isFloat, Miss, toFloat64, usedValues } from "#graph";
@@ -15,7 +11,6 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 import { weightShape } from "./weight.ts";
 
-/** Returns the trained tensors: tensors with the role `parameter`, and float tensors without a role that operators use as parameters. */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const parameters = new Set<Value>();
   for (const value of model.graph.values())
@@ -27,7 +22,7 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
   return parameters;
 }
 
-/** Returns all stored tensors that operators use as parameters, including quantized ones. */
+/** Returns the stored tensors that operators use as parameters, including quantized ones. */
 export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
   return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
@@ -62,12 +57,12 @@ function* findReads(model: Model, inference: Inference): Generator<ParameterRead
   }
 }
 
-/** Returns whether a node is a layer with integer weights. These are trained, although no definition calls them parameters. */
+/** Returns whether a node is a layer with integer weights, which no definition calls parameters. */
 function hasIntegerWeights(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
-/** Yields the stored tensors of a value: itself, the one it slices (fused attention matrices), or those it concatenates (reordered gates). */
+/** Yields the stored tensors of a value: itself, the one it slices, or those it concatenates. */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
   if (root !== undefined) {
@@ -93,11 +88,11 @@ function isFloatValue({ type }: Value): boolean {
 }
 
 class ParameterSearch {
-  /** Maps each value that repeats a stored tensor for a batch, or slices one to a run-time length, to the stored tensor. */
+  /** Maps a value that repeats or slices a stored tensor to that tensor. */
   readonly rootOfRepeated = new Map<Value, Value>();
   readonly #inference: Inference;
   readonly #dependents = new Set<Value>();
-  /** Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers are positions and token ids. */
+  /** Values that depend on a parameter or a data input. Data inputs are floats or bytes (images). */
   readonly #data = new Set<Value>();
 
   constructor(graph: Graph, inference: Inference) {
@@ -114,7 +109,6 @@ class ParameterSearch {
     return bound.parameters().filter((input) => !this.#isBuffer(node, input, bound));
   }
 
-  /** Records whether the outputs of a node depend on parameters or data. */
   visit(node: Node, isTrained: boolean): void {
     const inputs = usedValues(node);
     const areUnknown = inputs.every((value) => this.#inference.operand(value)?.elements === undefined);
@@ -144,7 +138,7 @@ class ParameterSearch {
     return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
-  /** Returns the stored tensor that a node repeats or slices; undefined if the node reads several stored tensors or computed data. */
+  /** Returns the stored tensor that a node repeats or slices. */
   #spreadRoot(used: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
     for (const value of used) {
@@ -159,7 +153,7 @@ class ParameterSearch {
     return more.length === 0 ? root : undefined;
   }
 
-  /** Returns whether an input is an untrained vector, such as frequencies or image means: the node's other input depends on no trained parameter. */
+  /** Returns whether an input is an untrained vector, such as frequencies or image means. */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
     const parameter = node.inputs[input];
     const [other, ...furtherInputs] = node.inputs.filter((_, index) => index !== input);
@@ -177,7 +171,7 @@ class ParameterSearch {
   }
 }
 
-/** Returns the value of all elements of a float tensor; undefined if elements differ or the tensor has more than 8 KiB. */
+/** Returns the value of all elements of a small float tensor. */
 function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;
@@ -186,10 +180,7 @@ function uniformElement(tensor: Tensor | undefined): number | undefined {
   return first !== undefined && numbers.every((entry) => entry === first) ? first : undefined;
 }
 
-/**
- * Returns whether a layer's weight is untrained: with one output (per group) and equal elements, it only sums or averages, as in a blur. Weights with
- * a role are trained. Weights of zeros can be pruned ones, and scales start as vectors of ones.
- */
+/** Returns whether a layer's weight only sums or averages: one output (per group) and equal elements, as in a blur. */
 function isConstantWeight(node: Node, bound: Bound, input: number, weight: Value): boolean {
   const roles = bound.weights();
   const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
@@ -201,10 +192,7 @@ function isConstantWeight(node: Node, bound: Bound, input: number, weight: Value
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 
-/**
- * Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows it, possibly after a Reshape.
- * GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
- */
+/** Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, as exporters write GroupNorm. */
 function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));

@@ -1,4 +1,3 @@
-/** Sizes of the values that exist at the same time during a run. */
 import { bytesFor, elementCount, fixedDims, type Graph, subgraphs, type Value } from "#graph";
 
 export function bytesOfValue({ tensor, type }: Value): number {
@@ -8,7 +7,7 @@ export function bytesOfValue({ tensor, type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/** Returns the maximum bytes of values that exist at once, if nodes run in order and inner values are freed after their last use. Requires inference. */
+/** Returns the maximum bytes of values that exist at once, if nodes run in order and values are freed after their last use. */
 export function peakBytes(graph: Graph): number {
   const nodes = [...graph.nodes()];
   const lastUses = new Map<Value, number>();

@@ -7,7 +7,7 @@ import type { Model } from "#graph";
 
 export const keptChannelsKey = "pith.kept";
 
-/** Adds the remaining output channels of layers to the metadata. `kept` has their indices before this pruning step, by layer name. */
+/** Adds the remaining output channels of layers to the metadata. `kept` has their indices before this pruning step. */
 export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = readRanges(model);
   for (const [layer, channels] of kept) {
@@ -22,7 +22,7 @@ export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly 
   model.header.metadata.set(keptChannelsKey, JSON.stringify(Object.fromEntries(all)));
 }
 
-/** Returns the original indices of a layer's remaining channels; undefined if the metadata lists none. */
+/** Returns the original indices of a layer's remaining channels. */
 export function originalChannelsOf(model: Model, layer: string): readonly number[] | undefined {
   const text = readRanges(model).get(layer);
   return text === undefined ? undefined : parseRanges(text);

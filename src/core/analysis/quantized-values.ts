@@ -1,9 +1,4 @@
-/**
- * Finds quantized values, which are recognized by their integer types of at most 16 bits.
- *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A rewrite that reorders a sum changes the last bits of its result, and a later quantization can turn this into a full step. Such rewrites therefore
- * check whether quantization follows. Steps (`Floor`) count only if they follow the sum element by element: others mostly compute boxes and sizes.
- */
+/** Finds values that are quantized later: a rewrite that reorders a sum changes last bits, and rounding can turn this into a full step. */
 import { allNodes, bitsOf, type DataType, isFloat, type Model, type Node, subgraphs, type Value } from "#graph";
 import { entryOf } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
@@ -20,7 +15,7 @@ export function createRoundingTest(model: Model, inference: Inference): (node: N
     if (entryOf(node)?.byElement === true) return true;
     return inference.facet(node, "affine") !== undefined || inference.facet(node, "quantize")?.kind === "clamp";
   };
-  // Searches the graph at each call, because rewrites also ask about nodes that they just added, and most models are not quantized.
+  // Searches the graph at each call, because rewrites also ask about nodes that they just added.
   return (node) =>
     (quantizingNodes.size > 0 && canReach(node, quantizingNodes)) ||
     (steppingNodes.size > 0 && canReach(node, steppingNodes, isByElement));
@@ -77,7 +72,7 @@ function canReach(start: Node, targets: ReadonlySet<Node>, canPass: (node: Node)
   return false;
 }
 
-/** Returns whether a node converts between float types, or between float and quantized values, with stored scales. */
+/** Returns whether a node converts between float types, or quantizes or dequantizes with stored scales. */
 export function convertsQuantization({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...scales] = inputs;
   const [output] = outputs;
@@ -88,10 +83,7 @@ export function convertsQuantization({ inputs, outputs }: Node, inference: Infer
   return scales.every((value) => value === undefined || inference.operand(value)?.stored === true);
 }
 
-/**
- * Returns the values that the readers of `value` receive. If all readers quantize with stored scales and dequantize again, these are the dequantized
- * values, which can be clipped as by an activation. Returns an empty array if some readers compute on quantized values.
- */
+/** Returns the values that the readers of `value` receive, after quantization and dequantization with stored scales. */
 export function receivedValues(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
   if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
@@ -117,11 +109,7 @@ function isFloatOrQuantized(type: DataType | undefined): type is DataType {
   return type !== undefined && (isFloat(type) || isQuantizedType(type));
 }
 
-/**
- * Returns the stored factors that scale an integer result after its conversion to float, including the weight's scale:
- *      Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale))
- * Returns an empty array if another operation comes first, or if several nodes read the result.
- */
+/** Returns the stored factors that scale an integer result, as in Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale)). */
 export function outputScaleFactors({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {
     const [use] = value.uses;

@@ -1,4 +1,4 @@
-/** Removes channels: rewrites every tensor, attribute and constant that depends on the size of an affected axis. */
+/** Removes channels: rewrites tensors, attributes and constants that depend on the size of an affected axis. */
 import type { Dense, Dim, Model, Node, Tensor, Value } from "#graph";
 import {
   deferTensor,
@@ -20,7 +20,7 @@ import { type Inference, infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { recordChannels } from "./provenance.ts";
 
-/** Units of a group to remove. All groups must come from the same call of `channelGroups`. */
+/** Units of a group to remove. */
 export interface Removal {
   readonly group: Pick<Group, "units" | "slices">;
   readonly units: Iterable<number>;
@@ -29,10 +29,7 @@ export interface Removal {
 /** The removed indices along each axis of each value. */
 type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
-/**
- * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and rewrites stored sizes.
- * @returns The inference of the changed model. If the result would not be a valid graph, returns a Miss and leaves the model unchanged.
- */
+/** Removes channels in place. Returns the new inference, or a Miss if the result would not be a valid graph; the model is then unchanged. */
 export async function removeChannels(model: Model, removals: readonly Removal[]): Promise<Inference | Miss> {
   const plan = planOf(model, removedIndices(removals));
   if (plan instanceof Miss) return plan;
@@ -60,7 +57,7 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
   return new Map(cutLayers);
 }
 
-/** Returns the reason why units cannot be removed; undefined if all can be removed. Does not read weights or change the model. */
+/** Returns why units cannot be removed. Does not read weights or change the model. */
 export function whyNotRemovable(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const outcome = plan instanceof Miss ? plan : tentatively(model, () => applyPlan(model, plan, resizeUnread));
@@ -109,7 +106,7 @@ function removedIndices(removals: readonly Removal[]): Removals {
   for (const { group, units } of removals) {
     const isRemoved = new Uint8Array(group.units);
     for (const unit of units) isRemoved[unit] = 1;
-    // Slices along tied axes share one `unitOf` array, so its indices are computed once.
+    // Slices along tied axes share one `unitOf` array.
     const indicesByUnits = new Map<Int32Array, readonly number[]>();
     for (const { value, axis, unitOf } of group.slices) {
       const indices = indicesByUnits.get(unitOf) ?? indicesOf(unitOf, isRemoved);
@@ -155,7 +152,7 @@ function channelCut(node: Node, removed: Removals): ChannelCut {
   return { removed: indicesAlong, dims };
 }
 
-/** Applies a plan in place. Returns a Miss if inference of the changed model fails, or finds other dimensions than the plan expects. */
+/** Applies a plan in place. Returns a Miss if inference of the changed model fails, or finds other dimensions. */
 function applyPlan(
   model: Model,
   { removed, slices, changes }: RemovalPlan,
@@ -192,7 +189,7 @@ function applyPlan(
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
-/** Returns a tensor with the new dimensions to test a plan. The elements of a large tensor are not sliced, because inference does not read them. */
+/** Returns a tensor with the new dimensions to test a plan, without reading a large tensor. */
 function resizeUnread({ tensor, dims, of }: TensorRewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
@@ -205,7 +202,7 @@ async function deferRewrite({ tensor, dims, of }: TensorRewrite): Promise<Tensor
 
 function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
   let result = dense;
-  // Outer axes come first, because their slices are contiguous and leave less data for the inner ones.
+  // Outer axes come first, because their slices are contiguous.
   for (const [axis, indices] of [...axes].sort(([a], [b]) => a - b)) {
     const removed = new Set(indices);
     const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter(
@@ -233,7 +230,6 @@ function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, s
   }
 }
 
-/** Sets a node's stored input. Changes the existing value if no other node reads it. */
 function setStored(node: Node, input: number, tensor: Tensor): void {
   const { graph } = node;
   const before = node.inputs[input];

@@ -7,13 +7,10 @@ export interface Repeat {
   readonly count: number;
 }
 
-/** The maximum length of a repeated piece. Blocks have tens of parts, and each length costs a scan of the sequence. */
+/** The maximum length of a repeated piece, because each length costs a scan of the sequence. */
 const maxPeriod = 1000;
 
-/**
- * Finds repetitions in a sequence of block kinds that do not overlap, and returns them in order. Repetitions with a large total weight are chosen
- * first, then those with a short period. If a periodic range does not have a multiple of `period` elements, elements at its start are left out.
- */
+/** Finds repetitions that do not overlap, in order. Those with a large total weight are chosen first, then those with a short period. */
 export function findRepeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);

@@ -1,9 +1,7 @@
 /**
- * Infers the ranges of values that a model's inputs should have, to make plausible synthetic samples. Uses table sizes, clip bounds and the scale of
- * values that the first layer expects:
+ * Infers the ranges of values that a model's inputs should have, to make plausible synthetic samples:
  *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about -510 … 510
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
- * Visits the nodes from last to first: each operator definition maps the required range of its output to its inputs.
  */
 import { addDims, type Graph, isFloat, Miss, type Model, type Node, subgraphs, toFloat64, type Value } from "#graph";
 import type { Affine, Bound, InputRange, ValueInterval, WeightRole } from "../ops/define.ts";
@@ -11,7 +9,7 @@ import type { Inference } from "./infer.ts";
 
 const maxIntervals = 16;
 
-/** Returns the required intervals of model inputs by name. Inputs for which the graph shows no requirement are left out. */
+/** Returns the required intervals of model inputs by name. */
 export function requiredIntervals(model: Model, inference: Inference): ReadonlyMap<string, readonly ValueInterval[]> {
   const needs = new Map<Value, ValueInterval[]>();
   collectNeeds(model.graph, inference, needs);
@@ -65,7 +63,7 @@ function requirementsOf(
   return [...direct, ...rearranged];
 }
 
-/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0 (`estimateDataDeviation`). */
+/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0. */
 function layerDataRequirements(node: Node, bound: Bound, inference: Inference): readonly InputRange[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
@@ -81,7 +79,7 @@ function layerDataRequirements(node: Node, bound: Bound, inference: Inference): 
 /** The assumed maximum ratio of a bias to the values that it is added to. */
 const maxBias = 8;
 
-/** Estimates the standard deviation of a layer's training data: 1, unless the bias or a following normalization indicates a much larger value. */
+/** Estimates the standard deviation of a layer's training data from its bias or a following normalization. */
 function estimateDataDeviation(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];
@@ -96,7 +94,6 @@ function estimateDataDeviation(node: Node, { input, out, bias }: WeightRole, inf
   return deviation > 0 && requiredDeviation > maxBias * deviation ? requiredDeviation / deviation : 1;
 }
 
-/** Returns the average standard deviation that a normalization node stores; 0 for other nodes. */
 function normalizedDeviation(node: Node, inference: Inference): number {
   const statistics = inference.facet(node, "affine")?.statistics;
   if (statistics === undefined) return 0;
@@ -113,10 +110,7 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
   return Math.sqrt(average(numbers?.map((number) => number * number)) ?? 0);
 }
 
-/**
- * Maps the range of an affine node's output to its input by x = (y − shift) / scale, with scale and shift averaged over channels. For a normalization
- * with stored statistics, the input range is mean ± 2 standard deviations.
- */
+/** Maps the range of an affine node's output to its input by x = (y − shift) / scale, averaged over channels. */
 function requirementsBeforeScaling(
   node: Node,
   { data, inputs, of, statistics }: Affine,

@@ -1,12 +1,10 @@
 /**
- * Finds where a positive factor s per channel can be applied without changing the model (equalization). One layer's weight and bias are multiplied by
- * s, and the next layer's weight is divided by s along its inputs. A unit is one such factor. Units spread along links as channels do
- * (`channels.ts`), but only through operators that commute with a factor (`homogeneous`). Along an output axis of a product:
- * - If an operand is stored, the operand is rescaled, so the factors before and after the product are independent. If all products of a node have a
- *   stored operand, new units start at the node's output.
- * - If no operand is stored, the output has the factor of a computed operand: the first whose producer is homogeneous.
- * Along an axis that a product sums over, one operand has the factor and the other has its inverse. Units are refused at model inputs and outputs, at
- * other operators, at stored tensors with other readers, and if a unit meets its own inverse.
+ * Finds where a positive factor s per channel can be applied without changing the model (equalization): one layer's weight is multiplied
+ * by s, and the next layer's weight is divided by s along its inputs. A unit is one such factor. Units spread along links as channels do
+ * (`channels.ts`), but only through operators that commute with a factor (`homogeneous`):
+ * - A stored operand of a product is rescaled, so the factors before and after the product are independent.
+ * - If no operand is stored, the output has the factor of a computed operand.
+ * - Along an axis that a product sums over, one operand has the factor and the other has its inverse.
  */
 import { groupBy, isFloat, Miss, type Model, type Node, nodeText, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
@@ -25,7 +23,7 @@ export interface ScaledSlice extends Slice {
 /** Units whose factors start on a common axis. */
 export interface ScaleGroup {
   readonly units: number;
-  /** Outputs of nodes with stored operands (layers, tables, normalizations) where the units begin. */
+  /** Outputs of nodes with stored operands where the units begin. */
   readonly starts: readonly ValueAxis[];
   readonly slices: readonly ScaledSlice[];
   readonly refused: ReadonlyMap<number, Miss>;
@@ -50,15 +48,14 @@ interface FactorFlow {
   readonly node: Node;
   readonly links: readonly PowerLink[];
   readonly scaledOperands: readonly ScaledOperand[];
-  /** Output axes on which new units start, because a stored operand can absorb any factor. */
+  /** Output axes on which new units start. */
   readonly starts: readonly LinkEnd[];
   /** The axes that factors can reach, as keys of `endKey`. */
   readonly reachableAxes: ReadonlySet<string>;
-  /** The reason for refusing units on all other axes of the node. */
   readonly reason: string;
 }
 
-/** Returns all scale groups of the main graph, including those whose units are all refused. */
+/** Returns the scale groups of the main graph. */
 export function scaleGroups(model: Model, inference: Inference): readonly ScaleGroup[] {
   const flows = [...model.graph.nodes()].map((node) => factorFlowOf(node, inference));
   const starts = flows.flatMap((flow) => flow.starts);
@@ -86,7 +83,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
 
 type Refuse = (units: Iterable<number>, miss: Miss) => void;
 
-/** Returns the units along an axis of a stored operand; an empty array if no unit reaches the axis. */
+/** Returns the units along an axis of a stored operand. */
 function labelOperand(
   node: Node,
   { value, axis, factor }: ScaledOperand,
@@ -203,7 +200,7 @@ function* flowsAlongOutputs(
         return false;
       }
       const rest = operands.filter((input) => input !== stored);
-      // After a reshape, one axis can correspond to several axes, and a stored operand cannot be rescaled along a part of an axis.
+      // A stored operand cannot be rescaled along a part of an axis.
       if ([stored, ...rest].some((input) => intoOutput.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
       factorsByInput.set(stored, remainingFactors(node, end, rest, intoOutput, factorsByInput));
@@ -230,7 +227,7 @@ function* flowsAlongOutputs(
   }
 }
 
-/** Returns the factors that rescale a stored operand: the output's factor, divided by the factors of the product's other operands. */
+/** Returns the factors of a stored operand: the output's factor, divided by the factors of the other operands. */
 function remainingFactors(
   node: Node,
   out: LinkEnd,
@@ -307,7 +304,7 @@ function* flowsAlongSums(
   }
 }
 
-/** Returns a function that maps an index along `link.to` to the corresponding indices along `link.from`. */
+/** Returns the inverse of `link.images`. */
 function inverseImages(link: Link): (position: number) => readonly number[] {
   if (!link.hasImages) return (position) => [position];
   let inverse: Map<number, number[]> | undefined;
@@ -325,7 +322,7 @@ function inverseImages(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/** Returns the stored float tensor at an input. Undefined if other nodes read the tensor, or if its role (a mask, a tied copy) forbids a change. */
+/** Returns the stored float tensor at an input, unless other nodes read it or its role forbids a change. */
 function adjustableTensor(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;
@@ -344,7 +341,7 @@ type PowerLink = Link & { readonly isInverse?: true };
 /** For each axis of each value, 1 for the factor and -1 for its inverse. */
 type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
 
-/** Returns the power of each axis, relative to the first start from which links lead to the axis. `conflicts` are axes that would need both powers. */
+/** Returns the power of each axis, relative to the first start that reaches it. `conflicts` would need both powers. */
 function powersOf(
   links: readonly PowerLink[],
   starts: readonly ValueAxis[],

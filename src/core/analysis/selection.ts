@@ -10,15 +10,14 @@ import {
   truncateList,
 } from "#graph";
 
-/** Options that select layers and override other options per layer. */
 export interface Selection {
   /** Names of layers or of their nodes, patterns, or operator types: "fc1", "layer1.*", "Conv". Default: all. */
   readonly layers?: string | readonly string[] | undefined;
-  /** Can also name nodes without a weight: techniques that change such nodes leave them as they are. */
+  /** Can also name nodes without a weight. */
   readonly except?: string | readonly string[] | undefined;
   /** Options by layer name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
-  /** Names of layers that a technique does not support. They are left out without an error. */
+  /** Names of layers that a technique does not support. */
   readonly unfit?: ReadonlySet<string>;
 }
 
@@ -53,10 +52,8 @@ export function selectLayers<L extends Selectable>(all: readonly L[], selection:
 }
 
 /**
- * Returns the options of a layer. Overrides for the layer's operator type replace the options of the pass, and overrides
- * for the layer's name replace both. Of several patterns that match, the last wins.
+ * Returns the options of a layer. Overrides by operator type replace the options of the pass, and overrides by name replace both.
  * @param exclusive Options that exclude each other: an override that sets one of them unsets the others.
- * @returns `options`: the options. `decidedBy`: whether an override by name or by operator type applied.
  */
 export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
@@ -79,7 +76,7 @@ export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
 
 const maxHintNames = 12;
 
-/** Returns a hint such as `Did you mean "fc1"? Layers: fc1, fc2.`, with the most similar names first. */
+/** Returns a hint such as `Did you mean "fc1"? Layers: fc1, fc2.`. */
 function namesHint(pattern: string, names: readonly string[]): string {
   if (names.length === 0) return "The model has no layers with a weight.";
   const suggestion = nearest(pattern, names);
@@ -102,7 +99,6 @@ function nodesAround([first]: readonly Selectable[]): readonly Node[] {
   return graph === undefined ? [] : [...allNodes(graph)];
 }
 
-/** Returns whether `except` names a node, by its name, a pattern or its operator type. */
 export const excludesNode = ({ except }: Selection, node: Node): boolean => matchesNode(splitPatterns(except), node);
 
 export const excludesLayer = ({ except }: Selection, layer: Selectable): boolean =>

@@ -1,4 +1,4 @@
-/** Spreads labels (`channel-labels.ts`) along axis links until nothing changes, and so finds which indices of which axes belong together. */
+/** Spreads labels (`channel-labels.ts`) along axis links until nothing changes. */
 
 import { groupBy } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
@@ -12,7 +12,7 @@ interface LinkRule {
 /** Links from several axes of one operand to the same output axis, as for the axes that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
-  /** The link along which units spread; undefined while no link is chosen, so that each of them can apply. */
+  /** The link along which units spread; undefined while each of them can apply. */
   chosen: Link | undefined;
 }
 
@@ -25,7 +25,6 @@ export function findAlternatives(rules: readonly LinkRule[]): readonly Alternati
   );
 }
 
-/** Returns the links along which units do not spread, because another alternative was chosen. */
 export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
   return new Set(
     alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
@@ -33,9 +32,8 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * Spreads units along links. A unit at index i of `from` spreads forward to the indices images(i) of `to`. If all of images(i) have the same unit, it
- * spreads backward to i. At least one link of each set of alternatives must allow the step backward. If none allows it, merges the units within each
- * images(i) of the chosen (or outermost) link.
+ * Spreads units along links. A unit at index i of `from` spreads forward to the indices images(i) of `to`, and backward if all of images(i) have it.
+ * If no link of a set of alternatives allows the step backward, the units within each images(i) of one link merge.
  */
 export function spread(rules: readonly LinkRule[], labels: UnitLabels, alternatives = findAlternatives(rules)): void {
   const closed = closedLinks(alternatives);
@@ -50,7 +48,7 @@ interface IndependentLinks {
   readonly alternatives: Alternatives[];
 }
 
-/** Splits links into parts without common axes, so that a merge in one part does not require a new sweep over the other parts. */
+/** Splits links into parts without common axes, so that a merge does not require a sweep over the other parts. */
 function independentParts(
   links: readonly Link[],
   alternatives: readonly Alternatives[],
@@ -105,7 +103,7 @@ interface LabelCounts {
   readonly mergeCount: number;
 }
 
-/** Spreads units along a link, unless no index of its axes got a unit and (with images) no units merged since the last time. */
+/** Spreads units along a link, unless nothing changed since the last time. */
 function spreadIfChanged(link: Link, labels: UnitLabels, countsAtLastSpread: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
   const last = countsAtLastSpread.get(link);
@@ -131,7 +129,7 @@ function spreadAlong(link: Link, labels: UnitLabels): void {
   labels.assignUnits(from, size, unitAt);
 }
 
-/** Merges the units of each image of the chosen (or outermost) link if no alternative allows one of them a step backward. Returns whether any merged. */
+/** Merges the units of each image of a link if no alternative allows a step backward. Returns whether any merged. */
 function joinAlternatives({ links, chosen }: Alternatives, labels: UnitLabels): boolean {
   const link = chosen ?? links[0];
   const end = link && labels.unitsAt(link.to);

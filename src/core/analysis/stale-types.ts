@@ -1,7 +1,7 @@
-/** Corrects stated types that a change made wrong. Inference does not, so that an unchanged model is saved with its original types. */
+/** Corrects stated types that a change made wrong. */
 import { allValues, type Model, type ValueType } from "#graph";
 
-/** Replaces stated types that contradict the inferred ones, or all, after input dimensions changed. Returns the names of the changed values. */
+/** Replaces stated types that contradict the inferred ones, or all. Returns the names of the changed values. */
 export function updateStatedTypes(model: Model, replacesAll = false): readonly string[] {
   const names: string[] = [];
   for (const value of allValues(model.graph)) {

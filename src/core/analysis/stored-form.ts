@@ -7,7 +7,6 @@ import { storedRoot } from "./stored-root.ts";
 import { isQuantized } from "./weight.ts";
 
 export interface StoredForm {
-  /** Dimensions of the unpacked weight. */
   readonly dims: readonly number[];
   /** A text such as "float32", "int8", "4 bits" or "palette of 4 bits". */
   readonly type: string;
@@ -32,7 +31,7 @@ function weightDims({ role, effective, outputs, inputs }: Layer): readonly numbe
   return role.kind === "lookup" ? dims.with(role.out, outputs) : dims;
 }
 
-/** Returns the bits per stored value of a weight; undefined if the weight is not a stored tensor. */
+/** Returns the bits per stored value of a weight. */
 export function weightBits(layer: Layer): number | undefined {
   const { tensor } = layer.weight;
   if (tensor === undefined || tensor.type === "string") return undefined;

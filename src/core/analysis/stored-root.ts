@@ -5,10 +5,7 @@ import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
-/**
- * Returns the first stored tensor that a search backward from a value finds; undefined if it finds none. It searches through the inputs with as many
- * elements as the value, then through inputs that can contain the elements in packed form. Masks are not such inputs.
- */
+/** Returns the first stored tensor that a search backward from a value finds, through inputs that can contain its elements. */
 export function storedRoot(value: Value): Value | undefined {
   // Uses a stack instead of recursion, because the chain of nodes can be as long as the network is deep.
   const seen = new Set<Value>();
@@ -22,7 +19,7 @@ export function storedRoot(value: Value): Value | undefined {
   return undefined;
 }
 
-/** Returns the producer's inputs with the same number of elements as the value, then byte inputs that can hold the elements packed. */
+/** Returns the producer's inputs with as many elements as the value, then byte inputs that can hold the elements packed. */
 function sourcesOf({ type, producer }: Value): Value[] {
   const dims = fixedDims(type?.dims);
   if (producer === undefined || dims === undefined) return [];
@@ -38,12 +35,12 @@ function sourcesOf({ type, producer }: Value): Value[] {
   return [...equal, ...packed];
 }
 
-/** Returns whether a value is stored or computed only from stored tensors, so that `readStored` can read it. */
+/** Returns whether a value is stored or computed only from stored tensors. */
 export function isStored(value: Value): boolean {
   return whyNotStored(value) === undefined;
 }
 
-/** Returns why `readStored` cannot read a value: it depends on a model input, or on an unknown operator. Undefined if it can. */
+/** Returns why `readStored` cannot read a value. */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
   const pending = [value];
@@ -62,7 +59,6 @@ export function whyNotStored(value: Value): Miss | undefined {
   return undefined;
 }
 
-/** Returns the matrix of which a value is the transpose; undefined if the value's producer is not a transposition. */
 export function transposedMatrixOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const links = inference.facet(node, "axes")?.links ?? [];
@@ -72,11 +68,11 @@ export function transposedMatrixOf({ producer: node, type }: Value, inference: I
 
 export interface StoredAxis {
   readonly axis: number;
-  /** Whether an output channel can have another index in the stored weight than in the layer, because a node between them rearranges channels. */
+  /** Whether an output channel can have another index in the stored weight than in the layer. */
   readonly isRenumbered: boolean;
 }
 
-/** Returns the axis of the stored weight that corresponds to the layer's output channels; undefined if a reshape or another node merges this axis. */
+/** Returns the axis of the stored weight that corresponds to the layer's output channels. */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
   return storedAxis(effective, { axis: role.out, isRenumbered: false }, weight, inference);
 }

@@ -1,7 +1,5 @@
 /**
- * Splits units (`channel-labels.ts`) into groups that share no unit, and numbers the units of each group from 0. A unit belongs to a group if it starts
- * on one of the group's axes; axes that share a unit are in one group:
- *
+ * Splits units (`channel-labels.ts`) into groups that share no unit, and numbers the units of each group from 0:
  *     units that start     conv1 [4, 5, 6]   conv2 [6, 7]   fc [8, 9]
  *     groups               {conv1, conv2}: 4 → 0, 5 → 1, 6 → 2, 7 → 3     {fc}: 8 → 0, 9 → 1
  */
@@ -32,10 +30,7 @@ interface UnitGroup<A extends LabeledAxis> {
   readonly refused: Map<number, Miss>;
 }
 
-/**
- * Returns the groups in the order of their first starts. Units of a group are numbered in the order of the starts.
- * @param axes all axes to which units spread. @param refused the reason for each refused unit, by the unit's root (`UnitLabels.rootOf`).
- */
+/** Returns the groups in the order of their first starts. `axes` are those to which units spread, `refused` has reasons by root. */
 export function unitGroups<A extends LabeledAxis>(
   starts: readonly ValueAxis[],
   labels: UnitLabels,
@@ -73,7 +68,6 @@ export function unitGroups<A extends LabeledAxis>(
   return [...groups.values()];
 }
 
-/** Joins starts that share a unit. Returns a function that maps a unit to the index of its group's first start, or to -1. */
 function joinStarts(starts: readonly ValueAxis[], labels: UnitLabels): (unit: number) => number {
   const firstStartOf = new Int32Array(labels.unitCount).fill(-1);
   const sets = new DisjointSets();

@@ -1,4 +1,4 @@
-/** Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a technique leaves unchanged. */
+/** Lists nodes that contain trained matrices but are not layers. */
 import { allNodes, isFloat, Miss, type Model, type Node, nodeText, subgraphs, type Value } from "#graph";
 import { noWeight } from "../ops/shared/misses.ts";
 import { branchAdvice } from "./branch-advice.ts";
@@ -6,9 +6,8 @@ import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
 /**
- * Returns a `Miss` for each node with a trained matrix that is not a layer: embeddings, recurrent layers,
- * unknown operators, subgraphs. If the model has no layers and no such node, returns one `Miss` for the model.
- * @param inside Whether `layers` includes layers in subgraphs. If true, the nodes of subgraphs are searched, too.
+ * Returns a `Miss` for each node with a trained matrix that is not a layer. A model without layers gets at least one.
+ * @param inside Whether `layers` includes layers in subgraphs.
  * @param otherwise Advice to use a technique that also changes layers in subgraphs.
  */
 export function unsupportedWeights(
@@ -62,7 +61,7 @@ function hasMatrices(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Returns whether a value is a stored float tensor with two axes longer than 1. Biases and scales are vectors, even of shape [8, 1, 1]. */
+/** Returns whether a value is a stored float tensor with two axes longer than 1. */
 function isMatrix(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
   if (operand?.stored !== true || !isFloat(operand.type)) return false;

@@ -6,14 +6,13 @@ import { containerOperand } from "../ops/shared/merge-types.ts";
 
 export class ValueTypes {
   readonly #operands = new Map<Value, Operand>();
-  /** Inputs of function bodies that the call leaves out. */
   readonly #omitted = new Set<Value>();
   /** The name of each value's unknown dimensions. Values of two subgraphs can share a name, but these names must differ. */
   readonly #dimNames = new Map<Value, string>();
   readonly #names = new Names();
   #changes = 0;
 
-  /** The number of calls of `record`, for caches of what follows from the types. */
+  /** The number of calls of `record`, for caches. */
   get changes(): number {
     return this.#changes;
   }
@@ -39,7 +38,6 @@ export class ValueTypes {
     return inputs.map((input) => (this.isPresent(input) ? this.operandOf(input) : undefined));
   }
 
-  /** Records an input of a function body; undefined if the call leaves it out. */
   recordArgument(value: Value, argument: Operand | undefined): void {
     if (argument === undefined) this.#omitted.add(value);
     else {
@@ -48,7 +46,7 @@ export class ValueTypes {
     }
   }
 
-  /** Records what was inferred about a value. The type that the file states fills in unknown dimensions. */
+  /** Records what was inferred about a value. The file's type fills in unknown dimensions. */
   record(value: Value, inferred: Inferred | undefined, stored: boolean): void {
     this.#changes++;
     const { stated, foreign } = value;

@@ -71,7 +71,7 @@ export function weightElements(
   );
 }
 
-/** Returns the index of each tensor element in the concatenated matrices, computed as a sum of one offset per axis. */
+/** Returns the index of each tensor element in the concatenated matrices. */
 function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
@@ -103,7 +103,7 @@ function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   return positions;
 }
 
-/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite; undefined if all are finite. */
+/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite. */
 export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
@@ -128,16 +128,16 @@ export function weightStorage({
 
 export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
 
-/** Returns whether a layer, other than a table, computes with a float weight, so that training can change it. */
+/** Returns whether a layer, other than a table, computes with a float weight. */
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => layer.role.kind !== "lookup" && !isQuantized(layer));
 
-/** Returns the name of the tensor that a value is tied to, or of its first tied copy; undefined if it is not tied. */
+/** Returns the name of the tensor that a value is tied to, or of its first tied copy. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
 
-/** A technique's requirements for a weight. All techniques also require floats that can be read without running the model. */
+/** A technique's requirements for a weight. */
 export interface WeightNeeds {
   /** The allowed stored types; any float type by default. */
   readonly types?: readonly DataType[];
@@ -149,7 +149,7 @@ export interface WeightNeeds {
   readonly readers?: number;
   readonly mustBeUntied?: true;
   readonly allowsSubgraphs?: true;
-  /** The model's parameters (`parametersOf`); other tensors are rejected. Undefined if the user selected the layers, which allows all tensors. */
+  /** The model's parameters (`parametersOf`); other tensors are rejected. Undefined allows all tensors. */
   readonly learned?: ReadonlySet<Value> | undefined;
 }
 
@@ -162,13 +162,13 @@ export const weightNeeds = {
   fuse: { types: ["float32"], read: "stored", product: "alone", readers: 1 },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
 
-/** Types of sizes, positions and conditions. Integers of other types can represent trained values. */
+/** Types of sizes, positions and conditions. */
 export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
 
 const orderAdvice = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
-/** Returns why a stored weight or bias, called `name` in the reason, does not meet a technique's needs; undefined if it does. */
+/** Returns why a stored weight or bias does not meet a technique's needs. @param name as the reason calls it. */
 export function checkStored(
   value: Value,
   { types, mustBeUntied, allowsSubgraphs, learned, read }: WeightNeeds,
@@ -185,13 +185,12 @@ export function checkStored(
   return learned?.has(value) === false ? new Miss(`${name} contains constants, which are not trained`) : undefined;
 }
 
-/** Returns why a layer's weight does not meet a technique's needs; undefined if it meets them. All techniques report these reasons. */
+/** Returns why a layer's weight does not meet a technique's needs. */
 export function checkWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
   const reason = checkStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
-/** Returns why a layer is not a product with exactly one matrix; undefined if it is one. */
 export function checkProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
@@ -212,7 +211,7 @@ function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: We
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed" || (type !== undefined && !isFloat(type)))
     return `its weight is quantized already${orderAdvice(read)}`;
-  // "chain" requires an operator whose definition states how a chain of layers replaces it. Of others, `checkProduct` gives the best reason.
+  // "chain" requires an operator whose definition states how a chain of layers replaces it.
   const productMiss =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : checkProduct(layer);
   if (productMiss !== undefined) return productMiss.reason;
@@ -225,7 +224,7 @@ function unmetNeed(layer: Layer, { read, product, readers, allowsSubgraphs }: We
     return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
-  // Replacing the values would change a model output. After factorization, the output would keep the original weight in the file.
+  // Replacing the values would change a model output.
   if (
     (readers !== undefined || product === "chain") &&
     [weight, effective].some((value) => value.graph.isOutput(value))

@@ -1,17 +1,17 @@
 import { type Batch, bytesOf, type Model } from "#graph";
 
 export interface LoadOptions {
-  /** Whether the runtime optimizes the graph (default: true). False in training, where optimization would merge nodes that are computed twice. */
+  /** Whether the runtime optimizes the graph (default: true). */
   readonly optimize?: boolean;
   /** The number of threads per operator; 0 lets the runtime choose. In WebAssembly, all sessions use the number of the first session. */
   readonly threads?: number | undefined;
   /** Prepares for runs that pass output buffers: the native runtime can then write outputs into them without an additional copy. */
   readonly inPlace?: boolean;
-  /** Saves memory, for few runs: the native runtime maps weights from their file and does not pack them. Runs then take twice as long. */
+  /** Saves memory, for few runs: the native runtime maps weights from their file and does not pack them. */
   readonly lean?: boolean;
   /** Prepares for alternating runs of several sessions: native threads stop spinning after a run, so that other sessions can use the processors. */
   readonly amongOthers?: boolean;
-  /** Whether native threads spin while they wait for work (default: true). False saves a quarter of the processor time of single-threaded runs. */
+  /** Whether native threads spin while they wait for work (default: true). */
   readonly spinning?: boolean;
 }
 
@@ -24,7 +24,7 @@ export interface Session {
   release(): Promise<void>;
 }
 
-/** Returns the outputs. If `fetch` contains buffers, copies the outputs into the buffers and returns the buffers. */
+/** Copies the outputs into the buffers of `fetch`, if it contains buffers. */
 export function deliverOutputs(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
   if (fetch === undefined || isNames(fetch)) return outputs;
   for (const [name, output] of Object.entries(outputs)) {

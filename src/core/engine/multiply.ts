@@ -1,22 +1,19 @@
-/** Multiplies large float64 matrices on the runtime, 4 to 30 times faster than in JavaScript. */
+/** Multiplies large matrices on the runtime. */
 import { emitInto, Model, memoize, symbol, typeCodes, type Value } from "#graph";
 import { type Matrix, type Multiply, multiply as multiplyHere, transpose } from "../math/matrix.ts";
 import type { Engine, Session } from "./engine.ts";
 
-/** The minimum number of multiplications for which the runtime is faster than JavaScript, despite its overhead of about 0.1 ms. */
+/** The minimum number of multiplications for which the runtime is faster than JavaScript. */
 const minEngineMultiplications = 100_000;
 
 export interface EngineMultiply {
   readonly multiply: Multiply;
-  /**
-   * Computes aᵀ · b in float32, on one thread, so that the sums do not depend on the number of threads. The next call can replace the values of the
-   * result.
-   */
+  /** Computes aᵀ · b in float32. The next call can replace the values of the result. */
   readonly multiplyTransposed: Multiply;
   release(): Promise<void>;
 }
 
-/** Returns functions that multiply matrices and use the engine for large ones. The first large product loads a session, which `release` frees. */
+/** Returns functions that multiply large matrices on the engine. `release` frees its session. */
 export function engineMultiply(engine: Engine): EngineMultiply {
   const sessions = new Map<boolean, Promise<Session>>();
   let buffer = new Float64Array();

@@ -6,14 +6,14 @@ let observer: Observer | undefined;
 let [runs, isReported, lastReported] = [0, false, 0];
 let ending: NodeJS.Timeout | undefined;
 
-/** Minimum milliseconds between two reported starts. Reports of each run would slow down small models. */
+/** Minimum milliseconds between two reported starts, so that reports do not slow down small models. */
 const interval = 100;
 
 export function observeRuns(newObserver: Observer): void {
   observer = newObserver;
 }
 
-/** Calls `run`. Meanwhile, the observer has a start without an end. The end of a short run is reported later, if no run is in progress then. */
+/** Calls `run` and reports to the observer that a run is in progress. */
 export async function reportRun<T>(run: () => Promise<T>): Promise<T> {
   if (observer === undefined) return run();
   const start = performance.now();

@@ -1,4 +1,4 @@
-/** Runs models on ONNX Runtime: onnxruntime-node, otherwise or on request onnxruntime-web. Memory patterns are off: they cost 50 % memory. */
+/** Runs models on ONNX Runtime: onnxruntime-node, otherwise or on request onnxruntime-web. */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { type Batch, type Dense, errorMessage, operatorName, PithError, unsupportedError } from "#graph";
 import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
@@ -76,7 +76,7 @@ async function createSession(
   }
 }
 
-/** Returns session configuration entries (onnxruntime_session_options_config_keys.h). `folder` contains the files of external weights. */
+/** Returns session configuration entries (onnxruntime_session_options_config_keys.h). */
 function configuration(folder: string | undefined, options: LoadOptions): Readonly<Record<string, string>> {
   return {
     ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
@@ -108,7 +108,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
   const nonTensorNames = session.outputNames.filter((name) => !tensorNames.includes(name));
   const listOutput = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
-  // Does not fetch outputs that are not tensors, such as a classifier's sequence of maps, unless the model has no other outputs.
+  // Does not fetch outputs that are not tensors, unless the model has no other outputs.
   const fetchedNames = tensorNames.length === 0 ? undefined : tensorNames;
   let previousRun: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
   let releasePromise: Promise<void> | undefined;
@@ -151,7 +151,6 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
   };
 }
 
-/** Returns whether an error states that an output is not a tensor and can therefore not be returned. */
 function isNonTensorError(cause: unknown): boolean {
   return /non.?tensor/i.test(errorMessage(cause));
 }

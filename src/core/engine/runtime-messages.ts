@@ -1,10 +1,10 @@
-/** Reduces ONNX Runtime's messages to a sentence without source locations, signatures and conditions. An error's `cause` has the full text. */
+/** Reduces ONNX Runtime's messages to a sentence without source locations, signatures and conditions. */
 import { stripPeriod } from "#graph";
 
-/** The maximum length of a message in characters. Longer messages are truncated, if possible after a sentence. */
+/** The maximum length of a message in characters. */
 const maxLength = 300;
 
-/** Patterns of the text around a message and their replacements, applied in order. Function signatures can have one level of nested parentheses. */
+/** Patterns of the text around a message and their replacements, applied in order. */
 const messagePatterns: readonly (readonly [RegExp, string])[] = [
   [/^Non-zero status code returned while running (\S+) node\. Name:'' Status Message: /, "$1: "],
   [/^Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": '],
@@ -20,10 +20,7 @@ const messagePatterns: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/**
- * Returns a message reduced to its content, without a full stop.
- * Example: "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}"
- */
+/** Returns a message reduced to its content, without a full stop. */
 export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
   for (const [pattern, replacement] of messagePatterns) text = text.replace(pattern, replacement);
@@ -40,7 +37,7 @@ export interface UnknownOperator {
   readonly op: string;
 }
 
-/** Returns the operator that an error message of the runtime names as unsupported. Undefined for other messages. */
+/** Returns the operator that an error message of the runtime names as unsupported. */
 export function unknownOperator(text: string): UnknownOperator | undefined {
   const [, customDomain, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
   if (customDomain !== undefined && name !== undefined) return { domain: customDomain, op: name };

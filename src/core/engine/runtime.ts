@@ -1,4 +1,4 @@
-/** Finds ONNX Runtime. If onnxruntime-node is missing or does not load, onnxruntime-web runs graphs in WebAssembly, two to five times slower. */
+/** Finds ONNX Runtime: onnxruntime-node, or onnxruntime-web if it is missing or does not load. */
 
 import { PithError } from "#graph";
 import { disableTelemetry, threadCount } from "#platform";
@@ -37,7 +37,6 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
   throw missingRuntimeError(requested, failures[0]);
 }
 
-/** Returns the name of the runtime that an engine would use. @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName> {
   return (await findRuntime(requested)).name;
 }
@@ -59,7 +58,7 @@ function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown)
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });
 }
 
-/** Sets the number of WebAssembly threads, which the first session fixes. Browsers allow several threads only for cross-origin isolated pages. */
+/** Sets the number of WebAssembly threads, which the first session fixes. */
 export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
   ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;
   ort.env.logLevel = "error";

@@ -1,9 +1,4 @@
-/**
- * Rejects models that the runtime cannot handle:
- * - inputs or outputs of types that JavaScript cannot receive; some, such as 4-bit integers, would abort the process;
- * - functions that expand to too many nodes;
- * - values that are larger than the machine's memory.
- */
+/** Rejects models that the runtime cannot handle, such as inputs of types that JavaScript cannot receive. */
 import type { InferenceSession } from "onnxruntime-node";
 import type { DataType, Model } from "#graph";
 import {
@@ -22,7 +17,7 @@ import {
 } from "#graph";
 import { machineMemory } from "#platform";
 
-/** Element types that ONNX Runtime's JavaScript interface cannot pass. Inputs and outputs of a model cannot have these types. */
+/** Element types of inputs and outputs that ONNX Runtime's JavaScript interface cannot pass. */
 export const internalTypes: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
@@ -43,7 +38,7 @@ export function requirePassableType(name: string, type: string | undefined): voi
   if (type !== undefined && internalTypes.has(type)) throw typeError(`"${name}"`, type);
 }
 
-/** Converts a runtime message such as `Unsupported data type: 16` to an error. Undefined for other messages. */
+/** Converts a runtime message such as `Unsupported data type: 16` to an error. */
 export function unsupportedTypeError(message: string): PithError | undefined {
   const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
   const type = code === undefined ? undefined : typeOfCode(Number(code));
@@ -56,7 +51,7 @@ function typeError(subject: string, type: string): PithError {
   });
 }
 
-/** Requires that a value is not larger than the machine's memory. @throws PithError E_UNSUPPORTED */
+/** @throws PithError E_UNSUPPORTED if a value is larger than the machine's memory. */
 export function requireMemory(name: string, type: DataType, dims: readonly number[]): void {
   const bytes = elementCount(dims) * (type === "string" ? 1 : bitsOf[type] / 8);
   const memory = machineMemory();
@@ -70,7 +65,7 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toLocaleString("en", { maximumSignificantDigits: 3 })} GB`;
 }
 
-/** Checks a model before it is loaded. `screenSession` then checks the output types that the runtime infers. @throws PithError E_UNSUPPORTED */
+/** Checks a model before it is loaded. @throws PithError E_UNSUPPORTED */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
   if (reason !== undefined)
@@ -84,16 +79,12 @@ export function screenModel(model: Model): void {
   }
 }
 
-/** Rejects a loaded model by the output types that the runtime inferred. @throws PithError E_UNSUPPORTED if a type cannot be passed. */
+/** Rejects a loaded model by the output types that the runtime inferred. @throws PithError E_UNSUPPORTED */
 export function screenSession(session: InferenceSession): void {
   for (const output of session.outputMetadata) if (output.isTensor) requirePassableType(output.name, output.type);
 }
 
-/**
- * Returns a copy of the model with an empty sequence as an additional first output, which makes runs with output buffers faster. onnxruntime-node
- * copies outputs although it has written them into buffers already. This takes up to a tenth of a training step. It stops copying at an output that
- * is not a tensor. If the opset has no sequences, the copy has no additional output.
- */
+/** Returns a copy with an empty sequence as first output: onnxruntime-node then does not copy outputs that it wrote into buffers. */
 export function addListOutput(model: Model): Model {
   const copy = model.clone();
   if ((model.opsets.get("") ?? 0) < minSequenceOpset) return copy;
@@ -104,7 +95,7 @@ export function addListOutput(model: Model): Model {
 
 const minSequenceOpset = 11;
 
-/** Returns the model if its node and graph names are distinct, as the runtime requires. If they are not, returns a copy with distinct names. */
+/** Returns the model, or a copy in which node and graph names are distinct, as the runtime requires. */
 export function ensureDistinctNames(model: Model): Model {
   if (hasDistinctNames(model)) return model;
   const copy = model.clone();

@@ -1,10 +1,4 @@
-/**
- * Passes a model to the runtime without copying its weights.
- * - Native: the encoded graph refers to weights in the files from which they were opened (external data), which the runtime maps into memory. Other
- *   weights are inline, or in a temporary file if they exceed 128 MiB. The runtime opens only files below one folder, so paths are
- *   relative to a folder that contains all files.
- * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
- */
+/** Passes a model to the runtime without copying its weights: as ranges of files (native), or as buffers (WebAssembly). */
 
 import { allValues, type ByteSource, bytesOf, type Model, type Tensor, type Value } from "#graph";
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
@@ -12,16 +6,16 @@ import { encodeToBytes } from "../onnx/encode.ts";
 import { type ExternalPlace, rawPiece } from "../onnx/write-tensor.ts";
 import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 
-/** The minimum bytes of a large weight, which stays in its file. Smaller weights are inline, because the runtime's graph optimizer reads them. */
+/** The minimum bytes of a large weight. Smaller weights are inline, because the runtime's graph optimizer reads them. */
 const minLargeWeightBytes = 2 ** 16;
-/** The minimum total bytes of large weights. If there are fewer, all weights are inline, because copying them takes only milliseconds. */
+/** The minimum total bytes of large weights. If there are fewer, weights are inline. */
 const minLargeTotalBytes = 2 ** 25;
-/** The maximum bytes of inline weights, which are in memory three times while the runtime loads them. */
+/** The maximum total bytes of inline weights. */
 const maxInlineBytes = 2 ** 27;
 
 export interface Handover {
   readonly bytes: Uint8Array;
-  /** The folder to which file paths in the encoded model are relative. */
+  /** The folder to which file paths in the encoded model are relative. The runtime opens only files below it. */
   readonly folder?: string | undefined;
   /** Buffers with weights, by the paths in the encoded model. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
@@ -69,7 +63,6 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
   return { bytes, files, release: releaseNothing };
 }
 
-/** Returns the large weights; an empty list if their total size is small. */
 function largeWeights(model: Model): Tensor[] {
   const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {

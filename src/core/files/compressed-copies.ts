@@ -1,4 +1,4 @@
-/** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send these copies instead of the model. */
+/** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. */
 import {
   type Chunks,
   compressed,
@@ -18,7 +18,7 @@ export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
   encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
-/** Returns an earlier model's copies, except in the encodings `written`. A server would send these copies instead of the new model. */
+/** Returns an earlier model's copies, except in the encodings `written`. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwrittenEncodings = encodings.filter((encoding) => !written.includes(encoding));
   const copies = copiesOf(path, unwrittenEncodings).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
@@ -28,7 +28,6 @@ export async function outdatedCopies(path: string, written: readonly Encoding[] 
 export const formatOutdated = (path: string, outdated: string): string =>
   `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones: \`pith simplify\` and \`pith quantize\` have \`--precompress\``;
 
-/** Total bytes of the copies in each encoding. */
 export interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
@@ -36,7 +35,7 @@ export interface CopySizes {
   readonly sampled?: false;
 }
 
-/** Copies each source in each encoding by `write`, which returns the size. Returns the totals. @throws PithError E_STOPPED on the signal. */
+/** Copies each source in each encoding by `write`. @throws PithError E_STOPPED on the signal. */
 async function writeCopies(
   sources: readonly { readonly name: string; readonly chunks: () => Chunks }[],
   requested: readonly Encoding[],
@@ -53,7 +52,7 @@ async function writeCopies(
   return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
 }
 
-/** Writes compressed copies of files next to them, and returns the total size per encoding. */
+/** Writes compressed copies of files next to them. Returns the total size per encoding. */
 export function precompress(
   files: readonly string[],
   requested: readonly Encoding[] = [],
@@ -67,7 +66,7 @@ export function precompress(
   return writeCopies(sources, requested, write, signal);
 }
 
-/** Replaces a file and its requested compressed copies: none of these copies of the old contents is ever next to the new file. */
+/** Replaces a file and its requested compressed copies together. */
 export const writeWithCopies = (path: string, contents: Parts, requested: readonly Encoding[] = []): Promise<void> =>
   writeFilesAtomically(
     [

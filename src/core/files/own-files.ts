@@ -1,4 +1,4 @@
-/** Records by hashes which files of an output folder Pith wrote. All other files belong to the author of the folder and are never overwritten. */
+/** Records by hashes which files of an output folder Pith wrote, so that other files are not overwritten. */
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
@@ -7,22 +7,17 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { copiesOf, encodings } from "./compressed-copies.ts";
 import { bytesHash, fileHash } from "./hash.ts";
 
-/**
- * Hashes of the files that Pith wrote, by relative path. While a file is being replaced, the old and the new hash are recorded: a killed process can
- * leave either contents. An empty list marks a file whose contents are not known before it is written.
- */
+/** Hashes of the files that Pith wrote, by relative path. A file that is being replaced has its old and its new hash. */
 export type FileHashes = Map<string, readonly string[]>;
 
 const hashesSchema = v.record(v.string(), v.array(v.string()));
 
-/** Parses recorded hashes. Returns an empty map for an invalid record. */
 export function parseFileHashes(value: unknown): FileHashes {
   const parsed = v.safeParse(hashesSchema, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
 
 export interface NewFile {
-  /** The path relative to the folder. */
   readonly path: string;
   readonly hash: string;
   readonly parts: () => Parts;
@@ -32,7 +27,7 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
   return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
 }
 
-/** Selects the files to write, and those that the folder's author has. The caller must save `written`, with new hashes, before it writes. */
+/** Selects the files to write, and those that the folder's author has. */
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],
@@ -53,7 +48,7 @@ export async function planWrites(
   return { writes, kept: keptPaths };
 }
 
-/** Writes files atomically, after the record of their folder at `path`. Removes outdated compressed copies that Pith wrote of the files. */
+/** Writes files atomically, after the record of their folder at `path`. */
 export function writeOwned(
   path: string,
   record: object,

@@ -1,8 +1,4 @@
-/**
- * Removes exporter metadata that no runtime reads, such as stack traces, classes and folded tensors. It can be the largest part of a small file:
- *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
- * Keeps the names of layers, and all other keys and texts, which users can have written.
- */
+/** Removes exporter metadata that no runtime reads, such as stack traces and classes. */
 
 import { allGraphs, type Carried, type Model, nodeText } from "#graph";
 import { scopesKey } from "../analysis/layer-names.ts";
@@ -16,7 +12,7 @@ const stackTrace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 export const isExporterKey = (key: string): boolean => exporterKeys.test(key) && key !== scopesKey;
 const isExporterText = { key: isExporterKey, doc: (text: string) => stackTrace.test(text) };
 
-/** Removes exporter metadata from the model, its functions, graphs, nodes and values. Returns the names of the changed elements. */
+/** Returns the names of the changed elements. */
 export function removeExporterMetadata(model: Model): readonly string[] {
   return Array.from(findMetadata(model), ({ at, clear: clearTexts }) => {
     clearTexts();

@@ -1,4 +1,4 @@
-/** Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's default export). */
+/** Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs`). */
 
 import * as v from "valibot";
 import { asPithError, Model, optionError } from "#graph";
@@ -42,7 +42,7 @@ export async function openModules(
   return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
 }
 
-/** Returns the default export of a user's module. Errors name the option `at`. @throws PithError as `openModules` does. */
+/** Returns the default export of a user's module. Errors name the option `at`. */
 export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw asPithError(cause).reworded({ at });
@@ -65,7 +65,6 @@ export function modelOption(): v.GenericSchema<string | Model, Model> {
   return schema;
 }
 
-/** Replaces paths by models. @throws PithError as `open` does. */
 export async function openModels(
   schema: v.GenericSchema,
   options: OptionValues,

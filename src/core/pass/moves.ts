@@ -7,18 +7,15 @@ import type { OptionValues } from "./pass.ts";
 export interface Move {
   readonly name: string;
   readonly options: OptionValues;
-  /**
-   * The kind of step. A recipe has at most one "structure" and one "numbers" step (number format). "healing" steps recover accuracy between them, at
-   * most one per family; a step that trains can also follow the number format.
-   */
+  /** The kind of step: a recipe has at most one "structure" and one "numbers" step (number format). */
   readonly kind: "structure" | "healing" | "numbers";
   /** Moves of one family differ only in strength. */
   readonly family: string;
   /** The estimated share of the file size that remains; 1 by default. */
   readonly sizeShare?: number;
-  /** For a number format: the part of `sizeShare` that does not depend on the weights, such as nodes, names and scales; 0 by default. */
+  /** For a number format: the part of `sizeShare` that does not depend on the weights; 0 by default. */
   readonly fixedShare?: number;
-  /** For a number format: its loss relative to others of its family. A search tries one format of a family first, and chooses others by its result. */
+  /** For a number format: its loss relative to others of its family. */
   readonly relativeLoss?: number;
   /** For recovery steps: the estimated share of the loss that they recover. */
   readonly recovery?: number;
@@ -32,23 +29,22 @@ export interface Move {
   readonly isTrainable?: boolean;
   /** Whether the result is useless without training. */
   readonly needsTraining?: boolean;
-  /** For recovery steps and number formats: whether they train on all training samples. A search then tries them after cheaper moves. */
+  /** For recovery steps and number formats: whether they train on training samples. */
   readonly hasTraining?: boolean;
 }
 
 export interface MovesRequest {
   readonly model: Model;
   readonly inference: Inference;
-  /** The number of samples for calibration and for training; 0 if there are none. */
+  /** The number of samples for calibration and for training. */
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
-  /** The goal for the file size, in bytes. */
   readonly bytes?: number | undefined;
-  /** Whether the compressed size decides. Formats that are smaller only after gzip or brotli are then candidates. */
+  /** Whether the compressed size decides. */
   readonly forDownload?: boolean;
   /** The target runtimes. An empty list means all. */
   readonly target: readonly string[];
 }
 
-/** Returns the moves of a pass. Number formats are listed in the order in which a search tries them: the most promising first. */
+/** Returns the moves of a pass, the most promising number formats first. */
 export type Moves = (request: MovesRequest) => readonly Move[] | Promise<readonly Move[]>;

@@ -17,7 +17,6 @@ export interface OptionProblem {
 
 export interface ProblemContext {
   readonly owner: string;
-  /** Options that the user cannot set here. */
   readonly unavailable?: readonly string[];
 }
 
@@ -87,7 +86,7 @@ export function keyProblem(
   };
 }
 
-/** Prefers a mistyped name to a missing one, and, for a union, the issue of the member that matched the outer structure of the value. */
+/** Prefers a mistyped name to a missing one. */
 function selectIssue(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;
@@ -116,7 +115,7 @@ function summaryOf(schema: v.GenericSchema, name: string): string {
   return issue === undefined ? "" : `: ${stripPeriod(issue.message)}`;
 }
 
-/** A valibot configuration that derives messages from the type of a schema if the schema has no message. */
+/** A valibot configuration that derives messages from the type of a schema. */
 export const wording = { message: (issue: v.BaseIssue<unknown>): string => `expected ${expectationText(issue)}` };
 
 const typeNames: ReadonlyMap<string, string> = new Map([
@@ -139,7 +138,7 @@ function expectationText({ expected, type }: Pick<Issue, "expected" | "type">): 
   return phrases.length > 1 ? `${phrases.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
-/** Formats a value for a message: plain data as truncated JSON, other objects by their keys or type name. */
+/** Formats a value for a message: plain data as truncated JSON. */
 export function valueText(value: unknown): string {
   if (typeof value === "function") return "a function";
   // JSON cannot represent NaN and infinities, so they become text.
@@ -160,15 +159,12 @@ function isPlain(value: unknown): boolean {
   return (Array.isArray(value) || isObject(value)) && Object.values(value).every(isPlain);
 }
 
-/**
- * Validates options and fills in defaults.
- * @throws PithError E_OPTION with the path of an invalid option and the accepted values, or, for a mistyped name, with the most similar one as hint.
- */
+/** Validates options and fills in defaults. @throws PithError E_OPTION with the path of an invalid option and the accepted values. */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, wording);
   if (result.success) return result.output;
   const { path, part, sentence, hint } = problemOf(schema, result.issues, { owner });
-  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence.
+  // The message names the owner once.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
   throw optionError(`${place}${sentence}.`, { hint });

@@ -56,7 +56,6 @@ export function parseSize(text: string): number {
   return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
 }
 
-/** A compressed size, as a file size or as bits per weight. */
 export const downloadOption = v.pipe(
   v.string(),
   v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
@@ -89,7 +88,7 @@ export function checkWith<T>(read: (value: T) => unknown) {
   );
 }
 
-/** Returns the error that caused an issue of `checkWith`; undefined for other issues. */
+/** Returns the error that caused an issue of `checkWith`. */
 export function rejectionOf({
   requirement,
   input,

@@ -67,7 +67,6 @@ export interface Learnt {
 /** The options of a pass, with or without defaults. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
-/** Tells for which options a pass needs samples. */
 export interface CalibrationData {
   /** Returns why these options need samples; undefined if they do not. */
   when(options: OptionValues): string | undefined;
@@ -85,7 +84,7 @@ export interface PassDescription {
   readonly summary: string;
   /** The use of the option `data`. "train" means training, so that the result can exceed the original. Otherwise, the data calibrates. */
   readonly data?: "train" | CalibrationData;
-  /** Whether the pass learns the outputs of another model without labels. It then also receives samples of data without a predefined split. */
+  /** Whether the pass learns the outputs of another model without labels. */
   readonly learnsAnswers?: true;
   /** The option for the reference model. An `original` can be omitted if the context contains one. */
   readonly reference?: "teacher" | "original";
@@ -94,7 +93,7 @@ export interface PassDescription {
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
   /** Checks that the options fit the model, which is not changed, before any slow work. @throws PithError if they do not fit. */
   checkModel?(model: Model, options: OptionValues): Promise<void>;
-  /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
+  /** Returns whether the pass makes the model smaller before it trains. */
   cutsFirst?(options: OptionValues): boolean;
   readonly makesSmaller?: "file";
   /** Returns advice for a smaller loss, such as "Use a smaller `amount`". `lostBefore`: the input model already had the loss. */
@@ -103,7 +102,7 @@ export interface PassDescription {
   faster?(options: OptionValues, original: Model): string | undefined | Promise<string | undefined>;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
   fallbackOverrides?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns less lossy settings, in descending order of loss: neighbors differ by about √2 in squared error. They precede `fallbackOverrides`. */
+  /** Returns less lossy settings, in descending order of loss. */
   fallbackSettings?(options: OptionValues): readonly OptionValues[];
   /** Returns the settings whose results compress best, in descending order of loss. @throws PithError if the options exclude the method. */
   downloadSettings?(options: OptionValues): readonly OptionValues[];

@@ -62,11 +62,11 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   return outcome;
 }
 
-/** The context key for the graph that an outer pass is changing. Nested passes can change this graph, too. */
+/** The context key for the graph that an outer pass is changing. */
 const changing = Symbol("changing");
 type NestedContext = Partial<Context> & { readonly [changing]?: Graph };
 
-/** The graph state before the running pass. Nested passes share it until one of them changes the graph. */
+/** The graph state before the running pass. */
 const snapshots = new WeakMap<Graph, GraphSnapshot>();
 
 /** Runs work on a model. Restores the model if the work throws, is aborted, or reports no change. */
@@ -105,7 +105,6 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
     throw new Error(`${id} changed the model but reported no change.`);
 }
 
-/** Completes a context with defaults: the installed ONNX Runtime, models from files, seed 0, and no log output. */
 export function completeContext(context: Partial<Context> = {}): Context {
   return {
     engine: context.engine ?? createEngine(),

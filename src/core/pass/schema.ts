@@ -25,7 +25,7 @@ export interface PipeItem {
   readonly metadata?: FlagMetadata;
 }
 
-/** Returns the entries of an object schema at a path. For a union, these are the entries of all members. */
+/** Returns the entries of an object schema at a path, for a union those of its members. */
 export function entriesAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[] = [],
@@ -39,7 +39,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   return [...entriesAt(schema, path).keys()];
 }
 
-/** Returns which numbers an option accepts: any, or integers only ("whole"); undefined if it accepts none. */
+/** Returns which numbers an option accepts: any, or integers only ("whole"). */
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
   if (numbers.length === 0) return undefined;
@@ -50,7 +50,7 @@ export function isIntegerSchema({ pipe = [] }: Pick<SchemaNode, "pipe">): boolea
   return pipe.some((part) => part.type === "integer" || isIntegerSchema(part));
 }
 
-/** Returns the advice for words that the option at this path does not accept, by word (`instead`). */
+/** Returns the advice for words that the option does not accept, by word. */
 export function insteadAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[],
@@ -59,7 +59,7 @@ export function insteadAt(
   return Object.assign({}, ...parts.map(({ metadata }) => metadata?.instead));
 }
 
-/** Returns all schemas of an option at a path, including wrapped schemas and union members. */
+/** Returns the schemas of an option at a path, including wrapped schemas and union members. */
 export function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
   let nodes = flattenSchema(schema as SchemaNode);
   for (const key of path) {

@@ -28,7 +28,7 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["baseline", "original"],
 ]);
 
-/** Returns a question that suggests the most similar accepted words; undefined if none is similar. */
+/** Returns a question that suggests the most similar accepted words. */
 export function didYouMean(typed: string, words: readonly string[]): string | undefined {
   const similar = allNearest(typed, words).filter((word) => word !== typed);
   return similar.length === 0
@@ -39,7 +39,7 @@ export function didYouMean(typed: string, words: readonly string[]): string | un
         .replace(/, (?=[^,]*$)/, " or ")}?`;
 }
 
-/** Returns a hint for an unknown option: one of another spelling (`--learning-rate`), another tool's name (`lr`), or low edit distance. */
+/** Returns a hint for an unknown option, such as another spelling (`--learning-rate`) or another tool's name (`lr`). */
 export function unknownOptionHint(typed: string, names: readonly string[]): string | undefined {
   const key = normalize(typed);
   const optionEqualTo = (meant: string | undefined) => names.find((name) => normalize(name) === normalize(meant ?? ""));

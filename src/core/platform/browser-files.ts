@@ -1,4 +1,4 @@
-/** Keeps files under paths in a page: those that the user chose, and those that Pith wrote. Other paths are URLs relative to the page. */
+/** Keeps files under paths in a page: those that the user chose, and those that Pith wrote. */
 import type { ByteSource } from "../tensor/types.ts";
 import { blobSource, leavesFolderError } from "./sources.ts";
 
@@ -30,7 +30,6 @@ export function addFiles(entries: Iterable<readonly [path: string, file: Blob]>)
   for (const [path, file] of added) files.set(path, file);
 }
 
-/** Returns the first folder of a path; an empty list for a file without folder. */
 const topFolder = (path: string): readonly string[] => (path.includes("/") ? path.split("/", 1) : []);
 
 export const fileAt = (path: string): Blob | undefined => files.get(normalize(path));
@@ -40,7 +39,7 @@ export function sourceAt(path: string): ByteSource | undefined {
   return file === undefined ? undefined : { ...blobSource(file), name: path };
 }
 
-/** Returns the names in a folder in ascending order; undefined if no file is in it. */
+/** Returns the names in a folder in ascending order. */
 export function namesIn(folder: string): string[] | undefined {
   const name = normalize(folder);
   const prefix = name === "" ? "" : `${name}/`;

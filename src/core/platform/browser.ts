@@ -14,7 +14,7 @@ export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/** Opens a Blob, an added file or a URL; reads ranges if the server supports them. @throws PithError E_FILE if the file cannot be fetched. */
+/** Opens a Blob, an added file or a URL. @throws PithError E_FILE if the file cannot be fetched. */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   return sourceAt(String(place)) ?? urlSource(absoluteUrl(String(place)));
@@ -71,7 +71,7 @@ export async function listFolder(path: string): Promise<string[]> {
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
   if (fileAt(path) !== undefined) return "file";
   if (namesIn(path) !== undefined) return "folder";
-  // A folder with added files is complete, so that its other names are not looked up on the network.
+  // A folder with added files is complete, so other names are not looked up on the network.
   if (namesIn(folderOf(path)) !== undefined) return undefined;
   return (await fetch(absoluteUrl(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
 }
@@ -165,18 +165,17 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 
 export function packageVersion(): undefined {}
 
-/** Returns the number of threads: 1 if the page is not cross-origin isolated, because threads of such pages cannot share memory. */
+/** Returns 1 if the page is not cross-origin isolated, because its threads cannot share memory. */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
-/** Returns undefined, because browsers do not report processor time. */
 export const processorTime = (): number | undefined => undefined;
 
 /** Returns undefined, because only the bundler knows the URLs of a page's modules. */
 export const startThread = (): Thread | undefined => undefined;
 
-/** Returns an assumed 4 GiB. Browsers do not report free memory, but a tab can usually use some gigabytes. */
+/** Returns an assumed 4 GiB, because browsers do not report free memory. */
 export const availableMemory = (): number => 4 * 2 ** 30;
 
 /** Returns the maximum bytes of the WebAssembly memory that the runtime uses. */
@@ -198,7 +197,6 @@ export async function* compressed(chunks: () => Chunks, encoding: Compressor): A
   yield* transformed(chunks(), new CompressionStream("gzip"));
 }
 
-/** Unpacks a gzip file lazily, in pieces. Damaged bytes cause the browser's own error. */
 export const inflated = (packed: Chunks): AsyncIterable<Uint8Array> =>
   transformed(packed, new DecompressionStream("gzip"));
 

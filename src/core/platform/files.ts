@@ -12,13 +12,12 @@ export type Compressor = Encoding | "good br" | "quick br";
 /** The contents of a file in order: bytes in memory, or ranges of other files that are copied. */
 export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
-/** Computes a hash of all bytes that are added. `end` returns the hash in hexadecimal. */
 export interface Digest {
   add(bytes: Uint8Array): void;
   end(): Promise<string>;
 }
 
-/** A temporary file for data that does not fit in memory. The file is removed when it is closed or when the process ends. */
+/** A temporary file for data that does not fit in memory. */
 export interface ScratchFile {
   /** Appends bytes and returns their start offset. @throws PithError E_FILE if the disk is full. */
   append(bytes: Uint8Array): Promise<number>;

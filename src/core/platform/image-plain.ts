@@ -1,4 +1,4 @@
-/** Decodes images in JavaScript, for machines without sharp. This is five to ten times slower. */
+/** Decodes images in JavaScript, for machines without sharp. */
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
@@ -46,7 +46,7 @@ function fromPng(bytes: Uint8Array): Pixels {
 
 const pixelChunkTypes: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
 
-/** Removes a PNG's metadata, which can unpack to any size. @throws Error if the pixel data unpacks to more bytes than the header implies. */
+/** Removes a PNG's metadata, which can unpack to any size. @throws Error if the pixel data exceeds the size in the header. */
 function pixelChunks(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
   const signature = 8;
@@ -70,7 +70,7 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   return concatBytes(parts);
 }
 
-/** The number of compressed bytes that are decompressed between two checks of the total size. They expand to about 4 MiB at most. */
+/** The number of compressed bytes that are decompressed between two checks of the total size. */
 const inflatedPiece = 4096;
 /** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };

@@ -1,10 +1,4 @@
-/**
- * Reads the headers of image files, and defines the pixel format to which every image is decoded, upright 8-bit RGB:
- * - Gray images get three equal channels.
- * - 16-bit samples are reduced to their upper 8 bits.
- * - Transparency is dropped, as in Pillow's `convert("RGB")`.
- * - The EXIF orientation is applied.
- */
+/** Reads the headers of image files, and defines the pixel format to which images are decoded: upright 8-bit RGB. */
 
 import { dataError, errorMessage, PithError } from "../errors.ts";
 import { viewOf } from "../tensor/dense.ts";
@@ -16,13 +10,10 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** The maximum number of pixels of an image, more than any camera produces. A larger size in a header is an error or an attack. */
+/** The maximum number of pixels of an image. A larger size in a header is an error or an attack. */
 export const maxPixels = 2 ** 28;
 
-/**
- * The maximum number of pixels per byte of the file. DEFLATE (PNG) expands at most 1,032 times, and a byte can contain 8 pixels. JPEG needs at least
- * one bit per 64 pixels. WebP limits only width and height, to 14 bits.
- */
+/** The maximum number of pixels per byte of the file: DEFLATE expands at most 1,032 times, JPEG needs a bit per 64 pixels. */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
 export type ImageFormat = "JPEG" | "PNG" | "WebP";
@@ -125,10 +116,7 @@ function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 const exif = 0x45786966;
 const orientationTag = 0x0112;
 
-/**
- * Returns the orientation that an EXIF block states, or 1 if it states none. The TIFF header at `start` contains the byte order and the offset of the
- * first directory, which has entries of 12 bytes.
- */
+/** Returns the orientation that an EXIF block states, or 1. The TIFF header is at `start`; directory entries have 12 bytes. */
 function readOrientation(view: DataView, start: number, end: number): number {
   const isLittleEndian = view.getUint16(start) === 0x4949;
   const directory = start + view.getUint32(start + 4, isLittleEndian);
@@ -144,7 +132,7 @@ function readOrientation(view: DataView, start: number, end: number): number {
   return 1;
 }
 
-/** Returns pixels with an EXIF orientation applied. Orientations 5 to 8 swap width and height. */
+/** Returns pixels with an EXIF orientation applied. */
 export function upright({ width, height, data }: Pixels, orientation: number): Pixels {
   if (orientation === 1) return { width, height, data };
   const isTransposed = orientation > 4;

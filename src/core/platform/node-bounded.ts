@@ -1,7 +1,4 @@
-/**
- * Limits the size of cache folders by removing the least recently used entries. The time of use is recorded as the access time of a file, because
- * readers treat a file with a new modification time as changed.
- */
+/** Limits the size of cache folders by removing the least recently used entries, by the access times of files. */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";
@@ -29,11 +26,8 @@ export async function folderBytes(folder: string, isOwn: (path: string) => boole
 }
 
 /**
- * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the folder is within the size limit. No
- * process may read the folder during the call. Symbolic links, and files that the caller did not make, are kept.
+ * Removes temporary files of dead processes and empty folders, then the least recently used entries until the size limit holds.
  * @param isOwn Returns whether the caller made an entry, or a file in an entry that is a folder, given the relative path.
- * @param needed The names of entries that must not be removed.
- * @returns The names of removed entries.
  */
 export async function trimFolder(
   folder: string,
@@ -88,7 +82,7 @@ async function entryAt(folder: string, name: string, isOwn: (path: string) => bo
   return { name, files, bytes, lastUseMs };
 }
 
-/** Removes an entry and returns whether this succeeded. A folder that contains files of others is not removed. */
+/** Removes an entry, but not a folder with files of others. Returns whether this succeeded. */
 async function remove(folder: string, { name, files }: Entry): Promise<boolean> {
   const path = join(folder, name);
   try {

@@ -30,7 +30,6 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
   });
 }
 
-/** Returns whether a claim is the oldest claim of the folder. Claims of equal age are compared by name. */
 async function isOldestClaim(claim: string, name: string): Promise<boolean> {
   const folder = dirname(name);
   const claimTime = async (file: string): Promise<bigint | undefined> =>

@@ -15,10 +15,7 @@ const compressors: Readonly<Record<Compressor, () => Transform>> = {
   "quick br": () => brotli(7),
 };
 
-/**
- * Returns the compressed size in bytes, with gzip at level 9 or brotli at quality 11 (`good br`: 10, `quick br`: 7).
- * @throws PithError E_STOPPED on the signal. One step of brotli can then occupy a thread for seconds, which only the end of a process interrupts.
- */
+/** Returns the compressed size in bytes. @throws PithError E_STOPPED on the signal. */
 export async function compressedSize(
   chunks: () => Chunks,
   encoding: Compressor,
@@ -29,17 +26,15 @@ export async function compressedSize(
   return size;
 }
 
-/** Yields the compressed bytes lazily, with the same settings as `compressedSize`. @throws PithError E_STOPPED on the signal. */
+/** Yields the compressed bytes lazily. @throws PithError E_STOPPED on the signal. */
 export const compressed = (
   chunks: () => Chunks,
   encoding: Compressor,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> => transformChunks(chunks(), compressors[encoding](), signal);
 
-/** The bytes per decompressed piece. Large pieces need fewer steps. */
 const pieceSize = 2 ** 18;
 
-/** Decompresses a gzip file lazily, in pieces. Damaged bytes cause an error of zlib. */
 export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return transformChunks(packed, createGunzip({ chunkSize: pieceSize }));
 }

@@ -1,11 +1,11 @@
-/** Decodes images in Node: with sharp (libjpeg-turbo, libpng), which uses threads, or in JavaScript if sharp is not installed. */
+/** Decodes images in Node: with sharp, or in JavaScript if sharp is not installed. */
 import { errorMessage } from "../errors.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let sharpPromise: Promise<Sharp | undefined> | undefined;
 
-/** Returns sharp; undefined if it is not installed or does not support this machine. */
+/** Returns sharp; undefined if it cannot be loaded. */
 function loadSharp(): Promise<Sharp | undefined> {
   sharpPromise ??= import("sharp").then(
     (module) => {
@@ -18,7 +18,7 @@ function loadSharp(): Promise<Sharp | undefined> {
   return sharpPromise;
 }
 
-/** Matches warnings of libjpeg about pixels that it could not decode and replaced. Warnings about extra bytes between segments are harmless. */
+/** Matches warnings of libjpeg about pixels that it replaced. Warnings about extra bytes between segments are harmless. */
 const lostPixels = /Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG/;
 
 export async function imageExtensions(): Promise<readonly string[]> {

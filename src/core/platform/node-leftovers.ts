@@ -1,9 +1,4 @@
-/**
- * Removes the temporary files and folders of killed processes. The names of temporary files contain the process that writes them:
- * `.model.onnx.<host>-<process>.<random>.tmp`. A process id is valid only on one host, which is a machine or container. Files of processes on other
- * hosts count as abandoned after a day without changes. Folders, `pith-<host>-<process>.<random>`, can be in use for days without changes, so they
- * are removed only if they belong to a dead process of this host.
- */
+/** Removes temporary files of killed processes. Their names contain host and process: `.model.onnx.<host>-<process>.<random>.tmp`. */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat, readdir, rm, stat } from "node:fs/promises";
@@ -60,7 +55,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** Returns whether a file is abandoned: its process (`processSuffix`) has ended, or, on another host, a day has passed since its last change. */
+/** Returns whether the process of a file has ended. On another host, a day without changes counts as the end. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
@@ -111,7 +106,7 @@ function isAlive(owner: number): boolean {
   }
 }
 
-/** Returns whether a process has ended although its id still exists, because its parent has not waited for it. In containers, this can last. */
+/** Returns whether a process has ended although its id still exists, because its parent has not waited for it. */
 function isZombie(owner: number): boolean {
   try {
     // The process name precedes the state in parentheses and can contain any characters.

@@ -1,4 +1,4 @@
-/** Opens files for reading in ranges, which stay readable while `save` replaces their paths. Files that were modified in place are rejected. */
+/** Opens files for reading in ranges. Files that were modified in place are rejected. */
 import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
@@ -10,7 +10,6 @@ import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, url
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
 
-/** Identifies a file and the state of its contents. */
 interface Identity {
   readonly device: bigint;
   readonly inode: bigint;
@@ -67,7 +66,7 @@ export class FileSource implements ByteSource {
   }
 }
 
-/** Reads ranges in order as one array: files synchronously, because a thread switch takes as long as twenty reads of a few hundred bytes. */
+/** Reads ranges in order as one array: files synchronously, because a thread switch takes longer than a short read. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   if (!(source instanceof FileSource)) return readOneByOne(source, ranges);
   const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
@@ -167,7 +166,7 @@ function isInside(folder: string, path: string): boolean {
   return !(relativePath.startsWith(`..${sep}`) || relativePath === ".." || isAbsolute(relativePath));
 }
 
-/** Returns the path of a source that is a file; undefined for other sources, or if the file was replaced after it had been opened. */
+/** Returns the path of a source that is an unreplaced file. */
 export async function pathOf(source: ByteSource): Promise<string | undefined> {
   if (!(source instanceof FileSource)) return undefined;
   let handle: FileHandle | undefined;

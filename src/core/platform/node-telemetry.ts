@@ -1,18 +1,12 @@
-/**
- * Disables ONNX Runtime's telemetry. From version 1.29 on, builds for Linux and macOS record sessions in the home folder and send the records. They
- * contain graph name, producer, opsets, hashes of weights, and a device id. The variable is read once, when the first session is created.
- */
+/** Disables ONNX Runtime's telemetry, which builds from version 1.29 on send. The variable is read when the first session is created. */
 import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";
 
 const variable = "ORT_DISABLE_TELEMETRY";
-/** The maximum waiting time in milliseconds for the main thread, which does not answer during a native call. */
+/** The maximum waiting time in milliseconds for the main thread. */
 const timeoutMs = 10_000;
 
-/**
- * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Must be called before the runtime is loaded.
- * @throws PithError E_ENGINE in a thread that cannot change the environment of the process.
- */
+/** Disables telemetry unless the user has set ORT_DISABLE_TELEMETRY. Must be called before the runtime is loaded. @throws PithError E_ENGINE */
 export async function disableTelemetry(): Promise<void> {
   // In a thread, `process.env` is a copy that native code does not read.
   if (!isMainThread && !(await setEnvInMainThread()) && !process.env[variable])

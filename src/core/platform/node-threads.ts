@@ -1,4 +1,4 @@
-/** Runs threads that answer questions (`threads.ts`), also while the main thread's event loop is blocked. They end with the process. */
+/** Runs threads that answer questions (`threads.ts`). They end with the process. */
 
 import { Worker } from "node:worker_threads";
 import { moduleOf } from "#root";
@@ -28,7 +28,7 @@ export function startThread(module: URL): Thread | undefined {
     for (const { resolve } of openQuestions.values()) resolve(undefined);
     openQuestions.clear();
   };
-  // Ignores the reason: the caller then does the work in its own thread, where the same error occurs again if the work causes it.
+  // Ignores the reason: the caller then does the work in its own thread, where the error can occur again.
   worker.on("error", close);
   worker.on("exit", close);
   worker.on("message", (message: FromThread) => {

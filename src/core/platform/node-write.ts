@@ -1,7 +1,4 @@
-/**
- * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are renamed in order; if a rename fails,
- * the previous contents of all files are restored. A killed process can leave only temporary files, which the next write to the same path removes.
- */
+/** Writes files atomically, under temporary names that are synced and renamed. */
 import { writeSync } from "node:fs";
 import {
   constants,
@@ -25,19 +22,15 @@ import { throwFileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryPathFor } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
-/** The buffer size in bytes of all writes, which fits into the cache of a core. */
+/** The buffer size in bytes of all writes. */
 const bufferBytes = 2 ** 18;
 
-/**
- * The bytes per system write. Linux tries to allocate a memory block of this length, and free blocks above 32 KiB become rare. With longer writes,
- * files of several gigabytes took up to three times as long. Shorter writes need more calls.
- */
+/** The bytes per system write. Longer writes are slow on Linux, which tries to allocate a memory block of their length. */
 const writeBytes = 2 ** 15;
 
-/** The bytes between pauses for other work. Writing this many takes about ten milliseconds. */
+/** The bytes between pauses for other work. */
 const pauseBytes = 2 ** 23;
 
-/** A file that is being written under a temporary name. */
 interface StagedFile {
   readonly path: string;
   /** The path with links resolved, or `path` itself if a link is to be replaced. */
@@ -45,16 +38,12 @@ interface StagedFile {
   readonly temporary: string;
   /** The permissions of the replaced file; undefined if the file is new. */
   readonly mode: number | undefined;
-  /** The path of a copy of the old file, from which the old file can be restored. */
+  /** The path of a copy of the old file. */
   backup: string | undefined;
   isRenamed: boolean;
 }
 
-/**
- * Writes a file atomically: a temporary file is renamed to `path` after it is complete and synced. If the write fails, the old file is unchanged. The
- * parts can be ranges of the replaced file.
- * @throws PithError E_FILE if the file cannot be written, and any error of the parts.
- */
+/** Writes a file atomically. The parts can be ranges of the replaced file. @throws PithError E_FILE, and any error of the parts. */
 export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
   return writeFilesAtomically([[path, parts]]);
 }
@@ -65,8 +54,7 @@ export type Links = "followed" | "replaced";
 /**
  * Writes related files, either all or none. They are renamed in the given order after all are complete.
  * @param files of which a function gets the first file's temporary path.
- * @param stale paths that must not exist beside a new file, such as copies of the old one: they are removed before the first rename. Links are not
- * followed there.
+ * @param stale paths that are removed before the first rename, such as copies of an old file.
  */
 export async function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts | ((first: string) => Parts)])[],
@@ -112,11 +100,7 @@ export async function tryToWrite(path: string): Promise<void> {
   }
 }
 
-/**
- * Renames a file to the name of another file in the same folder, while processes read the file by either name. While `between` runs, both names refer
- * to the file.
- * @throws PithError E_FILE, and any error of `between`; the file then still has its old name.
- */
+/** Renames a file that processes read by either name. Both names refer to it while `between` runs. @throws PithError E_FILE, and its errors. */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
   const secondName = temporaryPathFor(to);
   const isLink = await symlink(basename(from), secondName).then(
@@ -196,7 +180,7 @@ class Output {
     if (!(part instanceof Uint8Array) && part.source instanceof FileSource) this.#sources.add(part.source);
   }
 
-  /** Waits until all data is synced. @throws PithError E_SOURCE_CHANGED if a file from which ranges were copied has changed. */
+  /** Waits until the data is synced. @throws PithError E_SOURCE_CHANGED if a file from which ranges were copied has changed. */
   async finish(): Promise<void> {
     this.#flush();
     for (const source of this.#sources) await source.requireUnchanged();

@@ -1,4 +1,4 @@
-/** Accesses files and the machine in Node. `browser.ts` has the same exports; the import "#platform" in package.json selects one of them. */
+/** Accesses files and the machine in Node. `browser.ts` has the same exports; "#platform" in package.json selects one of them. */
 import { createHash } from "node:crypto";
 import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -25,7 +25,6 @@ export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./no
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/** @throws PithError E_FILE */
 export function readFile(path: string): Promise<Uint8Array> {
   return readWhole(path).catch(throwFileError(`"${path}" cannot be read`));
 }
@@ -39,7 +38,6 @@ export function appendFile(path: string, data: string | Uint8Array): Promise<voi
   return append(path, data).catch(throwFileError(`"${path}" cannot be written`));
 }
 
-/** Returns the names in a folder in ascending order. @throws PithError E_FILE */
 export async function listFolder(path: string): Promise<string[]> {
   return (await readdir(path).catch(throwFileError(`The folder "${path}" cannot be read`))).sort();
 }
@@ -53,7 +51,6 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
   }
 }
 
-/** Creates a folder and its parents if they do not exist. @throws PithError E_FILE */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
   // Creates parents one by one, because Node's recursive mkdir never returns on a file system that denies a folder ("/proc/a").
@@ -64,7 +61,6 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
-/** @throws PithError E_FILE */
 export function renameFile(from: string, to: string): Promise<void> {
   return rename(from, to).catch(throwFileError(`"${to}" cannot be written`));
 }

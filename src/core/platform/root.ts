@@ -1,7 +1,4 @@
-/**
- * Locates Pith's modules, for threads and processes that load them by URL. This module is imported as "#root" and never bundled, because other
- * modules cannot be found relative to the URL of a bundle.
- */
+/** Locates Pith's modules, for threads and processes that load them by URL. Imported as "#root" and not bundled, so that its URL is known. */
 
 export function root(): URL {
   return new URL("../../", import.meta.url);

@@ -14,7 +14,6 @@ export function bytesSource(bytes: Uint8Array, name = "bytes in memory"): ByteSo
   };
 }
 
-/** Returns a source of a Blob, or of a File that the user chose in a browser. */
 export function blobSource(blob: Blob): ByteSource {
   const name = "name" in blob && typeof blob.name === "string" ? blob.name : "Blob";
   return {
@@ -41,7 +40,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   await probe.body?.cancel();
   const total = /^bytes \d+-\d+\/(\d+)$/.exec(probe.headers.get("content-range") ?? "")?.[1];
   if (total === undefined) {
-    // Ranges cannot be read if the total size is not known. Servers of other origins can hide this header.
+    // Ranges cannot be read if the total size is not known.
     return bytesSource(new Uint8Array(await (await request(name)).arrayBuffer()), name);
   }
   const size = Number(total);
@@ -122,7 +121,7 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   return response;
 }
 
-/** Returns the entity tag of a response, or its modification time, to detect changes; "" if it states neither. */
+/** Returns the entity tag of a response, or its modification time, to detect changes. */
 function versionOf(response: Response): string {
   return response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
 }
