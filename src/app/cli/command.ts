@@ -1,4 +1,4 @@
-/** Defines the interface of a command, and builds a command with its flags and help from a definition, with commander. */
+/** Defines the interface of a command, and builds a command with its flags and help from a definition. */
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "#ir";
@@ -23,7 +23,7 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   }[];
   /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
-  /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */
+  /** Schema of the underlying operation's options, such as those of a pass. They also get flags. */
   readonly passSchema?: v.GenericSchema;
   /** Names of options in `passSchema` that have no flag, or whose flag is one of `options`. */
   readonly omittedKeys?: readonly string[];
@@ -49,7 +49,7 @@ export interface Session {
   readonly passOptions: Readonly<Record<string, unknown>>;
   /** Model file → folder that the user named instead of the file. */
   readonly namedFolders: ReadonlyMap<string, string>;
-  /** Runs a job (`jobs/<module>.ts`) in another process, or with `isHere` in this one. With `keeps`, a stop waits until the job has saved its work. */
+  /** Runs a job (`jobs/<module>.ts`) in another process, or with `isHere` in this one. */
   runJob<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
@@ -58,7 +58,7 @@ export interface Session {
   ): Promise<Awaited<ReturnType<J>>>;
 }
 
-/** Default export of a module in `processes/`, which runs a command in a process of its own (`fork.ts`). */
+/** Default export of a module in `processes/`, which runs a command in a separate process. */
 export type ProcessRun<O, D = unknown> = (
   words: readonly string[],
   options: O,
@@ -72,7 +72,7 @@ export interface ProcessSession
 export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
   readonly isHere?: boolean;
-  /** Returns the error of a stopped job with what was kept. @param written a sentence about the file that is complete. */
+  /** Returns the error of a stopped job with what was kept. @param written a sentence about the complete file. */
   describeStop?(error: PithError, written: string | undefined): PithError;
 }
 
@@ -81,9 +81,9 @@ export interface Result<D = unknown> extends PrintedResult {
   /** File to which the result is appended as Markdown. */
   readonly markdownFile?: string | undefined;
   readonly isGoalMissed?: boolean;
-  /** Whether the measurements decide neither way. The exit code is then 3, if no goal was missed. */
+  /** Whether the measurements decide neither way. */
   readonly isUndecided?: boolean;
-  /** Error that is printed after the result, also with `--json`. The exit code is then 1. */
+  /** Error that is printed after the result. */
   readonly failure?: PithError | undefined;
 }
 
@@ -101,7 +101,7 @@ export interface SharedOptions {
   readonly passOptions: Readonly<Record<string, unknown>>;
 }
 
-/** Maximum number of flags that `--help` shows. A command with more flags shows only the common ones. */
+/** Maximum number of flags that `--help` shows of a command. */
 const maxFlags = 16;
 
 /** Command → its guide in the package's folder docs/. */
@@ -192,7 +192,7 @@ export function buildCommand<S extends v.GenericSchema>(
   });
 }
 
-/** Adds the common flags, or all flags in groups, to the help. Then adds the meanings of accepted words, the examples and the guide. */
+/** Adds flags, meanings of accepted words, examples and the guide to the help. */
 function addHelp(
   command: Command,
   { name, passSchema, options, examples }: CommandDefinition,

@@ -1,4 +1,4 @@
-/** Runs a command in a process of its own: its module in `processes/` does the work. Words, options and the recorded result cross as plain data. */
+/** Runs a command in a separate process: words, options and the recorded result cross as plain data. */
 import type { JobOptions, ProcessRun, Session } from "./command.ts";
 import type commandJob from "./jobs/command.ts";
 import { replay } from "./print/recording.ts";

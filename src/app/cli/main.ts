@@ -8,7 +8,7 @@ enableCompileCache?.();
 const { exitCodes: exitCode, invocation, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
-/** Exit codes: 128 plus the number of the signal, as if the signal had killed the program. */
+/** Exit codes as if the signal had killed the program. */
 const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
 let stoppedBy: keyof typeof signalCodes | undefined;
 let isDone = false;
@@ -25,7 +25,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe can end early (`| head`), which is not a failure. If the output cannot be written for another reason, the program fails.
+// The reader of a pipe can end early (`| head`), which is not a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;

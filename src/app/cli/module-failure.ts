@@ -14,7 +14,7 @@ export function asModuleError(error: unknown): unknown {
   return file === undefined ? error : failureOfCode("E_OPTION", file, error);
 }
 
-/** Returns the user's file that threw an error, directly or in code of Node or packages that it called; undefined if Pith's code threw it. */
+/** Returns the user's file that threw an error, directly or in code that it called. */
 function throwingFile({ stack }: Error): string | undefined {
   const sources = fileURLToPath(root());
   for (const [, location = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {

@@ -1,8 +1,7 @@
-/** The commands of passes, by the name of the pass: what the command line needs besides the definition of the pass. */
+/** The commands of passes, by the name of the pass. */
 import type { OptionValues } from "#pass";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 
-/** The command-line command of a pass: its help, the name of its result, and the next command. */
 export interface PassCommand {
   /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
   suffix(options: OptionValues): string;
@@ -16,7 +15,7 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** Returns whether pruned values are stored as zeros in the file. */
   storesZeros?(options: OptionValues): boolean;
-  /** Returns the suggested next command line without the leading `pith`. A shell comment can follow. */
+  /** Returns the suggested next command line without the leading `pith`. */
   nextCommand?(options: OptionValues, files: NextFiles): string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Runs a command line: finds the command, parses its flags, runs it, and prints its result or its error. */
+/** Runs a command line, and prints its result or its error. */
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ import { isPossibleAdvice, withFlagNames } from "./flags/flag-names.ts";
 import { createSecretRemover, publicWords } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
-/** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
+/** Codes of errors that another command line would avoid. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCodes = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const;
@@ -25,13 +25,12 @@ export interface ProgramEnvironment {
   readonly err: Stream;
   readonly signal: AbortSignal;
   readonly env?: Environment;
-  /** Word that starts Pith (default: "pith"). */
   readonly program?: string;
   readonly commands?: readonly ListedCommand[];
   readonly runJob?: typeof import("../../runtime/job/run.ts").runJob;
 }
 
-/** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage, 3 if measurements decide nothing. */
+/** Runs a command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 3 undecided. */
 export async function runProgram(line: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
   const { signal } = surroundings;
   const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
@@ -121,7 +120,7 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
   }
 }
 
-/** Returns the paths that a word can name: `rows.mjs`, `--data=rows.mjs`, `a.mjs,b.mjs`. Code at other paths never runs. */
+/** Returns the paths that a word can name: `rows.mjs`, `--data=rows.mjs`, `a.mjs,b.mjs`. */
 function pathsOf(word: string): readonly string[] {
   const value = word.slice(word.indexOf("=") + 1);
   return [word, value, ...value.split(",")];
@@ -142,7 +141,7 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   throw usageError(`Unknown command '${typedName}'.`, { hint });
 }
 
-/** Returns the error with additions for the user: the user's module that failed and similar paths. Removes advice about flags of other commands. */
+/** Returns the error with additions for the user, such as similar paths. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).asModuleError(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
@@ -198,7 +197,7 @@ async function buildProgram(
   return program;
 }
 
-/** Converts an error of commander, such as `error: unknown option '--bts'\n(Did you mean --bits?)`, to a PithError. */
+/** Converts an error of commander to a PithError. */
 async function fromCommanderError(
   error: CommanderError,
   command: Command | undefined,
@@ -238,7 +237,7 @@ const stageTexts = new Map([
   ["compare", "comparing the result with the original"],
 ]);
 
-/** Returns an error that names the command, if it was stopped in a stage before or after its own work. */
+/** Returns an error that names the command, if it was stopped outside of its own work. */
 export function describeStoppedStage(error: unknown, command: string, stage: string): unknown {
   const activity = stageTexts.get(stage);
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || activity === undefined || command === "eval")
@@ -265,7 +264,7 @@ const npxPith = "npx --no-install pith";
 /** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. They are not on the PATH of the user's shell. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
-/** Returns the words that start Pith. If a project installs it, `pith` is not on the PATH, and npx without `--no-install` could download another package. */
+/** Returns the words that start Pith. Without `--no-install`, npx could download another package. */
 export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | typeof npxPith {
   const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !projectFolder.test(folder));
   const isInstalled = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));

@@ -1,4 +1,4 @@
-/** Writes Pith's section in a folder's README.md (the model card), between two marks: file sizes, similarity to the originals, and example code. */
+/** Writes Pith's section in a folder's README.md (the model card), between two marks. */
 import { stripPeriod } from "#ir";
 import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypeBits } from "../../techniques/quantize/dtypes.ts";
@@ -16,11 +16,11 @@ export interface ModelCard {
   readonly config: Readonly<Record<string, unknown>>;
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** Default dtype: the first requested dtype that passes its check; undefined if modules have different ones. */
+  /** Default dtype: the first requested dtype that passes its check. */
   readonly defaultDtype: DtypeName | "fp32" | undefined;
   readonly madeWith: string | undefined;
   readonly failureText: string | undefined;
-  /** Dtypes that were tried, if only the best file of each module was kept; undefined if all files were kept. */
+  /** Dtypes that were tried, if only the best file of each module was kept. */
   readonly triedDtypes: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
@@ -37,7 +37,7 @@ export function withCard(before: string, card: ModelCard): string {
     : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-/** Returns metadata for the Hub, from config.json. License and base model are omitted, because they are not known. */
+/** Returns metadata for the Hub. License and base model are omitted, because they are not known. */
 function metadataOf({ config }: ModelCard): string {
   const task = taskOf(config);
   const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
@@ -87,7 +87,6 @@ ${table}
 ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { triedDtypes, purpose, loaded: failureText === undefined ? loadedDtype : undefined, task: taskOf(config) })}${failureText === undefined ? `\n${examples}` : ""}`.trimEnd();
 }
 
-/** Text for a folder in which Pith wrote no variant. Variants of others can exist. */
 export const noVariantText = "No variant was written: use the originals.";
 
 /** Returns the dtypes that every model of the folder has, smallest total size first. */
@@ -101,7 +100,6 @@ function completeDtypesBySize(files: readonly Records[string][], modules: number
 }
 
 interface AdviceContext extends Pick<ModelCard, "triedDtypes" | "purpose"> {
-  /** Dtype that the example programs on the card load. */
   readonly loaded: FileDtype | undefined;
   readonly task: string | undefined;
 }
@@ -148,7 +146,7 @@ function adviceOf(
   const batchDependentFiles = files.filter(({ together }) => batchText(together).startsWith("no"));
   if (batchDependentFiles.length > 0) {
     const names = batchDependentFiles.map(({ dtype }) => `\`${dtype}\``).join(", ");
-    // Only embeddings are stored and later compared with the outputs of other batches.
+    // Only embeddings are stored and later compared with other batches.
     const isEmbedding =
       task === undefined && batchDependentFiles.some(({ together }) => together?.tokens === undefined);
     const embeddingAdvice = isEmbedding ? ": use another variant for vectors that you store" : "";

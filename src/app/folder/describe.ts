@@ -1,4 +1,4 @@
-/** Writes the files that describe a folder's variants: Pith's record, config.json for transformers.js, and README.md for people. */
+/** Writes the files that describe a folder's variants: Pith's record, config.json and README.md. */
 import { bytesOfText } from "#ir";
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import {
@@ -103,7 +103,7 @@ async function writeTexts(run: FolderRun, texts: readonly (BaseFile & { readonly
   const [pithFiles, userFiles]: [NewFile[], NewFile[]] = [[], []];
   for (const { name, text, isAuthored } of texts)
     (isAuthored ? userFiles : pithFiles).push(await fileOfBytes(name, bytesOfText(text)));
-  // A file that contains text of the user counts as the user's, so that the next run keeps that text, too.
+  // A file with text of the user counts as the user's, so that the next run keeps it.
   for (const { path } of userFiles) written.delete(path);
   const { writes } = await planWrites(out, pithFiles, written);
   await writeRecorded(run, [...writes, ...userFiles]);

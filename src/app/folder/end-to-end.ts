@@ -21,7 +21,7 @@ import {
   withLoadedOnce,
 } from "../../runtime/run/generate.ts";
 
-/** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
+/** Schema of a similarity: a metric value, and on samples its difference from the original's value. */
 export const similaritySchema = v.object({
   metric: v.string(),
   unit: v.picklist(["share", "dB", "nats", ""]),
@@ -35,7 +35,7 @@ export const similaritySchema = v.object({
 
 export type Similarity = v.InferOutput<typeof similaritySchema>;
 
-/** Returns the similarity of a comparison; undefined if a value is not finite, which a record cannot contain. */
+/** Returns the similarity of a comparison; undefined for a value that is not finite, which a record cannot contain. */
 export function similarityFrom({ metric, unit, candidate, difference }: Comparison): Similarity | undefined {
   const { value: change, low, high, count: samples, confidence } = difference;
   if (!Number.isFinite(candidate.value) || !Number.isFinite(change)) return undefined;
@@ -45,7 +45,7 @@ export function similarityFrom({ metric, unit, candidate, difference }: Comparis
 
 export const endToEndSchema = v.object({
   answers: v.optional(similaritySchema),
-  /** Number of generated tokens. Each is predicted after the original's tokens (teacher forcing). */
+  /** Number of generated tokens, each predicted after the original's tokens (teacher forcing). */
   tokens: v.optional(v.number()),
   /** Number of these tokens that equal the original's. */
   same: v.optional(v.number()),
@@ -53,13 +53,13 @@ export const endToEndSchema = v.object({
   undecided: v.optional(v.string()),
   /** Sentence about a goal that the transcripts miss. */
   lost: v.optional(v.string()),
-  /** Share of tokens that are the same alone and in a padded batch. For other outputs, the lowest cosine of an output alone and in a batch. */
+  /** Share of tokens that are the same alone and in a padded batch, or the lowest cosine of other outputs. */
   batch: v.optional(v.number()),
-  /** Largest relative difference between an output alone and in a batch; 0 if it is within the rounding tolerance. */
+  /** Largest relative difference between an output alone and in a batch. */
   batchApart: v.optional(v.number()),
-  /** Number of compared samples, if no tokens are generated. */
+  /** Number of compared samples. */
   batchSamples: v.optional(v.number()),
-  /** Sentence about the decoder layer with the largest error, if too few tokens are equal. */
+  /** Sentence about the decoder layer with the largest error. */
   blamed: v.optional(v.string()),
 });
 
@@ -79,7 +79,7 @@ export const maxTexts = 8;
 const maxTokens = 48;
 export const generatedTokens = 24;
 
-/** Compares models end to end. Keys of the maps are file names without ".onnx". @throws PithError as `generate` and `measureInvariance` do. */
+/** Compares models end to end. Keys of the maps are file names without ".onnx". */
 export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
@@ -145,7 +145,7 @@ export async function continueEach(
   });
 }
 
-/** Returns the reason to reject a variant: its transcripts miss the goal, or significantly fewer than half of its tokens equal the original's. */
+/** Returns the reason to reject a variant by its transcripts or tokens. */
 export function endToEndLoss({ tokens = 0, same = 0, blamed, lost }: EndToEnd): string | undefined {
   if (lost !== undefined) return lost;
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
@@ -163,7 +163,7 @@ export function tokenSimilarity({ tokens = 0, same = 0 }: EndToEnd = {}): Simila
 export const batchNote =
   "Same in a batch: whether a sample has the same outputs alone and in a padded batch. The percentage is the largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of files that differ are measured one sample at a time.";
 
-/** Returns "yes (64 samples)", "nearly (at most 0.5 % different, 64 samples)" or "no (…)"; for texts "no (98.9 % of 192 tokens)". */
+/** Returns texts such as "yes (64 samples)" or "no (98.9 % of 192 tokens)". */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   const isSame = batch >= minEqualCosine;
@@ -181,7 +181,7 @@ export interface ModulePaths {
   readonly result: string;
 }
 
-/** Compares a variant of all models with the originals, on texts that they continue or on samples. */
+/** Compares a variant of the models with the originals, on texts that they continue or on samples. */
 export async function compareModules(
   folder: string,
   modules: readonly ModulePaths[],

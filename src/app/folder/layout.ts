@@ -7,7 +7,7 @@ const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_bnb4",
 
 export const maxChunks = 100;
 
-/** Returns the names of original models without ".onnx". Names with another dot are results of Pith, such as `model.pruned.onnx`. */
+/** Returns the names of original models without ".onnx". Names with another dot are results of Pith. */
 export function basesIn(files: readonly string[]): readonly string[] {
   return files
     .filter((file) => file.endsWith(".onnx") && !isVariant(file))

@@ -3,7 +3,7 @@ import { isObject, type PlainObject } from "#ir";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { dataFileCounts } from "./layout.ts";
 
-/** Returns the session names of transformers.js that differ from file names. Without `model.onnx`, one other file has the session "model". */
+/** Returns the session names of transformers.js that differ from file names. */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
   const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
     bases.includes(base),
@@ -16,17 +16,13 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
 interface LoaderFiles {
   readonly chunks: ReadonlyMap<string, number>;
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
-  /** Whether the folder has only this variant, so that the dtype is written even for a single module. */
+  /** Whether the folder has only this variant. */
   readonly keepSmallest: boolean;
 }
 
 const loaderKey = "transformers.js_config";
 
-/**
- * Returns config.json with settings for transformers.js: the dtype of each module, and the number of its external data files. A module has two keys:
- * its file name (for the loader) and its session name (for the registry). Settings of the source are kept, except dtypes whose file is missing.
- * transformers.js prefers settings for a device, so these are updated as well.
- */
+/** Returns config.json with settings for transformers.js. A module has two keys: its file name (loader) and its session name (registry). */
 export function addLoaderSettings(
   config: PlainObject,
   source: PlainObject,
@@ -81,7 +77,6 @@ export function configureOriginals(
   return addLoaderSettings(config, config, { chunks: dataFileCounts(names), chosen, keepSmallest: false });
 }
 
-/** Returns the file suffix of a dtype; undefined for names such as "auto". */
 function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((dtype) => dtype === name).map((dtype) => dtypes[dtype].suffix)[0];
 }

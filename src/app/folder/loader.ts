@@ -7,17 +7,13 @@ import { endToEndLoss } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcomeSchema = v.object({
-  /**
-   * "runs": transformers.js loads and runs the variant. "loads": it loads the variant, but has no inputs to run it. "not checked": the command ended
-   * before the check. "not tried": transformers.js is missing, has no class, or does not run the originals. "unused": the model's class loads other
-   * files. "fails": files are missing, or not even the originals load.
-   */
+  /** "loads": without inputs to run. "not tried": transformers.js cannot judge. "unused": the model's class loads other files. */
   outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
   reason: v.optional(v.string()),
-  /** Signal-to-noise ratio in decibels of the output that differs most (of text generators, the first token's scores); absent if nothing differs. */
+  /** Signal-to-noise ratio in decibels of the output that differs most; absent if nothing differs. */
   signalToNoise: v.optional(v.number()),
-  /** For text generators: number of generated tokens. Each is predicted after the originals' tokens (teacher forcing). */
+  /** For text generators: number of generated tokens, each predicted after the originals' tokens (teacher forcing). */
   tokens: v.optional(v.number()),
   /** For text generators: number of these tokens that equal the originals'. */
   same: v.optional(v.number()),
@@ -33,13 +29,13 @@ export interface LoaderOutputs {
   readonly tokens: readonly number[];
 }
 
-/** Step that failed: finding the model's class, loading, preprocessing, making inputs, or running. */
+/** Step that failed. */
 interface Failure {
   readonly failed: "class" | "load" | "prepare" | "feed" | "run";
   readonly reason: string;
 }
 
-/** Outputs of the files, or the failure. `sessions` has the names of the models that the class loaded, `ran` the names of those that ran. */
+/** Outputs of the files, or the failure. `sessions` are the models that the class loaded, `ran` those that ran. */
 export type LoaderRun =
   | {
       readonly answers: readonly LoaderOutputs[];
@@ -50,11 +46,11 @@ export type LoaderRun =
 
 export interface Loader {
   readonly version: string;
-  /** Whether the inputs are the user's texts or sounds. If so, a variant with a lost output is rejected. */
+  /** Whether the inputs are the user's texts or sounds. */
   readonly hasUserInputs: boolean;
   /** Whether the originals are small enough to be loaded for a comparison. */
   readonly canCompare: boolean;
-  /** Loads and runs the files with these dtypes; fp32 means the originals. `forced`: for each input, tokens to feed instead of the generated ones. */
+  /** Loads and runs the files with these dtypes. `forced`: for each input, tokens to feed instead of the generated ones. */
   run(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderRun>;
 }
 
@@ -123,20 +119,20 @@ function rejection({ version }: Loader, { failed, reason }: Failure): string {
 function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
   const name = `transformers.js ${version}`;
   if (failed === "class") return { outcome: "not tried", reason };
-  // Pith makes the inputs, and they can be unsuitable. So a failed run does not show that transformers.js cannot run the model.
+  // Pith makes the inputs, and they can be unsuitable.
   if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
   const activity = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
   return { outcome: "fails", reason: `${name} does not ${activity}: ${reason}` };
 }
 
-/** Returns, for example, "decoder_model*.onnx: transformers.js does not load these files for this model; it loads model*.onnx". */
+/** Returns a text such as "decoder_model*.onnx: transformers.js does not load these files for this model; it loads model*.onnx". */
 function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
   const usedBases = Object.keys(dtypes).filter(isUsed);
   const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
   return `${files(unused, "*.onnx")}: transformers.js does not load these files for this model; it loads ${files(usedBases, "*.onnx")}`;
 }
 
-/** Returns the modules that fail even if all other modules are originals, each with the reason. */
+/** Returns the modules that fail even among originals, with reasons. */
 async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure: Failure): Promise<LoaderOutcomes> {
   const changedFiles = listChanged(dtypes);
   const failures = new Map<string, { readonly rejected: string }>();

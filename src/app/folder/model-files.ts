@@ -1,4 +1,4 @@
-/** Handles the files of a model in a folder (the model and its external data): recognizes, hashes and removes them. */
+/** Handles the files of a model in a folder (the model and its external data). */
 import {
   allNodes,
   allValues,
@@ -22,7 +22,7 @@ export function isFileOfModel(file: string, path: string): boolean {
   return path === file || (data?.model === file && data.finalName === path);
 }
 
-/** Returns the first file of a model that the user wrote. Unreadable files, and unlisted files with Pith's metadata, are from a killed process. */
+/** Returns the first file of a model that the user wrote, and not a killed process. */
 export async function findAuthoredFile(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
   let authoredFile: string | undefined;
@@ -33,7 +33,7 @@ export async function findAuthoredFile(out: string, file: string, written: FileH
   return !written.has(file) && model !== undefined && isMadeByPith(model) ? undefined : authoredFile;
 }
 
-/** Opens a model. @returns undefined if it is valid but unsupported, a Miss if it is invalid or incomplete. */
+/** Opens a model. Returns undefined if it is unsupported, a Miss if it is invalid or incomplete. */
 export async function tryOpenModel(path: string): Promise<Model | Miss | undefined> {
   try {
     return await open(path);
@@ -50,7 +50,7 @@ async function filesOf(out: string, file: string): Promise<readonly string[]> {
   return names.map((name) => `onnx/${name}`).filter((path) => isFileOfModel(file, path));
 }
 
-/** Returns the names of the files that contain the model's tensors. The model's file is one of them if it embeds tensors. */
+/** Returns the names of the files that contain the model's tensors. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   const files = new Set<string>();
   for (const { tensor } of allValues(graph))
@@ -58,7 +58,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   return files;
 }
 
-/** Hashes a model's files; removes unread data files. @throws PithError E_FILE for a data file of another name, E_OPTION for too many of them. */
+/** Hashes a model's files; removes unread data files. @throws PithError E_FILE, E_OPTION. */
 export async function hashModelFiles(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const readFiles = weightFilesOf(await open(joinPath(out, file)));

@@ -75,10 +75,7 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
   return files;
 }
 
-/**
- * Copies the files next to a changed model into the folder of the result. The copy of config.json has no settings for quantized variants, because
- * these are not copied. @param file path of the model in both folders. The other models in the folder are copied only if this path is in `onnx/`.
- */
+/** Copies the files next to a changed model into the folder of the result. @param file path of the model in both folders. */
 export async function copySidecars(
   folder: string,
   out: string,
@@ -108,7 +105,7 @@ export async function copySidecars(
       modelNames,
     );
     copies.push(await fileOfBytes(configName, bytesOfText(formatJson(newConfig))));
-    // A config.json that differs only in the number of layers is one that Pith wrote for an earlier result, so it can be replaced.
+    // A config.json that differs only in the number of layers is one that Pith wrote for an earlier result.
     const earlierSettings = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
     if (
@@ -122,7 +119,7 @@ export async function copySidecars(
   for (const path of kept) log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
 }
 
-/** Returns the number of layers with a cache. It must equal `num_hidden_layers` in config.json, for which transformers.js creates caches. */
+/** Returns the number of layers with a cache, for which transformers.js reads `num_hidden_layers` in config.json. */
 function cachedLayers({ graph }: Model): number {
   return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
@@ -168,7 +165,7 @@ async function requireInside(folder: string, path: string): Promise<void> {
   });
 }
 
-/** Returns the names of links that lead out of the folder. They are not copied, because results are published and the targets can be private. */
+/** Returns the names of links that lead out of the folder, whose targets can be private. */
 async function outerLinks(folder: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const name of await listFolder(folder)) {
@@ -181,7 +178,7 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 const outerLinksText = (folder: string, names: readonly string[]): string =>
   `not copied, because these links lead out of "${folder}": ${joinList(names, maxListed)}`;
 
-/** Returns the files to copy that are next to the models. config.json and README.md are not among them, because Pith extends these. */
+/** Returns the files to copy that are next to the models, except config.json and README.md, which Pith extends. */
 async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
@@ -192,7 +189,7 @@ async function sidecarsIn(folder: string): Promise<NewFile[]> {
   return files;
 }
 
-/** Copies the originals and their sidecar files. @throws PithError E_OPTION if the output folder has another model under an original's name. */
+/** Copies the originals and their sidecar files. @throws PithError E_OPTION for another model under an original's name. */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);
@@ -224,7 +221,6 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   }
 }
 
-/** Replaces the result of a search by the original. */
 export async function restoreOriginal(run: FolderRun, module: FolderModule): Promise<void> {
   const { folder, out, records, written } = run;
   records.delete(fileOf(module.base, "searched"));
@@ -232,7 +228,7 @@ export async function restoreOriginal(run: FolderRun, module: FolderModule): Pro
   await writeRecorded(run, writes);
 }
 
-/** Returns the files that are not copied although the user might expect it. Hidden files and variants are not listed. */
+/** Returns the files that are not copied although the user might expect it. */
 async function findUncopied(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
   const handledNames = ["onnx", configName, cardName, recordName];
   const topFiles = (await listFolder(folder)).filter((name) => !handledNames.includes(name));

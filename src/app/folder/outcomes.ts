@@ -1,4 +1,4 @@
-/** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
+/** Makes, reuses, times or rejects the variants of a folder, and records each outcome. */
 import { asPithError, errorMessage, isSystemError, PithError } from "#ir";
 import { joinPath } from "#platform";
 import { textHash } from "../../core/files/hash.ts";
@@ -13,10 +13,9 @@ import { type FileDtype, type FolderModule, type FolderRun, type FolderVariant, 
 import { estimateTabMemory } from "./tab-memory.ts";
 
 const defaultFileBytes = 2e9;
-/** Codes of a wrong request, which can concern some files only. */
 const requestCodes: readonly string[] = ["E_OPTION", "E_USAGE"];
 
-/** Rejects a file whose work failed, also by a fault of Pith. @throws the error if the run was stopped, or the system fails for every file. */
+/** Rejects a file whose work failed. @throws the error if the run was stopped, or the system fails. */
 export async function rejectFailed(run: FolderRun, file: string, dtype: FileDtype, error: unknown): Promise<void> {
   const isKnown = error instanceof PithError;
   if (isSystemError(error) || (isKnown && error.code === "E_STOPPED")) throw error;
@@ -38,7 +37,7 @@ export async function makeFile(
   const madeFrom = await sourcesHash(run, hash, settings);
   const earlierRecord = records.get(file);
   if (earlierRecord?.made_from === madeFrom && (await isUnchanged(out, file, written))) {
-    // The file is checked in transformers.js again, because a file such as the tokenizer could be missing at the last check.
+    // The file is checked in transformers.js again, because another file could have been missing.
     rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
@@ -71,7 +70,7 @@ export async function makeFile(
   }
 }
 
-/** Returns a hash of everything that determines a variant's file. @param hash hash of the original. */
+/** Returns a hash of what determines a variant's file. @param hash hash of the original. */
 export function sourcesHash({ sidecarHashes, options }: FolderRun, hash: string, settings: object): Promise<string> {
   return textHash(JSON.stringify([hash, sidecarHashes, options.judgedBy, settings]));
 }
@@ -96,7 +95,7 @@ export function forgetFile({ records, written }: FolderRun, file: string): boole
   return records.delete(file) || paths.length > 0;
 }
 
-/** Removes a model, unless the user wrote it. The result of a search is replaced by its original. */
+/** Removes a model, unless the user wrote it. */
 export async function removeResult(run: FolderRun, file: string): Promise<void> {
   const { out, records, written, modules } = run;
   const module = modules.find(({ base }) => fileOf(base, "searched") === file);

@@ -1,4 +1,4 @@
-/** Writes and removes .gz and .br copies of model files. The folder's record lists those that Pith wrote; others are never overwritten. */
+/** Writes and removes .gz and .br copies of model files, except copies that Pith did not write. */
 import { bytes, joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
@@ -8,7 +8,7 @@ import { writeDescriptions, writeRecorded } from "./describe.ts";
 import { isFileOfModel } from "./model-files.ts";
 import type { FolderRun } from "./run.ts";
 
-/** Removes the copies of a model and of its weights before the model is replaced or removed. Warns of copies that Pith did not write. */
+/** Removes the copies of a model and of its weights. Warns of copies that Pith did not write. */
 export async function removeCopies({ out, written, context }: FolderRun, file: string): Promise<void> {
   const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
   const copies = names
@@ -48,7 +48,7 @@ async function precompressFile(
     if (!(await isAuthoredFile(out, copy, written))) continue;
     return context.log({ id: "kept", text: formatKept(joinPath(out, copy)), level: "warning" });
   }
-  // The names are recorded before the copies are written. If the process is killed, a copy without a record would look like one of the user.
+  // The names are recorded first, because a copy without a record would look like one of the user.
   for (const copy of copies) written.set(copy, []);
   await writeRecorded(run, []);
   const { compress = (...copying) => precompress(...copying, context.signal) } = run.options;

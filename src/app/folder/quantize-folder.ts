@@ -1,9 +1,6 @@
 /**
- * Quantizes a folder in the layout of transformers.js:
- *
+ * Quantizes a folder in the layout of transformers.js, and records each variant as soon as it is written:
  *     config.json  tokenizer.json  onnx/model.onnx   →   … onnx/model_quantized.onnx  onnx/model_q4.onnx  quantize_config.json
- *
- * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
 import { bytes, joinList, stripPeriod, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
@@ -93,7 +90,7 @@ async function makeAndTime(run: FolderRun, module: FolderModule, dtype: DtypeNam
   await timeFile(run, module, dtype);
 }
 
-/** Makes files of each module, fewest bits first, until one is acceptable and fast (for speed: all). Below 8 bits, none uses the precision fallback. */
+/** Makes files of each module, fewest bits first, until one is acceptable and fast. */
 async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
   const { modules, requestedDtypes, rows, options } = run;
   const byBits = requestedDtypes.toSorted((a, b) => dtypeBits(a) - dtypeBits(b));
@@ -112,7 +109,7 @@ async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
     }
 }
 
-/** Returns whether only the chosen combination of files is compared together, instead of all files of a dtype. */
+/** Returns whether only the chosen combination of files is compared together. */
 const combinesDtypes = ({ keepSmallest, makesTogether }: FolderOptions): boolean =>
   keepSmallest === true && makesTogether === true;
 
@@ -173,7 +170,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   if (isOutdated) await writeRecorded(run, []);
 }
 
-/** Keeps only the best acceptable file of each module. If the best files have different dtypes, they must also pass the end-to-end check. */
+/** Keeps only the best acceptable file of each module. Different dtypes must also pass the end-to-end check. */
 async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
   const { modules, mainBase, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
@@ -195,8 +192,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     if (combinesDtypes(options)) await makeSmallest(run, tried);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [mainBase, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
-    // If the files fail together, the one with the fewest bits is rejected, then the one that loses most alone, then the smallest: few words do not rank
-    // losses, and the next dtype of a small file adds the fewest bytes.
+    // If the files fail together, the one with the fewest bits is rejected, then the one that loses most alone, then the smallest.
     const bitsOf = ({ dtype }: FolderFile): number => (dtype === "searched" ? 32 : dtypeBits(dtype));
     const lossOf = ({ nearness }: FolderFile): number => nearness?.difference ?? Number.NEGATIVE_INFINITY;
     const row = combinesDtypes(options)
@@ -228,7 +224,7 @@ const inputMakers: readonly { readonly inputs: readonly string[]; readonly files
   { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
 ];
 
-/** Returns a sentence, without its period, about missing files. @param inputs names of the inputs of all models of the folder. */
+/** Returns a sentence, without its period, about missing files. @param inputs names of the models' inputs. */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missingFiles = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
@@ -239,10 +235,10 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   return `${joinList(missingFiles, missingFiles.length)} ${verb} missing, so transformers.js cannot run this folder. Copy the missing files into it from the page of the model`;
 }
 
-/** Minimum relative speed, by processor time, of a file that counts as equally fast. Repeated measurements of one network vary from 0.85 to 1.15. */
+/** Minimum relative speed, by processor time, of a file that counts as equally fast. */
 export const minSpeed = 0.8;
 
-/** Removes files with a precision fallback that are neither smaller nor faster than a file of the same module with a higher-precision dtype. */
+/** Removes files with a precision fallback that are neither smaller nor faster than a file with a higher-precision dtype. */
 export async function dropRedundant(run: FolderRun): Promise<void> {
   const { modules, requestedDtypes, records, out, written } = run;
   let hasDropped = false;
@@ -272,7 +268,7 @@ export async function dropRedundant(run: FolderRun): Promise<void> {
   if (hasDropped) await writeDescriptions(run);
 }
 
-/** Removes the records of search results that were made with other settings. The run then restores the originals. */
+/** Removes the records of search results that were made with other settings. */
 async function dropOtherSearches(run: FolderRun): Promise<void> {
   const { modules, records, out, written } = run;
   for (const module of modules) {
@@ -289,18 +285,15 @@ const hashSources = (run: FolderRun, { hash }: FolderModule): Promise<string> =>
 
 interface Front {
   readonly module: FolderModule;
-  /** Results of a search, smallest first. Each one loses less than the one before. */
+  /** Results of a search, smallest first. */
   readonly points: readonly ModuleResult[];
   position: number;
 }
 
 /**
- * Searches candidates of all techniques for each model of a folder, one model after the other. The result replaces the copy of the original:
- *
- *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
- *
- * A search returns several points (results) per module: larger ones have a smaller drop. The smallest points of all modules are checked jointly
- * first. While the check fails, one module gets its next larger point: the module for which this costs the least size per saved drop.
+ * Searches candidates of all techniques for each model of a folder. The result replaces the copy of the original.
+ * The smallest points (results) of the modules are checked jointly first. While the check fails, one module gets its next larger point:
+ * that which costs the least size per saved drop.
  */
 async function searchModules(run: FolderRun): Promise<void> {
   const { options, context, modules, records, rows, isInPlace } = run;
@@ -323,7 +316,6 @@ async function searchModules(run: FolderRun): Promise<void> {
     fronts.push(front);
     await writeResult(run, front);
   }
-  // A failed check rejects at least one result, so the loop ends. If no module has a larger point, the check is repeated with the remaining results.
   while (fronts.length > 0 && !(await checkSearchResults(run))) {
     const next = findCheapestFront(fronts, options.purpose);
     if (next === undefined) continue;
@@ -342,7 +334,7 @@ async function searchSharesOf({ folder, modules }: FolderRun): Promise<readonly 
   return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / totalBytes]);
 }
 
-/** Searches one module. Returns its points; undefined if the search found no acceptable result. */
+/** Searches one module. Returns its points. */
 async function searchFront(
   run: FolderRun,
   module: FolderModule,
@@ -372,7 +364,7 @@ async function writeResult(run: FolderRun, { module, points, position }: Front):
   const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
   if (kept.length > 0) return rejectFile(run, file, "searched", `${formatKept(file)}. Write to another folder.`);
-  // The record is removed until the file is complete. If the run is stopped before that, the next run restores the original.
+  // The record is removed until the file is complete, so that the run after a stop restores the original.
   records.delete(file);
   await removeCopies(run, file);
   await writeRecorded(run, writes);
@@ -390,7 +382,7 @@ async function writeResult(run: FolderRun, { module, points, position }: Front):
   await writeDescriptions(run);
 }
 
-/** Checks all search results together, in transformers.js and end to end. Rejects results that fail. Returns whether the check passes. */
+/** Checks the search results together, in transformers.js and end to end. Rejects results that fail. */
 async function checkSearchResults(run: FolderRun): Promise<boolean> {
   const { modules, mainBase, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
@@ -401,7 +393,7 @@ async function checkSearchResults(run: FolderRun): Promise<boolean> {
   return row === undefined || checkJointly(run, row, () => "searched");
 }
 
-/** Returns the front with the lowest price: additional size per saved drop. Returns undefined if no front has a next point. */
+/** Returns the front with the lowest price: additional size per saved drop. */
 function findCheapestFront(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
   const price = ({ points, position }: Front): number => {
     const [current, next] = [points[position], points[position + 1]];

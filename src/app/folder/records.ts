@@ -1,4 +1,4 @@
-/** Defines and reads quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
+/** Defines and reads quantize_config.json: the variants with their sources, settings and figures. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import { encodings } from "../../core/files/compressed-copies.ts";
@@ -14,7 +14,7 @@ const speedSchema = v.object({
   target: v.string(),
   /** Runtime and browser, such as "WebAssembly in HeadlessChrome/156.0.0.0". */
   where: v.string(),
-  /** Speed relative to the original: the median over the rounds. `low` and `high` are the 10th and 90th percentile. */
+  /** Speed relative to the original: median, 10th and 90th percentile over the rounds. */
   factor: v.number(),
   low: v.number(),
   high: v.number(),
@@ -29,9 +29,9 @@ const figuresSchema = v.object({
   /** Whether `brotli` is an estimate; `originalSampled`: whether `originalBrotli` is. */
   sampled: v.optional(v.boolean()),
   originalSampled: v.optional(v.boolean()),
-  /** Encodings of the written compressed copies. For these encodings, `gzip` and `brotli` are the exact sizes of the copies. */
+  /** Encodings of the written compressed copies. */
   copies: v.optional(v.array(v.picklist(encodings))),
-  /** Estimated bytes of a page that runs the file, and the names of tensors above WebGPU's guaranteed buffer size. */
+  /** Estimated bytes of a page that runs the file, and tensors above WebGPU's guaranteed buffer size. */
   memory: v.optional(v.number()),
   oversized: v.optional(v.array(v.string())),
   measured: v.string(),
@@ -39,15 +39,15 @@ const figuresSchema = v.object({
   nearness: v.optional(similaritySchema),
   /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
-  /** Layers at higher precision, with their format and the reason; undefined without precision fallback. */
+  /** Layers at higher precision, with their format and the reason. */
   preciseLayers: v.optional(v.array(v.string())),
-  /** Steps of a search result, in words and as the text of a recipe; undefined for other files. */
+  /** Steps of a search result, in words and as the text of a recipe. */
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
   /** Target runtimes on which the outputs are right. "webgpu?" means that this machine cannot check. */
   rightOn: v.optional(v.array(v.string())),
   /** Speeds on the target runtimes that could be timed. */
   speeds: v.optional(v.array(speedSchema)),
-  /** Processor time of a run on the first target, relative to the original's; undefined if it cannot be measured. */
+  /** Processor time of a run on the first target, relative to the original's. */
   work: v.optional(v.number()),
   together: v.optional(endToEndSchema),
   loader: v.optional(loaderOutcomeSchema),
@@ -60,9 +60,8 @@ const recordSchema = v.object({
   source: v.string(),
   /** Hash of the source file with its weights. */
   source_hash: v.string(),
-  /** Hash of the source, its sidecar files, the samples and the settings, to which commands add Pith's version (`sourcesHash`). */
+  /** Hash of the source, its sidecar files, the samples and the settings (`sourcesHash`). */
   made_from: v.string(),
-  /** Hash of the samples and texts that the file was evaluated on. */
   judged_by: v.optional(v.string()),
   ...figuresSchema.entries,
 });
@@ -74,7 +73,7 @@ export function figuresOf(fileRecord: v.InferOutput<typeof recordSchema>): FileF
 /** Records by path in the folder. */
 export type Records = Readonly<Record<string, v.InferOutput<typeof recordSchema>>>;
 
-/** Contents of quantize_config.json. `others` are entries of other programs, which Pith keeps. */
+/** `others` are entries of other programs, which Pith keeps. */
 export interface FolderRecord {
   readonly files: Records;
   readonly written: FileHashes;

@@ -1,4 +1,4 @@
-/** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
+/** Options of `quantizeFolder`, and the state of a run over a folder. */
 import type { Miss, PithError } from "#ir";
 import type { Context } from "#pass";
 import type { Encoding } from "#platform";
@@ -19,16 +19,16 @@ export interface FolderOptions {
   readonly out: string;
   /** Maximum bytes of a weight file (default: 2e9), because hosts and phones limit file sizes. */
   readonly fileBytes?: number | undefined;
-  /** Encodings of compressed copies. They are written next to each file that is kept. */
+  /** Encodings of compressed copies. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Writes the compressed copies of files (default: in this process, where a stop can wait seconds for a step of brotli). */
+  /** Writes the compressed copies of files (default: in this process). */
   readonly compress?: ((files: readonly string[], encodings: readonly Encoding[]) => Promise<CopySizes>) | undefined;
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
-  /** Further settings that affect results and are recorded. A variant that was made with different settings is made again. */
+  /** Further settings that affect results and are recorded. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
-  /** Hash of the samples and texts. Recorded measurements on other samples or texts are dropped. */
+  /** Hash of the samples and texts. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares with the original on texts or random inputs. */
+  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares on texts or random inputs. */
   readonly make?: ((variant: FolderVariant) => Promise<FileFigures>) | undefined;
   readonly time?:
     | ((file: Pick<FolderVariant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
@@ -41,18 +41,17 @@ export interface FolderOptions {
   readonly purpose?: Purpose | undefined;
   /** Command of the user, such as `pith compress`, to be written into README.md. */
   readonly madeWith?: string | undefined;
-  /** transformers.js, which runs every variant, or the reason why it is not available. */
+  /** transformers.js, or the reason why it is not available. */
   readonly loader?: Loader | Miss | undefined;
   /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
-  /** Whether `make` compares each file together with the originals of the other models, so that `keepSmallest` can combine dtypes. */
+  /** Whether `make` compares each file together with the originals of the other models. */
   readonly makesTogether?: boolean | undefined;
-  /** Searches each model over all techniques (with `keepSmallest` only). A result better than the variants replaces the copy of the original. */
+  /** Searches each model over all techniques. A result better than the variants replaces the copy of the original. */
   readonly search?: ModuleSearch | undefined;
 }
 
 export interface ModuleSearch {
-  /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Searches one module. @param share share of the search time. @returns the best model, then others. @throws PithError if none. */
   find(module: FolderModule, share: number): Promise<readonly ModuleResult[]>;
@@ -60,7 +59,6 @@ export interface ModuleSearch {
 
 /** Result of a search for one module. */
 export interface ModuleResult {
-  /** Path of the result, which is a single file. */
   readonly path: string;
   readonly drop: number;
   readonly figures: FileFigures;
@@ -77,26 +75,23 @@ export interface FolderVariant {
   readonly out: string;
   readonly dtype: DtypeName;
   readonly fileBytes: number;
-  /** Models with which the file failed end to end. Layers are then kept at higher precision until all models pass jointly. */
+  /** Models with which the file failed end to end. */
   readonly jointCheck?: JointCheck | undefined;
-  /** Whether the precision fallback is used (default: as the command states). */
+  /** Whether the precision fallback is used. */
   readonly fallback?: boolean | undefined;
-  /** Size of the original after brotli; undefined before the first variant of an original, which measures this size. */
+  /** Size of the original after brotli, which the first variant measures. */
   readonly originalBrotli: number | undefined;
   readonly originalSampled?: boolean | undefined;
 }
 
-/** Dtype of a file. "searched" is the result of a search, which replaces the original and which transformers.js calls fp32. */
+/** Dtype of a file. "searched" is the result of a search, which replaces the original. */
 export type FileDtype = DtypeName | "searched";
 
 export interface FolderFile extends Partial<FileFigures> {
   readonly dtype: FileDtype;
   /** Path in the folder, such as `onnx/model_q4.onnx`. */
   readonly file: string;
-  /**
-   * Outcome. "kept": made and kept. "there": made by an earlier run. "passed over": another file is better. "unusable": transformers.js cannot run
-   * the folder (`loader.reason`). "rejected": rejected (`reason`).
-   */
+  /** "there": made by an earlier run. "passed over": another file is better. "unusable": transformers.js cannot run the folder. */
   readonly verdict: "kept" | "there" | "passed over" | "unusable" | "rejected";
   readonly reason?: string;
 }
@@ -115,14 +110,13 @@ export interface FolderRun {
   readonly check: ReturnType<typeof createLoaderCheck> | undefined;
   /** Sentence, without its period, about files that transformers.js needs and the folder lacks. */
   missingFilesText: string | undefined;
-  /** The first error of a file about options. It ends the run if no file can be made. */
+  /** The first error of a file about options. */
   invalidRequest: PithError | undefined;
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
   readonly isInPlace: boolean;
-  /** Names of files of the user that were already reported as kept. */
   readonly reportedFiles: Set<string>;
 }
 

@@ -1,8 +1,4 @@
-/**
- * Transcribes sounds with the models of a folder as transformers.js does, and compares the transcripts of two sets of models.
- *
- *     WAV ──preprocessor_config.json──▶ features ──encoder_model──▶ decoder_model_merged ──▶ tokens ──tokenizer.json──▶ words
- */
+/** Transcribes sounds with the models of a folder as transformers.js does, and compares the transcripts of two sets of models. */
 import type { Batch, Model, PlainObject } from "#ir";
 import { allowance, capitalize, counted, dataError, integer, isObject, Miss, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
@@ -20,7 +16,6 @@ import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-erro
 import { type GeneratorModels, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
 import { type EndToEnd, generatedTokens, similarityFrom } from "./end-to-end.ts";
 
-/** A speech model's folder: how it reads sound, and how its decoder writes a transcript. */
 export interface SpeechModel {
   readonly extractor: FeatureExtractor;
   /** Name of the encoder's input. */
@@ -34,7 +29,7 @@ const noiseName = "noise";
 /** Maximum number of utterances by default, and of tokens of a transcript: half of Whisper's context. */
 const [maxUtterances, maxTranscript] = [64, 224];
 
-/** Opens a folder whose encoder reads sound. @returns undefined for other folders, a Miss if a file is missing or describes unsupported features. */
+/** Opens a folder whose encoder reads sound. Returns a Miss if a file is missing or describes unsupported features. */
 export async function openSpeech(folder: string, encoder: Model | undefined): Promise<SpeechModel | Miss | undefined> {
   const input = encoder?.graph.feeds.find(({ name }) => isSoundInput(name))?.name;
   if (input === undefined) return undefined;
@@ -59,7 +54,7 @@ export async function openSpeech(folder: string, encoder: Model | undefined): Pr
 const tokensIn = (value: unknown): readonly number[] =>
   [value].flat().filter((token): token is number => Number.isSafeInteger(token) && Number(token) >= 0);
 
-/** Returns the tokens that begin and end a transcript. A multilingual model gets the language of generation_config.json, or English, as in transformers.js. */
+/** Returns the tokens that begin and end a transcript, with a language as in transformers.js. */
 function promptOf(settings: PlainObject): Omit<SpeechPrompt, "inputs"> {
   const {
     decoder_start_token_id,
@@ -84,11 +79,10 @@ function promptOf(settings: PlainObject): Omit<SpeechPrompt, "inputs"> {
 
 export interface SoundRequest {
   readonly path: string;
-  /** Maximum number of utterances. */
   readonly samples?: number | undefined;
 }
 
-/** Returns the user's utterances, or noise without data. @throws PithError E_DATA if the path has no WAV files, and as `readUtterances`. */
+/** Returns the user's utterances, or noise without data. @throws PithError E_DATA if the path has no WAV files. */
 export async function openUtterances(
   { extractor: { rate, maxSeconds } }: SpeechModel,
   data: SoundRequest | undefined,
@@ -140,15 +134,15 @@ export interface SpeechOptions {
   readonly goal: {
     readonly maxDrop: number | undefined;
     readonly strict: boolean;
-    /** Whether only a significant loss rejects a file, because the chosen files are compared together later. */
+    /** Whether only a significant loss rejects a file. */
     readonly isTentative?: boolean;
   };
-  /** Transcripts of the original as tokens, if they are known. */
+  /** Transcripts of the original as tokens. */
   readonly expected?: TokenSequences | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Compares two sets of models by the word error rate on utterances, or by tokens on noise. Also returns the original's transcripts as tokens. */
+/** Compares two sets of models by the word error rate on utterances, or by tokens on noise. */
 export async function compareSpeech(
   engine: Engine,
   original: GeneratorModels,
@@ -183,7 +177,7 @@ export async function compareSpeech(
   const words = firstRows.reduce((sum, value, index) => sum + (index % 2) * value, 0);
   const isStated = goal.maxDrop !== undefined;
   const isTooFew = words < neededWords(judgedGoal.maxDrop);
-  // The estimate decides if few utterances have no interval. Unless the goal is tentative, it also decides for a stated goal or too few words.
+  // The estimate decides if few utterances have no interval.
   const needsEstimate = !Number.isFinite(verdict.drop.high) || (goal.isTentative !== true && (isStated || isTooFew));
   const isMet = verdict.met && (!needsEstimate || isWithin(verdict.drop, judgedGoal));
   const nearness = similarityFrom(comparison);

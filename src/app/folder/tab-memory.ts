@@ -15,11 +15,8 @@ const maxBindingBytes = 2 ** 27;
 
 /**
  * Estimates the peak memory of a page that runs a model in WebAssembly, as onnxruntime-web takes it:
- *
  *     download + runtime + max(3 · weights in the .onnx file + other weights, all weights + values)
- *
- * Weights in the .onnx file exist three times while the model is loaded (file, message, tensor). Other weights go from the download to their tensor.
- * Values are inputs, outputs, caches and activations. @returns nothing if the model's dimensions cannot be fixed.
+ * Weights in the .onnx file exist three times while the model is loaded (file, message, tensor).
  */
 export async function estimateTabMemory(
   path: string,

@@ -1,4 +1,4 @@
-/** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
+/** Builds the table of a folder's files for the terminal and README.md. */
 import {
   bytes,
   capitalize,
@@ -34,12 +34,12 @@ export interface FolderTable<R> {
   readonly notes: readonly string[];
 }
 
-/** Returns the most complete comparison of a file: end to end (tokens, transcripts or predictions), or else that of the module alone. */
+/** Returns the most complete comparison of a file: end to end, or else that of the module alone. */
 function similarityOf({ together, nearness }: Partial<FileFigures>): Similarity | undefined {
   return tokenSimilarity(together) ?? together?.answers ?? nearness;
 }
 
-/** Formats a similarity without the metric, which the column's title names: "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB". */
+/** Formats a similarity without the metric: "98.3 % of 60 (−8.9 … +4.5)", "18.3 dB". */
 export function similarityText({
   unit,
   value,
@@ -72,7 +72,7 @@ export function changeText(files: readonly FolderFile[], originals: ReadonlyMap<
 
 const baseOf = (file: string): string => file.replace(/^onnx\/|\.onnx$/g, "");
 
-/** Returns the row of an original, with its value of the metric that its variants are compared by. */
+/** Returns the row of an original. */
 function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const base = baseOf(file);
   const dtypes = [...dtypeNames, "searched"] as const;
@@ -89,7 +89,7 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 
 const estimateSign = "≈";
 
-/** Formats a compressed size. Sizes of written copies are exact; other sizes can be estimates, which are marked. */
+/** Formats a compressed size, and marks an estimate. */
 function compressedText({ bytes: fileBytes = 0, copies = [], sampled, ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";

@@ -1,4 +1,4 @@
-/** Evaluates attempts of the precision fallback by tokens, on texts that do not evaluate the result, or by transcripts. Used if a folder fails end to end. */
+/** Evaluates attempts of the precision fallback by tokens or transcripts, if a folder fails end to end. */
 import { Miss, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
 import { wilson } from "../../core/math/interval.ts";
@@ -31,7 +31,7 @@ export interface JointCheck {
   };
 }
 
-/** Texts for the fallback if the user provides at most `maxTexts`, because these evaluate the result; for the check in transformers.js if none. */
+/** Texts for the fallback if the user provides few, because those evaluate the result. */
 export const defaultTexts = sentences.slice(0, 3);
 
 export function textsForFallback(texts: readonly string[]): readonly string[] {
@@ -41,7 +41,7 @@ export function textsForFallback(texts: readonly string[]): readonly string[] {
 
 const verdictOrder: readonly FallbackVerdict["met"][] = ["no", "barely", "clearly"];
 
-/** Returns a judge that compares tokens, or transcripts. @param judgeAlone judge of the module alone, which must also accept the result, except of speech. */
+/** Returns a judge that compares tokens, or transcripts. @param judgeAlone judge of the module alone. */
 export async function createJointJudge(
   { folder, base, modules, texts, speech: request }: JointCheck,
   judgeAlone: FallbackJudge,

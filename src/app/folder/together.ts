@@ -1,4 +1,4 @@
-/** Checks the files of all modules together, in transformers.js and end to end. Files that fail are repaired or rejected. */
+/** Checks the files of the modules together, in transformers.js and end to end. Files that fail are repaired or rejected. */
 import { counted } from "#ir";
 import { joinPath } from "#platform";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -11,7 +11,7 @@ function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | u
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
-/** Runs the files in transformers.js. Rejects files that it cannot load or run. Returns whether it rejected none. */
+/** Runs the files in transformers.js. Rejects files that it cannot load or run. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const usedDtypes = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || usedDtypes.every(([, dtype]) => dtype === "fp32")) return true;
@@ -40,7 +40,7 @@ function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefine
   });
 }
 
-/** Compares the models of one dtype end to end. If they fail, the main module's file is made again with the precision fallback, or rejected. */
+/** Compares the models of one dtype end to end. If they fail, the main module's file is made again or rejected. */
 export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
   const { folder, mainBase, modules, options, rows } = run;
   const { texts = [] } = options;
@@ -69,7 +69,7 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   });
 }
 
-/** Runs all modules together and compares them with the originals. If they fail, rejects the file of `row` and returns false. */
+/** Runs the modules together and compares them with the originals. If they fail, rejects the file of `row` and returns false. */
 export async function checkJointly(
   run: FolderRun,
   row: FolderFile,

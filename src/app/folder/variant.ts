@@ -1,4 +1,4 @@
-/** Makes variants of models, as the default of `FolderOptions.make`: quantizes each model, and compares it with the original without data. */
+/** Makes variants of models, as the default of `FolderOptions.make`. */
 
 import { capitalize, counted, type Model, memoize, open, PithError, save, unsupportedError } from "#ir";
 import type { Context } from "#pass";
@@ -36,7 +36,7 @@ export function similarityWithoutData(
   return { measured, judgedOn, nearness: { metric: "agreement", unit: "share", value, samples: count, ...interval } };
 }
 
-/** Returns a function that makes a variant. Variants of the same model are compared on the same texts. */
+/** Returns a function that makes a variant. */
 export function createVariantMaker(
   options: FolderOptions["quantize"],
   context: Context,

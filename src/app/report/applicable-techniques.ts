@@ -1,4 +1,4 @@
-/** Determines from the graph alone which channels of a layer can be removed, and which ranks make it smaller (`pith inspect`). */
+/** Determines from the graph which channels of a layer can be removed, and which ranks make it smaller (`pith inspect`). */
 import type { Group, Layer } from "#analysis";
 import { checkWeight, weightNeeds, weightShape } from "#analysis";
 import { fixedDims, type Miss, type Value } from "#ir";

@@ -26,12 +26,10 @@ export interface Axis {
   readonly ticks: readonly number[];
 }
 
-/** Returns a vertical axis from `low` at the bottom to `high` at the top, with about `count` ticks. */
 export function verticalAxis({ top, bottom }: PlotArea, low: number, high: number, count: number): Axis {
   return { scale: linearScale(low, high, bottom, top), ticks: ticksOf(low, high, count) };
 }
 
-/** Draws horizontal lines at the ticks, and their values to the left. */
 export function drawGrid({ left, right }: PlotArea, { scale, ticks }: Axis, text: (tick: number) => string): Content {
   return html`<g class="grid">${ticks.map((tick) => lineMarkup(left, right, scale(tick), scale(tick)))}</g>
 <g class="tick">${ticks.map((tick) => labelMarkup(left - 10, scale(tick) + 4, text(tick), "end"))}</g>`;
@@ -59,7 +57,7 @@ export function px(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** Formats a tick. The number of digits follows from the distance between the first two ticks. */
+/** Formats a tick with digits that follow from the distance of the ticks. */
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
   if (unit !== "share") return withMinusSign(String(tick));
   return withMinusSign(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
@@ -81,12 +79,12 @@ export function ticksOf(low: number, high: number, count: number): readonly numb
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
-/** Returns a function that maps [low, high] to [from, to] linearly. If low equals high, it returns the middle. */
+/** Returns a function that maps [low, high] to [from, to] linearly. */
 export function linearScale(low: number, high: number, from: number, to: number): (value: number) => number {
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 
-/** Returns positions that are at least `gap` apart and as close as possible to the preferred ones. Colliding ones are centered on their mean. */
+/** Returns positions that are at least `gap` apart and close to the preferred ones. */
 export function spreadOut(preferred: readonly number[], gap: number, low: number, high: number): readonly number[] {
   const order = preferred.map((_, index) => index).sort((a, b) => (preferred[a] ?? 0) - (preferred[b] ?? 0));
   const clusters: { sum: number; members: number[] }[] = [];

@@ -24,7 +24,7 @@ export interface Summary extends RunOutcome {
   readonly sentences: readonly string[];
 }
 
-/** Returns one word, "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21).", and sentences on accuracy, goal and choice. */
+/** Returns one word, "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21).", and sentences. */
 export function summarize(run: Run): Summary {
   return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };
 }
@@ -37,7 +37,7 @@ export function verdictSentences(run: Run): readonly string[] {
 
 const trainingStages = ["blocks", "end-to-end"];
 
-/** Returns "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels.", also for undone trainings. */
+/** Returns "prune changed nothing: fc1: 10 % of its 40 channels is less than half of a block of 8 channels." */
 const unchangedSentences = (run: Run): readonly string[] =>
   (chosenOf(run)?.steps ?? []).flatMap(({ id, name, changes, misses }) => {
     const isUndone = ({ at = "" }: StepRecord["misses"][number]): boolean =>
@@ -88,7 +88,7 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
   return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${advice}.`;
 }
 
-/** Returns "the smallest of 13 candidates that is within the goal and about as fast as the original", if there was a choice. */
+/** Returns "the smallest of 13 candidates that is within the goal and about as fast as the original". */
 export function choiceClause(run: Run): string | undefined {
   const { choice, goal } = run;
   if (choice === undefined) return undefined;
@@ -136,7 +136,7 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
   return conditions.length === 0 ? phrase : `${phrase} that is ${conditions.join(" and ")}`;
 }
 
-/** Returns " Smaller, but not kept: int8 weights (292 kB), which is 0.43 × as fast (--for size keeps it).", or with processor time if timing is unreliable. */
+/** Returns " Smaller, but not kept: int8 weights (292 kB), which is 0.43 × as fast (--for size keeps it)." */
 export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smallerVariant = over === undefined ? undefined : run.variants[over];

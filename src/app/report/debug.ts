@@ -1,4 +1,4 @@
-/** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
+/** Builds the page and the texts of `pith debug`. */
 import { capitalize, integer, percent, withMinusSign } from "#ir";
 import type { LayerRow, LayerTable } from "../../judge/fallback/layer-table.ts";
 import { decibelsLegend } from "../../judge/record/verdict.ts";
@@ -25,7 +25,7 @@ export const layersLegend = [
   "share of error: error of the model's outputs if only this layer is changed, relative to the error with all changes (the shares need not add up to 100 %)",
 ];
 
-/** Returns the cells below `errorTitles`: "23.1 dB", "equal" or a dash, and "12.3 %", or "about 12 %" if the share is an estimate. */
+/** Returns the cells below `errorTitles`: "23.1 dB", "equal" or a dash, and "12.3 %". */
 export function errorCells({ own, signalToNoise, share, estimate }: LayerRow): readonly string[] {
   const finite = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? "–" : Number.isFinite(value) ? text(value) : "not finite";
@@ -62,13 +62,13 @@ ${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), error
   return pageMarkup({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
 
-/** Returns the layer that causes most of the error; undefined if the error is spread over many layers. */
+/** Returns the layer that causes most of the error, unless the error is spread. */
 export const dominantLayer = (blamed: LayerTable["blamed"]): string | undefined =>
   blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
-/** Maximum signal-to-noise ratio in decibels; equal layers, whose ratio is infinite, count as this. */
+/** Maximum signal-to-noise ratio in decibels, also for equal layers. */
 const maxDecibels = 100;
 
 /** Returns an SVG image of the error of each layer, styled by the page. @param width in pixels at which text keeps its size. */

@@ -1,4 +1,4 @@
-/** Exports drawings, texts and views for the studio, which shows them as reports do. They are not part of the package's surface. */
+/** Exports drawings, texts and views for the studio. They are not part of the package's surface. */
 export { filesOfRecipe } from "../../judge/recipe/pass-steps.ts";
 export type { SampleView } from "../../judge/record/run-record.ts";
 export { sampleViewsOf } from "../../judge/record/sample-views.ts";

@@ -7,10 +7,7 @@ export function markdownTable(columns: readonly Column[], rows: readonly (readon
   return [titles, separators, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/**
- * Escapes markup, HTML, line and cell ends, and invisible characters. A zero-width space ends mentions (`@name`), references (`#1`) and addresses, because
- * GitHub links them in escaped text, too.
- */
+/** Escapes markup and invisible characters. A zero-width space ends mentions (`@name`) and references (`#1`), which GitHub links in escaped text. */
 export function escapeMarkdown(text: string): string {
   // An underscore inside a word needs no escape.
   return oneLine(text)

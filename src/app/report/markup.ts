@@ -17,10 +17,7 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
   return { markup: pieces.join("") };
 }
 
-/**
- * Returns text in which lines do not break inside flags.
- * @example keepFlagsWhole("(--for size keeps it)")
- */
+/** Returns text in which lines do not break inside flags. */
 export function keepFlagsWhole(text: string): Content {
   return text
     .split(/(--[a-z][a-z-]*)/)

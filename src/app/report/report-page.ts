@@ -1,4 +1,4 @@
-/** Writes `report.html`, a self-contained file: gain and verdict, then the measurements, then everything that is needed to repeat the run. */
+/** Writes `report.html`, a self-contained file. */
 
 import {
   bytes,
@@ -94,10 +94,10 @@ function caption(run: Run): string {
 
 const maxLayers = 10;
 const maxReasons = 5;
-/** Signal-to-noise ratio in decibels at which a bar is empty: the noise has a thousandth of the signal's amplitude. */
+/** Signal-to-noise ratio in decibels at which a bar is empty. */
 const emptyBar = 60;
 
-/** Returns HTML of samples whose predictions changed, if any, styled by the page. */
+/** Returns HTML of samples whose predictions changed, styled by the page. */
 export const drawDisagreements = (run: Run): string | undefined => disagreementsSection(run)?.markup;
 
 function disagreementsSection(run: Run): Markup | undefined {
@@ -136,7 +136,7 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 <p>original: ${prediction(original)}<br>result: ${prediction(variant)}</p>`;
 }
 
-/** Returns HTML of a sample, as in the report. Its classes are styled by the page. */
+/** Returns HTML of a sample, styled by the page. */
 export const drawSample = (sample: SampleView): string => html`${sampleMarkup(sample)}`.markup;
 
 function sampleMarkup(sampleView: SampleView): Content {
@@ -161,7 +161,7 @@ function sampleMarkup(sampleView: SampleView): Content {
   }
 }
 
-/** Returns the layers with the lowest signal-to-noise ratio, and the reasons why other layers were not compared. */
+/** Returns the layers with the lowest signal-to-noise ratio, and the reasons why others were not compared. */
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
@@ -333,7 +333,7 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Returns the changes of a step as a list. Layers with equal changes are grouped. A group names an override for its operator or layer. */
+/** Returns the changes of a step as a list. Layers with equal changes are grouped. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const toItem = ([text, places]: readonly [string, readonly Change[]]): Markup =>

@@ -1,4 +1,4 @@
-/** Builds the table of a search's candidates in the report. Points of the chart link to the rows of this table. */
+/** Builds the table of a search's candidates in the report. */
 import { bytes, change, changeInterval, counted, duration, times } from "#ir";
 import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/run-record.ts";
 import { html, type Markup } from "./markup.ts";
@@ -13,7 +13,6 @@ export interface Sizes {
   readonly brotli?: number | undefined;
 }
 
-/** Returns a function that selects the size by which the candidates are compared. */
 export const comparedSizeOf = (search: SearchRecord | undefined): ((sizes: Sizes) => number) =>
   isByDownload(search) ? ({ bytes, brotli = bytes }) => brotli : ({ bytes }) => bytes;
 

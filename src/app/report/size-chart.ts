@@ -60,7 +60,7 @@ export interface SizeDrawing {
   readonly height?: number;
 }
 
-/** Widths in chart units, for screens and for phones. On phones, text is readable only in a narrow chart. */
+/** Widths in chart units, for screens and for phones. */
 export const chartWidths = { wide: 980, narrow: 440 } as const;
 
 const margin = { top: 34, right: 20, bottom: 44, left: 62 };
@@ -72,7 +72,7 @@ const padding = 0.12;
 const letterWidth = 7.2;
 const nameShare = 0.22;
 const labelGap = 12;
-/** Maximum drop of drawn candidates, as a multiple of the allowed drop. With larger drops, the other points would be too close together. */
+/** Maximum drop of drawn candidates, as a multiple of the allowed drop. */
 const maxDrops = 5;
 
 export function drawRunChart(run: Run, width: number): Markup {
@@ -88,7 +88,7 @@ export function drawRunChart(run: Run, width: number): Markup {
   return drawChart(drawing, rowId);
 }
 
-/** Returns an SVG image of sizes against a metric, as in reports. Its classes are styled by the page. */
+/** Returns an SVG image of sizes against a metric, styled by the page. */
 export const drawSizes = (drawing: SizeDrawing): string => drawChart(drawing).markup;
 
 function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Markup {
@@ -242,7 +242,7 @@ function drawPoint(
   return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${pairedLine}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Draws each name to the right of its point, or to the left if it does not fit there, and separates overlapping names. */
+/** Draws each name next to its point, and separates overlapping names. */
 function drawLabels(
   points: readonly SizePoint[],
   x: (bytes: number) => number,
@@ -259,7 +259,6 @@ function drawLabels(
     const labelX = side === 1 ? start : findFreeX(xs, x(bytes), -1);
     return { text, kind, side, x: x(bytes), y: y(value), labelX, from: side === 1 ? labelX : labelX - length, length };
   });
-  // Names that share a column are separated.
   const columns: (typeof labels)[] = [];
   let end = Number.NEGATIVE_INFINITY;
   for (const each of labels.toSorted((a, b) => a.from - b.from)) {
@@ -282,7 +281,7 @@ function drawLabels(
   })}</g>`;
 }
 
-/** Returns the horizontal position at which a label next to a point starts, so that it does not cover other points on that side. */
+/** Returns the horizontal start of a label that does not cover other points on its side. */
 function findFreeX(xs: readonly number[], pointX: number, side: number): number {
   let start = pointX + side * labelGap;
   for (const x of xs.toSorted((a, b) => side * (a - b))) {

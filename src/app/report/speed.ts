@@ -17,7 +17,7 @@ interface Computed {
   readonly uneven?: UnevenChannels | undefined;
 }
 
-/** Explains, as far as known, why fewer operations are not faster; undefined if they are, or there are no fewer. */
+/** Explains, as far as known, why fewer operations are not faster. */
 export function notFasterText(
   speed: Spread,
   { before, uneven }: Computed,
@@ -39,7 +39,7 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions compute partial blocks of ${blockWidth} channels (${shown}). A partial block takes as long as a whole one; prune --structured --round-to ${blockWidth} leaves only whole ones`;
 }
 
-/** Returns a warning if the result is clearly slower; else undefined. */
+/** Returns a warning if the result is clearly slower. */
 export function slowerText(timed: MeasuredSpeed | undefined): string | undefined {
   if (timed === undefined || "unmeasured" in timed || timed.high >= 1) return undefined;
   return `the result is slower than ${timed.against} on one thread: ${speedText(timed)}`;

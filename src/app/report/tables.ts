@@ -22,7 +22,6 @@ import {
 } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-/** Column of a table of texts, for the terminal and for Markdown. */
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
@@ -51,17 +50,17 @@ export const changeTitle = (unit: Run["metric"]["unit"]): string =>
 
 interface VariantCell {
   readonly text: string;
-  /** Ratio or interval, which the page shows below the text. */
+  /** Ratio or interval, shown below the text. */
   readonly note?: string | undefined;
 }
 
 export interface VariantColumn {
   readonly title: string;
-  /** Cell of the original, then one per variant; undefined if the value is unknown. */
+  /** Cell of the original, then one per variant. */
   readonly cells: readonly (VariantCell | undefined)[];
 }
 
-/** Returns the columns of numbers in the table of variants, without empty columns. The page, Markdown and the terminal use them. */
+/** Returns the columns of numbers in the table of variants, without empty columns. */
 export function variantColumns(run: Run): readonly VariantColumn[] {
   const { original, variants, metric } = run;
   const { unit } = metric;

@@ -28,11 +28,10 @@ interface Point {
   readonly value: number;
 }
 
-/** Returns an SVG image of a training's losses; undefined with fewer than two finite ones. @param width in pixels at which text keeps its size. */
+/** Returns an SVG image of a training's losses. @param width in pixels at which text keeps its size. */
 export const drawTraining = (curve: TrainedCurve, width: number): string | undefined =>
   trainingChart({ curve, history: undefined }, width)?.markup;
 
-/** Draws the losses of a training; undefined with fewer than two finite ones. */
 export function trainingChart(
   { curve, history }: Pick<StepRecord, "curve" | "history">,
   width: number = chartWidths.wide,

@@ -7,7 +7,7 @@ import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";
 import { eventContext, isJobMessage, type Job, type JobContext, type ToChild, type ToParent } from "./job.ts";
 
-/** Minimum milliseconds between progress messages, except the last: a terminal cannot show more of them. */
+/** Minimum milliseconds between progress messages. */
 const progressInterval = 50;
 /** Milliseconds that a job has to end after its parent process has ended. */
 const orphanGrace = 5000;

@@ -1,14 +1,11 @@
-/**
- * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
- * process, and native memory is freed only when a process ends. The module of a job exports the function as default.
- */
+/** A job is a function that runs in a separate process, because ONNX Runtime blocks its thread and some graphs abort the process. */
 import { statSync } from "node:fs";
 import type { Fault } from "../../core/platform/serialized-error.ts";
 
 export interface JobContext {
-  /** Aborts when the job should stop. It then has half a second to end, or ten seconds if it saves its progress. */
+  /** Aborts when the job should stop. */
   readonly signal: AbortSignal;
-  /** An empty folder of this job, always removed when it ends. */
+  /** An empty folder of this job, which is removed when it ends. */
   readonly temporary: string;
   stage(name: string): void;
   /** `figures` is the current result: "loss 0.2134". */
@@ -60,7 +57,6 @@ export function isJobMessage<M extends ToChild | ToParent>(message: unknown): me
   return typeof message === "object" && message !== null && "pith" in message;
 }
 
-/** Returns the time of a file's last change in milliseconds; undefined if it does not exist. */
 export const changeTime = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 
 export function eventContext(

@@ -4,7 +4,6 @@ import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { eventContext, type Job } from "./job.ts";
 import type { RunJobOptions } from "./run.ts";
 
-/** Runs the default export of `module`. @throws what the job throws. */
 export async function runInProcess<J extends Job>(
   module: URL,
   input: Parameters<J>[0],

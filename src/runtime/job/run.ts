@@ -1,4 +1,4 @@
-/** Runs a job in a child process. However the process ends, the caller gets the result, the job's error, E_STOPPED, or E_ENGINE. */
+/** Runs a job in a child process, and turns its end into a result or an error. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import * as nodeModule from "node:module";
@@ -40,15 +40,15 @@ const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string
 
 /** Threads of the garbage collection wait for each other. Each flag must exist in all supported versions of Node, because an unknown one ends the job. */
 const engineFlags = ["--single-threaded-gc"];
-/** The default grace in milliseconds: a stopped job ends within a second. */
+/** The default grace in milliseconds. */
 const defaultGrace = 500;
 /** Long enough for a training step and its checkpoint. */
 const savingGrace = 10_000;
 /** Milliseconds after which Pith prints why a stop takes time. */
 const noticeDelay = 500;
-/** Maximum milliseconds for loading modules, which usually takes a second. */
+/** Maximum milliseconds for loading modules. */
 const defaultStartLimit = 120_000;
-/** A minute, and an hour: the largest models on slow processors take minutes. */
+/** Milliseconds of one run; the largest models on slow processors take minutes. */
 const defaultRunLimits = { note: 60_000, stop: 3_600_000 };
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
@@ -57,10 +57,7 @@ const maxKeptLines = 50;
 /** Milliseconds that output lines are delayed, so that the last lines before a crash are not printed. */
 const lineDelay = 200;
 
-/**
- * Runs the default export of `module` in a separate process.
- * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
- */
+/** Runs the default export of `module` in a separate process. @throws what the job threw; E_STOPPED after `signal`; E_ENGINE after a crash. */
 export async function runJob<J extends Job>(
   module: URL,
   input: Parameters<J>[0],
@@ -138,7 +135,7 @@ export async function runJob<J extends Job>(
           onEvent(message.event);
         } else if (message.pith !== "begun") {
           lastAnswer = message;
-          // A stopped job can still wait for threads, such as brotli's.
+          // A stopped job can still wait for threads.
           if (signal?.aborted === true) kill();
         }
       });

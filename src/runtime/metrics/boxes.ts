@@ -1,9 +1,4 @@
-/**
- * Metrics for detectors with boxes [images, candidates, 4] and scores [images, candidates, classes].
- *
- * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 or y2 < y1 somewhere. If every candidate's scores sum to 1 (softmax), class 0
- * is the background, as in SSD. Both properties are read from the original.
- */
+/** Metrics for detectors with boxes [images, candidates, 4], as corners or as center and size, and scores [images, candidates, classes]. */
 import { type Batch, counted, dataError, dimsText, toFloat64 } from "#ir";
 import { columnSums } from "./metrics.ts";
 import { outputNamed } from "./output.ts";
@@ -106,7 +101,7 @@ function boxFormOf(outputs: Batch): BoxForm {
   return { isCentered, firstClass: classes > 1 && areProbabilities(toFloat64(scores), classes) ? 1 : 0 };
 }
 
-/** Returns the detections of each image of a batch. @throws PithError E_DATA if the model lacks these outputs. */
+/** Returns the detections of each image. @throws PithError E_DATA if the model lacks these outputs. */
 export function detections(outputs: Batch): readonly (readonly Detection[])[] {
   return detectionsOf(outputs, boxFormOf(outputs));
 }
@@ -147,7 +142,7 @@ function areProbabilities(values: Float64Array, classes: number): boolean {
   return true;
 }
 
-/** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. An unmatched box counts as 0. */
+/** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. */
 export function boxOverlap(): Metric {
   return boxRatio(
     "box overlap",

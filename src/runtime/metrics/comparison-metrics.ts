@@ -1,4 +1,4 @@
-/** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
+/** Metrics that compare a model's outputs with the original's and need no labels. */
 import { type OutputPart, selectPart } from "#analysis";
 import { type Batch, type Dense, dataError, dimsText, elementCount, integer, toFloat64 } from "#ir";
 import { RunningMeans } from "../../core/math/running-means.ts";
@@ -34,7 +34,7 @@ export function agreement(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Mean Σ p (log p − log q) of the original's class probabilities p from the model's q, in nats. It changes before predictions do. */
+/** Mean Σ p (log p − log q) of the original's class probabilities p from the model's q, in nats. */
 export function meanKl(options: MetricOptions = {}): Metric {
   return averageRows({
     name: "KL divergence",
@@ -48,7 +48,7 @@ export function meanKl(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. The worst part counts. */
+/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over the samples. The worst part counts. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   return defineSumMetric(
     { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY },
@@ -61,12 +61,8 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
 const roundingShare = 1e-12;
 
 /**
- * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed. The worst part of the
- * output counts.
- *
- * Each of the `width` elements of a sample has a separate mean over the samples. A common mean would count an offset between two outputs, such as 5
- * and 300, as explained variance. A single sample has one mean over all of its values. A constant original yields 1 or 0. A part that hardly varies
- * is divided by its power instead, and a saturated part by its squared range. A part of zeros is divided by the power of the whole output.
+ * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². The worst part of the output counts.
+ * Each of the `width` elements of a sample has a separate mean, because a common mean would count an offset between two outputs as variance.
  */
 export function determination(options: MetricOptions = {}): Metric {
   return defineSumMetric({ name: "R²", unit: "", best: 1 }, options, (sums, samples, total) => {
@@ -81,17 +77,14 @@ export function determination(options: MetricOptions = {}): Metric {
   });
 }
 
-/**
- * Columns of a row, for each part: Σ (x − y)², Σ x² and Σ x of the original's values x and the model's values y, and their number; Σ (x − m)², with
- * the mean m of each element over the samples; and the number of values that masks set, which are left out of all of these.
- */
+/** Columns of a row for each part: Σ (x − y)², Σ x², Σ x, their number, Σ (x − m)² with the mean m of an element, and values that masks set. */
 const columnsOfSums = ["noise", "signal", "sum", "count", "spread", "filled"] as const;
 
 type Sums = Readonly<Record<(typeof columnsOfSums)[number], number>>;
 
 const wholeOutput: OutputPart = { name: "", indices: new Map() };
 
-/** Defines a metric with the lowest value of a part. @param reduce returns it for one part; `total` are the sums over all parts, if several. */
+/** Defines a metric with the lowest value of a part. @param reduce returns it for one part; `total` are the sums over several parts. */
 function defineSumMetric(
   metric: Pick<Metric, "name" | "unit" | "best">,
   options: MetricOptions,
@@ -167,7 +160,7 @@ function divergence(ours: Scores, reference: Scores, position: number): number {
   return sum;
 }
 
-/** Returns one value per sample: the mean of `measure` over its positions. Classes are the last axis, or axis 1 from rank 4 on (images). */
+/** Returns one value per sample: the mean of `measure` over its positions. */
 function averagePerSample(
   outputs: Batch,
   original: Batch,
@@ -238,7 +231,6 @@ function pairValues(outputs: Batch, original: Batch, options: MetricOptions, par
   };
 }
 
-/** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */
 function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): OutputPair<Dense> {
   const name = mainOutputName(original, options.output);
   const referenceOutput = mainOutput(original, name);

@@ -12,7 +12,7 @@ const predictionLimits: BoxLimits = { minScore: 0.25, maxOverlap: 0.45, count: 3
 /** Limits of a validation by ultralytics (conf, iou), and the 100 detections per image of COCO. */
 const validationLimits: BoxLimits = { minScore: 0.001, maxOverlap: 0.7, count: 100 };
 
-/** Returns the detections of each image, without boxes that name no class (−1 or NaN). @throws PithError E_DATA if the output does not have the form. */
+/** Returns the detections of each image. @throws PithError E_DATA if the output does not have the form. */
 export function readDetections(
   output: Dense,
   { layout, classes }: DetectionForm,
@@ -48,7 +48,7 @@ export function readDetections(
   });
 }
 
-/** Returns whether the values of an output can be detections: scores between 0 and 1, sizes of at least 0, classes that are integers. */
+/** Returns whether the values of an output can be detections. */
 export function areDetections(output: Dense, form: DetectionForm): boolean {
   const tolerance = 1e-3;
   return toFloat64(output).every((value, index) => {
@@ -60,15 +60,12 @@ export function areDetections(output: Dense, form: DetectionForm): boolean {
   });
 }
 
-/** Returns whether coordinates are in pixels. Values between 0 and 1 alone do not show that an output contains boxes. */
+/** Returns whether coordinates are in pixels. */
 export function hasPixels(output: Dense, form: DetectionForm): boolean {
   return toFloat64(output).some((value, index) => value > 2 && fieldOf(index, output, form) < 4);
 }
 
-/**
- * Returns the share of the boxes with a fifth value of at least 0.25 that also have a later value of at least 0.25. It is near 1 for an objectness,
- * near 0 for the score of a class, and NaN without such boxes.
- */
+/** Returns the share of boxes with a high fifth value that also have a later high one: near 1 for objectness, near 0 for a class. */
 export function objectnessShare(outputs: readonly Dense[], { classes = 1 }: DetectionForm): number {
   const width = 5 + classes;
   const isHigh = (value = 0): boolean => value >= predictionLimits.minScore;
@@ -79,12 +76,11 @@ export function objectnessShare(outputs: readonly Dense[], { classes = 1 }: Dete
   return boxes.filter((values) => values.subarray(5, width).some(isHigh)).length / boxes.length;
 }
 
-/** Returns which value of a box an element is. */
 function fieldOf(index: number, { dims: [, rows = 1, columns = 1] }: Dense, { layout }: DetectionForm): number {
   return fieldAxis(layout) === 1 ? Math.floor(index / columns) % rows : index % columns;
 }
 
-/** Agreement with the original's detections: 2 · matched / (n₁ + n₂), for n₁ and n₂ detections. Matches have the same class and an IoU of at least 0.5. */
+/** Agreement with the original's detections: 2 · matched / (n₁ + n₂), for n₁ and n₂ detections. */
 export function detectionAgreement(options: MetricOptions = {}): Metric {
   return boxRatio(
     "agreement",
@@ -115,12 +111,9 @@ const maxImageClasses = 100;
 const columns = (validationLimits.count ?? 0) + maxImageClasses;
 
 /**
- * Mean average precision with the definition of COCO (pycocotools, COCOeval): 101 recall thresholds, at most 100 detections per image, the mean over
- * classes with labels, and over the IoU thresholds.
- *
- * A row has one number per detection, class · 2⁴⁰ + (1 − score) · (2³⁰ − 1) · 2¹⁰ + one bit per IoU threshold at which it matches a label. Sorted numbers
- * are in the order of classes and falling scores. Then follows one number per class of the labels, class · 2⁴⁰ + number of boxes. −1 fills the rest.
- * Labels are rows of class, x1, y1, x2 and y2 per image; those with a class below 0 are not counted.
+ * Mean average precision as COCO (pycocotools, COCOeval). Labels are rows of class, x1, y1, x2 and y2 per image.
+ * A row of the metric has one number per detection: class · 2⁴⁰ + (1 − score) · (2³⁰ − 1) · 2¹⁰ + one bit per IoU threshold at which it matches.
+ * Then follows one number per class of the labels, class · 2⁴⁰ + number of boxes. −1 fills the rest.
  */
 export function meanAveragePrecision(options: MetricOptions = {}, overlaps: readonly number[] = cocoOverlaps): Metric {
   return {

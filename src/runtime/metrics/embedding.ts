@@ -1,4 +1,4 @@
-/** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
+/** Metrics that compare embeddings with the original's: mean-pooled as in sentence-transformers, and scaled to length 1. */
 
 import { attentionMaskOf } from "#batches";
 import { type Batch, dataError, dimsText, elementCount, optionError, toFloat64 } from "#ir";
@@ -9,7 +9,7 @@ import type { Metric } from "./types.ts";
 export interface Embeddings {
   readonly samples: number;
   readonly width: number;
-  /** [samples, width], row-major. The rows of `embeddings` have length 1; a vector of zeros is left unchanged. */
+  /** [samples, width], row-major. */
   readonly values: Float64Array;
 }
 
@@ -30,7 +30,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
   return sums;
 }
 
-/** Returns each sample's vector; for [samples, positions, width] the sum over the positions where the attention mask is not 0 (all if none). */
+/** Returns each sample's vector; for [samples, positions, width] the sum over the positions that the attention mask selects. */
 export function sampleVectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const dense = mainOutput(outputs, options.output);
   if (dense.type === "string") throw dataError("The output is text: it has no vectors to compare.");
@@ -75,7 +75,7 @@ export function cosine(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Share of each sample's k nearest neighbors (by cosine) that the model keeps. @throws PithError E_OPTION for k < 1, E_DATA for fewer than 4 k samples. */
+/** Share of each sample's k nearest neighbors (by cosine) that the model keeps. @throws PithError E_OPTION for k < 1, E_DATA for too few samples. */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw optionError(`neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);

@@ -40,7 +40,7 @@ export async function evaluate(
   return evaluation;
 }
 
-/** Measures several metrics in one pass over the data. Results are in the order of the metrics. */
+/** Measures several metrics in one pass over the data. */
 export async function evaluateAll(
   engine: Engine,
   model: Model,
@@ -57,7 +57,7 @@ export async function evaluateAll(
   });
 }
 
-/** Returns rows [model][metric] of the same batches; the first model is the original unless `held` is false. Keeps outputs of the unchanging `remembered`. */
+/** Returns rows [model][metric] of the same batches; the first model is the original unless `held` is false. */
 export async function measure(
   engine: Engine,
   models: readonly Model[],
@@ -113,7 +113,6 @@ export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate
   return clipInterval(metric, bootstrap(rows, metric.columns, reduce, seed));
 }
 
-/** Clips the interval to the metric's best value, and a share to at least 0. */
 function clipInterval(metric: Metric, { low, high, ...rest }: Estimate): Estimate {
   const best = bestOf(metric);
   const [min, max] = metric.better === "lower" ? [best, undefined] : [metric.unit === "share" ? 0 : undefined, best];
@@ -124,7 +123,7 @@ function clipInterval(metric: Metric, { low, high, ...rest }: Estimate): Estimat
   };
 }
 
-/** Returns the metric's best possible value; undefined if none is stated or implied by its unit. */
+/** Returns the metric's best possible value. */
 export function bestOf({ best, unit, better }: Metric): number | undefined {
   if (best !== undefined) return best;
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;

@@ -1,4 +1,4 @@
-/** Metrics for models of independent labels (multi-label): an output [N, labels] of probabilities or logits, and labels as rows of 0 and 1. */
+/** Metrics for models of independent labels (multi-label): an output [N, labels], and labels as rows of 0 and 1. */
 import { type Dense, dataError, dimsText, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
@@ -54,9 +54,8 @@ export function labelF1(options: MetricOptions = {}): Metric {
 }
 
 /**
- * Mean over labels of the average precision Σ (Rₙ − Rₙ₋₁) Pₙ over falling scores, where equal scores count together (as
- * `average_precision_score` of scikit-learn). A NaN score counts as the highest one of a sample without the label, and labels that no sample has are
- * left out.
+ * Mean over labels of the average precision Σ (Rₙ − Rₙ₋₁) Pₙ over falling scores (`average_precision_score` of scikit-learn).
+ * A NaN score counts as the highest one of a sample without the label.
  */
 export function labelPrecision(options: MetricOptions = {}): Metric {
   const columns = 2 * (options.width ?? 1);
@@ -98,7 +97,6 @@ function averagePrecision(rows: Float64Array, column: number, columns: number): 
   return count === 0 ? undefined : sum / count;
 }
 
-/** Returns whether labels are rows of 0 and 1 that are not one-hot: several of a row can be 1. */
 export function areLabelSets(label: Dense, width: number | undefined): boolean {
   const [samples = 0, count = 0, ...rest] = label.dims;
   if (rest.length > 0 || count < 2 || count !== width || label.type === "string") return false;

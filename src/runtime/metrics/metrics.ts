@@ -1,4 +1,4 @@
-/** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
+/** Metrics for class labels, from the column "label". Labels below 0 (often −100) are not counted. */
 import type { DetectionForm, OutputPart } from "#analysis";
 import { type Batch, type Dense, dataError, dimsText, optionError, toFloat64 } from "#ir";
 import { moments } from "../../core/math/interval.ts";
@@ -92,7 +92,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
   };
 }
 
-/** F1 averaged over the classes (macro). A class without labels and predictions counts as 0, or is left out without `classes` as in scikit-learn. */
+/** F1 averaged over the classes (macro), as in scikit-learn. */
 export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
     const classes = options.classes ?? countClasses(rows);
@@ -131,7 +131,6 @@ export function columnSums(rows: Float64Array, columns: number): Float64Array {
 
 interface LabeledScores {
   readonly scores: Scores;
-  /** One per position; negative ones are not counted. */
   readonly labels: Float64Array;
 }
 
@@ -208,7 +207,7 @@ export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric 
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
-/** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, because its NaN would make every mean NaN. */
+/** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, because its NaN would spread to the mean. */
 function averagePerSample(
   outputs: Batch,
   batch: Batch,
@@ -237,7 +236,6 @@ function* labeledPositions(
   }
 }
 
-/** Returns the sum of −log p over the labels of a sample, and their number. */
 function natsOf(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
   let [sum, counted] = [0, 0];
   for (const [position, label] of labeledPositions(scores, labels, sample)) {
@@ -269,7 +267,7 @@ function countClasses(rows: Float64Array): number {
   return rows.reduce((maxCount, value) => Math.max(maxCount, value + 1), 1);
 }
 
-/** Counts samples per class. A NaN prediction counts for the class after the label, which is wrong: without it, precision would increase. */
+/** Counts samples per class. A NaN prediction counts for a wrong class, because precision would increase without it. */
 function confusion(rows: Float64Array, classes: number): Record<"correct" | "predicted" | "labeled", Float64Array> {
   const [correct, predicted] = [new Float64Array(classes), new Float64Array(classes)];
   const labeled = new Float64Array(classes);

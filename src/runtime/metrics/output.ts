@@ -2,7 +2,7 @@
 
 import { type Batch, type Dense, dataError, dimsText, isFloat, memoize, toFloat64 } from "#ir";
 
-/** Returns the name of the evaluated output: the requested one, "logits", the first float output, or the first. @throws PithError E_DATA without one. */
+/** Returns the name of the evaluated output. @throws PithError E_DATA if there is none. */
 export function mainOutputName(outputs: Batch, requestedName?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");
@@ -12,7 +12,6 @@ export function mainOutputName(outputs: Batch, requestedName?: string): string {
   return name;
 }
 
-/** Returns the evaluated output. @throws PithError E_DATA if there is none. */
 export function mainOutput(outputs: Batch, requestedName?: string): Dense {
   return outputNamed(outputs, mainOutputName(outputs, requestedName));
 }
@@ -23,7 +22,7 @@ export function outputNamed(outputs: Batch, name: string): Dense {
   throw dataError(`The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
-/** Class scores, one position per label: [N, C], [1, 1, C] and [N, C, 1, 1] have one per sample, [N, T, C] has T, [N, C, H, W] has H · W. */
+/** Class scores, one position per label: [N, C] has one per sample, [N, T, C] has T, [N, C, H, W] has H · W. */
 export interface Scores {
   readonly samples: number;
   readonly positions: number;
@@ -45,13 +44,13 @@ export const numbersHint = [
 
 export const numbersAdvice = 'if it scores no classes, `metric: "r-squared"` tells more';
 
-/** Returns whether an output contains predicted classes (like that of ArgMax) instead of scores: texts, wide integers, or one integer per label. */
+/** Returns whether an output contains predicted classes, as ArgMax returns them, instead of scores. */
 export function containsClasses({ type, data }: Dense, labels: number): boolean {
   if (isFloat(type)) return false;
   return (type !== "int8" && type !== "uint8") || data.length === labels;
 }
 
-/** Reads an output as class scores. @param texts indices of class names, to which new ones are added. @throws PithError E_DATA if sizes do not fit. */
+/** Reads an output as class scores. @param texts indices of class names. @throws PithError E_DATA if sizes do not fit. */
 export function readScores(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
   const values = dense.type === "string" ? indicesOfNames(dense.data, texts) : toFloat64(dense);
   const classes = labels === 0 ? 0 : values.length / labels;
@@ -123,7 +122,7 @@ export function bestClass(scores: Scores, position: number): number {
   return best;
 }
 
-/** Returns log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
+/** Returns log Σ exp of the scores at a position. */
 export function logSumExp(scores: Scores, position: number): number {
   requireScores(scores, "a metric in nats");
   const start = scores.at(position);
@@ -141,13 +140,13 @@ export function logSumExp(scores: Scores, position: number): number {
   return maxScore + Math.log(sum);
 }
 
-/** Probabilities sum to one. Logarithms of probabilities count as logits. */
+/** Logarithms of probabilities count as logits. */
 export type ScoreForm = "logits" | "probabilities";
 
-/** Tolerance of a row's sum: float16 rounding of a thousand probabilities causes less. */
+/** Tolerance of a row's sum, for float16 rounding. */
 const sumTolerance = 1e-3;
 
-/** Returns "probabilities" if the values at every position are at least 0 and sum to 1. Positions with a NaN are skipped. */
+/** Returns "probabilities" if the values at the positions are at least 0 and sum to 1. */
 export function scoreFormOf(scores: Scores): ScoreForm {
   if (scores.classes < 2) return "logits";
   let hasDistribution = false;

@@ -1,4 +1,4 @@
-/** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
+/** Checks that a changed model keeps its accuracy above chance. Without labels the original's predictions are the truth. */
 
 import { rowCount } from "#batches";
 import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
@@ -14,7 +14,7 @@ export interface Predictions {
 
 const nanClass = -2;
 
-/** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
+/** Rows of (label, predicted class). */
 export function predictionRows(output?: string, { hasClasses }: Pick<Metric, "hasClasses"> = {}): Metric {
   return {
     name: "answers",
@@ -49,7 +49,7 @@ export function predictionsOf(rows: Float64Array): Predictions {
   return { labels: rows.filter((_, index) => index % 2 === 0), predicted: rows.filter((_, index) => index % 2 === 1) };
 }
 
-/** Returns 1 for each sample with equal predictions, else 0; undefined if the first model predicts no classes. */
+/** Returns 1 for each sample with equal predictions, else 0. */
 export function agreementFlags(original: Predictions, other: Predictions): Float64Array | undefined {
   if (original.predicted.every((value) => value < 0)) return undefined;
   return original.predicted.map((value, sample) => Number(value >= 0 && value === other.predicted[sample]));
@@ -66,7 +66,7 @@ function labelsOf(label: Dense | undefined, samples: number): Float64Array | und
   return toFloat64(label);
 }
 
-/** Returns the accuracy of a constant prediction of the most frequent class; undefined if all classes are below 0. */
+/** Returns the accuracy of a constant prediction of the most frequent class. */
 export function shareOfMostFrequent(answers: Float64Array): number | undefined {
   const counts = new Map<number, number>();
   let total = 0;
@@ -91,7 +91,7 @@ export function isAtChance(accuracy: number, chance: number, samples: number): b
 const maxLostShare = 0.5;
 const significance = 0.05;
 
-/** The original's predictions, with their accuracy and chance level. Without labels, agreement with the original replaces accuracy. */
+/** The original's predictions, with their accuracy and chance level. */
 export interface OriginalScore {
   readonly name: "accuracy" | "agreement";
   /** Below 0 if unknown. */
@@ -116,7 +116,7 @@ export function originalScoreOf({ predicted, labels }: Predictions): OriginalSco
   return { name: isLabeled ? "accuracy" : "agreement", truth, predicted, original, chance, atChance };
 }
 
-/** Returns why a model no longer computes the same function; undefined if it does or that is unknown. @param unit what the predictions are counted by. */
+/** Returns why a model no longer computes the same function. @param unit what the predictions are counted by. */
 export function lostFunctionText(
   { name, truth, predicted, original, chance }: OriginalScore,
   other: Predictions,

@@ -1,4 +1,4 @@
-/** Metrics for numeric outputs. The column "label" contains the expected value or values of a sample. */
+/** Metrics for numeric outputs, with expected values in the column "label". */
 import { type Batch, dataError, dimsText, elementCount, Miss, toFloat64 } from "#ir";
 import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
@@ -18,7 +18,7 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
 /** Maximum of an image without error, because an infinite value would make the mean infinite. */
 const maxDecibels = 100;
 
-/** Peak signal to noise 10 log10(peak² / mean squared error) in decibels, at most 100 per image, averaged. Outputs are clipped to 0 … `peak` (1). */
+/** Peak signal to noise 10 log10(peak² / mean squared error) in decibels, averaged over images. Outputs are clipped to 0 … `peak`. */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
   return averageRows({
@@ -91,7 +91,6 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   return { predicted, expected, samples, width: elementCount(label.dims.slice(1)) };
 }
 
-/** Ranks start at 1; equal values share their mean rank. */
 export function ranks(values: ArrayLike<number>): Float64Array {
   const order = Array.from({ length: values.length }, (_, index) => index);
   order.sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0));

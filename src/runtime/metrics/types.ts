@@ -13,22 +13,22 @@ export interface Metric {
   readonly columns: number;
   /** Reference of `rows`: the batch with its labels (default), or the original model's outputs. */
   readonly truth?: "labels" | "original";
-  /** false if samples do not have one predicted class each: for independent labels. */
+  /** false if samples do not have one predicted class each. */
   readonly hasClasses?: false;
   /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
-  /** Whether a row is errors and trials, such as words. The interval of a difference then is at least that of independent trials. */
+  /** Whether a row is errors and trials, such as words. */
   readonly countsTrials?: true;
-  /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
+  /** Returns [samples, columns], row-major. `truth` is the batch or the original's outputs; `batch` is the input. */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
-  /** Creates a function like `rows` that remembers earlier batches, for means over the samples. Called once per model and data set. */
+  /** Creates a function like `rows` that remembers earlier batches, for means over the samples. */
   readonly createRows?: () => Metric["rows"];
   /** For values that depend on all samples (nearest neighbors): converts the collected results of `rows` to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
-  /** Returns the name of the output's part that determines the value; undefined if the output has one part, or no part has an error. */
+  /** Returns the name of the output's part that determines the value. */
   readonly worstPart?: (rows: Float64Array) => string | undefined;
-  /** Returns details for reports, such as the number of boxes; undefined if there are none. */
+  /** Returns details for reports, such as the number of boxes. */
   detail?(rows: Float64Array): string | undefined;
 }
 
@@ -40,6 +40,6 @@ export interface Task {
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   readonly metric: Metric;
-  /** Text in the metadata of models that are trained on these samples, which must not test them (`sidecars/trained-on.ts`). */
+  /** Text in the metadata of models that are trained on these samples, which must not test them. */
   readonly trained?: string | undefined;
 }

@@ -1,7 +1,4 @@
-/**
- * Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. Case and forms of letters (NFKC) do not count.
- * Spaces and punctuation except apostrophes separate words; numbers in digits differ from numbers in words.
- */
+/** Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. */
 import type { Batch } from "#ir";
 import type { Metric } from "./types.ts";
 
@@ -43,7 +40,6 @@ const wordsOf = (text = ""): readonly string[] =>
     .replace(/’/g, "'")
     .match(/[\p{L}\p{M}\p{N}']+/gu) ?? [];
 
-/** Returns the edit distance of two texts in words, and the number of words of the reference. */
 function countErrors(reference: readonly string[], words: readonly string[]): readonly [errors: number, words: number] {
   let distances = Array.from({ length: words.length + 1 }, (_, index) => index);
   for (const [row, expected] of reference.entries()) {

@@ -1,11 +1,7 @@
 /**
  * Joins two models in one graph, in which each cut value is computed by either model:
- *
  *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
  *     z₁ = g₁(x); z₂ = g₂(z₁)
- *
- * Without a selected cut it computes the original, and with all selected the candidate. With one selected, it computes the original in which that
- * part is the candidate's.
  */
 
 import { infer, withFixedSeeds } from "#analysis";
@@ -25,11 +21,7 @@ export interface ExchangePoint {
 const selectName = "pith.select";
 const whereOpset = 9;
 
-/**
- * Joins the models and loads the joined model.
- * @returns a Miss if the models cannot be joined: incompatible operator versions, or inputs that the original lacks.
- * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a cycle, or does not load.
- */
+/** Joins the models and loads the result. Returns a Miss if they cannot be joined. @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE */
 export async function loadExchange(
   engine: Engine,
   original: Model,
@@ -93,7 +85,7 @@ export async function loadExchange(
   const nameOf = (value: Value): string => names.get(value) ?? "";
   return {
     names: ends.map(([hostEnd, guestEnd]) => ({ original: nameOf(hostEnd), candidate: nameOf(guestEnd) })),
-    /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
+    /** Runs with the selected cuts computed by the candidate. */
     async runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner> {
       const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
       const fetched = [...new Set([...outputs, ...observed])];

@@ -12,16 +12,15 @@ import { loadExchange } from "./exchange.ts";
 import { type LayerDifference, measureDifferences, type ValuePair, valuePairs } from "./layers.ts";
 import { OutputNoise } from "./output-noise.ts";
 
-/** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
   /** "operation": an operation without a weight whose result the candidate quantizes. "output": a model output that no layer computes. */
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
-  /** Signal to noise in decibels if all layers before are the original's; undefined if the layer could not run alone. */
+  /** Signal to noise in decibels if the layers before are the original's. */
   readonly own: number | undefined;
-  /** Output error with only this layer replaced, divided by the error with all replaced; undefined if not measured or only this one is infinite. */
+  /** Output error with only this layer replaced, divided by the error with all replaced. */
   readonly share: number | undefined;
-  /** Earlier layers whose outputs cannot be compared because channels were removed. Their errors count here. */
+  /** Earlier layers whose outputs cannot be compared. Their errors count here. */
   readonly hidden: readonly string[];
 }
 
@@ -57,12 +56,7 @@ const smallWork = 1e9;
 
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
- *
- * A layer's share is Σ noise / signal over parts of the float outputs with only this layer replaced, relative to all replaced. Shares of
- * independent errors sum to about 1. An error between two layers (a quantized softmax, a sum in float16) counts to the layer after it, unless the
- * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
- *
- * Cost: both models on all samples; then both again for each layer on 8 samples, for expensive models only for the noisiest layers.
+ * A layer's share is Σ noise / signal over parts of the float outputs with only this layer replaced, relative to all replaced.
  * @param data Samples; undefined: random inputs.
  * @returns a Miss if the two cannot be compared on random inputs.
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
@@ -140,7 +134,7 @@ export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): B
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
 }
 
-/** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
+/** Minimum share of a layer that is reported as the main cause. */
 const minDominantShare = 0.25;
 
 /** Returns whether no single layer dominates the output error. */
@@ -164,7 +158,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
     : `${sentence} (alone ${percent} of the error)`;
 }
 
-/** Returns the layer with the largest share. If no share is above 0, returns the noisiest layer; undefined if none has noise. */
+/** Returns the layer with the largest share, or else the noisiest one. */
 function largestError(layers: readonly LayerError[]): LayerError | undefined {
   const [largest] = worstFirst(layers, ({ share = 0 }) => share);
   if ((largest?.share ?? 0) > 0) return largest;
@@ -223,7 +217,7 @@ async function errorsOfSingleLayers(
     const totalError = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => ownErrors[index] !== Number.POSITIVE_INFINITY);
     const workOfLayer = (work * originalOutputs.length) / batches;
-    // Without optimization, a run takes about twice the time of an evaluation. Two such runs on `observedCount` samples and two on `aloneCount` are done.
+    // Without optimization, a run takes about twice the time of an evaluation.
     const withinEvaluated = (evaluated / 2 - 2 * (observedCount + aloneCount)) / aloneCount;
     const affordable = Math.min(alone.work / workOfLayer, Math.max(withinEvaluated, smallWork / workOfLayer));
     const minLayers = evaluated === infinite ? minLayersAlone.unlimited : minLayersAlone.limited;

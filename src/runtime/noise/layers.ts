@@ -1,9 +1,4 @@
-/**
- * Signal to noise at the output of every layer, relative to the original on the same samples.
- *
- * The compared values have the same name in both models, at the layer or shortly after it, because passes can fuse or split layers. A quantized
- * activation is compared after its quantization, as its consumers read it. Layers without such a float value of the same shape become misses.
- */
+/** Signal to noise at the output of each layer: of values with the same name in both models, because passes can fuse or split layers. */
 import { counterpartsAmong, type Inference, infer, type Layer, layers as layersOf, receivedValues } from "#analysis";
 import { type DataType, elementCount, fixedDims, Miss, type Model, nodeName, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -24,11 +19,7 @@ const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "
 /** Decibels below which a layer's output is considered wrong. */
 export const minDecibels = 10;
 
-/**
- * Compares the output of every layer with the original's, over the samples of a data set, without graph optimization. Memory: all layers' outputs for
- * one batch of each model (default 4 samples).
- * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- */
+/** Compares the output of each layer with the original's. @throws PithError E_DATA if the data does not fit or is empty, E_STOPPED on the signal. */
 export async function compareLayers(
   engine: Engine,
   original: Model,
@@ -84,10 +75,7 @@ export async function measureDifferences(
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
 const maxNodesAfter = 8;
 
-/**
- * Returns the values at which both models can be compared, in graph order: layers, operations without a weight whose result the candidate quantizes,
- * and model outputs that no layer computes. The other layers are added to `misses`.
- */
+/** Returns the values at which both models can be compared, in graph order. Adds layers without such values to `misses`. */
 export function valuePairs(original: Model, candidate: Model, misses: Miss[]): readonly ValuePair[] {
   const [before, after] = [infer(original), infer(candidate)];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
@@ -121,7 +109,7 @@ export function valuePairs(original: Model, candidate: Model, misses: Miss[]): r
   return [...afterLayers, ...otherPlaces].toSorted((a, b) => a.order - b.order);
 }
 
-/** Returns the values that readers of two float values see, such as their quantized form; undefined for other types. */
+/** Returns the values that readers of two float values see, such as their quantized form. */
 function exchangePoint(value: Value, other: Value, before: Inference, after: Inference): ExchangePoint | undefined {
   const types = [before.operand(value)?.type, after.operand(other)?.type];
   if (!types.every((type) => floats.has(type ?? "string"))) return undefined;

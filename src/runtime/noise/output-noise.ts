@@ -1,4 +1,4 @@
-/** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
+/** Output noise of a model: the power of its difference from the original's outputs, relative to their power. */
 
 import { type OutputPart, outputPartsOf } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
@@ -14,7 +14,7 @@ export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
 /** Maximum bytes of the original's outputs that are kept for the next candidate. */
 const maxKeptBytes = 2 ** 26;
 
-/** Measures Σ noise / signal over parts of float outputs (∞ if one is not finite), on samples of one data set. @param data undefined: random inputs. */
+/** Measures Σ noise / signal over parts of float outputs, on samples of one data set. @param data undefined: random inputs. */
 export function noiseMeter(
   original: Model,
   data: () => Promise<Dataset | undefined>,
@@ -78,7 +78,6 @@ export class OutputNoise {
     this.#original = original;
   }
 
-  /** Adds the outputs of one batch. The first batch shows the scales of parts. */
   add(original: Batch, other: Batch): void {
     for (const [name, before] of Object.entries(original)) this.addValue(name, before, other[name]);
   }
@@ -97,7 +96,7 @@ export class OutputNoise {
     return worstFirst(differences, ({ signalToNoise }) => -signalToNoise)[0] ?? new Difference();
   }
 
-  /** Σ noise / signal. Outputs that cannot be compared are left out. An output of zeros has no signal to divide by. */
+  /** Σ noise / signal of the outputs that can be compared. */
   get sum(): number {
     const differences = [...this.#parts.values()].flat().filter(({ difference }) => difference.mismatch === undefined);
     return differences.reduce(

@@ -7,7 +7,7 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
 import { Difference } from "../run/difference.ts";
 
-/** Returns each layer's weight signal to noise in decibels; infinite if unchanged or folded. Skips weights without a counterpart. */
+/** Returns each layer's weight signal to noise in decibels. Skips weights without a counterpart. */
 export async function weightErrors(
   engine: Engine,
   original: Model,
@@ -45,7 +45,7 @@ export async function weightErrors(
   return errorsByLayer;
 }
 
-/** Returns a function that reads a layer's weight in a changed model in the layer's own order; undefined without a counterpart of equal size. */
+/** Returns a function that reads a layer's weight in a changed model in the layer's own order. */
 export function counterpartNumbers(candidate: Model, engine: Engine) {
   const model = candidate.clone();
   storeWeights(model);

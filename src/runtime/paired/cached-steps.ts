@@ -8,10 +8,7 @@ import type { ModelRun } from "./original-runs.ts";
 /** Maximum number of tokens that are fed one at a time. */
 const cachedTokens = 8;
 
-/**
- * Runs the original on a text. The runs contain no values of the cache after the first one, so that each model gets its own.
- * @param names outputs that both models have. @returns no runs if the model has no cache, the inputs contain one, or there are too few tokens.
- */
+/** Runs the original on a text. Returns no runs if the model has no cache or the text is too short. @param names outputs that both models have. */
 export async function runCachedSteps(
   model: Model,
   feeds: Batch,

@@ -1,8 +1,4 @@
-/**
- * Sizes of random inputs to try on a model, most likely first, each with the work of a run:
- *
- *     work  =  multiply-accumulates  +  20 · computed elements  +  5,000 · input elements  +  40 · stored elements
- */
+/** Sizes of random inputs to try on a model, most likely first, each with the work of a run. */
 import { cachePerRevision, cost, infer } from "#analysis";
 import { bytes, bytesFor, type Dim, type Model, memoize, storedBytes, type Value } from "#ir";
 import {
@@ -20,9 +16,9 @@ export interface SizeOptions {
   /** "one": many samples of one size. "several": a few runs of growing sizes. */
   readonly sizes: "one" | "several";
   readonly known?: ReadonlyMap<string, number>;
-  /** Maximum number of samples (32); the minimum is four. */
+  /** Maximum number of samples. */
   readonly samples?: number | undefined;
-  /** Maximum multiply-accumulates of all runs of a model (1e11), except for the minimum of samples. */
+  /** Maximum multiply-accumulates of all runs of a model. */
   readonly work?: number | undefined;
 }
 
@@ -31,9 +27,9 @@ const defaultSamples = 32;
 
 /** Maximum multiply-accumulates of one run, which limit memory, and of all runs of a model. */
 const [maxWorkPerRun, maxTotalWork] = [1e10, 1e11];
-/** Maximum bytes of one computed value. A model that computes a larger one is not run on random inputs, because it could exhaust the memory. */
+/** Maximum bytes of one computed value, because a larger one could exhaust the memory. */
 const maxValueBytes = 2 ** 31;
-/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values (the largest cost in large models). */
+/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values. */
 const [workPerWrite, workPerDraw, workPerRead] = [20, 5000, 40];
 
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
@@ -41,7 +37,7 @@ const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 5
 interface SizeCandidate extends Pick<Guess, "shapes" | "isUsual"> {
   /** In multiply-accumulates. */
   readonly work: number;
-  /** Reason why the model is not run with these sizes: a computed value is too large. */
+  /** Reason why the model is not run with these sizes. */
   readonly obstacle: string | undefined;
 }
 
@@ -53,7 +49,7 @@ export function* candidateSizes(
   const costOf = costCounter(model, infer(model));
   const workOfReading = (workPerRead * storedBytes(model.graph)) / 4;
   const hasSeveralSizes = sizes === "several";
-  // Sizes with an empty cache come first, because random values of a cache are values that no model computes.
+  // Sizes with an empty cache come first, because no model computes random values of a cache.
   const withoutCache = likelyLengths.map(([length, side]): TrialSizes => [length, side, 0]);
   for (const guess of guesses(model, inputs, {
     known,
@@ -66,7 +62,6 @@ export function* candidateSizes(
   }
 }
 
-/** Returns the number of samples that the maximum work allows. @param work of one sample. */
 export function affordableSamples(
   work: number,
   { samples = defaultSamples, work: maxWork = maxTotalWork }: SizeOptions,
@@ -74,7 +69,7 @@ export function affordableSamples(
   return Math.max(minSamples, Math.min(samples, Math.floor(maxWork / Math.max(1, work))));
 }
 
-/** Returns whether one sample, with all unknown sizes 1, exceeds the work of a run. */
+/** Returns whether one sample of the smallest size exceeds the work of a run. */
 export const isExpensive = (model: Model): boolean => costCounter(model, infer(model))(() => 1).work > maxWorkPerRun;
 
 const costCounter = cachePerRevision((model, inference) => {

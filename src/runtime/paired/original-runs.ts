@@ -1,4 +1,4 @@
-/** Runs the original on random inputs until 4 to 32 samples can be compared. Unknown sizes are tried from the likeliest; rejected ones are skipped. */
+/** Runs the original on random inputs until enough samples can be compared. Unknown sizes are tried from the likeliest. */
 import { hasBatchAxis } from "#analysis";
 import { gatherRows, mapColumns, range, type State, sliceRows } from "#batches";
 import type { Batch, Dense, Model } from "#ir";
@@ -13,7 +13,7 @@ export interface ModelRun {
   /** Size of the first axis of inputs and outputs; 1 if no axis counts samples. */
   readonly samples: number;
   readonly expected: Batch;
-  /** Cache of a language model: after the first run of its sequences, it is an output of the same model's run before, and not part of `feeds`. */
+  /** Cache of a language model: after the first run of its sequences, it is an output of the run before. */
   readonly cache?: { readonly states: readonly State[]; readonly isFirst: boolean };
 }
 
@@ -49,7 +49,7 @@ export async function runOriginal(
     samples,
     expected: await session.run(feeds, names),
   });
-  /** Draws inputs. Samples whose outputs are not finite are replaced by copies of the others. Returns undefined if the original rejects the inputs. */
+  /** Draws inputs and runs on them. Samples whose outputs are not finite are replaced by copies of the others. */
   const attempt = async (shapes: Shapes): Promise<ModelRun | undefined> => {
     throwIfAborted(signal, "The comparison was stopped.");
     try {
@@ -89,7 +89,7 @@ export async function runOriginal(
     const advice = known !== undefined && areFree ? "; `dim` sets the sizes of free dimensions" : "";
     return new Miss(`the original ran on none of the random inputs: ${reason}${advice}`);
   }
-  // Some draws may be rejected, because a graph does not state all requirements of its inputs.
+  // Draws can be rejected, because a graph does not state all requirements of its inputs.
   for (let tries = 0; finiteRuns.length < targetRuns && tries < 2 * targetRuns; tries++) {
     if (finiteRuns.length === 0 && otherRuns.length >= targetRuns) break;
     await attempt(acceptedShapes[tries % acceptedShapes.length] ?? new Map());

@@ -1,11 +1,4 @@
-/**
- * Runs two models on the same inputs, so that their outputs can be compared: first the original, which is then released, then the result.
- *
- *     random inputs ──▶ original ──▶ expected
- *           └─────────▶ result   ──▶ actual
- *
- * Operators that the runtime lacks are removed from both (`unknown-operators.ts`), and expensive models run on smaller images (`smaller-images.ts`).
- */
+/** Runs two models on the same inputs, so that their outputs can be compared: the original, then the result. */
 import { hasRandomNodes, haveSameFixedSeeds, withFixedSeeds } from "#analysis";
 import { type Dataset, range, selectColumns } from "#batches";
 import { asPithError, type Batch, Miss, type Model, operatorName, PithError, stripPeriod, throwIfAborted } from "#ir";
@@ -22,7 +15,6 @@ import { gatherSamples, type ModelRun, type RandomRunOptions, runOriginal } from
 import { withSmallerImages } from "./smaller-images.ts";
 import { withoutOperators } from "./unknown-operators.ts";
 
-/** An original, its result, and the engine that runs both. */
 export interface ComparedModels {
   readonly engine: Engine;
   readonly original: Model;
@@ -31,7 +23,7 @@ export interface ComparedModels {
 
 export interface PairedRun extends ModelRun {
   readonly actual: Batch;
-  /** Outputs of an original that draws random numbers: the same numbers, with the inputs of another sample. They vary by the inputs alone. */
+  /** Outputs of the original with the same random numbers and the inputs of another sample. */
   readonly exchanged?: Batch | undefined;
 }
 
@@ -39,10 +31,10 @@ export interface PairedRuns {
   readonly pairs: readonly PairedRun[];
   /** Operators that the runtime lacks and that were removed from both. */
   readonly without: readonly string[];
-  /** The models as they ran: without these operators, for smaller images. */
+  /** The models as they ran. */
   readonly original: Model;
   readonly result: Model;
-  /** Reason why values cannot be compared: the models draw different random numbers. */
+  /** Reason why values cannot be compared: different random numbers. */
   readonly otherDraws: string | undefined;
   readonly leftOut?: number;
 }
@@ -71,7 +63,7 @@ export async function pairedRuns(models: ComparedModels, options: PairOptions): 
   return runBoth(models, options);
 }
 
-/** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
+/** Returns the samples, or random inputs without data, and both models as they ran on them. */
 export async function inputsFor(
   models: ComparedModels,
   data: Dataset | undefined,
@@ -85,7 +77,7 @@ export async function inputsFor(
   return { original: runs.original, result: runs.result, samples, perRun: runs.pairs[0]?.samples ?? 1 };
 }
 
-/** @param unknown operators that this runtime lacks. Each of them fails a load, which is repeated without them. */
+/** @param unknown operators that this runtime lacks: the load is repeated without them. */
 async function runBoth(
   models: ComparedModels,
   options: PairOptions,
@@ -127,7 +119,6 @@ async function runBoth(
   return { ...paired, without: unknown.map(operatorName), leftOut: drawn.leftOut };
 }
 
-/** Returns the names of the outputs that both models have and that can be compared. */
 export function namesInBoth(model: Model, other: Model): readonly string[] {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
   return model.graph.outputs.flatMap(({ name, foreign }) =>
@@ -135,7 +126,7 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
   );
 }
 
-/** Returns the runs that have all inputs: without those whose cache is an output of the run before. */
+/** Returns the runs whose cache is not an output of the run before. */
 export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R[] =>
   runs.filter(({ cache }) => cache?.isFirst !== false);
 
@@ -154,7 +145,7 @@ export async function pairWithResult(
   return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.actual })) };
 }
 
-/** Returns the runs with the inputs of another sample at each position: of the next sample, or of the next run if each has one sample. */
+/** Returns the runs with the inputs of another sample at each position. */
 function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
   return runs.map((run, index) => {
     const { feeds, samples } = run;
@@ -164,7 +155,7 @@ function exchangeInputs(runs: readonly ModelRun[]): readonly ModelRun[] {
   });
 }
 
-/** Runs a model on the inputs of the runs. @throws ResultError if it does not load, or does not run. */
+/** Runs a model on the inputs of the runs. @throws ResultError if it fails. */
 export async function runResult(
   engine: Engine,
   model: Model,
@@ -199,7 +190,7 @@ export async function runResult(
   }
 }
 
-/** Returns the reason if the outputs depend on random numbers that differ between the models, or between two runs of the original. */
+/** Returns the reason if the outputs depend on random numbers that differ. */
 async function explainOtherDraws(
   { engine, original, result }: ComparedModels,
   runs: readonly ModelRun[],

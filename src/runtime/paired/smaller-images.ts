@@ -1,11 +1,11 @@
-/** Halves the images of models whose runs are expensive, if the network allows it: 1×3×512×512 → 1×3×256×256 → …, at least 64. */
+/** Halves the images of models whose runs are expensive, if the network allows it: 1×3×512×512 → 1×3×256×256. */
 import type { Model } from "#ir";
 import { imageSides } from "../run/random-images.ts";
 import { isExpensive } from "./candidate-sizes.ts";
 
 const minSide = 64;
 
-/** Returns copies for smaller images; undefined if a sample of the original is cheap, or no smaller image is possible. */
+/** Returns copies for smaller images, if a sample is expensive. */
 export function withSmallerImages<M extends Record<"original" | "result", Model>>(models: M): M | undefined {
   let { original, result } = models;
   while (isExpensive(original)) {
@@ -16,7 +16,7 @@ export function withSmallerImages<M extends Record<"original" | "result", Model>
   return original === models.original ? undefined : { ...models, original, result };
 }
 
-/** Returns a copy of a model for images of half the size; undefined if a side would be fractional or too small. */
+/** Returns a copy of a model for images of half the size. */
 function halveSides(model: Model): Model | undefined {
   const small = model.clone();
   const sides = small.graph.feeds.map(({ type }) => {

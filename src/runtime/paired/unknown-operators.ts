@@ -1,6 +1,5 @@
 /**
- * Removes operators that this runtime lacks: their outputs become inputs, and their inputs become outputs. The rest can run and be compared.
- *
+ * Removes operators that this runtime lacks, so that the rest can run and be compared:
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
 
@@ -8,7 +7,7 @@ import { infer } from "#analysis";
 import { extract, type Model, type Value, type ValueType } from "#ir";
 import type { UnknownOperator } from "../../core/engine/runtime-messages.ts";
 
-/** Returns both models without the operators; undefined if they are in a subgraph or function, their output types are unknown, or nothing remains. */
+/** Returns both models without the operators; undefined if the operators cannot be separated, or nothing remains. */
 export function withoutOperators(
   models: Readonly<Record<"original" | "result", Model>>,
   unknown: readonly UnknownOperator[],

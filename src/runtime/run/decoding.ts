@@ -1,11 +1,4 @@
-/**
- * Feeds tokens to a language model step by step. If the model has a cache (key and value of each earlier position), each step gets the outputs of the
- * step before:
- *
- *     ids ──▶ decoder ──▶ logits
- *               ▲  └──▶ present.*
- *               └── past_key_values.*, empty at the first step
- */
+/** Feeds tokens to a language model step by step. If the model has a cache, each step gets the outputs of the step before. */
 import { allLayers, infer } from "#analysis";
 import { attentionMask, findStates, type State } from "#batches";
 import { type Batch, type Dense, fromNumbers, type Model, toNumbers, unsupportedError } from "#ir";
@@ -15,19 +8,19 @@ export type TokenRows = readonly (readonly number[])[];
 
 /** A model that scores the next token at each position. */
 export interface Decoder {
-  /** Name of the input of token ids; undefined if the model takes embeddings. */
+  /** Name of the input of token ids. */
   readonly tokens: string | undefined;
   readonly logits: string;
   /** Outputs that are fed as inputs at the next step. */
   readonly caches: readonly State[];
 }
 
-/** Returns how a language model is fed, by its inputs and outputs; undefined for other models. */
+/** Returns how a language model is fed, by its inputs and outputs. */
 export function decoderOf(model: Model): Decoder | undefined {
   const { feeds, outputs } = model.graph;
   const caches = cachesOf(model);
   const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
-  // Without tokens, a cache has keys and values: a single pair of input and output with equal axes can be a sequence and its features.
+  // Without tokens, several caches are required: a single one can be a sequence and its features.
   const isDecoder =
     target === undefined
       ? caches.length > 1
@@ -39,7 +32,7 @@ export function decoderOf(model: Model): Decoder | undefined {
   return logits && { tokens: target?.name, logits: logits.name, caches };
 }
 
-/** Returns the rows of the largest table. A language model scores each of them, and an encoder has fewer features. */
+/** Returns the rows of the largest table, the vocabulary of a language model. */
 function vocabularyOf(model: Model): number | undefined {
   const tables = allLayers(model, infer(model)).filter(({ role }) => role.kind === "lookup");
   return tables.length === 0 ? undefined : Math.max(...tables.map(({ inputs }) => inputs));
@@ -75,7 +68,7 @@ export class Decoding {
   }
 
   /**
-   * Returns the inputs of the next step. Without a cache, these include all tokens before.
+   * Returns the inputs of the next step. Without a cache, these include the tokens before.
    * @param mask 1 for tokens and 0 for padding (default: no padding). @param tensors values of inputs that tokens do not provide.
    * @throws PithError E_UNSUPPORTED for an input without a value.
    */
@@ -89,7 +82,7 @@ export class Decoding {
     return tokenFeeds(this.#model, this.#ids, this.#mask, inputs);
   }
 
-  /** Keeps the cache. The encoder's part does not change after the first step, because merged decoders return it only once. */
+  /** Keeps the cache. Merged decoders return the encoder's part only once, so it does not change after the first step. */
   carry(outputs: Batch): void {
     this.#states = nextCaches(this.#caches, this.#states, outputs, this.#steps++ === 0);
   }
@@ -107,7 +100,7 @@ export const nextCaches = (caches: readonly State[], before: Batch, outputs: Bat
     }),
   );
 
-/** Returns the inputs that tokens provide; `mask` ends with the entries of `ids`. @throws PithError E_UNSUPPORTED for another input, unless `isPartial`. */
+/** Returns the inputs that tokens provide; `mask` ends with the entries of `ids`. @throws PithError E_UNSUPPORTED for another input. */
 export function tokenFeeds(
   { graph }: Model,
   ids: TokenRows,

@@ -1,6 +1,5 @@
 /**
- * Measures the difference between the outputs y of a changed model and the original's outputs x, in float64.
- *
+ * Measures the difference between the outputs y of a changed model and the original's outputs x, in float64:
  *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)², m: mean of x
  */
 import { type OutputPart, selectPart } from "#analysis";
@@ -56,16 +55,13 @@ export class Difference {
   }
 }
 
-/**
- * Minimum variance over samples of data, as a share of the mean square, at which values count as depending on their inputs: ten times the squared
- * error of rounding to float16. A temperature of 300 ± 2 K varies by 4e-5.
- */
+/** Minimum variance over samples of data, as a share of the mean square: ten times the squared rounding error of float16. */
 export const minVariationOfData = 1e-6;
 
 /** Minimum change over the samples, as a share of the operator's range, at which the values of a saturating operator are not saturated. */
 export const minChange = 0.01;
 
-/** Returns the rows in descending order of a figure. NaN counts as infinite, and a missing figure as the smallest. */
+/** Returns the rows in descending order of a figure. NaN counts as infinite. */
 export function worstFirst<T>(rows: readonly T[], figureOf: (row: T) => number | undefined): readonly T[] {
   const rankOf = (row: T): number => {
     const figure = figureOf(row) ?? Number.NEGATIVE_INFINITY;
@@ -89,10 +85,7 @@ export function variation(squares: number, sums: ArrayLike<number>, counts: Arra
   return squares - squaresOfMeans;
 }
 
-/**
- * Returns the largest difference relative to max(|expected|, `minScale`), or to 1 if all expected values are below 1e-6. Infinite if types,
- * dimensions or integers differ, or a NaN or infinity does.
- */
+/** Returns the largest difference relative to the expected magnitude; infinite if types, dimensions, integers or non-finite values differ. */
 export function largestDifference(expected: Dense, got: Dense | undefined, minScale = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
     return Number.POSITIVE_INFINITY;

@@ -1,6 +1,6 @@
 export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
 
-/** Maximum delay of a timer in milliseconds (24.8 days); a timer with a longer delay runs immediately. */
+/** Maximum delay of a timer in milliseconds; a timer with a longer delay runs immediately. */
 const maxWait = 2 ** 31 - 1;
 
 /** Aborts a controller after a time of any length. @returns a function that cancels the timer. */

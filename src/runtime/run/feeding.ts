@@ -18,7 +18,7 @@ import {
 import { type Batch, dataError, elementCount, type Model } from "#ir";
 
 export interface Feeding extends Binding {
-  /** Number of samples per run: the model's fixed number, or 1 if no axis counts samples; undefined if any number works. */
+  /** Number of samples per run; undefined if any number works. */
   readonly size: number | undefined;
   readonly states: readonly State[];
   readonly zeros: Batch;
@@ -45,7 +45,7 @@ export class Feeder {
   readonly #owner: string;
   #states: Batch;
 
-  /** @param other a model with the same inputs, whose fixed batch size also applies. @throws PithError E_DATA for an input without column or state. */
+  /** @param other a model with the same inputs, whose fixed batch size also applies. @throws as `feedingOf`. */
   constructor(model: Model, batch: Batch, owner: string, other = model) {
     // Uses the unchanged model: an observed value that became an output is not a state.
     this.feeding = feedingOf(model, batch, owner);
@@ -101,7 +101,7 @@ export interface OneRun {
   readonly size: number;
 }
 
-/** Returns the first sample (or the model's fixed number) with initial states. @throws PithError E_DATA if none fits. */
+/** Returns the first sample, or the model's fixed number, with initial states. */
 export async function readOneRun(model: Model, samples: Dataset): Promise<OneRun> {
   const first = await firstBatch(samples);
   const { size = 1, feeds, zeros } = feedingOf(model, first, samples.name);
@@ -109,7 +109,7 @@ export async function readOneRun(model: Model, samples: Dataset): Promise<OneRun
   return { feeds: { ...feeds(batch), ...zeros }, size };
 }
 
-/** Returns the initial values of states. Inference resolves symbolic dimensions that the model determines, such as hidden units. */
+/** Returns the initial values of states. */
 function initialStates(model: Model, states: readonly State[]): Batch {
   if (states.length === 0) return {};
   const copy = model.clone();
@@ -121,7 +121,7 @@ function initialStates(model: Model, states: readonly State[]): Batch {
   );
 }
 
-/** Returns the names of the columns. If no input has the name of the single column, adds the first input that it fits. */
+/** Returns the names of the columns. A single column can feed the first input that it fits. */
 function providedInputs(model: Model, batch: Batch): readonly string[] {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const { feeds } = model.graph;

@@ -1,9 +1,4 @@
-/**
- * Continues texts as transformers.js does, with a cache if the model has one:
- *
- *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ next token: that with the largest logit at the last position, or a random one
- *     text or sound ──(encoder_model)──▶
- */
+/** Continues texts as transformers.js does, with a cache if the model has one. */
 
 import { type Batch, type Dense, type Model, memoize, type Random, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
@@ -16,7 +11,7 @@ export interface GeneratorModels {
   readonly embed: Model | undefined;
 }
 
-/** Returns the models of a folder that generate texts together, by file name; undefined if no model is a decoder with a cache. */
+/** Returns the models of a folder that generate texts together, by file name. */
 export function generatorOf(models: ReadonlyMap<string, Model>): GeneratorModels | undefined {
   const decoder = models.get("decoder_model_merged") ?? models.get("model");
   if (decoder === undefined || (decoderOf(decoder)?.caches.length ?? 0) === 0) return undefined;
@@ -46,15 +41,12 @@ export interface SpeechPrompt {
   readonly start: readonly number[];
   /** Token that ends the transcript. */
   readonly end: number | undefined;
-  /** Tokens that are never generated, and further tokens that are not generated first. */
+  /** Tokens that are not generated, and further ones that are not generated first. */
   readonly suppressed: readonly number[];
   readonly suppressedFirst: readonly number[];
 }
 
-/**
- * Returns the next token after each prompt and after each further token: one row of `steps` tokens per prompt. A transcript can be shorter.
- * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
- */
+/** Returns up to `steps` tokens after each prompt. @throws PithError E_UNSUPPORTED for a model with another input, E_STOPPED on the signal. */
 export async function generate(
   engine: Engine,
   models: GeneratorModels,
@@ -126,7 +118,7 @@ export async function encode(encoder: Session, feeds: Batch): Promise<Batch> {
   return { ...(hidden && { encoder_hidden_states: hidden }), ...(mask && { encoder_attention_mask: mask }) };
 }
 
-/** Runs work with an engine that loads each model once, for several calls of `generate`. */
+/** Runs work with an engine that loads each model once. */
 export async function withLoadedOnce<T>(engine: Engine, work: (engine: Engine) => Promise<T>): Promise<T> {
   const sessions = new Map<Model, Promise<Session>>();
   const load: Engine["load"] = async (model, options) => {

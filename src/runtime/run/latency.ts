@@ -1,10 +1,7 @@
 /**
- * Measures speed as a ratio. Every model runs in each round, so a busy machine slows all of them and the ratio does not change.
- *
- * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / its time), with the 10th and 90th
- * percentile. Processor time excludes waiting, so other processes do not affect it. Threads of several models do not spin between runs: on two
- * cores, spinning doubled the times of whole rounds. The order of the models rotates and reverses from round to round. Otherwise, a model would always run
- * after the same other model, whose data are in the caches.
+ * Measures speed as a ratio. Models run in each round, so a busy machine slows all of them and the ratio does not change.
+ * A model's speed is the median over rounds of (time of the first model / its time). Threads do not spin between runs of several models.
+ * The order changes from round to round. Otherwise, a model would run after the same other model, whose data are in the caches.
  */
 
 import { type Batch, type Model, optionError, storedBytes, throwIfAborted } from "#ir";
@@ -13,16 +10,16 @@ import type { Engine, Session } from "../../core/engine/engine.ts";
 import { quantile } from "../../core/math/interval.ts";
 import { timedInputs } from "./timed-inputs.ts";
 
-/** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would take more time than the run. */
+/** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would dominate. */
 const minStretch = 10;
 
-/** Milliseconds after which the warm-up of a slow model ends, and its minimum number of runs. */
+/** Milliseconds after which the warm-up of a slow model ends. */
 const maxWarmUp = 3000;
 const minWarmUpRuns = 2;
 
 const minRounds = 3;
 
-/** Maximum bytes of weights in memory. If models have more together, each is loaded alone and runs several rounds in a row. */
+/** Maximum bytes of weights in memory. Larger models are loaded one at a time. */
 const maxTogetherBytes = 2 ** 29;
 
 export interface LatencyOptions {
@@ -95,7 +92,7 @@ function requireWork(models: readonly Model[], { rounds = 30 }: LatencyOptions):
   if (models.length === 0 || !(rounds >= 1)) throw optionError("Timing needs at least one model and one round.");
 }
 
-/** Times models as `latency` does, on given batches: the server of a page has no tokenizer to make inputs. @throws PithError as `latency`. */
+/** Times models as `latency` does, on given batches. */
 export async function timeModels(
   engine: Engine,
   models: readonly Model[],
@@ -127,7 +124,6 @@ export async function timeModels(
   try {
     if (!isOneAtATime) for (const openSession of openers) await openSession();
     const runTimesByModel: number[][] = models.map(() => []);
-    /** Returns the median run in milliseconds, which interrupted runs do not affect. */
     const timeRuns = async (
       index: number,
       session: Session | undefined,
@@ -202,13 +198,12 @@ function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
   return Number.isFinite(milliseconds) ? { processorTime: milliseconds } : {};
 }
 
-/** Returns the processor time of a run relative to the first model's; undefined if it cannot be read. */
 export function relativeProcessorTime(
   [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
   latency: Pick<Latency, "processorTime"> | undefined,
 ): number | undefined {
   const share = (latency?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
-  // The resolution of the clock may be too low for a nonzero time.
+  // The resolution of the clock may be too low.
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 

@@ -1,7 +1,4 @@
-/**
- * Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. `watchLoads` remembers models that loaded, which need no
- * check, and keeps the last sessions, because a result is loaded several times.
- */
+/** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 
 import { type Model, PithError, storedBytes } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
@@ -17,18 +14,15 @@ export class ResultError extends PithError {
   }
 }
 
-/** An engine that remembers which models were loaded with graph optimizations and not changed since. */
+/** An engine that remembers which models were loaded with graph optimizations. */
 export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
 }
 
-/** Number of sessions that are kept, one each for an original and its result, and the maximum bytes of weights of their models. */
+/** Number of sessions that are kept, and the maximum bytes of weights of their models. */
 const [keptSessions, maxKeptBytes] = [2, 2 ** 25];
 
-/**
- * Remembers loads. The sessions that were released last are kept for loads of unchanged models with the same options. Sessions that were loaded once
- * (parts of models) are released before sessions that were loaded again (the original).
- */
+/** Remembers loads, and keeps the sessions that were released last for loads of unchanged models with the same options. */
 export function watchLoads(engine: Engine): WatchedEngine {
   const loadedRevisions = new WeakMap<Model, number>();
   const idle: { readonly model: Model; readonly key: string; readonly session: Session; readonly isReused: boolean }[] =
@@ -61,10 +55,7 @@ export function watchLoads(engine: Engine): WatchedEngine {
   };
 }
 
-/**
- * Loads a model, if it was not loaded before. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
- * @throws ResultError E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
- */
+/** Loads a model, if it was not loaded before. @throws ResultError E_ENGINE; the message says whether only optimization fails. */
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
   try {

@@ -1,8 +1,6 @@
 /**
- * Finds output values that masks set: −1e4, −1e9 or −∞. A sum of squares must skip them, because they are larger than all other differences.
- *
- * A value is set by a mask if its magnitude is at least 1e30 (float16: 65504). It is also set by a mask if it is a score plus the constant of a mask.
- * Such constants are round numbers of at most −9,000, or the limits of float16. Measurements, such as −15,000 ± 1,200, are not close to them.
+ * Finds output values that masks set: −1e4, −1e9 or −∞. A sum of squares must skip them, because they are larger than other differences.
+ * Such values are infinite, or a score plus the constant of a mask: a round number, or a limit of float16.
  */
 import { type DataType, type FloatType, isFloat } from "#ir";
 
@@ -11,7 +9,7 @@ const minInfinite: Record<FloatType, number> = { float16: 65504, bfloat16: 1e30,
 const highestFill = -9000;
 /** Minimum ratio of the value that a mask sets to the largest score. */
 const minRatio = 100;
-/** Constants of masks that have several significant digits: float16 limits, and the ones that Pith uses for float16. */
+/** Constants of masks that have several significant digits. */
 const halfLimits = [32_752, 32_768, 65_500, 65_504];
 /** Largest relative rounding error of a value that a mask sets. */
 const roundingShare: Record<FloatType, number> = {
@@ -21,13 +19,13 @@ const roundingShare: Record<FloatType, number> = {
   float64: 2 ** -23,
 };
 
-/** Returns whether a value stands for infinity, which no score of the type reaches. */
+/** Returns whether a value stands for infinity. */
 export function infinityTest(type: DataType): (value: number) => boolean {
   const end = isFloat(type) ? minInfinite[type] : Number.POSITIVE_INFINITY;
   return (value) => Math.abs(value) >= end;
 }
 
-/** Returns a predicate for pairs to skip: the original's value is infinite, or set by a mask and the result's is no score. @param original the whole output. */
+/** Returns a predicate for pairs to skip, because a mask set the original's value. @param original the whole output. */
 export function fillPredicate(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
   const isInfiniteValue = infinityTest(type);
   let largestScore = 0;

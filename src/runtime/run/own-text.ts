@@ -32,21 +32,21 @@ import { createRunner } from "./run.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;
-  /** Maximum number of sequences (16). */
+  /** Maximum number of sequences. */
   readonly count?: number | undefined;
-  /** File that keeps the tokens for further commands on the same model with the same seed. */
+  /** File that keeps the tokens for further commands. */
   readonly file?: string | undefined;
-  /** Renders the chat template next to the model. With it, every second sequence begins with a turn of a chat. */
+  /** Renders the chat template next to the model, so that some sequences begin with a turn of a chat. */
   readonly renderTemplate?: RenderTemplate | undefined;
-  /** Reports why the text has no chats although there is a template, or why a tokenizer does not help. */
+  /** Reports why the text has no chats, or why a tokenizer does not help. */
   readonly log?: Context["log"] | undefined;
-  /** Outputs of the encoder before the model, as its inputs. Each sequence has one of their samples. */
+  /** Outputs of the encoder before the model, as its inputs. */
   readonly encoded?: Batch | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Numbers of sequences and of their tokens: the first pair that a model can generate within `maxWork` multiply-accumulates. */
+/** Numbers of sequences and of their tokens, in the order in which they are tried. */
 const sizes = [
   [16, 64],
   [8, 64],
@@ -58,8 +58,7 @@ const sizes = [
 const maxWork = 2e11;
 
 /**
- * Returns sequences of tokens that a language model samples at temperature 1, after the start token of its configuration, or after random tokens
- * without one. The same seed gives the same tokens.
+ * Returns sequences of tokens that a language model samples at temperature 1. The same seed gives the same tokens.
  * @returns the inputs of the model, with the next token of each as the label; a Miss if the model does not generate text alone.
  * @throws PithError E_STOPPED on the signal, E_ENGINE_MISSING.
  * @example
@@ -81,7 +80,7 @@ export async function generateOwnText(
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
-/** Returns texts that a language model generates itself, or sentences; undefined for other inputs. @param isTimed one text of a length for timing. */
+/** Returns texts that a language model generates itself, or sentences. @param isTimed one text of a length for timing. */
 export async function createOwnInputs(
   engine: Engine,
   model: Model,
@@ -94,10 +93,10 @@ export async function createOwnInputs(
   return samples && { samples, isGenerated: samples === text };
 }
 
-/** Maximum number of tokens of the single text for timing, unless the model has a fixed number. */
+/** Maximum number of tokens of the text for timing. */
 const timedLength = 128;
 
-/** Returns sentences as inputs of a model; undefined if there is no usable tokenizer next to it, or it does not run on them. */
+/** Returns sentences as inputs of a model; undefined if the tokenizer next to it is not usable. */
 function createSentenceInputs(
   engine: Engine,
   model: Model,
@@ -126,7 +125,7 @@ export async function requireRuns(engine: Engine, model: Model, samples: Indexed
   await runner.run(await firstBatch(samples, count)).finally(() => runner.release());
 }
 
-/** Makes realistic inputs. @returns undefined, and logs the reason, if the work throws a PithError. */
+/** Makes realistic inputs. Logs the reason if the work throws a PithError. */
 export const tryRealisticInputs = <T>(log: OwnTextOptions["log"], work: () => Promise<T>): Promise<T | undefined> =>
   work().catch((error: unknown) => {
     const text = `random inputs are used: ${stripPeriod(asPithError(error).message)}`;
@@ -139,7 +138,6 @@ interface OwnTokens {
   readonly hasChats: boolean;
 }
 
-/** Returns the tokens of the text. @returns a Miss and @throws as `generateOwnText`. */
 async function generateOwnTokens(
   engine: Engine,
   model: Model,
@@ -191,7 +189,7 @@ async function generateRows(engine: Engine, model: Model, options: OwnTextOption
   return new Miss(`the model generates no text: ${reason}`);
 }
 
-/** Returns the first tokens of each sequence: the start token, or of every second sequence a turn of a chat, if there is a template. */
+/** Returns the first tokens of each sequence: the start token, or a turn of a chat. */
 async function drawStarts(
   model: Model,
   { logits }: Decoder,
@@ -220,7 +218,7 @@ async function drawStarts(
   return { starts, hasChats: fitting.length > 0 };
 }
 
-/** Returns the sequences that the model continues to a length. @returns a Miss if it reads later tokens. @throws PithError as `generate`. */
+/** Returns the sequences that the model continues to a length. @returns a Miss if it reads later tokens. */
 async function continueStarts(
   engine: Engine,
   model: Model,
@@ -251,7 +249,7 @@ async function continueStarts(
   return rows;
 }
 
-/** Returns the token with which a text starts, as files next to the model state it. @throws PithError E_DATA for a file that is not JSON. */
+/** Returns the token with which a text starts, as files next to the model state it. */
 async function startToken(place: string | undefined): Promise<number | undefined> {
   if (place === undefined) return undefined;
   for (const folder of [folderOf(place), joinPath(folderOf(place), "..")])
@@ -268,7 +266,7 @@ function vocabularyOf({ graph }: Model, logits: string): number {
   return typeof width === "number" ? width : 1;
 }
 
-/** Returns whether the scores at the first position are the same with and without later tokens. A masked language model reads them. */
+/** Returns whether the scores at the first position are the same without later tokens, unlike in a masked language model. */
 async function isCausal(engine: Engine, model: Model, logits: string, rows: TokenRows): Promise<boolean> {
   const session = await engine.load(model, { lean: hasLargeWeights(model) });
   try {

@@ -1,15 +1,15 @@
-/** The elements of a value, such as the patches of a convolution, if each of them is an element of another value or 0. */
+/** The elements of a value that only picks elements of another value or 0, such as the patches of a convolution. */
 import { type Dense, elementCount, fixedDims, type Model, memoize, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 
-/** Indices in the other value, -1 for a zero, and the array into which they are read. */
+/** Indices in the other value, -1 for a zero. */
 interface Selection {
   readonly indices: Int32Array;
   readonly data: Float64Array;
 }
 
 export class PickedElements {
-  /** Dimensions of the value for the first samples; further samples repeat the pattern. */
+  /** Dimensions of the value for the first samples. */
   readonly dims: readonly number[];
   readonly #elements: Int32Array;
   readonly #selections = new WeakMap<ArrayLike<number>, Map<number | undefined, Selection>>();
@@ -19,7 +19,7 @@ export class PickedElements {
     this.#elements = Int32Array.from(toFloat64(dense));
   }
 
-  /** Runs a model that picks elements of its only input on the indices of these elements. Undefined if float32 cannot represent them. */
+  /** Runs a model that picks elements of its only input on the indices of these elements. */
   static async create(model: Model, engine: Engine): Promise<PickedElements | undefined> {
     const [input, other] = model.graph.inputs;
     const [samples, ...sizes] = input?.type?.dims ?? [];
@@ -34,7 +34,7 @@ export class PickedElements {
     return picked && new PickedElements(picked);
   }
 
-  /** Converts positions in this value to a selection, once for each array of rows. @param size elements of the other value for the first samples. */
+  /** Converts positions in this value to a selection, once for each array of rows. */
   select(rows: ArrayLike<number>, group: number | undefined, size: number, find: () => Int32Array): Selection {
     return memoize(
       memoize(this.#selections, rows, () => new Map<number | undefined, Selection>()),

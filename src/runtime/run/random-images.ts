@@ -1,4 +1,4 @@
-/** Random images of blocks of several sizes, mostly equal in all channels, so that filters of every size have nonzero outputs and images differ. */
+/** Random images of blocks of several sizes, so that filters have nonzero outputs and images differ. */
 import type { Random } from "#ir";
 
 export interface Sides {
@@ -6,7 +6,7 @@ export interface Sides {
   readonly sides: readonly number[];
 }
 
-/** Returns the axes of images: N×C×H×W, N×H×W×C, or volumes, with one, three or four channels. */
+/** Returns the axes of images: N×C×H×W, N×H×W×C, or volumes. */
 export function imageSides(dims: readonly number[]): Sides | undefined {
   if (dims.length !== 4 && dims.length !== 5) return undefined;
   const last = dims.length - 1;
@@ -56,7 +56,7 @@ function toPixel(value: number, scale: readonly [number, number] | undefined, sa
   return black + (white - black) * Math.min(1, Math.max(0, 0.5 + value / 4));
 }
 
-/** A grid of cells that no block boundary divides: the smallest blocks, or the positions of a shorter side. */
+/** A grid of cells that no block boundary divides. */
 interface Grid {
   readonly lengths: readonly number[];
   readonly positions: number;
@@ -86,7 +86,7 @@ function stepsAlong(axis: number, length: number, counts: readonly number[]): Ui
 
 const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
 
-/** Returns the sum of blocks in each cell, with mean 0 and deviation of about 1. */
+/** Returns the sum of blocks in each cell. */
 function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
   const sum = new Float64Array(cells);
   const levelValues = new Float64Array(cells);
@@ -103,7 +103,6 @@ function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64
   return sum;
 }
 
-/** Writes to each position the value of its block, whose offset in `blocks` is the sum of one step per side. */
 function writeBlocks(
   blocks: Float64Array,
   { steps }: Pick<Grid, "steps">,

@@ -1,10 +1,4 @@
-/**
- * Random inputs for timing and comparing models without data.
- *
- * The values suit the graph (`core/analysis/required-intervals.ts`): indices are inside their tables, floats in the range that the first layer expects.
- * Images consist of blocks, because filters average white noise to zero. Unknown sizes are guessed, and equal sizes remain equal
- * (`core/analysis/equal-sizes.ts`).
- */
+/** Random inputs in the ranges that the graph requires, for timing and comparing models without data. Unknown sizes are guessed. */
 import { cachePerRevision, createDimRewrite, infer, requiredIntervals } from "#analysis";
 import { findStates } from "#batches";
 import type { Batch, DataType, Dense, Dim, Model, PithError, Random, ValueType } from "#ir";
@@ -32,9 +26,9 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
-  /** Name of an input that cannot be drawn, because its type has no numbers to draw (such as text) or its rank is unknown. */
+  /** Name of an input that cannot be drawn, because of its type or unknown rank. */
   readonly undrawable: string | undefined;
-  /** Returns the size of a dimension. `assignment` returns the sizes of symbols that the model does not determine. */
+  /** Returns the size of a dimension. `assignment` sizes the symbols that the model does not determine. */
   size(dim: Dim, assignment: Assignment): number;
   shapes(assignment: Assignment): Shapes;
   /** @throws PithError E_UNSUPPORTED if a value would exceed memory, or an input the maximum. */
@@ -65,7 +59,7 @@ const randomInputsOf = cachePerRevision((model, inference): RandomInputs => {
     size,
     shapes: (assignment) => new Map(drawable.map(({ name, dims }) => [name, dims.map((dim) => size(dim, assignment))])),
     draw(shapes, numbers) {
-      /** Sizes of the symbols in these shapes: the rows of an indexed table can be symbolic. */
+      /** Sizes of the symbols in these shapes. */
       const sizes = new Map<string, number>();
       for (const { name, dims } of drawable)
         for (const [axis, dim] of dims.entries())
@@ -144,7 +138,7 @@ function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly
   return zeros(type, dims);
 }
 
-/** Maximum number of random elements of an input: a gigabyte of float32. */
+/** Maximum number of random elements of an input. */
 const maxDrawn = 2 ** 28;
 
 const defaultInterval = { low: -2, high: 2 } as const;
@@ -158,12 +152,12 @@ function pixelScaleOf(hint: Interval | undefined): readonly [number, number] | u
 
 export interface Guess {
   readonly shapes: Shapes;
-  /** Whether the first axis has a usual number of samples. If all of these fail, the axis may count something else, such as time. */
+  /** Whether the first axis has a usual number of samples. It can count something else, such as time. */
   readonly isUsual: boolean;
   assignment(model: Model): Assignment;
 }
 
-/** Sizes to try for symbolic dimensions but the batch: `length` of sequences, `side` of images, `cached` earlier tokens (default 2). */
+/** Sizes to try for symbolic dimensions but the batch: `length` of sequences, `side` of images, `cached` earlier tokens. */
 export type TrialSizes = readonly [length: number, side: number, cached?: number];
 
 export interface GuessOptions {
@@ -173,7 +167,6 @@ export interface GuessOptions {
   readonly fits?: (assignment: Assignment, batch: number) => boolean;
 }
 
-/** Most likely first: sequences and small images. */
 export const likelyLengths: readonly TrialSizes[] = lengthsOf([
   16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
 ]);
@@ -182,7 +175,6 @@ export function lengthsOf(sizes: readonly number[]): readonly TrialSizes[] {
   return sizes.map((size) => [size, size]);
 }
 
-/** Yields each combination of unknown sizes once, in order. */
 export function* guesses(
   model: Model,
   inputs: RandomInputs,
@@ -227,7 +219,7 @@ export async function firstThatRuns(
   return first ?? unsupportedError("There are no sizes to try.");
 }
 
-/** Guesses sizes of symbols. The name indicates whether a symbol counts samples, cached positions, image sides or other positions. */
+/** Guesses sizes of symbols from their names. */
 function guessSizes(
   model: Model,
   knownSizes: ReadonlyMap<string, number>,
@@ -244,7 +236,7 @@ function guessSizes(
     (isBatch(name) ? batch : isCached(name) ? cached : isTotal(name) ? length + cached : isSide(name) ? side : length);
 }
 
-/** Returns the symbols that count samples: the first dimension if it is common to all inputs, and unnamed dimensions that are first or of a state. */
+/** Returns the symbols that count samples. */
 function sampleNames({ graph, header }: Model): ReadonlySet<string> {
   const symbols = graph.feeds.map(({ name, type }) => ({
     name,

@@ -1,9 +1,4 @@
-/**
- * Times a changed model relative to its original, both in memory: processor time of the fastest series of runs. Other processes hardly affect it,
- * because waiting is excluded and the caches are warm in at least one series.
- *
- * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 % within one process; the ratio of mean processor times varied by 30 %.
- */
+/** Times a changed model relative to its original: processor time of the fastest series of runs, which other processes hardly affect. */
 
 import type { Dataset } from "#batches";
 import { asPithError, type Batch, Miss, type Model, runTime, throwIfAborted } from "#ir";
@@ -26,7 +21,7 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-/** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
+/** Maximum milliseconds of a run that is timed. */
 const maxRunTime = 200;
 
 /** Returns a Miss if the models do not run on the inputs, a run takes too long, or processor time cannot be read. */
@@ -53,7 +48,7 @@ export async function relativeTime(
 
 const inputNames = ({ graph: { feeds } }: Model): string => JSON.stringify(feeds.map(({ name }) => name).toSorted());
 
-/** @param samples of which the first one is the input (default: as `timedInputs`). @throws PithError as `timedInputs`. */
+/** @param samples of which the first one is the input. @throws PithError as `timedInputs`. */
 export async function relativeTimer(
   original: Model,
   { engine, seed, signal }: TimingContext,
@@ -74,7 +69,6 @@ export async function relativeTimer(
         await changed.release();
       }
     },
-    /** Runs the original once and returns the milliseconds. */
     async run(): Promise<number> {
       const began = performance.now();
       await session.run(feeds);
@@ -86,7 +80,7 @@ export async function relativeTimer(
 
 export const shareOfTime = ({ before, after }: PairedRunTimes): number => after / before;
 
-/** Minimum milliseconds of processor time of a series of at most 1000 runs (the clock counts in microseconds), and of all series of a session. */
+/** Minimum milliseconds of processor time of a series of runs, and of the series of a session. */
 const [seriesTime, totalTime] = [0.2, 40];
 const minSeries = 3;
 
@@ -95,7 +89,7 @@ export async function minTimesPerRun(...args: Parameters<typeof timeSeries>): Pr
   return (await timeSeries(...args)).map((times) => Math.min(...times));
 }
 
-/** Returns each session's processor times per run in milliseconds, one per series; NaN in browsers. Runs are interleaved. @throws PithError E_STOPPED. */
+/** Returns each session's processor times per run in milliseconds; NaN in browsers. Runs are interleaved. @throws PithError E_STOPPED. */
 async function timeSeries(
   sessions: readonly Pick<Session, "run">[],
   feeds: Batch,

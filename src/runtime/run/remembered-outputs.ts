@@ -1,4 +1,4 @@
-/** Remembers a model's outputs per sample by its content, because several steps run the original on the same samples. */
+/** Remembers a model's outputs per sample, because several steps run the original on the same samples. */
 import { hasRandomNodes } from "#analysis";
 import {
   elementBytes,
@@ -35,10 +35,7 @@ export function cloneWithKnownOutputs(model: Model): Model {
 
 const outputsByModel = new WeakMap<Engine, WeakMap<Model, Map<number, Outputs>>>();
 
-/**
- * Returns a runner of an engine that runs only samples whose outputs are not known, and loads the model at the first one. The model must not change while
- * it is used; if its outputs depend on the batch, other batch sizes have other outputs.
- */
+/** Returns a runner that runs only samples whose outputs are not known. The model must not change while the runner is used. */
 export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, net: Model, batchSize: number): Runner {
   const copy = copies.get(net);
   const isCopy = copy?.revision === net.graph.revision && copy.revisionOf === copy.of.graph.revision;

@@ -30,7 +30,7 @@ export interface ObservedModel {
   /** Values of the main graph; default: all outputs. */
   readonly observed?: readonly string[];
   readonly engine?: Engine | undefined;
-  /** Whether outputs are kept for later runs of the model on the same samples; it must not change. */
+  /** Whether outputs are kept for later runs of the unchanged model on the same samples. */
   readonly isRemembered?: boolean | undefined;
 }
 
@@ -68,7 +68,7 @@ export async function runOverSamples(
   }
 }
 
-/** Calls `use` with each batch of samples. @returns the number of samples, or of runs if their inputs are given. @throws PithError as `runOverSamples`. */
+/** Calls `use` with each batch of samples. @returns the number of samples or runs. @throws PithError as `runOverSamples`. */
 export async function runOverBatches(
   samples: Samples,
   { batch = defaultBatch, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,

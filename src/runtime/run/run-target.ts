@@ -7,7 +7,7 @@ import type { LatencyOptions, LatencyReport } from "./latency.ts";
 export const targetNames = ["node", "wasm", "webgpu"] as const;
 export type TargetName = (typeof targetNames)[number];
 
-/** Returns the targets in the value of an option; none if it has another meaning. */
+/** Returns the targets in the value of an option. */
 export const targetsOf = (value: unknown): readonly TargetName[] =>
   [value].flat().filter((name): name is TargetName => targetNames.some((target) => target === name));
 
@@ -15,7 +15,7 @@ export interface RunTarget {
   readonly name: TargetName;
   readonly where: string;
   readonly engine: Engine;
-  /** A type that this runtime does not support on this machine's hardware, although it does on other hardware. */
+  /** A type that this runtime does not support on this machine's hardware. */
   readonly lacks?: { readonly type: DataType; readonly why: string };
   /** Like `latency`, with the clock of the target. @throws PithError E_UNSUPPORTED if its times would be meaningless. */
   latency(

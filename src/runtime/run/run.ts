@@ -13,15 +13,14 @@ export interface RunnerOptions extends LoadOptions {
 }
 
 export interface Runner {
-  /** Returns all tensor outputs, or the observed values; axis 0 counts samples. Samples of different sizes are padded (`padRows`). */
+  /** Returns the tensor outputs, or the observed values; axis 0 counts samples. */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
 }
 
 /**
- * Loads a model for runs on batches of a data set. Batches are padded to a fixed batch size; a model without a batch axis or with states runs on one
- * sample at a time. States are zeros at the first sample and at each start of a sequence that the data marks.
- * @throws PithError E_NAME for an unknown value to observe.
+ * Loads a model for runs on batches of a data set. A model without a batch axis or with states runs on one sample at a time.
+ * States are zeros at each start of a sequence. @throws PithError E_NAME for an unknown value to observe.
  */
 export async function createRunner(
   engine: Engine,
@@ -75,13 +74,13 @@ export async function createRunner(
   };
 }
 
-/** Reuses the outputs of a run as buffers of the next run if the input sizes are equal. */
+/** Reuses the outputs of a run as buffers of the next run. */
 function outputBuffers(model: Model, observed: readonly string[]) {
   let last: { readonly sizes: string; readonly outputs: Batch } | undefined;
   let isDependent: ReturnType<typeof dataDependentSizes> | undefined;
   return {
     of: (feeds: Batch): Batch | undefined => (last?.sizes === sizesOf(feeds) ? last.outputs : undefined),
-    /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
+    /** Observed inputs are not computed, so they cannot be buffers. */
     keep(feeds: Batch, outputs: Batch): Batch {
       const observedInputs = Object.entries(feeds).filter(([name]) => observed.includes(name));
       if (last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(observedInputs) };
@@ -108,7 +107,7 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
     if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
     return value;
   });
-  // A model with one input has states only if it declares them. Without states, nodes that no observed value depends on need not run.
+  // Without states, nodes that no observed value depends on need not run.
   const { feeds, outputs } = work.graph;
   const hasStates = feeds.length > 1 || findStates(work, []).length > 0;
   work.graph.setOutputs([...new Set([...(hasStates ? outputs : []), ...observed])]);
@@ -156,7 +155,7 @@ function joinRuns(parts: readonly Batch[], owner: string): Batch {
   return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padRows);
 }
 
-/** Returns an error that explains why a run failed, if an input contains an invalid value; else the error itself. */
+/** Returns an error that names an invalid input value as the cause, if there is one; else the error itself. */
 export function explainRunError(error: unknown, model: Model, feeds: Batch): unknown {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const copy = model.clone();

@@ -3,19 +3,16 @@
 import { type ByteSource, PithError } from "#ir";
 import { type Compressor, compressedSize, type Encoding, openFile } from "#platform";
 
-/** Bytes per chunk. With chunks of 256 KiB, an estimate from 2 MiB covers too few layers and is wrong by up to 7 %. */
+/** Bytes per chunk. Larger chunks would cover too few layers. */
 const chunkBytes = 2 ** 16;
 
-/**
- * Maximum bytes that are compressed. Brotli takes four seconds per megabyte, and gzip a fiftieth of that. Of larger files, evenly spaced chunks are
- * compressed: estimates are wrong by up to 1 % for float weights, and 5 % for weights with few distinct values.
- */
+/** Maximum bytes that are compressed, because brotli is slow. Of larger files, evenly spaced chunks are compressed. */
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
-/** Maximum bytes of quick sizes after brotli at qualities 11 and 10. Quality 10 takes half the time, and its files are up to 3 % larger. */
+/** Maximum bytes of quick sizes after brotli at qualities 11 and 10. */
 const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 19];
 
-/** Bytes of a larger file that show how much smaller it is at quality 10 than at 7. */
+/** Bytes of a larger file from which the gain of quality 10 over 7 is estimated. */
 const ratioBytes = 2 ** 16;
 
 export const isEstimated = (bytes: number, encoding: Encoding): boolean => bytes > maxCompressedBytes[encoding];
@@ -26,7 +23,7 @@ export interface CompressedSize {
   readonly gzip: number | undefined;
   /** Quality 11. */
   readonly brotli: number | undefined;
-  /** Whether the size after brotli is estimated: above 2 MiB, or at a lower quality. Gzip is estimated above 8 MiB. */
+  /** Whether the size after brotli is estimated. */
   readonly sampled: boolean;
 }
 
@@ -39,7 +36,7 @@ export type SizedPart = string | ByteSource | Uint8Array;
 /** Returns the size of a file, or of several together. Sizes of large files after compression are estimates. @throws PithError E_FILE. */
 export const size = (...parts: readonly SizedPart[]): Promise<Size> => measureSize(parts, undefined);
 
-/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli; "quick" within 6 %. @throws PithError E_STOPPED. */
+/** Sizes files as `size` does. @param maxBrotliBytes larger files are estimated after brotli. @throws PithError E_STOPPED. */
 export async function measureSize(
   parts: readonly SizedPart[],
   signal: AbortSignal | undefined,
@@ -62,11 +59,10 @@ export async function measureSize(
   return { bytes, gzip, brotli, sampled: !isExact || bytes > maxBytes };
 }
 
-/** Returns the bytes from the start of one compressed chunk to the start of the next. */
 const stepFor = (bytes: number, maxBytes: number): number =>
   Math.max(chunkBytes, Math.ceil((bytes * chunkBytes) / maxBytes));
 
-/** Returns the size after brotli of a whole file, however large; undefined without a compressor. */
+/** Returns the size after brotli of a whole file. */
 export const brotliSize = (source: ByteSource, signal: AbortSignal | undefined): Promise<number | undefined> =>
   totalSize([source], chunkBytes, "br", signal);
 

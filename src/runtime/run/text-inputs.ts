@@ -14,7 +14,7 @@ import { createOwnInputs, requireRuns, tryRealisticInputs } from "./own-text.ts"
 /** Value of the data option that selects these inputs instead of a path. */
 export const ownTextName = "own-text";
 
-/** Samples that Pith made. Their name states them: "text that the model generated: 8 sequences of 64 tokens, seed 0". */
+/** Samples that Pith made. Their name describes them. */
 export interface TextInputs {
   /** Whether the model, a language model, generated the texts. */
   readonly isGenerated: boolean;
@@ -24,11 +24,7 @@ export interface TextInputs {
   readonly calibrate: IndexedDataset;
 }
 
-/**
- * Returns inputs for a model of texts: text that a language model generates itself, or sentences for another model with a tokenizer next to it.
- * A model of sound gets noise with the spectrum of speech.
- * @param file keeps the generated text for further commands on this model. @returns undefined for other models.
- */
+/** Returns text that a language model generates itself, sentences, or noise for a model of sound. @param file keeps the generated text. */
 export async function textInputs(
   model: Model,
   { engine, ...context }: Pick<Context, "engine" | "seed" | "signal" | "progress" | "log" | "renderTemplate">,
@@ -50,7 +46,7 @@ export async function textInputs(
   return { isGenerated, test: part(half, 0), calibrate: part(all.count - half, half) };
 }
 
-/** Returns the output of the encoder next to a decoder, for sentences or noise; undefined if the model reads no encoder or none runs. */
+/** Returns the output of the encoder next to a decoder, for sentences or noise. */
 async function encodedInputs(
   { place, graph }: Model,
   context: Pick<Context, "engine" | "seed" | "signal" | "progress" | "log">,
@@ -71,7 +67,7 @@ const maxSequences = 16;
 /** Number of sounds for the comparison, and as many for choices. */
 const soundCount = 4;
 
-/** Returns noise as the input of a model of sound; undefined if no file next to it describes its only input, or it does not run on noise. */
+/** Returns noise as the input of a model of sound, if a file next to it describes its input. */
 async function soundInputs(
   engine: Engine,
   model: Model,

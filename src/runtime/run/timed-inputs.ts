@@ -15,7 +15,7 @@ const [timedLength, timedSide] = [128, 224];
 export type TimedShapes = Readonly<Record<string, readonly number[]>>;
 
 export interface TimedOptions {
-  /** Known sizes of named dimensions; others are guessed unless the model determines them. */
+  /** Known sizes of named dimensions. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly fixed?: readonly Batch[];
   readonly seed: number;
@@ -28,11 +28,7 @@ export interface TimedInputs {
   readonly source: string | undefined;
 }
 
-/**
- * Returns the inputs on which models are timed: the first of the given samples, or of the texts that the first model is compared on without data
- * (`createOwnInputs`). Models of other inputs, and sizes or values that the caller gives, get random numbers (`timedShapes`).
- * @throws PithError as `timedShapes`, and E_DATA if given samples do not fit a model.
- */
+/** Returns the inputs on which models are timed: the first of the given samples, a text, or random numbers. @throws PithError as `timedShapes`. */
 export async function timedInputs(
   engine: Engine,
   models: readonly Model[],
@@ -59,8 +55,7 @@ export async function timedInputs(
 
 /**
  * Returns the input dimensions of each model: the first guess on which the first model runs. A single guess is not tested by a run.
- * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model runs
- * on none of the sizes that were tried.
+ * @throws PithError E_NAME for an unknown name, E_UNSUPPORTED for an input of unknown rank or type, E_ENGINE if no guess runs.
  */
 export async function timedShapes(
   engine: Engine,
@@ -94,7 +89,7 @@ export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixe
   return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
-/** Maps each input to its type and dimensions, "int64[1, 128]", with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
+/** Maps each input to "int64[1, 128]", or to "int64[] = 16000" for an integer scalar, which may select a branch. */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
     const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";

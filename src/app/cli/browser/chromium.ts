@@ -1,10 +1,9 @@
-/** Opens a page in a headless Chromium. Playwright controls it through a pipe: no port is open, and the browser ends with this process. */
+/** Opens a page in a headless Chromium, which Playwright controls through a pipe. */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
 import { fileError, PithError } from "#ir";
 
-/** Names of programs that are looked up on the PATH, before the locations in `installPaths`. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
 
 const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
@@ -20,7 +19,7 @@ const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>
   ),
 };
 
-/** Finds a Chromium: CHROME_PATH, an installed one, or Playwright's. @throws PithError E_ENGINE_MISSING if there is none, E_FILE for a wrong CHROME_PATH. */
+/** Finds a Chromium. @throws PithError E_ENGINE_MISSING if there is none, E_FILE for a wrong CHROME_PATH. */
 export async function findChromium(): Promise<string> {
   const chromePath = process.env.CHROME_PATH ?? "";
   if (chromePath !== "") {
@@ -59,7 +58,7 @@ async function loadDriver(): Promise<BrowserType> {
   }
 }
 
-/** Milliseconds in which a started browser must respond to Playwright. */
+/** Milliseconds in which a started browser must respond. */
 const startTimeout = 300_000;
 
 /** Opens a page in a new browser. @param temporary folder for its profile. @throws PithError as `findChromium` and `loadDriver`; E_ENGINE. */

@@ -1,4 +1,4 @@
-/** Engine that runs models in a page of a headless browser. Models are timed inside the page, so that the transfer of data does not count. */
+/** Engine that runs and times models in a page of a headless browser. */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { extname, join } from "node:path";
@@ -25,7 +25,7 @@ export interface BrowserEngine extends Engine {
   close(): Promise<void>;
 }
 
-/** Maximum bytes of a weight file. Larger models are split, because a page cannot hold them in one buffer. */
+/** Maximum bytes of a weight file, because a page cannot hold larger models in one buffer. */
 const fileBytes = 2 ** 30;
 
 export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
@@ -63,7 +63,7 @@ export async function openBrowserEngine(
   };
 
   let previousWork: Promise<unknown> = Promise.resolve();
-  /** Passes the files of models to the page and calls `use`. Calls run one after the other, because the page has only one file input. */
+  /** Passes the files of models to the page and calls `use`. The page has one file input, so calls run one after the other. */
   const withFiles = <T>(models: readonly Model[], use: (names: readonly string[]) => Promise<T>): Promise<T> => {
     const work = previousWork.then(async () => {
       const folder = await mkdtemp(join(temporary, "models-"));
@@ -131,7 +131,7 @@ function errorOfReply({ fault, cause }: Extract<Reply, { readonly fault: unknown
   return new PithError(error.code, `In the browser: ${error.message}`, options);
 }
 
-/** Address of the page. No server has this address; requests are answered here. https makes a secure context, which WebGPU and threads require. */
+/** Address of the page. Requests are answered here. https makes a secure context, which WebGPU and threads require. */
 const origin = "https://pith.invalid/";
 /** Folder of Pith's modules: `src` or `dist`. */
 const modulesFolder = fileURLToPath(root());
@@ -142,16 +142,15 @@ const libraries = ["valibot"];
 /** Parts of `core` that sources import by name. The build replaces these names. */
 const namedParts = ["graph", "ir", "analysis", "pass"];
 
-/** Headers that isolate the page. Only isolated pages have shared memory, which threads require. */
+/** Headers that isolate the page, because threads require shared memory. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 interface ModulesOptions {
   readonly runtime: "wasm" | "webgpu";
-  /** Folder of onnxruntime-web. */
   readonly runtimes?: string | undefined;
 }
 
-/** Opens an empty page that can import `pageModule`; all other requests fail. @throws PithError E_ENGINE_MISSING without onnxruntime-web. */
+/** Opens an empty page that can import `pageModule`. @throws PithError E_ENGINE_MISSING without onnxruntime-web. */
 async function provideModules(page: Page, { runtime, runtimes = runtimeFolder() }: ModulesOptions): Promise<void> {
   await page.context().route("**/*", async (route) => {
     const [, area, ...parts] = new URL(route.request().url()).pathname.split("/");
@@ -173,7 +172,7 @@ async function provideModules(page: Page, { runtime, runtimes = runtimeFolder() 
 
 const pageModule = `${origin}code/app/cli/browser/page${extension}`;
 
-/** Returns the folder of onnxruntime-web. It can be installed in the current project, next to the project's transformers.js, or next to Pith. */
+/** Returns the folder of onnxruntime-web, as installed in the project, next to transformers.js, or next to Pith. */
 function runtimeFolder(): string {
   const project = createRequire(join(process.cwd(), "package.json"));
   const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
@@ -201,7 +200,7 @@ function pageText(runtime: ModulesOptions["runtime"]): string {
   return `<!doctype html><input type="file" multiple><script type="importmap">${JSON.stringify({ imports })}</script>`;
 }
 
-/** Part of TypeScript's API that `moduleText` uses. TypeScript is installed if Pith runs from source. */
+/** Part of TypeScript's API that `moduleText` uses. */
 interface Transpiler {
   readonly ModuleKind: Readonly<Record<"ESNext", number>>;
   readonly ScriptTarget: Readonly<Record<"ES2022", number>>;

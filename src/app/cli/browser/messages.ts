@@ -1,4 +1,4 @@
-/** Values between the page and its driver (`engine.ts`). Models and tensors are files: Playwright's encoding takes seconds for megabytes. */
+/** Values between the page and its driver (`engine.ts`). Models and tensors are files, because Playwright's encoding is slow. */
 import { type Batch, type Dense, inMemory, Model } from "#ir";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
 
@@ -10,9 +10,9 @@ export interface PageFacts {
 }
 
 export interface Adapter {
-  /** Vendor, architecture, device and description, as far as known: "nvidia ampere", "google swiftshader". */
+  /** Vendor, architecture, device and description: "nvidia ampere", "google swiftshader". */
   readonly name: string;
-  /** Whether the adapter runs on the CPU. Its times then say nothing about graphics cards. */
+  /** Whether the adapter runs on the CPU, so that its times do not apply to graphics cards. */
   readonly isSoftware: boolean;
   readonly float16: boolean;
 }

@@ -15,10 +15,9 @@ declare global {
 
 let engine: Engine;
 const sessions: Session[] = [];
-/** Minimum milliseconds between two progress reports. */
 const progressInterval = 1000;
 
-/** Functions that the driver calls. Models and feeds are passed as names of files in the page's input element. `load` returns a session's index. */
+/** Functions that the driver calls. Models and feeds are passed as names of files in the page's input element. */
 const functions = {
   start(runtime: RuntimeName): Promise<PageFacts> {
     engine = createEngine({ runtime });
@@ -104,7 +103,7 @@ async function findAdapter(): Promise<Adapter | undefined> {
   return { name, isSoftware, float16: features.has("shader-f16") };
 }
 
-/** Part of the WebGPU API that is used here, which TypeScript's library does not declare. */
+/** Part of the WebGPU API, which TypeScript's library does not declare. */
 interface GpuAdapter {
   readonly features: ReadonlySet<string>;
   readonly info: Readonly<Record<"vendor" | "architecture" | "device" | "description", string>> & {

@@ -107,7 +107,7 @@ interface Measurement {
   readonly memories: readonly number[];
 }
 
-/** Times the models on one target. If it is unavailable (E_UNSUPPORTED, E_FILE), others are requested, and it is not node: warns, returns undefined. */
+/** Times the models on one target. If an optional target is not available, warns and returns undefined. */
 async function measureTarget(
   target: TargetName,
   models: readonly string[],

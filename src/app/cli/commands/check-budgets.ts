@@ -1,4 +1,4 @@
-/** Reads the budgets of `pith check`: the limits of bytes, losses and time for each model of a repository. */
+/** Reads the budgets of `pith check`: limits for each model of a repository. */
 import * as v from "valibot";
 import { isObject } from "#ir";
 import { checkWith, countOption, parseSize, positiveOption, problemOf, sizeOption, wording } from "#pass";
@@ -62,7 +62,7 @@ const comparisonBudgets = ["drop", "agreement", "speed", "runtimes"] as const;
 const sampleBudgets = ["drop", "agreement"] as const;
 const limitNames = ["bytes", "download", ...comparisonBudgets] as const;
 
-/** Reads budgets from YAML, or a package.json with the key "pith". @throws PithError E_OPTION with line, column, accepted values and the nearest name. */
+/** Reads budgets from YAML, or from package.json. @throws PithError E_OPTION with line, column and accepted values. */
 export function parseBudgets(text: string, name: string): readonly Budgets[] {
   const source = readYaml(text, name);
   const inPackage = /(^|[/\\])package\.json$/.test(name);

@@ -10,7 +10,7 @@ import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalResult } from "../processes/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
-/** "undecided": the measurement decides neither way, because of few samples, timings on both sides of a limit, or something that is missing here. */
+/** "undecided": the measurement decides neither way. */
 export type CheckOutcome = "passed" | "failed" | "undecided";
 
 export interface Finding {
@@ -44,7 +44,7 @@ export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size)
   return [...findings, { budget: "download", limit, measured, outcome, reason }];
 }
 
-/** Returns the texts of a limit and a size. Different sizes whose rounded texts are equal are printed in bytes. */
+/** Returns the texts of a limit and a size, in bytes if their rounded texts are equal. */
 function sizeTexts(limit: number, size: number): readonly [string, string] {
   const isExact = limit !== size && bytes(limit) === bytes(size);
   const text = (count: number): string => (isExact ? counted(count, "byte") : bytes(count));
@@ -136,7 +136,7 @@ function sampleFindings(budgets: Budgets, measured: EvalResult & Measurement): r
 
 const maxSamples = 1e6;
 
-/** Returns the number of samples that decide if the share stays the same; undefined if a million do not. */
+/** Returns the number of samples that decide if the share stays the same. */
 function samplesToDecide(share: number, minimum: number, count: number): number | undefined {
   for (let samples = count; samples < maxSamples; samples = Math.ceil(1.05 * samples)) {
     const { low, high } = wilson(share * samples, samples);
@@ -157,11 +157,7 @@ function agreementFinding(limit: string, minimum: number, { value, low, high, co
   return { budget, limit, measured, outcome: "undecided", reason };
 }
 
-/**
- * Returns what the timings show, each of another process: ratios of processor times on one thread, on which other programs have little influence. The budget
- * passes if all ratios reach the limit, and fails if none does.
- * @param timings a text is the reason why the models cannot be timed.
- */
+/** Returns what the timings of several processes show. A text in `timings` is the reason why the models cannot be timed. */
 export function speedFinding(
   minimum: number,
   timings: readonly (Pick<PairedRunTimes, "before" | "after"> | string)[],
@@ -186,7 +182,7 @@ export function speedFinding(
   };
 }
 
-/** Returns the outcome of several findings: the worst, where "undecided" is between the others. */
+/** Returns the worst outcome of several findings. */
 export function outcomeOf(findings: readonly Pick<Finding, "outcome">[]): CheckOutcome {
   const outcomes = new Set(findings.map(({ outcome }) => outcome));
   return outcomes.has("failed") ? "failed" : outcomes.has("undecided") ? "undecided" : "passed";

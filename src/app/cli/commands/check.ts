@@ -1,4 +1,4 @@
-/** The command `pith check`: holds models of a repository to their budgets, for tests and continuous integration. */
+/** The command `pith check`: compares models of a repository with their budgets. */
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import * as v from "valibot";
@@ -31,7 +31,7 @@ import {
 } from "./check-findings.ts";
 
 const defaultFile = "pith.check.yaml";
-/** Number of processes that time a model, because the ratio varies more between processes than within one. */
+/** Number of processes that time a model, because the ratio varies between processes. */
 const timingProcesses = 5;
 
 export default defineCommand({
@@ -95,7 +95,6 @@ export default defineCommand({
   },
 });
 
-/** Returns the command that explains the first model that did not pass, or the one for a pull request. */
 function nextCommand(path: string, entries: readonly ListedModel[], models: readonly CheckedModel[]): string {
   const index = models.findIndex(({ outcome }) => outcome !== "passed");
   const { model = "", original = "" } = entries[index] ?? {};
@@ -120,7 +119,6 @@ function hasBudgets(text: string): boolean {
   }
 }
 
-/** Reads the named file, `pith.check.yaml`, or the key "pith" of `package.json`. */
 async function readBudgets(file: string | undefined): Promise<{ readonly path: string; readonly text: string }> {
   const names = file === undefined ? [defaultFile, "package.json"] : [file];
   for (const path of names) {
@@ -268,7 +266,6 @@ async function requireOriginal(path: string, { model, original }: Budgets): Prom
   });
 }
 
-/** Returns the file of a model and those of its external data. */
 const filesOf = async (path: string): Promise<readonly string[]> => filesOfModel(await open(path), path);
 
 async function areCopies(files: readonly string[], copies: readonly string[]): Promise<boolean> {
@@ -276,7 +273,6 @@ async function areCopies(files: readonly string[], copies: readonly string[]): P
   return (await Promise.all(files.map((file, index) => isCopy(copies[index] ?? "", file)))).every(Boolean);
 }
 
-/** Returns a sentence that compares a model with the one before the change. */
 async function describeChange(
   before: string,
   model: string,

@@ -1,4 +1,4 @@
-/** The command `pith compress`: searches for the best compression of a model, or runs a recipe, and writes the result with a report. */
+/** The command `pith compress`: searches for the best compression of a model, or runs a recipe. */
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { asPithError, PithError, usageError } from "#ir";
@@ -112,7 +112,7 @@ export default defineCommand({
     for (const model of models) await requireModel(model);
     const places = resultPathsOf(models, options.out);
     for (const { model, out } of places) {
-      // If the recipe is the file that an earlier run wrote into the output folder, it is overwritten without an error.
+      // The recipe that an earlier run wrote into the output folder can be overwritten.
       const isInOutputFolder = recipe !== undefined && (await isSameFile(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runContents, [
         ["the model itself", model],
@@ -236,10 +236,7 @@ interface ResultPaths {
   readonly out: string;
 }
 
-/**
- * Compresses each model. @returns the output of each model, or the error of a model that failed if there are several.
- * @throws PithError if the only model fails; E_STOPPED on a stop.
- */
+/** Compresses each model. Returns an output or an error for each. @throws PithError if the only model fails; E_STOPPED on a stop. */
 function compressEach(
   places: readonly ResultPaths[],
   inputOf: (place: ResultPaths, resumeFolder: string) => CompressInput,
@@ -272,7 +269,7 @@ async function describeStoppedSearch(error: unknown, { shared, out, command }: C
   return new PithError("E_STOPPED", `compress ${shared.model} was stopped. ${outcome}.`, { cause: error });
 }
 
-/** Runs the recipe on all models in other processes, if several are allowed. @returns the inputs, with the folders that contain the results. */
+/** Runs the recipe on the models in other processes, if several are allowed. Returns the inputs with their result folders. */
 async function runRecipeInParallel(
   inputs: readonly CompressInput[],
   session: Session,

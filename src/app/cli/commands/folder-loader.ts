@@ -19,7 +19,6 @@ import { resolvePackage } from "../job-parts/resolve-package.ts";
 import type loaderJob from "../jobs/loader.ts";
 
 const packageName = "@huggingface/transformers";
-/** Maximum number of the user's texts that a check runs. */
 const maxTexts = 4;
 
 /** @param out folder of the results. @returns a Miss with the reason if transformers.js cannot load the folder. */
@@ -38,7 +37,7 @@ export async function openLoader(
     .map((from) => resolvePackage(from, packageName))
     .find((path) => path?.startsWith(foreign) === false);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
-  // The config.json of the originals may not state the number of their external data files.
+  // The config.json of the originals need not state the number of their external data files.
   const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
   const sounds = data !== undefined && (await hasSounds(data.path)) ? data.path : undefined;
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));

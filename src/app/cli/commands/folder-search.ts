@@ -1,4 +1,4 @@
-/** Runs the search of `pith compress` for each model of a folder, in a job as for a single model. */
+/** Runs the search of `pith compress` for each model of a folder, in a job. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
@@ -32,7 +32,7 @@ export interface FolderSearch {
 }
 
 interface EvaluationOptions {
-  /** Samples of each model. With `together`, they are instead the inputs that a model gets while all models jointly continue the texts. */
+  /** Samples of each model. With `together`, they are the inputs that a model gets while the models jointly continue texts. */
   readonly data: DataRequest;
   readonly together:
     | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
@@ -42,11 +42,11 @@ interface EvaluationOptions {
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
   readonly targets: readonly TargetName[];
-  /** The quantity that the search minimizes: bytes of the file, bytes of the download, or the run time (`--for`). */
+  /** The quantity that the search minimizes (`--for`). */
   readonly purpose: Purpose | undefined;
 }
 
-/** Returns the function that searches one model of the folder. @param modules number of models, which share the time or number of candidates. */
+/** Returns the function that searches one model. @param modules number of models, which share the limits of the search. */
 export function createModuleSearch(
   { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: EvaluationOptions,
@@ -96,7 +96,7 @@ export function createModuleSearch(
   };
 }
 
-/** Returns a function that returns the samples of a model: the inputs that it gets while the original models jointly continue texts. */
+/** Returns a function that returns the inputs that a model gets while the original models jointly continue texts. */
 export function captureInputs(
   { folder, bases, texts, out }: NonNullable<EvaluationOptions["together"]> & { readonly out: string },
   session: Session,
@@ -145,7 +145,7 @@ function figuresOf(
   };
 }
 
-/** Lists all targets, with a "?" if the outputs could not be checked. Files with wrong outputs on a target are not written. */
+/** Lists the targets, with a "?" if the outputs could not be checked. */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };

@@ -1,4 +1,4 @@
-/** Compares the files of a speech model's folder by their transcripts: each file runs with the originals of the other models. */
+/** Compares the files of a speech model's folder by their transcripts. */
 import { basename, join } from "node:path";
 import { counted, Miss, open, unsupportedError } from "#ir";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
@@ -8,7 +8,7 @@ import type { JointCheck } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
 
-/** Returns a folder's speech model. If it cannot transcribe, warns: random inputs compare it. @throws PithError E_UNSUPPORTED instead if `hasData`. */
+/** Returns a folder's speech model. If it cannot transcribe, warns, or with `hasData` throws PithError E_UNSUPPORTED. */
 export async function openFolderSpeech(
   folder: string,
   bases: readonly string[],

@@ -1,4 +1,4 @@
-/** Times the files of a folder relative to their originals on each target, each pair in a job. */
+/** Times the files of a folder relative to their originals on each target. */
 import { basename } from "node:path";
 import { asPithError } from "#ir";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
@@ -9,10 +9,10 @@ import type { FolderOptions } from "../../folder/run.ts";
 import type { Session } from "../command.ts";
 import type benchJob from "../jobs/bench.ts";
 
-/** Rounds of timing on a target, and the seconds after which none begins: of one file, and of all files together. */
+/** Rounds of timing on a target, and the seconds after which none begins: of one file, and of the files together. */
 const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
 
-/** Returns a function that times a file and its original, as `bench` does, or logs why it cannot. @param fileCount files that share the time. */
+/** Returns a function that times a file and its original, as `bench` does. @param fileCount files that share the time. */
 export function createTimer(
   targets: readonly TargetName[],
   set: Settings,
@@ -42,7 +42,7 @@ export function createTimer(
       } catch (error) {
         const { code, message } = asPithError(error);
         warn(message);
-        // This target cannot time any file, so it is not tried again.
+        // This target cannot time any file.
         if (code === "E_UNSUPPORTED") unsupported.add(target);
       }
     }

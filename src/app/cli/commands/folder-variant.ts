@@ -1,4 +1,4 @@
-/** Writes one variant of a folder's model, as `pith quantize` would, and returns its figures for the folder's record. */
+/** Writes one variant of a folder's model, as `pith quantize` would. */
 import { bytes, capitalize, PithError, unsupportedError } from "#ir";
 import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
@@ -17,7 +17,7 @@ import type { SpeechJudge } from "./folder-speech.ts";
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */
   readonly passOptions: Readonly<Record<string, unknown>>;
-  /** Dtypes to which `--rounder` does not apply: they keep their own rounding method. */
+  /** Dtypes to which `--rounder` does not apply. */
   readonly otherDtypes: readonly string[];
   readonly fallback: boolean | undefined;
   readonly settings: Pick<
@@ -31,7 +31,7 @@ interface VariantOptions {
   textFileOf(source: string): string;
 }
 
-/** Returns a function that writes a variant. It throws a PithError if the variant is rejected, and leaves no partial file. */
+/** Returns a function that writes a variant, or throws a PithError if it is rejected. */
 export function createVariantWriter(
   { passOptions, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,

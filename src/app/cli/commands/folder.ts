@@ -1,4 +1,4 @@
-/** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js: writes and checks variants of each model in onnx/. */
+/** Runs `pith quantize` or `pith compress` on a folder in the layout of transformers.js. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { counted, joinList, optionError, PithError, usageError } from "#ir";
@@ -65,7 +65,7 @@ export async function writeVariants(
   const temporary = await temporaryFolder();
   const textFileOf = (source: string): string => join(temporary.path, `${basename(source)}.text`);
   let expected: SpeechOptions["expected"];
-  // The files that compress chooses are compared together, so a file alone can have a loss that may be chance.
+  // The files that compress chooses are compared together, so a file alone can have a loss that is not significant.
   const goal = { maxDrop, strict };
   const fileGoal = keepSmallest === true ? { maxDrop, strict: false, isTentative: true } : goal;
   const compareModules = async (modules: readonly ModulePaths[], goal: SpeechOptions["goal"]): Promise<EndToEnd> => {
@@ -113,7 +113,7 @@ export async function writeVariants(
       time: allBytes <= maxTimedBytes ? createTimer(timedTargets, set, fileCount, textFileOf, session) : undefined,
       settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
-      // These texts only serve to repair files with layers at higher precision, so without this fallback there are none.
+      // These texts only serve the precision fallback.
       texts: force || fallback === false ? undefined : texts,
       search:
         search === undefined || data === undefined || !searchesTexts
@@ -134,7 +134,7 @@ export async function writeVariants(
   return resultOfFolder(out, files, originals, keepSmallest === true);
 }
 
-/** Opens the models, samples and texts of a folder, and checks that they fit the options. */
+/** Opens the models, samples and texts of a folder, and checks the options. */
 async function openFolder(
   folder: string,
   options: FolderArguments,
@@ -152,8 +152,7 @@ async function openFolder(
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const hasLowEntropy = isLowEntropy(passOptions);
   const otherDtypes = withoutLowEntropy(dtypeNames, passOptions);
-  // Samples are for a model that runs alone. Models that only run jointly are each compared on random inputs, and jointly on the texts. A rounding
-  // method that lowers the entropy needs samples, even if the model is only compared on texts.
+  // Models that only run jointly are each compared on random inputs, and jointly on the texts.
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);
@@ -170,7 +169,6 @@ async function openFolder(
       "without --data there is no accuracy goal: only files that differ strongly from the original or lose most tokens are rejected",
       "warning",
     );
-  // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await readTexts(data.path);
   if (otherDtypes.length > 0)
@@ -203,7 +201,7 @@ async function openFolder(
 interface ArgumentContext {
   readonly passOptions: Readonly<Record<string, unknown>>;
   readonly bases: readonly string[];
-  /** Whether a rounding method lowers the entropy of the quantized values. It needs samples. */
+  /** Whether a rounding method lowers the entropy of the quantized values. */
   readonly hasLowEntropy: boolean;
   readonly data: DataRequest | undefined;
   /** Samples of a model that runs alone, or of speech. */
@@ -229,7 +227,7 @@ function requireFolderArguments(
     });
 }
 
-/** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
+/** Identifies samples by a hash of a file, or of the names, sizes and times in a folder. */
 async function identityOf(path: string): Promise<string> {
   if (!(await isFolder(path))) return fileHash(path).catch(() => path);
   const names = (await readdir(path, { recursive: true })).toSorted();
@@ -237,7 +235,7 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
-/** Adds the missing files to the error of a stopped command. Returns other errors unchanged. @param files all files that the command writes. */
+/** Adds the missing files to the error of a stopped command. */
 async function describeStoppedFolder(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { files: records } = await readFolderRecord(out);

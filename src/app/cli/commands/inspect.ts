@@ -5,7 +5,7 @@ import { option } from "#pass";
 import { defineCommand } from "../command.ts";
 import { fork } from "../fork.ts";
 
-/** Maximum bytes of a file that is read in this process, without starting another. Reading its graph takes less than a second. */
+/** Maximum bytes of a file that is read in this process. */
 const maxBytesHere = 2 ** 24;
 
 export const options = v.object({

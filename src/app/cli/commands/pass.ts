@@ -1,4 +1,4 @@
-/** Builds the command of a pass, with the pass's options as flags. The command reads a model, and writes and, with data, evaluates the result. */
+/** Builds the command of a pass, with the pass's options as flags. */
 import * as v from "valibot";
 import { PithError, uncapitalize, usageError } from "#ir";
 import { type AnyPass, countOption, downloadOption, option, sizeOption, withHelp } from "#pass";
@@ -61,7 +61,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
     ],
     passSchema: pass.options,
     requiredFlags: reference === undefined ? [] : [reference],
-    // These options of the pass are no flags, because the job sets them, or only a recipe can use what they do.
+    // These options of the pass are no flags, because the job sets them, or they have a use only in recipes.
     omittedKeys: ["data", "samples", "metric", "threads"],
     examples,
     run([word], options, session) {
@@ -90,7 +90,7 @@ interface StopState extends Readonly<Record<"trains" | "keeps" | "canKeep", bool
   readonly written: string | undefined;
 }
 
-/** Adds to the error of a stopped command what was written or kept; with checkpoints, not to an error that already has a hint. */
+/** Adds to the error of a stopped command what was written or kept. */
 function describeStoppedPass(error: PithError, { trains, keeps, canKeep, written }: StopState): PithError {
   const { message, cause } = error;
   if (keeps && error.hint !== undefined) return error;

@@ -1,4 +1,4 @@
-/** The command `pith quantize`: runs the pass on one model, or writes variants of the models of a folder. */
+/** The command `pith quantize`, on one model or a folder. */
 import { join } from "node:path";
 import * as v from "valibot";
 import { optionError, usageError } from "#ir";
@@ -94,7 +94,7 @@ export default defineCommand({
     }),
 });
 
-/** Returns whether only the weights scheme supports these options: blocks, low bits, `onnxOnly`, or types of weights. */
+/** Returns whether only the weights scheme supports these options. */
 const requiresWeightsScheme = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
   block !== undefined ||
   (typeof bits === "number" && bits < 7) ||

@@ -75,8 +75,7 @@ const pathOf = (place: string | undefined): string | undefined =>
   place === undefined || /^https?:/i.test(place) ? place : resolve(place);
 
 /**
- * Opens an address in the user's browser. Every account of the machine can read arguments of processes, so the browser gets a private file that
- * redirects. Without a browser, the user opens the printed address.
+ * Opens an address in the user's browser, through a private file that redirects, because other accounts can read arguments of processes.
  * @returns a function that removes the file.
  */
 export async function openInBrowser(address: string): Promise<() => Promise<void>> {

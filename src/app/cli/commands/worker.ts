@@ -70,7 +70,7 @@ const jobSchema = v.object({
   }),
 });
 
-/** Checks a job's data; drops unknown fields. @throws PithError E_UNSUPPORTED for another version or kind, E_DATA for data that Pith did not write. */
+/** Checks a job's data. @throws PithError E_UNSUPPORTED for another version or kind, E_DATA for invalid data. */
 export function readJob(data: unknown): JobRequest {
   const { job } = validate(jobSchema, { job: data });
   const { version, kind, name } = job;

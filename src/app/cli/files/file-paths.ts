@@ -40,17 +40,14 @@ export function nextFiles(
 /** Matches the folder of a model in the cache of the Hugging Face Hub, or a file in it: `models--owner--name/snapshots/…/onnx/model.onnx`. */
 const hubSnapshot = /[/\\]models--(?:[^/\\]+--)?([^/\\]+)[/\\]snapshots[/\\][^/\\]+[/\\]?(.*)$/;
 
-/**
- * Returns a path next to a model or folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. For a model in
- * the cache of the Hub, the path is in the current folder, and has the name of the model, or of a file other than `model.onnx`.
- */
+/** Returns a path next to a model or folder: `minilm/` and ".quantized" → `minilm.quantized`. For the Hub's cache: in the current folder. */
 export function pathNextTo(path: string, suffix: string): string {
   const [, name, file = ""] = hubSnapshot.exec(resolve(path)) ?? [];
   const input = name === undefined ? path : /^(onnx[/\\])?(model\.onnx)?$/.test(file) ? name : basename(file);
   return join(input, "..", `${basename(resolve(input)).replace(/\.onnx$/i, "")}${suffix}`);
 }
 
-/** Checks that the output is not an input, also through links. @throws PithError E_OPTION if the output would overwrite an input. */
+/** @throws PithError E_OPTION if the output would overwrite an input, also through links. */
 export async function requireNotInput(
   out: string,
   inputs: readonly (readonly [name: string, path: unknown])[],
@@ -61,7 +58,7 @@ export async function requireNotInput(
   }
 }
 
-/** Checks that a model has outputs. Without outputs, all nodes would be removed as unused. @throws PithError E_MODEL. */
+/** @throws PithError E_MODEL if a model has no outputs, because its nodes would be removed as unused. */
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
   throw modelError(`"${path}" has no outputs: there is nothing to compute.`, {

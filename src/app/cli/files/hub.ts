@@ -1,7 +1,4 @@
-/**
- * Downloads models of the Hugging Face Hub into the cache that its other tools use. Only files that Pith reads are downloaded. An interrupted
- * download continues, and each file is checked by its size and hash, which @huggingface/hub does not do. Offline, the cache must have all files.
- */
+/** Downloads the files of a Hugging Face Hub model that Pith reads into the Hub's cache, and checks them by size and hash. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
@@ -59,10 +56,8 @@ const hubName = new RegExp(`^hf:(${namePart}/${namePart})(?:@((?:refs/(?:pr|conv
 const hash = /^[0-9a-f]{40,64}$/;
 
 /**
- * Downloads the model that `hf:owner/name`, `hf:owner/name@revision` or `hf:owner/name/onnx/model.onnx` names.
- * @returns the path of its folder or file in the cache.
- * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the Hub cannot be reached, refuses, sends
- * other bytes than it lists, or has no or several such models, or if HF_HUB_OFFLINE is set and the cache lacks a file; E_STOPPED.
+ * Downloads the model that `hf:owner/name`, `hf:owner/name@revision` or `hf:owner/name/onnx/model.onnx` names, and returns its path in the cache.
+ * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the download fails; E_STOPPED.
  */
 export async function downloadModel(
   word: string,
@@ -119,11 +114,10 @@ export async function downloadModel(
   return join(snapshot, root);
 }
 
-/** Returns whether the cache alone is used, by the variable of other tools of the Hub. */
 const isOffline = (): boolean => /^(1|on|yes|true)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
 const onlineHint = { hint: "Run the same command without HF_HUB_OFFLINE: it downloads what the cache lacks." };
 
-/** Lists the files of a revision in the cache. A link leads to a file whose name is its hash; other files have no known hash. */
+/** Lists the files of a revision in the cache. A link leads to a file whose name is its hash. */
 async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
   const entries = fs.readdir(folder, { recursive: true, withFileTypes: true }).catch(valueIfMissing(folder, []));
   for (const entry of await entries) {
@@ -149,7 +143,6 @@ async function loadLibrary(): Promise<HubLibrary> {
   }
 }
 
-/** Returns the token in HF_TOKEN, or else that of `hf auth login`; "" if there is none. */
 async function readToken(): Promise<string> {
   const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
@@ -157,7 +150,7 @@ async function readToken(): Promise<string> {
   return (HF_TOKEN || (await fs.readFile(path, "utf8").catch(valueIfMissing(path, "")))).trim();
 }
 
-/** Returns a handler for `catch`: a path that does not exist has the value. @throws PithError E_FILE for any other failure. */
+/** Returns a handler for `catch`: a missing path has the value. @throws PithError E_FILE for another failure. */
 const valueIfMissing =
   <T>(path: string, value: T) =>
   (cause: NodeJS.ErrnoException): T => {
@@ -192,14 +185,14 @@ async function createFetch(word: string, hubUrl: string, page: string, signal: A
   };
 }
 
-/** Returns whether an entry is a file with a hash, and its path stays in the folder on every system. */
+/** Returns whether an entry is a file with a hash, and its path stays in the folder. */
 function isSafe({ type, path, oid = "", lfs }: HubFile): boolean {
   return (
     type === "file" && hash.test(lfs?.oid ?? oid) && path.split("/").every((name) => !/^\.{0,2}$|[\\:\0]/.test(name))
   );
 }
 
-/** Returns the original models, and the folder or file (`root`) that stands for all. @throws PithError E_FILE for none, or several to choose from. */
+/** Returns the original models, and the folder or file (`root`) that stands for them. @throws PithError E_FILE for none, or several choices. */
 function findModels(
   files: ReadonlyMap<string, unknown>,
   word: string,
@@ -227,7 +220,7 @@ function findModels(
   });
 }
 
-/** Downloads a file, unless the cache has it, and links to it from `path`. @returns the number of bytes that were received. */
+/** Downloads a file, unless the cache has it. Returns the number of bytes that were received. */
 async function downloadFile(
   file: HubFile,
   word: string,
@@ -279,14 +272,14 @@ async function downloadFile(
     await fs.rename(partial, blob);
   }
   await fs.rm(path, { force: true });
-  // Without the permission to create links (Windows), the file itself moves there.
+  // Windows can forbid links, so the file itself moves there.
   await fs.symlink(relative(dirname(path), blob), path).catch(() => fs.rename(blob, path));
   return received;
 }
 
 const hashOf = ({ oid = "", lfs }: HubFile): string => lfs?.oid ?? oid;
 
-/** Returns whether a file has its listed size and hash. The cache records the time of its last change, so that it is read only after one. */
+/** Returns whether a file has its listed size and hash. The result is recorded with the time of the file's last change. */
 async function isIntact(path: string, file: HubFile, cache: string): Promise<boolean> {
   const { size, mtimeMs } = (await fs.stat(path).catch(() => undefined)) ?? {};
   if (size !== file.size) return false;
@@ -308,7 +301,6 @@ async function sizeOf(path: string): Promise<number> {
   return (await fs.stat(path).catch(() => undefined))?.size ?? 0;
 }
 
-/** Returns the names of the files in which a model stores weights. */
 async function findExternalFiles(path: string): Promise<readonly string[]> {
   const locations = new Set<string>();
   const external = async (name: string) => {

@@ -1,4 +1,4 @@
-/** Finds the model in a folder as downloaded from a hub. The model is at the top or in `onnx/`, next to configuration and tokenizer. */
+/** Finds the model in a folder as downloaded from a hub, at the top or in `onnx/`. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { asFileError } from "../../../core/platform/node-file-errors.ts";
@@ -8,7 +8,7 @@ import { isFolder } from "./file-paths.ts";
 /** Names of command and pass options whose values are models. */
 const modelFlags = ["original", "teacher", "otherTeachers", "from"];
 
-/** Returns the path of a model. For a folder with either `model.onnx` or `onnx/model.onnx`, returns that model and prints a note. */
+/** Returns the path of a model. For a folder, returns the model in it and prints a note. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
   if (!(await isFolder(path))) return path;
   const models: string[] = [];
@@ -25,7 +25,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
   return file;
 }
 
-/** Checks that a model exists; call it before checks of output paths, whose names derive from the model's. @throws PithError E_FILE. */
+/** @throws PithError E_FILE if a model does not exist. */
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;
   await stat(path).catch((cause) => {
@@ -41,7 +41,7 @@ export async function requireIntact(path: string): Promise<void> {
   });
 }
 
-/** Returns options in which folders that name models are replaced by the models in them. */
+/** Returns options in which folders are replaced by the models in them. */
 export async function withModelFiles<T>(options: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof options !== "object" || options === null) return options;
   const files: Record<string, unknown> = {};

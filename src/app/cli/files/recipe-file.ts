@@ -1,4 +1,4 @@
-/** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only to the output folder. */
+/** Reads recipe files, which can be untrusted. A recipe imports modules that the command line names, and writes to the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileError, joinList, optionError } from "#ir";
@@ -13,10 +13,7 @@ export interface RecipeFile {
   readonly modules: readonly string[];
 }
 
-/**
- * Reads a recipe and checks that it can run safely. @param outs output folders; steps can write only into all. @throws PithError E_FILE; E_OPTION as
- * `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
- */
+/** Reads a recipe and checks that it can run safely. @throws PithError E_FILE, E_OPTION. */
 export async function readRecipe(
   { path, modules }: RecipeFile,
   outs: readonly string[],
@@ -62,7 +59,6 @@ async function requireInside(out: string, file: string, step: string): Promise<v
   });
 }
 
-/** Resolves symbolic links in an absolute path, as far as the path exists. */
 async function withoutLinks(path: string): Promise<string> {
   const parent = dirname(path);
   return realpath(path).catch(async () =>

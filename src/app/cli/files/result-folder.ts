@@ -1,4 +1,4 @@
-/** Checks, writes and cleans the output folders of `pith compress` and `pith sensitivity`. A record in the folder lists the files that Pith wrote. */
+/** Checks, writes and cleans output folders. A record in the folder lists the files that Pith wrote. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -75,8 +75,8 @@ async function requireOwnResults(out: string, { record, mainFile: needed }: Fold
 }
 
 /**
- * Writes a record and its files: all of them, or after an error none. Reports and recipes that the user edited are kept, with a warning. Files that
- * only an earlier run wrote are removed. @returns the paths of the files that Pith wrote.
+ * Writes a record and its files, or none after an error. Files that the user edited are kept, and those of an earlier run are removed.
+ * @returns the paths of the files that Pith wrote.
  */
 export async function writeResults(
   out: string,
@@ -103,7 +103,7 @@ export async function writeResults(
   return orderedNames.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** Removes the files of an earlier run, except those that the user changed. Removes the folder if it is then empty. */
+/** Removes the files of an earlier run, except those that the user changed. */
 export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
   const written = await readHashes(out, record);
   if (written === undefined || !written.has(record)) return;
@@ -120,7 +120,7 @@ const interimSchema = v.object({
   search: v.object({ isInterim: v.literal(true) }),
 });
 
-/** Returns the command and the best result of an unfinished search; undefined for a finished one. */
+/** Returns the command and the best result of an unfinished search. */
 export async function readInterimResult(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {

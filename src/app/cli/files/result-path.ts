@@ -1,7 +1,5 @@
 /**
- * Decides whether a result is written as a file or as a folder with the files next to the model. It is a file if `--out` ends in .onnx. Else it is a
- * folder if the user names a folder that transformers.js loads instead of the model, or if `--out` is a folder.
- *
+ * Decides whether a result is written as a file or as a folder with the files next to the model:
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */
 import { statSync } from "node:fs";
@@ -28,7 +26,7 @@ export const folderOutputNote = "a folder that transformers.js loads gives a fol
 
 export interface ResultPath {
   readonly out: string;
-  /** Output folder, and input folder (`source`) from which other files are copied; undefined if the result is a file. */
+  /** Output folder, and input folder (`source`) from which other files are copied. */
   readonly folder?: { readonly out: string } & SourceFolder;
 }
 
@@ -89,7 +87,7 @@ export async function requireWritableResult(
   );
 }
 
-/** Checks the name of an output file. @throws PithError E_OPTION for a new file without the extension .onnx. */
+/** @throws PithError E_OPTION for a new output file without the extension .onnx. */
 function requireModelName(out: string): void {
   const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
   if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;

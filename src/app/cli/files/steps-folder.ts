@@ -1,4 +1,4 @@
-/** Manages the folder `pith-steps` in an output folder. A command saves finished steps there, so that a later run can continue or reuse them. */
+/** Manages the folder `pith-steps`, in which a command saves finished steps, so that a later run can reuse them. */
 import { rmdirSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,14 +16,10 @@ const folderName = "pith-steps";
 
 export const freshFlag = { fresh: option(v.boolean(), "start again: remove steps kept from earlier runs") };
 
-/** Returns the maximum bytes of saved steps: enough for hundreds of candidates of a small model, and twenty of a large one. */
+/** Returns the maximum bytes of saved steps. */
 export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
-/**
- * Creates the folder inside the output folder, runs `work` with it, and then removes the folder if it is empty.
- * @param fresh whether steps of earlier runs are removed first.
- * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
- */
+/** Runs `work` with the folder, which is created, and removed if it is then empty. @throws PithError of the work, with a hint; E_FILE. */
 export async function withStepsFolder<T>(
   out: string,
   { fresh = false, terminal }: { readonly fresh: boolean | undefined; readonly terminal: Terminal },
@@ -61,7 +57,7 @@ export async function withStepsFolder<T>(
       return result;
     } catch (error) {
       const keptSteps = await listSteps(folder);
-      // New steps and checkpoints are always kept. Other records, such as metrics of the original, are kept only after a stop or next to earlier ones.
+      // Records other than steps, such as metrics of the original, are kept only after a stop or next to earlier steps.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !earlierSteps.includes(name);
       const isWorthKeeping =
         error instanceof PithError && keptSteps.some((name) => error.code === "E_STOPPED" || isStep(name));

@@ -5,7 +5,7 @@ import { nearest, type PithError } from "#ir";
 import { exists, isFolder } from "./file-paths.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
-  // Output paths need not exist. Errors of jobs arrive without their cause, so only the message tells that the path is an output path.
+  // Errors of jobs arrive without their cause, so only the message tells that the path is an output path.
   if (error.code !== "E_FILE" || /cannot be (written|made)/.test(error.message)) return error;
   // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
   const candidatePaths = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
@@ -20,10 +20,10 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   return error.reworded({ hint: `Did you mean ${suggestions.map((candidate) => `"${candidate}"`).join(" or ")}?` });
 }
 
-/** Id of a model on the Hugging Face Hub, such as "Xenova/all-MiniLM-L6-v2". */
+/** Id of a model on the Hugging Face Hub. */
 const hubId = /^[\w-][\w.-]*\/[\w.-]+(?<!\.(onnx|npz|npy|csv|tsv|jsonl|txt|json|ya?ml|mjs|js|ts))$/i;
 
-/** Returns paths similar to a missing one: files of the same name in subfolders, or paths in which the first missing part is corrected. */
+/** Returns paths similar to a missing one. */
 export async function similarPaths(path: string): Promise<readonly string[]> {
   let [folder, missingPart, remainder] = [dirname(path), basename(path), ""];
   while (!(await exists(folder))) {
@@ -49,7 +49,6 @@ export async function similarPaths(path: string): Promise<readonly string[]> {
 }
 
 const maxShown = 3;
-/** Limits of the search in subfolders: levels, and number of folders. */
 const [maxDepth, maxFolders] = [3, 500];
 
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {

@@ -23,7 +23,7 @@ export async function requireAppendable(path: string): Promise<void> {
   if (isNew) await rm(path, { force: true });
 }
 
-/** Checks a folder; a missing one is created for the check only. @throws PithError E_FILE if it could not contain files of these names. */
+/** Checks a folder. @throws PithError E_FILE if it could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireNotStdout(path);
   const newFolders = await missingFolders(path);
@@ -37,7 +37,7 @@ export async function requireWritableFolder(path: string, names: readonly string
       for (const name of names) await tryToWrite(join(path, name));
     } catch (error) {
       if (await exists(path)) throw error;
-      // Another process that checked the same folder has removed the new, empty folder, so it is created again.
+      // Another process that checked the same folder has removed it, so it is created again.
       await requireWritableFolder(path, names);
     }
   } finally {
@@ -46,7 +46,6 @@ export async function requireWritableFolder(path: string, names: readonly string
   }
 }
 
-/** Returns the missing folders of a path, innermost first. @throws PithError E_FILE if one of them exists as a file. */
 async function missingFolders(path: string): Promise<readonly string[]> {
   const folders: string[] = [];
   for (let folder = resolve(path); ; folder = dirname(folder)) {

@@ -1,4 +1,4 @@
-/** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). All commands that read data share them. */
+/** Flags that name a command's data and how to read it (`--data`, `--preprocess`, …). */
 import * as v from "valibot";
 import { parseState } from "#batches";
 import { usageError } from "#ir";
@@ -37,7 +37,7 @@ export const dataFlags = {
   }),
 };
 
-/** The flag of commands that only measure. Other commands split the samples for training, calibration and the test. */
+/** The flag of commands that only measure. */
 export const partFlag = {
   part: option(
     v.picklist(["test", "train", "all"]),
@@ -52,7 +52,7 @@ export type DataFlags = v.InferOutput<typeof dataSchema>;
 export const dataRequestSchema = v.object({
   path: v.string(),
   part: partFlag.part,
-  /** Text in the syntax of `parsePreprocessingSpec`; undefined if the preprocessing is to be detected. */
+  /** Text in the syntax of `parsePreprocessingSpec`. */
   preprocess: v.optional(v.string()),
   /** Constant values of inputs that the data does not contain. */
   set: v.record(v.string(), v.union([v.number(), v.array(v.number())])),

@@ -4,10 +4,7 @@ import type { AnyPass, OptionValues } from "#pass";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { flagName } from "./flag-names.ts";
 
-/**
- * Adds the options that a download size requires: those with the same value in all settings that the pass would try.
- * @throws PithError E_USAGE if an option is set that the size determines; E_OPTION if options exclude a download size.
- */
+/** Adds the options that a download size requires. @throws PithError E_USAGE if an option is set that the size determines; E_OPTION. */
 export function withDownloadOptions(
   { downloadSettings }: AnyPass,
   passed: OptionValues,
@@ -30,7 +27,6 @@ export function withDownloadOptions(
   return { ...passed, ...requiredOptions };
 }
 
-/** Returns the result of `read`. @throws PithError of `read`, with a message that starts with --target-download. */
 function nameDownloadFlag<T>(read: () => T): T {
   try {
     return read();

@@ -6,7 +6,6 @@ export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Returns whether advice mentions no shared option that the command lacks. */
 export function isPossibleAdvice(text: string, flags: readonly string[]): boolean {
   const options = optionNamesOf(flags);
   const words = Array.from(text.matchAll(quotedOption), ([, word = ""]) => word);
@@ -26,7 +25,7 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
   });
 }
 
-/** Names of options that several commands have and that messages of the library mention. */
+/** Names of options that messages of the library mention. */
 const sharedOptions = [
   "batch",
   "batchStatistics",
@@ -47,7 +46,7 @@ const sharedOptions = [
   "validation",
 ];
 
-/** Writes option names in a text or data as flags, which only users of the command line read. @param flags of the command (default: common ones). */
+/** Writes option names in a text or data as flags. @param flags of the command. */
 export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
   const keys = new Set(flags === undefined ? sharedOptions : optionNamesOf(flags));
   const replace = (part: unknown): unknown => {
@@ -60,7 +59,6 @@ export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
   return replace(value) as T;
 }
 
-/** Returns the options of flags, as the inverse of `flagName`. */
 const optionNamesOf = (flags: readonly string[]): readonly string[] =>
   flags.map((flag) => {
     if (flag === "--override") return "overrides";

@@ -8,7 +8,7 @@ export const markdownFlag = {
   markdown: option(v.string(), "append the result to this file as Markdown", { value: "file", common: true }),
 };
 
-/** Checks before any work that the file can be extended. @throws PithError E_OPTION if it is one of the inputs; E_FILE if it cannot be written. */
+/** Checks that the file can be extended. @throws PithError E_OPTION if it is one of the inputs; E_FILE. */
 export async function requireMarkdownFile(
   file: string | undefined,
   inputs: Parameters<typeof requireNotInput>[1],

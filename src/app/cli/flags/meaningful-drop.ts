@@ -1,4 +1,3 @@
-/** Checks of a maximum drop. */
 import { optionError } from "#ir";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 
@@ -8,7 +7,7 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
   if (sentence !== undefined) throw optionError(`--max-drop ${sentence}.`);
 }
 
-/** Returns why a maximum drop would allow any loss, such as 1 for a share; undefined if it does not. */
+/** Returns why a maximum drop would allow any loss, such as 1 for a share. */
 export function describeAnyLoss(maxDrop: number | undefined, metric: MetricName): string | undefined {
   if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return undefined;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;

@@ -1,9 +1,8 @@
-/** Flags for the metric and for the maximum drop. */
 import * as v from "valibot";
 import { type Meanings, option, withHelp } from "#pass";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 
-/** Names all metrics without loading their code. */
+/** Names the metrics without loading their code. */
 const metricKeys: Readonly<Record<MetricName, true>> = {
   ...{ accuracy: true, "top-5": true, "cross-entropy": true, perplexity: true, f1: true, matthews: true },
   ...{ map: true, "map-50": true, "mean-squared-error": true, psnr: true, "rank-correlation": true },

@@ -1,7 +1,7 @@
 import { optionError } from "#ir";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
 
-/** Parses the words of --set, split at commas: one without a name continues the previous input. @throws PithError E_OPTION for a word without numbers. */
+/** Parses the words of --set, which are split at commas. @throws PithError E_OPTION for a word without numbers. */
 export function parseSettings(words: readonly string[]): Settings {
   const settings: string[] = [];
   for (const word of words) {

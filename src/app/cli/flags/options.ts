@@ -1,4 +1,4 @@
-/** Converts between option schemas and flags. Only flags that are on the command line are passed on, so that the schema's defaults apply. */
+/** Converts between option schemas and flags. Only flags on the command line are passed on, so that the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalize, optionError, type PithError, usageError } from "#ir";
@@ -8,7 +8,7 @@ import { asFlags, flagName } from "./flag-names.ts";
 
 /** Flag whose value is stored under the name of its option. */
 export class Flag extends Option {
-  /** Whether `--help` shows the flag even if the command has many. `--help-all` shows every flag. */
+  /** Whether `--help` shows the flag even if the command has many. */
   readonly isCommon: boolean;
   readonly #key: string;
 
@@ -24,7 +24,7 @@ export class Flag extends Option {
   }
 }
 
-/** Adds a flag for each entry that words can express, of an object schema or of all members of a union. Skips the entries in `without`. */
+/** Adds a flag for each entry that words can express. Skips the entries in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesAt(schema)) {
     const flag = without.has(key) ? undefined : createFlag(key, alternatives, command);
@@ -51,7 +51,7 @@ export function flagsOnCommandLine(command: Command, schema: v.GenericSchema): R
   return Object.fromEntries(values.filter(([key, value]) => value !== undefined && keys.has(key)));
 }
 
-/** Returns the checked values of flags. @throws PithError E_USAGE for a missing flag, E_OPTION for a flag that does not fit, with its name. */
+/** Returns the checked values of flags. @throws PithError E_USAGE for a missing flag, E_OPTION with the name of a flag that does not fit. */
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
   const options = flagsOnCommandLine(command, schema);
   const hint = helpHint(command);
@@ -61,7 +61,6 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
   return checkFlags(schema, options, hint);
 }
 
-/** Checks options. @throws PithError E_OPTION with the names of flags. */
 export function checkFlags<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
   const result = v.safeParse(schema, options, wording);
   if (result.success) return result.output;
@@ -101,7 +100,7 @@ export function separateFlagValues(command: Command, words: readonly string[]): 
   return separatedWords;
 }
 
-/** Returns the reason why an excess word is not the value of the flag before it, whose value is optional. */
+/** Returns why an excess word is not the value of the flag before it. */
 export function explainExcessWord(command: Command, words: readonly string[]): unknown {
   for (const [index, word] of words.entries()) {
     const [flag, next] = [optionalValueFlag(command, word), words[index + 1]];
@@ -157,7 +156,7 @@ function createFlag(key: string, alternatives: readonly SchemaNode[], command: C
   ];
   const note = notes.filter((text) => text !== "").join("; ");
   const meaning = longFlag.startsWith("--no-") ? (metadata.negated ?? metadata.description) : metadata.description;
-  // The note goes into the parentheses with the default. If there are none, it goes into those at the end of the description, or into new ones.
+  // The note goes into the parentheses with the default or at the end, or into new ones.
   const noteSpot = meaning.includes("(default") ? /\((?=default)/ : /\((?=[^()]*\)$)/;
   const withNote = noteSpot.test(meaning) ? meaning.replace(noteSpot, `(${note}; `) : `${meaning} (${note})`.trim();
   const description = note === "" ? meaning : withNote;
@@ -183,7 +182,7 @@ function createFlag(key: string, alternatives: readonly SchemaNode[], command: C
   return flag;
 }
 
-/** Checks a single option. Constraints between options are checked later, when all options are known. @throws PithError E_OPTION */
+/** Checks a single option. Constraints between options are checked later. @throws PithError E_OPTION */
 function requireValidValue(
   key: string,
   alternatives: readonly SchemaNode[],
@@ -223,7 +222,7 @@ function schemaLayersOf(schema: SchemaNode): readonly SchemaNode[] {
   return [schema, ...(schema.wrapped === undefined ? [] : schemaLayersOf(schema.wrapped))];
 }
 
-/** Merges description and metadata of a schema and the schemas that it wraps. The outermost schema has precedence. */
+/** Merges description and metadata of a schema and the schemas that it wraps. */
 function metadataOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
   const items = schemaLayersOf(schema).flatMap(pipeOf).toReversed();
   return Object.assign(
@@ -287,7 +286,7 @@ function valueForm(schemas: readonly SchemaNode[]): ValueForm {
 
 const isAtMostOne = ({ type, requirement }: PipeItem): boolean => type === "max_value" && requirement === 1;
 
-/** Returns whether a word can express some value of this form. No word can express a function, for example. */
+/** Returns whether a word can express a value of this form. */
 function isExpressible({ choices, element, ...form }: ValueForm): boolean {
   const takesWords = form.takesNumber || form.takesText || form.takesBoolean || form.takesJson;
   return choices.size > 0 || takesWords || (element !== undefined && isExpressible(element));
@@ -308,7 +307,7 @@ function valueName(form: ValueForm): string {
   return form.takesJson ? "json" : "choice";
 }
 
-/** Converts a word to a value. Returns a word that fits no form unchanged. @throws PithError E_OPTION for a share above 1. */
+/** Converts a word to a value. @throws PithError E_OPTION for a share above 1. */
 function convertWord(flag: string, text: string, form: ValueForm): unknown {
   const choice = [...form.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
@@ -336,7 +335,6 @@ function requirePercent(flag: string, text: string): void {
   throw optionError(`${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
 }
 
-/** Parses a number such as 8, 1e-3, .5 or 50%. */
 function readNumber(text: string): number | undefined {
   const isPercent = text.endsWith("%");
   const digits = isPercent ? text.slice(0, -1).trim() : text.trim();
@@ -346,7 +344,7 @@ function readNumber(text: string): number | undefined {
   return isPercent ? Number((value / 100).toPrecision(15)) : value;
 }
 
-/** Returns the items of a schema's pipe. If its first item is a pipe, too, returns the items of both. */
+/** Returns the items of a schema's pipe, with those of a nested pipe. */
 function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
   const [first, ...rest] = pipe;
   return first === undefined ? [] : [...pipeOf(first), ...rest];

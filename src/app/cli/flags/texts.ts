@@ -16,7 +16,7 @@ interface TextOptions {
 
 const textFileName = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
-/** Calls `work` with `--text` as the data: a file, or a temporary file with the given lines. @throws PithError E_USAGE if `--data` is set, too. */
+/** Calls `work` with `--text` as the data. @throws PithError E_USAGE if `--data` is set, too. */
 export async function withTextsAsData<O extends TextOptions>(
   { text, ...options }: O & { readonly text?: readonly string[] | undefined },
   work: (options: Omit<O, "text"> & TextOptions) => Promise<Result>,

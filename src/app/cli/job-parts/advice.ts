@@ -1,4 +1,4 @@
-/** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
+/** Formats advice for results that are worse than the original. */
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../judge/run/rejection.ts";
@@ -12,7 +12,7 @@ interface AdviceInput extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
-/** @param assumesScores whether classes were compared, although nothing in the model shows that its output has class scores. */
+/** @param assumesScores whether classes were compared without evidence that the output has class scores. */
 export function rejectionError(
   pass: AnyPass,
   input: AdviceInput,

@@ -3,7 +3,6 @@ import type { Batch, Model } from "#ir";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import { contentOf, hasValue } from "../../../rewrite/clean-up/set-inputs.ts";
 
-/** Returns a model's constant inputs; skips names of other models. @throws PithError as `contentOf`. */
 export function constantInputsOf(model: Model, set: Settings): Batch {
   const settings = Object.entries(set).filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));
   return Object.fromEntries(settings.map(([name, value]) => [name, contentOf(model, name, value)]));

@@ -11,10 +11,7 @@ const inputErrorCodes: ReadonlySet<ErrorCode> = new Set([
 
 export const wrongOriginalHint = "Is the original the model that this one was made from?";
 
-/**
- * Returns an error that explains a failed run by different inputs; undefined if they are the same, or cannot be the reason. Models with different
- * inputs can still run on the same samples, so this is called only after a failure.
- */
+/** Returns an error that explains a failed run by different inputs. Models with different inputs can run, so this is called after a failure. */
 export function explainByInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
   if (!(error instanceof PithError) || !inputErrorCodes.has(error.code)) return undefined;
   const [feeds, originalFeeds] = [candidate.graph.feeds, original.graph.feeds];
@@ -33,7 +30,7 @@ function hasSameType({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;
   if (a.dims.length !== b.dims.length) return false;
-  // The first dimension can count samples. A fixed batch size is handled by several runs.
+  // The first dimension can count samples.
   return a.dims.slice(1).every((dim, axis) => {
     const other = b.dims?.[axis + 1] ?? dim;
     return isSymbolic(dim) || isSymbolic(other) || dim === other;

@@ -1,4 +1,4 @@
-/** Runs jobs of a command in parallel, in several local processes or by the workers of a queue. */
+/** Runs jobs of a command in parallel, in local processes or by the workers of a queue. */
 import { basename } from "node:path";
 import { counted, joinList, type Model, PithError, storedBytes } from "#ir";
 import { availableMemory } from "#platform";
@@ -14,15 +14,14 @@ import { openSharedStore, requireStored, resolveInput, shareInput } from "../que
 
 export interface WorkerOptions {
   readonly jobs: number;
-  /** Address of the queue, and folder that its workers share; undefined for local processes. */
+  /** Address of the queue, and folder that its workers share. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
 /**
  * Opens a pool of processes or a queue, and runs `work` with it.
- * @param models the models of the jobs, each with the input that its jobs share.
  * @param workOf returns the job with this name. `toStored` replaces the paths of an input by paths in the queue's store.
- * @param work receives the pool (undefined without a queue if `jobs` is 1), and `toLocal`, which replaces the paths of an input by local paths.
+ * @param work receives the pool, and `toLocal`, which replaces the paths of an input by local paths.
  */
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
@@ -58,10 +57,10 @@ export async function withJobPool<I extends SharedInput, T>(
   }
 }
 
-/** Estimated memory of a process: bytes without a model (`processBytes`), and number of copies of the model's weights (`modelCopies`). */
+/** Estimated memory of a process: bytes without a model, and number of copies of the model's weights. */
 const [processBytes, modelCopies] = [400e6, 20];
 
-/** Returns a pool of up to `jobs` local processes, as many as fit into the free memory, but at least one. @param bytes bytes of the largest model's weights. */
+/** Returns a pool of local processes, at most as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
 export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => JobRequest): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({

@@ -20,10 +20,7 @@ import { explainByInputs } from "./input-errors.ts";
 import { openData } from "./open-data.ts";
 import { contextOf, openModel, warnOfSwap } from "./open-model.ts";
 
-/**
- * Opens a model, its original if there is one, and samples: those of the data, or without data texts (`inputs`; undefined for random inputs).
- * @param wordsOf returns the command for models in the other order.
- */
+/** Opens a model, its original if there is one, and samples. @param wordsOf returns the command for models in the other order. */
 export async function openModels(
   path: string,
   originalPath: string | undefined,

@@ -16,7 +16,6 @@ export interface TaskRequest extends Omit<TaskOptions, "data"> {
   readonly seed: number;
 }
 
-/** Opens data, for recipes if there are any. `--samples` limits each split. */
 export async function openData(
   engine: Engine,
   model: Model,
@@ -50,13 +49,12 @@ function samplesPath(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** Explains samples that the user did not name: with --data train.tsv, for example, dev.tsv next to it is the test split. */
+/** Explains samples that the user did not name, such as dev.tsv next to train.tsv. */
 function originText(name: string, path: string): string {
   if (areNested(samplesPath(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
-/** Returns whether two paths are equal, or one contains the other. */
 function areNested(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
 }

@@ -1,4 +1,4 @@
-/** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
+/** Opens the models of a command, and writes the result. */
 import { infer, isQuantized, keptChannelsKey, layers } from "#analysis";
 import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";
@@ -30,7 +30,7 @@ interface SaveOptions {
   readonly precompress?: readonly Encoding[] | undefined;
 }
 
-/** Writes a result, which records the names of sidecar files that are not copied. @returns its files, and the sizes of compressed copies. */
+/** Writes a result. Returns its files, and the sizes of compressed copies. */
 export async function saveResult(
   result: Model,
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: SaveOptions,
@@ -65,7 +65,7 @@ export function isResult({ graph, header }: Model): boolean {
   );
 }
 
-/** Warns if models are equal to the first one byte by byte, or if two models seem to be in the wrong order. */
+/** Warns if models are equal, or seem to be in the wrong order. */
 export async function warnOfSwap(
   [first, ...laterModels]: readonly { readonly path: string; readonly model: Model }[],
   words: (original: string, result: string) => readonly string[],
@@ -89,7 +89,7 @@ export async function warnOfSwap(
   }
 }
 
-/** Warns about inputs with a stored default (IR version 4 and newer). Callers of the model can override it, but the result stores a constant. */
+/** Warns about inputs with a stored default, because the result stores a constant. */
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;

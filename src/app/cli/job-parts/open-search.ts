@@ -37,7 +37,7 @@ async function openSearch(
   const trainedBefore = model.header.metadata.get(trainedOnKey);
   const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
-  // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
+  // Opening the data can record training samples in the model, which only a training step writes into results.
   if (trainedBefore === undefined) model.header.metadata.delete(trainedOnKey);
   else model.header.metadata.set(trainedOnKey, trainedBefore);
   return {

@@ -18,19 +18,19 @@ export interface PassInput
   readonly model: string;
   readonly out: string;
   readonly copiesSidecars: boolean;
-  /** Options of the pass from the command line. The pass validates them. */
+  /** Options of the pass from the command line. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
   /** Other models of the folder, with which the result must also pass end to end. */
   readonly jointCheck?: JointCheck | undefined;
-  /** Maximum bytes per file. Larger models use external data files. */
+  /** Maximum bytes per file. */
   readonly fileBytes?: number;
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Present for a variant of a folder. The folder compares the sizes of its variants and originals after brotli. */
+  /** Present for a variant of a folder. */
   readonly sizeBefore?: Partial<CompressedSize>;
-  /** Whether results are chosen by their size after brotli, so that it is not estimated quickly. */
+  /** Whether results are chosen by their size after brotli. */
   readonly forDownload?: boolean;
-  /** File that keeps the text which the model generates, for further variants of the model. */
+  /** File that keeps the text which the model generates. */
   readonly textFile?: string | undefined;
   readonly seed: number;
 }
@@ -49,7 +49,7 @@ export interface UnwrittenOutput extends PassReport {
 }
 
 export interface WrittenOutput extends PassReport, MeasuredPair, Pick<SingleStep, "invariance"> {
-  /** Present if a verdict compares with an input model that is a result of Pith. The measured loss then excludes the earlier loss. */
+  /** Present if a verdict compares with an input model that is a result of Pith. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
   readonly written: string;

@@ -1,4 +1,4 @@
-/** Renders Jinja templates with the package that transformers.js uses, if that is installed next to Pith. */
+/** Renders Jinja templates with the package that transformers.js uses. */
 import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Miss } from "#ir";

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-/** Returns the main file of a package that code in a folder imports; undefined if the package is not installed. */
+/** Returns the main file of a package that code in a folder imports. */
 export function resolvePackage(folder: string, name: string): string | undefined {
   try {
     return createRequire(join(folder, "_")).resolve(name);

@@ -3,11 +3,7 @@ import { resolve } from "node:path";
 import { dataError, errorMessage, optionError } from "#ir";
 import { importModule } from "#platform";
 
-/**
- * Calls the module's default export in this process. The export is a function from a model file to a number, or to a promise of one.
- * @throws PithError E_FILE if the module does not exist, E_OPTION if it cannot be loaded or exports no function, E_DATA if the function fails or returns
- * no number.
- */
+/** Calls a module's default export, a function from a model file to a number. @throws PithError E_FILE, E_OPTION, or E_DATA if the function fails. */
 export async function scoreOf(module: string, model: string): Promise<number> {
   const scorer = await loadScorer(module);
   let score: unknown;

@@ -14,10 +14,7 @@ export interface OpenedTarget extends RunTarget {
   close(): Promise<void>;
 }
 
-/**
- * Opens a target. Without a browser for WebAssembly, it runs in Node, with a warning. @throws PithError for WebGPU E_ENGINE_MISSING without
- * Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH; as `openBrowserEngine`.
- */
+/** Opens a target. @throws PithError E_ENGINE_MISSING, E_UNSUPPORTED without an adapter, E_FILE for an invalid CHROME_PATH. */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenedTarget> {
   if (name === "node") return openInNode(name, context);
   let browser: BrowserEngine;

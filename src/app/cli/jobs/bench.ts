@@ -1,4 +1,4 @@
-/** Job of `pith bench`: times models relative to the first: on its texts if it takes tokens and no size or value is given, else on random inputs. */
+/** Job of `pith bench`: times models relative to the first. */
 import { isSymbolic, type Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
@@ -16,11 +16,11 @@ export interface BenchInput {
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
-  /** Maximum seconds of timing, see `LatencyOptions`. In a browser, all rounds run regardless of this limit. */
+  /** Maximum seconds of timing, see `LatencyOptions`. */
   readonly seconds?: number;
   readonly threads: number | undefined;
   readonly seed: number;
-  /** Whether the first model is known to be the original. No warning about the order of models is then logged. */
+  /** Whether the first model is known to be the original. */
   readonly isInOrder?: boolean;
   readonly textFile?: string | undefined;
 }

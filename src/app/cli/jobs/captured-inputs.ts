@@ -1,4 +1,4 @@
-/** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
+/** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs of each. */
 import { type Batch, bytesFor, elementCount, type Model, toFloat64, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
@@ -23,7 +23,7 @@ export interface CapturedFile {
   readonly set: Settings;
 }
 
-/** Returns the file with the inputs of each model, by the model's name. Models that do not run have no file. */
+/** Returns the file with the inputs of each model, by the model's name. */
 export default async function capturedInputsJob(
   { folder, modules, texts, out }: CaptureRequest,
   { signal, stage }: JobContext,
@@ -50,13 +50,10 @@ interface CapturedInputs {
   readonly constants: Batch;
 }
 
-/** Maximum bytes of a model's samples. Decoder caches are large, so the number of texts is reduced until they fit. */
+/** Maximum bytes of a model's samples. The number of texts is reduced until they fit. */
 const maxBytes = 2 ** 26;
 
-/**
- * Returns for each model the inputs of the run with the most bytes. For a decoder with a cache, this is the last run. @param texts first the texts
- * that evaluate results, which are not used here; then others. @returns undefined if the models do not continue texts.
- */
+/** Returns for each model the inputs of the run with the most bytes. @param texts first those that evaluate results, which are not used here. */
 export async function capturedInputs(
   folder: string,
   modules: readonly Pick<FolderModule, "base" | "source">[],

@@ -1,4 +1,4 @@
-/** Job that evaluates one candidate of a search (`pith compress`), and stores its result where the search finds it. */
+/** Job that evaluates one candidate of a search (`pith compress`), and stores its result. */
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { evaluateCandidateIn } from "../../../search/search.ts";
 import { withSearch } from "../job-parts/open-search.ts";

@@ -102,7 +102,6 @@ async function runAndWrite(
   return { run, written };
 }
 
-/** Returns a run in which the chosen variant has the sizes of the written compressed copies. */
 function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
   const variants = run.variants.map((variant, index) =>
     index === run.chosen && variant.result !== undefined
@@ -147,7 +146,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
-/** Writes the result with its reports and recipes. If no variant was accepted, writes only the reports. */
+/** Writes the result with its reports and recipes, or only the reports. */
 async function writeRun(
   { out, shared: { model } }: CompressInput,
   run: Run,
@@ -187,7 +186,6 @@ async function writeRun(
         ...(variantRecipe === undefined ? [] : [[recipeFile, bytesOfText(recipeText(variantRecipe))] as const]),
       ];
     }),
-    // The tokenizer is copied, because running the result requires it.
     ...(await Promise.all(
       missingSidecars
         .filter((file) => !links.includes(file))

@@ -1,4 +1,4 @@
-/** Job of `pith quantize` and `pith compress` on a folder: compares a variant of all models end to end, on the user's texts, sounds or samples. */
+/** Job on a folder: compares variants of the models end to end, on the user's texts, sounds or samples. */
 import { Miss, open, percent, unsupportedError } from "#ir";
 import { completeContext } from "#pass";
 import { createEngine } from "../../../core/engine/index.ts";
@@ -13,9 +13,9 @@ import { openData } from "../job-parts/open-data.ts";
 export interface EndToEndInput {
   readonly folder: string;
   readonly modules: readonly ModulePaths[];
-  /** Undefined for speech models without sounds of the user: they are compared on noise. */
+  /** Undefined for speech models that are compared on noise. */
   readonly data: DataRequest | undefined;
-  /** Whether the data are texts. Models that do not generate text were then not compared by their metric yet, and are compared here. */
+  /** Whether the data are texts. */
   readonly isText: boolean;
   /** Goal for transcripts, and the original's transcripts if they are known. */
   readonly speech: Pick<SpeechOptions, "goal" | "expected"> | undefined;

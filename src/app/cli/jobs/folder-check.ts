@@ -1,4 +1,4 @@
-/** Job that runs before other work on a folder: checks that models, samples and target runtimes are usable, so that errors appear early. */
+/** Job that checks that models, samples and target runtimes of a folder are usable, so that errors appear early. */
 import { allLayers, infer, isQuantized } from "#analysis";
 import { dataError, Miss, type Model, open } from "#ir";
 import { fileKind, joinPath } from "#platform";

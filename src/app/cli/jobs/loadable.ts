@@ -1,4 +1,3 @@
-/** Finds models that load only after `pith simplify`, because ONNX Runtime's graph optimizations fail on them. */
 import { asPithError, type Model, open, PithError } from "#ir";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";
@@ -14,10 +13,7 @@ export default async function loadableJob({ models }: { readonly models: readonl
   return undefined;
 }
 
-/**
- * Returns the simplified model if only that one loads with graph optimizations; otherwise undefined.
- * @param threads the number of threads with which the model is probably loaded next: the engine may keep the session.
- */
+/** Returns the simplified model if only that one loads. @param threads with which the model is loaded next, because the engine keeps sessions. */
 export async function simplifyToLoad(
   model: Model,
   engine: Engine,

@@ -1,4 +1,4 @@
-/** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process must not load another ONNX Runtime. */
+/** Job that runs a folder's models in transformers.js. Its process must not load another ONNX Runtime. */
 import { link, mkdir, readdir, realpath, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { encodeToBytes, errorMessage, Miss, open } from "#ir";
@@ -12,17 +12,17 @@ import { weightFilesOf } from "../../folder/model-files.ts";
 export interface LoaderInput {
   readonly library: string;
   readonly folder: string;
-  /** Number of external data files of each ONNX file; undefined if config.json states it. */
+  /** Number of external data files of each ONNX file. */
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
-  /** Path of the user's WAV files; undefined to use noise for models of sound. */
+  /** Path of the user's WAV files. */
   readonly sounds?: string | undefined;
   /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forcedTokens: readonly (readonly number[])[] | undefined;
-  /** Whether the model is large. Its weights then have only one copy in memory, which makes runs slower. */
+  /** Whether the model is large. Its weights then have only one copy in memory. */
   readonly isLarge: boolean;
-  /** Whether the files are the originals. Large ones are then loaded without reading their weights. */
+  /** Whether the files are the originals. */
   readonly areOriginals?: boolean;
 }
 
@@ -73,7 +73,7 @@ const minMappedBytes = 2 ** 16;
 const [maxSounds, defaultSound] = [4, { rate: 16_000, maxSeconds: 30 }];
 /** Maximum number of tokens of a text (`maxTokens`), and of generated tokens (`maxNewTokens`). */
 const [maxTokens, maxNewTokens] = [48, 16];
-/** Maximum number of compared values of an output. For larger outputs, the last values are compared. */
+/** Maximum number of compared values of an output. */
 const maxValues = 2 ** 18;
 const silentLogLevel = 50;
 
@@ -120,10 +120,7 @@ export default async function loaderJob(
   }
 }
 
-/**
- * Makes a folder whose models refer to their weights in the given files. The runtime maps such weights. From one file, it reads all and copies them.
- * @returns the given folder if weights are in other files, or if the system cannot link files, for example to another disk.
- */
+/** Makes a folder whose models refer to weights in the given files, so that the runtime maps them; or returns the given folder. */
 async function mapWeights(folder: string, bases: readonly string[], temporary: string): Promise<string> {
   const mapped = join(temporary, "mapped");
   await mkdir(join(mapped, "onnx"), { recursive: true });
@@ -150,10 +147,10 @@ async function mapWeights(folder: string, bases: readonly string[], temporary: s
   return mapped;
 }
 
-/** Codes of errors for files that cannot be linked: to another disk, without permission, with too many links, or on a file system without links. */
+/** Codes of errors for files that cannot be linked. */
 const unlinkable: readonly unknown[] = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 
-/** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */
+/** Returns the class that config.json names, or the generic class. Returns the name of a missing class as text. */
 function classOf(
   library: TransformersLibrary,
   { architectures, model_type: kind }: Awaited<ReturnType<TransformersLibrary["AutoConfig"]["from_pretrained"]>>,
@@ -183,7 +180,7 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   return sessionsRun;
 }
 
-/** Returns inputs made from the texts, the sounds, noise or a constant image. Returns a text with the reason if the model has other inputs. */
+/** Returns inputs made from texts, sounds, noise or an image, or the reason why the model has other inputs. */
 async function feedsOf(
   library: TransformersLibrary,
   folder: string,
@@ -218,7 +215,7 @@ async function feedsOf(
   }));
 }
 
-/** Generates tokens greedily, or feeds the `forced` ones. Returns the generated tokens and the scores of the first step. */
+/** Generates tokens greedily, or feeds the `forced` ones. */
 async function generate(
   library: TransformersLibrary,
   model: Model,

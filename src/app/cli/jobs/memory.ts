@@ -1,4 +1,4 @@
-/** Job of `pith bench`: measures the peak memory of loading and running one model. It needs a separate process, because the peak is per process. */
+/** Job of `pith bench`: measures the peak memory of one model in a separate process, because the peak is per process. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { open } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
@@ -29,12 +29,7 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   return bytes;
 }
 
-/**
- * Starts to measure resident memory. The returned function returns the number of bytes by which the peak since then exceeds the memory at the start.
- *
- * On Linux, the peak can be reset. On other systems, only the peak of the whole process is known. If it was reached before the start, the memory at
- * the end counts instead.
- */
+/** Returns a function that returns the bytes by which the peak of resident memory since then exceeds that at the start. */
 export function startMemoryMeter(): () => number {
   try {
     writeFileSync("/proc/self/clear_refs", "5");

@@ -1,4 +1,4 @@
-/** Job of the commands that change a model: opens the inputs of the step, runs it, and writes the result unless it is rejected. */
+/** Job of the commands that change a model: runs the step, and writes the result unless it is rejected. */
 import { type Model, throwIfAborted } from "#ir";
 import type { AnyPass } from "#pass";
 import { openFile } from "#platform";
@@ -83,7 +83,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   return {
     ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
     continues: isContinued ? true : undefined,
-    // A folder compares tokens of text generators, alone and in batches.
+    // A folder compares tokens of text generators.
     ...(input.sizeBefore !== undefined && generatorOf(new Map([["model", original]])) === undefined
       ? { invariance }
       : {}),
@@ -94,7 +94,7 @@ async function openFilesOf(model: Model, files: readonly string[]): Promise<Stor
   return { model, files: await Promise.all(files.map((file) => openFile(file))) };
 }
 
-/** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
+/** Warns about a result that is slower than the input model, or no faster. */
 async function warnOfSpeed(
   { speed, after, ...measured }: MeasuredPair,
   pass: AnyPass,
@@ -110,7 +110,6 @@ async function warnOfSpeed(
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 
-/** Opens the references and the data of a step, after checks that need only the model. */
 async function openStepRequest(input: PassInput, targets: readonly RunTarget[], opened: Model, context: JobContext) {
   await requireNotWeights(input.out, opened, input.model);
   requireOutputs(opened, input.model);
@@ -155,7 +154,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
   return { request, context: stepContext, data };
 }
 
-/** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
+/** @throws PithError E_DATA if the data does not fit the model, before anything is run. */
 async function openStepData(
   original: Model,
   { first }: References,

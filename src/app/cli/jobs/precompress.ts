@@ -1,4 +1,4 @@
-/** Job of a folder: writes compressed copies of files. A step of brotli takes seconds, and only the end of its process interrupts it. */
+/** Job of a folder: writes compressed copies of files, because only the end of a process interrupts a step of brotli. */
 import type { Encoding } from "#platform";
 import { type CopySizes, precompress } from "../../../core/files/compressed-copies.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

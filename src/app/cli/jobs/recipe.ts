@@ -1,4 +1,4 @@
-/** Job that runs a recipe on one model, and stores steps and metrics where `pith compress` finds them. */
+/** Job that runs a recipe on one model, and stores steps and metrics. */
 import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 import { runIntoStore } from "../../../judge/run/trials.ts";

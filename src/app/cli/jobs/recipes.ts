@@ -1,4 +1,4 @@
-/** Job of `pith compress` with a recipe: runs it on each model, in other processes or by the workers of a queue. */
+/** Job of `pith compress` with a recipe: runs it on each model. */
 import { asPithError, counted, integer, type Model, throwIfAborted } from "#ir";
 import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -40,7 +40,7 @@ export default async function recipesJob(
   });
 }
 
-/** Opens the model of an input. Returns undefined if that fails, because the model's own job reports the error. */
+/** Opens the model of an input. The model's own job reports an error. */
 async function openInput(
   input: RecipeInput,
 ): Promise<{ readonly input: RecipeInput; readonly model: Model } | undefined> {

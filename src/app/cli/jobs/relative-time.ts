@@ -4,7 +4,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";
 
-/** Returns the times, or why the models cannot be timed. @throws PithError E_ENGINE or E_UNSUPPORTED if one does not run on the original's inputs. */
+/** Returns the times, or why the models cannot be timed. @throws PithError E_ENGINE or E_UNSUPPORTED if one does not run. */
 export default async function relativeTimeJob(
   { original, model, seed }: { readonly original: string; readonly model: string; readonly seed: number },
   context: JobContext,

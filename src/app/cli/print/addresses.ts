@@ -1,9 +1,7 @@
-/** Removes user, password, query and fragment from addresses before they are printed or recorded. */
-
 /** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
 const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 
-/** Returns an address without secrets; only its scheme if its parts are ambiguous. */
+/** Returns an address without user, password, query and fragment; only its scheme if its parts are ambiguous. */
 export function publicAddress(text: string): string {
   const [scheme = "", rest = ""] = text.split(/(?<=:\/\/)(.*)/s);
   if (scheme === "file://" || !/[@?#]/.test(rest)) return text;
@@ -18,7 +16,7 @@ export function publicAddress(text: string): string {
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
-/** Returns a function that removes the secrets of all addresses in a command line from a text. */
+/** Returns a function that removes the secrets in a command line from a text. */
 export function createSecretRemover(words: readonly string[]): (text: string) => string {
   const addresses = words.flatMap((word) => address.exec(word) ?? []).filter((text) => publicAddress(text) !== text);
   const credentials = addresses.flatMap((text) => /(?<=:\/\/).+@/s.exec(text) ?? []);

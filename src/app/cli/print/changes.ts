@@ -1,4 +1,4 @@
-/** Formats the changes and the skipped layers of a pass. Layers with equal texts share a line. */
+/** Formats the changes and the skipped layers of a pass. */
 import { bytes as bytesText, counted, groupBy, integer, joinList } from "#ir";
 import { type Change, changeText } from "#pass";
 import {
@@ -22,10 +22,10 @@ export function formatChanged(changes: readonly Change[], dim: Paint): string[] 
   );
 }
 
-/** Maximum number of equal changes with separate rows (more are joined into one row), and maximum number of rows. */
+/** Maximum number of equal changes with separate rows, and maximum number of rows. */
 const [maxEqual, maxPlanned] = [8, 40];
 
-/** Returns planned changes in network order, and the number of omitted rows. In long plans, equal layers of repeated blocks share a row. */
+/** Returns planned changes in network order, and the number of omitted rows. */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly omittedCount: number } {
   const changeRows = changes.map(({ at, what, decidedBy }) => ({
     name: at,
@@ -49,7 +49,6 @@ export function formatUnchanged(
   return listGroups(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
-/** Formats the layers at higher precision, those with the largest error contribution first. */
 export function formatPreciseLayers({ settings, preciseLayers, attempts }: PrecisionFallback, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${formatSettings(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];

@@ -27,7 +27,7 @@ import { dataLines } from "./samples.ts";
 import { columnsOf } from "./table.ts";
 
 export interface ResultDetails {
-  /** Whether a missed goal sets the exit code to 1. With --force, this requires --max-drop. */
+  /** Whether a missed goal sets the exit code to 1. */
   readonly isGoalRequired: boolean;
   readonly replaced: boolean;
 }

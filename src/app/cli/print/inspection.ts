@@ -7,7 +7,7 @@ import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import type { Printer } from "./printed-result.ts";
 import { columnsOf, mergeRows } from "./table.ts";
 
-/** Shares of a weight's energy (sum of squared singular values). For each, `inspect` shows the rank that contains it. */
+/** Shares of a weight's energy (sum of squared singular values). */
 export const shownEnergies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightStatistics {
@@ -15,7 +15,7 @@ export interface WeightStatistics {
   readonly zeros: number;
   readonly least: number;
   readonly greatest: number;
-  /** Rank that contains each share of energy (`holding`), and full rank (`of`); undefined for a matrix that is empty, not finite or too large. */
+  /** Rank that contains each share of energy (`holding`), and full rank (`of`). */
   readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
 }
 
@@ -45,7 +45,7 @@ export function printInspection(
   terminal.line(`next: ${["pith", verb, quoteWord(data.file), "--data SAMPLES", ...more].join(" ")}`);
 }
 
-/** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
+/** Prints properties that the table of layers does not show. */
 function showStructure({ inside, layers, replaceable }: InspectedFile, terminal: Printer): void {
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];

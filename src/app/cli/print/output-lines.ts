@@ -1,4 +1,4 @@
-/** Prints what comparisons of outputs show: similarity to the original, and checks on target runtimes. */
+/** Prints what comparisons of outputs show. */
 import { counted, figure } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
@@ -17,7 +17,7 @@ import { missingOperatorsNote } from "./samples.ts";
 /** Legends by a word of the texts that they explain. */
 const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend, " dB": decibelsLegend };
 
-/** Returns the lines, and the legends of all texts; a lost function is omitted. @param above texts above the lines. */
+/** Returns the lines, and the legends of the texts. @param above texts above the lines. */
 export function outputLines(
   { likeness, others }: Partial<Pick<FunctionCheck, "likeness" | "others">>,
   targets: readonly OnTarget[],

@@ -58,7 +58,7 @@ export function resultOfPlan(result: PassOutput): Result {
   };
 }
 
-/** Returns cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), …", and why it is not faster. */
+/** Returns cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), …". */
 function plannedLines({ before }: PassOutput, { parameters, macs, speed, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
@@ -113,7 +113,7 @@ function unchangedError(model: string, misses: UnwrittenOutput["misses"], writte
 }
 
 export interface ResultDetails {
-  /** Whether a missed goal sets the exit code to 1. With --force, this requires an explicit goal. */
+  /** Whether a missed goal sets the exit code to 1. */
   readonly isGoalRequired: boolean;
   readonly files: OutputFiles;
   readonly storesZeros: boolean;
@@ -230,7 +230,7 @@ function goalLine(
   return `${sentence(model)} This goal limits the loss from ${model}. Compared with ${reference.model}, the change is ${formatChange(reference.comparison, goal)}, which --max-drop would limit.`;
 }
 
-/** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
+/** Returns `on 9,000 samples; the weights are those after 421 steps: …`. */
 function trainingText(
   samples: number | undefined,
   chosen: NonNullable<NonNullable<PassOutput["training"]>["chosen"]>,

@@ -1,4 +1,3 @@
-/** A result is printed once, to the terminal or to a Markdown file. */
 import { randomUUID } from "node:crypto";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { withFlagNames } from "../flags/flag-names.ts";
@@ -24,7 +23,7 @@ const color: Colors = {
   yellow: (text) => `❔ ${text}`,
 };
 
-/** Returns a result as a section of Markdown, in which each line is a paragraph. @param flags flags of the command. */
+/** Returns a result as a section of Markdown. @param flags flags of the command. */
 export function markdownOf(command: string, flags: readonly string[], result: PrintedResult): string {
   const render = (text: string): string => escapeMarkdown(withFlagNames(text, flags)).replaceAll(boldMark, "**");
   const outcome = result.outcome?.(color);

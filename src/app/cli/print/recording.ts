@@ -1,4 +1,4 @@
-/** Converts the result of a command to plain data and back. What it prints is recorded, for the terminal or Markdown of another process. */
+/** Converts the result of a command to plain data and back, with what it prints. */
 import { randomUUID } from "node:crypto";
 import { asPithError } from "#ir";
 import { type Fault, fromFault, toFault } from "../../../core/platform/serialized-error.ts";
@@ -12,7 +12,7 @@ export interface RecordedResult<D = unknown> extends Omit<Result<D>, "print" | "
 }
 
 interface Recording {
-  /** Encloses the name of a style before a styled text, and ends the text. It is random, so that no name in a file can contain it. */
+  /** Encloses the name of a style before a styled text. It is random, so that no name in a file can contain it. */
   readonly mark: string;
   readonly entries: readonly (string | Table)[];
   readonly outcome: string | undefined;

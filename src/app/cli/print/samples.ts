@@ -1,12 +1,7 @@
-/** Formats lines about the samples that a command used. */
 import { integer } from "#ir";
 import type { SampleUse, UsedSplit } from "../../../judge/recipe/open-samples.ts";
 
-/**
- * Returns the use of samples, such as `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`.
- * If fewer samples were enough, the last part is `cifar10 (test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes
- * all)`.
- */
+/** Returns the use of samples: `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`. */
 export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & SelectionSamples): string {
   return Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test })
     .flatMap(([use, part]) =>
@@ -26,9 +21,9 @@ export const dataLines = (uses: SampleUse & SelectionSamples, preprocessing: str
 ];
 
 interface SelectionSamples {
-  /** Number of test samples that chose the variant and that the metric does not use. */
+  /** Number of test samples that chose the variant. */
   readonly validation?: number | undefined;
-  /** Number of other samples, on which a search compared its candidates. */
+  /** Number of samples on which a search compared its candidates. */
   readonly compared?: number | undefined;
 }
 

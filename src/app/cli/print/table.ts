@@ -8,7 +8,6 @@ export function columnsOf(first: string, ...others: readonly string[]): Column[]
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
-/** Columns of a table of values before and after a change, with their ratio. */
 export const changeColumns: readonly Column[] = [...columnsOf("", "before", "after"), { title: "" }];
 
 export const changeRow = (
@@ -20,7 +19,7 @@ export const changeRow = (
 
 const columnGap = "  ";
 
-/** Aligns each column to its widest cell, without frames and trailing spaces. Color codes have no width. */
+/** Aligns each column to its widest cell. Color codes have no width. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
   const cells = rows.map((row) => row.map((cell) => escapeForTerminal(cell, { keepsColors: true })));
@@ -44,7 +43,7 @@ function displayWidth(text: string): number {
 
 const maxLayers = 20;
 
-/** Prints a table with one row per layer, and how many rows follow after the first 20. @returns the printed rows. */
+/** Prints a table with one row per layer, and how many rows follow. Returns the printed rows. */
 export function printLayers<T>(
   terminal: Pick<Printer, "table" | "line">,
   columns: readonly Column[],
@@ -64,7 +63,7 @@ export interface NamedRow {
   readonly cells: readonly string[];
 }
 
-/** Merges rows of equal cells whose names differ in the first number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
+/** Merges rows of equal cells whose names differ in a number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
 export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,
@@ -88,7 +87,7 @@ export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
 
 const maxRuns = 8;
 
-/** Formats block numbers: [0, 1, 2, 5] → "0…2,5". Only the first three and the last of many runs are shown: "3,9,15,…,276". */
+/** Formats block numbers: [0, 1, 2, 5] → "0…2,5". */
 function rangeText(numbers: readonly number[]): string {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   const runs: [number, number][] = [];

@@ -1,7 +1,4 @@
-/**
- * Escapes text for terminals and logs of GitHub Actions. Names in a file can contain escape sequences, forged lines, bidirectional controls or
- * commands to the runner (`::error::` at the start of a line, `##[error]` or `##vso[…]` anywhere). JSON reads the escapes as the same text.
- */
+/** Escapes text for terminals and logs of GitHub Actions, because names in a file can contain escape sequences or commands to the runner. */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
 import { escapeUnprintable } from "../../report/unprintable.ts";
@@ -14,7 +11,7 @@ type Style = "bold" | "dim" | "green" | "red" | "yellow";
 
 export type Colors = Readonly<Record<Style, (text: string) => string>>;
 
-/** Returns functions whose color codes `escapeForTerminal` does not escape. */
+/** Returns functions whose color codes `escapeForTerminal` keeps. */
 export function markedColors(enabled: boolean): Colors {
   const plain = picocolors.createColors(enabled);
   const marked = (style: Style) => (text: string) => {

@@ -1,8 +1,6 @@
 /**
  * Prints results to standard output, and everything else to standard error, so that a pipe receives only the result.
- *
- * A terminal shows a progress bar, a log file a line from time to time. With `json`, standard output is one JSON document, and standard error has one
- * object per line. All text passes through `escapeForTerminal`, so that no name in a model can control the terminal.
+ * Text passes through `escapeForTerminal`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { clock, count, integer, PithError } from "#ir";
@@ -17,7 +15,7 @@ export interface Stream {
   readonly columns?: number;
 }
 
-/** Variables that control colors. NO_COLOR overrides FORCE_COLOR, which overrides the terminal's capabilities. */
+/** Variables that control colors. NO_COLOR overrides FORCE_COLOR. */
 export type Environment = Readonly<Partial<Record<"NO_COLOR" | "FORCE_COLOR" | "TERM", string | undefined>>>;
 
 export interface TerminalOptions {
@@ -49,7 +47,7 @@ export class Terminal {
   #stage = "";
   #stageStart = 0;
   #lastDrawn = 0;
-  /** First report of the stage. Its count can exceed 0, because a training can continue from a checkpoint. */
+  /** First report of the stage. A training can continue from a checkpoint, so its count can exceed 0. */
   #firstReport: { readonly done: number; readonly at: number } | undefined;
   #lastDone = 0;
   #isBarVisible = false;
@@ -156,7 +154,7 @@ export class Terminal {
     const isLog = !drawsBar(err, env);
     const now = performance.now();
     if (this.#stageStart === 0) this.#stageStart = now;
-    // The count of a stage can restart: first samples, then layers. A bar then shows the first attempt at once, because it can take minutes.
+    // The count of a stage can restart: first samples, then layers.
     const restarts = done < this.#lastDone;
     const first = this.#firstReport === undefined || restarts ? { done, at: now } : this.#firstReport;
     [this.#firstReport, this.#lastDone] = [first, done];
@@ -188,7 +186,6 @@ export class Terminal {
   }
 }
 
-/** Returns the width in columns; 80 for a terminal that reports no width or 0. */
 export function widthOf({ columns = 0 }: Stream): number {
   return columns > 0 ? columns : defaultWidth;
 }

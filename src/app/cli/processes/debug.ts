@@ -134,7 +134,7 @@ export default async function debug(
 const randomNote =
   "the values are for random inputs: on real samples, the decibels and the order of layers can differ; prefer --data, labels are not needed";
 
-/** Returns whether a weight resembles its counterpart. Without comparable weights, at least half of the layers must have counterparts. */
+/** Returns whether a model resembles its original by its weights, or else by the share of layers with counterparts. */
 function hasSimilarLayers(original: Model, model: Model, weights: ReadonlyMap<string, number>): boolean {
   if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
   const originalLayers = allLayers(original, infer(original));

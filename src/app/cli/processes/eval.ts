@@ -1,4 +1,4 @@
-/** Scores a model on data, compares it with its original, and decides whether it meets the goals. */
+/** Scores a model on data, and compares it with its original and the goals. */
 import type * as v from "valibot";
 import type { Estimate, PithError, Unit } from "#ir";
 import {
@@ -50,9 +50,9 @@ export interface EvalResult extends Partial<Measurement> {
   readonly lostKnowledge: string | undefined;
   readonly likeness: FunctionCheck["likeness"];
   readonly others: FunctionCheck["others"];
-  /** Difference of the outputs that no step explains; undefined if the model computes about the same function. */
+  /** Difference of the outputs that no step explains. */
   readonly lost: string | undefined;
-  /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on texts or random inputs. */
+  /** Checks of the target runtimes, each compared with the original on the native runtime. */
   readonly targets: readonly OnTarget[];
   readonly goals: Readonly<Record<string, boolean>>;
 }
@@ -98,7 +98,7 @@ export default async function evaluate(
     ["the score", score],
   ]);
   if (original !== undefined && demanded.length > 0) await requireMeasured(original, demanded, flags);
-  // Only the user's own score may be able to run the models.
+  // The user's own score may be the only way to run the models.
   const isScoreAlone = data === undefined && score !== undefined && target.length === 0;
   const { measured, judgement } = isScoreAlone
     ? { measured: undefined, judgement: undefined }
@@ -121,7 +121,7 @@ export default async function evaluate(
   if (maxDrop !== undefined) goals.push(...scoreGoals(scores, maxDrop));
   if (measured !== undefined)
     goals.push(...minimumGoals.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
-  // Without goals, only a missing output or another shape is a loss, and different values are none.
+  // Without goals, only a missing output or another shape is a loss.
   if (lost !== undefined && (lost.because === "form" || maxDrop !== undefined || goals.length > 0))
     goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
@@ -163,7 +163,7 @@ export default async function evaluate(
   };
 }
 
-/** @throws PithError E_OPTION if a minimum is demanded of a figure that is not measured. */
+/** @throws PithError E_OPTION if a minimum is demanded of an unmeasured figure. */
 async function requireMeasured(
   path: string,
   demanded: readonly string[],
@@ -204,7 +204,6 @@ function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, othe
   return [dropGoal, { kind: "knowledge", met: false, text: `missed: ${lostKnowledge}` }];
 }
 
-/** Returns the goal for the drop of the user's own score. */
 function scoreGoals(score: Scores | undefined, maxDrop: number): readonly GoalOutcome[] {
   if (score?.original === undefined) return [];
   const isMet = score.original - score.value <= maxDrop;

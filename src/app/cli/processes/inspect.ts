@@ -18,7 +18,7 @@ import { contextOf, openModel } from "../job-parts/open-model.ts";
 import { printInspection, shownEnergies, type WeightStatistics } from "../print/inspection.ts";
 import type { Printer } from "../print/printed-result.ts";
 
-/** Maximum of the smaller dimension of a matrix to decompose. A larger square matrix takes more than about ten seconds. */
+/** Maximum of the smaller dimension of a matrix to decompose, because larger ones take long. */
 const maxDecomposed = 2048;
 
 export default async function inspect(

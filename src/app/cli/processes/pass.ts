@@ -1,4 +1,4 @@
-/** The commands of passes: check options and paths, run the pass on the model, and print what changed. */
+/** The commands of passes: check options and paths, run the pass, and print what changed. */
 import { join } from "node:path";
 import { usageError } from "#ir";
 import { type AnyPass, parseSize } from "#pass";
@@ -47,7 +47,7 @@ export default async function pass(
   const { out } = place;
   const files = await checkPaths(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
-  // If the pass itself has an option `targetSize` (of `prune`), the flag does not choose bits.
+  // If the pass itself has an option `targetSize`, the flag does not choose bits.
   const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
   const input: PassInput = {
     ...options,

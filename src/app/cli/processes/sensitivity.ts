@@ -42,7 +42,6 @@ import { contextOf, openModel } from "../job-parts/open-model.ts";
 import type { Printer } from "../print/printed-result.ts";
 import { columnsOf, printLayers } from "../print/table.ts";
 
-/** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
 
 export default async function sensitivityProcess(
@@ -134,7 +133,7 @@ function printKind(terminal: Printer, record: Sensitivity, kind: SensitivityKind
 const remainingCostText = ({ share }: Pick<Allocation, "share">, cost: SensitivityCost): string =>
   `${percent(share, 0)} of the ${cost === "macs" ? "multiply-accumulates" : "bytes of weights"}`;
 
-/** Formats a recipe with a header, which states how much of the sweep the recipe relies on. */
+/** Formats a recipe with a header. */
 export function formatRecipe(
   allocation: Pick<Allocation, "share" | "recipe">,
   { model, rows, open }: Pick<Sensitivity, "model" | "rows" | "open">,

@@ -146,7 +146,7 @@ const ruleColumns = [
   { title: "at" },
 ];
 
-/** Returns a row per rule and result, with the first place where the rule applied. The first row of a rule has the bytes that it saves. */
+/** Returns a row per rule and result, with the first place where the rule applied. */
 function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, number>>): string[][] {
   const remaining = new Map(Object.entries(saved));
   return groupChanges(changes, ({ rule, kind, what }) => `${rule ?? ""}\0${kind ?? what}`).map(([, all]) => {
@@ -180,7 +180,7 @@ function comparisonLine(comparison: Equivalence | string): string {
 /** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */
 const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;
 
-/** Returns for each rule that applied how many bytes larger the file would be without it. Rules can enable each other, so the sum can differ. */
+/** Returns for each rule that applied how many bytes larger the file would be without it. */
 async function bytesSaved(
   original: Model,
   simplified: Model,
@@ -206,7 +206,7 @@ interface ComparisonInputs {
   readonly force: boolean;
 }
 
-/** Compares outputs. @throws PithError E_ENGINE if only the result does not load. Without `force`, also throws if the comparison is not possible. */
+/** Compares outputs. @throws PithError E_ENGINE if only the result does not load. */
 async function compare(
   engine: Engine,
   original: Model,
@@ -261,7 +261,7 @@ function nodesIn(model: Model): number {
   return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
 }
 
-/** Adds outputs to the original for values that are outputs only of the result, so that they can be compared. */
+/** Adds outputs to the original for values that are outputs only of the result. */
 function addComparableOutputs(original: Model, { graph }: Model): void {
   const outputNames = new Set(original.graph.outputs.map(({ name }) => name));
   for (const { name, type } of graph.outputs) {

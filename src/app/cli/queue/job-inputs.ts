@@ -1,4 +1,4 @@
-/** Schemas of job inputs. A worker validates each job, because any program that reaches the queue's server can add jobs. */
+/** Schemas of job inputs, because any program that reaches the queue's server can add jobs. */
 import * as v from "valibot";
 import { countOption } from "#pass";
 import { purposes } from "../../../judge/measure/objective.ts";
@@ -51,7 +51,7 @@ interface LocalFields {
 
 type Input<S extends v.GenericSchema> = Readonly<v.InferOutput<S>> & LocalFields;
 
-/** Fields of the inputs of all jobs. In a shared store, models and data are named by content hash. */
+/** Fields of the inputs of the jobs. */
 export type SharedInput = Input<typeof sharedSchema>;
 export type SearchInput = Input<typeof searchSchema>;
 export type CombinationInput = Input<typeof inputSchemas.combination>;
@@ -60,7 +60,7 @@ export type RecipeInput = Input<typeof inputSchemas.recipe>;
 export interface JobRequest<I extends SharedInput = SharedInput> {
   /** Name of the job's module in cli/jobs, and of its schema in `inputSchemas`. */
   readonly kind: string;
-  /** Name in messages, without the model, such as "prune 40 % + int8". */
+  /** Name in messages, such as "prune 40 % + int8". */
   readonly name: string;
   readonly input: I;
 }

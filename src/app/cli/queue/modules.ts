@@ -1,4 +1,4 @@
-/** Renames the user's modules in jobs for workers. A job names a module by content hash, and a worker imports only its own file with this hash. */
+/** Names the user's modules in jobs by content hash, so that a worker imports only its own file with this hash. */
 import { basename, resolve } from "node:path";
 import { isObject, optionError } from "#ir";
 import type { OptionValues } from "#pass";
@@ -19,7 +19,7 @@ export async function nameInJobs(path: string): Promise<string> {
   return `modules/${await sha256Text([await readFile(path)])}/${basename(path)}`;
 }
 
-/** Returns a function that finds a module by its name in jobs, and throws E_OPTION for an unknown one. @throws PithError E_FILE. */
+/** Returns a function that finds a module by its name in jobs, or throws E_OPTION. @throws PithError E_FILE. */
 export async function createModuleFinder(paths: readonly string[]): Promise<RenameModule> {
   const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);
   const pathByName = new Map(await Promise.all(names));
@@ -32,7 +32,7 @@ export async function createModuleFinder(paths: readonly string[]): Promise<Rena
   };
 }
 
-/** Renames modules in an input. @throws PithError E_OPTION for a recipe that names other local files, which workers lack; errors of `rename`. */
+/** Renames modules in an input. @throws PithError E_OPTION for a recipe that names other local files. */
 export async function withModules<I extends SharedInput>(input: I, rename: RenameModule): Promise<I> {
   const { path } = input.data;
   const renamed = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
@@ -50,7 +50,7 @@ export async function modulesOf(input: SharedInput): Promise<readonly string[]> 
   return [...modules];
 }
 
-/** Returns a recipe's text in which modules are renamed. @throws PithError E_OPTION for a text that is not a recipe, or that names another file. */
+/** Returns a recipe's text in which modules are renamed. @throws PithError E_OPTION */
 async function withRecipeModules(text: string, rename: RenameModule): Promise<string> {
   const recipe = await withOptions(parseRecipe(text), async (step) => {
     requireNoFiles(step);
@@ -67,7 +67,6 @@ function requireNoFiles(step: RecipeStep): void {
   });
 }
 
-/** Returns plain data of any depth in which modules are renamed. */
 export async function renameModules(value: unknown, rename: RenameModule): Promise<unknown> {
   if (typeof value === "string") return isCode(value) ? rename(value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((element) => renameModules(element, rename)));

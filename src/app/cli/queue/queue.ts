@@ -1,4 +1,4 @@
-/** Queues jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
+/** Queues jobs for workers on other machines, through BullMQ on a Valkey or Redis server. */
 import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis, RedisOptions } from "ioredis";
@@ -15,16 +15,15 @@ interface QueuedJob extends JobRequest {
 const queueName = "pith";
 /** Milliseconds after which the job of an unresponsive process is reassigned (`lockDuration`), and between checks for such jobs. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** Number of processes that can die during one job. After that, the job fails, because it is probably the cause. */
+/** Number of processes that can die during one job, because it is then probably the cause. */
 const maxDeaths = 5;
-/** Milliseconds between checks of a job's state. */
 const pollInterval = 500;
 /** Milliseconds without any worker after which a command no longer waits for a job. */
 const maxWait = 60_000;
-/** Number of reconnections, one per second, after which commands to a lost server fail. */
+/** Number of reconnections after which commands to a lost server fail. */
 const maxReconnections = 60;
 
-/** Connects to the server. @throws PithError E_USAGE, E_FILE as `parseServer` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
+/** Connects to the server. @throws PithError E_USAGE, E_FILE, or E_ENGINE_MISSING if BullMQ is not installed. */
 async function openConnection(
   url: string,
   maxRetriesPerRequest: number | null,
@@ -39,16 +38,12 @@ async function openConnection(
 }
 
 export interface OpenedQueue {
-  /** Number of jobs that all workers together can run at a time, at the last check; 0 if the server is lost. */
+  /** Number of jobs that the workers together can run at a time, at the last check; 0 if the server is lost. */
   readonly room: number;
-  /** Whether the server has not responded for a minute. Until it responds, jobs are not queued. */
+  /** Whether the server does not respond. */
   readonly isLost: boolean;
-  /** Updates `room`, at most twice a second. */
   countWorkers(): Promise<void>;
-  /**
-   * Queues a job and waits until it completes or fails. The wait ends early if `job` is stopped, or after a minute without workers or server.
-   * @returns false if the job was no longer wanted and was removed before a worker started it.
-   */
+  /** Queues a job and waits until it completes or fails. Returns false if the job was removed before a worker started it. */
   doOne(work: JobRequest, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -96,7 +91,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     }
     return true;
   };
-  // A command to a lost server never settles, so an aborted signal ends the wait. All jobs have the same signal, so one listener suffices.
+  // A command to a lost server never settles, so an aborted signal ends the wait. The jobs have the same signal, so one listener suffices.
   let stopped: Promise<true> | undefined;
   const stoppedWithoutServer = (stop: AbortSignal): Promise<true> => {
     stopped ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
@@ -129,9 +124,8 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
 }
 
 /**
- * Runs jobs of the queue until the signal is aborted. Unfinished jobs then return to the queue.
- * @param work runs a job. It must validate the job's data, which any program can write. If it throws, the job fails.
- * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
+ * Runs jobs of the queue until the signal is aborted. Unfinished jobs then return to the queue. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
+ * @param work runs a job. It must validate the job's data, which any program can write.
  */
 export async function serveQueue(
   url: string,
@@ -166,7 +160,7 @@ export async function serveQueue(
   redis.disconnect();
 }
 
-/** Versions that a job and its worker must share: "0.1.0 with onnxruntime-node 1.27.0". */
+/** Versions that a job and its worker must share. */
 export const ownVersion = `${keyVersions.pith} with onnxruntime-node ${keyVersions.runtime}`;
 
 interface Server {
@@ -174,7 +168,7 @@ interface Server {
   readonly options: RedisOptions;
 }
 
-/** Parses a server's address; the password can come from REDISCLI_AUTH. @throws PithError E_USAGE, without the address, which can include a password. */
+/** Parses a server's address. @throws PithError E_USAGE, without the address, which can include a password. */
 function parseServer(url: string): Server {
   const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
   if (server !== undefined) return server;

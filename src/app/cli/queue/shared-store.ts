@@ -1,4 +1,4 @@
-/** The store of a queue: a folder that several machines share. It contains models and data under content hashes, and finished work. */
+/** The store of a queue: a folder that several machines share, with models and data under content hashes, and finished work. */
 import type { Dirent } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
@@ -12,7 +12,7 @@ import { publicAddress } from "../print/addresses.ts";
 import type { SharedInput } from "./job-inputs.ts";
 import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts";
 
-/** Opens a store. @param folder the folder that all machines reach. @throws PithError E_USAGE, E_FILE if it is not writable. */
+/** Opens a store. @throws PithError E_USAGE, E_FILE if it is not writable. */
 export async function openSharedStore(folder: string): Promise<string> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(folder))
     throw usageError(`--store takes a folder that all machines reach, not "${publicAddress(folder)}".`, {
@@ -26,10 +26,8 @@ export async function openSharedStore(folder: string): Promise<string> {
 type NamedFile = readonly [name: string, path: string];
 
 /**
- * Copies the files of a job's model and data into the store. Modules of the user are not copied.
- * @param onFiles receives the names of the files before they are copied.
- * @returns the input with paths relative to the store, and with modules named by hash.
- * @throws PithError E_OPTION if a worker must not run the job.
+ * Copies the files of a job's model and data into the store. Returns the input with paths relative to the store, and with modules named by hash.
+ * @param onFiles receives the names of the files before they are copied. @throws PithError E_OPTION if a worker must not run the job.
  */
 export async function shareInput<I extends SharedInput>(
   store: string,
@@ -60,7 +58,7 @@ async function modelFilesOf(model: string): Promise<readonly NamedFile[]> {
   ];
 }
 
-/** Returns the files of the data, and the suffix that leads from their folder to the data's path. */
+/** Returns the files of the data, and the suffix from their folder to the data's path. */
 async function dataFilesOf(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const folder = isFolder ? path : dirname(path);
@@ -68,7 +66,7 @@ async function dataFilesOf(path: string): Promise<{ readonly files: readonly Nam
   return { files, suffix: isFolder ? "" : `/${basename(path)}` };
 }
 
-/** Returns an input with absolute paths, except for modules. @throws PithError E_DATA for a path that is not in the store. */
+/** Returns an input with absolute paths. @throws PithError E_DATA for a path that is not in the store. */
 export function resolveInput<I extends SharedInput>(folder: string, input: I): I {
   const { model, data } = input;
   for (const path of isCode(data.path) ? [model] : [model, data.path]) storedFolder(path, "inputs");
@@ -83,7 +81,7 @@ export function resolveInput<I extends SharedInput>(folder: string, input: I): I
   };
 }
 
-/** Prepares a job on a worker: makes paths absolute. @param rename returns the local file of a module. @throws PithError as `withModules`, `resolveInput`. */
+/** Prepares a job on a worker. @param rename returns the local file of a module. @throws PithError as `withModules`, `resolveInput`. */
 export async function receiveInput<I extends SharedInput>(store: string, job: I, rename: RenameModule): Promise<I> {
   const input = await withModules(job, rename);
   const resolvedInput = resolveInput(store, input);
@@ -91,12 +89,12 @@ export async function receiveInput<I extends SharedInput>(store: string, job: I,
   return resolvedInput;
 }
 
-/** Checks, before model and data are opened, that no link leads to the files of a job. @throws PithError E_DATA. */
+/** Checks that no link leads to the files of a job. @throws PithError E_DATA. */
 export async function requireStored({ store, model, data, resumeFolder }: SharedInput): Promise<void> {
   if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
-/** Copies files into a folder of the store that is named by their content hash. @returns the folder's path relative to the store. */
+/** Copies files into a folder of the store that is named by their content hash. Returns its relative path. */
 async function shareFiles(store: string, namedFiles: readonly NamedFile[]): Promise<string> {
   const hashes: (readonly [name: string, hash: string])[] = [];
   for (const [name, path] of namedFiles) hashes.push([name, await fileHash(path)]);
@@ -111,7 +109,7 @@ async function shareFiles(store: string, namedFiles: readonly NamedFile[]): Prom
 }
 
 const namePattern = "(?!\\.{1,2}$)[^/\\\\\\p{Cc}]+";
-/** Patterns of valid paths relative to a store: models and data, and finished work. */
+/** Patterns of valid paths relative to a store. */
 const pathPatterns = {
   inputs: new RegExp(`^(inputs/[0-9a-f]{64})(?:/${namePattern})?$`, "u"),
   runs: /^(runs\/[0-9a-f]{64})$/,
@@ -124,7 +122,7 @@ function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
   throw dataError(`The queue names "${path}", which is not in the store.`);
 }
 
-/** Rejects links, which could lead to any file of this machine. @param paths absolute; missing or outer ones are not checked. @throws PithError E_DATA. */
+/** Rejects links, which could lead to any file of this machine. @throws PithError E_DATA. */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const storePath = resolve(store);
   const root = await realpath(store).catch(() => storePath);
@@ -150,7 +148,7 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
   }
 }
 
-/** Creates a complete folder by renaming a temporary one. If several processes create it, the first one is used. */
+/** Creates a complete folder by renaming a temporary one. */
 async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await exists(target)) return;
   await mkdir(dirname(target), { recursive: true });

@@ -1,9 +1,6 @@
 /**
- * Serves the page of the studio and answers its calls, on the loopback address.
- *
- * The printed address contains a key that is accepted once and exchanged for a cookie that scripts cannot read. Browsers send cookies to all ports of a
- * host, so the cookie is limited to a path that other servers do not know. All requests must name the server's own address as their host, against DNS
- * rebinding, and calls must name it as their origin. Everything else is refused with 403.
+ * Serves the page of the studio and answers its calls, on the loopback address. The printed address contains a key, which is exchanged for a cookie.
+ * Browsers send cookies to all ports of a host, so the cookie is limited to a secret path. Requests must name the server's host, against DNS rebinding.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { createReadStream, readdirSync } from "node:fs";
@@ -53,7 +50,7 @@ const headers = {
 };
 const refusalText =
   "This address is not valid (any more). Start `pith studio` again, and open the address that it prints.\n";
-/** Maximum bytes of a call's parameters: settings and paths, or the record of a run with its pictures. */
+/** Maximum bytes of a call's parameters. */
 const maxCallBytes = 2 ** 26;
 /** Bytes of the disk that uploads leave free. */
 const freeBytes = 2 ** 30;
@@ -199,7 +196,6 @@ function refuse(response: ServerResponse): void {
   response.writeHead(403).end(refusalText);
 }
 
-/** Ends an answer with a failure, as the session writes failures. */
 function fail(response: ServerResponse, error: unknown): void {
   const { code, hint } = error instanceof PithError ? error : { code: "internal", hint: undefined };
   const isCrash = code === ("E_ENGINE" satisfies ErrorCode);
@@ -215,7 +211,6 @@ function uploadPath(folder: string, name: string): string {
   return path;
 }
 
-/** Returns a path that is not a name for a file if the encoding is not valid. */
 function decodePath(name: string): string {
   try {
     return decodeURIComponent(name);

@@ -1,4 +1,4 @@
-/** Runs the studio's session in a child process: ONNX Runtime can block or crash. A dead process is replaced, as each call names its model and samples. */
+/** Runs the studio's session in a child process, because ONNX Runtime can block or crash. A dead process is replaced. */
 import type { ChildProcess } from "node:child_process";
 import { PithError } from "#ir";
 import type { Job } from "../../../runtime/job/job.ts";
@@ -15,12 +15,12 @@ export interface SessionOptions {
   readonly module: URL;
   /** Folder of the page's files. */
   readonly folder: string;
-  /** Paths of the command line, which the session may read in addition to the uploaded files. */
+  /** Paths of the command line, which the session can read in addition to uploaded files. */
   readonly paths: readonly string[];
 }
 
 export interface SessionProcess {
-  /** Sends a call and passes on its answers. @param parameters text that the session decodes. @throws PithError E_ENGINE if the process crashes. */
+  /** Sends a call and passes on its answers. @throws PithError E_ENGINE if the process crashes. */
   call(name: string, parameters: string, onAnswer: (answer: Answer) => void, signal: AbortSignal): Promise<void>;
   /** Ends the process. Resolves after its temporary folder is removed. */
   end(): Promise<void>;
@@ -75,7 +75,7 @@ export function createSessionProcess({ module, folder, paths }: SessionOptions):
         try {
           return await callOnce(name, parameters, onAnswer, signal);
         } catch (error) {
-          // The cancellation of another call ended the process. Another process can answer, because each call names what it works on.
+          // The cancellation of another call ended the process, so another process can answer.
           const isOfOther = !signal.aborted && !hasEnded && error instanceof PithError && error.code === "E_STOPPED";
           if (!isOfOther) throw error;
         }
@@ -93,7 +93,7 @@ interface RunningSession {
   /** Resolves when the session receives calls. */
   readonly ready: Promise<ChildProcess>;
   readonly calls: Map<number, (answer: Answer) => void>;
-  /** Rejects when the process has ended, with the reason. */
+  /** Rejects with the reason when the process has ended. */
   readonly ended: Promise<unknown>;
   readonly end: () => void;
 }

@@ -5,10 +5,10 @@ import { graphStyle, tokens } from "../style.ts";
 import { collectPicture } from "./picture.ts";
 import { clip, type DrawnBox, placePicture } from "./placement.ts";
 
-/** Draws the main graph of a model in rows from inputs to outputs, with repeated blocks in frames. Returns an SVG element for a styled page. */
+/** Draws the main graph of a model as an SVG element for a styled page. */
 export const drawGraph = (model: Model): string => svgOf(model, undefined).markup;
 
-/** Returns the drawing as an SVG file. @param original whose bytes each layer also shows. @throws PithError E_OPTION if none of its layers has a match. */
+/** Returns the drawing as an SVG file. @param original whose bytes each layer also shows. @throws PithError E_OPTION if no layer has a match. */
 export const pictureOfGraph = (model: Model, original: Model | undefined): string =>
   svgOf(model, original, ' xmlns="http://www.w3.org/2000/svg"', html`<style>${trusted(tokens + graphStyle)}</style>`)
     .markup;
@@ -70,7 +70,7 @@ function differenceFrom(original: Model, found: readonly Layer[]): Facts {
   };
 }
 
-/** Keeps the end of a path, in whole parts if they fit, because the ends differ between layers. */
+/** Keeps the end of a path, because the ends differ between layers. */
 export function ending(text: string): string {
   const maxLength = 29;
   if (text.length <= maxLength) return text;

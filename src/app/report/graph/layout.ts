@@ -1,16 +1,13 @@
 /**
- * Computes a layered drawing of a directed acyclic graph, from top to bottom (after Sugiyama, Tagawa, Toda 1981).
- *
- * 1. Rank (row): the length of the longest path from a source. A source is in the rank above its first consumer. Edges get a point on each rank
- * between their ends, and edges from the same box share these points.
+ * Computes a layered drawing of a directed acyclic graph, from top to bottom (after Sugiyama, Tagawa, Toda 1981):
+ * 1. Rank (row): the length of the longest path from a source. Edges get a point on each rank between their ends.
  * 2. Order within a rank: sweeps move each box to the mean position of its neighbors, which reduces crossings.
- * 3. Position: the positions with the least squared distance to the means of the neighbors that keep order and minimum distance (isotonic regression
- * by pooling).
+ * 3. Position: least squared distance to the means of the neighbors (isotonic regression by pooling).
  */
 
 export interface LayoutBox {
   readonly width: number;
-  /** Space to the right of the center, if it exceeds half the width because of text next to the box. */
+  /** Space to the right of the center, if it exceeds half the width. */
   readonly right?: number;
 }
 
@@ -21,7 +18,7 @@ export interface Point {
 
 export interface Layout {
   readonly boxes: readonly Point[];
-  /** Points of each edge. The longest edge of a box has all points from end to end; the other edges start where they leave the longest one. */
+  /** Points of each edge. The longest edge of a box has them from end to end; other edges start where they leave it. */
   readonly edges: readonly (readonly Point[])[];
   readonly ranks: number;
   readonly width: number;
@@ -42,13 +39,13 @@ const gap = 20;
 const edgeGap = 6;
 /** Fraction by which each sweep moves boxes toward the middle. With 0, a deep network drifts sideways. */
 const centerPull = 0.1;
-/** Numbers of sweeps for order and for position. After these numbers, the drawings of real networks no longer change. */
+/** Numbers of sweeps for order and for position. */
 const orderSweeps = 8;
 const placeSweeps = 12;
 /** Number of sweeps that move every box to the middle of its neighbors, which straightens lines. */
 const straightSweeps = 16;
 
-/** Maximum number of boxes and points of edges. Long edges over thousands of ranks would have millions of points, so further edges are straight. */
+/** Maximum number of boxes and points of edges. Further edges are straight. */
 const maxItems = 200_000;
 
 /** Computes the layout. @param edges pairs of indices into `boxes`, which are in topological order: the first index is lower. */
@@ -96,7 +93,7 @@ export function layout(boxes: readonly LayoutBox[], edges: readonly (readonly [n
     if (start === undefined || end === undefined) return [];
     const rail = railsOf.get(start) ?? [];
     const bends = end.rank - start.rank - 1;
-    // The first edge of full length draws the shared line. Other edges leave it at their last bend.
+    // The first edge of full length draws the shared line.
     if (bends < rail.length || drawnSources.has(start)) return [rail[bends - 1] ?? start, end].map(point);
     drawnSources.add(start);
     return [start, ...rail, end].map(point);
@@ -141,14 +138,13 @@ function reorder(level: Item[], side: "above" | "below"): void {
   renumber(level);
 }
 
-/** Returns the position in the middle between the means of the neighbors above and below. */
 function centeredX({ above, below, x }: Item): number {
   const sides = [above, below].filter((side) => side.length > 0);
   if (sides.length === 0) return x;
   return sides.reduce((sum, side) => sum + mean(side, (neighbor) => neighbor.x), 0) / sides.length;
 }
 
-/** Returns the mean position of the neighbors in the rank that was placed before, or without such neighbors, of those in the other rank. */
+/** Returns the mean position of the neighbors in the rank that was placed before, or else in the other rank. */
 function alignedX({ above, below, x }: Item, isDown: boolean): number {
   const [first, second] = isDown ? [above, below] : [below, above];
   const neighbors = first.length > 0 ? first : second;
@@ -159,14 +155,14 @@ function mean(items: readonly Item[], value: (item: Item) => number): number {
   return items.reduce((sum, item) => sum + value(item), 0) / items.length;
 }
 
-/** Moves the items of a rank as close as possible to their preferred positions, without overlap. */
+/** Moves the items of a rank close to their preferred positions, without overlap. */
 function placeLevel(level: readonly Item[], preferredX: (item: Item) => number): void {
   const pools: { sum: number; count: number }[] = [];
   const offsets: number[] = [];
   let offset = 0;
   let before: Item | undefined;
   for (const item of level) {
-    // If the required distances are subtracted, positions do not overlap if and only if they do not decrease.
+    // If the required distances are subtracted, positions that do not decrease do not overlap.
     if (before !== undefined) offset += before.right + item.left + (before.isBend && item.isBend ? edgeGap : gap);
     before = item;
     offsets.push(offset);

@@ -1,10 +1,6 @@
 /**
  * Merges boxes of nodes that only compute masks, shapes and positions into one box, because exporters write dozens of such nodes.
- *
- *     Shape, Range, Unsqueeze, Expand, And, …, Where → Add     becomes     mask, shapes · 24 nodes → Add
- *
- * A group must not be both before and after another box, because the edges would form a cycle. Therefore each box has a level. It increases along an
- * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
+ * The boxes of a group have one level, which increases from a box that cannot be merged to one that can, so that edges form no cycle.
  */
 import { type DataType, groupBy, sortTopologically } from "#ir";
 import type { GraphBox, Picture } from "./picture.ts";
@@ -52,7 +48,7 @@ function findGroups({ boxes, edges }: Picture): readonly (readonly number[])[] {
   return [...groupBy(members, rootOf).values()].filter(({ length }) => length >= minMembers);
 }
 
-/** Returns whether a box can be merged. @param readsIndices whether all its inputs are indices, or computed from indices. */
+/** Returns whether a box can be merged. @param readsIndices whether its inputs are indices, or computed from indices. */
 function isGroupable({ family, isCompound }: GraphBox, readsIndices: boolean): boolean {
   if (isCompound) return false;
   return family === "shape" || ((family === "compute" || family === "move") && readsIndices);
@@ -62,7 +58,6 @@ function isIndexPort(box: GraphBox | undefined): boolean {
   return box?.family === "port" && isIndexType(box.outputType);
 }
 
-/** Returns the picture with one box instead of each group. */
 export function mergeGroups(picture: Picture): Picture {
   const { boxes, edges } = picture;
   const groups = findGroups(picture);

@@ -1,4 +1,4 @@
-/** Collects the boxes and edges of a drawing. Nodes that only process stored values are left out. */
+/** Collects the boxes and edges of a drawing, without nodes that only process stored values. */
 import type { Inference, Layer } from "#analysis";
 import { layerName, moduleOf, nameBeforeMasking, storedRoot, weightBits, weightStorage } from "#analysis";
 import type { DataType, Graph, Node, Value } from "#ir";
@@ -10,9 +10,9 @@ export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape"
 export interface GraphBox {
   readonly family: Family;
   readonly title: string;
-  /** Name by which options select the layer. For other nodes, the name of the trained table or of the node. */
+  /** Name by which options select the layer, or name of a table or node. */
   readonly name: string;
-  /** Name of the trained table of a node that is not a layer, such as an embedding or positions. */
+  /** Name of the trained table of a node that is not a layer. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
   readonly outputType: DataType | undefined;
@@ -21,7 +21,7 @@ export interface GraphBox {
   readonly outputs: readonly string[];
   /** Dimensions of the output; undefined if an input has the same dimensions. */
   readonly shape: string | undefined;
-  /** Minimum bits of the quantized values that the node reads or writes. For a layer, the bits of its weight. */
+  /** Minimum bits of the quantized values that the node reads or writes. */
   readonly bits: number | undefined;
   /** Module path from the exporter, followed by the node. */
   readonly path: string;
@@ -31,7 +31,7 @@ export interface GraphBox {
 
 export interface Picture {
   readonly boxes: readonly GraphBox[];
-  /** Pairs of indices into `boxes`, from producer to consumer. Each pair occurs once. */
+  /** Pairs of indices into `boxes`, from producer to consumer. */
   readonly edges: readonly (readonly [number, number])[];
 }
 
@@ -47,7 +47,7 @@ export function collectPicture(graph: Graph, inference: Inference, layers: reado
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   for (const node of graph.nodes()) {
     const usedNodeValues = [...new Set(usedValues(node))];
-    // Nodes that only compute constants are omitted, because they would hide the network.
+    // Nodes that only compute constants would hide the network.
     if (usedNodeValues.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(usedNodeValues.map((value) => indexOf.get(value)));
     const box = add(nodeBox(node, usedNodeValues, inference, layerOf.get(node)));

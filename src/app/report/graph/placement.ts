@@ -1,11 +1,10 @@
-/** Computes the drawing of a graph: positions of boxes in rows from inputs to outputs, curves of edges, and frames around repeated blocks. */
+/** Computes the drawing of a graph: positions of boxes, curves of edges, and frames around repeated blocks. */
 
 import { groupBy } from "#ir";
 import { layout, type Point } from "./layout.ts";
 import type { GraphBox, Picture } from "./picture.ts";
 
 export interface PlacedBox {
-  /** Center of the box. */
   readonly x: number;
   readonly y: number;
   readonly width: number;
@@ -14,7 +13,6 @@ export interface PlacedBox {
 
 export interface DrawnBox extends GraphBox, PlacedBox {
   readonly label: string;
-  /** Dimensions of the output, if they differ from the input's. */
   readonly note: string | undefined;
 }
 
@@ -111,7 +109,7 @@ interface CurvePoint {
   readonly y: number;
 }
 
-/** Returns the curve of an edge from the foot of a box, or from a bend, to the head of another box. In rows with high boxes, it is vertical. */
+/** Returns the curve of an edge from the foot of a box, or from a bend, to the head of another box. */
 function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBox, to: PlacedBox): string {
   const spots: CurvePoint[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
@@ -125,7 +123,7 @@ function drawLine(points: readonly Point[], rows: readonly Row[], from: PlacedBo
   return curveThrough(spots);
 }
 
-/** Returns a monotone cubic curve. Slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
+/** Returns a monotone cubic curve, which does not overshoot (Fritsch, Butland 1984). */
 function curveThrough(spots: readonly CurvePoint[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const previous = spots[index] ?? spot;

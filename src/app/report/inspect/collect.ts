@@ -1,4 +1,4 @@
-/** Collects what `pith inspect` shows: inputs and outputs, layers with their possible savings, repeated blocks and sizes. */
+/** Collects what `pith inspect` shows. */
 import type { Inference, Layer } from "#analysis";
 import {
   allLayers,
@@ -42,7 +42,7 @@ import { channelFinder, payingRank } from "../applicable-techniques.ts";
 import type { Blocks, InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 
-/** Describes a model. @param model copy of the model, whose weights in Constant nodes become stored tensors. */
+/** @param model copy of the model, whose weights in Constant nodes become stored tensors. */
 export async function inspectModel(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
@@ -103,7 +103,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
   };
 }
 
-/** Returns the part of its node's MACs that a layer has: W and R of a recurrent node share them in proportion to their elements. */
+/** Returns the part of its node's MACs that a layer has, in proportion to its elements. */
 function shareOfMacs(layer: Layer, layers: readonly Layer[], macs: Dim | undefined): Dim | undefined {
   const counts = layers.flatMap((other) => (other.node === layer.node ? [weightCount(other)] : []));
   if (macs === undefined || counts.length < 2) return macs;
@@ -156,7 +156,7 @@ function countBytes(layer: Layer, counted: Set<Tensor>): number {
   return bytes;
 }
 
-/** Returns the bits of a quantized weight, and its number of scales; undefined for other weights. */
+/** Returns the bits of a quantized weight, and its number of scales. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
   if (!isQuantized(layer)) return { bits: undefined, scales: undefined };
@@ -183,7 +183,7 @@ function sharersOf(layer: Layer): readonly string[] {
   return [...tied, ...[...sharers].map(nodeText)];
 }
 
-/** Maximum number of listed nodes that share a weight: a network unrolled over time can have thousands, whose lists would grow quadratically. */
+/** Maximum number of listed nodes that share a weight, because the lists could grow quadratically. */
 const maxSharers = 8;
 
 function describePort(value: Value): Port {

@@ -1,8 +1,6 @@
 /**
  * Estimates from shapes how many bytes each technique can save, for `inspect`.
- *
- * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
- * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
+ * Pruning the share f of the prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
  */
 import { type Group, isInSubgraph, type Layer } from "#analysis";
 import { elementCount, isFloat, nodeText, type Value } from "#ir";
@@ -23,16 +21,16 @@ export interface TableSaving {
   /** Names of matrix products with the same weight, which share its quantized values. */
   readonly tied: readonly string[];
   readonly bytes: number;
-  /** Number of bytes with 8 bits per weight, and one scale and zero point per row. */
+  /** Number of bytes with 8 bits per weight. */
   readonly int8: number;
-  /** Number of bytes with 4 bits per weight in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
+  /** Number of bytes with 4 bits per weight in blocks of 32 with zero points. */
   readonly int4: number | undefined;
 }
 
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;
-  /** Savings if the share `share` of the removable channels (`cuttable` of `channels` in all) is removed. */
+  /** Savings if the share `share` of the removable channels is removed. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   readonly lowRank: { readonly layers: number };
   /** Trained embedding tables with float values, largest first. */
