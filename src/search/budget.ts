@@ -1,21 +1,20 @@
-/** Limits a search by time or number of candidates, and tells how much is left. */
+/** Limits a search by time or number of candidates. */
 import { integer } from "#ir";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 
 export interface BudgetOptions {
   /** Duration of the search in minutes (default: 10). */
   readonly minutes?: number | undefined;
-  /** Maximum number of candidates, instead of a time limit. If the objective does not measure speed, every machine then finds the same result. */
+  /** Maximum number of candidates, instead of a time limit. */
   readonly steps?: number | undefined;
 }
 
 export const defaultMinutes = 10;
-/** Factor on the time limit. Once a result meets the objective, the running candidate is stopped when this longer time has passed. */
+/** Factor on the time limit at which the running candidate is stopped. */
 const maxOverrun = 1.1;
 
 export class Budget {
   readonly minutes: number;
-  /** Maximum number of candidates; infinite with a time limit. */
   readonly #maxCandidates: number;
   readonly #startTime = performance.now();
   #triedCount = 0;
@@ -39,17 +38,15 @@ export class Budget {
     return this.#maxCandidates - this.#triedCount;
   }
 
-  /** Remaining wall-clock seconds: the limit minus the longer of the time since this object was made and the time spent on candidates. */
   get secondsLeft(): number {
     return 60 * this.minutes - Math.max(this.#spentSeconds, secondsSince(this.#startTime));
   }
 
-  /** Wall-clock seconds after which the running candidate is stopped. */
   get secondsUntilStop(): number {
     return this.secondsLeft + (maxOverrun - 1) * 60 * this.minutes;
   }
 
-  /** Text of the remaining budget: "7 min left" or "4 left" (candidates). */
+  /** Returns "7 min left" or "4 left" (candidates). */
   get leftText(): string {
     if (Number.isFinite(this.#maxCandidates)) return `${integer(this.candidatesLeft)} left`;
     return `${integer(Math.max(1, Math.ceil(this.secondsLeft / 60)))} min left`;

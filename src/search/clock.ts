@@ -1,7 +1,4 @@
-/**
- * Measures how much of its time limit a search has used. The store records the seconds of each candidate, so that a search that was stopped continues
- * with the remaining time. Candidates that another search has finished earlier do not count.
- */
+/** Measures how much of its time limit a search has used. The store keeps the seconds, so that a stopped search continues with the rest. */
 
 import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/attempt.ts";
@@ -9,7 +6,7 @@ import type { Store } from "../judge/steps/store.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 import type { SearchOptions } from "./search-task.ts";
 
-/** Recorded duration. `at`: its end in milliseconds since 1970. `by`: the options of the search that evaluated the candidate. */
+/** `at`: end in milliseconds since 1970. `by`: the options of the search. */
 interface CandidateTime {
   readonly seconds: number;
   readonly at: number;
@@ -36,7 +33,7 @@ export class Clock {
     this.#search = JSON.stringify(settings);
   }
 
-  /** Starts or continues the clock. @param candidates all of the search. @returns how many have a record, and the seconds that this search spent on them. */
+  /** Starts or continues the clock. @returns how many candidates have a record, and the seconds that this search spent on them. */
   async begin(
     candidates: readonly Candidate[],
   ): Promise<{ readonly knownCount: number; readonly spentSeconds: number }> {
@@ -58,12 +55,11 @@ export class Clock {
     return this.#writeStart(true);
   }
 
-  /** Returns whether an earlier search has evaluated the candidate. It then takes almost no time, unless its stored files were removed. */
   isDone(name: string): boolean {
     return this.#finishedEarlier.has(name);
   }
 
-  /** Records a candidate's duration, once. @param started by `performance.now()`. @returns its seconds, and the part that counts for this search. */
+  /** Records a candidate's duration. @param started by `performance.now()`. @returns its seconds, and the part that counts for this search. */
   async measure(candidate: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const seconds = secondsSince(started);
     const record = await this.#read(candidate);

@@ -1,4 +1,4 @@
-/** Combines offered moves into candidates: at most one structural change, recovery steps, one number format, and training of the quantized model. */
+/** Combines offered moves into candidates: a structural change, recovery steps, a number format, and training of the quantized model. */
 import type { Move } from "#pass";
 import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
 
@@ -9,12 +9,10 @@ export interface Offer extends Move {
 export interface Combination {
   readonly name: string;
   readonly structure: Offer | undefined;
-  /** Recovery steps after the structural change: the cheapest move of each cheaper family, then one more move. */
   readonly recovery: readonly Offer[];
-  /** The number format of the weights, such as int8. */
   readonly numbers: Offer | undefined;
   readonly training: Offer | undefined;
-  /** Precision fallback, which keeps sensitive layers at higher precision. It is tried if the candidate without the fallback misses the goal. */
+  /** Precision fallback, which keeps sensitive layers at higher precision. */
   readonly fallback: FallbackOffer | undefined;
 }
 
@@ -24,7 +22,6 @@ export interface FallbackOffer extends CombinationPart {
   readonly plainName: string;
 }
 
-/** Expected number of attempts of the precision fallback. */
 const expectedAttempts = 10;
 /** Cost of evaluating one attempt of the fallback, in runs of the original on one sample. */
 const evaluationRuns = 200;
@@ -32,7 +29,6 @@ const evaluationRuns = 200;
 /** Share of a target size that is reserved for the metadata of training: tensor roles and the data's hash. */
 const trainingMetadataShare = 0.01;
 
-/** Returns all candidates that the moves form. Recovery steps follow a structural change; those that train can also follow a number format. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const offersOf = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...offersOf("structure")];
@@ -65,7 +61,7 @@ const fallbackOf = (plainName: string, { runs }: Offer): FallbackOffer => ({
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 
-/** Returns sequences of recovery steps: the empty one, and for each move, the cheapest move of every cheaper family and then this move. */
+/** Returns for each move the cheapest move of each cheaper family and this move; also the empty sequence. */
 function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   const sorted = offers.toSorted((a, b) => a.runs - b.runs);
   const families = [...new Set(sorted.map(({ family }) => family))];
@@ -85,7 +81,7 @@ export const partsOf = (combination: Omit<Combination, "name">): readonly Combin
 const stepsOf = ({ structure, recovery, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
   [structure, ...recovery, numbers, training].filter((offer) => offer !== undefined);
 
-/** Returns the candidate's recipe. Only the last step is measured, because later steps can recover the accuracy that earlier ones lose. */
+/** The last step is measured, because later steps can recover the accuracy that earlier ones lose. */
 export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {

@@ -1,4 +1,4 @@
-/** Evaluates the best candidates of a search: the best so far on the search samples, and at the end the finalists on other samples. */
+/** Evaluates candidates of a search: the best so far on the search samples, the finalists on other samples. */
 import { counted } from "#ir";
 import type { Context } from "#pass";
 import type { Dataset } from "../data/index.ts";
@@ -39,7 +39,6 @@ export class Finals {
   readonly #rounds: Rounds;
   readonly #objective: Objective;
 
-  /** @param finalTrials the original, measured on the evaluation samples. */
   constructor(task: SearchTask, finalTrials: Trials, rounds: Rounds, objective: Objective) {
     this.#task = task;
     this.#finalTrials = finalTrials;
@@ -84,8 +83,7 @@ export class Finals {
     context: Context,
   ): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#task;
-    // The number of compared candidates widens the confidence intervals. On samples that the search did not use, these are the evaluated candidates;
-    // on the search samples, all candidates that were tried.
+    // The number of compared candidates widens the confidence intervals.
     const isApart = parts.isApart && test === parts.test;
     const candidates = scored.map(({ combination, attempt, figures }) => ({
       name: combination.name,
@@ -93,7 +91,7 @@ export class Finals {
       ...(isApart && figures && { searched: { drop: figures.drop, samples: sampleCountOf(attempt) ?? 0 } }),
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
-    // Without labels, a run has no goal for trained candidates by default. The goal of the search then applies to all finalists.
+    // Without labels, a run has no goal for trained candidates by default.
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
       evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
@@ -113,13 +111,10 @@ export class Finals {
   }
 }
 
-/** Maximum number of finalists on the evaluation samples. Each additional finalist widens the confidence intervals. */
+/** Each additional finalist widens the confidence intervals. */
 export const maxFinalists = 4;
 
-/**
- * Selects up to `maxFinalists` candidates: the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of
- * the Pareto front. If no candidate meets the objective, returns those that come closest.
- */
+/** Selects the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of the Pareto front. */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const usableCandidates = distinctUsableOf(tried);
   if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
@@ -151,14 +146,14 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   return [...new Set([...chosen, ...cheaperNearGoal])].slice(0, maxFinalists);
 }
 
-/** Returns whether the objective is met with a drop about one standard error lower (half of the distance to the interval's lower end). */
+/** Returns whether the objective is met with a drop about one standard error lower. */
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;
   const { low = drop } = intervalOf(candidate) ?? {};
   return objective.shortfall({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/** Returns the candidates after failed finalists: the two with the smallest drop, the two fastest if speeds were measured, then by drop. */
+/** Returns candidates to try after failed finalists: those with the smallest drop and the fastest. */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],

@@ -5,10 +5,8 @@
  *     speed = speed(structure) · speed(format) · original
  *     drop  = drop(structure, recovery) + drop(format)
  *
- * - `share` is the share of bytes that remains. `fixedShare` is its part that no structural change reduces: nodes, names and scales of a format.
- * - The drop of a structural change that leaves the share l of the bytes is proportional to 1/l − 1. The factor comes from the tried structural change
- *   of the same family with the nearest l, preferably one with the same recovery.
- * - `exponentOfSpeed` predicts the speed from l.
+ * - `share` is the share of bytes that remains. `fixedShare` is its part that no structural change reduces, such as nodes and names.
+ * - The drop of a structural change that leaves the share l of the bytes is proportional to 1/l − 1.
  */
 
 import type { Tradeoff } from "../judge/measure/objective.ts";
@@ -16,25 +14,21 @@ import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 
 export interface Trial {
   readonly combination: Combination;
-  /** Size, speed and drop; undefined if the candidate has no finite metric value or does not change the model. */
+  /** Undefined if the candidate has no finite metric value or does not change the model. */
   readonly figures: Tradeoff | undefined;
   /** Name of an earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
   readonly isUnchanged?: boolean;
 }
 
-/**
- * Drops that are assumed before any measurement, in multiples of the goal's maximum drop: of a structural change that leaves half of the bytes
- * (without recovery), of a number format, and of a low-bit format that still has to be trained.
- */
+/** Drops assumed before any measurement, in multiples of the goal's maximum drop. For a structural change: the one that leaves half of the bytes. */
 const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [10, 0.3, 3];
 /** Bits per weight: of float32, and the maximum and minimum of integer formats and palettes. */
 const [floatBits, maxBits, minBits] = [32, 8, 2];
-/** A structural change that leaves more than this share of the bytes counts as no change. */
 const minUnchangedShare = 0.99;
-/** Limits of estimates: the maximum ratio of fixed to remaining bytes of a format, and the minimum share of bytes after a structural change. */
+/** Maximum ratio of fixed to remaining bytes of a format, and minimum share of bytes after a structural change. */
 const [maxFixedShare, minRemainingShare] = [0.9, 0.01];
-/** Share of the estimated fixed bytes that certainly exists. An untried target size is rejected only if it is too small even for this share. */
+/** Share of the estimated fixed bytes that certainly exists. */
 const minCertainFixed = 0.5;
 /** Drops below this multiple of the goal's maximum drop count as noise. */
 const minDrop = 0.1;
@@ -52,16 +46,11 @@ export class Forecast {
 
   add(trial: Trial): void {
     this.#figures.set(trial.combination.name, trial.figures);
-    // With the precision fallback, the drop is not that of the format alone, so it must not predict other candidates.
+    // With the precision fallback, the drop is not that of the format alone.
     if (trial.combination.fallback === undefined) this.#trials.push(trial);
   }
 
-  /**
-   * Predicts size, speed and drop of a candidate. Returns undefined if the candidate should not be tried now:
-   * - its structural change or its format has failed, gives a known file, or would not reach the target size;
-   * - it trains a format after a structural change, and this training has not been tried without one;
-   * - it adds the precision fallback to a candidate that has no result, or that meets the goal without it.
-   */
+  /** Returns undefined if the candidate should not be tried now, for example because its structural change or its format has failed. */
   predict({ structure, recovery, numbers, training, fallback }: Combination): Tradeoff | undefined {
     if (fallback !== undefined) return this.#predictFallback(fallback);
     const structureEffect = structure && this.#predictStructure(structure, recovery);
@@ -80,10 +69,7 @@ export class Forecast {
     };
   }
 
-  /**
-   * Predicts the result with the precision fallback from the result without it. A drop d above the goal g requires that the fallback removes the share
-   * r = 1 − g / d of the error. Few layers cause most of the error, so the fallback is assumed to double the size of the share r² of the bytes.
-   */
+  /** If the drop d exceeds the goal g, the fallback removes the share r = 1 − g / d of the error, and doubles the size of r² of the bytes. */
   #predictFallback({ plainName }: FallbackOffer): Tradeoff | undefined {
     const withoutFallback = this.#figures.get(plainName);
     if (withoutFallback === undefined || withoutFallback.drop <= this.#goalDrop) return undefined;
@@ -101,11 +87,7 @@ export class Forecast {
     return this.#predictFormatAlone(numbers, training, structureEffect === undefined);
   }
 
-  /**
-   * Predicts a format whose bits per weight are chosen to reach a target size after the structural change. Each bit less means four times the noise
-   * power, and about four times the drop. If it was not reached after structural changes that left a share l of the bytes, only those that leave at most
-   * 0.75 l are predicted to reach it.
-   */
+  /** Predicts a format whose bits are chosen for a target size. One bit less means four times the noise power, and about four times the drop. */
   #predictFitted(
     numbers: Offer,
     bytes: number,
@@ -146,10 +128,7 @@ export class Forecast {
     };
   }
 
-  /**
-   * Predicts a format as if there were no structural change. For a trained format that has not been tried alone, returns "rejected" if the candidate
-   * also has a structural change.
-   */
+  /** Predicts a format as if there were no structural change. */
   #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "rejected" {
     const formatTrials = this.#trials.filter(
       ({ combination: { structure, numbers: otherNumbers } }) =>
@@ -180,11 +159,7 @@ export class Forecast {
       : "rejected";
   }
 
-  /**
-   * Predicts a format from measured formats of its family. The bytes are those of the format with the nearest expected loss, scaled by the ratio of the
-   * expected shares. The drop is interpolated between a less and a more lossy measured format (linear in the logarithms of drop and expected loss).
-   * Without one of the two, the drop is proportional to the expected loss.
-   */
+  /** Predicts a format from measured formats of its family: bytes from the nearest expected loss, the drop interpolated in logarithms. */
   #predictByFamily({
     family,
     relativeLoss = 1,
@@ -211,10 +186,7 @@ export class Forecast {
     return { share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
   }
 
-  /**
-   * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Both can cause
-   * the excess, so the format's part is assumed to be the square root. The candidate with the lowest excess counts.
-   */
+  /** Returns the factor by which a format's bytes exceed the expected ones. Its structural change can cause the excess too, hence the square root. */
   #byteExcess({ name, sizeShare: remainingShare = 1, fixedShare = 0 }: Offer): number {
     const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
@@ -227,7 +199,7 @@ export class Forecast {
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
 
-  /** Returns the geometric mean of a format's speedups after structural changes. The smaller layers can gain less than those of the original. */
+  /** Returns the geometric mean of a format's speedups after structural changes. Smaller layers can gain less than those of the original. */
   #speedupAfterStructure({ name }: Offer): number | undefined {
     const ratios = this.#trials.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
@@ -266,7 +238,7 @@ export class Forecast {
       (a, b) => Number(hasSameRecovery(b)) - Number(hasSameRecovery(a)) || distance(a) - distance(b),
     );
     const exponent = exponentOfSpeed(withEffect.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
-    // Recovery does not change the speed, so timings of this structural change with another recovery also count.
+    // Recovery does not change the speed.
     const speeds = withEffect.flatMap(({ member, part, isTimed }) =>
       isTimed && member.name === structure.name ? part.speed : [],
     );
@@ -296,10 +268,7 @@ export class Forecast {
     };
   }
 
-  /**
-   * Returns pairs of structural changes of a family that gave the same file, each as the shares of bytes that were expected to remain. A structural
-   * change that left the original unchanged forms a pair with the share 1. A structural change between both shares is expected to give the same file.
-   */
+  /** Pairs of structural changes that gave the same file, as expected shares of bytes. A change between both shares should give the same file. */
   #findIdenticalPairs(family: string): readonly { readonly lowShare: number; readonly highShare: number }[] {
     return this.#trials.flatMap(({ combination: { structure }, sameAs, isUnchanged = false }) => {
       if (structure?.family !== family) return [];
@@ -311,7 +280,6 @@ export class Forecast {
     });
   }
 
-  /** Returns the effect of a candidate's structural change: its result without the predicted effect of its format. */
   #removeFormatEffect({ structure, numbers, training }: Combination, figures: Tradeoff): Effect {
     const totalEffect = this.#relativeToOriginal(figures);
     const format = numbers && this.#predictFormat(numbers, training, { share: structure?.sizeShare ?? 1 });
@@ -342,7 +310,7 @@ interface Effect {
 }
 
 interface FormatEffect extends Effect {
-  /** Share of the original's bytes that no structural change reduces. It is included in the remaining share. */
+  /** Share of the original's bytes that no structural change reduces; part of `share`. */
   readonly fixed: number;
 }
 
@@ -353,20 +321,18 @@ function geometricMean(values: readonly number[]): number | undefined {
 
 const maxRetriedShare = (share: number): number => 0.75 * share;
 
-/** Returns 1/l − 1 for a remaining share l of the bytes. The drop of a structural change is proportional to this value. */
 const pruningStrength = (share: number): number => Math.max(1e-3, 1 / share - 1);
 
-/** Returns the expected share of a drop that remains after recovery. Only the most effective recovery step counts. */
+/** Only the most effective recovery step counts. */
 const remainingDropShare = (recovery: readonly Offer[]): number =>
   recovery.reduce((share, { recovery: recoveredShare = 0 }) => Math.min(share, 1 - recoveredShare), 1);
 
 /**
- * Estimates the exponent e in speed = l⁻ᵉ for structural changes of a family that leave a share l of the bytes. It is the mean of the prior e₀ and one
- * estimate e₁ per measurement, weighted by the inverse variances. The standard error of ln(speed) is about 0.1: some channel counts are slow, and
- * other processes disturb the timing.
+ * Estimates the exponent e in speed = l⁻ᵉ for structural changes that leave a share l of the bytes: the mean of the prior e₀ and one estimate e₁ per
+ * measurement, weighted by the inverse variances. The standard error of ln(speed) is about 0.1.
  *
- *     e₀ = 0.6                      variance 0.3²
- *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²
+ *   e₀ = 0.6                    variance 0.3²
+ *   e₁ = ln(speed) / ln(1 / l)  variance (0.1 / ln(1 / l))²
  */
 export function exponentOfSpeed(measurements: readonly { readonly share: number; readonly speed: number }[]): number {
   let [weight, sum] = [1 / priorDeviation ** 2, priorExponent / priorDeviation ** 2];

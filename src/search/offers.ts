@@ -27,7 +27,7 @@ export function combinationsFor(
   return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
-/** Returns the recipes of a search before its data is opened, under the assumption that calibration and training samples exist. */
+/** Returns the recipes of a search before its data is opened. */
 export async function recipesFor(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
   const samples = { calibrate: samplesToCalibrate, train: Number.MAX_SAFE_INTEGER };
   return (await combineOffers(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
@@ -46,7 +46,7 @@ async function combineOffers(
     bytes: targetSize,
     forDownload: purpose === "download",
   };
-  // The precision fallback serves an accuracy goal. A target for size or speed replaces that goal.
+  // The precision fallback serves an accuracy goal, which a target for size or speed replaces.
   const fallbackSetting = targetSize === undefined && faster === undefined ? {} : { fallsBack: false };
   const offers = await Promise.all(
     passesOf(techniques).map(async ({ id, moves }) =>

@@ -3,19 +3,15 @@ import { random } from "#ir";
 import type { Dataset } from "../data/index.ts";
 import { minSamples } from "../judge/recipe/open-samples.ts";
 
-/** Maximum number of search samples. If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
+/** If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
 const maxSearchSamples = 2048;
-/**
- * Number of samples of the first interim look. A candidate is rejected there if its whole 99.7 % interval misses the goal. If 15 % of the predictions
- * change, the drop must exceed the goal by about 7.5 points.
- */
+/** Samples of the first interim look. */
 export const firstLook = 256;
 
 export interface SearchParts {
-  /** Samples on which candidates are compared, in random order. In a small data set or stream, all samples in their order. */
+  /** Samples on which candidates are compared. */
   readonly search: Dataset;
   readonly test: Dataset;
-  /** Whether no test sample is in `search`. */
   readonly isApart: boolean;
 }
 

@@ -10,7 +10,6 @@ import type { Trial } from "./forecast.ts";
 
 export interface Scored extends Trial {
   readonly attempt: Attempt;
-  /** Duration, including work of other processes. */
   readonly seconds: number;
   /** Part of the duration that counts as time of this search. */
   readonly spent: number;
@@ -19,7 +18,6 @@ export interface Scored extends Trial {
 
 export type Usable = Scored & { readonly figures: Tradeoff };
 
-/** Returns whether a candidate has metric values and was not rejected, for example because its other outputs are wrong. */
 export const isUsable = (scored: Scored): scored is Usable =>
   scored.figures !== undefined && scored.attempt.isUsable && scored.attempt.variant.rejected === undefined;
 
@@ -63,7 +61,7 @@ export function sampleCountOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/** Returns the drop's interval: 95 % confidence, 99.73 % after an interim look; scaled by √(n / N) if the comparison has n of N search samples. */
+/** Returns the interval of the drop, scaled by √(n / N) if the comparison has n of N search samples. */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;
@@ -72,7 +70,7 @@ export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"]
   return { low: figures.drop - scale * (value - low), high: figures.drop + scale * (high - value) };
 }
 
-/** Returns the candidate's recipe with the formats that the run chose for individual layers. Running this recipe does not search for them again. */
+/** Adds the formats that the run chose for individual layers, so that the recipe does not search for them again. */
 export function resolveRecipe(
   combination: Combination,
   { variant }: Attempt,

@@ -1,4 +1,4 @@
-/** Chooses the next candidates of a search: number formats alone first, then candidates with the highest expected gain per work. */
+/** Chooses the next candidates of a search: number formats first, then candidates with the highest expected gain per work. */
 
 import type { Objective } from "../judge/measure/objective.ts";
 import type { Combination } from "./combinations.ts";
@@ -8,7 +8,7 @@ import type { Work } from "./work.ts";
 
 const candidatesPerRound = 3;
 const maxLessLossy = 2;
-/** Minimum expected decrease of the objective's cost. A cost by bytes is a base-2 logarithm, so 0.03 is 2 % of the bytes. */
+/** Minimum expected decrease of the objective's cost. For a cost by bytes, 0.03 is 2 % of the bytes. */
 const minGain = 0.03;
 
 export interface RoundsOptions {
@@ -22,7 +22,6 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #tried: Scored[] = [];
-  /** Ratios of measured to expected bytes. */
   readonly #ratios: number[] = [];
   #best: Scored | undefined;
 
@@ -34,7 +33,6 @@ export class Rounds {
     return this.#tried;
   }
 
-  /** Returns the candidate with the lowest cost among those that meet the objective. */
   get best(): Scored | undefined {
     return this.#best;
   }
@@ -54,7 +52,7 @@ export class Rounds {
     return true;
   }
 
-  /** Returns the next round: number formats; later, the most promising candidates of up to three structural families. @param seconds that remain. */
+  /** Returns the next round. @param seconds that remain. */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#firstFormats();
@@ -74,18 +72,13 @@ export class Rounds {
   }
 
   /**
-   * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them.
-   *
-   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If none is expected to meet it,
-   * these are candidates that are expected to come closer than all tried ones, or of an untried family.
-   *
-   * Once a result meets the objective, these are the candidates that are expected to be better than the best, the highest gain per work first. If no
-   * candidate is expected to be better, these are less lossy formats of the best candidate.
+   * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them: until a result meets the objective, those
+   * expected to meet it, the least work first; then those expected to be better than the best, the highest gain per work first.
    */
   promising(seconds: number): readonly Combination[] {
     const { combinations, work, forecast, objective, isDone } = this.#options;
     const triedNames = new Set(this.#tried.map(({ combination }) => combination.name));
-    // Families with a result. Predictions for other families are uncertain: even if they miss the objective, a first candidate is worth trying.
+    // Predictions for a family without a result are uncertain, so a first candidate is worth trying.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, byteExcess] = [this.#best?.figures, this.#byteExcess];
     const minMisses = Math.min(
@@ -115,7 +108,7 @@ export class Rounds {
       .map(({ combination }) => combination);
   }
 
-  /** Returns variants of the best candidate with less lossy formats of the same family, in case the best misses the goal on other samples. */
+  /** Variants of the best candidate with less lossy formats, in case the best misses the goal on other samples. */
   #lessLossyThanBest(seconds: number): readonly Combination[] {
     const { combinations, work, isDone } = this.#options;
     const best = this.#best?.combination;
@@ -134,17 +127,12 @@ export class Rounds {
       .filter((other) => isDone(other.name) || work.secondsOf(other) <= seconds);
   }
 
-  /** Returns the geometric mean of the ratios of measured to expected bytes, at least 1. */
   get #byteExcess(): number {
     const logs = this.#ratios.map(Math.log);
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
-  /**
-   * Returns the number formats to try first, in the order of their passes, without those that are too large for a target size. Speeds do not count,
-   * because they are not known yet. Each family contributes only the format that is expected to be best. If only bytes count, the order is that of
-   * work, and a format with about the same expected bytes as an earlier one is skipped.
-   */
+  /** Returns the formats to try first. Speeds do not count, because they are not known yet. Each family contributes its best expected format. */
   #firstFormats(): readonly Combination[] {
     const { combinations, forecast, objective, work } = this.#options;
     const fittingFormats = combinations.flatMap((combination) => {

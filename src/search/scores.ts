@@ -22,7 +22,7 @@ export interface ScoresOptions {
 
 const timingRounds = 7;
 
-/** Returns bytes, drop and speed of a candidate; undefined if the candidate has no finite metric value or does not change the model. */
+/** Returns undefined if the candidate has no finite metric value or does not change the model. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Tradeoff | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.rejectedAs === "unchanged") return undefined;
@@ -37,7 +37,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   };
 }
 
-/** Returns the drop on all search samples, those of the comparison and the validation samples together. More samples give a more precise estimate. */
+/** Returns the drop on the samples of the comparison and the validation samples together. */
 function dropOf({ comparison, agreement, validation }: Evaluation, { truth, interval }: Metric): number {
   const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
     ...judge(part.comparison, { maxDrop: 0 }).drop,
@@ -50,7 +50,7 @@ function dropOf({ comparison, agreement, validation }: Evaluation, { truth, inte
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Returns the speed relative to the original; undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
+/** Returns undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
 async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluation,
@@ -58,7 +58,6 @@ async function measureSpeed(
 ): Promise<number | undefined> {
   if (isBySize(objective)) return undefined;
   const target = targets?.[0]?.name;
-  // The key includes the machine, because records can come from another one.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed: timingKey, target };
   const recordedSpeed = (await records?.read(key)) as number | undefined;
   if (recordedSpeed !== undefined) return recordedSpeed;
@@ -68,7 +67,7 @@ async function measureSpeed(
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }
 
-/** Formats a result: "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
+/** Returns "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
 export function scoreText(
   { combination: { name }, attempt: { variant }, figures, sameAs }: Scored,
   { metric: { name: metric, unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
@@ -83,8 +82,8 @@ export function scoreText(
 }
 
 /**
- * Estimates the drop of accuracy on other samples, from two estimates. With few samples, the measured difference d₁ is mostly noise, but the share f
- * of changed predictions is precise. About 0.4 of these changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning).
+ * Estimates the drop of accuracy on other samples. With few samples, the measured difference d₁ is mostly noise, but the share f of changed
+ * predictions is precise. About 0.4 of these changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits).
  * For n samples, both estimates are weighted by their inverse variances:
  *
  *     d₁ = (lost − gained) / n     variance f / n

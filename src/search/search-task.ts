@@ -39,7 +39,7 @@ export interface SearchTask {
   readonly combinations: readonly Combination[];
   readonly trials: Trials;
   readonly stage: { name?: string };
-  /** Aborted 10 % after the time limit to stop the running candidate. */
+  /** Stops the running candidate some time after the time limit. */
   readonly timeLimitController: AbortController;
 }
 
@@ -86,7 +86,7 @@ export function warnOfSharedSamples({ parts: { test, isApart }, context }: Searc
   context.log({ id: "samples", text, level: "warning" });
 }
 
-/** Measures the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
+/** @throws PithError E_DATA if the original is at chance level on the evaluation samples, unless `force`. */
 export async function openFinalTrials({ store, task, options, context, parts, trials }: SearchTask): Promise<Trials> {
   if (!parts.isApart) return trials;
   const quietContext: Context = { ...context, log: () => {} };

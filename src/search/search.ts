@@ -1,8 +1,6 @@
 /**
- * Searches for the model with the lowest cost that meets an objective. Moves that passes offer (`core/pass/moves.ts`) form the candidates, and
- * `forecast.ts` predicts untried candidates from results. Number formats alone come first, because they need no training.
- *
- * Candidates are compared on at most half of the test samples, finalists on the others. Small data sets are not divided (`parts.ts`).
+ * Searches for the model with the lowest cost that meets an objective. Moves that passes offer form the candidates, and `forecast.ts` predicts
+ * untried candidates from results. Candidates are compared on at most half of the test samples, finalists on the others.
  */
 import { counted, integer, type Model, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
@@ -71,14 +69,13 @@ export async function searchAhead(
       secondsSince(started),
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
-    // Jobs in other processes would disturb the timing of the finalists, so they end first.
     await searchProcess.run().finally(() => options.jobPool?.close());
     const result = await searchProcess.finals();
     return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
   });
 }
 
-/** Evaluates a candidate and stores the result in `resumeFolder`, where a search with equal options finds it. @throws PithError as `search`. */
+/** Evaluates a candidate and stores the result in `resumeFolder`, where a search with equal options finds it. */
 export async function evaluateCandidateIn(
   original: Model,
   task: Task,
@@ -96,7 +93,7 @@ export async function evaluateCandidateIn(
   });
 }
 
-/** Approximate number of seconds for timing the finalists and writing reports. */
+/** Approximate, for timing the finalists and writing reports. */
 const secondsOfTiming = 10;
 
 class Search {
@@ -166,7 +163,7 @@ class Search {
     if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
   }
 
-  /** Estimated seconds of the command before and after the search. Each finalist is assumed to take as long per sample as the original. */
+  /** Assumes that a finalist takes as long per sample as the original. */
   get #secondsOutsideSearch(): number {
     const { trials, parts } = this.#task;
     const { seconds, samples } = trials.evaluator.originalTime;
@@ -180,13 +177,13 @@ class Search {
     return result;
   }
 
-  /** Removes stored files that are no longer needed. With parallel processes, files are removed only after the search. */
+  /** Parallel processes may still need the files. */
   async #trim(): Promise<void> {
     const { store, trials, options } = this.#task;
     if (options.jobPool === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
-  /** Evaluates a round in parallel processes. Idle processes evaluate likely next candidates, which do not change the order of the search. */
+  /** Idle processes evaluate likely next candidates, which do not change the order of the search. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, timeLimitController: timeLimit } = this.#task;
     const budget = this.#budget;
@@ -208,7 +205,7 @@ class Search {
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
-  /** Starts a timer that stops the running candidate 10 % after the time limit, if a result meets the objective. @returns a function that stops the timer. */
+  /** Starts a timer that stops the running candidate, if a result meets the objective. @returns a function that stops the timer. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#task.timeLimitController,
@@ -216,7 +213,7 @@ class Search {
     );
   }
 
-  /** Evaluates a candidate. Returns undefined if the time limit stopped it. */
+  /** Returns undefined if the time limit stopped the candidate. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { trials, options, context, timeLimitController: timeLimit, stage } = this.#task;
     const { tried, best } = this.#rounds;
@@ -246,7 +243,7 @@ class Search {
     const isBest = this.#rounds.add(scored);
     context.log({ id: "tried", text: scoreText(scored, this.#scores) });
     if (!isBest) return;
-    // `onBest` is called before the message, so that a user who stops after the message finds the result.
+    // Before the message, so that a user who stops after the message finds the result.
     if (options.onBest !== undefined) await options.onBest(await this.#finals.evaluateInterim(scored));
     context.log({ id: "best", text: `best so far: ${scored.combination.name}` });
   }

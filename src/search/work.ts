@@ -1,9 +1,9 @@
-/** Estimates a candidate's work in runs of the original on one sample, or in seconds. Steps that an earlier candidate also begins with cost nothing. */
+/** Estimates a candidate's work in runs of the original on one sample, or in seconds. */
 import { counted, waiting } from "#ir";
 import type { StepRecord } from "../judge/record/run-record.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
-/** Share of a format's work after another of its family: activation statistics are reused, but not those measured on quantized layers. */
+/** Share of a format's work after another of its family, because activation statistics are reused. */
 const familyWorkShare = 0.5;
 /** Work of a candidate in addition to its moves and evaluation, in runs of the original on one sample. */
 const overhead = 200;
@@ -20,7 +20,6 @@ export class Work {
   readonly #finishedPrefixes = new Set<string>();
   readonly #byPass = new Map<string, MeasuredWork>();
   #evaluationWork: MeasuredWork;
-  /** Seconds that the original takes per sample, for estimating passes that have not been timed yet. */
   readonly #secondsPerSample: number;
 
   /** @param original number of samples that evaluate each candidate, and the original's duration on them. */
@@ -31,11 +30,11 @@ export class Work {
     this.#evaluationWork = { runs: samples, seconds };
   }
 
-  /** Adds the measured time of a candidate. @param seconds its duration, including the precision fallback and the evaluation. */
+  /** @param seconds the candidate's duration, including the precision fallback and the evaluation. */
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let remainingSeconds = seconds;
     for (const [index, { pass }] of partsOf(combination).entries()) {
-      // The precision fallback has no step record. Its time is the part of `seconds` that no step used.
+      // The precision fallback has no step record.
       const stepSeconds = steps[index]?.seconds ?? (combination.fallback === undefined ? undefined : remainingSeconds);
       if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, index);
@@ -72,12 +71,7 @@ export class Work {
     }, evaluationSeconds);
   }
 
-  /**
-   * Returns "10 minutes of search at most, about 12 minutes in all with the final evaluation. 10 minutes are too short for most training-based
-   * candidates: `minutes: 30` includes some".
-   * @param spent seconds that this search has spent before it was stopped and continued.
-   * @param otherSeconds seconds that the command takes before and after the search.
-   */
+  /** Returns "10 minutes of search at most, about 12 minutes in all with the final evaluation. 10 minutes are too short for most …". */
   timeText(combinations: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const spentText = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;

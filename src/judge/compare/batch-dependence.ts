@@ -1,7 +1,4 @@
-/**
- * Checks whether a model's output for a sample depends on the other samples of its batch, and chooses the batch size of evaluations. Embeddings that
- * were computed in batches by such a model differ from those of queries that run alone.
- */
+/** Checks whether a model's output for a sample depends on the other samples of its batch, and chooses the batch size of evaluations. */
 import { hasBatchAxis, hasRandomNodes } from "#analysis";
 import type { Dataset } from "#batches";
 import { attentionMaskOf, findStates, firstBatch, isIndexed, mapColumns, sampleCount, sliceBatch } from "#batches";
@@ -102,11 +99,11 @@ export interface BatchNote {
 
 export interface BatchChoice extends BatchNote {
   readonly batch: number;
-  /** Check of the last model; undefined if it was not checked. */
+  /** Undefined if the last model was not checked. */
   readonly invariance?: BatchInvariance | undefined;
 }
 
-/** Returns the requested batch size; by default `defaultBatch`, or 1 if outputs depend on the batch. @param metric its name, for the note. */
+/** Returns the requested size; by default `defaultBatch`, or 1 if outputs depend on the batch. @param metric its name, for the note. */
 export async function chooseBatch(
   engine: Engine,
   models: readonly Model[],
@@ -116,7 +113,7 @@ export async function chooseBatch(
 ): Promise<BatchChoice> {
   const size = batch ?? defaultBatch(models);
   const defaultChoice = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
-  // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
+  // A model that draws random numbers draws different ones alone and in a batch.
   if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
   let lastInvariance: BatchInvariance | undefined;
   for (const [index, model] of models.entries()) {
@@ -137,7 +134,6 @@ export async function chooseBatch(
   return { ...defaultChoice, invariance: lastInvariance };
 }
 
-/** Returns a note if the models draw random numbers, or if each row of the data is run alone. */
 async function describeInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
   if (models.some(hasRandomNodes))

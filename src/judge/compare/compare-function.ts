@@ -35,7 +35,7 @@ import {
 } from "./output-comparison.ts";
 import { addSaturatingInputs } from "./saturation.ts";
 
-/** Comparison of the output that differs most. Among outputs without a difference, one that depends on the inputs is preferred. */
+/** Comparison of the output that differs most. */
 export interface Likeness extends OutputLikeness {
   /** Name of the output if the model has several, or of the compared internal value, such as "map before saturation". */
   readonly output?: string;
@@ -46,7 +46,7 @@ export interface Likeness extends OutputLikeness {
   readonly without?: readonly string[];
   readonly leftOut?: number;
   readonly ofData?: true;
-  /** Name of the inputs, if they are neither the user's samples nor random: "text that the model generated: …". */
+  /** Name of the inputs, such as "text that the model generated: …". */
   readonly inputs?: string;
   readonly language?: LanguageFigures;
   /** Signal to noise of a language model's cache in decibels: that of the output that differs most. */
@@ -62,10 +62,10 @@ export interface CompareOptions {
   readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
-/** Number of samples for comparing values (`maxSamples`), and for comparing only names, types and dimensions (`formSamples`). */
+/** Samples for comparing values (`maxSamples`), and for comparing names, types and dimensions (`formSamples`). */
 const [maxSamples, formSamples] = [32, 2];
 
-/** Minimum number of samples for a verdict by the metric. With fewer, predictions can be right or wrong by chance, so all outputs are compared. */
+/** With fewer samples, predictions can be right or wrong by chance, so all outputs are compared. */
 export const minVerdictSamples = 30;
 /** Minimum share of equal elements at which two outputs of classes, indices or booleans count as similar. */
 export const minEqualShare = 0.5;
@@ -95,10 +95,7 @@ export async function compareFunction(
   });
 }
 
-/**
- * Compares outputs on samples of data, or on random inputs if there are none. @returns undefined if no values were compared and no name, type or
- * dimension differs; a sentence if values cannot be compared. @throws PithError E_DATA if the data does not fit; on random inputs as `compareFunction`.
- */
+/** Compares outputs on samples of data, or on random inputs. @returns undefined if nothing was compared; a sentence if values cannot be compared. */
 export async function compareOnSamples(
   models: ComparedModels,
   dataset: Dataset | undefined,
@@ -117,7 +114,6 @@ export async function compareOnSamples(
   });
 }
 
-/** Returns the reason if there is no engine, and a finding if the original runs and the result does not. */
 async function describeFailure(work: () => Promise<Likeness | string>): Promise<Likeness | string> {
   try {
     return await work();
@@ -131,7 +127,7 @@ async function describeFailure(work: () => Promise<Likeness | string>): Promise<
   }
 }
 
-/** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on (default: random inputs). */
+/** Returns a sentence about an output that is missing or has a different type or shape. @param data default: random inputs. */
 export async function findLostForm(
   models: ComparedModels,
   data: Dataset | undefined,
@@ -170,11 +166,11 @@ export async function runPair(
 
 interface RunsComparison {
   readonly likeness: Likeness | string | undefined;
-  /** Names of outputs whose differences a saturating operator (Sigmoid, Softmax) hides. */
+  /** Outputs whose differences a saturating operator (Sigmoid, Softmax) hides. */
   readonly saturated: readonly string[];
 }
 
-/** Compares the outputs of finished runs. @param data as it was passed to `runPair`. */
+/** @param data as it was passed to `runPair`. */
 export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options: OutputOptions = {}): RunsComparison {
   const outputs = compareEachOutput(data, runs, options);
   const saturated = outputs.flatMap(({ name, isSaturated }) => (isSaturated ? [name] : []));
@@ -202,7 +198,7 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
   return { likeness, saturated };
 }
 
-/** Returns the finding for the output that differs most; undefined if nothing was compared and all forms are equal. @param isNamed whether it names its output. */
+/** @param isNamed whether the finding names its output. */
 function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likeness | string | undefined {
   if (outputs.length === 0) return noNumericOutput;
   const findings = outputs.flatMap(({ likeness }) => (typeof likeness === "object" ? [likeness] : []));
@@ -225,10 +221,10 @@ function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likene
   };
 }
 
-/** Maximum bytes of the original's outputs, which are kept until the result has run. */
+/** The original's outputs are kept until the result has run. */
 const maxBytes = 2 ** 28;
 
-/** Runs both, optimized; the result gets the original's recurrent states. @throws ResultError if only the result fails, PithError E_DATA, E_STOPPED. */
+/** @throws ResultError if only the result fails, PithError E_DATA, E_STOPPED. */
 async function runPairOnSamples(
   models: ComparedModels,
   dataset: Dataset,
@@ -271,7 +267,7 @@ async function runPairOnSamples(
   return pairWithResult(models, runs, { signal: options.signal });
 }
 
-/** Number of texts per run of a language model. The scores of all tokens of a text can take 10 MB. */
+/** The scores of all tokens of a text can take 10 MB. */
 const textsPerRun = 4;
 
 export interface LanguageFigures {
@@ -283,7 +279,7 @@ export interface LanguageFigures {
   readonly perplexityRatio: Estimate;
 }
 
-/** Returns the figures; undefined without scores of tokens, or if no sample has a token after another one. */
+/** Returns undefined without scores of tokens, or if no sample has a token after another one. */
 export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly PairedRun[]): LanguageFigures | undefined {
   if (
     tokens === undefined ||
@@ -320,7 +316,7 @@ export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly Pai
   };
 }
 
-/** Returns the reason if significantly fewer than half of the next tokens are the original's. */
+/** Returns a reason if significantly fewer than half of the next tokens are the original's. */
 export function lostTokensText({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
   if (high >= 0.5) return undefined;
   return `the most likely next token is the original's at only ${Math.round(value * count)} of ${count} positions`;

@@ -29,7 +29,7 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/** Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. */
+/** Compares metric rows of the same samples in the same order. */
 export function compareRows(
   metric: Metric,
   original: Float64Array,
@@ -94,20 +94,17 @@ function nameWithParts({ name, worstPart }: Metric, original: Float64Array, cand
     : `${name} of the worst part ("${before}", then "${part}")`;
 }
 
-/**
- * Returns the change of an agreement that was 1. The interval is Wilson's for the share of changed predictions. Its lower end has a continuity
- * correction: without it, one changed prediction of ten would be significantly more than 1 %.
- */
+/** The lower end has a continuity correction: without it, one changed prediction of ten would be significantly more than 1 %. */
 function changeOfAgreement(count: number, changedCount: number, level: Level): Estimate {
   const { value, high, confidence } = wilson(changedCount, count, level);
   const { low } = wilson(Math.max(0, changedCount - 0.5), count, level);
   return { value: 0 - value, low: 0 - high, high: 0 - low, count, confidence };
 }
 
-/** Tolerance for rounding errors when the original is compared with itself: the cosine of a vector with itself can be slightly below 1. */
+/** The cosine of a vector with itself can be slightly below 1. */
 const roundingTolerance = 1e-9;
 
-/** Returns the difference of two error rates, as if each trial were a sample. Without it, no error in few trials would be proof of none. */
+/** Treats each trial as a sample. Otherwise, no error in few trials would be proof of none. */
 function compareTrials(original: Float64Array, candidate: Float64Array, level: Level): Estimate {
   let [added, removed, trials] = [0, 0, 0];
   for (let index = 0; index < original.length; index += 2) {
@@ -119,7 +116,7 @@ function compareTrials(original: Float64Array, candidate: Float64Array, level: L
   return pairedScores(Math.max(1, trials, added, removed), added, removed, level);
 }
 
-/** Returns whether NaN outputs make the metric meaningless: the original does not agree with itself, or it is never right and all scores are NaN. */
+/** Returns whether NaN outputs make the metric meaningless. */
 export function isMeaninglessByNaN(
   { truth, better, interval }: Metric,
   originalEstimate: Estimate,

@@ -1,11 +1,7 @@
 /**
- * Checks on random inputs whether two models compute the same function.
- *
- * The tolerance is 4 × the difference between two runs of the original, one with and one without operator fusion, and at least `toleranceOf`. The
- * second run is needed only if the difference exceeds this minimum.
- *
- * Models with quantized activations run without fusion, because the runtime fuses some patterns into integer kernels and others into float ones. They also run with
- * fusion, as users run them, with a larger tolerance.
+ * Checks on random inputs whether two models compute the same function. The tolerance is a multiple of the difference between two runs of the
+ * original, with and without operator fusion. Models with quantized activations run without fusion, because the runtime fuses some patterns into
+ * integer kernels and others into float ones; they also run as users run them, with a larger tolerance.
  */
 
 import { hasQuantizedActivations, infer } from "#analysis";
@@ -23,10 +19,10 @@ export function toleranceOf(model: Model): number {
   return types.has("bfloat16") ? 3e-2 : types.has("float16") ? 4e-3 : 1e-4;
 }
 
-/** Tolerance for quantized models, where rounding can yield the neighboring quantized value in any layer. A wrong rewrite differs far more. */
+/** Tolerance for quantized models, where rounding can yield the neighboring quantized value in any layer. */
 export const quantizedTolerance = 0.1;
 
-/** Factor on the difference between two runs of the original. The compared models both round, and each with or without fusion. */
+/** The compared models both round, each with or without fusion. */
 const roundingFactor = 4;
 
 export interface Equivalence {
@@ -97,14 +93,14 @@ async function compareRun(
   if (runs.otherDraws !== undefined) return runs.otherDraws;
   const firstFinding = findLargest(models, runs, run, tolerance);
   if (firstFinding.difference <= tolerance || !Number.isFinite(firstFinding.difference)) return firstFinding;
-  // The rounding error is measured by a second run of the original, which is skipped if it cannot change the result.
+  // The rounding error is measured by a second run of the original.
   const otherOptions = { ...options, optimize: run !== "fused" };
   const repeatedRuns = await pairedRuns({ engine, original, result: original }, otherOptions);
   if (repeatedRuns instanceof Miss || repeatedRuns.pairs.length !== runs.pairs.length) return firstFinding;
   return findLargest(models, runs, run, tolerance, repeatedRuns.pairs);
 }
 
-/** Returns the difference that exceeds its tolerance most. @param repeated runs of the original in the other mode, with or without fusion. */
+/** @param repeated runs of the original in the other mode, with or without fusion. */
 function findLargest(
   models: SaturatingModels,
   { pairs, without }: PairedRuns,
@@ -137,7 +133,7 @@ interface OutputDifference {
   readonly rounding: number;
 }
 
-/** Compares one pair of runs. Integer outputs of fused quantized models are skipped: a difference can be one rounding step or a wrong result. */
+/** Integer outputs of fused quantized models are skipped: a difference can be one rounding step or a wrong result. */
 function compareRounded(
   { outputs, saturatedOutputs }: SaturatingModels,
   { expected, actual }: PairedRun,

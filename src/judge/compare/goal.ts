@@ -43,11 +43,11 @@ export interface Verdict {
   readonly drop: Estimate;
 }
 
-/** Default maximum drop: 0.01 as an absolute value (one point of accuracy, 0.01 nats), and 1 % of an unbounded error or perplexity. */
+/** Absolute (one point of accuracy, 0.01 nats), or a share of an unbounded error or perplexity. */
 const defaultShare = 0.01;
 const defaultDecibels = 0.1;
 
-/** Returns the default maximum drop: 0.01 if the best value is 1, 0.01 nats, 0.1 dB, and 1 % of an unbounded error or perplexity. */
+/** @returns the default maximum drop. */
 export function defaultDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
   if (unit === "dB") return defaultDecibels;
   return unit === "" && better === "lower" ? defaultShare * Math.abs(original) : defaultShare;
@@ -72,10 +72,10 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   return { verdict, met: isMet, drop };
 }
 
-/** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
+/** Returns whether a drop is significant at 95 %, even if the interval has a higher confidence because several candidates are compared. */
 function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
   if (pairs !== undefined) {
-    // True if and only if the 95 % interval of `pairedScores` contains only losses. For agreement, it takes four changed predictions.
+    // True if and only if the 95 % interval of `pairedScores` contains only losses.
     const { onlyOriginal, onlyCandidate } = pairs;
     const netLoss = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
     return netLoss > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
@@ -86,16 +86,16 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
 }
 
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
-  // The tolerance covers floating-point rounding: 0.93 − 0.92 is slightly more than 0.01.
+  // Floating-point rounding: 0.93 − 0.92 is slightly more than 0.01.
   return value <= maxDrop + 1e-12;
 }
 
-/** Returns whether the precision fallback applies: the estimate misses the goal, significantly or, if the user stated the goal, by any amount. */
+/** A goal that the user stated applies to any estimated miss, the default goal to significant ones. */
 export function needsFallback({ met, drop }: Verdict, goal: Goal): boolean {
   return !isWithin(drop, goal) && (!met || goal.stated === true);
 }
 
-/** Returns whether the candidate's value is NaN, or infinite unlike the original's: identical outputs have an infinite signal to noise. */
+/** An infinite value like the original's is valid: identical outputs have an infinite signal to noise. */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }

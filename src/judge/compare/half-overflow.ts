@@ -1,7 +1,4 @@
-/**
- * Finds values of a float16 result that overflow float16. They are measured in the float32 original, because runtimes without float16 kernels
- * compute the result in float32, where nothing overflows.
- */
+/** Finds values that overflow float16, in the float32 original: runtimes without float16 kernels compute the result in float32, without overflow. */
 import { convertsQuantization, infer } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
@@ -34,7 +31,7 @@ const maxSamples = 8;
 /** Maximum bytes of a stored tensor that can be a mask; larger ones are weights. */
 const maxMaskBytes = 2 ** 24;
 
-/** Returns a sentence about the value that overflows float16 most, if any. @param data default: random inputs. @throws PithError as the original's runs. */
+/** @param data default: random inputs. @throws PithError as the original's runs. */
 export async function findHalfOverflow(
   models: ComparedModels,
   data: Dataset | undefined,
@@ -64,19 +61,14 @@ export async function findHalfOverflow(
   return `on ${inputsPhraseOf(data)} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
-/**
- * Adds nodes that compute the maximum magnitude of each value in `names`. Returns the names of the added outputs of the main graph, each with a
- * description of the node that computes the value.
- *
- * Subgraphs return their maxima as additional outputs. The other branch of an If returns zero, and Loop and Scan return one maximum per iteration.
- */
+/** @returns the added outputs of the main graph, each with a description of the node whose maximum magnitude it is. Subgraphs return their maxima. */
 function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
   const inference = infer(model);
   const { opsets } = model.header;
   const zero = emitInto(model).constant(float32([1], [0]), "zero");
   const addToGraph = (graph: Graph): (readonly [maximum: Value, producer: string])[] => {
     const emit = emitter(graph, { by: "half-overflow", opsets });
-    // A zero is appended, because ReduceMax fails for an empty tensor.
+    // ReduceMax fails for an empty tensor.
     const maximum = (value: Value): Value =>
       emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
     return [...graph.nodes()].flatMap((node) => {
@@ -105,7 +97,7 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   return new Map(addToGraph(model.graph).map(([{ name }, producer]) => [name, producer]));
 }
 
-/** Clamps stored values that represent infinity, as the conversion to float16 does: a mask of −1e9 is not an overflow. */
+/** A mask of −1e9 is not an overflow: the conversion to float16 clamps it. */
 async function clampConstants({ graph }: Model): Promise<void> {
   const clampTensor = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > maxMaskBytes) return undefined;
@@ -123,7 +115,7 @@ async function clampConstants({ graph }: Model): Promise<void> {
   }
 }
 
-/** Returns the names of values that are computed in float16, and of float32 values that are converted from float16. */
+/** Returns the names of values computed in float16, and of float32 values that are converted from float16. */
 function halfValues(model: Model): ReadonlySet<string> {
   // The result of a pass has inferred types.
   if ([...allValues(model.graph)].some(({ type, foreign }) => type === undefined && foreign === undefined))

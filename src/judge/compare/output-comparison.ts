@@ -1,9 +1,8 @@
 /**
  * Compares the outputs of two models on the same inputs, with one finding per output: name, type and shape first, then values.
  *
- * An output is lost if the result explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)². Here, x and y are outputs of the
- * original and the result, and m is the mean of x over the samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output
- * that hardly depends on the inputs is lost only if x and y differ greatly. On samples of data, this is an output that varies by no more than rounding.
+ * An output is lost if Σ (x − y)² ≥ ½ Σ (x − m)² (3 dB), with outputs x of the original and y of the result, and the mean m of x over the samples.
+ * With few samples, Σ (x − y)² ≥ ½ Σ x² applies. An output that hardly depends on the inputs is lost if x and y differ greatly.
  */
 import { dataDependentSizes, type OutputPart, outputPartsOf, selectPart } from "#analysis";
 import type { Dataset } from "#batches";
@@ -42,19 +41,19 @@ export interface ComparedOutput {
   /** Name of the output, or of its part that differs most. */
   readonly name: string;
   readonly isPart?: boolean;
-  /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
+  /** A text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
-  /** Whether the output has indices or labels next to numeric outputs. It then fails only if it predicts other classes. */
+  /** Whether the output has indices or labels next to numeric outputs. */
   readonly isAuxiliary: boolean;
   /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;
-  /** Whether the output is a language model's cache. Its error is reported; the outputs of the next steps show what it changes. */
+  /** Whether the output is a language model's cache, whose error is reported only. */
   readonly isCache?: boolean;
 }
 
 export interface OutputOptions {
   readonly output?: string | undefined;
-  /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
+  /** "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ("all" | "all but the answer" | "none") | undefined;
   /** Internal value → output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string> | undefined;
@@ -62,18 +61,18 @@ export interface OutputOptions {
 
 export const emptyLikeness = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
-/** Minimum variance over random inputs, as a share of the mean square, at which an output counts as depending on its inputs. */
+/** Minimum variance over random inputs at which an output counts as depending on them, as a share of the mean square. */
 const minVariation = 1e-3;
 /** Maximum squared error on random inputs that counts as rounding, as a share of the output's squared values. */
 const maxRoundingNoise = 0.01;
 /** Relative error at which a constant output is lost. Networks in int8, int4 and float16 differ by up to 12 %; with weights of two values, by at least 46 %. */
 const minConstantOutputError = 0.3;
 
-/** Names inputs in a sentence, without their number. @param data samples of the user, or those that Pith made; undefined for random inputs. */
+/** Names inputs in a sentence. @param data undefined for random inputs. */
 export const inputsPhraseOf = (data: Dataset | undefined): string =>
   data === undefined ? "random inputs" : (data.synthetic ?? "the samples");
 
-/** Compares every output; only names, types and shapes if the models draw different random numbers. @param data undefined: random inputs. */
+/** Compares names, types and shapes only if the models draw different random numbers. @param data undefined: random inputs. */
 export function compareEachOutput(
   data: Dataset | undefined,
   { original, result, pairs, otherDraws }: PairedRuns,
@@ -131,7 +130,7 @@ export function compareEachOutput(
   ];
 }
 
-/** Returns a language model's pairs with one sample per token. Steps with a cache form a group, because they show errors of the cache. */
+/** Returns one sample per token. Steps with a cache form a group, because they show errors of the cache. */
 export function groupTokens<P extends PairedRun>(pairs: readonly P[], name: string) {
   const groups = groupBy(pairs, ({ cache }) => (cache?.isFirst === false ? `${name} (with its cache)` : name));
   return Array.from(groups, ([group, members]) => ({
@@ -164,7 +163,6 @@ export interface Finding extends ComparedOutput {
   readonly likeness: OutputLikeness;
 }
 
-/** Returns the finding that differs most; undefined if no values were compared. */
 export function worstFindingOf(outputs: readonly ComparedOutput[]): Finding | undefined {
   const findings = outputs.flatMap((output): Finding[] => {
     const { likeness } = output;
@@ -176,10 +174,7 @@ export function worstFindingOf(outputs: readonly ComparedOutput[]): Finding | un
   return worst;
 }
 
-/**
- * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs, caches. Among different
- * and among equal outputs, those that do not depend on the inputs come last.
- */
+/** Ranks the most serious first. */
 function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary, isCache }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;
   const differs = relativeError !== 0;
@@ -187,7 +182,6 @@ function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxil
   return (differs ? 2 : 6) + (isAuxiliary ? 1 : 0) + (unmoved === undefined ? 0 : 2);
 }
 
-/** Returns whether the elements are quantities with a rounding error, and not texts, classes or positions. */
 function isNumeric({ type }: Dense): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
@@ -197,10 +191,7 @@ function withOtherForm(name: string, lost: string): ComparedOutput {
   return { name, likeness, isAuxiliary: false, isSaturated: false };
 }
 
-/**
- * Returns how type or shape of an output differ. @param isDataDependent whether sizes can differ, and only type and rank must be equal.
- * @param isCache whether the output is read by the next step only, which reads the type from the model.
- */
+/** @param isDataDependent whether sizes can differ. @param isCache whether only the next step reads the output, with its type from the model. */
 function findOtherForm(
   name: string,
   pairs: readonly PairedRun[],
@@ -224,10 +215,10 @@ function findOtherForm(
 interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary" | "isCache"> {
   readonly isNumeric: boolean;
   readonly ofData: boolean;
-  /** Place in messages, such as "on random inputs". */
+  /** "on random inputs". */
   readonly inputsPhrase: string;
   readonly countsPositions?: true;
-  /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
+  /** Width of the output range of a saturating operator: 1 for Sigmoid. */
   readonly range: number | undefined;
 }
 
@@ -263,7 +254,7 @@ function compareValues(output: OutputKind, pairs: readonly PairedRun[]): Compare
   const hardlyVaries = variation < (ofData ? minVariationOfData : minVariation) * error.signal || isSaturated;
   const sameClass = knowledge?.chance === 1 ? "one class" : undefined;
   const unmoved = isConstant ? "equal" : hardlyVaries ? "nearly equal" : sameClass;
-  // Errors of a saturated output are measured relative to the range of its operator.
+  // Errors of a saturated output are relative to the range of its operator.
   const power = isSaturated ? range ** 2 * finiteCount : error.signal;
   const likeness: OutputLikeness = {
     samples,
@@ -284,7 +275,7 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
   return before.dims.includes(0) ? "its output has no elements" : undefined;
 }
 
-/** Returns why an output is lost. @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
+/** @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
 function findLoss(
   { ofData, inputsPhrase, isNumeric, isAuxiliary, isCache }: OutputKind,
   { nonFiniteCount, variation, samples, error: { noise } }: Sums,
@@ -323,19 +314,15 @@ function comparePredictions(name: string, values: readonly OutputPair[], unit: "
   return { knowledge, disagreement: knowledge && after && lostFunctionText(knowledge, after, unit) };
 }
 
-/** Sums over all samples. They exclude mask values such as −1e9, and values that are not finite in the original. */
+/** Sums over all samples, without mask values such as −1e9. */
 interface Sums {
   readonly samples: number;
   readonly finiteCount: number;
   readonly equalCount: number;
   readonly filled: number;
-  /** Number of values that are finite in the original but not in the result. */
   readonly nonFiniteCount: number;
   readonly error: Difference;
-  /**
-   * Sum Σ (x − m)² of the original's values x, with the mean m of each position over the samples. If the original draws random numbers: Σ (x − x′)² / 2,
-   * with the same numbers and another sample's inputs for x′.
-   */
+  /** Σ (x − m)² of the original's values x, with their mean m; if the original draws random numbers, Σ (x − x′)² / 2 with x′ of another sample. */
   readonly variation: number;
   /** Largest difference between the maximum and the minimum of a position over the samples. */
   readonly change: number;
@@ -383,7 +370,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   };
 }
 
-/** Returns the number of elements per sample, each with a mean over the samples. If sample sizes differ, returns the size of the last axis. */
+/** Elements per sample, each with a mean over the samples. If sample sizes differ: the size of the last axis. */
 function positionsPerSample(values: readonly OutputPair[]): number {
   const sizes = new Set(values.map(({ before, samples }) => before.data.length / samples));
   const lastSizes = new Set(values.map(({ before }) => before.dims.at(-1) ?? 1));
@@ -396,7 +383,7 @@ function positionsPerSample(values: readonly OutputPair[]): number {
 
 type Elements = ArrayLike<number | bigint | string>;
 
-/** Returns whether all outputs are equal in all runs, over their common length. NaN equals NaN. Returns false for a single run. */
+/** NaN equals NaN. A single run is not constant. */
 export function areConstant(runs: readonly Batch[]): boolean {
   const isEqual = (xs: Elements, ys: Elements): boolean => {
     const count = Math.min(xs.length, ys.length);

@@ -1,11 +1,10 @@
-/** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs, for comparing two models. Outputs near 0 or 1 hide their differences. */
+/** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs. Outputs near 0 or 1 hide differences of two models. */
 
 import { contentProducers, convertsQuantization, type Inference, infer } from "#analysis";
 import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 
 export interface SaturatingModels {
   readonly inferred: Model;
-  /** Both models with the inputs of their last saturating operators as additional outputs. */
   readonly original: Model;
   readonly other: Model;
   readonly outputs: ReadonlySet<string>;
@@ -13,7 +12,7 @@ export interface SaturatingModels {
   readonly saturatedOutputs: ReadonlyMap<string, string>;
 }
 
-/** Returns copies with the inputs of saturating operators as outputs; the models if nothing saturates. @param selected outputs to examine (default: all). */
+/** @param selected outputs to examine (default: all). */
 export function addSaturatingInputs(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
   const copies = { original: original.clone(), other: other.clone() };
   const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
@@ -44,7 +43,7 @@ interface SaturatingInput {
   readonly moves: readonly Node[];
 }
 
-/** Applies a node that only moves elements to another value of the same dimensions, so that both models have them in the same order. */
+/** Both models then have the elements in the same order. */
 function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs }: Node, value: Value): Value {
   const copy = graph.addNode({ op, domain, inputs: [value, ...inputs.slice(1)], attributes });
   const [output] = copy.outputs;
@@ -54,7 +53,6 @@ function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs 
   return output;
 }
 
-/** Returns the float inputs of the saturating operators that compute the outputs, by name of the output. */
 function saturatingInputs(model: Model): ReadonlyMap<string, SaturatingInput> {
   const inference = infer(model);
   return new Map(
@@ -69,7 +67,7 @@ function findSaturating(output: Value, inference: Inference) {
   const moves: Node[] = [];
   for (const { node, bound } of contentProducers(output, inference)) {
     if (bound.saturates() !== undefined) return { input: node.inputs[0], moves };
-    // Casts and dequantization after the operator are not repeated on its input, which has another type.
+    // Casts and dequantization are not repeated on the operator's input, which has another type.
     if (bound.unchanged() === undefined && !convertsQuantization(node, inference)) moves.unshift(node);
   }
   return undefined;

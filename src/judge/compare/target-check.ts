@@ -71,7 +71,6 @@ export async function checkTargets(
 
 const uncompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
-/** Returns the reason why the outputs on a target cannot be checked: it lacks a type that the result uses. Undefined if it has all types. */
 function findMissingType({ lacks }: Pick<RunTarget, "lacks">, result: Model): string | undefined {
   if (lacks === undefined) return undefined;
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
@@ -113,13 +112,13 @@ async function checkTarget(
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
-/** Returns decibels of signal to noise. The signal of outputs that do not depend on the inputs is their power instead of their variance. */
+/** The signal of outputs that do not depend on the inputs is their power instead of their variance. */
 function signalToNoiseOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
-/** Returns the first layer whose output on the target differs from the native run. For the native target, the reference is the original. */
+/** Returns the first layer whose output on the target differs from the native run; for the native target, from the original's. */
 async function findFirstWrongLayer(
   engine: Engine,
   target: Omit<RunTarget, "latency">,

@@ -1,4 +1,4 @@
-/** Splits samples between the search of the precision fallback and the evaluation of its result. Without data, both have separate texts or seeds. */
+/** Splits samples between the search of the precision fallback and the evaluation of its result. */
 
 import { type Dataset, isIndexed, view } from "#batches";
 import { allowance, difference, Miss, type Model } from "#ir";
@@ -14,7 +14,7 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../
 import { findLostKnowledge } from "../measure/rejection-cause.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
-/** Draws a third of the test samples for the search, and evaluates the result on the others. @returns a Miss if there are too few samples. */
+/** @returns a Miss if there are too few samples. */
 export async function separateSearchSamples(
   original: Model,
   task: Pick<Task, "test" | "metric">,
@@ -48,7 +48,7 @@ export async function separateSearchSamples(
 
 const tooFewSamples = `there are too few samples for both the search and the evaluation: ${minDividedSamples} for the test are needed`;
 
-/** Number of standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
+/** Standard errors by which the drop must be below the maximum. With one, a MobileNetV2 lost 4.2 points on other samples. */
 const marginErrors = 2;
 
 function verdictOf(
@@ -72,22 +72,22 @@ function upperDropOf(comparison: Comparison, goal: Goal): number {
   return drop.value + marginErrors * Math.sqrt(comparison.variance / drop.count);
 }
 
-/** Returns the drop with its margin, divided by the maximum drop; undefined if nothing may be lost. */
+/** Returns undefined if nothing may be lost. */
 export function lossRatioOf(comparison: Comparison, goal: Goal): number | undefined {
   return goal.maxDrop > 0 ? Math.max(minExcess, upperDropOf(comparison, goal) / goal.maxDrop) : undefined;
 }
 
-/** Minimum excess: smaller drops, and gains, are chance. */
+/** Smaller drops, and gains, are chance. */
 const minExcess = 0.1;
 
-/** Returns the output noise divided by the largest noise of similar outputs; undefined for outputs that are no floats or do not depend on the inputs. */
+/** Returns undefined for outputs that are not floats or do not depend on the inputs. */
 export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
   unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
 
-/** Number of texts or random inputs per attempt. The models run on four times as many for the verdict. */
+/** Number of texts or random inputs per attempt. */
 const attemptSamples = 8;
 
-/** Returns a judge that compares outputs on texts, or on random inputs. They differ from those of the final comparison. */
+/** Compares outputs on texts, or on random inputs, other than those of the final comparison. */
 export function createJudgeWithoutData(
   original: Model,
   texts: TextInputs | undefined,

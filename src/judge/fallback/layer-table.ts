@@ -1,14 +1,12 @@
 /**
- * Answers which layer hurts, for `pith debug`, the precision fallback, size budgets, and the message about a rejected result. The rows are the layers.
- * The columns are estimates of the output error that each causes, with these costs:
+ * Answers which layer hurts. The columns are estimates of the output error that each layer causes:
  *
- *     share    only this layer replaced (`runtime/noise/layer-errors.ts`)            both models on a few samples, for each layer
- *     noise    error of the layer's output, or of its stored weight alone           both models once, or no run
- *     slope    the weight's change times the gradient (`taylor-errors.ts`)          about six runs per sample, for all layers
+ *   share  only this layer replaced (`runtime/noise/layer-errors.ts`)      both models on a few samples, for each layer
+ *   noise  error of the layer's output, or of its stored weight alone      both models once, or no run
+ *   slope  the weight's change times the gradient (`taylor-errors.ts`)     about six runs per sample, for all layers
  *
  * Layers that did not run alone are estimated from the column that predicts the measured shares best. For 4-bit weights of a MobileNetV2 this is the
- * slope (rank correlation with the shares 0.82, noise 0.62), for static int8 of a ResNet-20 the noise (0.35, slope −0.34), because a slope does not
- * know activations. The costliest estimate is the real drop of the metric, which `search/sensitivity` measures for each layer and setting.
+ * slope (rank correlation 0.82, noise 0.62), for static int8 of a ResNet-20 the noise (0.35, slope −0.34), because a slope ignores activations.
  */
 import { asPithError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type AnyPass, type Context, equalizedReference } from "#pass";
@@ -24,7 +22,7 @@ export interface LayerTableRequest extends Omit<FallbackRequest, "search"> {
 }
 
 export interface LayerRow extends LayerError {
-  /** The share. For a layer that did not run alone, an estimate from another column; undefined without one. */
+  /** The share, or an estimate from another column. */
   readonly estimate?: number | undefined;
 }
 
@@ -32,15 +30,15 @@ export interface LayerTable extends Omit<LayerErrors, "layers"> {
   readonly rows: readonly LayerRow[];
 }
 
-/** Numbers of samples for all columns, and for naming one layer only. */
+/** Samples for all columns, and for naming one layer. */
 export const tableSamples = 32;
 const blameSamples = 16;
 /** Time of the gradients of a sample, in runs of the model. */
 const gradientRuns = 6;
-/** Maximum weight bytes of an original whose layers are run. For larger originals, the error of a layer is estimated from its weights alone. */
+/** For larger originals, the error of a layer is estimated from its weights alone. */
 const maxRunBytes = 2 ** 29;
 
-/** Fills a column that runs the models. Without it, other columns answer. @throws PithError E_STOPPED on the signal. */
+/** Returns undefined if the models cannot run. @throws PithError E_STOPPED on the signal. */
 async function tryRuns<T>(
   original: Model,
   signal: AbortSignal | undefined,
@@ -57,11 +55,7 @@ async function tryRuns<T>(
   }
 }
 
-/**
- * Finds, on few samples, the layer that the message about a rejected result names; undefined if it cannot be determined. Takes about as long as the
- * evaluation at most (`evaluated`).
- * @throws PithError E_STOPPED on the signal.
- */
+/** Finds, on few samples, the layer that the message about a rejected result names. @throws PithError E_STOPPED on the signal. */
 export async function findLayerToBlame(
   engine: Engine,
   original: Model,
@@ -74,7 +68,7 @@ export async function findLayerToBlame(
   return (await tryRuns(original, options.signal, run))?.blamed;
 }
 
-/** Fills the table. @param data undefined: random inputs. @returns a Miss if the models cannot be compared on these. @throws PithError as `layerErrors`. */
+/** @param data undefined: random inputs. @returns a Miss if the models cannot be compared on these. @throws PithError as `layerErrors`. */
 export async function computeLayerTable(
   original: Model,
   candidate: Model,
@@ -113,7 +107,7 @@ export interface ErrorEstimates extends Pick<LayerTable, "blamed"> {
   readonly rows: ReadonlyMap<string, Partial<Pick<LayerRow, "share" | "estimate">>>;
 }
 
-/** Estimates the errors of the layers of a step's output. If the models are large or cannot run, from the weights alone. */
+/** If the models are large or cannot run, errors are estimated from the weights alone. */
 export async function estimateErrors(
   { pass, options, original, requestedOutput, run, samples, output, evaluated }: LayerTableRequest,
   layers: ReadonlySet<string>,
@@ -134,7 +128,7 @@ export async function estimateErrors(
   return { rows: new Map(estimates), blamed };
 }
 
-/** Predicts shares: a figure times the median ratio of share to figure. `spread`: median deviation of the log ratios; small if predictions are good. */
+/** Predicts shares: a figure times the median ratio of share to figure. `spread`: median deviation of the log ratios. */
 function predict(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;

@@ -7,13 +7,13 @@ export interface PreciseLayer {
   readonly layer: string;
   /** Bits of the weight; undefined for float. */
   readonly bits: number | undefined;
-  /** Output error with only this layer quantized as requested, as a share of the error with all layers quantized; undefined if not measured. */
+  /** Output error with only this layer quantized as requested, as a share of the error with all layers quantized. */
   readonly share: number | undefined;
   readonly bytes: number;
 }
 
 export interface PrecisionFallback {
-  /** Less lossy settings that replaced the requested ones. If present, no layer is kept at higher precision. */
+  /** Less lossy settings that replaced the requested ones. */
   readonly settings?: OptionValues;
   readonly preciseLayers: readonly PreciseLayer[];
   readonly attempts: readonly FallbackAttempt[];

@@ -1,13 +1,9 @@
 /**
  * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
  *
- * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). With b more bits, 4⁻ᵇ of this
- * error remains.
- * 2. Orders the steps of layers to higher-precision formats by error reduction per byte, so that the first steps leave a known error.
+ * 1. Measures each layer's share of the output error with only that layer quantized. With b more bits, 4⁻ᵇ of this error remains.
+ * 2. Orders the steps of layers to higher-precision formats by error reduction per byte.
  * 3. Predicts how many steps meet the goal: the measured loss is about proportional to the error. Each attempt corrects the prediction.
- *
- * An attempt runs the step on the original, but layers with unchanged settings keep their rounded weights (`Context.kept`). So it takes little more
- * than the evaluation, on a third of the samples. Attempts are measured on other samples than the final evaluation.
  */
 import { allLayers, infer, isStored } from "#analysis";
 import {
@@ -36,9 +32,9 @@ export interface FallbackJudge {
 }
 
 export interface FallbackVerdict {
-  /** Whether the goal is met. "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
+  /** "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
   readonly met: "clearly" | "barely" | "no";
-  /** Measured drop in words: "0.4 points lost". */
+  /** "0.4 points lost". */
   readonly text: string;
   /** Measured loss divided by the allowed loss; undefined if losses have no ratio. */
   readonly excess?: number | undefined;
@@ -53,7 +49,7 @@ export interface FallbackRequest {
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: FallbackJudge;
   readonly output: string | undefined;
-  /** Number of samples on which both models ran before, which limits the search for the layers with the largest error; default: no limit. */
+  /** Number of samples on which both models ran before, which limits the search for the layers with the largest error. */
   readonly evaluated?: number | undefined;
   /** Loss of the requested output, as `FallbackVerdict.excess`. */
   readonly excess?: number | undefined;
@@ -69,10 +65,6 @@ export class FailedFallback extends Miss {
   }
 }
 
-/**
- * Maximum numbers of attempts. On a third of the samples, they take as long as the evaluation of the original and the result on all of them. Other
- * settings of the pass change every layer, so each attempt is half a conversion.
- */
 const maxAttempts = { layers: 6, settings: 2 };
 
 type FallbackOutput = Pick<FallbackRequest, "options"> & {
@@ -80,7 +72,7 @@ type FallbackOutput = Pick<FallbackRequest, "options"> & {
   readonly fallback: PrecisionFallback;
 };
 
-/** Finds less lossy settings, else the layers to keep at higher precision. @returns a Miss if nothing smaller than the original meets the goal. */
+/** @returns a Miss if nothing smaller than the original meets the goal. */
 export async function findFallback(request: FallbackRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { pass, options } = request;
   const settings = pass.fallbackSettings?.(options) ?? [];
@@ -94,10 +86,7 @@ export async function findFallback(request: FallbackRequest, context: Context): 
   return { ...result, fallback: { settings: settings[count - 1] ?? {}, preciseLayers: [], attempts } };
 }
 
-/**
- * Returns the squared errors of the settings of a pass, relative to the requested one: neighbors differ by about √2 (`fallbackSettings`). Many settings
- * differ by less, so that no error is below `minError` and bisection reaches all of them.
- */
+/** Returns squared errors relative to the requested setting: neighbors differ by at most √2, many settings by less, so that none is below `minError`. */
 export const settingErrors = (settings: readonly OptionValues[]): readonly number[] =>
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
@@ -124,14 +113,13 @@ async function tryOptions(
 
 type Trial<T> = Pick<FallbackVerdict, "met" | "excess"> & { readonly result: T };
 
-/** Minimum error for predictions: a smaller one is not measurable. Its logarithm is finite. */
+/** A smaller error is not measurable. */
 const minError = 1e-3;
 
 /**
- * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error. It is proportional to the error
- * until two losses are known. Without losses, the errors are bisected.
+ * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error.
  * @param errors the relative error after 0, 1, 2 … steps, in descending order. @param excess the loss after 0 steps.
- * @returns if no tried count clearly meets the goal, one that barely does; undefined if none does.
+ * @returns if no tried count clearly meets the goal, one that barely does.
  */
 export async function findCount<T>(
   errors: readonly number[],
@@ -230,13 +218,12 @@ interface PrecisionStep {
   readonly layer: string;
   readonly precision: OptionValues;
   readonly weights: number;
-  /** Output error that this step removes. */
   readonly removedError: number;
   readonly bytes: number;
 }
 
 const floatBits = 32;
-/** Bytes that are added to the cost of every step, for the overhead of a separate format. Without them, tiny layers would seem nearly free. */
+/** Added to the cost of a step, for the overhead of a separate format. Without it, tiny layers would seem nearly free. */
 const overheadBytes = 256;
 
 async function rankPrecisionSteps(
@@ -276,7 +263,7 @@ function remainingErrors(steps: readonly PrecisionStep[]): readonly number[] {
   return errors.toReversed().map((error) => error / (errors.at(-1) || 1));
 }
 
-/** Bound of a layer's error, which is infinite if the layer makes values that are not finite. */
+/** A layer's error is infinite if the layer makes values that are not finite. */
 const maxError = 1e9;
 
 export function setPrecision(
@@ -293,7 +280,6 @@ export function setPrecision(
   return { ...options, overrides: Object.fromEntries(overrides) };
 }
 
-/** Returns the bytes that each layer stores: its weight in any format, and its bias. */
 export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {

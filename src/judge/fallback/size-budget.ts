@@ -1,4 +1,4 @@
-/** Chooses options of a step for a maximum size: bits of each layer for a file (each further bit divides its error by four), or settings for a download. */
+/** Chooses options of a step for a maximum size: bits of each layer for a file, or settings for a download. */
 import { bytes as bytesText, encodedSize, encodedSource, type PithError, throwIfAborted, unsupportedError } from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
@@ -9,10 +9,9 @@ import { estimateErrors, type LayerTableRequest } from "./layer-table.ts";
 import { formatSettings } from "./precise-layers.ts";
 import { bytesOfLayers, type FallbackRequest, findCount, setPrecision, settingErrors } from "./precision-fallback.ts";
 
-/** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const bitWidths = [8, 4, 3, 2];
 const measuredBits = 4;
-/** Maximum number of attempts. The file size is known only after writing, so a result that is too large is retried with a smaller budget. */
+/** The file size is known only after writing, so a result that is too large is retried with a smaller budget. */
 const maxAttempts = 4;
 
 /** Returns the bits per layer that lose least within `bytes`. @throws PithError E_UNSUPPORTED if even the smallest file is larger, E_STOPPED. */
@@ -25,13 +24,11 @@ export async function fitToBytes(
   const optionsWith = (bits: number): OptionValues => ({ ...options, ...optionsForBits(bits) });
   const outputs = new Map<number, StepOutput>();
   for (const [index, bits] of bitWidths.entries()) {
-    // If the file with 4 bits in all layers is small enough, 3 and 2 bits are not tried. They lose more than estimated, and 4 bits with a good
-    // rounding method lose less than estimated.
+    // 3 and 2 bits lose more than estimated, and 4 bits with a good rounding method less.
     const measuredOutput = outputs.get(measuredBits);
     if (measuredOutput !== undefined && (await encodedSize(measuredOutput.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(index, bitWidths.length + 1, `${bits} bits`);
-    // Only the result uses the requested rounding method.
     outputs.set(bits, await run(withFastRounding(optionsWith(bits))));
   }
   const [requestedOutput, smallest] = [outputs.get(measuredBits), [...outputs.values()].at(-1)];
@@ -76,7 +73,7 @@ export async function fitToBytes(
 const tooLargeError = (text: string): PithError =>
   unsupportedError(text, { hint: "Remove channels first: pith prune --structured." });
 
-/** Returns the least lossy setting within `bytes` after brotli, by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
+/** Finds the least lossy setting within `bytes` after brotli by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function fitToDownload(
   request: Pick<FallbackRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
   bytes: number,
@@ -94,7 +91,7 @@ export async function fitToDownload(
     const file = await encodedSource((await run(changedOptions)).model);
     const { sampled, ...estimate } = await measureSize([file], context.signal);
     let brotli = estimate.brotli ?? Number.NaN;
-    // The sizes of large files are estimates, but the maximum must hold for the whole file. Estimates are at most 5 % too large.
+    // The sizes of large files are estimates, but the maximum must hold for the whole file.
     if (sampled && brotli <= 1.05 * bytes) brotli = (await brotliSize(file, context.signal)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
     return { met: brotli <= bytes ? "clearly" : "no", result: changedOptions };

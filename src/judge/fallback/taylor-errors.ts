@@ -1,10 +1,9 @@
 /**
  * Estimates, to first order, how much a change Δ of each layer's weight changes the outputs y. All layers share the forward and backward passes:
  *
- *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
+ *   ‖y(w + Δ) − y(w)‖² ≈ ‖J Δ‖² = E (uᵀ J Δ)²,   J = ∂y/∂w, u random signs (Hutchinson 1990)
  *
- * uᵀ J is the gradient of the loss Σ u y. The signs of different samples are independent, so the squared sum over a batch estimates the sum of the
- * squares of its samples. Labels are not used. If an output has several parts, y is divided by the root mean square of each part.
+ * uᵀ J is the gradient of the loss Σ u y. The signs of different samples are independent, so a batch estimates the sum over its samples.
  */
 import { infer, layers as layersOf } from "#analysis";
 import { dimsText, elementCount, fixedDims, float32, type Model, random, shapeError, toFloats } from "#ir";
@@ -18,9 +17,8 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
 
 /**
- * Estimates the output error that each layer's changed weight causes.
  * @param candidate the same network with other weights, in any format.
- * @returns E (uᵀ J Δ)² by layer, up to a common factor; without layers whose weight is computed or that no gradient reaches.
+ * @returns E (uᵀ J Δ)² by layer, up to a common factor.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
  */
 export async function estimateTaylorErrors(
@@ -53,10 +51,9 @@ export async function estimateTaylorErrors(
   return new Map(Array.from(gradients, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
 }
 
-/** Batch size. Each batch has new random signs, so smaller batches reduce the variance. */
+/** Each batch has new random signs, so smaller batches reduce the variance. */
 const batch = 2;
 
-/** Returns the changes of stored weights by the weights' names. */
 async function changesOf(original: Model, candidate: Model, { engine }: Context) {
   const numbersOf = counterpartNumbers(candidate, engine);
   const changes = new Map<string, { readonly layer: string; readonly change: Float32Array }>();
@@ -72,7 +69,7 @@ async function changesOf(original: Model, candidate: Model, { engine }: Context)
   return changes;
 }
 
-/** Returns the loss Σ u y of an output y, with new random signs u for each batch. */
+/** Loss Σ u y of an output y, with new random signs u for each batch. */
 function projectionLoss(output: string | undefined, seed: number): Loss {
   return {
     name: "projection",

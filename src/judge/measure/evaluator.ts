@@ -36,7 +36,6 @@ interface MeasurementRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "bat
   readonly labels: readonly number[];
 }
 
-/** Records measurements in the store, by the model and the key of samples and metric. No model is measured twice. */
 export class MeasurementRecords {
   readonly store: Store;
   readonly #metricInputs: unknown;
@@ -67,7 +66,7 @@ export class MeasurementRecords {
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
-  /** Number of samples of the first interim look (default: none); each further one doubles it. Looks only reject clear misses; samples are in random order. */
+  /** Number of samples of the first interim look (default: none). Looks only reject clear misses. */
   readonly firstLook?: number | undefined;
 }
 
@@ -80,7 +79,6 @@ interface MeasuredOriginal {
   readonly evaluation: Evaluation;
   readonly metrics: PairedMetrics;
   readonly looks: Looks;
-  /** Inputs of one run: one sample, or the model's fixed batch size. */
   readonly run: OneRun;
   readonly options: EvaluatorOptions;
   readonly context: Context;
@@ -91,7 +89,7 @@ interface MeasuredOriginal {
 
 const maxDisagreements = 10;
 
-/** Sizes of files by their hash. Runs of several recipes on one model share those of the original. */
+/** By hash. Runs of several recipes on one model share the sizes of the original. */
 const finishedSizes = new Map<string, CompressedSize>();
 
 export class Evaluator {
@@ -144,7 +142,7 @@ export class Evaluator {
     return new Evaluator({ ...this.#measured, evaluation, metrics, looks, options, context });
   }
 
-  /** Returns an evaluator that reserves validation samples; this one if it already does. */
+  /** Returns an evaluator that reserves validation samples. */
   async reserveValidation(): Promise<Evaluator> {
     const { options, context } = this.#measured;
     if (this.metrics.validation !== undefined) return this;
@@ -155,7 +153,7 @@ export class Evaluator {
     return this.#measured.figures.store.open(measured.sha256);
   }
 
-  /** Adds sizes after gzip and brotli, once per file. This takes seconds, so call it only for files that are shown or compared by these sizes. */
+  /** Takes seconds, so call it only for files that are shown or compared by these sizes. */
   async withCompressedSizes<M extends Measured>(measured: M): Promise<M & CompressedSize> {
     const { store } = this.#measured.figures;
     const { sha256 } = measured;
@@ -173,7 +171,7 @@ export class Evaluator {
     return { ...measured, ...sizes };
   }
 
-  /** Returns the size by which results are compared. Compresses the file only if that is the download size. */
+  /** Compresses the file only if its download size counts. */
   async sizeFor(purpose: Purpose | undefined, measured: Measured): Promise<number> {
     return sizeFor(purpose, purpose === "download" ? await this.withCompressedSizes(measured) : measured);
   }
@@ -182,7 +180,7 @@ export class Evaluator {
     return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.predicted.length };
   }
 
-  /** Measures a stored model. @param digestBefore a step's output, which can have masks. @param goal an interim look that misses it ends the measurement. */
+  /** @param digestBefore a step's output, which can have masks. @param goal an interim look that misses it ends the measurement. */
   async measure(digestBefore: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#measured.figures;
     const { digest, model } = await storeWithoutMasks(digestBefore, store);
@@ -201,7 +199,7 @@ export class Evaluator {
     return measured.sha256 !== this.original.measured.sha256;
   }
 
-  /** Returns some samples with other predictions than the original's. They are evenly spread, because data can be sorted by class. */
+  /** Returns samples with other predictions than the original's, evenly spread, because data can be sorted by class. */
   findDisagreements({ answers }: Evaluation): readonly Disagreement[] {
     const { predicted, labels } = this.original.answers;
     const differing = Array.from(predicted.keys()).filter((sample) => predicted[sample] !== answers.predicted[sample]);
@@ -261,7 +259,7 @@ async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<
   return { sha256: digest, ...(await modelSizeOf(model, [await store.file(digest)])), macs: macsOf(model, run) };
 }
 
-/** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */
+/** Returns the count per sample; undefined if the count depends on more than the run's input sizes. */
 export function macsOf(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   // Only layers with stored weights are missed if their operations are unknown.
   storeWeights(model);

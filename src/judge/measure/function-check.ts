@@ -1,7 +1,4 @@
-/**
- * Checks that a result still computes the same outputs as its original. With enough samples, it compares the outputs that the metric does not
- * evaluate; with few samples, all outputs; without data, all outputs on texts or random inputs.
- */
+/** Checks that a result still computes the same outputs as its original, on samples, texts or random inputs. */
 
 import type { Dataset } from "#batches";
 import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#ir";
@@ -15,9 +12,9 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import { isTraining } from "../steps/step-options.ts";
 
 export interface FunctionCheck {
-  /** Comparison of all outputs (see `comparesAll`), or why they could not be compared; undefined if the metric covers the main output. */
+  /** Comparison of all outputs, or why they could not be compared; undefined if the metric covers the main output. */
   readonly likeness: Likeness | string | undefined;
-  /** Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. */
+  /** Comparison of the outputs that the metric does not evaluate, or why they could not be compared. */
   readonly others: Likeness | string | undefined;
   readonly functionLoss: FunctionLoss | undefined;
 }
@@ -28,13 +25,10 @@ export interface FunctionLoss {
   readonly because: "form" | "function" | "overflow";
 }
 
-/**
- * Kind of training among the steps. "answers": all training steps learn the original's outputs, so predictions must be kept. "labels": a step learns
- * labels or another model's outputs, which can change predictions.
- */
+/** "answers": all training steps learn the original's outputs, so predictions must be kept. "labels": a step can change predictions. */
 export type TrainingTargets = "none" | "answers" | "labels";
 
-/** Returns the kind of training. Unknown steps, of a model that is judged as it is, can have trained it. */
+/** Without steps, a model is judged as it is. */
 export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): TrainingTargets {
   if (steps.length === 0) return "answers";
   const training = steps.filter(({ pass }) => isTraining(pass));
@@ -49,11 +43,11 @@ export interface FunctionCheckRequest {
   readonly comparison: Comparison | undefined;
   readonly trained: TrainingTargets;
   readonly output: string | undefined;
-  /** Whether an error of the comparison is returned as the reason why outputs could not be compared, instead of being thrown. */
+  /** Whether an error of the comparison is returned as a reason, instead of being thrown. */
   readonly forced: boolean;
 }
 
-/** Returns the original with only the outputs that the result has; `requirePorts` has checked that others were removed on purpose. */
+/** Returns the original with only the outputs that the result has. */
 export function withOutputsOf(original: Model, result: Model): Model {
   const names = new Set(result.graph.outputs.map(({ name }) => name));
   if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
@@ -62,21 +56,17 @@ export function withOutputsOf(original: Model, result: Model): Model {
   return reference;
 }
 
-/**
- * Returns whether the values of all outputs are compared: without data, with few samples of an untrained model, and if the metric measures distances
- * from the original's numbers. A constant can be as close by the cosine, if embeddings have a large common part.
- */
+/** A metric of distances needs all outputs: a constant can be as close by the cosine, if embeddings have a large common part. */
 function comparesAll(byMetric: Comparison | undefined, trained: TrainingTargets): boolean {
   if (byMetric === undefined) return true;
   const isFew = byMetric.difference.count < minVerdictSamples && trained === "none";
   return isFew || isDistance(byMetric);
 }
 
-/** Returns whether a metric measures distances from the original's numbers, and does not count equal predictions or neighbors. */
 export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
   truth === "original" && unit !== "share";
 
-/** Compares both functions, then requires that the result loads. @throws ResultError if not, PithError E_DATA if nothing can be compared without data. */
+/** @throws ResultError if the result does not load, PithError E_DATA if nothing can be compared without data. */
 export async function checkFunction(
   { engine, seed, signal, progress }: Context & { readonly engine: WatchedEngine },
   original: Model,

@@ -1,4 +1,4 @@
-/** Compares models on the test samples, or on the validation samples, on which a result is chosen. The chosen value is biased. */
+/** Compares models on the test samples, or on the validation samples, on which a result is chosen. */
 
 import { range, testSeed } from "#batches";
 import { allowance, counted, type Estimate, figure, joinArrays, random } from "#ir";
@@ -19,12 +19,11 @@ import { compareRows } from "../compare/compare.ts";
 import type { Comparison } from "../compare/goal.ts";
 
 const validationShare = 1 / 3;
-/** Minimum number of validation samples. With fewer, the split is not divided, and results are chosen on the test samples. */
+/** With fewer validation samples, the split is not divided. */
 const minValidationSamples = 30;
-/** Minimum number of samples that are divided into validation and test. */
 export const minDividedSamples = minValidationSamples / validationShare;
 
-/** Draws validation samples, or takes the first ones (`inOrder`) if samples run in order. Undefined if there are too few samples. */
+/** Draws validation samples, or takes the first ones (`inOrder`). Undefined if there are too few samples. */
 export function divideSamples(
   count: number,
   inOrder: boolean,
@@ -49,11 +48,11 @@ export interface HoldoutComparison {
   readonly comparison: Comparison;
   readonly agreement: Estimate | undefined;
   readonly answers: Predictions;
-  /** Sentence about a model that keeps less than half of the original's accuracy, or of its own predictions, above chance. */
+  /** Sentence about a model that lost most of the original's knowledge. */
   readonly lostKnowledge?: string | undefined;
 }
 
-/** Minimum number of samples for the conclusion that the model predicts only one class. */
+/** For the conclusion that the model predicts only one class. */
 const minSamplesOfClasses = 8;
 
 export class Holdout {
@@ -95,7 +94,6 @@ export class Holdout {
     return `${constantText}: ${isLabelled ? '`metric: "f1"` counts rare classes as much as others' : "check the data and its preprocessing"}`;
   }
 
-  /** Knowledge that the metric measures: accuracy of labels, or agreement of the original with itself. */
   get #measuredKnowledge(): OriginalScore | undefined {
     const { interval } = this.#metric;
     const agreesWithItself = interval === "proportion" && this.original.comparison.original.value === 1;

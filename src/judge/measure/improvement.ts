@@ -4,14 +4,14 @@ import type { Measured, Variant } from "../record/run-record.ts";
 import { plainFile } from "./model-size.ts";
 
 const minRatio = 1.005;
-/** Maximum ratio of processor times, result to original, that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
+/** Processor time relative to the original that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
 const maxFasterRatio = 0.8;
 
 function noSizeGainText(before: number, after: number): string | undefined {
   return before / after >= minRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
-/** Returns why a result's file is not smaller, if it is not. Dropping the exporter's metadata does not count as a gain. */
+/** Dropping the exporter's metadata does not count as a gain. */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const { files } = await plainFile(original);
@@ -24,7 +24,7 @@ function sizeText(before: number, after: number): string {
   return after / before < minRatio ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
-/** Returns why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
+/** Returns undefined if the result is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
 export function whyNothingGained(
   original: Measured,
   { result, comparison }: Variant,

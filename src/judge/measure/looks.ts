@@ -1,9 +1,8 @@
 /**
- * Decides with as few samples as possible. Interim looks use the first samples (default: 512), then twice as many, and so on.
+ * Decides with as few samples as possible. Interim looks use the first samples, then twice as many, and so on.
  *
- * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). These looks add at most 0.27 % to
- * the probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. The numbers of samples do not depend on
- * results.
+ * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). These looks add little to the
+ * probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. Sample numbers do not depend on results.
  */
 
 import { isIndexed, range, testSeed, view } from "#batches";
@@ -30,7 +29,7 @@ export class Looks {
   readonly #task: TestTask;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
-  /** Number of samples of each interim look; empty for samples that run in order, few samples, or metrics that need all samples. */
+  /** Number of samples of each interim look. */
   readonly #interimLooks: readonly number[];
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
@@ -68,7 +67,7 @@ export class Looks {
     return new Looks(model, { ...task, test: view(test, test.name, order) }, options, context, firstLook);
   }
 
-  /** Returns looks at the same samples with other options. The original is not run again. */
+  /** Looks at the same samples with other options. The original is not run again. */
   withOptions(options: PairedMetricsOptions, context: Context, firstLook = allSamples): Looks {
     return new Looks(this.#model, this.#task, options, context, firstLook, this.#rows);
   }
@@ -96,9 +95,7 @@ export class Looks {
 
   /**
    * Compares a model with the original on more and more samples until `isSettled` returns true. The number of samples does not depend on `knownRows`.
-   * @param isSettled returns whether the comparison decides; without it, all samples are used.
-   * @param interimLevel confidence level of interim intervals (95 %).
-   * @param knownRows rows of the first samples or all, which are not run again.
+   * @param interimLevel confidence level of interim intervals. @param knownRows rows of the first samples or all, which are not run again.
    */
   async look(
     model: Model,
@@ -136,7 +133,7 @@ export class Looks {
     this.#rows = await this.#rowsOf(this.#model, samples, context, this.#rows);
     const { test, metric } = this.#task;
     const firstSamples = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
-    // The metrics of the first look have logged their messages, which would be the same for later looks.
+    // Later looks would log the same messages.
     const createContext = this.#originals.size === 0 ? context : { ...context, log: () => {} };
     const metrics = await PairedMetrics.create(
       this.#model,

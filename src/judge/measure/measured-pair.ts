@@ -27,12 +27,11 @@ export interface PlannedCost extends Pick<SizeAndCost, "parameters" | "macs"> {
 export interface MeasuredPair {
   readonly before: SizeAndCost;
   readonly after: SizeAndCost;
-  /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
+  /** Whether the result has masks, which are stored in addition to the weights. */
   readonly masked: boolean;
   readonly trainable: boolean;
-  /** Channel counts that slow down the result; undefined if it has the same number of operations as the input model. */
+  /** Channel counts that slow down the result. */
   readonly uneven: UnevenChannels | undefined;
-  /** Speed relative to the reference; undefined if operators and sizes are the same, with masks, and for a variant. */
   readonly speed: MeasuredSpeed | undefined;
 }
 
@@ -40,15 +39,15 @@ interface PairRequest {
   readonly original: StoredModel & { readonly weight: SizeAndCost };
   readonly result: StoredModel;
   readonly copies: Partial<CompressedSize>;
-  /** Whether the command is for downloads. The size after brotli is then measured even if this takes seconds. */
+  /** The size after brotli is then measured even if this takes seconds. */
   readonly isForDownload: boolean;
-  /** Present for a variant of a folder, which compares the sizes of its files after brotli, and times them itself. */
+  /** Present for a variant of a folder. */
   readonly variant: Partial<CompressedSize> | undefined;
   readonly reference: { readonly path: string; readonly model: Model };
   readonly samples: Dataset | undefined;
 }
 
-/** The maximum bytes of a model that brotli compresses whole if the command is for downloads: about 30 seconds. */
+/** Maximum bytes that brotli compresses whole if the command is for downloads: about 30 seconds. */
 const maxWholeBytes = 2 ** 23;
 
 export async function measureSizeAndCost({ model, files }: StoredModel): Promise<SizeAndCost> {
@@ -74,7 +73,7 @@ export async function measurePair(request: PairRequest, context: Context): Promi
   return {
     ...{ before, after, masked, trainable: hasFloatWeights(resultModel, infer(resultModel)) },
     uneven: isEqualCount(before.macs, after.macs) ? undefined : unevenChannels(model, resultModel),
-    // A result with masks is not timed, because masks are folded in before a model is used.
+    // Masks are folded in before a model is used.
     speed: masked || variant !== undefined ? undefined : await measureSpeed(resultModel, reference, context, samples),
   };
 }
@@ -92,7 +91,7 @@ async function withCompressedSizes(
   return { ...weight, ...sizes, ...copies, sampled: copies.brotli === undefined && sizes.sampled };
 }
 
-/** Returns the cost of a result; undefined if it is the same as the input model's. */
+/** Returns undefined if the cost is the same as the input model's. */
 export async function planCost(
   original: Model,
   before: SizeAndCost,

@@ -9,11 +9,11 @@ import type { ModelSize } from "../record/run-record.ts";
 
 interface PlainFile {
   readonly files: readonly ByteSource[];
-  /** Bytes of the exporter's metadata; undefined without metadata, or if one file cannot hold the model. */
+  /** Bytes of the exporter's metadata. */
   readonly metadata?: number;
 }
 
-/** Returns a copy without the exporter's metadata; undefined for a model without such metadata. */
+/** Returns undefined for a model without the exporter's metadata. */
 const plainCopy = cachePerRevision((model) => {
   if (!hasExporterMetadata(model)) return undefined;
   const copy = model.clone();
@@ -43,7 +43,6 @@ export async function countWeights(model: Model): Promise<Pick<ModelSize, "param
   return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
 }
 
-/** Counts multiply-accumulates, which can depend on symbolic sizes. */
 export function countMacs(model: Model): OperationCount | undefined {
   const copy = withStoredWeights(model);
   return operationCountOf(cost(copy, infer(copy)).macs);

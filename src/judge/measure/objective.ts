@@ -11,13 +11,12 @@ export interface Tradeoff {
 
 export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
-  /** Cost of a result, lower is better. A factor of two in size or speed, or the allowed drop, is about one unit. */
+  /** Lower is better. A factor of two in size or speed, or the allowed drop, is about one unit. */
   cost(figures: Tradeoff): number;
-  /** Relative distance from the required size, speed or drop; 0 if it is reached, or if a required speed was not measured. */
+  /** Returns the relative distance from the required size, speed or drop; 0 if it is reached. */
   shortfall(figures: Tradeoff): number;
   /** Largest `shortfall` of predicted figures at which a candidate is still worth trying. */
   readonly slack: number;
-  /** Reason for rejecting a result that misses a size or speed target; undefined for objectives without a target. */
   readonly shortfallReason?: string;
 }
 
@@ -39,7 +38,7 @@ export interface ObjectiveOptions {
   readonly minSpeed?: number | undefined;
 }
 
-/** Returns the goal of a search. With a size or speed target alone, any drop is allowed. */
+/** With a size or speed target alone, any drop is allowed. */
 export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   goal,
   targetSize,
@@ -51,10 +50,10 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
 
 const maxTimingError = 0.03;
 
-/** `Objective.slack`: small for size and speed targets, which are predictable (`slackOfTarget`), and larger for drops (`slackOfGoal`). */
+/** Size and speed are more predictable than drops. */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
-/** @param maxDrop maximum drop of the goal; undefined without a goal, so that drops do not count. */
+/** @param maxDrop undefined without a goal, so that drops do not count. */
 export function objectiveOf(
   { purpose, targetSize, faster, minSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,
@@ -99,7 +98,6 @@ export function objectiveOf(
   };
 }
 
-/** Returns whether only size and drop count. Speed is then not measured. */
 export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
   id === "size" || id === "download" || id === "target-size";
 

@@ -40,7 +40,6 @@ export interface GoalOptions extends Omit<Goal, "maxDrop"> {
 
 export class PairedMetrics {
   readonly holdout: Holdout;
-  /** Validation samples; undefined without `choice`, or if there are too few samples. */
   readonly validation: Holdout | undefined;
   readonly #truth: Model;
   readonly #task: TestTask;
@@ -91,7 +90,7 @@ export class PairedMetrics {
     return this.holdout.knowledge?.chance;
   }
 
-  /** Whether the original is better than chance, or there are no labels that could show it. */
+  /** Without labels, chance cannot be determined. */
   get isAboveChance(): boolean {
     const baseline = this.holdout.knowledge;
     return baseline === undefined || baseline.name === "agreement" || !baseline.atChance;
@@ -102,10 +101,7 @@ export class PairedMetrics {
     return baseline && !this.isAboveChance ? chanceSentence(baseline.original, baseline.chance) : undefined;
   }
 
-  /**
-   * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level or any drop is allowed.
-   * Also for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
-   */
+  /** Returns undefined if nothing limits the drop. Training without labels can change predictions for the better, so it has no goal by default. */
   resolveGoal({ maxDrop, strict, stated = maxDrop !== undefined }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
@@ -151,7 +147,7 @@ export class PairedMetrics {
     }
   }
 
-  /** Checks that the original is better than chance, because otherwise no drop can be measured. @throws PithError E_DATA if it is not. */
+  /** At chance level, no drop can be measured. @throws PithError E_DATA. */
   requireAboveChance(): void {
     if (this.chanceNote === undefined) return;
     throw dataError(`${this.chanceNote} Nothing was done.`, {
@@ -160,17 +156,14 @@ export class PairedMetrics {
   }
 }
 
-/** Logs the note that outputs depend on the batch. @param subject the model in words; undefined for the original. */
+/** @param subject the model in words; undefined for the original. */
 export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | undefined, subject?: string): void {
   if (batchNote?.note === undefined) return;
   const text = subject === undefined ? batchNote.note : `${subject}: ${batchNote.note}`;
   log({ id: "batch", text, ...(batchNote.isWarning ? { level: "warning" } : {}) });
 }
 
-/**
- * Runs a model on the first samples or all, and returns its metric rows and predictions. If a model's predictions are the truth, it runs as well.
- * @param knownRows rows of some first samples, which are not run again. @param first number of samples (default: all).
- */
+/** @param knownRows rows of some first samples, which are not run again. @param first number of samples (default: all). */
 export async function rowsOf(
   model: Model,
   truth: Model,

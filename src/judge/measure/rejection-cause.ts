@@ -11,7 +11,7 @@ export interface RejectionCause {
   readonly because: "broken" | "goal" | "target" | FunctionLoss["because"];
 }
 
-/** Returns why a result that meets the goal lost its knowledge: a small drop can hide a rare class. A goal beyond the default drop permits it. */
+/** A small drop can hide a lost rare class. A goal beyond the default drop permits it. */
 export function findLostKnowledge(
   { comparison, lostKnowledge }: Pick<HoldoutComparison, "comparison" | "lostKnowledge">,
   goal: Goal | undefined,
@@ -20,7 +20,7 @@ export function findLostKnowledge(
   return isPermitted || !judge(comparison, goal).met ? undefined : lostKnowledge;
 }
 
-/** Returns the most important reason to reject a result, if any. @param checkOnTargets is called if nothing else rejects it, or with `isForced`. */
+/** @param checkOnTargets is called if nothing else rejects the result, or with `isForced`. */
 export async function judgeResult(
   result: {
     readonly comparison: Comparison | undefined;
@@ -46,7 +46,6 @@ export async function judgeResult(
 const rejectionCauseOf = (text: string | undefined, because: RejectionCause["because"]): RejectionCause | undefined =>
   text === undefined ? undefined : { text, because };
 
-/** Warns of each target on which the outputs are right but inaccurate, or could not be checked. */
 export function warnOfTargets(checks: readonly OnTarget[], { log }: Pick<Context, "log">): void {
   for (const check of checks) {
     if (check.right === undefined || check.isWeak === true)

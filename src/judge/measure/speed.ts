@@ -14,10 +14,9 @@ export interface Speed extends Spread {
   readonly milliseconds: number;
 }
 
-/** Speed of a result relative to the file `against`, or the reason why it was not measured. */
 export type MeasuredSpeed = { readonly against: string } & (Speed | { readonly unmeasured: string });
 
-/** Times both models on the first of `samples` or `timedInputs`; undefined if operators, weight types and sizes are equal, and so is the speed. */
+/** Returns undefined if operators, weight types and sizes are equal, and so is the speed. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },
@@ -51,7 +50,7 @@ const operatorsOf = ({ graph }: Model): string =>
 /** Factor between measurements of one model in several processes on a busy machine. */
 const timingNoise = 1.12;
 
-/** Returns the speed, with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
+/** Returns the speed with the 10th and 90th percentile over the series of runs, and at least the difference between processes. */
 export function speedOf({ before, after, ratios }: PairedRunTimes): Speed {
   const median = before / after;
   const { low, high } = spread(Float64Array.from(ratios));

@@ -5,7 +5,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, splitOf } from "../steps/step-options.ts";
 
-/** Processor time of training on a sample, in forward passes: 3.7 to 6.8 on four image networks, in batches of 32. */
+/** Forward passes per sample of training: 3.7 to 6.8 on four image networks, in batches of 32. */
 const trainingCost = 5;
 
 /** Number of calibration samples if the options name none. */
@@ -16,7 +16,7 @@ export interface OriginalTime {
   readonly samples: number;
 }
 
-/** Estimates the seconds of steps from their runs of the model, without computations on weights. @param task sizes of splits, and the metric. */
+/** Estimates the seconds of steps from their runs of the model, without computations on weights. */
 export function estimateStepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
@@ -41,13 +41,9 @@ export function estimateStepSeconds(
   return steps.reduce((sum, step) => sum + (step.judged ? evaluationSeconds : 0) + passSeconds(step), 0);
 }
 
-/** Minimum seconds of a model's runs in a round of timing. */
 const minRoundSeconds = 0.01;
 
-/**
- * Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. Names the precision fallback, whose attempts are not
- * known before. @param timedRounds rounds of timing, times the number of models.
- */
+/** Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples". @param timedRounds rounds of timing, times the models. */
 export function durationText(
   steps: readonly PassStep[],
   took: OriginalTime,
@@ -67,7 +63,7 @@ export function durationText(
 const minSeconds = 0.5;
 const minBatches = 2;
 
-/** Returns a context that logs the estimated duration once, early in the first evaluation. @param passes number of evaluations. @param now returns seconds. */
+/** Logs the estimated duration once, early in the first evaluation. @param passes number of evaluations. @param now returns seconds. */
 export function announceDuration<
   C extends {
     log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;

@@ -74,7 +74,7 @@ function countSteps(entry: unknown): number {
 }
 
 const repeatKeys = ["repeat", "steps"];
-/** Maximum number of rounds of a repeat. The output of each step is stored on disk until the run ends. */
+/** Limits the disk space: the output of each step is stored until the run ends. */
 export const maxRounds = 1000;
 
 function checkRepeat(
@@ -189,7 +189,7 @@ function checkSchedule(source: YamlText, path: KeyPath, schedule: unknown, round
   }
 }
 
-/** Converts percentages such as "30%" to shares such as 0.3, at any depth. */
+/** "30%" becomes 0.3, at any depth. */
 export function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
@@ -229,7 +229,7 @@ function checkOptions(
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
-/** Stands for the data that the run adds: checks of several options run only on complete ones, and a pass need not accept paths. */
+/** Stands for the data that the run adds, because checks of several options need complete ones. */
 const runData: Dataset = { name: "the run's data", count: 0, async *batches() {} };
 
 function kindOf(value: unknown): string {

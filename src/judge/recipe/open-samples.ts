@@ -10,7 +10,7 @@ import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
 import { learnsAnswers, maxCalibrationSamples, maxDistillationSamples, openRecipe, stepsOf } from "./pass-steps.ts";
 import type { Recipe, RecipeSamples } from "./recipe.ts";
 
-/** Minimum number of samples for a search and for the evaluation of its result. With fewer, both use all samples. */
+/** With fewer samples, a search and the evaluation of its result use the same ones. */
 export const minSamples = 100;
 
 export interface OpenedSamples {
@@ -28,15 +28,14 @@ export interface SampleUse {
 
 export type UsedSplit = Pick<Samples, "name" | "count" | "fitted" | "checked">;
 
-/** Numbers of samples next to the tested ones. */
 export interface TestSampleCounts {
   /** Number of test samples, if interim looks used fewer. */
   readonly of?: number | undefined;
-  /** Number of samples, disjoint from the tested ones, on which options or layers were chosen; undefined without such a choice. */
+  /** Number of samples, disjoint from the tested ones, on which options or layers were chosen. */
   readonly searched?: number | undefined;
 }
 
-/** Opens a task for recipes. @throws PithError as `openTask`; E_DATA early if a step trains on labels and all samples are test samples. */
+/** @throws PithError as `openTask`; E_DATA early if a step trains on labels and all samples are test samples. */
 export async function openSamples(
   model: Model,
   writtenRecipes: readonly Recipe[],
@@ -57,12 +56,12 @@ export async function openSamples(
       samples === undefined ? maxDistillationSamples(recipe) : trainingSampleCount(samples.training),
     ),
     learns: findTrainingTargets(trainingPasses, recipes),
-    // A search, or a recipe from a search, divides the test samples in two halves, so it needs a minimum number.
+    // A search, or a recipe from a search, divides the test samples in two halves.
     leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
   const { trainAlone } = options;
   const { train: storedTrain, ...parts } = await openTask(model, options, context);
-  // Splits can have more training samples than a recipe states. Without a stated number, each step draws from all of them.
+  // Without a stated number, each step draws from all training samples.
   const isStated = trainAlone > 0 && recipes.every(({ samples }) => typeof samples?.training === "number");
   const train = isStated && storedTrain !== undefined ? draw(storedTrain, trainAlone, context.seed) : storedTrain;
   const task = { ...parts, ...(train === undefined ? {} : { train }) };
@@ -72,7 +71,7 @@ export async function openSamples(
     0,
     ...recipes
       .flatMap((recipe) => stepsOf(recipe))
-      // Only calibrating steps count here, because `samples` of a training step counts training samples.
+      // `samples` of a training step counts training samples.
       .filter(({ pass }) => typeof pass.data === "object")
       .map(({ options }) => Number(options.samples ?? 0)),
   );
@@ -100,7 +99,7 @@ export async function openSamples(
 const trainingSampleCount = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** Returns the targets of training in the recipes. A recipe from a search has the splits of that search, even if it trains nothing. */
+/** A recipe from a search has the splits of that search, even if it trains nothing. */
 function findTrainingTargets(
   learning: readonly AnyPass[],
   recipes: readonly Recipe[],

@@ -4,17 +4,17 @@ import { isObject, optionError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import { defaultExport, modulePath, namesAt, numbersAt, option, withHelp } from "#pass";
 
-/** Shape of a schedule over several rounds: returns the value between `from` and `to` when a share `t` of the rounds has passed. */
+/** Returns the value between `from` and `to` when a share `t` of the rounds has passed. */
 type Curve = (t: number, from: number, to: number) => number;
 
-/** Rounds to 12 digits, because further digits of powers differ between machines. */
+/** Further digits of powers differ between machines. */
 const dropLastDigits = (value: number): number => Number(value.toPrecision(12));
 
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,
   /** Changes fast at first and slowly at the end (Zhu and Gupta, "To prune, or not to prune", 2017, equation 1). */
   cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
-  /** Changes by a constant factor per round. NaN if `from` or `to` is 0, or if their signs differ. */
+  /** Changes by a constant factor per round. */
   exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
 } satisfies Record<string, Curve>;
 
@@ -33,7 +33,7 @@ const scheduleOptions = {
   ),
 };
 
-/** Schema of a schedule, which replaces a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
+/** Replaces a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
 export const scheduleSchema = v.strictObject(scheduleOptions);
 
 export interface Round {
@@ -49,7 +49,7 @@ export function findSchedules(pass: AnyPass, options: OptionValues): readonly { 
   return schedules;
 }
 
-/** Returns the options of a step in one round, with numbers instead of schedules. @param options their schedules must fit `scheduleSchema`. */
+/** @param options their schedules must fit `scheduleSchema`. */
 export function optionsInRound(pass: AnyPass, options: OptionValues, { number, total }: Round): OptionValues {
   return replaceSchedules(pass, options, [], (schedule, path) => {
     const value = valueInRound(number, total, schedule as OptionSchedule);
@@ -91,7 +91,7 @@ function replaceSchedules(
   );
 }
 
-/** Returns whether an object in place of a number is a schedule: it has a key of a schedule that the option at this path does not have itself. */
+/** Returns whether an object has a key of a schedule that the option at this path does not have itself. */
 function isSchedule(pass: AnyPass, value: object, path: KeyPath): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
   const names = namesAt(pass.options, path);
@@ -105,7 +105,7 @@ export interface OptionSchedule {
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 
-/** Returns the value in a round (1 to `rounds`). @throws PithError E_OPTION if the curve gives no finite value, or no share from 0 to 1. */
+/** @param round 1 to `rounds`. @throws PithError E_OPTION if the curve gives no finite value, or no share from 0 to 1. */
 export function valueInRound(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
   const t = round / rounds;
   const curveFunction =
@@ -117,7 +117,7 @@ export function valueInRound(round: number, rounds: number, { from, to, curve = 
   });
 }
 
-/** Returns the curve with this name. A module path counts as linear until the module is opened. */
+/** A module path counts as linear until the module is opened. */
 const curveOf = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {

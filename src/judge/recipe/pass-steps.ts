@@ -8,7 +8,7 @@ import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 
 export interface PassStep {
   readonly id: string;
-  /** Name in messages, such as "train 2" or "prune, round 3 of 10". */
+  /** "train 2" or "prune, round 3 of 10". */
   readonly name: string;
   readonly pass: AnyPass;
   readonly options: OptionValues;
@@ -50,7 +50,6 @@ const judgeFlagsOf = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
   withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
 
-/** Returns the paths of files that a recipe reads and writes, without modules. */
 export const filesOfRecipe = ({ steps }: Recipe): readonly string[] =>
   steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).flatMap(filesOfStep);
 
@@ -81,7 +80,6 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
   return pass;
 }
 
-/** Returns the maximum number of samples that any step calibrates on; 0 without calibration. */
 export function maxCalibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
   return maxSamplesOf(recipe, passes, (pass, options) => splitOf(pass, options) === "calibrate");
 }
@@ -90,7 +88,7 @@ export function maxCalibrationSamples(recipe: Recipe, passes: readonly AnyPass[]
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
-/** Returns the maximum number of training samples of any step that learns another model's outputs; Infinity for all. */
+/** Returns Infinity for all samples. */
 export function maxDistillationSamples(recipe: Recipe): number {
   return maxSamplesOf(recipe, [], (pass, options) => learnsAnswers(pass) && splitOf(pass, options) === "train");
 }
@@ -109,7 +107,7 @@ function maxSamplesOf(
   return Math.max(0, ...counts);
 }
 
-/** Returns the steps' ids, numbered if an id occurs several times: "prune 1", "train", "prune 2". */
+/** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
 export function stepNamesOf({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);
@@ -121,7 +119,7 @@ export function stepNamesOf({ steps }: Recipe): readonly string[] {
   });
 }
 
-/** Returns a name for a recipe: "10 × (prune + train) + quantize". */
+/** Returns "10 × (prune + train) + quantize". */
 export function recipeNameOf(recipe: Recipe): string {
   const names = [...stepNamesOf(recipe)];
   return recipe.steps

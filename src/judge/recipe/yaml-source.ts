@@ -5,15 +5,15 @@ import type { KeyPath } from "./option-schedules.ts";
 
 export interface YamlText {
   readonly data: unknown;
-  /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
+  /** Returns a position such as "recipe.yaml:4:15"; for a missing value, that of the nearest parent. */
   locate(path: KeyPath, part: "key" | "value"): string;
 }
 
-/** Maximum nesting of values. Valid options have at most four levels. */
+/** Valid options have fewer levels. */
 const maxDepth = 20;
 const tooDeepText = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
-/** Maximum number of characters, because parsing cannot be interrupted. */
+/** Parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
 /** Reads YAML or JSON. @param name of the file. @param shorter how to shorten a long text. @throws PithError E_OPTION with file, line and column. */
@@ -37,7 +37,7 @@ export function readYaml(text: string, name: string, shorter?: string): YamlText
   try {
     data = document.toJS();
   } catch (cause) {
-    // This happens for aliases that expand exponentially, for example.
+    // For example aliases that expand exponentially.
     throw optionError(`${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
   }
   const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);

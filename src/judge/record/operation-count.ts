@@ -1,7 +1,7 @@
 /** Converts, compares and formats counts of operations that can depend on symbolic sizes, such as multiply-accumulates per batch. */
 import { count, type Dim, dimText, isUnknownDim, joinList, productParts, symbol } from "#ir";
 
-/** Number of operations: `count` for each `per` ("batch", "batch*seq"), or in all if `per` is undefined. */
+/** `count` for each `per` ("batch", "batch*seq"), or in all if `per` is undefined. */
 export interface OperationCount {
   readonly count: number | undefined;
   readonly per: string | undefined;
@@ -16,7 +16,7 @@ export function operationCountOf(dim: Dim | undefined): OperationCount | undefin
     : { count, per: per === "" ? undefined : per };
 }
 
-/** Returns a formula: "1200", "4*batch", "2*seq + 1". */
+/** Returns "1200", "4*batch", "2*seq + 1". */
 export function operationsFormula({ count, per }: OperationCount): string {
   if (count === undefined || per === undefined) return per ?? String(count);
   return count === 1 ? per : `${count}*${per}`;
@@ -25,7 +25,7 @@ export function operationsFormula({ count, per }: OperationCount): string {
 export const isEqualCount = (a: OperationCount | undefined, b: OperationCount | undefined): boolean =>
   a === undefined || b === undefined ? a === b : operationsFormula(a) === operationsFormula(b);
 
-/** Returns the counts of two models; undefined if they are per different sizes, such as per sample and per token. */
+/** Returns undefined if the counts are per different sizes, such as per sample and per token. */
 export function comparableCounts(
   a: OperationCount | undefined,
   b: OperationCount | undefined,
@@ -35,7 +35,7 @@ export function comparableCounts(
 
 const maxFormulaLength = 40;
 
-/** Formats a count: "1.20 k × batch", "depends on batch and sequence", or "?" if it is unknown. */
+/** Returns "1.20 k × batch", "depends on batch and sequence", or "?" if it is unknown. */
 export function operationsText(value: OperationCount | undefined): string {
   if (value === undefined) return "?";
   const { per = "" } = value;
@@ -49,7 +49,7 @@ export function operationsText(value: OperationCount | undefined): string {
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
 }
 
-/** Formats a sum of products: "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
 function termsText(sum: string): string {
   const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
   if (terms.some((term) => term === null)) return sum;

@@ -3,12 +3,11 @@
 import { allowance, counted, type Estimate, integer, type Unit } from "#ir";
 import type { Goal } from "../compare/goal.ts";
 
-/** Numbers of samples that the verdict did not use, or that were available. */
+/** Samples that the verdict did not use, or that were available. */
 export interface UnusedSamples {
   readonly validation?: number | undefined;
-  /** Number of search samples: half of all samples, up to a limit. */
   readonly searched?: number | undefined;
-  /** Total number of samples; undefined unless --samples limited the used ones. */
+  /** Undefined unless --samples limited the used samples. */
   readonly available?: number | undefined;
   /** Total number of samples, if interim looks used fewer. */
   readonly of?: number | undefined;
@@ -17,12 +16,7 @@ export interface UnusedSamples {
 export const minSamplesToDecide = 30;
 const samplesThatDecide = 100;
 
-/**
- * Returns advice on the number of samples:
- *     "700 of the 1,000 samples were not used (--samples 1000 uses all)"
- *     "about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points"
- * The advised number includes validation and search samples. It is computed from the width of the interval, because the true drop is unknown.
- */
+/** Returns "700 of the 1,000 samples were not used (--samples 1000 uses all)". Uses the interval's width, because the true drop is unknown. */
 export function adviseOnSamples(
   { count, low, high }: Estimate,
   { maxDrop }: Goal,
@@ -34,7 +28,7 @@ export function adviseOnSamples(
   // The width of the interval is proportional to 1/√n for n samples.
   const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
   const testSamplesNeeded = used * widthRatio ** 2;
-  // A search divides the samples into halves, so it needs the same number as the test, unless its half already has the maximum number.
+  // A search divides the samples into halves, so it needs as many as the test.
   const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
     const minCount = Math.max(samplesThatDecide, Number.isFinite(needed) ? needed : 0);

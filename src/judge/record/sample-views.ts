@@ -12,7 +12,7 @@ const maxNumbers = 12;
 const maxInputs = 4;
 const maxCharacters = 280;
 
-/** Returns views of samples; undefined for inaccessible ones. @param ready as fed to the model. @param stored before preprocessing. */
+/** Returns undefined for inaccessible samples. @param ready as fed to the model. @param stored before preprocessing. */
 export async function sampleViewsOf(
   positions: readonly number[],
   ready: Dataset,
@@ -56,7 +56,6 @@ const [seriesWidth, seriesHeight] = [96, 32];
 const isSeries = ({ type, dims }: Dense): boolean =>
   type.startsWith("float") && dims.filter((dim) => dim !== 1).length === 1 && Math.max(...dims) >= minSeries;
 
-/** Draws the lowest and the highest value of each column. */
 function seriesView(name: string, dense: Dense): SampleView {
   const values = toNumbers(dense);
   const [low, high] = extremesOf(values, 0, values.length);
@@ -72,7 +71,7 @@ function seriesView(name: string, dense: Dense): SampleView {
   return { kind: "series", name, path, width: seriesWidth, height: seriesHeight, count: values.length };
 }
 
-/** Returns the lowest and the highest value in a range. NaN and infinity count as 0. */
+/** NaN and infinity count as 0. */
 function extremesOf(values: readonly number[], start: number, end: number): readonly [low: number, high: number] {
   let [low, high] = [Infinity, -Infinity];
   for (let index = start; index < end; index++) {

@@ -6,7 +6,7 @@ export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly ori
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }
 
-/** Returns a command such as "pith bench a.onnx out/model.onnx --target wasm". */
+/** Returns "pith bench a.onnx out/model.onnx --target wasm". */
 export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
   return `pith bench ${files.map(quoteWord).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
 }

@@ -46,12 +46,12 @@ export function outcomeOf(run: Run): RunOutcome {
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
-/** Returns whether the metric uses the original's outputs as truth. The original's metric value is then perfect by definition and has no interval. */
+/** The original's metric value is then perfect by definition and has no interval. */
 export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boolean {
   return variants.some(({ comparison }) => comparison?.truth === "original");
 }
 
-/** Returns the timing of a run; undefined if nothing was timed, or other processes kept the machine too busy. */
+/** Returns undefined if nothing was timed, or other processes kept the machine too busy. */
 export function steadyTimingOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
@@ -60,7 +60,7 @@ export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined
   return variant === undefined ? undefined : steadyTimingOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21)." */
+/** Returns "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21)." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -72,14 +72,13 @@ export function gainSentence(run: Run): string {
   return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
 }
 
-/** Returns the download size before and after: "Download (brotli): 993 kB → 61.5 kB." */
+/** Returns "Download (brotli): 993 kB → 61.5 kB." */
 export function downloadSentence(run: Run): string | undefined {
   const [before, after] = [run.original, chosenOf(run)?.result];
   if (before.brotli === undefined || after?.brotli === undefined) return undefined;
   return `Download (${brotliTitle(before, after)}): ${bytes(before.brotli)} → ${bytes(after.brotli)}.`;
 }
 
-/** Returns the title of sizes after brotli, which states whether one of them is an estimate. */
 export function brotliTitle(...measured: readonly (Pick<Measured, "sampled"> | undefined)[]): string {
   return measured.some((file) => file?.sampled === true) ? "brotli, estimated" : "brotli";
 }
@@ -105,7 +104,7 @@ function gainText(run: Run, size: string): string {
   return speed.low <= 1 && speed.high >= 1 ? `${size}; ${text}.` : `${size} and ${text}.`;
 }
 
-/** Returns "7.87 × smaller"; if that ratio would print as 1.00 ×, "About as large (1.10 MB); 7.05 × smaller compressed". */
+/** Returns "7.87 × smaller", or "About as large (1.10 MB); 7.05 × smaller compressed". */
 function sizeText(before: Measured, after: Measured): string {
   const ratioText = (ratio: number): string => (ratio >= 1 ? `${times(ratio)} smaller` : `${times(1 / ratio)} larger`);
   const isEqual = (ratio: number): boolean => times(ratio) === times(1) || times(1 / ratio) === times(1);
@@ -116,7 +115,7 @@ function sizeText(before: Measured, after: Measured): string {
   return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
 }
 
-/** Returns a variant's processor time relative to the original's; undefined if it was not measured. */
+/** Returns undefined if the processor time was not measured. */
 export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : relativeProcessorTime(latency?.models ?? [], latency?.models[variant + 1]);
 }
@@ -129,7 +128,7 @@ export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | 
   return isWithin(verdict.drop, goal) && notChosenText(variant, goal) === undefined ? "✓" : "?";
 }
 
-/** Returns the reason why an acceptable variant was not chosen: "not chosen: −1.2 points on the validation samples". */
+/** Returns "not chosen: −1.2 points on the validation samples". */
 export function notChosenText(variant: Variant, goal: Goal | undefined): string | undefined {
   const { validation, rejected, verdict, comparison } = variant;
   if (goal === undefined || rejected !== undefined || verdict?.met === false) return undefined;
@@ -142,11 +141,7 @@ export function notChosenText(variant: Variant, goal: Goal | undefined): string 
   return `not chosen: ${formatChange(validation.comparison)} on the validation samples`;
 }
 
-/**
- * Returns a conservative drop for a candidate that missed the goal on the search samples; undefined for other candidates. It is the larger of two
- * drops: on the test samples, and on test and search samples together. The miss can be by chance, but if several candidates are tested, a good
- * result on the test samples can be by chance, too.
- */
+/** Returns the larger drop of test samples, and of test and search samples: a candidate that missed the goal in the search can pass by chance. */
 export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
   if (searched === undefined || verdict === undefined || goal === undefined) return undefined;
   if (isWithin({ value: searched.drop }, goal)) return undefined;
@@ -154,7 +149,7 @@ export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | unde
   return Math.max(value, (searched.drop * searched.samples + value * count) / (searched.samples + count));
 }
 
-/** Returns "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if the chosen variant met the goal in the search. */
+/** Returns "4 bits missed the goal on the 150 samples of the search: −2.1 points." */
 export function searchMissSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   if (chosen?.searched === undefined || chosen.comparison === undefined) return undefined;
@@ -166,7 +161,7 @@ export function searchMissSentence(run: Run): string | undefined {
 const dropText = ({ unit, better }: Comparison, drop: number): string =>
   difference(unit, better === "higher" ? 0 - drop : drop);
 
-/** Returns "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each."; undefined without such weights. */
+/** Returns "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each." */
 export function storageSentence(run: Run): string | undefined {
   const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
   const bitsOf = (kind: Change["kind"]) =>
@@ -181,7 +176,7 @@ export function storageSentence(run: Run): string | undefined {
     : `${roundingText}, and are stored as floats.`;
 }
 
-/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)."; with a goal, without the difference. */
+/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
@@ -193,7 +188,7 @@ export function accuracySentence(run: Run): string | undefined {
   return `${capitalize(changeText)}.${isShown ? "" : similaritySentence(chosen?.likeness)}${othersText}`;
 }
 
-/** Returns a sentence such as `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
+/** Returns `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
   const { output = "", outputs = 1, relativeError, lost } = others;
@@ -204,10 +199,7 @@ export function othersSentence(others: Likeness | string): string {
   return `Of the ${countText}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
 }
 
-/**
- * Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. For a language model on texts, adds
- * `agreement 96.4 % of 504 tokens, KL divergence 0.0123 nats, perplexity 1.01 × (1.00–1.02)`.
- */
+/** Returns `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`; for a language model also its figures. */
 export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError, language }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   const text =
@@ -223,7 +215,7 @@ export function outputDifferenceText({ same, unmoved, signalToNoise, relativeErr
 export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
   counted(samples, countsPositions === true ? "position" : "sample");
 
-/** Explains decibels to readers of a table. The relative amplitude of the error is 10^(−dB / 20). */
+/** The relative amplitude of the error is 10^(−dB / 20). */
 export const decibelsLegend =
   "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
 
@@ -252,7 +244,7 @@ export function wrongTargetText(checks: readonly OnTarget[]): string | undefined
     : `on ${wrongTarget.target} the result is not right: ${onTargetText(wrongTarget)}`;
 }
 
-/** Returns "30 rounds of 27 runs, the original and all candidates interleaved, 2 threads; in parentheses: most rounds, on input_ids int64[1, 128]". */
+/** Returns "30 rounds of 27 runs, the original and all candidates interleaved, 2 threads; …". */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const inputsList = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
@@ -327,7 +319,6 @@ function movementText(comparison: Comparison, goal: Goal): string {
   return `${isRise ? "gained" : "lost"} ${size} of ${metric}`;
 }
 
-/** Returns the printed original and result, and their difference with its unit. */
 export function changeTextsOf({ unit, original, candidate, difference: moved }: Comparison, goal?: Goal): ChangeTexts {
   const texts = changeTexts(unit, original.value, candidate.value, moved.value, goal?.maxDrop);
   return { ...texts, change: `${texts.change} ${unitOfChange(unit)}`.trim() };
@@ -351,7 +342,7 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   return `--strict requires the whole interval to meet the goal${advice}`;
 }
 
-/** Returns "signal to noise is NaN"; undefined unless the candidate's metric is broken (`isBroken`). */
+/** Returns "signal to noise is NaN"; undefined if the metric is not broken. */
 export function brokenText(comparison: Comparison): string | undefined {
   return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
 }
@@ -367,7 +358,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
 }
 
-/** Returns a warning if the drop is significant, or its estimate misses the goal: "accuracy is slightly worse (−0.1 points), which is …". */
+/** Returns "accuracy is slightly worse (−0.1 points), which is …", if the drop is significant or its estimate misses the goal. */
 export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal): string | undefined {
   const { metric, unit, better, truth, original } = comparison;
   const { drop } = verdict;
@@ -385,7 +376,7 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
 export const referenceText = (model: string, comparison: Comparison, goal?: Goal): string =>
   `compared with ${model}: ${changeTextOf(comparison, goal)}`;
 
-/** Returns a warning if the samples show no gain of a training: "a gain over thin.onnx is undecided: accuracy went from 92.6 % to 92.7 % (…)". */
+/** Returns "a gain over thin.onnx is undecided: accuracy went from 92.6 % to 92.7 % (…)". */
 export function noGainText(model: string, comparison: Comparison): string | undefined {
   const { low, high } = judge(comparison, { maxDrop: 0 }).drop;
   if (high < 0) return undefined;

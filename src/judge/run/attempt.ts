@@ -38,21 +38,21 @@ export interface RunContext
   readonly purpose: Purpose | undefined;
 }
 
-/** Evaluation with its evaluator, which excludes the samples of an earlier search for options. */
+/** The evaluator excludes the samples of an earlier search for options. */
 interface AttemptEvaluation extends Evaluation {
   readonly evaluator: Evaluator;
 }
 
 export interface Attempt {
   readonly variant: Variant;
-  /** Whether the result can be chosen: no step failed, no output is broken, something changed, and with other candidates, it is smaller. */
+  /** Whether the result can be chosen. */
   readonly isUsable: boolean;
   readonly evaluation: Evaluation | undefined;
-  /** Measures on the samples on which the result was compared; undefined without an evaluation. */
+  /** Measures on the samples on which the result was compared. */
   readonly evaluator?: Evaluator;
 }
 
-/** Runs a candidate. With other candidates, most errors reject it instead of being thrown, and a result that is not smaller is rejected. */
+/** With other candidates, most errors reject the candidate instead of being thrown. */
 export async function tryCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,
@@ -110,7 +110,7 @@ export async function tryCandidate(
     ...(functionCheck?.others === undefined ? {} : { others: functionCheck.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
-  // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
+  // Test samples must not influence the choice, so a function that is lost on them does not exclude the candidate.
   const isWrong =
     rejectionCause?.because === "broken" ||
     rejectionCause?.because === "target" ||
@@ -120,7 +120,6 @@ export async function tryCandidate(
   return { variant, isUsable, evaluation, evaluator };
 }
 
-/** Compares results with the goal of a candidate. After a search for options, validation samples are excluded, as in a run of several candidates. */
 function createComparer(
   evaluator: Evaluator,
   goal: Goal | undefined,
@@ -136,7 +135,7 @@ function createComparer(
     },
     async reserveSamples(goal, context) {
       const original = await evaluator.open(evaluator.original);
-      // The search samples are all compared: none of them is set aside for another choice.
+      // None of the search samples is set aside for another choice.
       const options = { ...evaluator.options, choice: undefined };
       const separated = await separateSearchSamples(original, task, options, goal, context);
       if (separated instanceof Miss) return separated;
@@ -148,13 +147,13 @@ function createComparer(
   return comparer;
 }
 
-/** Returns whether a technique and all steps before it changed nothing, so that the rest of the recipe is that of another candidate. */
+/** The rest of the recipe is then that of another candidate. */
 const hasNoEffect = ({ pass }: PassStep, records: readonly StepRecord[]): boolean =>
   pass.moves !== undefined && !isTraining(pass) && records.every(({ changes }) => changes.length === 0);
 
 const dependsOnLoss = ({ pass }: PassStep): boolean => isTraining(pass) || pass.reference === "original";
 
-/** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
+/** Predictions can then intentionally differ from the original's. */
 export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => isTraining(pass));
 }

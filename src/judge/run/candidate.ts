@@ -1,7 +1,4 @@
-/**
- * Runs the steps of a candidate and compares their results with the original. Keeps layers at higher precision if a result misses the goal, and judges
- * the last result. A command is a candidate of one step, a recipe one of several steps, and `pith eval` one without steps.
- */
+/** Runs the steps of a candidate, compares their results with the original, and judges the last one. A command is a candidate of one step. */
 
 import type { Dataset } from "#batches";
 import { capitalize, counted, excessText, Miss, type Model, PithError, throwIfAborted } from "#ir";
@@ -27,17 +24,17 @@ import type { StepContext, StepRequest } from "./step-request.ts";
 
 export interface MetricComparison extends PairedResult {
   readonly reference?: Reference | undefined;
-  /** The measured file, if the result is measured as it would be written, with its masks applied. */
+  /** The file as it would be written, with masks applied. */
   readonly measured?: Measured;
 }
 
 /** Compares stored models with the original, or with their reference, on the test samples. */
 export interface Comparer<C extends MetricComparison = MetricComparison> {
   readonly goal: Goal | undefined;
-  /** Number of samples on which options were chosen. They are excluded from the comparison. */
+  /** Number of samples on which options were chosen, which are not compared. */
   readonly searched?: number | undefined;
   compare(output: string, name: string): Promise<C>;
-  /** Reserves samples for a search. @returns a Miss if there are too few samples. */
+  /** @returns a Miss if there are too few samples. */
   reserveSamples(goal: Goal, context: Context): Promise<SearchSamples<C> | Miss>;
 }
 
@@ -49,7 +46,7 @@ interface SearchSamples<C extends MetricComparison> {
 
 export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   extends Pick<StepRequest, "inputs" | "output" | "condition" | "force" | "judgedTogether" | "targets"> {
-  /** Name in messages; undefined for the step of a command. */
+  /** Undefined for the step of a command. */
   readonly name?: string;
   readonly steps: readonly PassStep[];
   readonly store: Store;
@@ -60,12 +57,12 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   readonly originalName: string;
   /** Stored model that results are compared with (default: the original of the store). */
   readonly original?: string;
-  /** Samples on which outputs are compared; undefined for random inputs. */
+  /** Undefined for random inputs. */
   readonly test: Dataset | undefined;
   readonly calibrate?: Dataset | undefined;
   /** Plain data that determines the metrics of a model. */
   readonly metricInputs?: unknown;
-  /** Whether timing, reports or other candidates need the stored results, so that none is removed. */
+  /** Whether timing, reports or other candidates need the stored results. */
   readonly keepsResults?: boolean;
   /** The stored model that is judged without steps. */
   readonly judgedResult?: JudgedResult<C>;
@@ -73,9 +70,9 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   announce?(options: OptionValues): void;
   /** Default: as the step requires. */
   isJudged?(result: StepResult): Promise<boolean>;
-  /** Called after each step. @returns false to skip the next steps and the judgement. */
+  /** @returns false to skip the next steps and the judgement. */
   onFinished?(step: PassStep, finishedStep: FinishedStep<C>, wasStored: boolean): boolean;
-  /** Returns why a result misses the goal (default: only if it lost its knowledge). */
+  /** Returns why a result misses the goal (default: if it lost its knowledge). */
   goalMissText?(check: GoalCheck, finishedStep: Omit<JudgedResult<C>, "output">): string | undefined;
 }
 
@@ -84,7 +81,7 @@ export interface Findings<C extends MetricComparison = MetricComparison> {
   readonly metricComparison: C | undefined;
   /** Undefined without a goal. */
   readonly goalCheck: GoalCheck | undefined;
-  /** Comparison of the outputs; undefined if only the metric was compared, or a folder compares its models together. */
+  /** Undefined if only the metric was compared, or a folder compares its models together. */
   readonly functionCheck: FunctionCheck | undefined;
 }
 
@@ -98,7 +95,7 @@ export interface FinishedStep<C extends MetricComparison = MetricComparison>
   extends Partial<Omit<JudgedResult<C>, "output">> {
   readonly result: StepResult;
   readonly fallback?: PrecisionFallback;
-  /** Reason why no layers are kept at higher precision, although the step misses the goal. */
+  /** Why no layers are kept at higher precision, although the step misses the goal. */
   readonly failedFallback?: Miss;
 }
 
@@ -117,10 +114,7 @@ export interface CandidateResult<C extends MetricComparison = MetricComparison> 
   readonly judgement: Judgement<C> | undefined;
 }
 
-/**
- * Runs the steps of a candidate one after the other, and continues after the last step that an earlier run finished.
- * @throws PithError E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors of the passes.
- */
+/** Continues after the last step that an earlier run finished. @throws PithError E_ACCURACY_LOST, and the errors of the passes. */
 export async function runCandidate<C extends MetricComparison = MetricComparison>(
   candidate: CandidateRequest<C>,
 ): Promise<CandidateResult<C>> {
@@ -176,7 +170,7 @@ class CandidateRun<C extends MetricComparison> {
     return { ...finalStep, searched: this.#comparer?.searched };
   }
 
-  /** Judges a result; returns undefined if it is the original. */
+  /** Returns undefined if the result is the original. */
   async judge(judged: JudgedResult<C>): Promise<Judgement<C> | undefined> {
     const { original, goalMissText = ({ lostKnowledge }) => lostKnowledge, force } = this.#run;
     const { metricComparison, goalCheck } = judged.findings;
@@ -201,7 +195,6 @@ class CandidateRun<C extends MetricComparison> {
   async #checkFunction(digest: string, metricComparison: C | undefined): Promise<FunctionCheck | undefined> {
     const { steps, store, context, metricInputs, test, force = false, output, judgedTogether } = this.#run;
     const trained = trainingOf(steps);
-    // The folder compares its models together.
     if (judgedTogether === true) {
       const [original, result] = await this.#openPair(digest);
       await requireLoads(context.engine, result, original);
@@ -215,7 +208,7 @@ class CandidateRun<C extends MetricComparison> {
     });
   }
 
-  /** Returns the original, without outputs that the steps removed, and the result. */
+  /** Returns the original without outputs that the steps removed, and the result. */
   async #openPair(digest: string): Promise<readonly [original: Model, result: Model]> {
     const { steps, store } = this.#run;
     const [original, result] = [await store.read(this.#run.original), await store.read(digest)];
@@ -235,7 +228,7 @@ class CandidateRun<C extends MetricComparison> {
     return recordOnce(store.records, key, work, (checks) => checks.every(({ right }) => right !== undefined));
   }
 
-  /** Chooses options so that the result has at most the requested size. The result is compared on samples that this choice did not use. */
+  /** Chooses options for the requested size. The result is compared on samples that this choice did not use. */
   async #chooseOptions(step: PassStep, input: string): Promise<OptionValues> {
     const { maxBytes, maxDownload, options } = step;
     const { context, store, runner, calibrate, inputs, output } = this.#run;
@@ -275,7 +268,7 @@ class CandidateRun<C extends MetricComparison> {
     };
   }
 
-  /** Applies the precision fallback to a step whose result misses the goal. Returns the step unchanged if the fallback does not apply or fails. */
+  /** Returns the step unchanged if the fallback does not apply or fails. */
   async #keepPreciseLayers(
     step: PassStep,
     input: string,
@@ -317,7 +310,7 @@ class CandidateRun<C extends MetricComparison> {
       return { options, changes: output.changes, misses, fallback };
     });
     if (record.options === undefined) {
-      // The model is rejected although it passes alone, because it fails together with other models.
+      // The model passes alone, but fails together with other models.
       if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(record.reason)}.`);
       return fail(failure ?? new Miss(record.reason));
     }
@@ -338,13 +331,13 @@ const silence = (context: Context): Context => ({ ...context, log: () => {}, pro
 export const describeFallback = ({ settings, preciseLayers }: PrecisionFallback): string =>
   `with ${settings === undefined ? `${counted(preciseLayers.length, "layer")} at higher precision` : formatSettings(settings)}`;
 
-/** Returns why a result misses the goal or lost its knowledge; undefined if it did neither. */
+/** Returns undefined if the result meets the goal and kept its knowledge. */
 function findGoalMiss({ goalCheck }: Findings): string | undefined {
   if (goalCheck === undefined || goalCheck.verdict.met) return goalCheck?.lostKnowledge;
   return lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal);
 }
 
-/** Returns why the precision fallback applies; undefined if it does not. If only a strict goal rejects a result, more samples can help. */
+/** Returns why the precision fallback applies. If only a strict goal rejects a result, more samples can help instead. */
 function causeOf({ metricComparison, goalCheck, functionCheck }: Findings): string | undefined {
   if (goalCheck !== undefined) {
     const { comparison, verdict, goal, lostKnowledge } = goalCheck;

@@ -1,4 +1,4 @@
-/** Judges a model as it is, alone or beside its original: a run without steps. Only this run has several metrics. */
+/** Judges a model as it is, alone or beside its original: a run without steps, with several metrics. */
 import { outputKind } from "#analysis";
 import { type Estimate, Miss, type Model, optionError, type Unit } from "#ir";
 import type { Context } from "#pass";
@@ -64,7 +64,7 @@ export interface JudgedModel {
   readonly judgement: Omit<Judgement, "lost"> | undefined;
 }
 
-/** Measures both models on the same samples, and compares outputs. @throws PithError E_OPTION if the metric needs an original and there is none. */
+/** @throws PithError E_OPTION if the metric needs an original and there is none. */
 export async function measureModels(request: MeasureRequest, context: StepContext): Promise<JudgedModel> {
   const { model, original, task, inputs, output, targets } = request;
   const measurement = task && (await measureOnData(request, task, context));
@@ -112,7 +112,6 @@ async function measureOnData(request: MeasureRequest, task: OpenedTask, context:
     (original ?? model).model,
     { test: samples, metric: mainMetric },
     { batch, output, maxDrop },
-    // The details of the model are printed below its metric values.
     { ...context, log: (event) => (event.id === "detail" ? undefined : context.log(event)) },
     before,
   );
@@ -158,7 +157,7 @@ function metricsFor(
   return [mainMetric, ...furtherMetrics.filter(({ name }) => name !== mainMetric.name)];
 }
 
-/** Removes labels that the metric does not use, because they can have a form that does not fit the model. */
+/** Labels that the metric does not use can have a form that does not fit the model. */
 function dropUnusedLabels(task: OpenedTask, { truth }: Metric): Dataset {
   const samples = task.ready(task.seen);
   return truth === "original" && task.labelled ? mapBatches(samples, ({ label: _, ...batch }) => batch) : samples;
@@ -171,7 +170,7 @@ function figureOf(metric: Metric, rows: Float64Array): Figure {
   return { metric: name, unit, better, estimate: estimate(metric, rows), detail: metric.detail?.(rows) };
 }
 
-/** Returns whether a model outputs NaN: all metric values are NaN or 0, and one is NaN or all predictions are. NaN predictions have accuracy 0. */
+/** NaN predictions have accuracy 0, so 0 can also mean NaN. */
 function givesNaN(figures: readonly Figure[], predictions: Predictions): boolean {
   const values = figures.map(({ estimate: { value } }) => value);
   if (values.some((value) => value !== 0 && !Number.isNaN(value))) return false;
@@ -185,7 +184,7 @@ function keepOnlyOutput(model: Model, name: string | undefined): Model {
   return copy;
 }
 
-/** Returns how much embeddings depend on the batch; undefined for other outputs, and if it cannot be measured. */
+/** Returns undefined for outputs that are not embeddings, and if it cannot be measured. */
 async function invarianceOf(
   model: Model,
   samples: Dataset,

@@ -1,4 +1,4 @@
-/** Opens the request of a step: checks of model and options, references, and texts for a step that they help. */
+/** Opens the request of a step: checks of model and options, references, and texts. */
 import { open, optionError, type PithError } from "#ir";
 import { type AnyPass, type OptionValues, openModules, parseDownloadSize } from "#pass";
 import { realPath } from "#platform";
@@ -14,7 +14,7 @@ import type { NamedModel, References, StepContext, StepRequest } from "./step-re
 
 interface CheckedStep {
   readonly pass: AnyPass;
-  /** The options with the exports of their modules. */
+  /** With the exports of their modules. */
   readonly options: OptionValues;
   readonly input: NamedModel;
   readonly references: References;
@@ -22,7 +22,7 @@ interface CheckedStep {
   readonly needs: string | undefined;
 }
 
-/** Checks a step and opens its references before its data, so that errors appear early. @param original for passes without an option for it. */
+/** Opens references before the data, so that errors appear early. @param original for passes without an option for it. */
 export async function checkStep(
   id: string,
   input: NamedModel,
@@ -88,7 +88,7 @@ const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
     hint: `Add typical inputs, such as \`data: "photos/"\`; ${about}.`,
   });
 
-/** A model of texts needs no samples without labels, because it can get texts (`textInputs`). Noise is no calibration for other models. */
+/** A model of texts can get texts (`textInputs`). Noise is no calibration for other models. */
 function requireTexts(pass: AnyPass, options: OptionValues, { model: { graph } }: NamedModel, reason: string): void {
   const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(options) === true;
   if (!isLabelled && tokenInput(graph.feeds) !== undefined) return;

@@ -1,4 +1,4 @@
-/** Computes keys that identify the samples and settings of a run. Stored results are found again only under the same keys. */
+/** Computes keys that identify the samples and settings of a run. */
 
 import { bytesOfBatch, contentHash, isIndexed, range, view } from "#batches";
 import { openModules } from "#pass";
@@ -30,7 +30,7 @@ export async function metricInputsOf(
 
 const maxHashedSamples = 64;
 
-/** Identifies samples by a hash of their contents; if too large, by number, hash of 64 and hash of the file; a stream by its file's hash or its name. */
+/** Returns a hash of the contents; for large data of some samples and of the file; for a stream of its file, or its name. */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
@@ -50,7 +50,7 @@ function sampleEvenly(dataset: IndexedDataset, maxCount: number): Dataset {
 
 export type SplitRecords = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/** Describes a task's splits by number and hash: training and calibration if a step uses them. @param earlier of the same task. */
+/** Describes a task's splits by number and hash. @param earlier of the same task. */
 export async function recordSplits(
   task: Task,
   candidates: readonly CandidateSteps[],
@@ -70,10 +70,10 @@ export async function recordSplits(
   };
 }
 
-/** Maximum bytes of a split that is hashed. Hashing a larger split would take longer than the run. */
+/** Hashing a larger split would take longer than the run. */
 const maxHashedBytes = 2 ** 30;
 
-/** Returns name, number and hash of samples. A stream of unknown length has no hash, because it can be infinite or differ each time. */
+/** A stream of unknown length has no hash, because it can be infinite or differ each time. */
 async function samplesOf(dataset: Dataset): Promise<Samples> {
   const { name, count } = dataset;
   if (count === undefined) return { name, count, sha256: undefined };

@@ -42,17 +42,17 @@ export interface JudgedStep {
 export interface Rejection {
   readonly because: RejectionCause["because"];
   readonly text: string;
-  /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
+  /** Result of the precision fallback, as the end of a sentence. */
   readonly fallbackText: string | undefined;
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
   readonly isStrictMiss: boolean;
-  /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
+  /** Whether the result misses the goal relative to the reference, but meets it relative to the input model. */
   readonly isLostByEarlierSteps: boolean;
   readonly isTrainable: boolean;
 }
 
-/** Returns whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
+/** The estimated drop meets the goal, but the whole interval does not. */
 const isStrictMiss = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
 
 export async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
@@ -79,7 +79,7 @@ export async function findRejection(judged: JudgedStep): Promise<Rejection | und
   };
 }
 
-/** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
+/** Returns undefined if no single layer can be the cause. */
 async function blameLayer({
   request,
   candidate,
@@ -109,7 +109,6 @@ async function blameLayer({
   return errors && restrictToChanged(errors, changedLayers);
 }
 
-/** Returns the error of a run without result: E_ACCURACY_LOST if accuracy was lost, E_OPTION without variants, else E_UNSUPPORTED. */
 export function errorOfRun(run: Run): PithError {
   const [onlyVariant, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";

@@ -39,7 +39,7 @@ import { openTrials, type Trials } from "./trials.ts";
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly name?: string;
   readonly passes?: readonly AnyPass[];
-  /** The largest accepted drop of the metric (default: `defaultDrop`), and with `strict`, that its whole confidence interval must be within it. */
+  /** Largest accepted drop of the metric (default: `defaultDrop`), and with `strict`, that its whole confidence interval must be within it. */
   readonly goal?: GoalOptions | undefined;
   readonly force?: boolean;
   /** Reserve a third of the test samples for choosing among results (default: true for several results). */
@@ -61,7 +61,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly available?: number | undefined;
   readonly preprocessing?: string | undefined;
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
-  /** Called when a stage begins, with its name. Progress then refers to this stage. */
+  /** Called when a stage begins. Progress then refers to this stage. */
   readonly onStage?: (name: string) => void;
   /** Called with each measurement of the original or a step's output. */
   readonly onMeasured?: (measured: Measured) => void;
@@ -78,12 +78,11 @@ export interface Compressed {
 }
 
 /**
- * Runs a recipe on a copy of a model, measures the result of every judged step relative to the original, and times the final result.
+ * Runs a recipe on a copy of a model, measures the result of each judged step relative to the original, and times the final result.
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all measurements as plain data.
- * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if nothing was changed or gained
- * (both unless `force`) or before a training if the steps so far changed nothing, E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the
- * context's signal, and errors of the passes.
+ * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if nothing was changed or gained,
+ * E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
  * @example
  * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
  * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
@@ -102,8 +101,7 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other and keeps the best that meets the goal. It is chosen on a third of the test split and reported on the rest. If
- * a candidate fails, it is rejected; the error is thrown if there is no other candidate.
+ * Tries candidates and keeps the best that meets the goal, chosen on a third of the test split and reported on the rest.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
 export function compress(
@@ -149,7 +147,6 @@ export async function compressWithStore(
   const decision = await selectResult(results, timing, trials, options);
   const { attempts, rankedVariants, chosen } = decision;
   const keptAttempt = attempts[chosen ?? -1];
-  // The note about the original was logged when it was opened, so a second one about the result would repeat it.
   if (keptAttempt?.evaluation !== undefined && evaluator.original.batchNote === undefined)
     logBatch(context, keptAttempt.evaluation.batchNote, keptAttempt.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
@@ -175,7 +172,7 @@ export async function compressWithStore(
   return { run, candidates: recipes, result: { model: result, bytes }, others: frontFiles };
 }
 
-/** Estimates the duration of steps that are not in the store. */
+/** Leaves out steps that are in the store. */
 async function durationOf(
   { candidates, runner, evaluator }: Trials,
   task: Task,
@@ -226,7 +223,6 @@ function notSmallerText(original: Measured, result: Measured): string {
   return `the result is not smaller than the original: ${after} against ${before}${compressedText}`;
 }
 
-/** Returns the record of a run (`run.json`), without the fields that are known only at its end. */
 async function runRecord(
   { original, attempts, choice, chosen }: Decision,
   { evaluator, splits, goal }: Trials,
@@ -305,10 +301,9 @@ function classNamesOf(samples: readonly Disagreement[], classes: Dataset["classe
   return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
 }
 
-/** Number of samples for comparing layers. */
 const comparedSamples = 16;
 
-/** Adds a view of the sample to each disagreement. @param ready samples as the models receive them. @param stored before preprocessing, if available. */
+/** @param ready samples as the models receive them. @param stored before preprocessing, if available. */
 async function addSampleViews(
   disagreements: readonly Disagreement[],
   ready: Dataset,

@@ -1,4 +1,4 @@
-/** Selects the result to keep: of those that meet goal and targets, the one with the lowest cost. Rejects results that gain nothing or miss a target. */
+/** Selects the result to keep: of those that meet goal and targets, the one with the lowest cost. */
 import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import { whyNothingGained } from "../measure/improvement.ts";
 import { type Objective, objectiveOf, paretoFrontOf, sizeFor, type Tradeoff } from "../measure/objective.ts";
@@ -10,10 +10,10 @@ import { speedOfAttempt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 
 export interface RankedVariant {
-  /** Bytes of the file or download, by which results are compared; undefined if a step failed and there is no result. */
+  /** Bytes of the file or download; undefined if there is no result. */
   readonly size: Tradeoff["size"] | undefined;
   readonly isAcceptable: boolean;
-  /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
+  /** Positive if the result is worse; undefined if it was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
   readonly speed?: Tradeoff["speed"];
 }
@@ -23,10 +23,7 @@ interface Result extends Tradeoff {
   readonly isAcceptable: boolean;
 }
 
-/**
- * Returns the best acceptable result. If no result is acceptable, returns the one with the smallest drop, and the test samples decide whether it is
- * kept; with `force`, returns the smallest file.
- */
+/** If no result is acceptable, returns the one with the smallest drop, or with `force` the smallest file. */
 export function choose(variants: readonly RankedVariant[], force: boolean, objective: Objective): Choice | undefined {
   const results = resultsOf(variants);
   const acceptableResults = results.filter((result) => result.isAcceptable);
@@ -52,7 +49,7 @@ const lowestBy = (cost: (figures: Tradeoff) => number, results: readonly Result[
 
 const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(({ size }) => size, results);
 
-/** Chooses the acceptable result with the lowest cost. `over` is the smallest result if the objective excludes it, for example as too slow. */
+/** `over`: the smallest result if the objective excludes it, for example as too slow. */
 function chooseByObjective(results: readonly Result[], { id, cost, shortfall }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.index, by: "only" };
@@ -68,7 +65,6 @@ function chooseByObjective(results: readonly Result[], { id, cost, shortfall }: 
   return fastest && { place: fastest.index, by: "none allowed" };
 }
 
-/** Returns the indices of the acceptable results on the Pareto front of size, drop and speed, except the chosen one. */
 export function otherFrontIndices(variants: readonly RankedVariant[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
   const acceptableResults = resultsOf(variants).filter((result) => result.isAcceptable);
@@ -77,10 +73,9 @@ export function otherFrontIndices(variants: readonly RankedVariant[], chosen: nu
 
 export interface Decision {
   readonly original: Measured;
-  /** All attempts. Attempts that gain nothing, or miss a size or speed target, are marked as rejected. */
   readonly attempts: readonly Attempt[];
   readonly rankedVariants: readonly RankedVariant[];
-  /** The best result and the reason for its choice; undefined if no attempt has a result that can be kept. */
+  /** Undefined if no attempt has a result that can be kept. */
   readonly choice: Choice | undefined;
   /** Index of the kept attempt; undefined if the chosen one was rejected on the test samples. */
   readonly chosen: number | undefined;
@@ -97,7 +92,7 @@ export async function selectResult(
     ...attempts.map((attempt) => addCompressedSizes(attempt, evaluator)),
   ]);
   const objective = objectiveOf(options, goal?.maxDrop, original);
-  // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
+  // With timing, a result without a speed cannot reach a speed target.
   const speedIfUntimed = options.rounds === 0 ? undefined : 0;
   const judgedAttempts = results.map((attempt, index) =>
     rejectOffTarget(
@@ -137,11 +132,7 @@ export function indexOfSmallestDrop(attempts: readonly Attempt[]): number | unde
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
-/**
- * Returns the values by which an attempt is compared with others. The drop is measured on the validation samples if there are any. If the candidate
- * missed the goal on the search samples, these count as well. The estimated drop must meet the goal, because with few samples even a large drop is
- * not significant.
- */
+/** The estimated drop must meet the goal, because with few samples even a large drop is not significant. */
 function rankedVariantOf(
   { evaluation, isUsable, variant }: Attempt,
   goal: Goal | undefined,

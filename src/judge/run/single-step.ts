@@ -24,7 +24,6 @@ import { allowsLargeDrop, comparerOf, openComparison, type Reference } from "./s
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 import { lessLossyAdvice } from "./training-advice.ts";
 
-/** Changes of a step, and the comparison of its result with the input model or with a reference. */
 export interface StepReport
   extends Pick<StepResult, "changes" | "misses" | "training" | "history">,
     Partial<Pick<FunctionCheck, "likeness" | "others">> {
@@ -33,29 +32,27 @@ export interface StepReport
   readonly verdict?: Verdict | undefined;
   /** Path of the model that the verdict compares with. */
   readonly against?: string | undefined;
-  /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
+  /** Comparison with the original or teacher; undefined without one, or if it could not run. */
   readonly reference?: Reference | undefined;
   readonly targets: Judgement["targets"];
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback?: (PrecisionFallback & Pick<TestSampleCounts, "searched">) | undefined;
   /** Present if the input model was pruned before this training, and the training has no reference. */
   readonly pruned?: true | undefined;
-  /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
+  /** Reason why nothing was gained. */
   readonly idle?: string | undefined;
 }
 
 export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   readonly result: Model | undefined;
-  /** Whether the result's outputs depend on the batch; undefined if this was not checked. */
   readonly invariance?: MetricComparison["invariance"];
   /** Undefined without a comparison on samples. */
   readonly tested: (TestSampleCounts & { readonly count: number }) | undefined;
-  /** Undefined if the result can be kept, and without a judgement (see `idle` and `StepRequest.dryRun`). */
+  /** Undefined if the result can be kept, or was not judged. */
   readonly rejection: Rejection | undefined;
 }
 
 /**
- * Runs a step and decides whether its result can be kept. With `fallback`, a result that misses the goal gets layers at higher precision.
  * @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and
  * the errors of the pass.
  */
@@ -140,10 +137,10 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
 
 const wasPruned = (model: Model): boolean => model.header.metadata.has(keptChannelsKey) || isPruned(model);
 
-/** Returns the samples on which models are compared: those of the data, else texts, else none, for random inputs. */
+/** Returns the samples on which models are compared; undefined for random inputs. */
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
-/** Returns the samples for the pass. Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
+/** Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
 function stepDataOf({ pass, options, task, inputs }: StepRequest): StepData {
   if (inputs === undefined) return task ?? {};
   const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(options) !== undefined;
@@ -193,7 +190,7 @@ function warnOfLoss({ request, candidate: { context }, judgement: { metricCompar
   const noGainSentence = reference && noGainText(input.path, metricComparison.comparison);
   if (noGainSentence !== undefined && (lossSentence === undefined || reference?.isGoalBaseline === true))
     warn("gain", noGainSentence);
-  // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
+  // A large drop is allowed if a training will follow. A model at chance level still gets a warning.
   const lostSentence = allowsLargeDrop(request) ? metricComparison?.lostKnowledge : undefined;
   if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
 }

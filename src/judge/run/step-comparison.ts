@@ -18,7 +18,7 @@ import { keepingAdvice } from "./training-advice.ts";
 
 export interface Reference {
   readonly model: string;
-  /** Whether the reference's predictions replace missing labels, so that metrics measure the agreement with them. */
+  /** Whether the reference's predictions replace missing labels. */
   readonly isTruth: boolean;
   /** Whether the goal limits the drop from the reference, and not the drop from the input model. */
   readonly isGoalBaseline: boolean;
@@ -31,9 +31,9 @@ export interface GoalCheck {
   readonly goal: Goal;
   readonly verdict: Verdict;
   readonly against: string;
-  /** Start of a sentence that names the compared model, "against teacher.onnx, "; "" if the only reference is the input model. */
+  /** "against teacher.onnx, "; "" if the only reference is the input model. */
   readonly prefix: string;
-  /** Sentence if the result keeps less than half of what the compared model knows above chance, and the goal does not permit this. */
+  /** Sentence if the result lost most of what the compared model knows, and the goal does not permit this. */
   readonly lostKnowledge: string | undefined;
 }
 
@@ -66,7 +66,7 @@ interface MeasuredReference {
   readonly metrics: PairedMetrics;
 }
 
-/** Returns whether a large drop is acceptable because a later training recovers it. */
+/** A later training recovers the drop. */
 export function allowsLargeDrop({ pass, goal, options }: Pick<StepRequest, "pass" | "goal" | "options">): boolean {
   return goal?.maxDrop === undefined && pass.cutsFirst?.(options) === true;
 }
@@ -89,7 +89,7 @@ export function checkGoal(
   };
 }
 
-/** Measures the input model and its references. @throws PithError E_DATA if the input is at chance level, unless the pass trains it or `force`. */
+/** @throws PithError E_DATA if the input is at chance level, unless the pass trains it or `force`. */
 export async function openComparison(
   request: StepRequest,
   task: StepTask,
@@ -133,7 +133,7 @@ async function compareOnAll(
   for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
   if (!isTraining(pass) && !force) metrics.requireAboveChance();
   if (!force) (reference?.metrics ?? metrics).requireAnswers();
-  // Distillation and recovery are judged against their input model. For other passes, or with a maximum drop, the reference is compared with.
+  // Distillation and recovery are judged against their input model by default.
   const limitsDrop = reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
   const judgingMetrics = limitsDrop ? reference.metrics : metrics;
   const goal = goalFor(judgingMetrics, request);
@@ -190,7 +190,7 @@ function textBeforeTraining(
 
 const maxCheckedSamples = 512;
 
-/** Warns if the model is far more accurate on validation than on test samples: it was then probably trained on the validation samples. */
+/** A model that is far more accurate on validation than on test samples was probably trained on the former. */
 async function warnOfTrainedSamples(
   { input, options: { validation } }: StepRequest,
   { train, metric }: StepTask,
@@ -201,7 +201,7 @@ async function warnOfTrainedSamples(
   if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
   const count = Math.min(maxCheckedSamples, Math.round(validation * train.count));
   if (count === 0) return;
-  // The validation samples are the first of this shuffled order, because the training draws them with the same seed.
+  // The training draws the validation samples with the same seed.
   const { engine, signal, seed } = context;
   const onValidation = (await evaluate(engine, input.model, draw(train, count, seed), metric, { batch, signal }))
     .estimate;
@@ -221,10 +221,7 @@ function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Contex
   log({ id: "chance", text, level: "warning" });
 }
 
-/**
- * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both models. If the
- * reference fails to run, logs a warning and returns only the input model; throws if the goal needs the reference.
- */
+/** Without labels, the reference's predictions are the truth for both models. A reference that fails is left out, unless the goal needs it. */
 async function measureBoth(
   { input, references }: StepRequest,
   isNeeded: boolean,

@@ -30,7 +30,7 @@ export interface StepRequest {
   readonly options: OptionValues;
   readonly input: NamedModel;
   readonly references?: References;
-  /** Data and metric; undefined to compare models on `inputs`. */
+  /** Undefined to compare models on `inputs`. */
   readonly task?: StepTask | undefined;
   /** Texts that the step or a comparison without data reads; undefined for random inputs. */
   readonly inputs?: TextInputs | undefined;
@@ -40,14 +40,10 @@ export interface StepRequest {
   readonly batch?: number | undefined;
   readonly output?: string | undefined;
   readonly force?: boolean | undefined;
-  /** Keep layers at higher precision if the result misses the goal. */
   readonly fallback?: boolean | undefined;
   readonly maxBytes?: number | undefined;
   readonly maxDownload?: number | undefined;
-  /**
-   * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and
-   * returns a judge that also requires that the models of the folder pass together.
-   */
+  /** Turns the judge of this model alone into one that also requires that the models of its folder pass together. */
   readonly condition?: ((alone: FallbackJudge, context: Context) => Promise<FallbackJudge>) | undefined;
   /** Only load the result, because its folder evaluates it together with the other models. */
   readonly judgedTogether?: boolean | undefined;

@@ -9,7 +9,7 @@ import type { RunOptions } from "./run.ts";
 
 export const defaultRounds = 30;
 
-/** Times the original and all attempts. Returns undefined if no attempt changed the model or `rounds` is 0. */
+/** Returns undefined if no attempt changed the model or `rounds` is 0. */
 export async function timeIfChanged(
   evaluator: Evaluator,
   attempts: readonly Attempt[],
@@ -51,7 +51,7 @@ export async function timeFiles(
   };
 }
 
-/** Returns an attempt's speed relative to the original. On a busy machine, it is computed from processor time, which other processes affect less. */
+/** On a busy machine, the speed is computed from processor time, which other processes affect less. */
 export function speedOfAttempt(timing: Timing | undefined, place: number): number | undefined {
   if (timing?.unsteady === true) return 1 / (relativeWorkOf({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;

@@ -21,7 +21,7 @@ export interface Trials extends RunContext {
 
 /**
  * Prepares the trials of candidates: expands their recipes, measures the original and determines the goal.
- * @param recipes all candidates that will be tried. @param earlier trials on the same samples, whose measurements are used again.
+ * @param earlier trials on the same samples, whose measurements are used again.
  * @throws PithError E_DATA if the data does not fit the model. Without `force`, also if its outputs are NaN, or if it is at chance level and no
  * recipe trains.
  */
@@ -68,12 +68,11 @@ export async function openTrials(
     ...{ candidates, splits, goal, runner, metricInputs, evaluator, test, calibrate, metric },
     ...{ onMeasured, targets, store, purpose },
     context: { ...context, engine: watchLoads(context.engine), stage: onStage },
-    // The goal of the run applies to trained candidates, too.
     requestedGoal: { stated: false, ...requestedGoal, ...goal },
   };
 }
 
-/** Runs a recipe and stores results in `resumeFolder`, where `compress` finds them. @throws PithError as `runRecipe`, except for a rejected result. */
+/** Stores results in `resumeFolder`, where `compress` finds them. @throws PithError as `runRecipe`, except for a rejected result. */
 export async function runIntoStore(
   original: Model,
   candidate: Candidate,

@@ -20,7 +20,7 @@ import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { ResultStore } from "./store.ts";
 
-/** Returns the store in a folder. @param maxBytes maximum bytes of the folder after `trim` (default: unlimited). */
+/** @param maxBytes maximum bytes of the folder after `trim` (default: unlimited). */
 export function folderStore(folder: string, maxBytes?: number): ResultStore {
   const pathOf = (name: string): string => joinPath(folder, name);
   const modelPath = (digest: string): string => pathOf(`${digest}.onnx`);
@@ -97,7 +97,6 @@ export function folderStore(folder: string, maxBytes?: number): ResultStore {
   };
 }
 
-/** Returns whether training can resume from a file: the file exists and is an undamaged checkpoint. */
 async function isCheckpoint(path: string): Promise<boolean> {
   if ((await fileKind(path)) === undefined) return false;
   try {

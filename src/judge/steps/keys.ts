@@ -1,11 +1,11 @@
-/** Computes the names of files in a store: a model is named by the SHA-256 of its file, a record by the SHA-256 of everything that determines it. */
+/** Names of files in a store: the SHA-256 of a model's file, or of what determines a record. */
 
 import { bytesOfText, stringifyPlain } from "#ir";
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import { version } from "../../core/version.ts";
 
-/** Versions that are part of each record's key, because other versions of Pith or the runtime can compute other results. */
+/** Other versions of Pith or the runtime can compute other results. */
 export const keyVersions = { pith: version, runtime: packageVersion("onnxruntime-node") };
 
 export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
@@ -14,7 +14,7 @@ export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<strin
   return hash.end();
 }
 
-/** Returns whether a path, relative to the store's folder, belongs to the store. A `<key>` without extension is a folder of checkpoints. */
+/** @param path relative to the store's folder. A `<key>` without extension is a folder of checkpoints. */
 export const isStoreName = (path: string): boolean =>
   /^[0-9a-f]{64}(\.onnx|\.json|\/(last|best)\.onnx(_data.*)?)?$/.test(path);
 

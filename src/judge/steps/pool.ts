@@ -1,4 +1,4 @@
-/** Runs jobs speculatively in other processes. The search does the same work and finds results in the shared store, so they never depend on the jobs. */
+/** Runs jobs speculatively in other processes. The search repeats the work and finds it in the shared store, so results do not depend on the jobs. */
 
 export interface RoundContext {
   readonly signal: AbortSignal;
@@ -6,12 +6,11 @@ export interface RoundContext {
 }
 
 export interface JobPool {
-  /** Maximum number of parallel jobs. It changes when workers of a job queue start or stop. */
+  /** Maximum number of parallel jobs, which changes when workers of a job queue start or stop. */
   readonly jobs: number;
   /**
-   * Starts the jobs of the round, and if there is capacity, those of `others` in order. Waits until every job of the round has ended; others can
-   * still run then. A job that has not started is dropped if a later call does not list it.
-   * The context's signal stops all jobs. Its `progress` counts the finished jobs of the round. @throws the error of a job.
+   * Starts the jobs of the round, and if there is capacity, those of `others`. Waits for the jobs of the round. A job that has not started is dropped
+   * if a later call does not list it. @throws the error of a job.
    */
   runRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
   /** Stops running jobs and waits until they have ended. @throws the error of a job. */
@@ -20,14 +19,14 @@ export interface JobPool {
 
 export interface PoolJob {
   readonly stopSignal: AbortSignal;
-  /** Returns whether the last `runRound` lists the job. A job that it does not list need not start. */
+  /** Returns whether the last `runRound` lists the job. */
   isWanted(): boolean;
 }
 
 export interface PoolOptions {
-  /** Returns the maximum number of running jobs. @param isOfRound whether the next job to start belongs to the round or to the others. */
+  /** @param isOfRound whether the next job to start belongs to the round or to the others. */
   maxRunning(isOfRound: boolean): number;
-  /** Runs one job. `runRound` or `close` throws its error. @returns false if the job was dropped before it started. */
+  /** @returns false if the job was dropped before it started. */
   runOne(name: string, job: PoolJob): Promise<boolean>;
 }
 

@@ -9,7 +9,7 @@ const layerOptions = v.object({
   overrides: v.optional(v.record(v.string(), v.looseObject({}))),
 });
 
-/** Checks that names of layers occur. @throws PithError E_NAME. */
+/** @throws PithError E_NAME for a layer that does not occur. */
 export function requireLayers(model: Model, options: OptionValues): void {
   const { success, output: selection } = v.safeParse(layerOptions, options);
   if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;

@@ -1,4 +1,4 @@
-/** Runs steps on stored models. A record of each step names input, output and samples by digest, so that no finished step is repeated. */
+/** Runs steps on stored models. Records name input, output and samples by digest, so that no finished step is repeated. */
 
 import { isObject, type Miss, Model } from "#ir";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
@@ -35,7 +35,7 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
 }
 
-/** Recorded result of a step, without options, because these can contain paths of another machine. */
+/** Without options, because these can contain paths of another machine. */
 type RecordedStep = Omit<StepResult, "options">;
 
 interface PerformedStep extends Step {
@@ -57,7 +57,7 @@ export class Runner {
   readonly #context: Context;
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
-  /** Attempts without records, as long as their options are in use: the chosen options are not run again. */
+  /** Attempts without records, so that the chosen options are not run again. */
   readonly #attempts = new WeakMap<OptionValues, PerformedStep>();
 
   /** @param context is used with a changed `open`: the name "original" opens the store's original. */
@@ -70,7 +70,7 @@ export class Runner {
     };
   }
 
-  /** Returns for each step an id and whether its result is stored, starting from the original. Steps with equal inputs and options have equal ids. */
+  /** Returns for each step an id and whether its result is stored. Steps with equal inputs and options have equal ids. */
   async states(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
     const states: { readonly id: string; readonly done: boolean }[] = [];
@@ -83,14 +83,14 @@ export class Runner {
     return states;
   }
 
-  /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass, or of its earlier failure. */
+  /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass. */
   async run(step: Step, input: string, changed?: Partial<Context>): Promise<StepResult> {
     const result = await this.#runOnce(step, input, changed);
     const options = await this.#plain(completeOptions(step.pass, step.options), kindWordOf);
     return { ...result, options: options as OptionValues };
   }
 
-  /** Runs a step as `run` does. A store without records does not keep the output, because most attempts are discarded. */
+  /** A store without records does not keep the output, because most attempts are discarded. */
   async attempt(step: Step, input: string, changed: Partial<Context>): Promise<StepOutput> {
     const { store } = this.#options;
     if (store.records === undefined) {
@@ -115,7 +115,7 @@ export class Runner {
     const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
       const result = await this.#runAndRecord({ ...step, options: { ...step.options, ...checkpoint } }, input, changed);
-      // The record is written last, because it implies that the model exists.
+      // Last, because the record implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
       return result;
@@ -165,7 +165,6 @@ export class Runner {
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
-  /** Returns everything that determines a step's result, as JSON data. */
   async keyOf(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
     const { samples, data } = this.#options;
@@ -190,7 +189,7 @@ export class Runner {
     };
   }
 
-  /** Returns the hashes of files that options name: modules, and files that the pass reads, except the models of `furtherReferences`. */
+  /** Returns hashes of modules and files that the pass reads, except the models of `furtherReferences`. */
   async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
     const readOptions = (pass.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>
@@ -211,7 +210,7 @@ export class Runner {
     return digestPromise;
   }
 
-  /** Converts options to JSON data: models to their digest, functions and class instances to the result of `describe`. */
+  /** Converts options to JSON data: models to their digest, functions and class instances by `describe`. */
   async #plain(value: unknown, describe: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
     if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, describe)));
@@ -226,7 +225,7 @@ export class Runner {
   }
 }
 
-/** Returns options without module paths, which differ between machines; keys have their hashes. Paths of models stay: weights can be in another file. */
+/** Paths of modules differ between machines; keys have their hashes. */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

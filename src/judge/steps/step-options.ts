@@ -7,7 +7,7 @@ export const isTraining = (pass: AnyPass): boolean => pass.data === "train";
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options. */
+/** A calibrating pass needs samples only for some options. */
 export function splitOf(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
@@ -21,7 +21,7 @@ export const textHelps = (pass: AnyPass, options: OptionValues): boolean =>
 const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 
-/** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
+/** Adds the pass's defaults, and removes options that the run sets (`data`, `metric`, …). */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
   const defaults = v.getDefaults(pass.options);
   const entries = Object.entries(options).filter(([, value]) => value !== undefined);

@@ -11,7 +11,7 @@ export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 export type StepData = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
-/** Returns the metric that selects the weights of a training; undefined without `validation`, if the pass takes no metric, or if it needs no labels. */
+/** Returns the metric that selects the weights of a training; undefined if it needs no labels. */
 export function selectionMetric(
   pass: AnyPass,
   { validation }: OptionValues,
@@ -26,7 +26,7 @@ export function samplesOf(pass: AnyPass, options: OptionValues, stepData: StepDa
   return (part && stepData[part]) ?? (textHelps(pass, options) ? stepData.text : undefined);
 }
 
-/** Runs a step's pass in place, with the samples of its split. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
+/** Runs a step's pass in place. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
 export async function runStep(
   pass: AnyPass,
   model: Model,
@@ -58,7 +58,7 @@ type Ports = readonly (readonly string[])[];
 const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
   [feeds, outputs].map((values) => values.map(({ name }) => name));
 
-/** Requires equal names of inputs and outputs before and after, because callers use these names. The pass can only remove one that it reports. */
+/** Callers use the names of inputs and outputs, so a pass can only remove one that it reports. */
 function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
   const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === removedPortKind ? [at] : [])));
   const [was, is] = [before, after].map((ports) =>
@@ -67,7 +67,7 @@ function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }:
   if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
 }
 
-/** Returns the numbers of samples of a training. Validation samples count only if they are a share of the training samples. */
+/** Validation samples count only if they are a share of the training samples. */
 function countLearnt({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
   if (training === undefined) return undefined;
   return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };

@@ -1,7 +1,4 @@
-/**
- * Stores the results of a run: models under the hash of their file, and records under the hash of everything that determines them. After a change of
- * the inputs, no old result is found. The store is a folder, or memory if there is no disk.
- */
+/** Stores the results of a run: models under the hash of their file, records under the hash of what determines them. */
 
 import {
   allValues,
@@ -23,20 +20,20 @@ import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";
 
 export interface Store {
-  /** Original's name in the store: the SHA-256 of its file. */
+  /** Name of the original: the SHA-256 of its file. */
   readonly original: string;
-  /** Stores a model. @returns its name: the SHA-256 of its file. */
+  /** @returns the model's name: the SHA-256 of its file. */
   keep(model: Model): Promise<string>;
-  /** Opens the original or a stored model. Each call returns another object, which the caller can change. */
+  /** Each call returns another object, which the caller can change. */
   open(digest: string): Promise<Model>;
-  /** Opens the original or a stored model, which the caller must not change. */
+  /** Opens a model, which the caller must not change. */
   read(digest: string): Promise<Model>;
   file(digest: string): Promise<ByteSource>;
   /** Returns whether the model's file is present and undamaged. */
   has(digest: string): Promise<boolean>;
-  /** Records of finished steps; undefined in a store without records, in which every step always runs. */
+  /** Undefined in a store in which every step runs. */
   readonly records: Records | undefined;
-  /** Removes the least recently used files above the limit, except `needed`. Call it between steps, while no process that shares the folder runs one. */
+  /** Removes the least recently used files above the limit, except `needed`. Call it while no process that shares the folder runs a step. */
   trim(needed: readonly string[]): Promise<void>;
   release(): Promise<void>;
 }
@@ -45,22 +42,22 @@ export interface Records {
   read(key: unknown): Promise<unknown>;
   /** @param record plain data, in which numbers can be NaN or infinite. */
   write(key: unknown, record: unknown): Promise<void>;
-  /** Returns the training options for checkpoints in this store, with `resume` if a checkpoint exists; undefined in a temporary store. */
+  /** Returns training options for checkpoints in this store; undefined in a temporary store. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
   removeCheckpoint(key: unknown): Promise<void>;
 }
 
 export interface StoreOptions {
   /**
-   * Folder for finished steps, created on demand. A later run continues a stopped run with the same metric values and files. Custom passes, metrics
-   * and operators are identified by name, modules by the content of their own file: use another folder if their code has changed.
+   * Folder for finished steps, with which a later run continues. Custom passes, metrics and operators are identified by name, modules by
+   * the content of their own file: use another folder if their code has changed.
    */
   readonly resumeFolder?: string | undefined;
   /** Maximum bytes in the folder (default: unlimited). Above it, the least recently used files are removed. */
   readonly resumeBytes?: number | undefined;
 }
 
-/** Returns the record under a key, or does the work and records it. @param isFinal returns false for a result that can differ next time: it is not recorded. */
+/** Returns the record under a key, or does the work and records it. @param isFinal returns false for a result that can differ next time. */
 export async function recordOnce<T>(
   records: Records | undefined,
   key: unknown,
@@ -81,7 +78,7 @@ export interface ResultStore extends Omit<Store, "original" | "read"> {
 /** Returns the SHA-256 of the model's encoded file, without writing a file. */
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
-/** Opens the store in `resumeFolder`, by default in a temporary folder, or in memory without a disk. Opened models get the custom operators of `original`. */
+/** Opens the store in `resumeFolder`, a temporary folder, or memory. Opened models get the custom operators of `original`. */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
   const store = await openResultStore(options);
@@ -125,7 +122,7 @@ async function temporaryStore(): Promise<ResultStore> {
   try {
     const { path, remove } = await temporaryFolder();
     const store = folderStore(path);
-    // Temporary folders have no checkpoints, because only a later run could use them.
+    // Only a later run could use checkpoints.
     const records = { ...store.records, checkpoint: async () => undefined };
     return { ...store, records, release: remove };
   } catch (error) {
@@ -165,7 +162,7 @@ export function memoryStore(): ResultStore {
   };
 }
 
-/** Returns a store in memory without records, for a single step. @param folder for files of weights that would be computed at each reading; undefined: no files are written. */
+/** Returns a store in memory without records, for a single step. @param folder for files of weights that would be computed at each reading. */
 export function memoryModelStore(original: Model, folder: string | undefined): Store {
   const models = [original];
   const modelOf = (name: string): Model => {
@@ -192,7 +189,7 @@ export function memoryModelStore(original: Model, folder: string | undefined): S
   };
 }
 
-/** Minimum bytes of computed weights that are written to a file. Fewer bytes are faster to compute again than to write and read. */
+/** Fewer bytes are faster to compute again than to write and read. */
 const minStored = 2 ** 26;
 
 /** Writes tensors that would be computed at each reading to a file, and lets the model read the file. If the disk has no space, changes nothing. */

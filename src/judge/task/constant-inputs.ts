@@ -5,10 +5,10 @@ import { type Dense, fixedDims, type Model, shapeError } from "#ir";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf, hasValue } from "../../rewrite/clean-up/set-inputs.ts";
 
-/** Constant values of inputs, by name: one number for all elements, or a list. */
+/** By name: one number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;
 
-/** Converts constant values of inputs to tensors. @throws PithError as `contentOf`; E_SHAPE_MISMATCH for an input without a fixed size. */
+/** @throws PithError as `contentOf`; E_SHAPE_MISMATCH for an input without a fixed size. */
 export function toConstantTensors(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
     Object.entries(set).flatMap(([name, values]) => {

@@ -31,27 +31,27 @@ import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
-/** Numbers of samples in the rounds of successive halving. The first one drops only candidates that are significantly worse. */
+/** Numbers of samples in the rounds of successive halving. */
 const rounds = [16, 32, 64, 128, 256, 1024] as const;
 const maxSamples = 1024;
-/** Number of samples after which the guess ends if even the best candidate is still at chance level. */
+/** The guess ends here if even the best candidate is still at chance level. */
 const samplesForChance = 256;
-/** Number of samples after which the guess ends if the remaining candidates have similar ranges, because int8 then loses equally little with each. */
+/** The guess ends here if the remaining candidates have similar ranges, because int8 then loses equally little with each. */
 const samplesForSimilar = 128;
-/** Minimum number of samples for a comparison by losses. With fewer, the normal interval is too narrow, because losses have long tails. */
+/** With fewer samples, the normal interval of losses is too narrow, because losses have long tails. */
 const minLosses = 32;
-/** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
+/** Constant, so that the guess depends only on model and data. */
 const sampleSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
-  /** Scores of all tried preprocessings, best first. */
+  /** Best first. */
   readonly scores: readonly PreprocessingScore[];
   /** Preprocessings that are not significantly worse than the chosen one on these samples. */
   readonly indistinct: readonly Preprocessing[];
   /** Accuracy of always predicting the most common label. */
   readonly chance: number;
-  /** Whether the chosen accuracy is significantly above chance. If not, the preprocessing, the labels or the model are probably wrong. */
+  /** Whether the chosen accuracy is significantly above chance. */
   readonly trusted: boolean;
 }
 
@@ -60,15 +60,13 @@ export interface PreprocessingScore {
   readonly accuracy: Estimate;
   /** Mean cross-entropy in nats, with logits scaled by the best temperature. Otherwise a wide input range would have an advantage. */
   readonly loss: number;
-  /** Number of wrongly classified samples without a loss, because their outputs contain NaN or infinity. */
+  /** Wrongly classified samples without a loss, because their outputs contain NaN or infinity. */
   readonly brokenSamples: number;
 }
 
 /**
- * Tries common preprocessings on 16 and 32 random samples, then each time the better half of them on 64, 128, 256 and 1,024 samples.
- *
- * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
- * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.
+ * Tries common preprocessings on a few random samples, then each time the better half of them on more samples. Each round drops candidates that are
+ * significantly worse (McNemar's test for predictions, paired differences for losses). Of equally good ones, the narrowest range is chosen.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  */
 export async function guessPreprocessing(
@@ -154,7 +152,7 @@ export async function guessPreprocessing(
   };
 }
 
-/** Evaluates each preprocessing; consecutive ones with the same geometry share decoded images. @param batch shows how images are stored. */
+/** Consecutive preprocessings with the same geometry share decoded images. @param batch shows how images are stored. */
 async function* evaluateEach(
   engine: Engine,
   model: Model,
@@ -176,18 +174,15 @@ async function* evaluateEach(
   }
 }
 
-/** Returns the trials that are not significantly worse than the best, sorted by loss. @param trials trials sorted by accuracy. */
+/** @param trials sorted by accuracy. @returns those that are not significantly worse than the best, sorted by loss. */
 function dropWorse(trials: readonly Trial[]): readonly Trial[] {
-  // If accuracies tie, losses decide. Losses include the confidence, so they show a difference with fewer samples.
+  // Losses include the confidence, so they show a difference with fewer samples.
   const tied = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
   const [best] = tied;
   return tied.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
-/**
- * Prefers the narrowest of equally good input ranges. In int8, a range that is 255 times too wide loses almost all accuracy (98.9 % → 9.8 %). A range
- * that is too narrow loses little (98.0 %).
- */
+/** In int8, a range that is 255 times too wide loses almost all accuracy (98.9 % → 9.8 %), one that is too narrow little (98.0 %). */
 function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
   if (count < samplesForChance) return best;
@@ -200,7 +195,7 @@ function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
 /** Maximum ratio of two input ranges at which a model loses almost no accuracy if it gets the wrong one. */
 export const similarRange = 2;
 
-/** Returns whether a choice among equally good trials hardly matters. */
+/** A choice among these trials then hardly matters. */
 function haveSimilarRanges(trials: readonly Trial[]): boolean {
   const contrasts = trials.map(({ preprocessing }) => contrastOf(preprocessing));
   return Math.max(...contrasts) <= similarRange * Math.min(...contrasts);
@@ -216,7 +211,7 @@ function maxRuns(candidateCount: number, count: number): number {
   }, 0);
 }
 
-/** Returns the maximum number of candidates that remain after a round: half of them, at least two; all if the losses of the round are too few. */
+/** Returns the maximum number of candidates that remain after a round. */
 function countAfter(count: number, size: number): number {
   return size < minLosses ? count : Math.max(Math.min(count, 2), Math.ceil(count / 2));
 }
@@ -228,9 +223,9 @@ function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | unde
   return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
-/** Factors on the logits (inverse temperatures): without biases, only the confidence depends on the input scale (Guo et al. 2017, arXiv 1706.04599). */
+/** Inverse temperatures: without biases, only the confidence depends on the input scale (Guo et al. 2017, arXiv 1706.04599). */
 const logitFactors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
-/** Minimum relative difference of losses that counts. The steps between the temperatures cause smaller differences. */
+/** Relative. The steps between the temperatures cause smaller differences. */
 const minLossDifference = 0.1;
 
 function scaledLoss(): Metric {
@@ -273,7 +268,7 @@ interface Trial extends Omit<PreprocessingScore, "brokenSamples"> {
   readonly lossRows: Float64Array;
 }
 
-/** Orders trials by accuracy, then by loss. The sort is stable, so the more common of two equal preprocessings stays first. */
+/** The sort is stable, so the more common of two equal preprocessings stays first. */
 function compareTrials(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
@@ -293,7 +288,7 @@ function isWorse(trial: Trial, best: Trial): boolean {
   );
 }
 
-/** Returns whether a trial has significantly fewer right predictions on the common samples than the best one (McNemar's test, 5 %). */
+/** Uses McNemar's test at 5 %. */
 function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   if (best === undefined || trial === best) return false;
   let onlyBest = 0;
@@ -306,7 +301,7 @@ function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   return onlyTrial < onlyBest && mcnemarExact(onlyBest, onlyTrial) <= 0.05;
 }
 
-/** Returns the model's only input, or the only one of several inputs that has 4 axes. @throws PithError E_DATA without such an input. */
+/** Returns the model's only input, or the only one with 4 axes. @throws PithError E_DATA without such an input. */
 export function imageInput(model: Model): ImageInput {
   const { feeds } = model.graph;
   const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);

@@ -36,10 +36,7 @@ import { selectMetric } from "./select-metric.ts";
 export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
   readonly data: string;
-  /**
-   * Split to test on (default: the test split). Without predefined splits, the test split has all samples that are not used for training or
-   * calibration, by this command or (if the model records them) earlier ones. "all" also includes used samples.
-   */
+  /** Split to test on (default: the test split). "all" also includes samples that were used for training or calibration. */
   readonly part?: PartsOptions["part"];
   /** Preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded, as files beside the model specify, or guessed. */
   readonly preprocess?: string | Preprocessing | undefined;
@@ -82,7 +79,7 @@ const noSidecars: Sidecars = {
   architecture: undefined,
 };
 
-/** Returns the first sidecar file of each kind (such as tokenizer.json) of several models, because a result can be in another folder. */
+/** Returns the first sidecar file of each kind (such as tokenizer.json), because a result can be in another folder than its original. */
 async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   let sidecars = noSidecars;
   for (const { place } of models) {
@@ -110,8 +107,7 @@ export interface OpenedTask extends Task, Preparation {
 
 /**
  * Opens data for a model in disjoint splits. Preprocessing comes from `preprocess`, the model's metadata, or the files next to the model
- * (preprocessor_config.json, tokenizer.json, config.json). If none of these states it, the preprocessing of labeled images is guessed. The result is
- * returned in `preprocessing` and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
+ * (preprocessor_config.json, tokenizer.json, config.json), or is guessed for labeled images. It is recorded in the model. Doubts are logged.
  * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference disagree, or
  * training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
  * @example
@@ -188,7 +184,7 @@ export async function openTask(
     },
     context,
   );
-  // If the model is at chance level with the guessed preprocessing, the guess is recorded only if the model will be trained with it.
+  // At chance level, the guess is recorded only if the model will be trained with it.
   const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !isRecorded;
   const { images, length, frames } = isDoubtful ? {} : preparedSpec;
   const preprocessingText = preprocessingSpecText({ images, length, frames });
@@ -203,14 +199,14 @@ export async function openTask(
           reference ?? model,
           output,
           ready(testSamples),
-          // The values of a model that will be trained on labels are not those of the trained model.
+          // A model that will be trained on labels has other values afterwards.
           { metric, labelled: preparation.labelled, isFinal: learns !== "labels" },
           context,
         )
       : undefined;
   // The class of an image is not the truth for a detector.
   const labelled = typeof reading?.form === "object" ? await hasBoxLabels(ready(testSamples)) : preparation.labelled;
-  // For running text, the labels are its own tokens, so they are never withheld.
+  // For running text, the labels are its own tokens.
   const withholdsLabels =
     learns !== undefined && stored.isDivided && (await firstBatch(testSamples)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
@@ -264,7 +260,7 @@ export async function openTask(
   };
 }
 
-/** Opens the splits. Samples that one of the models was trained on are not used for testing, unless the caller requests all samples or another split. */
+/** Samples that one of the models was trained on are not used for testing, unless the caller requests all samples or another split. */
 async function openSplits(
   models: readonly Model[],
   path: string,
@@ -310,7 +306,7 @@ function describeSplits({ train, calibrate, test, totalCount }: Parts, trains: b
   return `${name} has ${lackText}: ${text}${note}`;
 }
 
-/** Returns a function that logs only its first note. All splits of a data set would log the same note about classes. */
+/** All splits of a data set would log the same note about classes. */
 function noteOnce(note: (text: string) => void): (text: string) => void {
   let isNoted = false;
   return (text) => {
@@ -324,7 +320,7 @@ async function hasBoxLabels(data: Dataset): Promise<boolean> {
   return label !== undefined && areBoxLabels(label);
 }
 
-/** Returns texts that Pith made as samples. By default, their labels are left out, so that results are compared with the original. */
+/** Returns texts that Pith made as samples. By default without labels, so that results are compared with the original. */
 async function createTextSplits(
   model: Model,
   { metric = "accuracy", calibrate = 0 }: TaskOptions,
@@ -359,7 +355,7 @@ async function createRandomSplits(model: Model, maxTest: number | undefined, con
   return { train, calibrate: undefined, test, availableTestCount: rest.count, isDivided: false };
 }
 
-/** Records the states of a model. @throws PithError E_NAME for an unknown input or output. */
+/** @throws PithError E_NAME for an unknown input or output. */
 export function storeStates(model: Model, states: readonly string[] = []): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }

@@ -1,4 +1,4 @@
-/** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
+/** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. */
 import { infer, mainOutput } from "#analysis";
 import { firstBatch } from "#batches";
 import type { Batch, Model } from "#ir";
@@ -17,7 +17,7 @@ interface Images {
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
 
-/** Minimum difference of black and white after preprocessing. Below this, images are nearly constant; common preprocessings have at least 1. */
+/** Difference of black and white after preprocessing. Common preprocessings have at least 1. */
 const minContrast = 0.05;
 
 export async function prepareImages(
@@ -95,7 +95,7 @@ export async function prepareImages(
   return { ...preparedTask(chosen, guessText(chosen.name, fitting), !trusted), tried };
 }
 
-/** Returns warnings if mean and std of a stated preprocessing seem to be meant for another scale of pixels. */
+/** Warnings if mean and std of a stated preprocessing seem to be meant for another scale of pixels. */
 function scaleDoubts(preprocessing: Preprocessing): readonly string[] {
   const { name, scale, mean } = preprocessing;
   const contrast = contrastOf(preprocessing);
@@ -120,10 +120,10 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   return `guessed "${name}"${doubt}. ${set}`;
 }
 
-/** Number of labels to check. A few suffice: if folders are named by years, for example, all labels are invalid. */
+/** A few suffice: if folders are named by years, for example, all labels are invalid. */
 const checkedLabels = 64;
 
-/** Checks that class folders fit the model. @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
+/** @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
 async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
   const { image, label } = await firstBatch(draw(dataset, checkedLabels, 0), checkedLabels);
   const output = mainOutput(model.graph.outputs);
@@ -154,11 +154,7 @@ function undecidedText(name: string, indistinct: readonly Preprocessing[], count
   return `${samples} not distinguish preprocessing "${name}" from ${namesOf(indistinct)}, and the metrics depend on it: set it with \`preprocess\`.`;
 }
 
-/**
- * Returns the warning that a model scores at chance level.
- * @param accuracy accuracy of the model. @param chance share of the most frequent class. @param sampleCount number of samples. @param learns whether the
- * model will be trained. @param modelText the model in words.
- */
+/** @param chance share of the most frequent class. @param learns whether the model will be trained. @param modelText the model in words. */
 export function atChanceWarning(
   preprocessing: string | undefined,
   accuracy: number,

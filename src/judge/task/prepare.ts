@@ -30,10 +30,10 @@ import { type Settings, toConstantTensors, withConstantInputs } from "./constant
 import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {
-  /** Description of the preprocessing, with a note if it was guessed; undefined without preprocessing. */
+  /** Description of the preprocessing, with a note if it was guessed. */
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
-  /** The preprocessings that were tried because none is stated, the chosen one first; undefined if one is stated. */
+  /** The preprocessings that were tried because none is stated, the chosen one first. */
   readonly tried?: readonly TriedPreprocessing[] | undefined;
   /** Doubts about the results, as complete sentences. */
   readonly warnings: readonly string[];
@@ -51,7 +51,7 @@ export interface TriedPreprocessing {
 }
 
 export interface PreparedTask extends Preparation {
-  /** Name of the table's text column, if the name is not a usual one such as "text". */
+  /** The table's text column, if its name is not a usual one such as "text". */
   readonly texts?: string | undefined;
   readonly record: Partial<PreprocessingSpec>;
 }
@@ -63,7 +63,7 @@ export interface PreparationContext {
   readonly sidecars: Sidecars;
   readonly set: Settings;
   readonly batch: number | undefined;
-  /** Model with which preprocessings are tried: the original, because a result can be damaged. */
+  /** The original, because a result can be damaged. */
   readonly reference: Model;
   /** Whether the model will be trained, so that it can be at chance level now. */
   readonly learns: boolean;
@@ -130,7 +130,7 @@ async function prepareKind(
       const { label } = first;
       const hasOneClassPerSample = label !== undefined && elementCount(label.dims) === label.dims[0];
       const hasUsableLabels = labelled && !(hasOneClassPerSample && hasNonClassOutput(model));
-      // The guess compares accuracies, which boxes and sets of labels do not have.
+      // Boxes and sets of labels have no accuracies to compare.
       const width = Number(mainOutput(model.graph.outputs)?.type?.dims?.at(-1));
       const canGuess = hasUsableLabels && label !== undefined && !areBoxLabels(label) && !areLabelSets(label, width);
       const needsLabels = options.needsLabels && !hasUsableLabels;
@@ -225,7 +225,7 @@ async function rangeText(
   return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${transform.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
 }
 
-/** Returns the column that feeds an input: the column of its name, or the only one. */
+/** Returns the column of the input's name, or the only one. */
 function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | undefined {
   const [only, ...more] = Object.values(columns);
   return columns[name] ?? (more.length === 0 ? only : undefined);
@@ -283,9 +283,9 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   });
 }
 
-/** Number of cells that suffice to distinguish numbers from text. */
+/** Suffice to distinguish numbers from text. */
 const checkedCells = 64;
-/** Share of unknown tokens above which a warning says that the text is probably not in the language of the model. */
+/** Share of unknown tokens above which the text is probably not in the language of the model. */
 const maxUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {

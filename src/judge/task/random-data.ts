@@ -11,14 +11,13 @@ import {
   type TrialSizes,
 } from "../../runtime/run/random-inputs.ts";
 
-/** Value of the data option that selects random inputs instead of a path. */
 export const randomName = "random";
 
 const sampleCount = 10_000;
-/** Ranges of sequence lengths to try. Longer ones are first, because the student learns from the outputs at every position. */
+/** Longer sequences are first, because the student learns from the outputs at every position. */
 const lengths: readonly TrialSizes[] = [[64, 224], [32, 64], ...likelyLengths];
 
-/** Returns 10,000 random samples in sizes that the model accepts. @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
+/** @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
 export async function randomData(model: Model, { engine }: Pick<Context, "engine">): Promise<IndexedDataset> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined)

@@ -22,7 +22,7 @@ interface ReadingRequest {
   readonly isFinal: boolean;
 }
 
-/** Returns how the metric reads the main output. Logs each decision that the graph alone does not make. */
+/** Logs each decision that the graph alone does not make. */
 export async function findReading(
   model: Model,
   output: string | undefined,
@@ -135,7 +135,7 @@ async function findOutputForm(
   return { ...reading, form: undefined };
 }
 
-/** Metrics that read detections. "accuracy" is the default metric. */
+/** "accuracy" is the default metric. */
 const detectionMetrics: ReadonlySet<MetricName> = new Set(["accuracy", "agreement", "detections", "map", "map-50"]);
 
 interface CheckedOutput {
@@ -143,7 +143,7 @@ interface CheckedOutput {
   readonly label: Dense | undefined;
 }
 
-/** Reads one value per sample as a probability if all values are between 0 and 1, and the labels are 0 and 1. */
+/** A probability has values between 0 and 1, and labels 0 and 1. */
 function findProbability(
   reading: MetricOptions,
   name: string,

@@ -1,4 +1,4 @@
-/** Names the metrics of commands and options, and selects the metric of a model by its outputs and the labels of the data. */
+/** Selects the metric of a model by its outputs and the labels of the data. */
 import {
   assumedScores,
   dataDependentSizes,
@@ -27,7 +27,7 @@ export interface MetricSelection {
   readonly reading?: MetricOptions | undefined;
 }
 
-/** Returns the requested metric if the data supports it. Without labels, returns the metric that compares this kind of output with the original. */
+/** Without labels, returns the metric that compares this kind of output with the original. */
 export function selectMetric(
   model: Model,
   name: MetricName,
@@ -37,13 +37,13 @@ export function selectMetric(
   const defaultName = typeof reading.form === "object" ? "map" : reading.form === "label sets" ? "f1" : name;
   const metric = namedMetrics[name === "accuracy" ? defaultName : name](reading);
   if (name === "agreement") requireClasses(model, output);
-  // An embedding has no classes, so that accuracy does not apply.
+  // An embedding has no classes.
   if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector") return cosine(reading);
   if (labelled || metric.truth === "original") return metric;
   return comparisonMetrics(model, output, { reading })[0] ?? agreement({ output });
 }
 
-/** Checks that outputs can be classes. @throws PithError E_DATA for shape [batch, steps, 1], where agreement would treat steps as classes. */
+/** @throws PithError E_DATA for shape [batch, steps, 1], where agreement would treat steps as classes. */
 function requireClasses(model: Model, output: string | undefined): void {
   const value = mainOutput(model.graph.outputs, output);
   const dims = value?.type?.dims;
@@ -53,7 +53,7 @@ function requireClasses(model: Model, output: string | undefined): void {
   });
 }
 
-/** Names of metrics for numeric outputs. If one of them is requested, the outputs are not class scores. */
+/** If one of these metrics is requested, the outputs are not class scores. */
 const numericMetrics: ReadonlySet<MetricName> = new Set([
   "mean-squared-error",
   "psnr",
@@ -61,7 +61,7 @@ const numericMetrics: ReadonlySet<MetricName> = new Set([
   "r-squared",
 ]);
 
-/** Returns metrics for a comparison with the original, most informative first. @param options a numeric metric makes ambiguous outputs numbers. */
+/** Metrics for a comparison with the original, most informative first. @param options a numeric metric makes ambiguous outputs numbers. */
 export function comparisonMetrics(
   model: Model,
   output: string | undefined,
@@ -108,7 +108,7 @@ export function comparisonMetrics(
   }
 }
 
-/** Reads from the graph whether the main output has probabilities (quantized, they do not sum to 1), labels or detections; else `findReading` decides. */
+/** Reads from the graph whether the main output has probabilities, labels or detections. Quantized probabilities do not sum to 1. */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);

@@ -14,7 +14,7 @@ export interface AttentionOptions {
   readonly mask?: string;
 }
 
-/** Constant that is added to masked scores, so that their exponential is 0. */
+/** Added to masked scores, so that their exponential is 0. */
 const maskedScore = -1e9;
 
 /**

@@ -15,7 +15,7 @@ export interface ConvOptions {
 
 /**
  * A convolution over [batch, channels, length]: weight [outputs, inputs / groups, kernel], bias [outputs], named and initialized as PyTorch's
- * `nn.Conv1d`: uniform in ±1/√(inputs / groups · kernel).
+ * `nn.Conv1d`.
  * @throws PithError E_SHAPE_MISMATCH if x has other channels, E_OPTION for a size below 1 or groups that do not divide the channels.
  * @example
  * const net = network({ conv: conv1d(1, 8, 5, { padding: 2 }), relu: relu() }, { input: ["batch", 1, 100], seed: 1 });

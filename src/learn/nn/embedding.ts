@@ -2,8 +2,7 @@ import { dimsText, int64 } from "#ir";
 import { type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 /**
- * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], normally
- * distributed, as PyTorch's `nn.Embedding`.
+ * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], as in PyTorch's `nn.Embedding`.
  * @throws PithError E_SHAPE_MISMATCH if x is not int64.
  * @example
  * const net = network({ words: embedding(6000, 64) }, { input: { input_ids: { type: "int64", dims: ["batch", "tokens"] } }, seed: 1 });
@@ -23,8 +22,7 @@ export function embedding(count: number, width: number): Module {
 }
 
 /**
- * Adds learned position vectors 0, 1, … to x: [batch, tokens, width] with at most `maxTokens` tokens. The table "weight" is [most,
- * width], normally distributed.
+ * Adds learned position vectors 0, 1, … to x [batch, tokens, width]. The table "weight" is [maxTokens, width], normally distributed.
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width, or has more tokens.
  * @example
  * const body = sequential({ words: embedding(6000, 64), places: positionEmbedding(128, 64) });

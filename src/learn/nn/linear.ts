@@ -2,8 +2,7 @@ import { dimsText } from "#ir";
 import { layerParameters, type Module, mismatch } from "./module.ts";
 
 /**
- * y = x · Wᵀ + b for x of shape […, inputs], with W [outputs, inputs], b [outputs] and initial values as in PyTorch: uniform in
- * ±1/√inputs (He et al. 2015 with a = √5).
+ * y = x · Wᵀ + b for x of shape […, inputs], with W [outputs, inputs] and b [outputs], initialized as in PyTorch: uniform in ±1/√inputs.
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width.
  * @example
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });

@@ -1,10 +1,10 @@
-/** Interface of modules, which write parts of a network into a graph. The names of nested modules prefix the names of their parameters. */
+/** Modules write parts of a network into a graph. The names of nested modules prefix the names of their parameters. */
 import type { Dim, Emit, PithError, Random, Role, Value } from "#ir";
 import { dimsText, elementCount, float32, optionError, parameter, shapeError } from "#ir";
 
 export interface ModuleScope {
   readonly emit: Emit;
-  /** Full name of the module ("fc1", "encoder.layer.0.attention"), which prefixes parameter names. */
+  /** Full name of the module ("encoder.layer.0.attention"), which prefixes parameter names. */
   readonly name: string;
   /** A separate random stream for the module's initial weights. */
   readonly random: Random;
@@ -23,7 +23,7 @@ export function applyAll(modules: Modules, scope: ModuleScope, x: Value): Value 
   return Object.entries(modules).reduce((before, [name, module]) => applyInside(scope, name, module, before), x);
 }
 
-/** Applies a module in a nested scope; its result's node gets the scope's name by default. */
+/** The result's node gets the scope's name by default. */
 export function applyInside(scope: ModuleScope, name: string, module: Module, x: Value): Value {
   const inner = scope.inside(name);
   const result = module(inner, x);
@@ -31,7 +31,7 @@ export function applyInside(scope: ModuleScope, name: string, module: Module, x:
   return result;
 }
 
-/** Checks rank and known sizes; a text in `expected` stands for any size. @throws PithError E_SHAPE_MISMATCH with the module, the expected and the actual shape. */
+/** Checks rank and known sizes; a text in `expected` stands for any size. @throws PithError E_SHAPE_MISMATCH. */
 export function requireDims(
   moduleName: string,
   { name }: Pick<ModuleScope, "name">,
@@ -72,16 +72,14 @@ export function requireCount(label: string, value: number, min = 1): number {
   throw optionError(`${label} must be a whole number of at least ${min}, got ${value}.`);
 }
 
-/** Returns one number per axis. @throws PithError E_OPTION for another count, or a number below `min`. */
+/** @throws PithError E_OPTION for another count than `axes`, or a number below `min`. */
 export function perAxis(label: string, option: number | readonly number[], axes: number, min: number): number[] {
   const sizes = typeof option === "number" ? new Array<number>(axes).fill(option) : [...option];
   if (sizes.length !== axes) throw optionError(`${label} must be one number or ${axes}, got ${sizes.length}.`);
   return sizes.map((size) => requireCount(label, size, min));
 }
 
-// Initial values from PyTorch's distributions, with Pith's random generator.
-
-/** Stores weight and bias with values uniform in ±1/√(inputs per output): He et al. 2015 with a = √5. */
+/** Draws values uniformly in ±1/√(inputs per output), as in PyTorch: He et al. 2015 with a = √5. */
 export function layerParameters(
   scope: ModuleScope,
   dims: readonly number[],

@@ -18,8 +18,7 @@ export interface NetworkOptions {
 }
 
 /**
- * Creates a model from consecutive modules, like `nn.Sequential`. It is an ONNX graph with output "output" and parameters named
- * after their modules ("fc1.weight", "encoder.0.attention.query.weight").
+ * Creates a model from consecutive modules, like `nn.Sequential`: an ONNX graph with output "output" and parameters named after their modules.
  * @throws PithError E_SHAPE_MISMATCH if a module does not fit the one before it, E_OPTION for no input or modules.
  * @example
  * import { linear, network, relu } from "pith/nn";
@@ -67,8 +66,7 @@ export function sequential(modules: Modules): Module {
 }
 
 /**
- * y = x + block(x) (He et al. 2016). Parameters of named or numbered modules are directly under the residual's name, as in
- * PyTorch: "layer1.0.conv1.weight".
+ * y = x + block(x) (He et al. 2016). Parameters of the block are directly under the residual's name, as in PyTorch: "layer1.0.conv1.weight".
  * @param options.shortcut Module applied to x if the block changes its shape; its parameters are named "shortcut".
  * @throws PithError E_SHAPE_MISMATCH if block and shortcut differ in shape.
  * @example

@@ -2,9 +2,8 @@ import { dimsText } from "#ir";
 import { affineParameters, type Module, mismatch, requireCount, requireWidth, storeTensor } from "./module.ts";
 
 /**
- * y = (x - mean) / √(variance + 1e-5) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias,
- * running_mean, running_var. The graph is for inference. The statistics have the role `state`: while weight or bias is trained, a
- * step normalizes with batch statistics and updates the running ones.
+ * y = (x - mean) / √(variance + 1e-5) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias, running_mean,
+ * running_var. The graph is for inference. A training step normalizes with batch statistics and updates the running ones.
  * @throws PithError E_SHAPE_MISMATCH if x has other channels.
  * @example
  * const block = sequential({ conv: conv2d(3, 16, 3, { padding: 1, bias: false }), bn: batchNorm(16), relu: relu() });

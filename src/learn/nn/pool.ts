@@ -55,7 +55,7 @@ function windowOf(
   const axes = spatialAxes(moduleName, scope, x);
   const sizes = perAxis(`${moduleName}: window`, window, axes, 1);
   const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
-  // With a padding of more than half a window, a window could contain only padding.
+  // A window could otherwise contain only padding.
   const axisWithWidePadding = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
   if (axisWithWidePadding >= 0)
     throw optionError(

@@ -27,8 +27,8 @@ export function gelu(): Module {
 }
 
 /**
- * In training, sets each value to 0 with this probability and divides the other values by 1 - probability (Srivastava et al. 2014). The
- * choice depends on seed and step. In inference, dropout is the identity.
+ * In training, sets each value to 0 with this probability and divides the others by 1 - probability (Srivastava et al. 2014).
+ * In inference, dropout is the identity.
  * @throws PithError E_OPTION for a probability outside 0 to below 1.
  * @example
  * const head = sequential([dropout(0.1), linear(64, 2)]);

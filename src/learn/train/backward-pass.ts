@@ -1,4 +1,4 @@
-/** Writes the backward pass, from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
+/** Writes the backward pass: each operator definition provides dLoss/dInput given dLoss/dOutput. */
 import type { Inference } from "#analysis";
 import type { Emit, Graph, Node, StraightThrough, Value } from "#ir";
 import {
@@ -20,7 +20,7 @@ export const laterLayersHint = "Train only the layers after this node (`layers`)
 interface BackwardOptions {
   readonly graph: Graph;
   readonly loss: Value;
-  /** Values that depend on a parameter: only these need gradients. */
+  /** Values that depend on a parameter. */
   readonly dependents: ReadonlySet<Value>;
   readonly inference: Inference;
   readonly emit: Emit;
@@ -28,13 +28,13 @@ interface BackwardOptions {
   readonly channelBlock: number | undefined;
 }
 
-/** Accumulates all gradients. Returns nodes that pass none to an input that depends on a parameter. @throws E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH. */
+/** Returns nodes that pass no gradient to an input that depends on a parameter. @throws E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH. */
 export function addBackwardPass({ graph, loss, dependents, inference, emit, sums, channelBlock }: BackwardOptions) {
   const stops: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
-  // The list is copied, because the loop appends nodes to the graph.
+  // A copy, because the loop appends nodes to the graph.
   for (const node of [...graph.nodesBackwards()]) {
     const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
     const needsGradient = (input: number): boolean => {
@@ -121,7 +121,6 @@ function operatorGradients(node: Node, scope: GradientScope, inference: Inferenc
 
 type GradientSums = ReturnType<typeof gradientSums>;
 
-/** Sums the gradients that a value gets from its readers. */
 export function gradientSums(emit: Emit) {
   const sums = new Map<Value, Contribution>();
   const scale = ({ value, factor }: Contribution): Value => {
@@ -153,7 +152,7 @@ export function gradientSums(emit: Emit) {
   };
 }
 
-/** With `carry`, adds an input c for each parameter, so that its gradient output is g + carry · c. */
+/** Adds an input c for each parameter, so that its gradient output is g + carry · c. */
 export function addCarriedInputs(
   graph: Graph,
   parameters: readonly Value[],
@@ -170,7 +169,7 @@ export function addCarriedInputs(
   return inputs;
 }
 
-/** Returns the gradient in the operand's shape: summed over broadcast axes. */
+/** Sums a gradient over broadcast axes, to the operand's shape. */
 export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
   if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
@@ -182,14 +181,12 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   return leading === 0 && broadcastAxes.length > 0 ? summed : emit.Reshape([summed, to]);
 }
 
-// A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node.
-// The gradient is that of the declared surrogate, by default the identity:
+// A value with the role `straight-through` passes its gradient to the first input x of its node, by the declared surrogate:
 //
-//     slope · clip(x, low, high),     so     dx = slope · dy  where  low ≤ x ≤ high,  else 0
+//     slope · clip(x, low, high),   so   dx = slope · dy where low ≤ x ≤ high, else 0
 //
 // (Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"; with bounds Hubara et al. 2016,
-// "Binarized neural networks"). Other inputs have the operator's gradient. In a step through Boolean values (a comparison, then a
-// choice or a cast), each value has the role.
+// "Binarized neural networks"). In a step through Boolean values (a comparison, then a cast), each value has the role.
 
 export function straightThroughOf({ outputs: [output] }: Node): StraightThrough | undefined {
   return output?.role?.kind === "straight-through" ? output.role : undefined;

@@ -14,10 +14,9 @@ export interface BatchSize {
 }
 
 /**
- * Returns the batch size to train with: `requested`, or the size that the model fixes, or less if the values of model and teachers exceed
- * `memoryLimit`. The result does not depend on the machine's memory, so trainings are the same everywhere.
- * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
- * @param teachers Models that run on the same batch, without gradients.
+ * Returns the batch size to train with: `requested`, or the size that the model fixes, or less if values exceed `memoryLimit`. It does not depend
+ * on the machine's memory, so trainings are the same everywhere.
+ * @param samples Inputs by name, which provide the sizes of symbolic dimensions. @param teachers Models that run on the same batch.
  */
 export function fitBatchSize(
   model: Model,
@@ -63,7 +62,7 @@ export async function takesOneSample(model: Model, data: Dataset): Promise<boole
   return feedingOf(model, await firstBatch(data, 1), "training data").size === 1;
 }
 
-/** Copies a model with a batch size; undefined if a dimension is unknown, and an error if the model fixes another batch size. */
+/** Returns undefined if a dimension is unknown, an error if the model fixes another batch size. */
 function fixBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
   const shapes: [string, readonly number[]][] = [];
   for (const { name, type } of model.graph.feeds) {
@@ -86,9 +85,7 @@ function fixedSize(model: Model): number | undefined {
   return otherSizes.length > 0 ? undefined : size;
 }
 
-// Stored tensors do not count as memory of a model's values.
-
-/** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
+/** Bytes of values that a training keeps, without stored tensors. A step needs two to four times as many: gradients and kernel copies. */
 export const memoryLimit = 1.25 * 2 ** 30;
 
 /** Returns the peak bytes if nodes run in their order and each value is released after its last use. */
@@ -112,7 +109,6 @@ export function peakBytes({ graph }: Model): number {
 const outputBytes = ({ outputs }: Node): number =>
   outputs.reduce((sum, output) => sum + (output === undefined ? 0 : bytesOf(output)), 0);
 
-/** Returns the bytes of a computed value; 0 if its size is unknown. */
 function bytesOf({ type, tensor }: Value): number {
   const dims = fixedDims(type?.dims);
   if (type === undefined || type.type === "string" || dims === undefined || tensor !== undefined) return 0;

@@ -27,12 +27,12 @@ import {
 
 const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
-/** Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly). */
+/** Returns undefined if the runtime has no such operators (WebAssembly). */
 export function channelsPerBlock(engine: Engine): Promise<number | undefined> {
   return memoize(blockSizes, engine, () => measureBlock(engine));
 }
 
-/** Runs one operator in blocks, whose output shows the channels per block. */
+/** The output of one operator in blocks shows the channels per block. */
 async function measureBlock(engine: Engine): Promise<number | undefined> {
   const model = new Model();
   const x = model.graph.addInput("x", { type: "float32", dims: [1, 4, 1, 1] });
@@ -54,7 +54,7 @@ async function measureBlock(engine: Engine): Promise<number | undefined> {
   }
 }
 
-/** Writes nodes that are faster in channel blocks in this form, and element-wise nodes whose operands are in blocks already. */
+/** Writes nodes that are faster in channel blocks, and element-wise nodes whose operands are in blocks already. */
 export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
     const bound = inference.at(node);

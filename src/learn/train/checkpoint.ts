@@ -1,7 +1,4 @@
-/**
- * A checkpoint is the model in the middle of its training, as a valid ONNX file. The training state is stored in it: arrays as
- * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
- */
+/** A checkpoint is the model in the middle of its training, as a valid ONNX file. The state is unused tensors with the role `state`, and metadata. */
 
 import { elementBytes } from "#batches";
 import type { Batch, Dense, Model, PithError, Tensor } from "#ir";
@@ -47,7 +44,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
 const progressKey = "pith.training";
 const statePrefix = "pith.training/";
 
-/** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file is then kept. */
+/** @throws PithError E_FILE if the file cannot be written; the previous file is then kept. */
 export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
   const checkpointModel = model.clone();
   for (const [name, dense] of Object.entries(state))
@@ -70,7 +67,7 @@ export function noTrainingError(path: string): PithError {
   return dataError(`"${path}" is not a training checkpoint.`, { hint: "Use last.onnx in the checkpoint folder." });
 }
 
-/** Removes and returns the training state, in place, so that results and new trainings do not contain it. */
+/** Removes and returns the training state, so that results and new trainings do not contain it. */
 export function removeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
   const state = new Map<string, Tensor>();
   for (const value of [...graph.values()]) {
@@ -84,10 +81,9 @@ export function removeState({ graph, header }: Model): ReadonlyMap<string, Tenso
   return state;
 }
 
-/** Identifies a training: hashes of model and samples, and options by name (null if not given). A checkpoint of another training is rejected. */
+/** Hashes of model and samples, and options by name (null if not given). A checkpoint of another training is rejected. */
 export type Identity = Readonly<Record<string, unknown>>;
 
-/** The files of a checkpoint: the current state and, with validation, the best weights. */
 interface CheckpointFiles {
   readonly path: string;
   readonly bestPath?: string | undefined;
@@ -116,7 +112,7 @@ export function requireSameTraining({ path, bestPath }: CheckpointFiles, saved: 
   });
 }
 
-/** Returns the SHA-256 of a model's functions and graph, with hashes for tensors. Of tensors that training changes, only type and dimensions count. */
+/** Leaves out the elements of tensors that training changes: only their type and dimensions count. */
 export async function modelHash(model: Model, trained: ReadonlySet<string> = new Set()): Promise<string> {
   const changing = new Set<Tensor>();
   for (const { name, tensor, role } of allValues(model.graph)) {

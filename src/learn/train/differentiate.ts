@@ -1,13 +1,7 @@
 /**
- * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out.
- *
- * 1. Lower fused operators without a gradient.
- * 2. Walk backwards and accumulate gradients by operator definition (`backward-pass.ts`).
- * 3. Turn parameters into inputs.
- * 4. Split off the part that no parameter influences (teacher, frozen backbone) if it multiplies matrices. The runtime optimizes
- *    it with stored weights, and its outputs can be cached.
- *
- * Dimensions must be fixed: gradients are written for one batch size.
+ * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out. Dimensions must be fixed.
+ * The part that no parameter influences (teacher, frozen backbone) is split off if it multiplies matrices: the runtime optimizes it with stored
+ * weights, and its outputs can be cached.
  */
 import { downstreamValues, type Inference, infer } from "#analysis";
 import type { Graph, Model, Node, Value } from "#ir";
@@ -41,9 +35,9 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
-  /** Momentum: each gradient output is g + carry · c, where c is usually the previous output. A matrix product adds c as its bias, without another pass. */
+  /** Each gradient output is g + carry · c, where c is usually the previous output (momentum). A matrix product adds c as its bias. */
   readonly carry?: number | undefined;
-  /** Maps a stored tensor to its value in the next step. The step gets the tensor as an input, and the next value as an output. */
+  /** Maps a stored tensor to its value in the next step. */
   readonly states?: ReadonlyMap<string, string>;
   /** Channels per block of convolutions, as `channelsPerBlock` returns it; the step then runs on that engine only. */
   readonly channelBlock?: number | undefined;
@@ -54,15 +48,15 @@ export interface TrainingGraphs {
   readonly frozen: Model | undefined;
   /** Inputs: the batch, `frozen`'s outputs, `carried`, parameters and states. Outputs: the loss, next states and gradients. */
   readonly step: Model;
-  /** Maps a parameter to the name of the output with its gradient. */
+  /** Parameter → name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
-  /** With `carry`: maps a parameter to the name of the input c. */
+  /** With `carry`: parameter → name of the input c. */
   readonly carried: ReadonlyMap<string, string>;
-  /** Untrainable parameters, each with a node without gradient (Round, a comparison, an index) at which its paths to the loss end. */
+  /** Untrainable parameters, each with a node without gradient at which its paths to the loss end. */
   readonly stopped: ReadonlyMap<string, Node>;
 }
 
-/** The opset of gradients: the first with every required form (ReduceSum, Split, Pad and Scatter of opset 18). */
+/** The first opset with every required form (ReduceSum, Split, Pad and Scatter of opset 18). */
 export const gradientOpset = 18;
 
 /**
@@ -176,7 +170,7 @@ function findStoredInside(
   return undefined;
 }
 
-/** Splits off the forward nodes that depend on an input, but on no parameter or state (`trained`). */
+/** Splits off forward nodes that depend on an input, but on no parameter or state (`trained`). */
 function splitFrozen(
   step: Model,
   forwardNodes: ReadonlySet<Node>,
@@ -212,7 +206,7 @@ function splitFrozen(
   return frozen;
 }
 
-/** Replaces nodes by primitives, except straight-through nodes and operators whose own gradient is faster. */
+/** Replaces nodes by primitives, except straight-through nodes, and operators whose own gradient is faster. */
 function lowerForGradients(model: Model): Inference {
   const inference = infer(model);
   const { graph } = model;
@@ -228,11 +222,9 @@ function lowerForGradients(model: Model): Inference {
   return inference;
 }
 
-// ONNX Runtime does not run nodes in file order. It starts from the last node that nothing reads and computes depth first what it
-// needs. If that is the gradient of the first layer, all activations and gradients stay in memory to the end. So these nodes go
-// to the end of the file in reverse order: the loss runs first, then the gradients of the last layer.
+// ONNX Runtime starts from the last node that nothing reads and computes depth first. If that is the gradient of the first layer, all activations and
+// gradients stay in memory to the end. So these nodes go to the end of the file in reverse order: the loss first, then the last layer.
 
-/** Moves the nodes whose outputs no node reads, so that the runtime runs them in their current order. */
 function runInOrder(graph: Graph): void {
   const unread = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
   graph.moveToEnd(unread.reverse());

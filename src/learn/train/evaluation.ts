@@ -6,7 +6,7 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-/** Returns whether weights are evaluated. @param moment "step" before each step, "epoch" after one, "end" of a training inside an epoch. */
+/** @param moment "step" before each step, "epoch" after one, "end" of a training inside an epoch. */
 export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;
@@ -30,13 +30,13 @@ export async function evaluateWeights(
   return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
 }
 
-/** Returns, for example, "after 40 steps: validation accuracy 93.00 %". */
+/** Returns "after 40 steps: validation accuracy 93.00 %". */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
   const figureText = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
   return `${momentText(step)}: validation ${metric?.name ?? "loss"} ${figureText}`;
 }
 
-/** Records an evaluation and returns whether it is the best so far; any number is better than NaN. */
+/** Returns whether the evaluation is the best so far; any number is better than NaN. */
 export function recordEvaluation(counters: Counters, { metric }: Validation, figure: number): boolean {
   const evaluation = { step: counters.steps, figure };
   counters.evaluations.push(evaluation);
@@ -60,7 +60,7 @@ export function patienceText({ steps, worse, best }: Counters): string {
 
 const momentText = (step: number): string => (step === 0 ? "before the first step" : `after ${counted(step, "step")}`);
 
-/** Explains why the result is the initial weights. A smaller learning rate can help only if the evaluations changed. */
+/** Returns why the result is the initial weights. A smaller learning rate can help only if the evaluations changed. */
 export function explainUnchanged({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
   const { evaluations = 0, samples, best, by, unit } = chosen ?? {};
   const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));

@@ -1,4 +1,4 @@
-/** Float arrays of a training. Their arithmetic is in float64, and each result is rounded once to the type of its array. */
+/** Float arrays of a training. Their arithmetic is in float64, rounded once to the type of the array. */
 import { type Dense, dataError, dimsText } from "#ir";
 
 export type Floats = Float32Array | Float64Array;
@@ -7,7 +7,7 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
 
-/** Returns the floats of a stored state. @throws PithError E_DATA if the state has no floats of this length. */
+/** @throws PithError E_DATA if the state has no floats of this length. */
 export function requireFloats(dense: Dense | undefined, length: number, owner: string, name: string): Floats {
   if ((dense?.type === "float32" || dense?.type === "float64") && dense.data.length === length) return dense.data;
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
@@ -20,19 +20,16 @@ export function zerosLike(values: Floats): Floats {
   return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
 }
 
-/**
- * Returns the magnitude below which a number counts as zero: denormal numbers, which arise whenever momentum decays, would take twenty times as long.
- * Products of larger numbers with learning rates down to 1e-7 are normal numbers.
- */
+/** Smaller magnitudes count as zero: denormal numbers, which arise when momentum decays, would take twenty times as long. */
 export const tinyOf = (values: Floats): number => (values instanceof Float32Array ? 1e-30 : 1e-290);
 
-/** The same for numbers that are squared: (1-β₂) times the square of a larger number is a normal number. */
+/** Returns this limit for numbers that are squared. */
 export const tinyToSquareOf = (values: Floats): number => (values instanceof Float32Array ? 1e-16 : 1e-150);
 
 // Two comparisons would branch on the sign, which a processor cannot predict.
 export const flushTiny = (value: number, tiny: number): number => (Math.abs(value) < tiny ? 0 : value);
 
-/** Changes `values` in place: w -= rate·(g + decay·w). */
+/** Computes w -= rate·(g + decay·w), in place. */
 export function stepAgainst(values: Floats, gradient: Floats, rate: number, decay: number): void {
   const tiny = tinyOf(values);
   for (let index = 0; index < values.length; index++) {

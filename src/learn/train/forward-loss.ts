@@ -44,11 +44,7 @@ export async function validationLoss(
 
 const maxEntries = 16;
 
-/**
- * Returns a cache, whose `of` creates an object for the sizes of a batch, or returns the cached one. The least recently used objects are released if
- * there are too many, or if they use too much memory. @param make creates the object. Its `bytes` are the memory of one run's values, which a session
- * keeps for the next run.
- */
+/** Caches an object for the sizes of a batch. @param make `bytes` of its object are the memory of one run, which a session keeps for the next run. */
 export function cacheBySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
   release: (entry: T) => Promise<void>,

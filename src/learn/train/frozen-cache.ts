@@ -1,9 +1,6 @@
 /**
- * Caches the outputs of a frozen part (a teacher, a backbone) per sample during a training, by a hash of the sample's inputs.
- *
- * Results must be bit-identical without the cache, so outputs must not depend on other samples of the batch. The first batch is
- * run again, shifted by one sample. The cache is disabled if outputs differ (batch statistics, contrastive outputs,
- * position-dependent rounding), or if a later run differs from a cached output.
+ * Caches the outputs of a frozen part (a teacher, a backbone) per sample,by a hash of the sample's inputs. Outputs must not depend on other samples
+ * of the batch: the first batch is run again, shifted by one sample, and the cache is disabled if outputs differ.
  */
 import { downstreamValues, infer } from "#analysis";
 import {
@@ -20,7 +17,7 @@ import { sha256Text } from "../../core/files/hash.ts";
 
 export interface CacheBudget {
   bytesLeft: number;
-  /** Number of samples of an epoch, if known. A cache that is too small for all of them is disabled. */
+  /** Samples of an epoch, if known. A cache that is too small for all of them is disabled. */
   readonly samples: number | undefined;
 }
 
@@ -31,7 +28,7 @@ export interface FrozenPart {
   release(): Promise<void>;
 }
 
-/** Wraps a session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
+/** @param frozen Its graph, with fixed sizes. */
 export function withOutputCache(session: FrozenPart, frozen: Model, budget: CacheBudget): FrozenPart {
   const { graph } = frozen;
   const inputDependents = downstreamValues(graph, graph.feeds, infer(frozen));
@@ -51,7 +48,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     await storage.release();
   };
 
-  /** Starts the cache if a batch shows that outputs do not depend on other samples, and if the outputs of an epoch fit the budget. */
+  /** Starts the cache if outputs do not depend on other samples, and the outputs of an epoch fit the budget. */
   const startCache = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
@@ -103,7 +100,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
   };
 }
 
-/** Returns the common first dimension of all inputs; undefined if the inputs differ, or if one contains strings. */
+/** Returns the common first dimension of all inputs; undefined if inputs differ, or contain strings. */
 function countOf(feeds: Batch): number | undefined {
   if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
   const [count, ...otherCounts] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
@@ -117,7 +114,7 @@ async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
   return Promise.all(Array.from({ length: count }, (_, index) => sha256Text(row(index))));
 }
 
-/** Returns whether a second run with shifted samples yields the same outputs, shifted; one sample is not run again. */
+/** A second run with shifted samples must yield the same outputs, shifted. */
 async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, count: number): Promise<boolean> {
   const hasSampleRows = ({ dims: [first = 0], type }: Dense): boolean =>
     type !== "string" && first > 0 && first % count === 0;
@@ -134,7 +131,7 @@ export const selectTensors = (batch: Batch, isSelected: (name: string) => boolea
 const selectRows = (batch: Batch, positions: readonly number[]): Batch =>
   mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(positions)));
 
-/** Reshapes outputs [4 · n, …] of n samples to [n, 4, …]: the rows of a sample are adjacent. */
+/** Outputs [4 · n, …] of n samples become [n, 4, …]: the rows of a sample are adjacent. */
 const splitSamples = (batch: Batch, count: number): Batch =>
   mapColumns(batch, (dense) => {
     const [first = 0, ...innerDims] = dense.dims;

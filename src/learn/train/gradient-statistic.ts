@@ -35,9 +35,8 @@ const defaultBatch = 64;
 
 /**
  * Collects a statistic of the gradient of a loss by each of several stored tensors, in one pass over samples. The model is not changed.
- * @param names names of the stored tensors. @returns the statistics by name; tensors without a gradient are omitted.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if a gradient
- * of each sample is requested and batch statistics mix samples.
+ * @returns the statistics by name; tensors without a gradient are omitted.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA, E_UNSUPPORTED if a gradient of each sample is requested and batch statistics mix samples.
  * @example
  * import { crossEntropy } from "pith/train";
  * import { type GradientStatistic, observeGradients } from "pith/extend";

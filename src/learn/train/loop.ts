@@ -1,7 +1,4 @@
-/**
- * The training loop: epochs of seeded minibatches through a step graph. The state consists of the parameters, the arrays of the
- * optimizer, and counters. Randomness is a function of seed and epoch, so a resumed training has bit-identical results.
- */
+/** The training loop: epochs of seeded minibatches through a step graph. Randomness is a function of seed and epoch, so that training can resume. */
 
 import { firstBatch } from "#batches";
 import { type Batch, counted, dataError, type Model, optionError, PithError, save, throwIfAborted } from "#ir";
@@ -48,15 +45,14 @@ import {
 
 interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve"> {
   readonly names: readonly string[];
-  /** Whether the model is unchanged, because no evaluation was better than the initial one. */
+  /** No evaluation was better than the initial one. */
   readonly isUnchanged: boolean;
 }
 
 /**
  * Trains a model in place by a plan. After a stop, the model and the checkpoint keep the progress.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which a loss or
- * parameter was found to be NaN or infinite (a checkpoint contains an earlier state), E_STOPPED on the signal, E_OPTION if a checkpoint
- * belongs to another training, E_FILE if a checkpoint would be overwritten.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED for a loss or parameter that is NaN or infinite, E_STOPPED
+ * on the signal, E_OPTION if a checkpoint belongs to another training, E_FILE if a checkpoint would be overwritten.
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
@@ -71,7 +67,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
     return { ...outcome, isUnchanged: outcome.training.chosen?.best.step === 0 && (await areUnchanged(initial)) };
   } catch (error) {
     if (error instanceof PithError && error.code === "E_STOPPED") throw await loop.saveStopped(error);
-    // A failure also reverts the weights of completed epochs, which the checkpoint contains.
+    // Also reverts the weights of completed epochs, which the checkpoint contains.
     for (const [value, tensor] of initial) value.tensor = tensor;
     throw error;
   } finally {
@@ -79,7 +75,6 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   }
 }
 
-/** Builds the step and logs the plan of the training without running it. */
 export async function logPlan(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
   const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
@@ -166,7 +161,7 @@ class TrainingLoop {
     else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
-  /** Ends the training inside an epoch, at the place where its checkpoint continues. */
+  /** Ends the training at the place where its checkpoint continues. */
   async #endInsideEpoch(training: TrainingState): Promise<void> {
     await this.#evaluateIfDue(training, "end");
     await this.#save();
@@ -178,7 +173,7 @@ class TrainingLoop {
     this.#context.log({ id: "stop", text });
   }
 
-  /** Creates the training state for batches like `example` (default: the first batch, for a training that resumes after its last step). */
+  /** @param example default: the first batch, for a training that resumes after its last step. */
   async #openTraining(example?: Batch): Promise<TrainingState> {
     if (this.#training !== undefined) return this.#training;
     const { data, size, log, validation, checkpoint } = this.#plan;
@@ -191,7 +186,6 @@ class TrainingLoop {
       this.#log = await openLog(log, metric, resumed?.counters.steps);
     }
     if (checkpoint === undefined) return training;
-    // Creates the folder only when the training is known to begin.
     await makeFolder(checkpoint);
     // A killed process can leave temporary files, and the best file may never be written again.
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(checkpoint));
@@ -263,7 +257,7 @@ class TrainingLoop {
       throw optionError(`${callback}: expected "stop" or no result, got ${valueText(result)}.`);
   }
 
-  /** Saves the progress of a stopped training. @returns the error to throw. */
+  /** @returns the error to throw. */
   async saveStopped(cause: PithError): Promise<PithError> {
     await this.#save();
     const { checkpoint } = this.#plan;
@@ -274,7 +268,7 @@ class TrainingLoop {
     return new PithError("E_STOPPED", text, { hint: "Run the same training with `resume` to continue.", cause });
   }
 
-  /** Writes the progress into the model and the checkpoint. @throws PithError E_DIVERGED if a value is not finite. */
+  /** @throws PithError E_DIVERGED if a value is not finite. */
   async #save(): Promise<void> {
     const training = this.#training;
     if (training === undefined) return;

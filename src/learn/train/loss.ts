@@ -12,7 +12,7 @@ export interface NamedValues {
   network(): Model;
 }
 
-/** Values that a loss can read: those of the trained model and of other models. */
+/** Values of the trained model and of other models. */
 export interface LossScope extends NamedValues {
   readonly emit: Emit;
   /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
@@ -78,7 +78,7 @@ export interface Target {
   feeds(batch: Batch): Batch;
 }
 
-/** Returns a target in the shape of a value: another output, or a column of the data. @throws PithError E_DATA if the column has another size. */
+/** Returns another output, or a column of the data, in the shape of a value. @throws PithError E_DATA if the column has another size. */
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined) throw shapeError(`"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
@@ -113,10 +113,7 @@ export function requireColumn(batch: Batch, label: string): Dense {
 /** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
-/**
- * Adds an input [samples, tokens] that selects tokens: 0 for padding (by the attention mask) and for labels of −100, otherwise 1.
- * @param unit "token": labels are ignored if there is an attention mask. "prediction": a token also needs a label.
- */
+/** Adds an input [samples, tokens], 0 for padding and labels of −100. @param unit "token": a mask replaces labels. "prediction": both count. */
 export function addTokenMask(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],
@@ -142,13 +139,13 @@ export function addTokenMask(
   };
 }
 
-/** Casts to float32, in which all losses are computed. */
+/** All losses are computed in float32. */
 export function castToFloat32(emit: Emit, value: Value): Value {
   // 1 is TensorProto.FLOAT.
   return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
 }
 
-/** Reshapes logits [batch, …, classes] to [rows, classes]. */
+/** Logits [batch, …, classes] become [rows, classes]. */
 export function asRows(
   emit: Emit,
   logits: Value,

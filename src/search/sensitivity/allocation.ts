@@ -1,9 +1,6 @@
 /**
- * Turns a sensitivity sweep into a recipe: chooses a setting for each layer so that the model's cost meets a budget with minimum loss
- * (`core/math/allocate.ts`).
- *
- * The savings of layers do not add up, because a removed channel also saves weights in the next layer. So the cost of the whole changed model is
- * counted. A layer's loss is the upper end of the drop's interval, and the sum of the losses estimates the loss of the model.
+ * Turns a sensitivity sweep into a recipe with minimum loss within a budget. Savings of layers do not add up, because a removed channel also saves
+ * weights in the next layer, so the cost of the changed model is counted.
  */
 import { macsPerSample } from "#analysis";
 import { groupBy, type Model, memoize, storedBytes, throwIfAborted } from "#ir";
@@ -76,7 +73,7 @@ export async function allocationFrom(
     const rows = offers.flatMap((offer) => offer?.choice ?? []);
     return { rows, cost: await shareOf(rows) };
   });
-  // Channels are removed in blocks, so much of the budget can be unused: layers are left unchanged, or get milder settings, while it allows that.
+  // Channels are removed in blocks, so much of the budget can be unused.
   for (const { layers, drop } of choice.rows) {
     if (maxShare - choice.cost < minSlack) break;
     const isOfUnit = (row: SensitivityRow): boolean => row.kind === kind && row.layers[0] === layers[0];
@@ -100,7 +97,7 @@ const [maxChoices, minSlack] = [8, 0.02];
 /** Number of parts into which the settings between two measured ones are divided. */
 const parts = 16;
 
-/** Returns the measured settings of each unit, and continuous settings between them, whose losses and savings are interpolated. */
+/** Settings between two measured ones have interpolated losses and savings. */
 function itemsOf(
   rows: readonly SensitivityRow[],
   kind: SensitivityKind,
@@ -111,7 +108,7 @@ function itemsOf(
   return [...groupBy(savingRows, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
     let from = { setting: unchangedSetting ?? 0, loss: 0, cost: 0 };
     const offers = unit.flatMap((row, index) => {
-      // A setting is assumed to lose at most as much as a harsher one. If its measured drop is larger, the drop of the harsher one counts.
+      // A setting is assumed to lose at most as much as a harsher one.
       const to = { setting: row.setting, loss: Math.min(...unit.slice(index).map(lossOf)), cost: -savingOf(row) };
       const [start, count] = unchangedSetting === undefined ? [to, 1] : [from, parts];
       from = to;

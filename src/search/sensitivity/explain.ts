@@ -12,7 +12,6 @@ export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
   /** Mildest setting that changes the layer; undefined if no setting does. */
   readonly setting: number | undefined;
-  /** Effect of this setting. If no setting changes the layer: the reason for the mildest setting, or "nothing changes". */
   readonly text: string;
 }
 
@@ -120,7 +119,7 @@ async function explainChannels(
   };
 }
 
-/** Output channels of a layer that belong to one pruning group. After a Split, for example, channels of one layer are in several groups. */
+/** Output channels of a layer that belong to one pruning group. After a Split, channels of one layer can be in several groups. */
 interface OwnChannels {
   readonly group: Group;
   readonly unitOf: Int32Array;

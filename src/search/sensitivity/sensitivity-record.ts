@@ -55,7 +55,6 @@ export interface Sensitivity {
 
 const amount = (share: number): string => percent(share, 0);
 
-/** Titles of the kinds, and texts of their settings: "40 %", "4 bits", "rank 50 %". */
 export const kindWords: Readonly<Record<SensitivityKind, { readonly title: string; text(setting: number): string }>> = {
   prune: { title: "individual weights set to zero", text: amount },
   channels: { title: "channels removed", text: amount },
@@ -81,12 +80,11 @@ export function selectKind({ rows }: Pick<Sensitivity, "rows">, kind: Sensitivit
   return { settings, layers: worstFirst(layers, ({ loss }) => loss) };
 }
 
-/** Formats a change without a unit: "−6.4", in points for a share. */
+/** Returns "−6.4", in points for a share. */
 export function sweptChangeText({ unit, better }: Pick<Metric, "unit" | "better">, { value }: Estimate): string {
   return Number.isNaN(value) ? "broken" : change(unit, better === "higher" ? 0 - value : value);
 }
 
-/** Required precision of large drops, as a share of the drop. */
 const relativeResolution = 1 / 4;
 
 /** @param resolution required precision of small drops: the default maximum drop of commands, in the metric's unit. */
@@ -94,7 +92,7 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/** Returns a note if the samples did not suffice: "45 of 60 drops can be off by ±3.7 points with …". Its advice assumes intervals proportional to 1/√n. */
+/** Returns "45 of 60 drops can be off by ±3.7 points with …". Assumes intervals proportional to 1/√n. */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = defaultDrop(sensitivity.metric, sensitivity.original.value);
   const unresolvedRows = sensitivity.rows.filter(
@@ -111,7 +109,7 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   return `${countText} can be off by ±${allowance(unit, width)} with ${counted(count, "test sample")}, so recipes may protect the wrong layers. About ${integer(sampleCount)} samples reduce this to ±${allowance(unit, resolution)}.`;
 }
 
-/** Returns "conv1 is the most sensitive layer" for the layer with the largest drop for most techniques. */
+/** Returns "conv1 is the most sensitive layer". */
 export function headline(sensitivity: Sensitivity): string {
   if (sensitivity.rows.length === 0) return "No layer was measured";
   const lossyRows = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);

@@ -1,10 +1,4 @@
-/**
- * Measures the sensitivity of each layer (`pith sensitivity`): changes only this layer, by one setting after another, and compares the model with the
- * original.
- *
- * Each measurement ends as soon as its samples determine the drop to ± the default maximum drop (one point of accuracy), or to ± a quarter of the
- * drop if that is more. Layers with coupled channels are changed together.
- */
+/** Measures the sensitivity of each layer: changes only this layer, by one setting after another, and compares the model with the original. */
 import { macsPerSample } from "#analysis";
 import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
@@ -91,7 +85,7 @@ type MeasuredDrop =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
-/** Measures the original. @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
+/** @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
 async function openDropMeter(
   store: Store,
   original: Model,
@@ -99,7 +93,7 @@ async function openDropMeter(
   { batch, output }: SensitivityOptions,
   outerContext: Context,
 ) {
-  // Logs each message once and hides progress, because the sweep itself reports the number of measurements. Measurements are silent.
+  // Logs each message once.
   const texts = new Set<string>();
   const context: Context = {
     ...outerContext,
@@ -120,10 +114,9 @@ async function openDropMeter(
     : chanceNote;
   const hint = "Preprocessing, labels or model do not match.";
   if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
-  // A change of weights does not make outputs depend on the batch, so a changed model takes the original's batch size without a check.
+  // A change of weights does not make outputs depend on the batch.
   const none = new Float64Array();
   const noRows = { ...rows, rows: none, answers: { predicted: none, labels: none } };
-  // The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed.
   const judging = await metricInputsOf(store, task, await recordSplits(task, []), { batch, output });
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);

@@ -16,7 +16,7 @@ interface Sweep {
   readonly sharedOptions: OptionValues;
   /** Settings from the mildest to the harshest. */
   readonly settings: readonly number[];
-  /** Setting that changes the most layers. This is not always the mildest: a small share of a few channels rounds to no channel. */
+  /** Setting that changes the most layers. A small share of a few channels rounds to no channel. */
   readonly widestSetting: number;
   /** Setting that changes nothing; undefined if settings are discrete formats. */
   readonly unchangedSetting?: number;
@@ -61,7 +61,6 @@ export function optionsOf(kind: SensitivityKind, settings: LayerSettings): Optio
   return { ...sharedOptions, layers: [...settings.keys()], overrides: Object.fromEntries(overrides) };
 }
 
-/** Changes layers in place, and applies the masks of pruned ones. */
 export async function applySettings(
   kind: SensitivityKind,
   settings: LayerSettings,
@@ -73,7 +72,7 @@ export async function applySettings(
   return outcome;
 }
 
-/** Changes some layers in place, all by the same setting. @returns the changes, or a Miss with the reason why nothing changes. */
+/** @returns the changes, or a Miss with the reason why nothing changes. */
 export async function applySetting(
   kind: SensitivityKind,
   layers: readonly string[],
@@ -94,7 +93,7 @@ export async function applySetting(
   }
 }
 
-/** Returns the number of saved bytes. For unstructured pruning, these are the bytes of weights that have become zero. */
+/** For unstructured pruning, these are the bytes of weights that have become zero. */
 export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, result: Model): Promise<number> {
   if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(result.graph);
   const zeros = async (model: Model): Promise<number> => {
@@ -111,7 +110,7 @@ export function middleSettingOf(kind: SensitivityKind): number {
   return settings[Math.floor((settings.length - 1) / 2)] ?? 0;
 }
 
-/** Layers that a technique changes together: one layer, layers with coupled channels, or layers with similar names. */
+/** Layers that a technique changes together. */
 export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
 
 export interface Measurement {
@@ -119,7 +118,7 @@ export interface Measurement {
   readonly setting: number;
 }
 
-/** Returns the units of each technique: every layer that its pass changes. @param alike combine layers whose names differ only in numbers. */
+/** @param alike combine layers whose names differ only in numbers. */
 export async function unitsOf(
   model: Model,
   kinds: readonly SensitivityKind[],
@@ -136,7 +135,7 @@ export async function unitsOf(
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
     const applyTo = async (options: OptionValues): Promise<StepOutcome> =>
       runStep(pass, model.clone(), options, {}, context);
-    // Each layer gets the setting: as an option of the whole model, some layers could meet it for all, such as a budget of weights.
+    // As an option of the whole model, some layers could meet the setting for all, such as a budget of weights.
     const overrides = { "*": layerOptions(widestSetting) };
     const outcome = await applyTo({ ...sharedOptions, overrides, ...selection });
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
@@ -160,7 +159,7 @@ export async function unitsOf(
   return { units, misses };
 }
 
-/** Orders measurements. The middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each layer. */
+/** The middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each layer. */
 export function orderMeasurements(measurements: readonly Measurement[]): readonly Measurement[] {
   const distanceOf = ({ unit: { kind }, setting }: Measurement): number => {
     const { settings } = sweeps[kind];
