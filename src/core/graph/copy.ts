@@ -1,8 +1,8 @@
-/** Copies graphs. The copy has new values and nodes but shares the tensors, which are immutable. */
+/** Copies graphs. The copy has new values and nodes but shares the tensors. */
 import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
-/** Maps values to their copies, or to undefined if inputs that read the value are to be omitted. Values that are not in the map are used directly. */
+/** Copies by original value; undefined omits inputs that read the value. Values outside the map are used directly. */
 export type Copies = Map<Value, Value | undefined>;
 
 export function copyGraph(graph: Graph): Graph {
@@ -37,7 +37,7 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copies.set(value, copy);
 }
 
-/** Copies a node with its subgraphs to the end of a graph, or before another node. The copy reads the values that `copies` lists for its inputs. */
+/** Copies a node with its subgraphs to the end of a graph, or before another node. */
 export function copyNode(
   node: Node,
   to: Graph,

@@ -1,4 +1,4 @@
-/** Defines the elements of graphs (values, nodes, attributes), and iterations that include subgraphs. Only methods of `Graph` change links between them. */
+/** Defines the elements of graphs: values, nodes and attributes. Only methods of `Graph` change links between them. */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -13,7 +13,6 @@ export interface ValueType {
 
 /** A type other than a tensor. `of` is the type of its elements. */
 export type Container =
-  /** `items`: the type of each element, if the number of elements is known. */
   | { readonly kind: "sequence"; readonly of: AnyType; readonly items?: readonly AnyType[] }
   | { readonly kind: "optional"; readonly of: AnyType }
   | { readonly kind: "map"; readonly key: DataType; readonly of: AnyType }
@@ -44,26 +43,25 @@ export const noMetadata: ReadonlyMap<string, string> = new Map();
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
-  /** The inferred type, or the stated type if no type was inferred. Setting `type` sets the stated type and removes the inferred type. */
+  /** The inferred type, otherwise the stated type. Setting it sets the stated type and removes the inferred type. */
   type: ValueType | undefined;
-  /** The type that the file states or that was set explicitly. It is saved with the model. */
+  /** The type that the file states or that was set. */
   readonly stated: ValueType | undefined;
-  /** The type found by `infer`. It is saved only where the main graph lists a value that has no stated type. */
+  /** The type found by `infer`. */
   inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;
   tensor: Tensor | undefined;
   role: Role | undefined;
-  /** Whether the file lists the value in `value_info`. The type is then saved there. */
+  /** Whether the file lists the value in `value_info`. */
   declared: boolean;
-  /** The file's description of a value that is not a dense tensor, or further information about its type. It is written back unchanged. */
+  /** The file's description of a value that is not a dense tensor, or more about its type. */
   foreign: ForeignValue | undefined;
 }
 
 /** Protobuf messages: `type` (TypeProto of a sequence, map, …), `sparse` (SparseTensorProto), `info` (more about the type of a stored tensor). */
 export interface ForeignValue {
   readonly type?: Uint8Array;
-  /** The parsed form of `type`. */
   readonly container?: Container;
   readonly sparse?: Uint8Array;
   readonly info?: Uint8Array;
@@ -87,12 +85,12 @@ export interface NodeSpec {
   readonly overload?: string;
   readonly name?: string;
   readonly inputs: readonly (Value | undefined)[];
-  /** The names of the outputs, where undefined omits an output; or the number of outputs, which then get automatic names. */
+  /** The names of the outputs, where undefined omits an output; or a number of outputs with automatic names. */
   readonly outputs?: number | readonly (string | undefined)[];
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
 }
 
-/** A node attribute. `kind` distinguishes the integer 1 from the float 1. `unknown` contains fields that Pith does not parse, in wire format. */
+/** A node attribute. `kind` distinguishes the integer 1 from the float 1. `unknown` contains protobuf fields in wire format. */
 export type Attribute =
   | { readonly kind: "float"; readonly value: number }
   | { readonly kind: "int"; readonly value: number | bigint }
@@ -104,10 +102,10 @@ export type Attribute =
   | { readonly kind: "strings"; readonly value: readonly (string | Uint8Array)[] }
   | { readonly kind: "tensors"; readonly value: readonly Tensor[] }
   | { readonly kind: "graphs"; readonly value: readonly Graph[]; readonly unknown?: Uint8Array }
-  /** An attribute that Pith writes back unchanged: a sparse tensor, a type, or a reference in a function. The bytes are the AttributeProto. */
+  /** A sparse tensor, a type, or a reference in a function, as bytes of the AttributeProto. */
   | { readonly kind: "opaque"; readonly value: Uint8Array };
 
-/** Converts an integer to a number, clamped to ±MAX_SAFE_INTEGER, which exceeds every dimension. ONNX writes 2⁶³ − 1 for "to the end". */
+/** Converts an integer to a number, clamped to ±MAX_SAFE_INTEGER. ONNX writes 2⁶³ − 1 for "to the end". */
 export function toInteger(value: number | bigint): number {
   if (typeof value === "number") return value;
   const limit = BigInt(Number.MAX_SAFE_INTEGER);
@@ -119,7 +117,6 @@ export function operatorName({ domain, op }: Pick<Node, "domain" | "op">): strin
   return domain === "" ? op : `${domain}.${op}`;
 }
 
-/** Returns a node's operator and name for messages, such as `Conv "layer1.conv"`. */
 export function nodeText(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
@@ -138,11 +135,10 @@ export function subgraphs(node: Node): readonly Graph[] {
   return graphs;
 }
 
-/** Empty collections that nodes share, to avoid allocations. */
 const noGraphs: readonly Graph[] = [];
 const noAttributes: ReadonlyMap<string, Attribute> = new Map();
 
-/** Returns the values that a node reads: its inputs, and values of outer graphs that its subgraphs read. A value occurs once per use. */
+/** Returns the values that a node reads: its inputs, and values of outer graphs that its subgraphs read. */
 export function usedValues(node: Node): readonly Value[] {
   const readValues: Value[] = [];
   const innerGraphs = new Set<Graph>();
@@ -175,7 +171,7 @@ export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
 
-/** Yields the tensors of all values and attributes, including those in subgraphs. A tensor that several of them share occurs several times. */
+/** Yields the tensors of all values and attributes, including those in subgraphs. Shared tensors occur several times. */
 export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
   for (const { attributes } of allNodes(graph)) {
@@ -278,7 +274,6 @@ export class NodeImplementation implements Node {
   readonly graph: Graph;
   readonly inputs: (ValueImplementation | undefined)[] = [];
   readonly outputs: (ValueImplementation | undefined)[] = [];
-  /** Replaced by each change. */
   attributes: ReadonlyMap<string, Attribute> = noAttributes;
   doc: string | undefined = undefined;
   metadata = noMetadata;
@@ -291,7 +286,6 @@ export class NodeImplementation implements Node {
   readonly #names: Names;
   #name = "";
 
-  /** @param names The node names of the graph, which the node updates. */
   constructor(graph: Graph, spec: NodeSpec, shared: SharedState<ValueImplementation>, names: Names) {
     this.graph = graph;
     this.#shared = shared;
@@ -325,7 +319,7 @@ export class NodeImplementation implements Node {
   }
 }
 
-/** Replaces the items of a list one by one, because spreading a long list into `splice` would overflow the stack. */
+/** Replaces the items one by one: spreading a long list into `splice` would overflow the stack. */
 function refill<T>(list: T[], items: readonly T[]): void {
   list.length = 0;
   for (const item of items) list.push(item);

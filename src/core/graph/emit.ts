@@ -1,7 +1,6 @@
 /**
  * Adds nodes to graphs: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The TypeScript types come from the ONNX
- * schema. Each node is checked against the model's opset at run time, because the types also allow attributes of older versions (`axes` of
- * ReduceMean).
+ * schema. They also allow attributes of older versions, so each node is checked against the model's opset at run time.
  */
 import { Miss, PithError, unsupportedError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
@@ -34,7 +33,7 @@ type Split<Text, Separator extends string> = Text extends `${infer First}${Separ
 
 type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
 
-/** The versions of an operator that opsets from 7 on use. A version that is only a number has the contents of the preceding version. */
+/** The versions of an operator that opsets from 7 on use. */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?
       | (Rest extends `${OldVersion}${" " | "|"}${string}` | OldVersion ? never : Contents<Version, Before>)
@@ -54,7 +53,7 @@ type TypeOf<Pair> = Pair extends `${infer Kind extends keyof KindTypes}=${string
 type NameOf<Pair> = Pair extends `${string}=${infer Name}` ? (Name extends `${infer Bare}!` ? Bare : Name) : never;
 type Required<Pair> = Extract<Pair, `${string}!`>;
 
-/** The required attributes of the newest version. All others, including those of older versions, are optional. */
+/** The required attributes of the newest version. All others are optional. */
 type SchemaAttributes<New extends string, All extends string> = {
   [Pair in Required<New> as NameOf<Pair>]: TypeOf<Pair>;
 } & {
@@ -66,10 +65,9 @@ export type AttributesOf<Op extends OpName> = Flattened<
   SchemaAttributes<Pairs<Split<Newest<(typeof schema)[Op]>, " ">>, Pairs<Split<Versions<(typeof schema)[Op]>, " ">>>
 >;
 
-/** The metadata key that stores the pass which wrote a node. */
 export const passKey = "pith.pass";
 
-/** Builds a subgraph attribute: adds nodes to `body`, and inputs by `body.addInput`, and returns the outputs. Nodes can read outer values. */
+/** Builds a subgraph attribute: adds nodes and inputs to `body`, and returns the outputs. Nodes can read outer values. */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
 /** An input of a new node; undefined omits it. A number gets the type of the first other input that is not bool; a list is an int64 vector. */
@@ -86,7 +84,7 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /** Adds a node with several outputs. `outputs` is the number of outputs, or a list that states for each output whether it is to be created. */
+  /** Adds a node with several outputs: their number, or a list that states for each output whether it is created. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],
@@ -95,11 +93,11 @@ export interface EmitTools {
   ): Wanted<Outputs>;
   /** Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change the data afterward. */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
-  /** Returns an `Emit` that gives this name to the first output of the next node, or to the next constant. Appends a number if the name is taken. */
+  /** Returns an `Emit` that names the first output of the next node, or the next constant. */
   named(name: string): Emit;
 }
 
-/** The outputs that `many` creates: a tuple if the type of their number is a literal, an array if it is `number`. */
+/** The outputs that `many` creates: a tuple if their number is a literal. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? ValueTuple<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
@@ -119,14 +117,13 @@ type ValueTuple<Count extends number, Values extends readonly Value[] = readonly
 export interface EmitOptions {
   /** The node before which new nodes are added; by default they are added at the end. */
   readonly before?: Node | undefined;
-  /** The name of the pass, which is recorded in the metadata of each new node. */
   readonly by?: string;
   readonly onNode?: (node: Node) => void;
-  /** The model's opset versions. The first operator of com.microsoft adds this domain to the map. */
+  /** The model's opset versions. */
   readonly opsets: Map<string, number>;
 }
 
-/** Returns an `Emit` for `graph`. Calls throw E_UNSUPPORTED if the opset lacks the operator's form, E_TYPE_MISMATCH for a wrong attribute type. */
+/** Returns an `Emit` for `graph`. Calls throw E_UNSUPPORTED if the opset lacks the operator's form. */
 export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
 }
@@ -165,7 +162,6 @@ function withName(target: Target, name: string | undefined): Emit {
       if (typeof key !== "string") return undefined;
       if (Object.hasOwn(tools, key)) return tools[key as keyof EmitTools];
       if (!Object.hasOwn(schema, key)) return undefined;
-      // Creates all mandatory outputs, although only the first is returned.
       return (inputs: Inputs, attributes: object = {}) =>
         write(key, inputs, attributes, createFlags(minOutputs(target, key)))[0];
     },
@@ -184,7 +180,6 @@ function minOutputs(target: Target, key: string): number {
   return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
 }
 
-/** @throws PithError E_UNSUPPORTED if `domain` is the default domain and the model does not import it. */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
   const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
   if (version === undefined) throw unsupportedError("The model imports no operator set of ai.onnx.");
@@ -203,7 +198,7 @@ function writeNode(
   const [domain, op] = splitKey(key);
   const version = importedVersion(target, domain);
   const presentAttributes = attributes.filter(([, value]) => value !== undefined);
-  // Omits trailing absent inputs, unless the operator requires this number of inputs (Loop).
+  // Omits trailing absent inputs, except those that the operator requires (Loop).
   const minInputs = schemaAt(domain, op, version)?.inputs.min ?? 0;
   const givenInputs = operands.slice(
     0,
@@ -252,7 +247,6 @@ function constantFor(key: string, numbers: number | readonly number[], inputs: I
   return ["scalar", inMemory(scalarOf(type, numbers))];
 }
 
-/** Returns the names of a node's outputs: `stem` for the first output that is created, and numbered names for the others. */
 function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
   const first = outputs.indexOf(true);
   const name = graph.freshName(stem);

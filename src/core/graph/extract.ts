@@ -6,9 +6,8 @@ import { parameter } from "./role.ts";
 import { sortTopologically } from "./topological-order.ts";
 
 /**
- * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names stay the
- * same, and so do roles, except those of `inputs`. Both models share tensors. The given model is unchanged. A value tied to a tensor outside the part
- * becomes a parameter. `outputs` and `inputs` can be values of subgraphs. The time is proportional to the size of the extracted part.
+ * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Both models
+ * share tensors. A value tied to a tensor outside the part becomes a parameter.
  * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
@@ -36,7 +35,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   for (const value of graph.values())
     if (value.role?.kind === "tied" && graph.value(value.role.name) === undefined) value.role = parameter;
   const part = model.withGraph(graph);
-  // Up to IR version 3, stored tensors must also be listed as inputs.
+  // Up to IR version 3, stored tensors would have to be listed as inputs.
   part.header.irVersion = Math.max(part.header.irVersion, 4);
   return part;
 }

@@ -1,5 +1,3 @@
-/** Handles the local functions of ONNX models: graphs that nodes call by domain and name. */
-
 import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./copy.ts";
 import type { Attribute } from "./elements.ts";
@@ -12,11 +10,11 @@ export interface LocalFunction {
   /** Distinguishes functions with the same name; usually "". */
   readonly overload: string;
   readonly opsets: ReadonlyMap<string, number>;
-  /** The attributes of the function with their default values. An attribute without a default value is undefined. */
+  /** Default values by attribute; undefined without one. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
-  /** For each node of the body: its attributes whose values come from the call, mapped to the names of the call's attributes. */
+  /** The attributes of body nodes whose values come from the call, mapped to the names of the call's attributes. */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
-  /** The body. Its inputs and outputs correspond to those of a call by position. Immutable, because copies of the model share it. */
+  /** The body. Copies of the model share it. */
   readonly graph: Graph;
 }
 
@@ -26,15 +24,14 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
     : indexOf(functions).byName.get(functionKey(node.domain, node.op, node.overload));
 }
 
-/** The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model. */
+/** Runtimes expand all calls when they load a model. */
 const maxExpandedNodes = 250_000;
 
-/** Returns the number of nodes of a call with nested calls expanded; infinity for a cycle. Each level of calls can multiply the number. */
+/** Returns the number of nodes of a call with nested calls expanded; infinity for a cycle. */
 function countExpandedNodes({ functions }: Model, called: LocalFunction): number {
   return indexOf(functions).expandedNodes.get(called) ?? Number.POSITIVE_INFINITY;
 }
 
-/** Returns why Pith does not expand the functions of a model (they have too many nodes); undefined if it can expand them. */
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
@@ -75,7 +72,7 @@ function countAllExpandedNodes(
   named: ReadonlyMap<string, LocalFunction>,
 ): ReadonlyMap<LocalFunction, number> {
   const nodes = new Map<LocalFunction, number>();
-  /** For each function, the number of calls in its body whose expanded sizes are not known yet. */
+  /** Calls in each body whose expanded sizes are not known yet. */
   const openCallsOf = new Map<LocalFunction, number>();
   const callers = new Map(functions.map((local) => [local, [] as LocalFunction[]]));
   for (const definition of functions) {
@@ -101,7 +98,7 @@ function countAllExpandedNodes(
   return new Map(countedFunctions.map((local) => [local, nodes.get(local) ?? 0]));
 }
 
-/** Returns a function's body with the attributes of a call. Attributes that contain graphs are omitted, because graphs can read outer values. */
+/** Returns a function's body with the attributes of a call, except graphs, which could read outer values. */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;
@@ -121,7 +118,6 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-/** Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can be inlined. */
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
   const nodes = countExpandedNodes(model, called);

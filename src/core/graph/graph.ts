@@ -1,7 +1,4 @@
-/**
- * A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. Only methods of `Graph` connect nodes. They keep each value's
- * uses consistent with the inputs of nodes, in O(1) per connection.
- */
+/** A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. Methods of `Graph` keep uses and inputs consistent. */
 import { modelError, PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
 import {
@@ -49,29 +46,29 @@ export class Graph implements Carried {
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names(() => Array.from(this.nodes(), ({ name }) => name));
-  /** The inputs, as a set for fast lookup: files up to IR version 3 list all weights as inputs. */
+  /** A set, because files up to IR version 3 list all weights as inputs. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
   #outputs: ValueImplementation[] = [];
   #outputSet: ReadonlySet<Value> | undefined;
 
-  /** @param parent The node whose attribute this graph is; undefined for the main graph. */
+  /** @param parent The node whose attribute this graph is. */
   constructor(readonly parent?: Node) {
     this.#shared = parent === undefined ? new SharedState() : parent.graph.#shared;
     this.#shared.values.add(this.#values);
   }
 
-  /** A number that increases with every change of the model: nodes, names, stored tensors, roles and stated types. */
+  /** A number that increases with changes of the model: nodes, names, stored tensors, roles and stated types. */
   get revision(): number {
     return this.#shared.revision;
   }
 
-  /** Increases the revision after a change that the graph does not notice, such as a change of metadata or documentation. */
+  /** Increases the revision after a change that the graph does not notice, such as a change of metadata. */
   touch(): void {
     this.#shared.revision++;
   }
 
-  /** Operator definitions that `addOperators` (`pith/extend`) added to the model, its copies and extracted parts. */
+  /** Operator definitions that `addOperators` (`pith/extend`) added to the model. */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -81,7 +78,7 @@ export class Graph implements Carried {
     this.touch();
   }
 
-  /** The declared inputs, in order. In files up to IR version 3, weights are inputs, too; their values have a tensor. */
+  /** The declared inputs, in order. In files up to IR version 3, they include weights. */
   get inputs(): readonly Value[] {
     this.#inputList ??= [...this.#inputs];
     return this.#inputList;
@@ -95,7 +92,7 @@ export class Graph implements Carried {
     return value instanceof ValueImplementation && this.#inputs.has(value);
   }
 
-  /** Returns whether a value is an output of this graph. A subgraph can also output values of outer graphs. */
+  /** Returns whether a value is an output of this graph. */
   isOutput(value: Value): boolean {
     this.#outputSet ??= new Set(this.#outputs);
     return this.#outputSet.has(value);
@@ -125,22 +122,20 @@ export class Graph implements Carried {
     return this.#nodes.backwards();
   }
 
-  /** Returns all values of this graph: inputs, stored tensors and node outputs. */
   values(): IterableIterator<Value> {
     return this.#values.values();
   }
 
-  /** Returns the value with a name in this graph, or, if this graph has no such value, in the nearest outer graph. */
+  /** Returns the value with a name in this graph or in the nearest outer graph that has one. */
   value(name: string): Value | undefined {
     return this.#values.get(name) ?? this.parent?.graph.value(name);
   }
 
-  /** Returns the value with a name in this graph, without searching outer graphs. */
   ownValue(name: string): Value | undefined {
     return this.#values.get(name);
   }
 
-  /** Returns whether nodes of this graph can read a value, because the value belongs to this graph or to an outer graph. */
+  /** Returns whether a value belongs to this graph or to an outer graph. */
   sees(value: Value): boolean {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
@@ -162,12 +157,12 @@ export class Graph implements Carried {
     return this.#nodeNames.fresh(stem);
   }
 
-  /** Adds a value without a producer: an input, a stored tensor, or a value that a file mentions before its producer. */
+  /** Adds a value without a producer. */
   addValue(name: string, type?: ValueType): Value {
     return this.#create(name, type);
   }
 
-  /** Adds a stored tensor. If the name is taken, a number is appended. */
+  /** Adds a stored tensor. Appends a number to a name that is taken. */
   addTensor(name: string, tensor: Tensor, role?: Role): Value {
     const value = this.#create(this.freshName(name), { type: tensor.type, dims: tensor.dims });
     value.tensor = tensor;
@@ -201,10 +196,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Adds a node at the end, or before or after a node given by `place`.
-   * @throws PithError E_NAME if an output name is taken.
-   */
+  /** Adds a node at the end, or at `place`. @throws PithError E_NAME if an output name is taken. */
   addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#requireOwnNode(place.before) : undefined;
@@ -220,7 +212,7 @@ export class Graph implements Carried {
       seen.add(name);
     }
     for (const requestedName of names) {
-      // Requests each fresh name just before its use, because the next request would return the same name.
+      // Requests each fresh name just before its use: the next request would return the same name.
       const name = typeof outputs === "number" ? this.freshName(spec.op) : requestedName;
       node.outputs.push(name === undefined ? undefined : this.#addProduced(name, node));
     }
@@ -242,10 +234,7 @@ export class Graph implements Carried {
     return value;
   }
 
-  /**
-   * Removes a node and its outputs.
-   * @throws PithError E_MODEL if an output is still used.
-   */
+  /** Removes a node and its outputs. @throws PithError E_MODEL if an output is still used. */
   removeNode(node: Node): void {
     const ownedNode = this.#requireOwnNode(node);
     for (const output of ownedNode.outputs) {
@@ -263,10 +252,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Removes an unused stored tensor or input. If several values are tied to the tensor, the first becomes the target of the others.
-   * @throws PithError E_MODEL if the value is used or has a producer.
-   */
+  /** Removes a stored tensor or input. @throws PithError E_MODEL if it is used or has a producer. */
   removeValue(value: Value): void {
     const ownedValue = this.#requireOwn(value);
     if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue)) {
@@ -287,7 +273,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Sets an attribute, or removes it if `attribute` is undefined. A removed subgraph no longer counts as a reader of outer values. */
+  /** Sets an attribute, or removes it if `attribute` is undefined. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
     const ownedNode = this.#requireOwnNode(node);
     const keptGraphs = new Set(attribute === undefined ? [] : graphsOf(attribute));
@@ -301,10 +287,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Renames a value. Roles of values that are tied to it get the new name.
-   * @throws PithError E_NAME if this graph already has a value with the name, or reads a value of an outer graph with the name.
-   */
+  /** Renames a value, and updates roles that are tied to it. @throws PithError E_NAME if the name is taken. */
   rename(value: Value, name: string): void {
     const ownedValue = this.#requireOwn(value);
     const { name: before } = ownedValue;
@@ -321,16 +304,15 @@ export class Graph implements Carried {
       for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
-  /** Returns whether a node of this graph or of its subgraphs reads a value. Names of other outer values can be reused here. */
+  /** Returns whether a node of this graph or of its subgraphs reads a value. */
   reads(value: Value | undefined): boolean {
     const isInside = (graph: Graph | undefined): boolean =>
       graph !== undefined && (graph === this || isInside(graph.parent?.graph));
     return value !== undefined && [...value.uses].some(({ node }) => isInside(node.graph));
   }
 
-  /** Sorts the nodes topologically. The sort is stable. */
+  /** Sorts the nodes topologically; the sort is stable. */
   sort(): void {
-    // Ignores producers in outer graphs, which are not sorted here.
     const producersOf = (node: Node): NodeImplementation[] =>
       [...usedValues(node)].flatMap(({ producer }) =>
         producer?.graph === this ? [this.#requireOwnNode(producer)] : [],
@@ -339,10 +321,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Moves nodes to the end of the graph, in this order.
-   * @throws PithError E_MODEL if another node reads an output of a moved node.
-   */
+  /** Moves nodes to the end of the graph, in this order. @throws PithError E_MODEL if another node reads one of their outputs. */
   moveToEnd(nodes: readonly Node[]): void {
     const lastNodes = nodes.map((node) => this.#requireOwnNode(node));
     const movedNodes = new Set(lastNodes);
@@ -355,7 +334,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores this graph and its subgraphs, with the same objects, in linear time. For a model, use `snapshot.ts`. */
+  /** Returns a function that restores this graph and its subgraphs, with the same objects. */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;
     const nodes = [...this.#nodes.forwards()];

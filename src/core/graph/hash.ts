@@ -1,7 +1,6 @@
 /**
- * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing. Tensors are immutable, so each tensor
- * object is represented by a number. Fingerprints are therefore comparable only within one process. A clone shares all tensors, so its fingerprint is
- * equal.
+ * Computes a fingerprint of a model without reading tensor contents: each tensor object is represented by a number. Fingerprints are therefore
+ * comparable within one process only.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -18,9 +17,8 @@ export function objectId(object: object): number {
 }
 
 /**
- * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models are equal if their structure, names,
- * types, roles, attributes, metadata, tensor identities and the order of stored tensors are. Inferred types are ignored.
- * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as different.
+ * Returns 16 hexadecimal digits that represent structure, names, types, roles, attributes, metadata and tensor identities, but not inferred types.
+ * @param keyOf Returns the identity of a tensor, by default that of the object.
  */
 export function structureHash(
   model: Model,
@@ -30,7 +28,7 @@ export function structureHash(
   const annotations: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     annotations.push(annotationsOf(graph));
-    // Sorts the values, because only the order of stored tensors is part of a model, and the text states it.
+    // Sorted, because only the order of stored tensors is part of a model, and the text states it.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
       annotations.push([value.name, value.declared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);

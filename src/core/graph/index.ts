@@ -1,4 +1,3 @@
-/** Exports graphs, values, tensors and errors (`#graph`). */
 export * from "../errors.ts";
 export * from "../tensor/bnb4.ts";
 export * from "../tensor/convert.ts";

@@ -8,12 +8,12 @@ import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
   readonly before?: Node | undefined;
-  /** Replaces values of `from`, such as its inputs, by values of the target graph, or by undefined to omit them. */
+  /** Values of the target graph by values of `from`; undefined omits the value. */
   readonly replacements?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
 }
 
-/** Copies the nodes and stored tensors of `from` into `to`. Outer values are read directly. `restoreNames` can restore names that were taken. */
+/** Copies the nodes and stored tensors of `from` into `to`. Outer values are read directly. */
 export function inlineGraph(
   from: Graph,
   to: Graph,
@@ -28,7 +28,7 @@ export function inlineGraph(
   for (const node of from.nodes()) {
     // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
-    // Compares with the names of the node's other outputs, because these values do not exist yet.
+    // The node's other outputs do not exist yet.
     const outputNames = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;
@@ -46,14 +46,14 @@ export function inlineGraph(
 }
 
 export interface InlinedGraph {
-  /** The copied outputs, in order. An output is undefined if it is an input that `replacements` omits. */
+  /** The copied outputs, in order; undefined for an omitted input. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
-  /** The original names of the copied values. */
+  /** Original names by copied value. */
   readonly names: ReadonlyMap<Value, string>;
 }
 
-/** Gives copied values (`canTakeName`) their original names if nothing else in the model has these names. */
+/** Gives copied values their original names where these are free. */
 export function restoreNames(graph: Graph, { names }: Pick<InlinedGraph, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
@@ -61,17 +61,15 @@ export function restoreNames(graph: Graph, { names }: Pick<InlinedGraph, "names"
   }
 }
 
-/** The result of `mergeGraph`, which copies a guest model into a host model. */
 export interface MergedGraph {
-  /** The guest's output values in the host, by their original names. */
+  /** The guest's outputs in the host, by original name. */
   readonly outputs: ReadonlyMap<string, Value>;
-  /** All values of the guest's main graph in the host, except replaced inputs, by their original names. */
+  /** The copied values of the guest's main graph, by original name. */
   readonly values: ReadonlyMap<string, Value>;
 }
 
 /**
- * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, so they are not trained. Returns a Miss if opset
- * versions differ; nothing changes then.
+ * Copies the main graph of `guest` into `host`, with prefixed names and without roles. Returns a Miss if opset versions differ.
  * @param inputs Values of `host` that replace the inputs of `guest`.
  */
 export function mergeGraph(

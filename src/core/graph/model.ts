@@ -1,4 +1,3 @@
-/** A model: the main graph, opset versions, and other contents of its file. */
 import { copyGraph } from "./copy.ts";
 import type { LocalFunction } from "./functions.ts";
 import { Graph } from "./graph.ts";
@@ -13,18 +12,18 @@ export interface ModelHeader {
   /** Opset version by domain; "" is the default domain, ai.onnx. */
   readonly opsets: Map<string, number>;
   readonly metadata: Map<string, string>;
-  /** The local functions of the model, as FunctionProto messages in wire format. */
+  /** The local functions, as FunctionProto messages in wire format. */
   functions: readonly Uint8Array[];
-  /** Protobuf fields of the model that Pith does not read, in wire format. */
+  /** Other protobuf fields, in wire format. */
   unknown: Uint8Array | undefined;
 }
 
 export class Model {
   readonly graph: Graph;
   readonly header: ModelHeader;
-  /** The parsed functions of `header`. Whoever changes them must change both. */
+  /** The parsed functions of `header`. Both must be changed together. */
   functions: readonly LocalFunction[] = [];
-  /** The path or URL from which the model was opened. External data and configuration files are next to it. */
+  /** The path or URL from which the model was opened. */
   place: string | undefined;
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {

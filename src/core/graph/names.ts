@@ -3,7 +3,7 @@ import { usedValues } from "./elements.ts";
 import { allGraphs, type Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Gives nodes distinct names; the first of several keeps its name. Names unnamed graphs. Renames values of subgraphs that hide outer values. */
+/** Gives nodes distinct names, names unnamed graphs, and renames values of subgraphs that hide outer values. */
 export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
@@ -37,10 +37,7 @@ export function hasDistinctNames(model: Model): boolean {
   return true;
 }
 
-/**
- * Returns the values computed in a subgraph whose names a value of an outer graph has. ONNX Runtime rejects such a name if the outer value is computed
- * first. Outputs of a node that contains the subgraph are computed later, and so are values that depend on them.
- */
+/** Returns computed values of a subgraph that have the name of an outer value. ONNX Runtime rejects them if the outer value is computed first. */
 function shadowingValues(graph: Graph): readonly Value[] {
   const containing = new Set<Node>();
   for (let node = graph.parent; node !== undefined; node = node.graph.parent) containing.add(node);

@@ -1,12 +1,11 @@
 /**
  * Returns the most similar of `names`, for "did you mean" hints: the name with the fewest edits (insert, delete, replace, swap), ignoring case.
- * Returns undefined if more than one character and more than a third of `name` would have to be edited.
+ * Returns undefined for more edits than a third of `name`, or one.
  */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   return allNearest(name, names)[0];
 }
 
-/** Returns all names with the fewest edits, counted as in `nearest`. */
 export function allNearest(name: string, names: Iterable<string>): readonly string[] {
   let best: string[] = [];
   let minEdits = Math.max(1, Math.floor(name.length / 3));
@@ -19,7 +18,7 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   return best;
 }
 
-/** Sorts names by similarity: names that contain `name` first, then names with few edits relative to their length. The sort is stable. */
+/** Sorts names by similarity: names that contain `name` first, then by edits relative to their length. */
 export function sortBySimilarity(name: string, names: Iterable<string>): readonly string[] {
   const lowerName = name.toLowerCase();
   const editShare = (candidate: string): number => {

@@ -5,11 +5,8 @@ interface Linked<N> {
 }
 
 /**
- * A linked list of nodes that can change while it is iterated:
- * - A node that is inserted after the current node is visited. A node that is inserted before the current node is not visited.
- * - Any node can be removed. Removed nodes are not visited.
- * - A rewrite inserts nodes before the node that it replaces, so a forward iteration does not visit the result of the rewrite.
- * A removed node keeps references to its neighbors, so that an iteration can continue from it.
+ * A linked list of nodes that can change while it is iterated. A node that is inserted before the current node is not visited, so a forward iteration
+ * does not visit the result of a rewrite. A removed node keeps references to its neighbors, so that an iteration can continue from it.
  */
 export class NodeList<N extends Linked<N>> {
   #first: N | undefined;

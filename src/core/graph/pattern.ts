@@ -1,4 +1,4 @@
-/** Finds graph structures by patterns. A pattern is written with `emit`, so the same code can write a structure and find it. */
+/** Finds graph structures by patterns that are written with `emit`. */
 import { modelError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
@@ -6,9 +6,8 @@ import { Graph, type Node, type Value } from "./graph.ts";
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
- * Returns a function that matches a value and the nodes before it against a pattern. The function returns the values that the pattern's operands
- * stand for, or undefined if the value does not match. Operators, input order and roles that the pattern states must be equal. An operand that
- * occurs several times must match the same value each time. Nodes with attributes never match.
+ * Returns a function that matches a value and the nodes before it against a pattern. The function returns the values of the pattern's operands, or
+ * undefined. An operand that occurs several times must match the same value. Nodes with attributes never match.
  */
 export function patternMatcher<Name extends string>(
   names: readonly Name[],
@@ -24,7 +23,6 @@ export function patternMatcher<Name extends string>(
   };
 }
 
-/** The opset in which patterns are written. Patterns match in any opset. */
 const newestOpset = 24;
 
 function matchesPattern(patternValue: Value, value: Value, operands: Map<Value, Value>): boolean {
@@ -52,22 +50,20 @@ function recordOf<Name extends string, V>(names: readonly Name[], of: (name: Nam
 
 export interface Match<Name extends string, Part extends string> {
   readonly operands: Operands<Name>;
-  /** Matched nodes by the names that the pattern gives them. */
+  /** Matched nodes by the names of the pattern. */
   readonly parts: Readonly<Record<Part, Node>>;
   readonly nodes: ReadonlySet<Node>;
 }
 
-/** A pattern of `structureMatcher`: its last value, and the values whose producers are returned by name as `Match.parts`. */
+/** A pattern of `structureMatcher`: its last value, and the values whose producers become `Match.parts`. */
 export interface WrittenPattern<Part extends string> {
   readonly last: Value;
   readonly parts: Readonly<Record<Part, Value>>;
 }
 
 /**
- * Returns a function that matches a value against any of several patterns. It differs from `patternMatcher` in these points:
- * - The inputs of commutative operators (Add, Mul, …) match in either order.
- * - Attributes, roles, and stored inputs that the pattern omits, are not compared. The caller checks them in `parts`.
- * - `any()` returns an operand without a name, which matches any value.
+ * Returns a function that matches a value against any of several patterns. Unlike `patternMatcher`, inputs of commutative operators match in either
+ * order, and attributes and roles are not compared. `any()` returns an operand without a name.
  */
 export function structureMatcher<Name extends string, Part extends string>(
   names: readonly Name[],
@@ -95,13 +91,11 @@ export function structureMatcher<Name extends string, Part extends string>(
 }
 
 interface Bindings {
-  /** Values by the pattern's operands. */
   readonly values: ReadonlyMap<Value, Value>;
-  /** Nodes by the pattern's nodes. */
   readonly nodes: ReadonlyMap<Node, Node>;
 }
 
-/** Operators of the default domain whose inputs can be swapped with bitwise equal results. Max and Min are not: the sign of zero can change. */
+/** Operators whose inputs can be swapped with bitwise equal results. Not Max and Min: the sign of zero can change. */
 export const commutative: ReadonlySet<string> = new Set([
   "Add",
   "Mul",
@@ -114,7 +108,6 @@ export const commutative: ReadonlySet<string> = new Set([
   "BitwiseXor",
 ]);
 
-/** Yields each way to extend the bindings so that `patternValue` matches `value`. */
 function* bind(patternValue: Value, value: Value, bindings: Bindings): Generator<Bindings> {
   const patternNode = patternValue.producer;
   if (patternNode === undefined) {
@@ -139,7 +132,7 @@ function* bind(patternValue: Value, value: Value, bindings: Bindings): Generator
   if (commutative.has(patternNode.op)) yield* bindAll(patternNode.inputs, inputs.toReversed(), withNode);
 }
 
-/** Yields each way to extend the bindings so that all inputs match. The list of inputs must not be empty. */
+/** Yields the ways to extend the bindings so that all inputs match. The list of inputs must not be empty. */
 function* bindAll(
   [patternValue, ...otherPatternValues]: readonly (Value | undefined)[],
   [value, ...otherValues]: readonly (Value | undefined)[],

@@ -1,4 +1,3 @@
-/** Removes unused nodes, then unused stored tensors. Inputs are kept, because they belong to the model's interface. */
 import { allGraphs, allValues, type Graph, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
@@ -6,7 +5,7 @@ export function isUsed(value: Value): boolean {
   return value.uses.size > 0 || value.graph.isOutput(value);
 }
 
-/** Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and value once. */
+/** Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
   const outputs = new Set([...graph.outputs, ...kept]);
   let removedCount = 0;
@@ -23,12 +22,12 @@ export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set())
   return removedCount;
 }
 
-/** Removes unused nodes in all graphs. Starts with the innermost graphs, because removing a node in a subgraph can leave outer values unused. */
+/** Removes unused nodes, innermost graphs first: removing a node in a subgraph can leave outer values unused. */
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
 
-/** Removes unused nodes, and tensors that are no longer used after a technique ran, even if a file lists them as inputs. Other inputs are kept. */
+/** Removes unused nodes, and values that were used before and no longer are, even if a file lists them as inputs. */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
   for (const value of usedBefore) {

@@ -3,11 +3,10 @@ import { modelError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
- * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`. If `old` is an output of its graph, the replacement gets
- * the name of `old`. If it must keep its own name (`canTakeName`), an Identity node copies it to an output of that name. The time is proportional to
- * the number of uses.
+ * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`. An output keeps its name: the replacement is renamed, or
+ * copied by an Identity node.
  * @param except A node that continues to read `old`.
- * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`. The graph is then unchanged.
+ * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`.
  */
 export function replaceUses(old: Value, replacement: Value, except?: Node): void {
   if (old === replacement) return;
@@ -28,12 +27,12 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
 }
 
-/** Connects every node that reads `old`, except `except`, to `replacement`. Graph outputs are unchanged. */
+/** Connects nodes that read `old` to `replacement`. Graph outputs are unchanged. */
 export function replaceReads(old: Value, replacement: Value, except?: Node): void {
   for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
-/** Replaces a value for all readers. The replacement gets the old name if possible (`canTakeName`). Removes the old producer if it is unused. */
+/** Replaces a value for all readers, moves its name to the replacement if possible, and removes the old producer if it is unused. */
 export function substitute(old: Value, replacement: Value): void {
   const { graph, name, producer } = old;
   if (graph.ownValue(name) !== old) return;
@@ -46,7 +45,7 @@ export function substitute(old: Value, replacement: Value): void {
   if (graph.freshName(name) === name) graph.rename(replacement, name);
 }
 
-/** Replaces a node by one value per output, with its stated type (`substitute`). @throws PithError E_MODEL if an output without one is used. */
+/** Replaces a node by one value per output. @throws PithError E_MODEL if an output without one is used. */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {
   const { graph } = node;
   const outputs = [...node.outputs];
@@ -60,14 +59,14 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 
-/** Returns whether a value can get the name of a graph output. Inputs, outputs, weights with a role and outer values keep their names. */
+/** Returns whether a value can get the name of a graph output. */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
   const isNamedWeight = value.tensor !== undefined && value.role !== undefined;
   return !isNamedWeight && !graph.isInput(value) && !graph.isOutput(value);
 }
 
-/** Adds an Identity node that copies `value` to an output with the given name and the type of `old`. The node follows the producer of `value`. */
+/** Adds an Identity node that copies `value` to an output with the given name and the type of `old`. */
 function copyTo(name: string, value: Value, old: Value): Value {
   const { graph } = old;
   const producer = value.graph === graph ? value.producer : undefined;

@@ -1,16 +1,16 @@
-/** Defines the roles of values, such as parameter or mask. Files store roles as metadata, every pass respects them, and `finalize` removes them. */
+/** Defines the roles of values, such as parameter or mask. Files store roles as metadata. */
 
 export type Role =
   | { readonly kind: "parameter" }
   /** Belongs to the model but is never trained. */
   | { readonly kind: "buffer" }
-  /** A pruning mask of 0 and 1, which multiplies a parameter. It is never trained or folded. */
+  /** A pruning mask of 0 and 1, which multiplies a parameter. */
   | { readonly kind: "mask" }
-  /** Training state that each training step updates, such as running statistics and optimizer moments. */
+  /** Training state, such as running statistics and optimizer moments. */
   | { readonly kind: "state" }
-  /** The same parameter as `name`, possibly transposed. The two are trained as one. */
+  /** The same parameter as `name`, possibly transposed. */
   | Tied
-  /** The output of a node without a useful gradient, such as rounding. Training uses that of slope · clip(x, low, high), by default 1 and ±∞. */
+  /** The output of a node without a useful gradient, such as rounding. Training uses that of slope · clip(x, low, high). */
   | StraightThrough;
 
 export interface Tied {
@@ -22,9 +22,7 @@ export interface Tied {
 export interface StraightThrough {
   readonly kind: "straight-through";
   readonly slope?: number;
-  /** Lower bound of x: below it, the gradient is 0. */
   readonly low?: number;
-  /** Upper bound of x: above it, the gradient is 0. */
   readonly high?: number;
 }
 
@@ -35,10 +33,10 @@ export const straightThrough: StraightThrough = { kind: "straight-through" };
 
 export const roleKey = "pith.role";
 
-/** The settings of a straight-through gradient, in the order in which they are written. */
+/** The settings of a straight-through gradient, in the order of the text. */
 const settings = ["low", "high", "slope"] as const;
 
-/** Formats a role as "parameter", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)" and so on. Ambiguous names are quoted. */
+/** Formats a role, for example as "tied(embedding.weight, transposed)" or "straight-through(low=-1, high=1)". */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
     const settingTexts = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
@@ -78,7 +76,7 @@ export function parseRole(text: string): Role | undefined {
   return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
 }
 
-/** Parses settings such as `low=-1, high=1, slope=0.5` in any order. Returns undefined if a setting occurs twice or is not a finite number. */
+/** Parses settings such as `low=-1, high=1, slope=0.5`; undefined if a setting occurs twice or is not a finite number. */
 function parseStraightThrough(text: string): StraightThrough | undefined {
   const values: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {

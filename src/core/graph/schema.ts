@@ -1,9 +1,7 @@
 /**
- * Looks up the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes. The generated table has one line
- * per operator, which is parsed on first use. Versions in a line are separated by "|". Each version is
+ * Looks up the ONNX schema of operators per opset version. The generated table has one line per operator. Versions in a line are separated by "|":
  *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
- * - A version that is only a number has the contents of the preceding version; only the allowed element types changed. "gone" means that the operator
- *   was removed.
+ * - A version that is only a number has the contents of the preceding version. "gone" means that the operator was removed.
  * - `2?0-3` means two to three inputs (`*`: any number), of which input 0 can be absent.
  * - Attributes are grouped by type letter; `!` marks required attributes.
  * - `~ab.>a` has one letter per input and, after `>`, per output that can be float16 as well as float32. Inputs and outputs with equal letters must
@@ -25,20 +23,20 @@ export interface Arity {
 
 export interface OperatorSchema {
   readonly since: number;
-  /** Whether this version removed the operator, so that no model of this or a later opset can use it. */
+  /** Whether this version removed the operator. */
   readonly deprecated: boolean;
-  /** The number of inputs. `absent` contains the indices below `min` that can be omitted. */
+  /** `absent` contains the indices below `min` that can be omitted. */
   readonly inputs: Arity & { readonly absent: ReadonlySet<number> };
   readonly outputs: Arity;
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   readonly required: ReadonlySet<string>;
-  /** The type variable of each input and output that accepts float32 and float16, else undefined. Operands with one variable have one type. */
+  /** The type variable of inputs and outputs that accept float32 and float16. Operands with one variable have one type. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 
 type LetterAt = (index: number) => string | undefined;
 
-/** The parts of a node that its schema covers. Absent inputs and outputs are undefined or false. */
+/** The parts of a node that its schema covers. */
 export interface NodeForm {
   readonly inputs: readonly unknown[];
   readonly outputs: readonly unknown[];
@@ -47,18 +45,18 @@ export interface NodeForm {
 
 const schemasByOperator = new Map<string, readonly OperatorSchema[]>();
 
-/** Returns all versions of an operator, oldest first; an empty list if the operator does not exist. "" and "ai.onnx" are the default domain. */
+/** Returns all versions of an operator, oldest first; an empty list if the operator does not exist. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
   return memoize(schemasByOperator, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
-/** Returns the operator's definition in an opset version (`deprecated` if it was removed); undefined if the operator is newer or does not exist. */
+/** Returns the operator's definition in an opset version; undefined if the operator is newer or does not exist. */
 export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
   return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
 }
 
-/** Returns the definition that a node must follow, or a Miss that describes how the node violates it. */
+/** Returns the definition that a node must follow, or a Miss that states a violation. */
 export function checkForm(domain: string, op: string, version: number, form: NodeForm): OperatorSchema | Miss {
   const versions = schemasOf(domain, op);
   const isStandard = domain === "" || domain === "ai.onnx";
@@ -121,7 +119,7 @@ function inputsReason(
   const count = form.inputs.length;
   const expected = `expected ${arityText(operator.inputs, "input")}, got ${count}`;
   if (count > max) {
-    // If a later version turned attributes into inputs, names these attributes.
+    // Attributes that a later version turned into inputs.
     const later = versions.find((candidate) => candidate.since > operator.since && candidate.inputs.max > max);
     const movedAttributes = [...operator.attributes.keys()].filter(
       (name) => later !== undefined && !later.attributes.has(name),
@@ -144,7 +142,7 @@ function outputsReason(operator: OperatorSchema, form: NodeForm, place: string):
   const { min, max } = operator.outputs;
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(operator.outputs, "output")}, got ${count}.`;
-  // Variadic outputs must not have gaps: ONNX Runtime crashes on such a Split (quirk "gap-in-outputs") and rejects such an If.
+  // Variadic outputs must not have gaps: ONNX Runtime crashes on such a Split (quirk "gap-in-outputs").
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} is required.`;

@@ -1,13 +1,10 @@
-/** State that all graphs of a model share: the names in use, the revision, and ties between parameters. */
-
-/** The names in use, with the number of uses of each name. They are counted when the first name is looked up, because most copies need no new one. */
+/** The names in use, with use counts. They are counted at the first lookup, because most copies need no new name. */
 export class Names {
   readonly #list: () => Iterable<string>;
   #useCounts: Map<string, number> | undefined;
-  /** For each stem, the number from which `fresh` searches. */
   readonly #nextNumbers = new Map<string, number>();
 
-  /** @param list returns the names in use, each as often as it is used. */
+  /** @param list Returns the names in use, each as often as it is used. */
   constructor(list: () => Iterable<string> = () => []) {
     this.#list = list;
   }
@@ -16,7 +13,6 @@ export class Names {
     this.#useCounts?.set(name, (this.#useCounts.get(name) ?? 0) + 1);
   }
 
-  /** Makes the next lookup count the names again. */
   clear(): void {
     this.#useCounts = undefined;
     this.#nextNumbers.clear();
@@ -32,7 +28,7 @@ export class Names {
     else this.#useCounts?.set(name, count - 1);
   }
 
-  /** Returns `stem`, or, if this name is taken, `stem` with a free number. */
+  /** Returns `stem`, with a number if this name is taken. */
   fresh(stem: string): string {
     const counts = this.#counts();
     if (!counts.has(stem)) return stem;
@@ -51,14 +47,14 @@ export class Names {
   }
 }
 
-/** State shared by all graphs of a model, including subgraphs. */
+/** State that all graphs of a model share: the names in use, the revision, and ties between parameters. */
 export class SharedState<V> {
   readonly values = new Set<ReadonlyMap<string, V>>();
   readonly names = new Names(() => [...this.values].flatMap((values) => [...values.keys()]));
-  /** A number that increases with every change. Cached results are valid while it stays the same. */
+  /** Cached results are valid while it stays the same. */
   revision = 0;
   operators: object | undefined = undefined;
-  /** The values tied to each name. A subgraph can contain copies of an outer tensor. */
+  /** Values by the name that they are tied to. */
   readonly #ties = new Map<string, Set<V>>();
 
   tie(value: V, name: string): void {

@@ -1,7 +1,7 @@
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** The state of a main graph at one time. Several model snapshots can share it if they differ only in the header. */
+/** The state of a main graph at one time, which several model snapshots can share. */
 export interface GraphSnapshot {
   isCurrent(): boolean;
   restore(): void;
@@ -23,8 +23,7 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
 }
 
 /**
- * Returns a function that restores the current state of a model: the same graph, node and value objects, subgraphs, opsets, functions and metadata.
- * The function can be called several times. Takes linear time and memory, and copies no tensor.
+ * Returns a function that restores the current state of a model, with the same objects. It can be called several times. Copies no tensor.
  * @example
  * const restore = snapshot(model);
  * await prune(model, { amount: 0.5 });
@@ -43,7 +42,6 @@ export function snapshot(model: Model, graph: GraphSnapshot = graphSnapshot(mode
   };
 }
 
-/** Calls a synchronous function that can change the model, then undoes the changes. */
 export function tentatively<R>(model: Model, tryChange: () => R): R {
   const restore = snapshot(model);
   try {

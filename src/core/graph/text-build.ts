@@ -1,11 +1,10 @@
-/** Builds a graph from its parsed text, which can use names before it defines them. In subgraphs, the innermost definition of a name counts. */
+/** Builds a graph from its parsed text, which can use names before it defines them. */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
 import { Graph, type Value, type ValueType } from "./graph.ts";
 import type { Role } from "./role.ts";
 import type { Scanner } from "./text-scan.ts";
 
-/** A name in the text, with its position in characters from the start. */
 export interface Name {
   readonly name: string;
   readonly position: number;
@@ -44,7 +43,6 @@ export interface GraphSyntax {
 /** The names that each graph under construction defines. */
 type Definitions = Map<Graph, ReadonlySet<string>>;
 
-/** Fills an empty graph from its parsed text. The scanner provides line and column for errors. */
 export function buildGraph(
   scanner: Scanner,
   syntax: GraphSyntax,
@@ -62,7 +60,7 @@ export function buildGraph(
     if (value.graph === graph) applyDeclaration(value, output);
     graph.addOutput(value);
   }
-  // Only other values need an entry in `value_info`; inputs and outputs are saved with their types.
+  // Inputs and outputs are saved with their types.
   for (const value of graph.values())
     value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
 }

@@ -14,10 +14,7 @@ import {
 import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 
-/**
- * Parses a model from its text form (`text.ts`).
- * @throws PithError E_MODEL with line and column of a syntax error.
- */
+/** Parses a model from its text form (`text.ts`). @throws PithError E_MODEL with line and column of a syntax error. */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);
   const irVersion = scanner.accept("ir") ? integerToken(scanner) : undefined;
@@ -81,11 +78,10 @@ function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
   return { kind: "node", outputs, ...parseCall(scanner) };
 }
 
-/** Returns whether the contents of a tensor follow "=". Otherwise an operator follows. */
 function startsTensor(scanner: Scanner): boolean {
   const next = scanner.peekWord();
   if (next !== undefined && !/^(zeros|ones|random|true|false|inf|nan)$/.test(next)) return false;
-  // A string followed by a node name or inputs is a quoted operator.
+  // A string before a node name or inputs is a quoted operator.
   const rest = scanner.text.startsWith('"', scanner.position) ? scanner.text.slice(scanner.position) : "";
   return !/^"(?:[^"\\\n]|\\.)*"\s*[("]/.test(rest);
 }
@@ -181,7 +177,6 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   return { kind: "tied", name, transposed };
 }
 
-/** Parses `straight-through`, optionally with gradient settings, as in `straight-through(low=-1, high=1)`. */
 function parseStraightThrough(scanner: Scanner): Role {
   scanner.readWord();
   const start = scanner.position;

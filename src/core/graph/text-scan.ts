@@ -1,4 +1,4 @@
-/** Splits the text of a model into tokens and locates errors. White space and comments (from `#` or `//` to the end of the line) separate tokens. */
+/** Splits the text of a model into tokens and locates errors. Comments start with `#` or `//`. */
 import { modelError } from "../errors.ts";
 
 /** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
@@ -18,7 +18,7 @@ export class Scanner {
     return this.position >= this.text.length;
   }
 
-  /** Consumes `token` if it comes next, and returns whether it came next. A word must match completely. */
+  /** Consumes `token` if it comes next. A word must match completely. */
   accept(token: string): boolean {
     if (!this.text.startsWith(token, this.position)) return false;
     if (/\w$/.test(token) && this.#at(word, this.position) !== token) return false;
@@ -35,12 +35,10 @@ export class Scanner {
     return this.#at(word, this.position);
   }
 
-  /** Consumes and returns a word; undefined if something else comes next. */
   readWord(): string | undefined {
     return this.#take(word);
   }
 
-  /** Consumes and returns the contents of a quoted string; undefined if something else comes next. */
   readString(): string | undefined {
     const start = this.position;
     const token = this.#take(quoted);
@@ -52,19 +50,17 @@ export class Scanner {
     }
   }
 
-  /** Consumes and returns the text of a number; undefined if something else comes next. A point, an exponent, `inf` or `nan` denotes a float. */
+  /** Consumes and returns the text of a number; undefined if something else comes next. */
   readNumber(): string | undefined {
     return this.#take(number);
   }
 
-  /** Consumes and returns the text before one of the characters in `stops`, trimmed. */
   readUntil(stops: string): string {
     const start = this.position;
     while (!this.isDone && !stops.includes(this.text.charAt(this.position))) this.position++;
     return this.text.slice(start, this.position).trim();
   }
 
-  /** Returns whether a line break precedes the next token. */
   get followsLineBreak(): boolean {
     let position = this.position;
     while (position > 0 && /\s/.test(this.text.charAt(position - 1))) {
@@ -83,7 +79,6 @@ export class Scanner {
     throw modelError(`Line ${linesBefore.length}, column ${(linesBefore.at(-1)?.length ?? 0) + 1}: ${problem}.`);
   }
 
-  /** Returns the next token in quotes, for messages. */
   quoteNext(): string {
     if (this.isDone) return "the end of the text";
     const token = this.#at(word, this.position) ?? this.#at(quoted, this.position) ?? this.#at(number, this.position);
@@ -104,7 +99,6 @@ export class Scanner {
   }
 }
 
-/** Returns a name in the form that `readWord` reads, with quotes if necessary. */
 export function quoteName(name: string): string {
   word.lastIndex = 0;
   return name !== "_" && name !== "" && word.exec(name)?.[0] === name ? name : JSON.stringify(name);

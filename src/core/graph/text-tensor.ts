@@ -3,8 +3,7 @@
  * - `zeros`, `ones`
  * - `random(seed 1)`: uniform with mean 0. For a matrix or kernel, the variance is 1 / (elements per row). For a vector, the range is ±1.
  * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5). Integer types require a range.
- * A tensor that was read from a recipe is also written as the recipe, because the text is short and gives the same elements again. Elements of small
- * float types can also be written as bits: `0x7e01`.
+ * A tensor from a recipe is written as the recipe. Elements of small float types can also be bits: `0x7e01`.
  */
 import { errorMessage, modelError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
@@ -45,7 +44,7 @@ export function elementsText(dense: Dense): string {
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/** Returns a short decimal text that rounds to `value` in float32. If `value` is not a float32, returns the text that JavaScript writes. */
+/** Returns a short decimal text that rounds to `value` in float32. */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
@@ -116,7 +115,6 @@ function fillTensor(type: DataType, dims: readonly number[], next: () => number)
   return fromNumbers(type, dims, numbers);
 }
 
-/** Returns the number of stored numbers: two per complex element. */
 function storedNumberCount(type: DataType, dims: readonly number[]): number {
   return elementCount(dims) * (type === "complex64" || type === "complex128" ? 2 : 1);
 }
@@ -188,7 +186,7 @@ function encodeElement(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw modelError("The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
-  // A finite number beyond the type's range becomes the largest finite value. Infinity does not if the type has infinity or NaN.
+  // A finite number beyond the type's range becomes the largest finite value.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 

@@ -13,10 +13,8 @@
  *   list of ints; other empty lists name their kind: `floats []`. Binary data: `bytes "00ff"`, `opaque "0a03"`.
  * - Types: `float32[batch, 2*seq + 1]`; `float32[]` is a scalar; `float32[...]` has an unknown rank.
  * - Roles follow the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
- * - Names with other characters than `fc1.weight` or `/layer1/Conv` are quoted. If an input is also a weight (up to IR version 3), its contents are
- *   in the list of inputs.
- * A model that is parsed from text saves the types of intermediate values that the text states. The text omits metadata, documentation strings, local
- * functions and unknown fields.
+ * - Names with other characters than `fc1.weight` or `/layer1/Conv` are quoted. The contents of an input that is also a weight follow its type.
+ * The text omits metadata, documentation strings, local functions and unknown fields.
  */
 import { unsupportedError } from "../errors.ts";
 import { hexadecimal } from "../tensor/dense.ts";
@@ -34,15 +32,14 @@ export { parseModel } from "./text-parse.ts";
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
- * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are left out, so `parseModel` cannot read the
- * text.
- * @throws PithError E_UNSUPPORTED without `abbreviate` if a tensor has more than 8 KiB and no recipe. Use `printWholeModel` then.
+ * Formats a model as text that `parseModel` reads. `abbreviate` omits the elements of larger tensors; such a text cannot be parsed.
+ * @throws PithError E_UNSUPPORTED without `abbreviate` if a large tensor has no recipe. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
   return writeModel(model, options.abbreviate ? abbreviatedContents : completeContents);
 }
 
-/** Formats a model with the elements of every tensor. Reads all weights. */
+/** Formats a model with the elements of every tensor, which it reads. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {
@@ -51,12 +48,12 @@ export async function printWholeModel(model: Model): Promise<string> {
   return writeModel(model, (tensor) => contents.get(tensor) ?? completeContents(tensor));
 }
 
-/** Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`, with large tensors abbreviated. */
+/** Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
 export function printNode(node: Node): string {
   return new Printer(abbreviatedContents, true).node(node, "");
 }
 
-/** Formats a model. `tensors` formats the contents of tensors. `inferred: false` omits types that a file would not contain. */
+/** Formats a model. `tensors` formats the contents of tensors. `inferred: false` omits inferred types. */
 export function writeModel(
   model: Model,
   tensors: TensorWriter,
@@ -80,7 +77,7 @@ function completeContents(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/** The maximum number of characters of a tensor's contents in abbreviated text. Longer contents are replaced by a fingerprint. */
+/** Longer contents of a tensor are replaced by a fingerprint. */
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {
@@ -100,7 +97,7 @@ function fingerprint(text: string): string {
 class Printer {
   readonly #tensors: TensorWriter;
   readonly #showsInferred: boolean;
-  /** The values that have been written already. Type and role are written only at a value's first occurrence. */
+  /** Values that have been written. Type and role are written at a value's first occurrence. */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {
@@ -136,7 +133,7 @@ class Printer {
     return `${outputs === "" ? "()" : outputs} = ${operator}${name}(${inputs})${settings}`;
   }
 
-  /** Returns the text of a graph output. Only produced values include the type, because others are declared elsewhere. */
+  /** Produced values include the type; others are declared elsewhere. */
   #output(value: Value, graph: Graph): string {
     return value.graph === graph && value.producer !== undefined ? this.#declaration(value) : quoteName(value.name);
   }
@@ -195,7 +192,6 @@ function typeText(type: ValueType): string {
   return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimensionText).join(", ")}]`;
 }
 
-/** Returns a dimension as text, in quotes if `parseModel` could not read the name without them. */
 function dimensionText(dim: Dim): string {
   const text = dimText(dim);
   return !isSymbolic(dim) || /^[A-Za-z_-][\w.*+()/ -]*$|^\d+\*[\w.*+()/ -]*$/.test(text) ? text : JSON.stringify(text);

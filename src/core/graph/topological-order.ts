@@ -1,7 +1,7 @@
 import { modelError } from "../errors.ts";
 
 /**
- * Sorts nodes, and the nodes that they depend on, topologically: depth first, without recursion. The sort is stable.
+ * Sorts nodes, and the nodes that they depend on, topologically: depth first, without recursion.
  * @param needsOf Returns the nodes that must come before a node.
  * @throws PithError E_MODEL if a node depends on itself.
  */

@@ -1,4 +1,4 @@
-/** Checks that a model is valid. Called after every step, and in tests after every pass. Reads names, types and dimensions, but no weights. */
+/** Checks that a model is valid. Reads names, types and dimensions, but no weights. */
 import { Miss, modelError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, type Graph, type Node, nodeText, subgraphs, type Use, type Value } from "./graph.ts";
@@ -12,9 +12,8 @@ import { checkForm, schemasOf } from "./schema.ts";
  *   that output an outer value.
  * - Values and nodes agree about producers, uses, inputs and outputs.
  * - No value of a subgraph has the name of an outer value that the subgraph reads. Node names are unique within a graph.
- * - A stored tensor has the declared type and dimensions of its value.
- * - Parameters, buffers, masks and tied values are stored or fed, and a tied value refers to a tensor of matching dimensions.
- * - The imported opset defines each operator with these inputs, outputs and attributes. Operators of other domains are accepted without a schema.
+ * - A stored tensor has the declared type and dimensions of its value, and roles suit their values.
+ * - The imported opset defines each operator with these inputs, outputs and attributes, if the operator has a schema.
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
@@ -31,7 +30,7 @@ export function verify(model: Model): readonly string[] {
   return faults;
 }
 
-/** Throws E_MODEL for the first violation that `verify` finds and that did not exist before (`knownFaults`). */
+/** Throws E_MODEL for the first violation that `verify` finds and that `knownFaults` does not list. */
 export function assertValid(model: Model, knownFaults: readonly string[] = []): void {
   const faults = verify(model).filter((fault) => !knownFaults.includes(fault));
   const [first] = faults;
@@ -42,7 +41,7 @@ export function assertValid(model: Model, knownFaults: readonly string[] = []): 
   );
 }
 
-/** Checks that every value exists before its use. `visible` are the outer values that exist at the start of the graph. */
+/** Checks that values exist before their use. `visible` are the outer values that exist at the start of the graph. */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
   const availableValues = new Set(visible);
@@ -192,7 +191,7 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   const version = opsets.get(domain);
   if (version === undefined)
     return [`${nodeText(node)}: the model imports no operator set "${isStandard ? "ai.onnx" : domain}".`];
-  // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted without a schema.
+  // Operators of other domains can be functions or known to a custom runtime.
   if (!isStandard && schemasOf(domain, op).length === 0) return [];
   const operator = checkForm(domain, op, version, {
     inputs: node.inputs,

@@ -1,7 +1,6 @@
 /**
- * Distributes one budget (bytes, MACs) over several items (layers) with the lowest total loss. Each item is left unchanged or gets one of its offers
- * (cost, loss). Moves to cheaper offers are made in ascending order of Δ loss / Δ cost, along the lower convex hull of each item's offers. The result
- * is optimal except for the last move (generalized Lagrange multipliers, Everett 1963).
+ * Distributes one budget (bytes, MACs) over several items (layers) with a low total loss. Moves to cheaper offers are made in ascending order of
+ * Δ loss / Δ cost, along the lower convex hull of each item's offers (generalized Lagrange multipliers, Everett 1963).
  */
 
 export interface Offer<T> {
@@ -17,8 +16,7 @@ export interface Item<T> {
 
 /**
  * Selects one offer per item so that the total cost is within the budget and the total loss is low.
- * @returns `taken`: the selected offer of each item, undefined if the item is unchanged. `cost`: the total cost, which exceeds the budget only if no
- * selection is within the budget.
+ * @returns `taken`: the selected offers, undefined for unchanged items. `cost`: exceeds the budget if no selection is within it.
  * @example
  * const item = (loss: number) => ({ unchangedCost: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
  * allocate([item(1), item(5)], 14); // { taken: [the first offer, undefined], cost: 14 }
@@ -33,7 +31,7 @@ export function allocate<T>(
   for (const { item, to } of hullSteps(items)) {
     if (cost <= budget) break;
     const otherCosts = cost - (selection[item]?.cost ?? 0);
-    // The last move selects the offer with the lowest loss that is within the budget, instead of the cheapest offer.
+    // The last move selects the affordable offer with the lowest loss.
     const affordable = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
     const next = affordable.reduce(
       (best: HullItem<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
@@ -47,8 +45,8 @@ export function allocate<T>(
 
 /**
  * Allocates with costs that do not add up: measures each selection, and corrects the budget of the next one by the difference.
- * @param options `attempts`: maximum number of selections. `slack`: unused budget at which a selection is accepted (default: any).
- * @returns the measured selection that uses most of the budget; if none is within the budget, the cheapest.
+ * @param options `attempts`: maximum number of selections. `slack`: unused budget at which a selection is accepted.
+ * @returns The measured selection that uses most of the budget; if none is within the budget, the cheapest.
  */
 export async function allocateMeasured<T, M extends { readonly cost: number }>(
   items: readonly Item<T>[],
@@ -82,7 +80,7 @@ interface HullItem<T> {
   readonly offer: Offer<T> | undefined;
 }
 
-/** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
+/** Returns the steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
 function hullSteps<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: HullItem<T> }[] {
   const moves = items.flatMap(({ unchangedCost, offers }, item) => {
     const byFallingCost = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
@@ -105,7 +103,7 @@ function lowerHull<T>(points: readonly HullItem<T>[]): readonly HullItem<T>[] {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
-      // Keeps the point with the lower loss if costs are equal.
+      // For equal costs, keeps the lower loss.
       const isDearer = b.cost === point.cost && b.loss >= point.loss && b.offer !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);

@@ -1,15 +1,15 @@
-/** Computes the SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations, 8.6.2). */
+/** SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations, 8.6.2). */
 import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
-/** Magnitudes below this count as 0. It is far below rounding errors near 1, and its fourth power, which the shift needs, does not underflow. */
+/** Counts as 0. Its fourth power, which the shift needs, does not underflow. */
 const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
-/** The maximum number of values of collected rotations (four per rotation) before they are applied. */
+/** Rotations (four values each) are collected up to this length. */
 const maxRotationValues = 2 ** 17;
-/** Columns per tile, chosen so that a tile fits into the second-level cache. */
+/** Columns per tile, which fits into the second-level cache. */
 const tile = 64;
 
 function rotateRows(rotations: number[], { data, columns }: Matrix): void {
@@ -29,7 +29,7 @@ function rotation(f: number, g: number): { readonly cosine: number; readonly sin
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
 }
 
-/** Returns the unsorted, signed singular values; magnitudes must be near 1. Rotates `left` and `right`: identities become the singular vectors. */
+/** Returns the unsorted, signed singular values; magnitudes must be near 1. Rotates `left` and `right`. */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
   const [d, e] = [diagonal.slice(), new Float64Array(count)];
@@ -65,7 +65,7 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
   rotateRows(rightRotations, right);
   return d;
 
-  /** If the last diagonal entry is zero, eliminates the entry above it by column rotations. */
+  /** Eliminates the entry above a zero at the end of the diagonal. */
   function clearColumn(start: number, end: number): void {
     d[end] = 0;
     let bulge = at(e, end - 1);
@@ -80,7 +80,7 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
     }
   }
 
-  /** If another diagonal entry is zero, eliminates the entry to its right by row rotations. */
+  /** Eliminates the entry to the right of another zero on the diagonal. */
   function clearRow(zero: number, end: number): void {
     d[zero] = 0;
     let bulge = at(e, zero);

@@ -6,7 +6,7 @@ import { addRows, axpy, dot, dotRows } from "./vector.ts";
 
 export interface Bidiagonal {
   readonly diagonal: Float64Array;
-  /** The entries above the diagonal; one fewer than `diagonal`. */
+  /** The entries above the diagonal. */
   readonly above: Float64Array;
   /** Reflections of Q. */
   readonly left: readonly Block[];

@@ -4,15 +4,14 @@ import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose 
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
-/** The maximum size of triangular blocks that are solved element by element, without matrix products. */
+/** Triangular blocks up to this size are solved element by element. */
 const blockSize = 64;
 
-/** The number of columns of the factor that are computed together. */
+/** Columns that are computed together. */
 const panel = 128;
 
 /**
- * Returns the lower factor L of a symmetric positive definite matrix. Reads only the lower triangle.
- * @returns L, or a `Miss` if the matrix is not positive definite. The caller can then increase the diagonal and try again.
+ * Returns the lower factor L of a symmetric positive definite matrix; a `Miss` for other matrices. Reads the lower triangle.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
  * @example
  * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
@@ -50,7 +49,7 @@ export function* factorize(source: Matrix): Steps<Matrix | Miss> {
   return lower;
 }
 
-/** Factorizes a small square matrix in place. Entries above the diagonal are not accessed. */
+/** Factorizes a small square matrix in place. */
 function factorizeSmall({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
@@ -59,7 +58,7 @@ function factorizeSmall({ columns: size, data }: Matrix, from: number, order: nu
       data[start + column] = difference / (data[column * (size + 1)] ?? 0);
     }
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
-    // The condition is negated so that NaN also fails.
+    // Negated so that NaN also fails.
     if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
       return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${order} is ${pivot}`);
     }
@@ -68,7 +67,7 @@ function factorizeSmall({ columns: size, data }: Matrix, from: number, order: nu
   return undefined;
 }
 
-/** Solves A · X = B, given the Cholesky factor L of A, which means L · Lᵀ · X = B. */
+/** Solves A · X = B, given the Cholesky factor L of A. */
 export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {

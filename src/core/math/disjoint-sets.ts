@@ -1,4 +1,4 @@
-/** Union-find with path halving over integers from 0. The representative of a set is its lowest integer. */
+/** Union-find with path halving. The representative of a set is its lowest integer. */
 export class DisjointSets {
   readonly #parents: number[] = [];
 
@@ -6,7 +6,7 @@ export class DisjointSets {
     return this.#parents.length;
   }
 
-  /** Adds a set of one new integer and returns the integer. */
+  /** Adds a set of one new integer. */
   add(): number {
     return this.#parents.push(this.#parents.length) - 1;
   }
@@ -25,7 +25,7 @@ export class DisjointSets {
     return ancestor;
   }
 
-  /** Merges two sets. Returns false if they are already the same set. */
+  /** Merges two sets. Returns false if they are the same. */
   join(first: number, second: number): boolean {
     const [a, b] = [this.find(first), this.find(second)];
     this.#parents[Math.max(a, b)] = Math.min(a, b);

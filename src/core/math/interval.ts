@@ -1,10 +1,7 @@
 /**
- * Computes confidence intervals of metrics and of paired differences.
- *
- * A paired difference of two models over n samples varies only by samples on which the models disagree. Its
- * variance is therefore far lower than separate intervals suggest:
- *     difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
- * Here `gained` samples are correct only in the second model, and `lost` only in the first.
+ * Confidence intervals of metrics and of paired differences. A paired difference of two models over n samples varies only by samples on which they
+ * disagree: `gained` samples are correct only in the second model, `lost` only in the first. Its variance is far lower than separate intervals
+ * suggest: difference = (gained − lost) / n,  variance = (gained + lost) / n − difference².
  */
 import { dataError } from "../errors.ts";
 import type { Estimate } from "../estimate.ts";
@@ -13,7 +10,7 @@ import { random } from "../tensor/random.ts";
 /** The 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;
 
-/** A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations of the mean. */
+/** The share `confidence` of a normal distribution is within `z` standard deviations of the mean. */
 export interface Level {
   readonly confidence: number;
   readonly z: number;
@@ -23,29 +20,29 @@ export const defaultLevel: Level = { confidence: 0.95, z: z95 };
 /** The confidence level of 99.73 % for interim analyses (Haybittle-Peto), see docs/verdicts.md. */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/** Returns the level for each of several intervals so that all of them contain the true value with a confidence of 95 % (Bonferroni). */
+/** Returns the level of each of several intervals so that all contain the true value with a confidence of 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
   const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
 }
 
-/** Returns z for a confidence, accurate to 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
+/** Accurate to 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
 export function zOf(confidence: number): number {
   if (confidence === defaultLevel.confidence) return defaultLevel.z;
   const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
-/** The minimum number of samples for a bootstrap interval. Fewer samples give unbounded intervals. */
+/** Fewer samples give unbounded intervals. */
 const minBootstrapSamples = 8;
 
-/** The maximum number of resamples. With many samples, the limits of a 95 % interval are then about the 50th values from both ends. */
+/** The limits of a 95 % interval are then about the 50th values from both ends. */
 const maxResamples = 2000;
 const minResamples = 200;
-/** The maximum number of values drawn for all resamples together. Large data therefore gets fewer resamples. */
+/** Large data gets fewer resamples, so that all together draw at most this number of values. */
 const maxDraws = 4e7;
 
-/** Returns a proportion with Wilson's interval (95 % by default), accurate for few samples, and near 0 or 1. @throws PithError E_DATA for none. */
+/** Returns a proportion with Wilson's interval, accurate for few samples, and near 0 or 1. @throws PithError E_DATA without samples. */
 export function wilson(successes: number, count: number, { confidence, z }: Level = defaultLevel): Estimate {
   requireSamples(count);
   const share = successes / count;
@@ -58,7 +55,7 @@ export function wilson(successes: number, count: number, { confidence, z }: Leve
   return { value: share, low, high, count, confidence };
 }
 
-/** Returns a mean with Student's interval, which is unbounded for a single sample. */
+/** Returns a mean with Student's interval. */
 export function meanInterval(values: Float64Array, level: Level = defaultLevel): Estimate {
   const { length: count } = values;
   requireSamples(count);
@@ -68,7 +65,7 @@ export function meanInterval(values: Float64Array, level: Level = defaultLevel):
   return { value: mean, low: mean - halfWidth, high: mean + halfWidth, count, confidence: level.confidence };
 }
 
-/** Returns the quantile of Student's distribution: exact for 1 and 2 degrees of freedom, else to three digits (Cornish and Fisher). */
+/** Exact for 1 and 2 degrees of freedom, otherwise to three digits (Cornish and Fisher). */
 function studentQuantile({ confidence, z }: Level, freedom: number): number {
   if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
   if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
@@ -82,7 +79,7 @@ function studentQuantile({ confidence, z }: Level, freedom: number): number {
   return z * (1 + terms.reduce((sum, term, index) => sum + term / freedom ** (index + 1), 0));
 }
 
-/** Returns a metric of `rows` (samples × columns) with its bootstrap 95 % interval, which is unbounded for fewer than 8 samples. */
+/** Returns a metric of `rows` (samples × columns) with its bootstrap interval. */
 export function bootstrap(
   rows: Float64Array,
   columns: number,
@@ -93,7 +90,7 @@ export function bootstrap(
   return { value: reduce(rows), low, high, count: rows.length / columns, confidence: defaultLevel.confidence };
 }
 
-/** Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws equal indices from both, so that samples stay paired. */
+/** Returns reduce(second) − reduce(first) with its bootstrap interval. Resamples draw equal indices from both. */
 export function bootstrapPairs(
   first: Float64Array,
   second: Float64Array,
@@ -123,7 +120,7 @@ function bootstrapInterval(
 ): [low: number, high: number] {
   const count = (series[0]?.length ?? 0) / columns;
   requireSamples(count);
-  // With very few samples, the resamples could agree by chance and give a far too narrow interval.
+  // Very few resampled samples could agree by chance and give a far too narrow interval.
   if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
   const resampled = series.map((rows) => new Float64Array(rows.length));
@@ -145,7 +142,7 @@ function bootstrapInterval(
   return [quantile(values, tailProbability), quantile(values, 1 - tailProbability)];
 }
 
-/** Returns the share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17). */
+/** The share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17). */
 function normalTail(x: number): number {
   const t = 1 / (1 + 0.2316419 * x);
   const series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t + 0.31938153) * t;
@@ -157,14 +154,12 @@ function difference(first: number, second: number): number {
 }
 
 /**
- * Returns the difference of two models' proportions of correct samples, second − first, with its interval. On `gained` samples only the second model
- * is correct, on `lost` samples only the first.
+ * Returns the difference of two models' proportions of correct samples, second − first, with its interval.
  *
  * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in Medicine 17, 1998, 891-908) contains
  * each difference d that the n samples do not contradict, using the variance that holds if d is true:
  *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q is the likeliest share of lost samples given d:
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
- * If the models agree on all samples, the interval is Wilson's, ± z² / (n + z²).
  */
 export function pairedScores(count: number, gained: number, lost: number, level: Level = defaultLevel): Estimate {
   requireSamples(count);
@@ -191,7 +186,7 @@ function bisect(decreasing: (at: number) => number, from: number, to: number, ta
   return (low + high) / 2;
 }
 
-/** Returns the mean over samples of the difference second − first, with Student's interval. */
+/** Returns the mean difference second − first, with Student's interval. */
 export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
   if (first.length !== second.length) {
     throw dataError(`Pairs need the same samples: got ${first.length} and ${second.length}.`);
@@ -202,12 +197,12 @@ export function pairedMeans(first: Float64Array, second: Float64Array, level: Le
   );
 }
 
-/** Returns the two-sided p-value of McNemar's exact test: min(1, 2 P(X ≤ min(b, c))), X ~ Binomial(b + c, 1/2). */
+/** The two-sided p-value of McNemar's exact test: min(1, 2 P(X ≤ min(b, c))), X ~ Binomial(b + c, 1/2). */
 export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   const trials = onlyFirst + onlySecond;
   const fewer = Math.min(onlyFirst, onlySecond);
   if (trials === 0) return 1;
-  // The first term is C(trials, fewer) / 2^trials. Halving in between is exact and prevents overflow.
+  // C(trials, fewer) / 2^trials. Halving in between is exact and prevents overflow.
   let term = 1;
   let halvings = trials;
   for (let index = 1; index <= fewer; index++) {
@@ -226,7 +221,7 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/** Returns a quantile of ascending values, with linear interpolation. */
+/** Interpolates linearly between ascending values. */
 export function quantile(sorted: Float64Array, share: number): number {
   const position = share * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? Number.NaN;

@@ -1,4 +1,4 @@
-/** Dense real matrices: flat, row-major, float64. For large products, callers pass the `Multiply` of ONNX Runtime, which is up to 30 times faster. */
+/** Dense real matrices: flat, row-major, float64. For large products, callers pass the `Multiply` of ONNX Runtime. */
 import { shapeError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -11,10 +11,10 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
-/** Computes the product a · b of an (m × k) and a (k × n) matrix. */
+/** Computes the product of an (m × k) and a (k × n) matrix. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
-/** Returns a matrix, of zeros by default. @throws PithError E_SHAPE_MISMATCH if the number of elements is not rows · columns. */
+/** @throws PithError E_SHAPE_MISMATCH if the number of elements is not rows · columns. */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
   if (data.length !== rows * columns) {
     throw shapeError(`A ${rows} × ${columns} matrix takes ${rows * columns} numbers, got ${data.length}.`);
@@ -45,7 +45,7 @@ export function fromDense(dense: Dense): Matrix {
 export function transpose(source: Matrix): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(columns, rows);
-  // Transposes in squares that fit into the L1 cache. Otherwise, every element would miss the cache on one side.
+  // Squares of this size fit into the L1 cache.
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);
@@ -59,10 +59,7 @@ export function transpose(source: Matrix): Matrix {
   return result;
 }
 
-/**
- * Computes a · b in JavaScript, at about 1 GFlop/s. Use another `Multiply` for large products.
- * @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ.
- */
+/** Computes a · b in JavaScript, which is slow for large products. @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ. */
 export function multiply(a: Matrix, b: Matrix): Matrix {
   if (a.columns !== b.rows) {
     throw shapeError(`${a.rows} × ${a.columns} times ${b.rows} × ${b.columns}: inner dimensions differ.`);
@@ -73,7 +70,7 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   const aData = a.data;
   const bData = b.data;
   const out = result.data;
-  // Each result row is a sum of rows of b, which are added four at a time. A panel of b stays in the cache for all rows of a.
+  // Each result row is a sum of rows of b, added four at a time. A panel of b stays in the cache for all rows of a.
   const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
   for (let from = 0; from < inner; from += panel) {
     const to = Math.min(inner, from + panel);
@@ -107,12 +104,12 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
-/** Returns rows [from, to) as a view without copying. */
+/** Rows [from, to) as a view. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
   return matrix(to - from, columns, data.subarray(from * columns, to * columns));
 }
 
-/** Returns a copy of columns [from, to). */
+/** A copy of columns [from, to). */
 export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   const result = matrix(source.rows, to - from);
   for (let row = 0; row < source.rows; row++) {
@@ -121,7 +118,7 @@ export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   return result;
 }
 
-/** Computes A · diag(factors). */
+/** A · diag(factors). */
 export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(rows, columns);
@@ -131,7 +128,7 @@ export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix
   return result;
 }
 
-/** Computes diag(factors) · A. */
+/** diag(factors) · A. */
 export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
   const { rows, columns, data } = source;
   return matrix(
@@ -150,7 +147,7 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
-/** Computes the Frobenius norm, scaled so that squares neither overflow nor underflow. */
+/** Scaled so that squares neither overflow nor underflow. */
 export function frobenius(source: Matrix): number {
   const largest = largestMagnitude(source);
   if (largest === 0 || !Number.isFinite(largest)) return largest;
@@ -164,7 +161,7 @@ export function frobenius(source: Matrix): number {
   return scale * Math.sqrt(sum);
 }
 
-/** Returns the largest absolute value; NaN if an element is NaN, 0 for an empty matrix. */
+/** NaN if an element is NaN, 0 for an empty matrix. */
 export function largestMagnitude(source: Matrix): number {
   const { data } = source;
   let largest = 0;

@@ -1,13 +1,12 @@
-/** Computes ranks from singular values: NumPy's matrix rank, the lowest rank for a share of the energy, and the highest rank that saves elements. */
 import { optionError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
-/** The distance from 1 to the next number of each type, as `numpy.finfo(type).eps`. */
+/** As `numpy.finfo(type).eps`. */
 const epsilon = { bfloat16: 2 ** -7, float16: 2 ** -10, float32: 2 ** -23, float64: 2 ** -52 } as const;
 
 export interface RankOptions {
-  /** The stored type of the matrix, which determines the tolerance; float64 by default. */
+  /** The stored type, which determines the tolerance. Default: float64. */
   readonly type?: keyof typeof epsilon;
   /** The tolerance; NumPy's by default. */
   readonly tol?: number;
@@ -25,7 +24,7 @@ export function matrixRank(source: Matrix, options: RankOptions = {}): number {
   return s.filter((value) => value > tol).length;
 }
 
-/** Returns NumPy's default tolerance: largest singular value · max(rows, columns) · ε of the stored type. */
+/** NumPy's default: largest singular value · max(rows, columns) · ε of the stored type. */
 export function rankTolerance(
   s: ArrayLike<number>,
   rows: number,
@@ -36,8 +35,7 @@ export function rankTolerance(
 }
 
 /**
- * Returns the min(m, n) squared singular values of an m × n matrix as shares of their sum, in descending order.
- * All shares are 0 for a zero matrix. Shares within the rounding error are set to 0.
+ * Returns the squared singular values as shares of their sum, in descending order. Shares within the rounding error are 0.
  * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
  * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
@@ -51,15 +49,14 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 }
 
 /**
- * Returns the lowest rank whose singular values contain at least the share `energy` of all squared singular values; 0 for a zero matrix.
- * @param shares The result of `energyShares`.
+ * Returns the lowest rank whose singular values contain the share `energy` of all squared singular values.
  * @throws PithError E_OPTION unless 0 < `energy` ≤ 1.
  * @example
  * rankForEnergy([0.64, 0.36], 0.6); // 1
  */
 export function rankForEnergy(shares: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1)) throw optionError(`The energy must be above 0 and at most 1, got ${energy}.`);
-  // Adds up shares from the smallest to the largest. The tolerance of 1e-12 prevents rounding errors from raising the rank.
+  // Adds up shares from the smallest to the largest. The tolerance prevents rounding errors from raising the rank.
   let [rank, excess] = [shares.length, 1 - energy + 1e-12];
   while (rank > 0) {
     excess -= shares[rank - 1] ?? 0;
@@ -74,7 +71,7 @@ export function largestRankThatSaves(rows: number, columns: number): number {
   return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);
 }
 
-/** Returns the Frobenius norm of the error of a truncation to `rank`, √(Σ sᵢ²) over all i from `rank` on. */
+/** The Frobenius norm of the error of a truncation: √(Σ sᵢ²) from `rank` on. */
 export function truncationError(s: ArrayLike<number>, rank: number): number {
   const first = s[rank] ?? 0;
   if (first === 0) return 0;

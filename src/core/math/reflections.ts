@@ -7,7 +7,7 @@ import { product, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
 export interface Block {
-  /** The index of the first entry that the reflectors change. */
+  /** The first entry that the reflectors change. */
   readonly from: number;
   /** The reflectors as rows, starting at entry `from`. */
   readonly v: Matrix;
@@ -15,13 +15,13 @@ export interface Block {
   readonly t: Matrix;
 }
 
-/** The number of reflectors per block. Larger blocks make products faster, but leave more work outside products. */
+/** Larger blocks make products faster, but leave more work outside products. */
 export const blockSize = 32;
 
-/** The number of reflectors that are applied together to long vectors, which saves passes over memory. */
+/** Reflectors that are applied together to long vectors, which saves passes over memory. */
 const wideBlock = 3 * blockSize;
 
-/** Returns the block of the reflectors in the rows of `v` with factors `tau`. */
+/** Returns the block of the reflectors in the rows of `v`. */
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
   const size = tau.length;
   const t = matrix(size, size);
@@ -53,9 +53,8 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 }
 
 /**
- * Computes A = Q R in place. The rows of `columns` are the columns of A (count × length, count ≤ length). Row j becomes column j of R, followed by
- * zeros.
- * @returns The blocks whose product is Q. Their reflectors have the full length with leading zeros, because slicing long vectors would take longer.
+ * Computes A = Q R in place. The rows of `columns` are the columns of A. Row j becomes column j of R, followed by zeros.
+ * @returns The blocks whose product is Q. Their reflectors have leading zeros, because slicing long vectors would take longer.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
@@ -81,7 +80,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   return blocks;
 }
 
-/** Triangularizes columns whose first `from` entries already belong to R, and stores the reflectors in `v`. Returns their factors τ. */
+/** Triangularizes columns whose first `from` entries belong to R. Stores the reflectors in `v` and returns their factors τ. */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
   const tau = householder(panel.data, length - from, size);
@@ -95,7 +94,7 @@ function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: 
   return tau;
 }
 
-/** QR factorization of contiguous columns in place: R on and above the diagonal, reflectors below, with an implied v₀ = 1. Returns each τ. */
+/** QR of contiguous columns in place: R on and above the diagonal, reflectors below, with an implied v₀ = 1. Returns each τ. */
 function householder(columns: Float64Array, length: number, count: number): Float64Array {
   const tau = new Float64Array(Math.min(length, count));
   for (let step = 0; step < tau.length; step++) {
@@ -115,7 +114,7 @@ function householder(columns: Float64Array, length: number, count: number): Floa
   return tau;
 }
 
-/** The squared norm below which a vector counts as zero: squares of its entries would underflow. Matrix entries must have magnitudes near 1. */
+/** Smaller squared norms count as zero, because squares of entries would underflow. */
 const negligibleSquare = 2 ** -900;
 
 /** Replaces x = (x₀, tail) by (∓‖x‖, v) with (I − τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */

@@ -1,4 +1,4 @@
-/** The mean of each element over the samples so far (Welford, 1962). */
+/** Means of elements over the samples so far (Welford, 1962). */
 export class RunningMeans {
   readonly means: Float64Array;
   readonly #counts: Float64Array;

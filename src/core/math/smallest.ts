@@ -1,14 +1,14 @@
-/** Selects the entries of smallest magnitude for pruning. Weights or scores are read in parts to save memory. */
+/** Selects the entries of smallest magnitude for pruning, read in parts to save memory. */
 import { dataError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
 import { wordsOf } from "../tensor/small-float.ts";
 
-/** 1 for each entry that is kept, 0 for each pruned entry. */
+/** 1 for kept entries, 0 for pruned ones. */
 export type Mask = Uint8Array;
 
 export type Scores = Float32Array | Float64Array;
 
-/** Selects for pruning: entries with a magnitude below `limit`, and the first `ties` entries with a magnitude equal to `limit`. */
+/** Prunes entries with a magnitude below `limit`, and the first `ties` entries equal to `limit`. */
 export interface Threshold {
   readonly limit: number;
   readonly ties: number;
@@ -18,23 +18,23 @@ export interface Cut extends Threshold {
   readonly prunedCount: number;
 }
 
-/** A weight whose entries are ranked together with those of other weights. Each pass over the entries calls `mask` and `scores` again. */
+/** A weight whose entries are ranked together with others. Each pass over the entries calls `mask` and `scores` again. */
 export interface RankedEntries {
   readonly size: number;
-  /** The result of `sampleOf`, if available, which saves a pass. */
+  /** The result of `sampleOf`, which saves a pass. */
   readonly sample?: Scores;
-  /** Returns the mask of previously pruned entries; undefined if there are none. */
+  /** Returns the mask of previously pruned entries. */
   mask(): Promise<Mask | undefined>;
   scores(): Promise<Scores>;
 }
 
-/** The sampling interval: a prime, so that it does not align with the rows of a matrix. */
+/** The sampling interval: a prime does not align with the rows of a matrix. */
 const stride = 251;
 
-/** The minimum number of entries for sampling. If there are fewer entries, all magnitudes are collected. */
+/** With fewer entries, all magnitudes are collected. */
 const minSampled = 2 ** 16;
 
-/** Returns every 251st magnitude, except those of masked entries. */
+/** Returns a sample of the unmasked magnitudes. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   const magnitudes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
@@ -43,7 +43,7 @@ export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   return magnitudes.subarray(0, count);
 }
 
-/** A range of magnitudes that is expected to contain the threshold. */
+/** Magnitudes that are expected to contain the threshold. */
 interface Bracket {
   readonly low: number;
   readonly high: number;
@@ -51,7 +51,7 @@ interface Bracket {
 
 const unbounded: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
-/** The number of magnitudes below a bracket and at its ends, and the magnitudes inside it. */
+/** Counts of magnitudes below a bracket and at its ends, and the magnitudes inside it. */
 interface BracketCounts {
   readonly below: number;
   readonly atLow: number;
@@ -59,14 +59,14 @@ interface BracketCounts {
   readonly atHigh: number;
 }
 
-/** Counts and collects unmasked magnitudes relative to a bracket. @throws PithError E_DATA if one is NaN, because it cannot be ranked. */
+/** Counts unmasked magnitudes relative to a bracket. @throws PithError E_DATA for NaN. */
 function countAround(scores: Scores, mask: Mask | undefined, { low, high }: Bracket): BracketCounts {
   const between: number[] = [];
   let [below, atLow, atHigh] = [0, 0, 0];
   for (let index = 0; index < scores.length; index++) {
     if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
-    // Counts without a branch. About half of the entries are below the bracket, so a branch would often be mispredicted.
+    // Without a branch, which would often be mispredicted.
     const isBelow = Number(size < low);
     below += isBelow;
     if ((isBelow | Number(size > high)) !== 0) continue;
@@ -78,14 +78,13 @@ function countAround(scores: Scores, mask: Mask | undefined, { low, high }: Brac
   return { below, atLow, between, atHigh };
 }
 
-/** Returns the mask that also prunes the entries below a threshold. */
 export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
   cutEntries(result, scores, limit, ties);
   return result;
 }
 
-/** Returns a function that sets pruned entries of consecutive blocks to 0, and counts the remaining ties. Returned blocks can share a buffer. */
+/** Returns a function that sets pruned entries of consecutive blocks to 0. Returned blocks can share a buffer. */
 export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let remainingTies = ties;
   let result = new Float32Array();
@@ -110,7 +109,7 @@ export function applyMask(numbers: Scores, mask: Mask): Scores {
   return result;
 }
 
-/** Copies float32 scores with pruned entries as 0, in half the time of `cutEntries`. Returns the ties that later blocks still have to prune. */
+/** Copies float32 scores with pruned entries as 0, faster than `cutEntries`. Returns the remaining ties. */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [wordsOf(scores), wordsOf(result)];
   const [limitBits = 0] = wordsOf(Float32Array.of(limit));
@@ -119,7 +118,7 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
     const bits = from[index] ?? 0;
     // Without the sign, the bits of a float32 increase with its magnitude.
     const size = bits & 0x7fff_ffff;
-    // The mask is all ones if size ≥ limit, computed without a branch.
+    // All ones if size ≥ limit, computed without a branch.
     to[index] = bits & ((limitBits - 1 - size) >> 31);
     if (size !== limitBits || remainingTies === 0) continue;
     to[index] = 0;
@@ -128,7 +127,7 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
   return remainingTies;
 }
 
-/** Sets the mask of pruned entries to 0. Returns the number of ties that later blocks still have to prune. */
+/** Sets the mask of pruned entries to 0. Returns the remaining ties. */
 function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
   let remainingTies = ties;
   for (let index = 0; index < mask.length; index++) {
@@ -142,7 +141,7 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
   return remainingTies;
 }
 
-/** Returns one cut per part. All cuts together prune `count` entries. Returns undefined if the `count`-th smallest magnitude is outside the bracket. */
+/** Returns thresholds that together prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
 function cutsWithin(
   parts: readonly BracketCounts[],
   { low, high }: Bracket,
@@ -174,7 +173,7 @@ function cutsWithin(
   });
 }
 
-/** Returns the number at a rank counted from 0. Reorders the array (Hoare 1961, "Algorithm 65: Find"). */
+/** Returns the number at a rank. Reorders the array (Hoare 1961, "Algorithm 65: Find"). */
 function numberAtRank(numbers: Float64Array, rank: number): number {
   for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
     const pivot = numbers[rank] ?? 0;
@@ -194,9 +193,8 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
 }
 
 /**
- * Prunes the `count` entries with the lowest |score| over all parts. Of equal entries, the first are pruned. Returns one cut per part. A sample gives
- * a bracket around the threshold. One pass counts the entries below the bracket and collects those inside (Floyd and Rivest 1975, "Expected time
- * bounds for selection"). In the rare case that the bracket misses the threshold, it is widened.
+ * Returns thresholds that prune the `count` entries with the lowest |score| over all parts. A sample gives a bracket around the threshold. One pass
+ * counts the entries below it and collects those inside (Floyd and Rivest 1975, "Expected time bounds for selection").
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
@@ -206,7 +204,7 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));
   const ascending = joinArrays(Float64Array, samples).sort();
   const rank = count / stride;
-  // Starts with a bracket of ± 4 standard deviations of the rank.
+  // ± 4 standard deviations of the rank.
   for (let halfWidth = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; halfWidth *= 8) {
     const low = ascending[Math.floor(rank - halfWidth)] ?? unbounded.low;
     const high = ascending[Math.ceil(rank + halfWidth)] ?? unbounded.high;
@@ -218,7 +216,7 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   }
 }
 
-/** Returns the mask without the `count` lowest |scores|; of equal ones, the first go. @throws PithError E_DATA if an unmasked score is NaN. */
+/** Returns the mask without the `count` lowest |scores|. @throws PithError E_DATA if an unmasked score is NaN. */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
   const [cut] = count === 0 ? [] : (cutsWithin([countAround(scores, mask, unbounded)], unbounded, count) ?? []);
   return cut === undefined ? mask.slice() : cutMask(mask, scores, cut);

@@ -1,9 +1,9 @@
-/** Runs matrix algorithms synchronously, or asynchronously with a `Multiply`. They are generators that yield factors and receive the product. */
+/** Runs matrix algorithms, generators that yield factors and receive their product, synchronously or with an asynchronous `Multiply`. */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
-/** Requests a product from the caller of a generator: `yield* product(a, b)`. */
+/** Requests a product: `yield* product(a, b)`. */
 export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
   return yield [a, b];
 }

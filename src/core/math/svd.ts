@@ -33,14 +33,14 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
   return runWith(leadingTriplets(source, Math.min(source.rows, source.columns)), multiply);
 }
 
-/** Returns the singular values in descending order, at a third of the cost of `svd`. @throws PithError E_DATA if an element is NaN or infinite. */
+/** In descending order, at a third of the cost of `svd`. @throws PithError E_DATA if an element is NaN or infinite. */
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
   return runWith(singularValuesOnly(source), multiply);
 }
 
-/** Returns all singular values, and the singular vectors of the `rank` largest ones. */
+/** Returns all singular values, and the singular vectors of the `rank` largest. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const isWide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
@@ -73,7 +73,7 @@ function* singularValuesOnly(source: Matrix): Steps<Float64Array> {
     .reverse();
 }
 
-/** Returns columns (rows, if there are fewer) as rows, divided by `scale`: their magnitudes are near 1, so that squares do not overflow. */
+/** Returns columns (rows, if there are fewer) as rows with magnitudes near 1, so that squares do not overflow. */
 function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly scale: number } {
   const largest = largestMagnitude(source);
   if (!Number.isFinite(largest)) {
@@ -81,7 +81,7 @@ function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly sca
       `A singular value decomposition needs finite numbers, a ${source.rows} × ${source.columns} matrix holds ${largest}.`,
     );
   }
-  // The exponent is at least −1000, because the inverse of 2^-1022 would scale subnormal numbers too little.
+  // The inverse of 2^-1022 would scale subnormal numbers too little.
   const scale = largest === 0 ? 1 : 2 ** Math.max(-1000, Math.floor(Math.log2(largest)));
   const columns =
     source.rows < source.columns ? matrix(source.rows, source.columns, source.data.slice()) : transpose(source);

@@ -1,10 +1,7 @@
 /**
- * Computes the best approximation of a matrix with a given rank, and its error.
- * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular values.
- * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace iteration
- *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
- * The iteration starts from a random V, and ends when the captured energy ‖Z‖² no longer grows. Q is orthonormal, so the error is
- * known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
+ * Computes the best approximation of a matrix with a given rank, and its error: exact (Eckart and Young 1936) by the leading singular triplets, or
+ * randomized (Halko, Martinsson and Tropp 2011) by subspace iteration from a random V until the captured energy ‖Z‖² no longer grows:
+ *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W,   ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s²
  */
 import { dataError, Miss, optionError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -28,17 +25,17 @@ import { leadingTriplets, type Svd, svd } from "./svd.ts";
 import { dot } from "./vector.ts";
 
 export interface TruncatedSvd extends Svd {
-  /** The approximation error ‖A - U diag(s) Vᵀ‖ in the Frobenius norm. */
+  /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm. */
   readonly error: number;
-  /** The error relative to ‖A‖; 0 for a zero matrix. */
+  /** Relative to ‖A‖; 0 for a zero matrix. */
   readonly relativeError: number;
   readonly method: "exact" | "randomized";
 }
 
 export interface TruncationOptions {
-  /** The method. By default randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it, otherwise exact. */
+  /** By default randomized for a low rank of a large matrix, otherwise exact. */
   readonly method?: "exact" | "randomized";
-  /** Computes the large products of both methods; by default in JavaScript. */
+  /** Computes large products; by default in JavaScript. */
   readonly multiply?: Multiply;
   readonly seed?: number;
 }
@@ -71,12 +68,12 @@ async function exactSvd(
   return { u, s: s.slice(0, rank), v, error, relativeError: norm === 0 ? 0 : error / norm, method: "exact" };
 }
 
-/** The number of extra columns beyond the rank, which make the subspace converge faster (Halko et al., section 4.3). */
+/** Extra columns make the subspace converge faster (Halko et al., section 4.3). */
 const oversampling = 16;
 
 const maxIterations = 12;
 
-/** The iteration stops if it reduces the squared error by less than this share. */
+/** The iteration stops below this gain in squared error. */
 const minGain = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
@@ -86,7 +83,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
     throw dataError(`A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`);
   }
   if (norm === 0) return exactSvd(source, rank, options);
-  // Scales the matrix so that squares neither overflow nor underflow.
+  // Squares neither overflow nor underflow after scaling.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
   const scaled = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
   const squaredNorm = (norm / scale) ** 2;
@@ -100,7 +97,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const { basis, small } = await iterateSubspace({ a, transposed, totalEnergy: squaredNorm, multiply }, start);
   const [u, v] = [await multiply(basis, sliceColumns(small.v, 0, rank)), sliceColumns(small.u, 0, rank)];
   const s = small.s.slice(0, rank);
-  // Computes the error from the energies, or, if it is so small that their difference would be inaccurate, from the difference of the matrices.
+  // For tiny errors, the difference of energies would be inaccurate.
   const errorShare = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
   const relativeError =
     errorShare > 1e-8
@@ -123,7 +120,7 @@ interface Problem {
   readonly multiply: Multiply;
 }
 
-/** Returns an orthonormal basis Q of the captured range, and the decomposition of Aᵀ Q. */
+/** Returns an orthonormal basis Q of the captured range. */
 async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem, start: Matrix) {
   let [vectors, capturedShare] = [start, 0];
   for (let iteration = 0; ; iteration++) {
@@ -137,14 +134,14 @@ async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem
   }
 }
 
-/** Computes Σ aᵢⱼ bᵢⱼ. */
+/** Σ aᵢⱼ bᵢⱼ. */
 function innerProduct(a: Matrix, b: Matrix): number {
   return dot(a.data, 0, b.data, 0, a.data.length);
 }
 
 /**
- * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once if the result deviates from
- * orthonormality by more than 2⁻⁴⁶. Cholesky QR fails for nearly dependent columns; Householder reflections are then used.
+ * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, repeated once if the result is not orthonormal enough.
+ * Cholesky QR fails for nearly dependent columns; Householder reflections are then used.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply): Promise<Matrix> {
   let basis = source;

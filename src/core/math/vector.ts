@@ -1,6 +1,6 @@
-/** Inner loops over flat arrays. Dot products use four independent sums, because each addition waits four cycles for the previous one. */
+/** Inner loops over flat arrays. */
 
-/** Returns Σ a[i] b[i] over `count` elements from two offsets. */
+/** Σ a[i] b[i] over `count` elements, in four independent sums: each addition waits for the previous one. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
   let p = 0;
   let q = 0;
@@ -19,7 +19,7 @@ export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: numb
   return p + q + (r + s);
 }
 
-/** Computes y += factor · x over `count` elements. */
+/** y += factor · x. */
 export function axpy(
   factor: number,
   x: Float64Array,
@@ -33,7 +33,7 @@ export function axpy(
   }
 }
 
-/** Computes out[r] = (row r of `a`) · x for `rows` rows that start `stride` apart: four at a time, to read x less often. */
+/** out[r] = (row r of `a`) · x for `rows` rows that start `stride` apart: four at a time, to read x less often. */
 export function dotRows(
   a: Float64Array,
   fromA: number,
@@ -70,7 +70,7 @@ export function dotRows(
   for (; row < rows; row++) out[fromOut + row] = dot(a, fromA + row * stride, x, fromX, count);
 }
 
-/** Computes out += Σ x[r] · (row r of `a`), for `rows` rows of `count` elements that start `stride` apart. */
+/** out += Σ x[r] · (row r of `a`), for `rows` rows of `count` elements that start `stride` apart. */
 export function addRows(
   a: Float64Array,
   fromA: number,
@@ -100,8 +100,8 @@ export function addRows(
 }
 
 /**
- * Rotates (x, y) ← (c x − s y, s x + c y) over `count` elements of one array, given the sine s and τ = s / (1 + c). Computes x − s (y + τ x) and y +
- * s (x − τ y). This preserves lengths, because the cosine 1 − s τ never rounds to 1 for nonzero s (Rutishauser 1966).
+ * Rotates (x, y) ← (c x − s y, s x + c y) in one array, given the sine s and τ = s / (1 + c), as x − s (y + τ x) and y + s (x − τ y). This preserves
+ * lengths, because the cosine 1 − s τ never rounds to 1 for nonzero s (Rutishauser 1966).
  */
 export function rotate(
   data: Float64Array,

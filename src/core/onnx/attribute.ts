@@ -13,7 +13,7 @@ type Kind = keyof typeof attributeTypes;
 const kinds = Object.keys(attributeTypes) as Kind[];
 const kindOfType = new Map<number, Kind>(kinds.map((kind) => [attributeTypes[kind], kind]));
 
-/** Reads an AttributeProto. Sparse tensors, types and references in functions become `opaque` attributes. */
+/** Reads an AttributeProto. Sparse tensors, types and references in functions become `opaque`. */
 export async function readAttribute(
   reading: Reading,
   message: Field,
@@ -32,12 +32,12 @@ export async function readAttribute(
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
-    // The message cannot be written back as a whole: graphs can be edited, and a message that is not loaded is not in memory. Keeps the other fields.
+    // The message cannot be written back as a whole: graphs can be edited, and a message can be too long to be in memory.
     const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
     const otherFields = fields.filter((field) => !readNumbers.has(field.number));
     const carriedFields = joinCarried(await Promise.all(otherFields.map((field) => file.loaded(field))));
     if (carriedFields === undefined) return [name, attribute];
-    // Attributes other than graphs are immutable, and copies of a model share them, so `origin.ts` can map the object to its fields.
+    // Attributes other than graphs are immutable, so `origin.ts` can map them to their fields.
     if (attribute.kind === "graph" || attribute.kind === "graphs")
       return [name, { ...attribute, unknown: carriedFields }];
     setOrigin(attribute, { carried: carriedFields });
@@ -45,7 +45,7 @@ export async function readAttribute(
   return [name, attribute];
 }
 
-/** Returns the kind of an attribute. Before IR version 2, files omit the type, so the kind is that of the field that the message contains. */
+/** Before IR version 2, files omit the type, so the kind is that of the field that the message contains. */
 function kindOf(type: number, fields: readonly Field[]): Kind | undefined {
   if (type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));

@@ -1,5 +1,3 @@
-/** Finds and removes the weight files of models. */
-
 import { type ByteSource, PithError } from "#graph";
 import {
   fileKind,
@@ -16,7 +14,7 @@ import {
 import { dataName, parseDataName } from "./data-names.ts";
 import { decodeModel } from "./decode.ts";
 
-/** Chooses the first names that no file has, or that only the replaced model reads. Also returns the names of that model's weight files. */
+/** Chooses the first names that no file has, or that only the replaced model reads. */
 export async function chooseDataNames(
   path: string,
   count: number,
@@ -37,7 +35,7 @@ export async function chooseDataNames(
   return { names, replacedNames };
 }
 
-/** Removes the weight files in `names` that no model in the folder reads. Failures are ignored. */
+/** Removes weight files that no model in the folder reads. Failures are ignored. */
 export async function removeUnread(path: string, names: Iterable<string>): Promise<void> {
   const folder = folderOf(path);
   let readFiles: ReadonlySet<string> | undefined;
@@ -63,17 +61,17 @@ export async function removeAbandoned(path: string): Promise<void> {
       !(await isLeftBehind(joinPath(folder, file), owner))
     )
       continue;
-    // No model refers to a temporary file, so it can be removed at once.
+    // No model refers to a temporary file.
     if (temporary !== undefined) await removeFile(joinPath(folder, file)).catch(() => {});
     else abandonedFiles.push(file);
   }
   await removeUnread(path, abandonedFiles);
 }
 
-/** Maximum bytes of a file that is searched for the word "location", which each reference to a weight file has, before it is decoded. */
+/** Smaller files are searched for the word "location", which references to weight files have, before they are decoded. */
 const maxSearchedBytes = 2 ** 26;
 
-/** Returns the names of the weight files that belong to a model, including unfinished ones. */
+/** Returns the names of a model's weight files, including unfinished ones. */
 export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   if ((await fileKind(path)) === "file") {
@@ -91,17 +89,17 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   return names;
 }
 
-/** Represents all files: a model that cannot be read completely can refer to any file. */
+/** A model that cannot be read completely can refer to any file. */
 const anyFile = "*";
 
-/** Returns the weight files that the models of a folder read, with links resolved. Ignores the model `except`, which is about to be replaced. */
+/** Returns the weight files that the models of a folder read, without those of `except`, which is about to be replaced. */
 async function listReadFiles(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const readFiles = new Set<string>();
   const replacedModel = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));
   for (const name of await listFolder(folder)) {
     const model = joinPath(folder, name);
     if (!/\.onnx$/i.test(name)) continue;
-    // Ignores links to the replaced model, too, because they will lead to the new model.
+    // Links to the replaced model will lead to the new one.
     if (except !== undefined && name === fileNameOf(except)) continue;
     if (replacedModel !== undefined && (await realPath(model).catch(() => undefined)) === replacedModel) continue;
     for (const location of (await locationsOf(model)) ?? [anyFile])
@@ -114,16 +112,16 @@ async function isRead(file: string, readFiles: ReadonlySet<string>): Promise<boo
   return readFiles.has(anyFile) || readFiles.has(await realPath(file).catch(() => file));
 }
 
-/** Returns whether a path exists. Dangling links count as existing. */
+/** Dangling links count as existing. */
 async function doesExist(path: string): Promise<boolean> {
   return (await listFolder(folderOf(path)).catch((): string[] => [])).includes(fileNameOf(path));
 }
 
-/** Returns the locations of a model's weight files; an empty list for files of other formats. Undefined if the model cannot be read completely. */
+/** Returns the locations of a model's weight files; undefined if the model cannot be read completely. */
 export async function locationsOf(path: string): Promise<readonly string[] | undefined> {
   if ((await fileKind(path)) !== "file") return [];
   const locations = new Set<string>();
-  // Only the locations are needed, so this source returns zeros instead of the contents of tensors.
+  // The contents of tensors are not needed.
   const zeroSource: ByteSource = {
     name: "",
     size: Number.MAX_SAFE_INTEGER,

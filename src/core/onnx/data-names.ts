@@ -1,7 +1,4 @@
-/**
- * Names of the weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on for further or taken names. While a file is
- * being saved, it is called `model.onnx_data.<saver>`, where the saver is a process (`processSuffix`).
- */
+/** Names of weight files: `model.onnx_data`, `model.onnx_data_1`; `model.onnx_data.<saver>` while a process saves the file. */
 
 export function dataName(model: string, number: number): string {
   return `${model}_data${number === 0 ? "" : `_${number}`}`;
@@ -10,7 +7,7 @@ export function dataName(model: string, number: number): string {
 interface DataName {
   readonly model: string;
   readonly finalName: string;
-  /** The process that is saving the file; undefined for a finished file. */
+  /** The process that is saving the file. */
   readonly saver: string | undefined;
 }
 

@@ -21,10 +21,10 @@ import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
 import { FieldPastEndError, malformedError } from "./wire.ts";
 
-/** The maximum nesting depth of subgraphs. Real models have three or four levels. */
+/** Real models nest three or four subgraphs. */
 const depthLimit = 100;
 
-/** Reads a model. Weights above 8 KiB are read later, from the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED, E_FILE */
+/** Reads a model. Large weights are read later, from the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED, E_FILE */
 export async function decodeModel(
   source: ByteSource,
   open: OpenExternal | undefined,
@@ -55,7 +55,7 @@ export async function decodeModel(
   return model;
 }
 
-/** The error for a truncated file: its last field extends beyond its end. */
+/** The last field of a truncated file extends beyond its end. */
 export class TruncatedFileError extends PithError {
   constructor(bytes: number, min: number) {
     const [available, minimum] = [bytes, min].map((number) => number.toLocaleString("en"));
@@ -70,7 +70,7 @@ async function fieldsOf(file: LazyFile): Promise<Field[]> {
   try {
     return await file.fields(0, size);
   } catch (error) {
-    // A truncated model has a field number of ModelProto here. Files of other formats usually have other numbers.
+    // A truncated model has a field number of ModelProto here.
     if (error instanceof FieldPastEndError && modelFieldNumbers.has(error.number))
       throw new TruncatedFileError(size, error.end);
     throw error;
@@ -122,7 +122,7 @@ async function readHeaderFields(
         else header[text] = fieldText(field);
       }
     }
-    // The writer omits fields with default values. Fields that state a default value are therefore kept as bytes (`unknown`).
+    // The writer omits fields with default values, so stated defaults are kept as bytes.
     if (containsDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
   }
   // Before IR version 3, there was a single opset, which files did not state.
@@ -199,7 +199,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   for (const { info, field } of declaredTypes) {
     const value = graph.ownValue(info.name) ?? (outputNames.has(info.name) ? graph.addValue(info.name) : undefined);
     if (value === undefined) {
-      // Another tool removed the value but not its type. The type has no effect and is kept as bytes.
+      // Another tool removed the value but not its type, which is kept as bytes.
       unknown.push(await file.loaded(field));
       continue;
     }
@@ -235,7 +235,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   [value.metadata, value.role] = readMetadata(readResult.metadata);
 }
 
-/** Adds a sparse weight. Only name and type are parsed; the elements are kept as bytes. */
+/** Adds a sparse weight, whose elements are kept as bytes. */
 async function addSparse(reading: Reading, unloadedField: Field, graph: Graph): Promise<void> {
   const { file } = reading;
   const field = await file.loaded(unloadedField);
@@ -278,7 +278,7 @@ function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
 
 function applyInfo(value: Value, info: ValueInfo): void {
   if (value.tensor !== undefined) {
-    // The tensor's type takes precedence. An equal declared type is kept as written in the file.
+    // The tensor's type takes precedence.
     const { dims } = value.tensor;
     const hasEqualType =
       info.type?.type === value.tensor.type &&
@@ -311,7 +311,7 @@ function duplicateError(graph: Graph, name: string): PithError {
   return modelError(`graph "${graph.name}": "${name}" is defined twice.`);
 }
 
-/** The fields of a NodeProto. Inputs and outputs are names. */
+/** Inputs and outputs are names. */
 interface ReadNode {
   readonly op: string;
   readonly domain: string;
@@ -323,7 +323,7 @@ interface ReadNode {
   readonly metadata: readonly Field[];
   readonly doc: string | undefined;
   readonly unknown: Uint8Array | undefined;
-  /** The node's offset in the file, for messages. */
+  /** The offset in the file, for messages. */
   readonly from: number;
 }
 
@@ -342,7 +342,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
       attributes.push(field);
       continue;
     }
-    // Avoids `await` for fields in memory, because it costs more than reading the field.
+    // `await` costs more than reading a field in memory.
     const loaded = isLoaded(field) ? field : await file.loaded(field);
     switch (field.number) {
       case nodeFields.input:
@@ -360,7 +360,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
       default: {
         const text = nodeTexts.find((name) => nodeFields[name] === field.number);
         if (text !== undefined) texts[text] = text === "domain" ? defaultDomain(fieldText(loaded)) : fieldText(loaded);
-        // Explicitly written defaults, such as the default domain, are carried as unknown fields.
+        // Stated defaults, such as the default domain, are carried as unknown fields.
         if (text === undefined || texts[text] === "") unknown.push(loaded);
       }
     }
@@ -372,7 +372,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }
 
-/** Adds a node with attributes and subgraphs to a graph. All values that the node uses must exist. */
+/** Adds a node with attributes and subgraphs. The values that it uses must exist. */
 async function addNode(reading: Reading, parsedNode: ReadNode, graph: Graph, depth: number): Promise<void> {
   const place = `${parsedNode.op} "${parsedNode.name || (parsedNode.outputs.find((name) => name !== undefined) ?? "")}"`;
   const inputs = parsedNode.inputs.map((name) => {

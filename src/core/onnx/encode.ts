@@ -1,6 +1,6 @@
 /**
- * Writes models (ModelProto, GraphProto) with fields in ascending order, which reproduces files written by protobuf byte for byte. Types are written
- * for inputs, outputs, values whose type the file declared, and values with a role, metadata or documentation.
+ * Writes models (ModelProto, GraphProto) with fields in ascending order, as protobuf does. Types are written for inputs, outputs, values whose type
+ * the file declared, and values with a role, metadata or documentation.
  */
 import type { ByteSource, Dense, Graph, Model, Node, Tensor, Value } from "#graph";
 import { allTensors, unsupportedError } from "#graph";
@@ -22,20 +22,17 @@ import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 
-/** The maximum size of an ONNX file in bytes, which protobuf imposes. */
+/** Protobuf's limit. */
 const protobufLimit = 2 ** 31 - 1;
 
 export interface EncodeOptions {
-  /** Returns where a stored tensor is written, relative to the model's folder; undefined to store it in the model's file. */
+  /** Returns where a tensor is written, relative to the model's folder; undefined to store it in the model's file. */
   readonly place?: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
 }
 
 /**
- * Encodes a model as an ONNX file, in chunks of about 1 MB, larger for tensors in memory. Weights in files are copied from these files, so only the
- * graph and one chunk are in memory.
- * @throws PithError E_UNSUPPORTED if the file would be 2 GiB or larger, so that weights must be stored in
- * separate files; E_SOURCE_CHANGED if a file that contains weights has changed.
- *
+ * Encodes a model as an ONNX file, in chunks of about 1 MB. Weights in files are copied from these files.
+ * @throws PithError E_UNSUPPORTED if the file would be 2 GiB or larger; E_SOURCE_CHANGED if a file that contains weights has changed.
  * @example
  * const parts: Uint8Array[] = [];
  * for await (const chunk of encode(model)) parts.push(chunk);
@@ -64,7 +61,7 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
   return totalSize(requireFit(await modelPieces(model, options)));
 }
 
-/** Returns a source with the contents of the model's file, without writing the file. @throws PithError as `encode` does. */
+/** Returns a source with the contents of the model's file, which is not written. */
 export async function encodedSource(model: Model): Promise<ByteSource> {
   const pieces = requireFit(await modelPieces(model, {}));
   let cachedPiece: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
@@ -94,7 +91,6 @@ export function fitInFile(pieces: readonly Piece[], fileBytes = protobufLimit): 
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
-/** @throws PithError E_UNSUPPORTED if the pieces are too large for one file. */
 export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
   if (fitInFile(pieces)) return pieces;
   throw unsupportedError(`The model takes ${totalSize(pieces)} bytes, and an ONNX file can take ${protobufLimit}.`, {
@@ -136,7 +132,7 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
   return writer.finish();
 }
 
-/** Returns the opset imports as bytes of the opened file, in which the default domain, for example, can be written explicitly. */
+/** Returns the opset imports of the opened file, which can write the default domain explicitly. */
 function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
   const opsets = new Map<string, Uint8Array>();
   for (const field of unknown === undefined ? [] : splitFields(unknown)) {
@@ -191,7 +187,6 @@ function strayInfos(graph: Graph): Uint8Array[] {
     });
 }
 
-/** Returns whether a value without a stored tensor has a role, metadata, documentation or unknown fields. */
 function hasAnnotations(value: Value): boolean {
   if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
@@ -223,7 +218,7 @@ function writeTexts(writer: Writer, texts: readonly (readonly [number: number, t
   for (const [number, text] of texts) if (text !== "") writer.text(number, text);
 }
 
-/** Writes a sparse tensor. The message of its values contains the name, so it is rewritten if the name has changed. */
+/** Writes a sparse tensor. Its values contain the name, so they are rewritten if it has changed. */
 function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   const values = splitFields(sparse).find((field) => field.number === sparseFields.values);
   const oldFields = values === undefined ? [] : splitFields(payload(values));
@@ -242,7 +237,7 @@ function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   );
 }
 
-/** Reads string tensors that are not stored in a file, because the size of their encoding depends on the contents. */
+/** Reads string tensors that are not stored in a file: the size of their encoding depends on the contents. */
 async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
   const strings = new Map<Tensor, Dense<"string">>();
   for (const tensor of new Set(allTensors(graph))) {

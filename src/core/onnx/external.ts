@@ -1,11 +1,11 @@
-/** Reads external weights: ranges of files that the `external_data` of a TensorProto states. Each file is opened once. */
+/** Reads external weights: ranges of files that the `external_data` of a TensorProto states. */
 import { type ByteSource, memoize, modelError, PithError, type StoredBytes, unsupportedError } from "#graph";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
-/** The maximum number of external files, because the system limits open files. Converters that write one file per tensor create several hundred. */
+/** The system limits open files. Converters that write one file per tensor create several hundred. */
 const filesLimit = 4096;
 
 export class ExternalFiles {
@@ -36,7 +36,7 @@ export class ExternalFiles {
   }
 }
 
-/** Returns the file and range of a tensor's elements. @throws PithError E_MODEL if no file is named, or if the range exceeds the file. */
+/** Returns the file and range of a tensor's elements. @throws PithError E_MODEL */
 export async function readExternal(
   fields: readonly Field[],
   bytes: number,

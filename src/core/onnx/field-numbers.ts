@@ -1,4 +1,4 @@
-/** Field numbers of ONNX messages from onnx.proto (IR version 13). Fields that are not listed are kept as bytes and written back. */
+/** Field numbers of ONNX messages from onnx.proto (IR version 13). */
 
 export const modelFields = {
   irVersion: 1,
@@ -94,7 +94,7 @@ export const attributeTypes = {
 
 export const valueInfoFields = { name: 1, type: 2, doc: 3, metadata: 4 } as const;
 
-/** Fields of TypeProto; `value-info.ts` has those of types other than tensors. */
+/** `value-info.ts` has the fields of types other than tensors. */
 export const typeFields = { tensor: 1, denotation: 6 } as const;
 
 export const tensorTypeFields = { elementType: 1, shape: 2 } as const;

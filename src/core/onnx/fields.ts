@@ -1,25 +1,24 @@
-/** Splits protobuf messages into fields. A field first has only its offsets in the file, and is read and parsed on demand. */
+/** Splits protobuf messages into fields, which are read and parsed on demand. */
 import { concatBytes, unsupportedError } from "#graph";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
-/** A field with its offsets in the file. Consecutive unpacked numbers with equal field numbers are one field: tags and payloads in turn. */
+/** A field with its offsets in the file. Consecutive unpacked numbers of one field are one: tags and payloads in turn. */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
-  /** The offset of the (first) tag. */
+  /** The first tag. */
   readonly from: number;
-  /** The offset of the (first) payload. */
+  /** The first payload. */
   readonly start: number;
-  /** The offset of the first byte after the field. */
   readonly end: number;
-  /** The bytes from `from` to `end`, including tags; undefined if they are not in memory. */
+  /** The bytes with tags; undefined if they are not in memory. */
   readonly bytes: Uint8Array | undefined;
 }
 
-/** The maximum number of fields of a message. A field needs far more memory than file space, and real models have fewer. */
+/** A field needs far more memory than file space, and real models have fewer. */
 const fieldLimit = 2 ** 21;
 
-/** A field in memory. Its arrays are created on demand, because most fields are never read. */
+/** Arrays are created on demand, because most fields are never read. */
 class FieldInMemory implements Field {
   readonly number: number;
   readonly wire: WireType;
@@ -48,13 +47,13 @@ class FieldInMemory implements Field {
   }
 }
 
-/** A part of the file in memory; `base` is the offset of its first byte. */
+/** `base` is the offset of the first byte. */
 interface FilePart {
   readonly bytes: Uint8Array;
   readonly base: number;
 }
 
-/** Collects the fields of a message. Consecutive numbers with the same field number become one field. */
+/** Collects the fields of a message. Consecutive numbers of one field become one. */
 export class FieldList {
   readonly #fields: Field[] = [];
   readonly #findMemory: (from: number, end: number) => FilePart | undefined;
@@ -62,7 +61,7 @@ export class FieldList {
   #from = 0;
   #end = 0;
 
-  /** @param findMemory Returns the part of the file in memory that contains a field; undefined if the field is not in memory. */
+  /** @param findMemory Returns the part of the file in memory that contains a field. */
   constructor(findMemory: (from: number, end: number) => FilePart | undefined) {
     this.#findMemory = findMemory;
   }
@@ -101,7 +100,7 @@ export class FieldList {
   }
 }
 
-/** Returns the fields of a message in memory, which is at offset `base` of the file. @throws PithError E_NOT_ONNX */
+/** Returns the fields of a message at offset `base` of the file. @throws PithError E_NOT_ONNX */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
   const memory = { bytes, base };
   const list = new FieldList(() => memory);
@@ -118,26 +117,24 @@ export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.bytes !== undefined;
 }
 
-/** Returns the fields of a submessage, which must be in memory. */
+/** Returns the fields of a submessage. */
 export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
 
-/** Returns the last field with a number. If a field that is not a list occurs several times, protobuf uses the last. */
+/** If a field occurs several times, protobuf uses the last. */
 export const lastField = (fields: readonly Field[], number: number): Field | undefined =>
   fields.findLast((field) => field.number === number);
 
-/** Returns the text of the last field with a number; "" if no field has this number. */
 export function textOf(fields: readonly Field[], number: number): string {
   const field = lastField(fields, number);
   return field === undefined ? "" : fieldText(field);
 }
 
-/** Returns the integer of the last field with a number; 0 if no field has this number. */
 export function integerOf(fields: readonly Field[], number: number): number {
   const field = lastField(fields, number);
   return field === undefined ? 0 : Number(lastVarint(field));
 }
 
-/** Returns the payload of a length-delimited field, which must be in memory. */
+/** Returns the payload of a length-delimited field. */
 export function payload(field: Field): Uint8Array {
   if (field instanceof FieldInMemory && field.wire === 2) return field.payload;
   return inMemory(field, 2).subarray(field.start - field.from);
@@ -162,7 +159,7 @@ export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void 
   }
 }
 
-/** Returns the values of a field of fixed-width numbers, packed or not, without tags. Wire type 1 has 8 bytes per number, 5 has 4 bytes. */
+/** Returns the values of a field of fixed-width numbers, packed or not. Wire type 1 has 8 bytes per number, 5 has 4 bytes. */
 export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   const width = wire === 1 ? 8 : 4;
   if (field.wire === 2) {
@@ -191,7 +188,7 @@ export function fieldText(field: Field): string {
   return text;
 }
 
-/** Joins fields with their tags into one array, which is written back unchanged; undefined if `fields` is empty. */
+/** Joins fields with their tags; undefined without fields. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
   return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }

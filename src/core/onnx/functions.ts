@@ -13,7 +13,7 @@ import { Writer } from "./writer.ts";
 
 type ReadingOf = (file: LazyFile) => Reading;
 
-/** Returns the functions that Pith can read. The header keeps all functions as bytes, so none is lost. */
+/** Returns the functions that Pith can read. The header keeps all functions as bytes. */
 export async function readFunctions(
   messages: readonly Uint8Array[],
   readingOf: ReadingOf,
@@ -90,13 +90,13 @@ function findReferences(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, str
   return references;
 }
 
-/** Decides which metadata keys and documentation texts of an exporter are removed. */
+/** Metadata keys and documentation texts of an exporter, which are removed. */
 export interface ExporterText {
   key(key: string): boolean;
   doc(text: string): boolean;
 }
 
-/** Returns a function's message without exporter metadata and documentation of the function and its nodes. All other bytes are unchanged. */
+/** Returns a function's message without exporter metadata and documentation. */
 export function functionWithout(message: Uint8Array, notes: ExporterText): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }

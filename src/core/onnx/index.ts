@@ -1,4 +1,4 @@
-/** Opens models of ONNX files, and saves models as such files, with weights inside or next to the file. */
+/** Opens and saves ONNX models. */
 import { allValues, type ByteSource, type Model, optionError, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,
@@ -23,18 +23,15 @@ import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, parts, sizeOf } from "./writer.ts";
 
 export interface OpenOptions {
-  /**
-   * Opens external weight files. By default, these are files in the folder of a model that was opened by path
-   * or URL. Paths outside the folder are rejected.
-   */
+  /** Opens external weight files, by default in the folder of the model's path or URL. */
   readonly external?: OpenExternal;
-  /** Is called with one sentence for each operator set that the file imports in two versions. The sentence states which version Pith uses. */
+  /** Receives a sentence for each operator set that the file imports in two versions. */
   readonly warn?: (text: string) => void;
 }
 
 /**
- * Opens an ONNX model from a path, a URL, a Blob or File, bytes, or any other source with random access. Bytes must not change afterward. Only the
- * graph is read. Weights above 8 KiB are read from the source when needed.
+ * Opens an ONNX model from a path, a URL, a Blob or File, bytes, or another source with random access. Bytes must not change afterward. Large weights
+ * are read when needed.
  * @throws PithError E_OPTION for any other argument; E_FILE if the file does not exist; E_NOT_ONNX if it is not an ONNX model; E_MODEL if the model
  * contradicts itself; E_UNSUPPORTED for element types that this version does not know.
  *
@@ -59,15 +56,14 @@ export async function open(
 }
 
 /**
- * Writes a model to a file. The write is atomic: the path always contains either its previous contents or the complete new model. The path can be
- * that of the model's source. Temporary files that a killed process left for this path are removed.
+ * Writes a model to a file. The write is atomic: the path contains either its previous contents or the complete new model. It can be the path of the
+ * model's source. Models that are open, also in other processes, stay readable.
  *
- * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB. Otherwise, they are stored in `<path>_data`.
- * If a file with this name exists that not only the replaced model reads, `<path>_data_1` is used instead. Weight files that only the replaced
- * model read are removed. Models that are open, also in other processes, stay readable.
- * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size in
- * bytes of each file, unless `externalData` is false. The weights of larger models are stored in files `<path>_data`, `<path>_data_1`, …; only a tensor
- * or the graph can exceed the limit. `precompress` also writes compressed copies of each file, and never leaves such copies of the replaced model.
+ * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB. Otherwise, they are stored in `<path>_data`,
+ * or `<path>_data_1` if another model reads a file of this name. Weight files that only the replaced model read are removed.
+ * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size of a
+ * file. The weights of larger models are stored in files `<path>_data`, `<path>_data_1`, …; tensors are not split. `precompress` also writes
+ * compressed copies of each file.
  * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file, or in a browser.
  *
  * @example
@@ -78,10 +74,10 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
   await saveFiles(model, path, options);
 }
 
-/** Saves like `save`, and returns the paths of the model's files, without copies. */
+/** Saves like `save`, and returns the paths of the model's files. */
 export async function saveFiles(model: Model, path: string, options: SaveOptions): Promise<readonly string[]> {
   const { externalData, fileBytes, precompress } = options;
-  // Removes abandoned files before writing, because they can fill the disk.
+  // Abandoned files can fill the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
@@ -109,7 +105,7 @@ function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | Byt
   throw optionError(`A path, URL, Blob, bytes, or { size, name, read } is needed to open a model, got ${got}.`);
 }
 
-/** Returns an error with the file's name added, and with a guess of the file's format if it is not ONNX. */
+/** Adds the file's name to an error, and a guess of its format if it is not ONNX. */
 async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (!(error instanceof PithError)) return error;
   const { code } = error;
@@ -121,32 +117,28 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });
   }
-  // Read errors already name the file. Errors about the contents of the model get the file's name here.
+  // Read errors already name the file.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
   return isInside ? error.reworded({ at: `"${source.name}"` }) : error;
 }
 
 interface SaveOptions {
-  /**
-   * True stores weights of 1 KiB and more in `<path>_data`; false stores all weights in the model's file. By
-   * default, weights are external if the model's file would exceed 2 GiB or `fileBytes`.
-   */
+  /** True stores weights of 1 KiB and more in `<path>_data`; false stores all weights in the model's file. */
   readonly externalData?: boolean;
-  /** The maximum bytes per file, unless `externalData` is false. Weights of 1 KiB and more of a larger model are stored in other files, unsplit. */
+  /** The maximum bytes per file. Weights of a larger model are stored in other files, unsplit. */
   readonly fileBytes?: number | undefined;
-  /** Encodings of compressed copies, which servers send instead of the files: `model.onnx.gz`, `model.onnx.br`. */
+  /** Encodings of compressed copies: `model.onnx.gz`, `model.onnx.br`. */
   readonly precompress?: readonly Encoding[] | undefined;
 }
 
-/** The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other tools reads them. */
+/** Smaller tensors stay in the model, because shape inference of other tools reads them. */
 const minExternalBytes = 1024;
-/** The alignment of tensors in bytes. It is the page size, because runtimes map the file into memory. */
+/** The page size, because runtimes map the file into memory. */
 const alignment = 4096;
 
 /**
- * Writes a model with external weights. Several files cannot be replaced at once, so weights are first written under unused names, then the model that
- * refers to these names. After that, the weight files get their final names one by one, and the model is valid at every step. If the path is a link,
- * it becomes a file, and the link's target is unchanged.
+ * Writes a model with external weights. Several files cannot be replaced at once, so weights are first written under unused names, then the model
+ * that refers to them. After that, the weight files get their final names one by one, and the model is valid at every step.
  * @throws PithError E_FILE, E_UNSUPPORTED
  */
 async function saveOutside(
@@ -172,7 +164,7 @@ async function saveOutside(
   const copies = [path, ...[...names, ...replacedNames].map(inFolder)].flatMap((file) => copiesOf(file, precompressed));
   const contents = await encodeWith(temporaryNames);
   await writeFilesAtomically([...data, [path, contents]], "replaced", [...new Set(copies)]);
-  // The model is now saved. If weight files cannot be renamed, they keep their temporary names until the next `save`.
+  // The model is saved. Weight files that cannot be renamed keep their temporary names until the next `save`.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {
       const currentNames = [...names.slice(0, file + 1), ...temporaryNames.slice(file + 1)];

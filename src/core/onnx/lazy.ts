@@ -1,23 +1,21 @@
 /**
- * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once. For longer messages, only field headers and short
- * fields are read. Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window grows during
- * sequential reads.
+ * Reads a file of nested messages without its weights. Short messages are read at once. For longer messages, field headers and short fields are read,
+ * and long fields are returned as ranges in the file. The read window grows during sequential reads.
  */
 import { type ByteSource, unsupportedError } from "#graph";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
-/** The maximum size in bytes of messages and fields that are read completely. */
+/** Longer messages and fields are not read completely. */
 const maxCompleteBytes = 2 ** 16;
 const minWindowBytes = 2 ** 12;
-/** The maximum bytes per read during sequential reads. */
 const maxWindowBytes = 2 ** 18;
 
-/** The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million fields. */
+/** A field needs 100 bytes of memory. A network of 100,000 nodes has two million fields. */
 const fieldsLimit = 2 ** 22;
-/** The maximum number of nodes, values, dimensions, attributes and tensors, at up to 2 KB of memory each. A network of 100,000 nodes has half a million. */
+/** Nodes, values, dimensions, attributes and tensors need up to 2 KB each. A network of 100,000 nodes has half a million. */
 const elementsLimit = 2 ** 20;
-/** The maximum total bytes of long texts, functions and other contents that are kept in memory. */
+/** Total bytes of long texts, functions and other contents that are kept in memory. */
 const carriedLimit = 2 ** 28;
 
 export class LazyFile {
@@ -70,7 +68,7 @@ export class LazyFile {
     return this.#countFields(splitFields(payload(field), field.start));
   }
 
-  /** Returns a field with its bytes, including the tag. @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit. */
+  /** Returns a field with its bytes. @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit. */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
     this.#loadedBytes += field.end - field.from;
@@ -82,7 +80,7 @@ export class LazyFile {
     return { ...field, bytes: await this.source.read(field.from, field.end) };
   }
 
-  /** Adds to the number of graph elements in the file. @throws PithError E_UNSUPPORTED if it becomes too large. */
+  /** Counts graph elements. @throws PithError E_UNSUPPORTED if there are too many. */
   count(elements: number): void {
     this.#elements += elements;
     if (this.#elements > elementsLimit) {
@@ -110,7 +108,7 @@ export class LazyFile {
   }
 }
 
-/** Joins adjacent fields that belong to one sequence of numbers and were read in different windows. */
+/** Joins adjacent fields of one sequence of numbers that were read in different windows. */
 function joinRuns(fields: readonly Field[]): Field[] {
   const joinedFields: Field[] = [];
   for (const field of fields) {

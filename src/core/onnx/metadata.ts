@@ -1,4 +1,3 @@
-/** Reads and writes key-value metadata, the roles that it contains, and opset imports (OperatorSetIdProto). */
 import { defaultDomain, noMetadata, parseRole, type Role, roleKey, roleText } from "#graph";
 import { entryFields, opsetFields } from "./field-numbers.ts";
 import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
@@ -9,7 +8,7 @@ export function readEntry(field: Field): readonly [key: string, value: string] {
   return [textOf(parts, entryFields.key), textOf(parts, entryFields.value)];
 }
 
-/** Splits metadata entries into the role of a value and the other entries. */
+/** Splits metadata into the role of a value and the other entries. */
 export function readMetadata(
   fields: readonly Field[],
 ): readonly [metadata: ReadonlyMap<string, string>, role: Role | undefined] {

@@ -1,13 +1,13 @@
-/** Maps immutable types, attributes and tensors to their bytes in the file, which the encoder writes back, including unknown fields. */
+/** Maps immutable types, attributes and tensors to their bytes in the file, which the encoder writes back. */
 import type { Attribute, StoredBytes, Tensor, ValueType } from "#graph";
 
 export interface Origin {
-  /** The complete message, if it can be written back unchanged. */
+  /** The message, if it can be written back unchanged. */
   readonly message?: Uint8Array;
-  /** The unparsed fields of a message that cannot be written back as a whole. For a tensor: all but dimensions, type and data. */
+  /** The unparsed fields of other messages. */
   readonly carried?: Uint8Array | undefined;
   readonly name?: string;
-  /** The data fields of a tensor, with tags; undefined for external data. */
+  /** The data fields of a tensor, with tags. */
   readonly pieces?: readonly DataPiece[] | undefined;
 }
 

@@ -2,7 +2,7 @@
 
 export interface Guess {
   readonly what: string;
-  /** The advice, in several parts because not every command accepts data. */
+  /** In several parts, because some commands accept no data. */
   readonly hint: string | readonly string[];
 }
 
@@ -21,10 +21,10 @@ const data = [nameFile, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
-/** The number of bytes at the start of a file from which the format is guessed. */
+/** Bytes at the start of a file from which the format is guessed. */
 export const sniffedBytes = 512;
 
-/** Patterns of the first bytes. Control characters are replaced by points before matching. For a zip archive, patterns match file names in them. */
+/** Patterns of the first bytes, with control characters as points. In a zip archive, they match file names. */
 const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
@@ -52,7 +52,7 @@ const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: 
   [/^\{/, "JSON", nameFile],
 ];
 
-/** Patterns of file names, for files whose first bytes match nothing. */
+/** For files whose first bytes match nothing. */
 const namePatterns: typeof beginningPatterns = [
   [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", nameFile],
   [/\.(pt|pth|bin|ckpt|pkl)$/i, "a PyTorch checkpoint", pytorch],
@@ -64,7 +64,7 @@ const namePatterns: typeof beginningPatterns = [
   [/\.(mlmodel|mlpackage|caffemodel|prototxt)$/i, "a Core ML or Caffe model", source],
 ];
 
-/** Guesses the format of a file from its first bytes, or, if they match no format, from its name. Undefined if neither matches, and it is not text. */
+/** Guesses the format of a file from its first bytes, otherwise from its name. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
   const [, format, hint] =

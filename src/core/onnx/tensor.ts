@@ -1,4 +1,4 @@
-/** Reads tensors (TensorProto), on demand above 8 KiB. The file ranges of their data are recorded, so that saving can copy them byte for byte. */
+/** Reads tensors (TensorProto), large ones on demand. File ranges of their data are recorded, so that saving can copy them. */
 import type { ByteSource, DataType, Dense, StoredBytes, Tensor } from "#graph";
 import {
   bitsOf,
@@ -72,7 +72,7 @@ export interface ReadTensor {
   readonly unknown: Uint8Array | undefined;
 }
 
-/** Reads a tensor. @throws PithError E_MODEL if dimensions, type and data disagree; E_UNSUPPORTED for an unknown type. Errors name `owner`. */
+/** Reads a tensor. @throws PithError E_MODEL if dimensions, type and data disagree; E_UNSUPPORTED for an unknown type. */
 export async function readTensor(
   file: LazyFile,
   fields: readonly Field[],
@@ -117,7 +117,7 @@ export async function readTensor(
       else unknown.push(loaded);
     }
   }
-  // If a tensor has inline data, its external locations are ignored, and kept as bytes.
+  // With inline data, external locations are kept as bytes.
   if (!isExternal) unreadFields.push(...externalEntries);
   otherFields.push(...unreadFields);
   unknown.push(...unreadFields);
@@ -144,7 +144,7 @@ export async function readTensor(
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
-/** Returns the size of the elements in bytes, and their file range if they are stored there as raw little-endian bytes. */
+/** Returns the size of the elements, and their file range if they are raw little-endian bytes. */
 function locateElements(
   file: LazyFile,
   type: DataType,
@@ -189,7 +189,7 @@ function decode(type: DataType, dims: readonly number[], fields: readonly Field[
     : viewBytes(type, dims, payload(raw));
 }
 
-/** Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read at once. */
+/** Adjacent fields form one range, so that a tensor of many strings is read at once. */
 function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
   const pieces: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {
@@ -228,12 +228,12 @@ const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
   string: stringData,
 };
 
-/** Returns the number of the typed field for a type. float16 and smaller types are bits in int32_data, packed below 8 bits. */
+/** float16 and smaller types are bits in int32_data, packed below 8 bits. */
 export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;
 }
 
-/** Decodes typed fields. @throws PithError E_MODEL, with `place`, if the number of elements does not match the dimensions. */
+/** Decodes typed fields. @throws PithError E_MODEL if the number of elements does not match the dimensions. */
 function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
   const number = typedField(type);
@@ -246,7 +246,7 @@ function decodeTyped(type: DataType, dims: readonly number[], fields: readonly F
     return viewBytes(type, dims, bytes);
   }
   const expected = slotCount(type, dims);
-  // Checks the size before memory is allocated, because each number needs at least one byte.
+  // Before memory is allocated: each number needs at least one byte.
   const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
   if (expected > available) checkCount(expected, available, "elements at most", place);
   const dense = zeros(type, dims);
@@ -260,7 +260,7 @@ function decodeTyped(type: DataType, dims: readonly number[], fields: readonly F
   return dense;
 }
 
-/** Returns the number of integers in the typed field: one per element, or, for types below 8 bits, one per byte of packed elements. */
+/** Returns the number of integers in the typed field. Packed elements share bytes. */
 function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
   return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
 }

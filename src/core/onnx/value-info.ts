@@ -1,7 +1,4 @@
-/**
- * Reads and writes value types (ValueInfoProto, TypeProto). An unknown dimension gets a unique name, such as `?input.0` for axis 0 of `input`, so
- * that two of them are never equal. These names are not saved.
- */
+/** Reads and writes value types (ValueInfoProto, TypeProto). Each unknown dimension gets a unique name, which is not saved. */
 import type { AnyType, Container, Dim, Role, Value, ValueType } from "#graph";
 import { isContainer, isUnknownDim, modelError, PithError, symbol, typeCodes, typeOfCode, unknownDim } from "#graph";
 import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./field-numbers.ts";
@@ -23,23 +20,22 @@ import type { Writer } from "./writer.ts";
 export interface ValueInfo {
   readonly name: string;
   readonly type: ValueType | undefined;
-  /** The TypeProto of a value that is not a tensor of a known element type, and its parsed form if Pith can parse it. */
+  /** The TypeProto of a value that is not a tensor of a known element type, and its parsed form. */
   readonly foreign: { readonly type: Uint8Array; readonly container?: Container } | undefined;
   readonly doc: string | undefined;
   readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
   /** Unknown fields of the ValueInfoProto, in wire format. */
   readonly unknown: Uint8Array | undefined;
-  /** All fields except name and type, in wire format. */
+  /** All fields except name and type. */
   readonly rest: Uint8Array | undefined;
 }
 
-/** The maximum number of axes; runtimes support at most a few dozen. */
+/** Runtimes support a few dozen axes. */
 export const maxRank = 1024;
-/** The maximum length of a dimension's text in characters. Longer text counts as unknown. */
+/** Longer text counts as unknown. */
 const maxDimLength = 1024;
 
-/** Generates unique names for dimensions that a file leaves unknown. */
 export class UnknownDims {
   readonly #counts = new Map<string, number>();
 
@@ -47,7 +43,7 @@ export class UnknownDims {
     const { text: stem } = unknownDim(value, axis);
     const count = (this.#counts.get(stem) ?? 0) + 1;
     this.#counts.set(stem, count);
-    // Values of sibling subgraphs can share a name, so a number distinguishes them. No stem contains "~".
+    // Values of sibling subgraphs can share a name. No stem contains "~".
     return symbol(count === 1 ? stem : `${stem}~${count}`);
   }
 }
@@ -90,7 +86,7 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
-/** Returns whether fields of a ValueInfoProto state anything else than metadata whose keys satisfy `isNote`. */
+/** Returns whether fields of a ValueInfoProto state more than metadata whose keys satisfy `isNote`. */
 export function statesMoreThanNotes(fields: Uint8Array, isNote: (key: string) => boolean): boolean {
   const allFields = splitFields(fields);
   const [metadata, role] = readMetadata(allFields.filter(({ number }) => number === valueInfoFields.metadata));
@@ -101,7 +97,7 @@ export function statesMoreThanNotes(fields: Uint8Array, isNote: (key: string) =>
   );
 }
 
-/** Parses a TypeProto; undefined if it contains no type, or a type of an unsupported kind. */
+/** Parses a TypeProto; undefined for a missing or unsupported type. */
 function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
   const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);
   const field = fields.at(-1);
@@ -114,23 +110,23 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
   try {
     return readContainer(field, name, unknownDims, 0);
   } catch (error) {
-    // The bytes of a type that cannot be parsed are kept (`foreign`).
+    // Its bytes are kept (`foreign`).
     if (error instanceof PithError) return undefined;
     throw error;
   }
 }
 
-/** Field numbers of TypeProto for types other than tensors. The next line has the field numbers of element, key and value in their messages. */
+/** Field numbers of TypeProto, and then of element, key and value in their messages. */
 const containerFields = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
-/** The maximum nesting of types. Real models have two or three levels. */
+/** Real models have two or three levels. */
 const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, unknownDims: UnknownDims, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
   const lastWith = (number: number): Field | undefined => lastField(partsOf(field), number);
-  /** Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between elements. */
+  /** Unstated dimensions get unique names, because they can differ between elements. */
   const parseElement = (message: Field) =>
     readTensorType(message, name, (axis) => unknownDims.next(`${name}:element`, axis));
   const elementTypeAt = (number: number): AnyType | undefined => {
@@ -162,7 +158,6 @@ function readContainer(field: Field, name: string, unknownDims: UnknownDims, dep
   }
 }
 
-/** Parses a tensor type. `nameUnknownDim` returns the name of a dimension that the file leaves unknown. */
 function readTensorType(tensor: Field, name: string, nameUnknownDim: (axis: number) => Dim): ValueType | undefined {
   const fields = partsOf(tensor);
   const shape = lastField(fields, tensorTypeFields.shape);
@@ -195,13 +190,13 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
   return dims;
 }
 
-/** Returns the type to save: the stated type, or, for undeclared values of the main graph, the inferred type, because the format requires one. */
+/** The stated type, or, for undeclared values of the main graph, the inferred type, because the format requires one. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);
 }
 
-/** Writes a value into a list of inputs, outputs or value types. The metadata of stored tensors is written with the tensor instead. */
+/** The metadata of stored tensors is written with the tensor instead. */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
   const isStored = value.tensor !== undefined;
   writer.message(

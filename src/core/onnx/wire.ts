@@ -1,12 +1,12 @@
 /**
  * Reads protobuf's wire format. A message is a sequence of fields, each with a tag (number × 8 + wire type) and a payload. Wire types: 0 varint,
- * 1 8 bytes, 2 a length and that number of bytes, 5 4 bytes. Every length is checked against the enclosing message before use.
+ * 1 8 bytes, 2 a length and that number of bytes, 5 4 bytes.
  */
 import { PithError } from "#graph";
 
 export type WireType = 0 | 1 | 2 | 5;
 
-/** Reads varints. `low` and `high` are the 32-bit halves of the varint that was read last. */
+/** Reads varints. `low` and `high` are the halves of the last one. */
 export class Cursor {
   position: number;
   low = 0;
@@ -42,12 +42,12 @@ export class Cursor {
     throw malformedError(this.#base + first, "a varint takes more than 10 bytes");
   }
 
-  /** The last varint as an unsigned integer. Values beyond 2⁵³ are inexact, but still larger than any valid length. */
+  /** Inexact beyond 2⁵³, but still larger than any valid length. */
   get unsigned(): number {
     return this.high * 2 ** 32 + this.low;
   }
 
-  /** The last varint as an int64: a bigint if a number would be inexact. */
+  /** An int64: a bigint if a number would be inexact. */
   get signed(): number | bigint {
     const value = (this.high | 0) * 2 ** 32 + this.low;
     return Number.isSafeInteger(value) ? value : (BigInt(this.high | 0) << 32n) | BigInt(this.low);
@@ -58,7 +58,7 @@ export class Cursor {
   }
 }
 
-/** The tag of a field, and the offsets of its payload. `end` does not exceed the message. */
+/** The tag of a field, and the offsets of its payload. */
 export interface Header {
   readonly number: number;
   readonly wire: WireType;
@@ -66,10 +66,10 @@ export interface Header {
   readonly end: number;
 }
 
-/** The maximum bytes of a header: a tag has at most 5 bytes (10 if padded), and a length or integer at most 10. */
+/** A tag has at most 5 bytes (10 if padded), and a length or integer at most 10. */
 export const headerLimit = 20;
 
-/** Reads the header of the field at offset `position` of the file; `bytes` start at offset `base`. @throws PithError E_NOT_ONNX */
+/** Reads a field header at offset `position` of the file; `bytes` start at offset `base`. @throws PithError E_NOT_ONNX */
 export function readHeader(bytes: Uint8Array, base: number, position: number, messageEnd: number): Header {
   const cursor = new Cursor(bytes, position - base, base);
   const limit = messageEnd - base;
@@ -97,7 +97,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export function decodeText(bytes: Uint8Array): string | undefined {
-  // Names are short and ASCII, for which a loop is several times faster than the decoder.
+  // Names are short and ASCII, for which a loop is faster than the decoder.
   if (bytes.byteLength < 64) {
     let text = "";
     let index = 0;

@@ -1,4 +1,4 @@
-/** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes or strings. */
+/** Writes tensors (TensorProto): those of the opened file in their original encoding, new ones as raw bytes or strings. */
 import { bytesOf, type Dense, type Role, type Tensor, typeCodes } from "#graph";
 import { entryFields, tensorFields as f } from "./field-numbers.ts";
 import { writeMetadata } from "./metadata.ts";
@@ -50,7 +50,7 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(f.location, 1);
 }
 
-/** Returns a tensor's raw bytes: a file range, bytes in memory, or a function that computes them while they are written. */
+/** Returns a tensor's raw bytes: a file range, bytes in memory, or a function that computes them. */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

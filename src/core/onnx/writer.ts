@@ -1,12 +1,11 @@
 /**
  * Writes protobuf messages as pieces of known size (bytes, file ranges, computed blocks), so that weights do not need to be in memory. Fields are
- * written in ascending order, as protobuf's serializers do. Carried fields, which come from the opened file and are written back unchanged, are
- * inserted in this order.
+ * written in ascending order, as protobuf's serializers do, with carried fields of the opened file between them.
  */
 import type { StoredBytes } from "#graph";
 import { type Field, splitFields } from "./fields.ts";
 
-/** A piece of `size` bytes that is computed while it is written, at once or in blocks. */
+/** A piece of `size` bytes that is computed while it is written. */
 export interface ComputedPiece {
   readonly size: number;
   produce(): Promise<Uint8Array>;
@@ -22,10 +21,10 @@ export function sizeOf(piece: Piece): number {
 
 const utf8 = new TextEncoder();
 
-/** The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one buffer. */
+/** Smaller arrays are copied into one buffer. */
 const minPieceBytes = 1024;
 
-/** Returns whether a text consists of ASCII characters, which are its bytes in UTF-8. */
+/** ASCII characters are their bytes in UTF-8. */
 function isAscii(text: string): boolean {
   for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return false;
   return true;
@@ -45,13 +44,13 @@ export class Writer {
   #carried: readonly Field[];
   #nextCarried = 0;
 
-  /** @param carried Fields in wire format to write back, unless the caller writes their numbers. @param room The initial buffer size in bytes. */
+  /** @param carried Fields in wire format to write back, unless the caller writes their numbers. @param room The initial buffer size. */
   constructor(carried?: Uint8Array, room = 128) {
     this.#buffer = new Uint8Array(room);
     this.#carried = sortedFields(carried);
   }
 
-  /** Writes an int64, int32 or enum. Protobuf encodes negative values in 10 bytes. */
+  /** Protobuf encodes negative values in 10 bytes. */
   integer(number: number, value: number | bigint): void {
     this.#tag(number, 0);
     this.#varint(value);
@@ -101,7 +100,7 @@ export class Writer {
     idleWriters.push(inner);
   }
 
-  /** Writes one or several fields unchanged, including tags. */
+  /** Writes fields unchanged, including tags. */
   field(number: number, piece: Piece): void {
     this.#carry(number);
     this.#append(piece);
@@ -117,7 +116,7 @@ export class Writer {
     return this.#size + this.#length;
   }
 
-  /** Writes the carried fields with a lower number, and drops the carried fields with the same number. */
+  /** Writes the carried fields with a lower number, and drops those with the same number. */
   #carry(number: number): void {
     for (;;) {
       const next = this.#carried[this.#nextCarried];
@@ -179,10 +178,10 @@ export class Writer {
   }
 }
 
-/** The approximate size of chunks in bytes, which is efficient for disks and small in memory. */
+/** Efficient for disks and small in memory. */
 const chunkBytes = 2 ** 20;
 
-/** Yields the bytes of pieces in chunks, which can share memory with pieces and must not be modified. Needs little memory besides blocks. */
+/** Yields the bytes of pieces in chunks, which can share memory with pieces and must not be modified. */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let remainingBytes = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(remainingBytes, chunkBytes));
@@ -208,7 +207,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/** Yields the pieces, with the bytes of computed pieces. File ranges are passed on, because the file writer copies them efficiently. */
+/** Yields the pieces, with the bytes of computed ones. File ranges are passed on, because the file writer copies them efficiently. */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {

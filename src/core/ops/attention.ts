@@ -1,8 +1,7 @@
 /**
  * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q is batch × heads × queries × D; K and V are batch × key heads × keys × D.
- * With three axes, heads and D are merged. Each key head is shared by heads / key heads query heads. Past keys and values precede the new ones.
- * The bias combines the mask (true: attended), causality (query i sees key j ≤ i + past) and padding. A query that sees no key outputs 0.
- * `softcap` c limits products x to c · tanh(x / c) before the bias is added.
+ * With three axes, heads and D are merged. Past keys and values precede the new ones. The bias combines the mask, causality (query i sees key
+ * j ≤ i + past) and padding. `softcap` c limits products x to c · tanh(x / c) before the bias is added.
  */
 import type { DataType, Dim, Emit, Value } from "#graph";
 import { addDims, divideDims, elementCount, Miss, multiplyDims, typeCodes } from "#graph";
@@ -21,7 +20,7 @@ import { appendTo, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
 import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** Whether operands have three axes, the last of which merges heads and D. */
+  /** Whether the last of three axes merges heads and D. */
   readonly hasMergedHeads: boolean;
   readonly heads: number;
   readonly keyHeads: number;
@@ -59,7 +58,7 @@ function read(site: Site): Settings | Miss {
 interface OperandShape {
   readonly batch: Dim;
   readonly length: Dim;
-  /** The number of channels of a head. */
+  /** Channels of a head. */
   readonly width: Dim;
 }
 
@@ -75,7 +74,7 @@ interface Shapes {
   readonly q: OperandShape;
   readonly k: OperandShape;
   readonly v: OperandShape;
-  /** The number of past and new keys. */
+  /** Past and new keys. */
   readonly keys: Dim;
 }
 
@@ -113,10 +112,7 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
   ];
 }
 
-/**
- * Links axes so that a key head is removed with all its channels and with all query heads that share it. With four axes, single channels of D can
- * also be removed. D of queries and keys is summed over, and the scale remains that of the original D. D of the values links to D of the output.
- */
+/** Links axes so that a key head is removed with all its channels and with the query heads that share it. */
 function axes(s: Settings, site: Site): AxisRule | Miss {
   const operands = shapesOfSite(s, site);
   if (operands instanceof Miss) return operands;
@@ -128,7 +124,7 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   const maskHeads = mask.length - 3;
   const headAxis = s.hasMergedHeads ? 2 : 1;
   const valueHeads: AxisEnd = ["in2", headAxis];
-  // Each axis that counts heads, with its number of indices per key head.
+  // Axes that count heads, with their number of indices per key head.
   const countedAxes: (readonly [AxisEnd, number])[] = [
     [valueHeads, valueWidth],
     [["in1", headAxis], keyWidth],
@@ -187,7 +183,7 @@ function writePositions(emit: Emit, reference: Value, size: Dim, shape: readonly
   return emit.Reshape([numbers, shape]);
 }
 
-/** Writes the sum of all biases. `canBeEmpty` states whether a query may see no key. */
+/** Writes the sum of all biases. `canBeEmpty`: a query may see no key. */
 function writeBias(
   s: Settings,
   emit: Emit,
@@ -247,7 +243,6 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const maskLength = mask?.type?.dims?.at(-1);
   if (typeof maskLength === "number" && typeof operands.keys === "number" && maskLength < operands.keys)
     return new Miss("its mask does not cover all keys");
-  // Returns batch × heads × positions × D for merged and separate heads.
   const split = (value: Value | undefined, heads: number): Value =>
     s.hasMergedHeads ? splitHeads(emit, value, heads) : requireValue(value);
   const q = split(queries, s.heads);
@@ -267,7 +262,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
     bias?.canBeEmpty === true
       ? emit.Equal([emit.ReduceMax([bias.sum, [-1]], { keepdims: 1 }), Number.NEGATIVE_INFINITY])
       : undefined;
-  // Rows of queries without keys are also cleared before the softmax, because a row of -∞ would give NaN in outputs and gradients.
+  // Cleared before the softmax, too: a row of -∞ would give NaN in outputs and gradients.
   const clearEmpty = (value: Value): Value => (isEmpty === undefined ? value : emit.Where([isEmpty, 0, value]));
   const weights = clearEmpty(writeSoftmax(emit, clearEmpty(scores), s.precision));
   const y = emit.MatMul([weights, v]);

@@ -1,7 +1,6 @@
 /**
  * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel. Before opset 9, `spatial` 0 means per element.
- * Training mode is declared by several outputs before opset 14, and by `training_mode` since then. It is lowered to primitives, because ONNX Runtime's
- * kernel overwrites the running statistics that it is fed. `writeTraining` passes constants to the kernel instead.
+ * Training mode is lowered to primitives, because ONNX Runtime's kernel overwrites the running statistics that it is fed.
  */
 import { type Emit, elementCount, type FloatType, fixedDims, fromNumbers, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
@@ -17,13 +16,12 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly isTraining: boolean;
-  /** Whether outputs depend only on the batch and not on previous statistics: the form that `writeTraining` writes. */
+  /** Whether outputs depend on the batch and not on previous statistics. */
   readonly isStateless: boolean;
-  /** Whether scale, bias and statistics are per element of a sample instead of per channel. */
   readonly isPerElement: boolean;
 }
 
-/** Writes primitives: normalizes with the batch's mean and biased variance, and updates statistics to momentum · running + (1 - momentum) · batch. */
+/** Normalizes with the batch's mean and biased variance, and updates statistics to momentum · running + (1 - momentum) · batch. */
 function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const rank = x?.type?.dims?.length;
@@ -44,7 +42,7 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   return [y, ...running, vector(batch.mean), vector(batch.inverse)];
 }
 
-/** Writes training mode with ONNX Runtime's kernel. With a momentum of 0, the kernel outputs the batch statistics, and it overwrites only constants. */
+/** Writes training mode with ONNX Runtime's kernel. With a momentum of 0, it outputs the batch statistics. It overwrites constants here. */
 function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const [channels] = fixedDims(mean?.type?.dims) ?? [];
@@ -69,10 +67,7 @@ const vectorWriter = (emit: Emit, type: FloatType, channels: number) => (value: 
 
 const axesExceptChannel = (x: Value): readonly number[] => [0, ...range(sizesOf(x).length - 2, 2)];
 
-/**
- * Writes dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), with x̂ = (x - mean) / √(variance + ε) and n values per channel.
- * Without blocks, two of the passes over memory use the BatchNormalization kernel as scale and shift.
- */
+/** dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), with x̂ = (x - mean) / √(variance + ε) and n values per channel. */
 function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
   const { emit, inputs, outputs, upstream, wanted } = scope;
   const [x, scale] = inputs;
@@ -120,7 +115,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
 const hasCompleteBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && sizesOf(x).length === 4 && (sizesOf(x)[1] ?? 0) % size === 0;
 
-/** Writes training mode on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]² as in Flax, imprecise for large means. */
+/** Writes training mode on blocked channels. The variance is E[x²] - E[x]² as in Flax, imprecise for large means. */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
   const [, channels = 1] = sizesOf(x);
   const reciprocalCount = channels / elementCount(sizesOf(x));

@@ -1,4 +1,4 @@
-/** Elementwise operators with broadcasting: arithmetic, comparison, logic and bits, and Max, Min, Sum, Mean of any number of operands. */
+/** Elementwise operators with broadcasting: arithmetic, comparison, logic and bits, and Max, Min, Sum, Mean. */
 import {
   addDims,
   type Dim,
@@ -32,14 +32,14 @@ const quantizeBothOperands = (): QuantizeRule => ({ kind: "activation", inputs: 
 const exceedsFloat16 = "its squares and powers can exceed the range of float16";
 const noSlope = new Miss("is constant almost everywhere");
 
-/** Returns the operands that are a bias: stored tensors with several elements, which are added to an activation. */
+/** Stored tensors with several elements, which are added to an activation. */
 const biasInputs = (_: unknown, site: Site): readonly number[] =>
   [...site.inputs.keys()].filter((input) => {
     const operand = site.inputs[input];
     return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
   });
 
-/** Returns likely values of integers compared with a constant: 0 and 1 for a constant 0 or 1, else the constant (a sample rate). */
+/** Likely values of integers compared with a constant: 0 and 1 for a constant 0 or 1, otherwise the constant (a sample rate). */
 const comparedIntervals = (_: unknown, site: Site): readonly InputRange[] =>
   site.inputs.flatMap((operand, input) => {
     const otherOperand = site.inputs[1 - input];
@@ -53,12 +53,12 @@ const comparedIntervals = (_: unknown, site: Site): readonly InputRange[] =>
 const defineComparison = (name: string, options: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   defineBinary({ name, derivatives: noSlope, type: "bool", wants: comparedIntervals, ...options });
 
-/** Returns whether a stored bound is probably not trained, because all its elements are integers (image sizes, zeros, ones) or infinite. */
+/** Whether a bound is probably not trained: image sizes, zeros, ones, infinities. */
 function isUntrained({ small }: Operand): boolean {
   return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
 }
 
-/** Defines Max or Min. Operands that are equal to the extremum share the gradient evenly. A bound per channel is trained, as in PyTorch. */
+/** Defines Max or Min. Operands that are equal to the extremum share the gradient evenly. */
 function defineExtremum(name: "Max" | "Min"): Op {
   const direction = name === "Max" ? "max" : "min";
   return defineVariadic({
@@ -74,7 +74,6 @@ function defineExtremum(name: "Max" | "Min"): Op {
   });
 }
 
-/** Quantizes Min with a stored, nonnegative upper bound per channel as a clamp. */
 function quantizeAsClamp(_: null, site: Site): QuantizeRule | Miss {
   const { small } = site.inputs[1] ?? {};
   if (small === undefined || !isFloat(small.type) || !channelVectorInputs(site).includes(1)) return noQuantizedKernel;
@@ -92,7 +91,7 @@ export const binaryOperators: readonly Op[] = [
     onDims: (a = 0, b = 0) => addDims(a, b),
     onFloats: (a = 0, b = 0) => addFloats(a, b),
     parameters: biasInputs,
-    // Fuses the addition into a preceding normalization, which saves a pass over memory.
+    // Fuses the addition into a preceding normalization.
     inChannelBlocks: (_, emit, inputs, block) => {
       for (const [input, y] of inputs.entries()) {
         const precedingScale = y === undefined ? undefined : matchScaleInBlocks(y, block);
@@ -130,7 +129,7 @@ export const binaryOperators: readonly Op[] = [
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     onFloats: (a = 0, b = 0) => multiplyFloats(a, b),
-    // A stored vector that scales the channels of an activation is the scale of a normalization.
+    // A stored vector that scales channels is the scale of a normalization.
     parameters: (_, site) => channelVectorInputs(site),
     quantize: quantizeBothOperands,
   }),
@@ -151,7 +150,7 @@ export const binaryOperators: readonly Op[] = [
     name: "Pow",
     needsFloat32: () => exceedsFloat16,
     neutral: { right: 1 },
-    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, defined as 0 for a = 0. The exponent can have another type than the base.
+    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, defined as 0 for a = 0.
     derivatives: [
       ({ emit, up, a, b }) => {
         const exponent = typeOf(b) === typeOf(a) ? b : emit.CastLike([b, a]);
@@ -200,7 +199,7 @@ export const binaryOperators: readonly Op[] = [
   }),
 ];
 
-/** Returns the integer quotient a / b, truncated as in ONNX. For dimensions, which are nonnegative, this equals rounding down. */
+/** Returns the quotient a / b, truncated as in ONNX. */
 function quotient(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return b === 0 ? undefined : Math.trunc(a / b);
   const exactQuotient = divideDims(a, b);
@@ -208,14 +207,14 @@ function quotient(a: Dim, b: Dim): Dim | undefined {
   return b > 0 && isNonnegative(a) ? floorDims(a, b) : undefined;
 }
 
-/** Returns a - b · q with the rounded quotient q. Returns undefined if a and b differ in sign, because the result then depends on `fmod`. */
+/** Returns a - b · q with the rounded quotient q; undefined if a and b differ in sign, because the result then depends on `fmod`. */
 function remainder(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
   const roundedQuotient = quotient(a, b);
   return roundedQuotient === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, roundedQuotient)));
 }
 
-/** Returns 1 if a < b, 0 if a ≥ b, and undefined if neither is certain. A dimension is never negative. */
+/** Returns 1 if a < b, 0 if a ≥ b, and undefined if neither is certain. */
 function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   const difference = addDims(a, multiplyDims(-1, b));
   if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;
@@ -225,7 +224,7 @@ function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
 
 const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);
 
-/** Defines And, Or or Xor. `onDims` receives 0 for false. */
+/** `onDims` receives 0 for false. */
 const defineLogical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
   defineBinary({ name, derivatives: noSlope, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
 

@@ -1,7 +1,6 @@
 /**
- * If, Loop and Scan. The outputs of If have the types and dimensions that both branches share, or those of one branch if the condition is known.
- * The outputs of loops have what holds in every iteration (`Body.inferFixedPoint`). Before opset 9, the inputs of Scan have a leading batch axis, and its
- * first input lists sequence lengths.
+ * If, Loop and Scan. The outputs of If have the types and dimensions that both branches share. The outputs of loops have what holds in every
+ * iteration (`Body.inferFixedPoint`). Before opset 9, the inputs of Scan have a leading batch axis.
  */
 import { type Dim, extremeDims, Miss, multiplyDims } from "#graph";
 import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
@@ -51,7 +50,7 @@ export const If = defineOp({
   },
 });
 
-/** Gives a scalar (iteration counter, condition) the dimensions [1] if the body declares it as a vector of length 1. */
+/** Gives a scalar the dimensions [1] if the body declares it as a vector of length 1. */
 function matchBodyScalar(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
@@ -80,7 +79,7 @@ export const Loop = defineOp({
     );
     if (settled instanceof Miss) return settled;
     const [lastCondition, ...states] = settled.states;
-    // The trip count equals the limit only if the condition is true in every iteration.
+    // A known trip count requires a condition that stays true.
     const count = lastCondition?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
     const scanOutputs = settled.others.map((output, index): Inferred | undefined => {
       if (output === undefined || output.container !== undefined) return undefined;
@@ -110,7 +109,7 @@ export const Scan = defineOp({
       scanInputCount: readInteger(site, "num_scan_inputs", 0),
       inputAxes: readIntegers(site, "scan_input_axes") ?? [],
       outputAxes: readIntegers(site, "scan_output_axes") ?? [],
-      // The number of leading batch axes of inputs and outputs, which the body does not see.
+      // Leading batch axes, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };
   },

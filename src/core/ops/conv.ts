@@ -1,7 +1,6 @@
 /**
  * Conv, ConvTranspose, DeformConv and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
- * The data gradient is a Conv with the reversed, transposed kernel, in blocks or not, or else a ConvTranspose (`inputGradient`).
  */
 import type { Dim, Emit, Value, ValueType } from "#graph";
 import { addDims, elementCount, Miss, multiplyDims, unknownDim } from "#graph";
@@ -63,7 +62,7 @@ function inputGradient(
     spatial.map((_, axis) => (extents[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
   );
   const isPoint = kernel.every((size) => size === 1);
-  // Conv copies windows of `outputs` channels, ConvTranspose windows of `channels`. The smaller copy is up to 5 times as fast.
+  // Conv copies windows of `outputs` channels, ConvTranspose windows of `channels`. The smaller copy is faster.
   if (group === 1 && (isPoint || channels >= outputs) && !isStrided && flipPads.every((pad) => pad >= 0)) {
     const axes = range(rank, 2);
     const forEachAxis = (bound: number): readonly number[] => axes.map(() => bound);
@@ -148,7 +147,7 @@ export const ConvInteger = defineOp<ConvSettings>({
     { input: 0, zeroPoint: 2 },
     { input: 1, zeroPoint: 3 },
   ],
-  // The bias of Conv is mapped to input 4, which does not exist, so its links are ignored.
+  // Input 4 does not exist, so links of the bias are ignored.
   axes: (s, site) => {
     const zeroPoints = linkPerChannel(site, [3], 1);
     return zeroPoints instanceof Miss ? zeroPoints : mapLinksToInputs(convAxes(s, site), [0, 1, 4], zeroPoints);
@@ -173,7 +172,7 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
 }
 
-/** Returns the number of cropped output positions per side. With `output_shape` or SAME padding, the output size determines the sum of both sides. */
+/** Returns the cropped output positions per side. With `output_shape` or SAME padding, the output size determines their sum. */
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
   const total = spatial.map((size, axis) => {
@@ -183,7 +182,6 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
   return splitPads(s.autoPad, total);
 }
 
-/** Returns the links of ConvTranspose: those of `convAxes`, for a weight of C × M/groups × kernel. */
 function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
   return withDims(site, [1], ([channels, perGroupOut]) => {
     const commonLinks: AxisLink[] = [

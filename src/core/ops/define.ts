@@ -1,11 +1,11 @@
-/** Turns an operator definition into an `Op`, which reads the settings of a node and applies the facets to it. */
+/** Turns an operator definition into an `Op`, which applies the facets to a node. */
 import { type Dim, type Emit, float32, Miss, type Value } from "#graph";
 import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, ValueInterval, WeightRole } from "./entry.ts";
 import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/** Facets that are also required: a gradient or a lowering; with a weight, parameters, cost and quantization; with settings, `read`. */
+/** Facets that are also required. */
 export type Complete<S> = (
   | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
   | RequiredFacets<S, "gradient">
@@ -14,22 +14,21 @@ export type Complete<S> = (
   (null extends S ? unknown : undefined extends S ? unknown : RequiredFacets<S, "read">);
 type RequiredFacets<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
-/** An operator definition that hides the type of its settings. */
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
-  /** For each facet either true or the reason why the operator does not have it. The generated table docs/ops.md shows these reasons. */
+  /** For each facet true, or the reason why the operator does not have it. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
-  /** Reads the settings on which a node's facets depend; null or undefined for an operator without settings. */
+  /** Reads the settings on which a node's facets depend. */
   settings(site: Site): unknown;
-  /** Applies the definition to a node. Returns a Miss if the settings cannot be read. */
+  /** Applies the definition to a node; a Miss if the settings cannot be read. */
   at(site: Site): Bound | Miss;
 }
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient", "cost", "quantize"];
 
-/** A definition applied to a node. Its methods are the facets of `OpDef` without the parameters `s` and `site`. */
+/** A definition applied to a node: the facets of `OpDef` without the parameters `s` and `site`. */
 export type Bound = {
   readonly [K in Exclude<
     keyof OpDef<unknown>,
@@ -46,7 +45,7 @@ export type Bound = {
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
-/** The facets whose result type in `Bound` differs from `OpDef`, because defaults are filled in. */
+/** The facets whose result type differs from `OpDef`, because defaults are filled in. */
 type CompletedFacet = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
 type BoundFacet<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
@@ -74,7 +73,7 @@ export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
 
 type DefinitionWithDefaults<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
-/** Implements `Bound` as a class. Closures would be slower to create, and most callers use only one or two facets of a node. */
+/** A class, because closures would be slower to create. */
 class AppliedDefinition<S> implements Bound {
   readonly #def: DefinitionWithDefaults<S>;
   readonly #s: S;

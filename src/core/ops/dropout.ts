@@ -1,6 +1,6 @@
 /**
  * Dropout: in training, each value is set to 0 with probability `ratio` and otherwise divided by 1 - ratio. Output 1 is the mask. Since opset 12,
- * ratio and training mode are inputs; opset 7 to 11 only have inference. The mask has the input's type before opset 10, and bool since then.
+ * ratio and training mode are inputs.
  */
 import { type Emit, elementCount, fixedDims, int64, Miss, random, type Tensor, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
@@ -18,13 +18,10 @@ function isZero(input: Tensor | "computed" | undefined): boolean {
   return small !== undefined && toNumbers(small)[0] === 0;
 }
 
-/** The range of the random numbers, 2³¹. A product of two of them stays below 2⁶², within int64. */
+/** The range of the random numbers. A product of two of them stays below 2⁶², within int64. */
 const randomRange = 2 ** 31;
 
-/**
- * Writes a mask that is true with probability 1 - ratio: r_i · c_j mod 2³¹ ≥ ratio · 2³¹. r_i (per row) and c_j (per column) are random odd numbers.
- * These are computed from stored numbers and `draw`, so a mask depends only on the step.
- */
+/** Writes a mask that is true with probability 1 - ratio: r_i · c_j mod 2³¹ ≥ ratio · 2³¹, with odd r_i per row and c_j per column. */
 function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
   const dims = fixedDims(x.type?.dims);
   if (dims === undefined) return new Miss("the dimensions of its input are not known");
@@ -35,7 +32,7 @@ function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value 
     const source = random(0, "dropout", x.name, axisName);
     const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(randomRange / 2) + 1);
     const product = moduloRange(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
-    // Mixes high bits into the low bits, because the low bits of a product depend only on low bits.
+    // The low bits of a product depend only on low bits.
     const mixedBits = emit.BitwiseXor([product, emit.Div([product, integerScalar(2 ** 15)])]);
     return emit.BitwiseOr([moduloRange(emit.Mul([mixedBits, integerScalar(0x2c1b3c6d)])), integerScalar(1)]);
   };
@@ -44,7 +41,7 @@ function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value 
   return emit.GreaterOrEqual([product, integerScalar(Math.round(ratio * randomRange))]);
 }
 
-/** Writes the input and, if requested, the mask. @param mask "input": zeros of the input's type; "all": true; "none": false. */
+/** Writes the input and, if requested, the mask: zeros of the input's type, true, or false. */
 function writeInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
   const identity = emit.Identity([x]);
   if (mask === undefined) return [identity];
@@ -54,7 +51,6 @@ function writeInference(mask: string | undefined, emit: Emit, x: Value | undefin
 
 export const Dropout = defineOp({
   name: "Dropout",
-  // The ratio and the training mode can be computed at run time. Either is 0 if nothing is dropped.
   random: ([, ratio, training]) => (training === undefined || isZero(training) || isZero(ratio) ? undefined : "int"),
   read: (site) => {
     const hasRatioInput = site.version >= 12;
@@ -67,7 +63,7 @@ export const Dropout = defineOp({
       ratio: hasRatioInput ? knownNumber(site.inputs[1], 0.5) : readFloat(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : readInteger(site, "seed", 0),
-      // The mask at inference: zeros of the input's type before opset 10, false before opset 12, true since then. Undefined without output 1.
+      // The mask at inference: zeros of the input's type before opset 10, false before opset 12, true since then.
       mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : hasRatioInput ? "all" : "none",
     };
   },
@@ -96,7 +92,6 @@ export const Dropout = defineOp({
       inference: s.training ? (emit, [x]) => writeInference(s.mask, emit, x) : undefined,
     };
   },
-  // Output 1, the mask, is not scaled with the input.
   homogeneous: (_, site) => (site.outputs > 1 ? undefined : { products: [[0]] }),
   axes: (_, __, dims) => [
     ...sameAxes(dims),

@@ -1,7 +1,6 @@
 /**
- * Einsum. Many Einsum equations are one batched matrix product between transpositions.
- * The gradient of an operand is an Einsum of dY and the other operands. It is broadcast along axes that only this operand has and that are summed
- * over. Along a repeated axis ("ii") it is written to the diagonal.
+ * Einsum. The gradient of an operand is an Einsum of dY and the other operands. It is broadcast along axes that only this operand has and that are
+ * summed over. Along a repeated axis ("ii") it is written to the diagonal.
  */
 import type { Dim, Emit, Value } from "#graph";
 import { addDims, elementCount, extremeDims, fromNumbers, Miss, modelError } from "#graph";
@@ -10,7 +9,7 @@ import { readString } from "./shared/attributes.ts";
 import { chainProducts, storedOperands } from "./shared/products.ts";
 import { range, requireInput, sizesOf } from "./shared/rules.ts";
 
-/** The axis names of operands and result. The axes of `...` are named by numbers from the end: "0" is the last of them. */
+/** The axis names of operands and result. The axes of `...` are named by numbers from the end. */
 interface Equation {
   readonly operands: readonly (readonly string[])[];
   readonly result: readonly string[];
@@ -63,7 +62,7 @@ function impliedResult(terms: readonly (readonly string[])[]): readonly string[]
   return allNames.includes(ellipsis) ? [ellipsis, ...uniqueNames.sort()] : uniqueNames.sort();
 }
 
-/** Returns the size of each named axis. If operands differ in a size, a number takes precedence over a symbol, and any size over 1. */
+/** Returns the size of each named axis. If operands differ in a size, a number takes precedence over a symbol, and another size over 1. */
 function sizesOfNames(s: Equation, site: Site): ReadonlyMap<string, Dim> | undefined {
   const sizesByName = new Map<string, Dim>();
   for (const [input, names] of s.operands.entries()) {
@@ -92,7 +91,7 @@ function createSpeller(s: Equation): (names: readonly string[]) => string {
   return (list) => list.map((name) => lettersByName.get(name) ?? name).join("");
 }
 
-/** Returns whether an axis that is summed over is broadcast, because operands differ in size along it. */
+/** Returns whether operands differ in size along an axis that is summed over. */
 function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
   const summed = new Map<string, Dim>();
   return s.operands.some((names, input) =>
@@ -137,10 +136,8 @@ function equationOf(s: Equation): string {
 }
 
 /**
- * Returns the weight role if the equation multiplies an activation and a stored operand. Of the weight axes:
- * - the first axis that is shared with the data and summed over counts inputs, and further such axes count taps;
- * - the first axis only in weight and result counts outputs. Further such axes are output taps if they are adjacent in the result, otherwise a stack;
- * - an axis in weight, data and result is a stack.
+ * Returns the weight role if the equation multiplies an activation and a stored operand. Of the weight axes, the first that is shared with the data
+ * and summed over counts inputs, the first only in weight and result counts outputs, and an axis in weight, data and result is a stack.
  */
 function weightRoleOf(s: Equation, site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
@@ -158,7 +155,7 @@ function weightRoleOf(s: Equation, site: Site): WeightRole | Miss {
   const outputAxis = s.result.indexOf(first);
   const outTaps = outputs.filter((name, index) => s.result[outputAxis + 1 + index] === name);
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
-  // All parts of a chain except the last have the data's axes, with the axis of inputs replaced by the rank of the factorization.
+  // Parts of a chain before the last have the data's axes, with the axis of inputs replaced by the rank of the factorization.
   const innerEquation = { ...s, result: data.map((name) => (name === sharedAxis ? first : name)) };
   const chain = chainProducts(input, (emit, operands, { isLast }) =>
     emit.Einsum(operands, { equation: equationOf(isLast ? s : innerEquation) }),
@@ -182,10 +179,7 @@ function reorderAxes(emit: Emit, value: Value, names: readonly string[], order: 
   return perm.every((from, to) => from === to) ? value : emit.Transpose([value], { perm });
 }
 
-/**
- * Writes the equation as one batched matrix product of A [stack, rows…, shared] and B [stack, 1…, shared, columns].
- * Requires a single summed axis, and an operand that has only one axis that the other operand lacks.
- */
+/** Writes the equation as one batched matrix product of A [stack, rows…, shared] and B [stack, 1…, shared, columns]. */
 function writeMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss {
   const [first, second] = s.operands;
   const [a, b] = inputs;
@@ -236,7 +230,7 @@ export const Einsum = defineOp<Equation>({
     more.length === 0 && new Set(names).size === names.length && names.join() === result.join() ? 0 : undefined,
   parameters: storedOperands,
   weight: weightRoleOf,
-  // Channels of axes with the same name are removed together. An axis summed over in a single operand absorbs zero channels.
+  // Channels of axes with the same name are removed together.
   axes: (s, site) => {
     const sizesByName = sizesOfNames(s, site);
     if (sizesByName === undefined) return unknownRank;
@@ -265,7 +259,7 @@ export const Einsum = defineOp<Equation>({
     if (broadcastsSum(s, operands)) return new Miss("broadcasts an axis that it sums over");
     return operands.map((_, input) => (wanted(input) ? writeOperandGradient(s, input, emit, operands, up) : undefined));
   },
-  // Operands are multiplied one after the other. After each product, axes that neither the result nor a later operand needs are summed over.
+  // Operands are multiplied one after the other, and axes are summed over as soon as possible.
   cost: (s, site) => {
     const sizesByName = sizesOfNames(s, site);
     if (sizesByName === undefined) return unknownRank;

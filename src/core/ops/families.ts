@@ -1,4 +1,4 @@
-/** All families of operators, one line each. Every export of a family is an operator or a list of operators. */
+/** All families of operators, one line each. */
 
 export * as attention from "./attention.ts";
 export * as batchNorm from "./batch-norm.ts";

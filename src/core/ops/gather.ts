@@ -1,4 +1,4 @@
-/** Gather, GatherElements, GatherND. The gradient of Gather sums over repeated indices: by ScatterND for axis 0, by ScatterElements for others. */
+/** Gather, GatherElements, GatherND. */
 import type { DataType, Emit, Value } from "#graph";
 import { elementCount, fixedDims, fromNumbers, Miss, stridesOf, typeCodes } from "#graph";
 import { type AxisLink, type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
@@ -19,14 +19,12 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
-/** Reads the axis, counted from the front if the rank is known. */
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;
   const axis = readInteger(site, "axis", 0);
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
 
-/** Returns input 0, the table, as a trained parameter if it is stored and the indices are computed at run time. */
 const tableParameters = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
 const lookupReason = new Miss("is an embedding lookup, not a layer with a matrix product");
@@ -35,7 +33,7 @@ const lookupQuantizeReason = new Miss(
   'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
 );
 
-/** Element types of embedding tables: floats and their quantized values. Wider integers are tables of indices. */
+/** Element types of embedding tables. Wider integers are tables of indices. */
 const tableTypes: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
 
 function embeddingRole({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
@@ -45,7 +43,7 @@ function embeddingRole({ axis }: { readonly axis: number }, site: Site): WeightR
   return { ...lookupRole, outputAxis: indices.dims?.length ?? -1 };
 }
 
-/** Replaces a lookup by a chain. The first part is a table with fewer columns; its selected rows are multiplied by the other parts. */
+/** The first part of the chain is a table with fewer columns; its selected rows are multiplied by the other parts. */
 const writeLookupChain: Chain = (emit, [, indices], [first, ...factors]) =>
   factors.reduce(
     (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
@@ -83,7 +81,7 @@ export const Gather = defineOp({
     };
     return [withMovedElements(inferred, site, (sizes) => sourceFor(sizes[s.axis] ?? 1))];
   },
-  // A table with a single axis is not trained: it contains a schedule, or the row scales of another table.
+  // A table with a single axis is a schedule, or the row scales of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameters(s, site)),
   wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
   weight: embeddingRole,
@@ -137,7 +135,7 @@ export const GatherElements = defineOp({
       const index: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
         return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, index];
-      // If the indices cover only the start of the axis, removing data indices would move other data into their range.
+      // Removing data indices would move others into the range that is read.
       if (dim !== indices[axis])
         return [{ refuses: ["in0", axis], reason: "GatherElements reads only the start of this axis" }];
       return [{ from: ["in0", axis], to: ["out0", axis] }, index];
@@ -162,7 +160,7 @@ function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   return emit.Concat([batchCoordinates, indices], { axis: dims.length });
 }
 
-/** Selects slices of the data. The last axis of the indices contains `tupleLength` coordinates for the data axes after the batch axes. */
+/** The last axis of the indices contains `tupleLength` coordinates for the data axes after the batch axes. */
 export const GatherND = defineOp({
   name: "GatherND",
   sameType: 0,

@@ -1,4 +1,4 @@
-/** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
+/** Constructors (Range, EyeLike, OneHot) and random operators. */
 import type { DataType, Dim } from "#graph";
 import { addDims, ceilDims, isFloat, isSymbolic, Miss, multiplyDims, quotientParts } from "#graph";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
@@ -51,7 +51,6 @@ export const EyeLike = defineOp({
     return [{ type: readElementType(site, "dtype") ?? type, dims }];
   },
   axes: new Miss("writes by position"),
-  // The output does not depend on the input's elements.
   gradient: () => [],
   quantize: new Miss("is a constant"),
 });
@@ -77,14 +76,12 @@ export const OneHot = defineOp({
     );
     return [...links, { refuses: ["out0", newAxis], reason: "OneHot counts along this axis" }];
   },
-  // Neither the indices nor the two values are trained.
   gradient: inferenceOnly,
 });
 
 const randomMiss = new Miss("draws random numbers");
 const drawsFloats = (): "float" => "float";
 
-/** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
   type: readElementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
   numbers: names.map((name, index) => readFloat(site, name, index)),
@@ -99,14 +96,13 @@ const defineDraw = (name: string, names: readonly string[]): Op =>
     infer: ({ type, dims }) => [{ type, dims }],
   });
 
-/** Defines an operator that draws values in the shape of its input. For Bernoulli, the input's elements are probabilities. */
+/** Defines an operator that draws values in the shape of its input. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
   defineInert(randomMiss, {
     name,
     random: drawsFloats,
     read: (site) => readDistribution(site, names),
     infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
-    // Random values do not depend differentiably on the input.
     gradient: () => [],
   });
 

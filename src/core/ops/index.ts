@@ -1,5 +1,3 @@
-/** Collects all operator definitions in a `Registry`, and finds the definition of a node's operator. */
-
 import { type Model, type Node, PithError } from "#graph";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";
@@ -8,7 +6,6 @@ import * as families from "./families.ts";
 export class Registry {
   readonly #entries = new Map<string, Map<string, Op>>();
 
-  /** @throws PithError E_NAME if two entries are for the same operator. */
   constructor(entries: Iterable<Op>) {
     for (const op of entries) {
       const { domain, name } = op;
@@ -54,12 +51,10 @@ export function addOperators({ graph }: Model, ...entries: readonly Op[]): void 
   graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);
 }
 
-/** Returns the definition of a node's operator; undefined for an operator that neither Pith nor the model defines. */
 export function entryOf(node: Node): Op | undefined {
   return ownEntryOf(node) ?? operators.find(node.domain, node.op);
 }
 
-/** Returns the custom definition that `addOperators` added to the node's model, if any. */
 export function ownEntryOf({ graph, domain, op }: Node): Op | undefined {
   return graph.operators instanceof Registry ? graph.operators.find(domain, op) : undefined;
 }

@@ -24,7 +24,7 @@ import {
 /** Matrix products that ONNX Runtime computes in float32 between Casts. */
 const float32Products = new Set(["MatMul", "FusedMatMul"]);
 
-/** Returns whether a Transpose moves the first axis in front of the last axis, as from [batch, steps, channels] to [steps, batch, channels]. */
+/** Returns whether a Transpose moves the first axis in front of the last axis. */
 function movesBatch({ attributes }: Node): boolean {
   const perm = attributes.get("perm");
   if (perm?.kind !== "ints" || perm.value.length < 3) return false;
@@ -102,7 +102,6 @@ export const Concat = defineOp({
     const count = knownOperands.reduce((sum, { elements }) => sum + elements.length, 0);
     if (count === 0 || count > maxElements)
       return [withUncheckedElements({ type, dims }, count === 0 ? [] : undefined)];
-    // Joins the operands' elements row by row.
     const rows = knownOperands[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
     const joinedElements = Array.from({ length: rows }, (_, row) =>
       knownOperands.flatMap(({ elements }) => {
@@ -114,7 +113,7 @@ export const Concat = defineOp({
   },
   wants: (_, site, output) => forwardWanted(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-  // A stored operand next to a computed one is trained: the class token of a vision transformer.
+  // A stored operand next to a computed one is trained, such as the class token of a vision transformer.
   parameters: (_, site) =>
     site.inputs.some((operand) => operand?.stored === false)
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
@@ -188,7 +187,7 @@ export const Split = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Broadcasts to a shape. The gradient is dY; backpropagation sums it over the broadcast axes. */
+/** The gradient is dY; backpropagation sums it over the broadcast axes. */
 export const Expand = defineOp({
   name: "Expand",
   infer: (_, site) => {
@@ -210,13 +209,13 @@ export const Expand = defineOp({
   },
   unchanged: (_, site) => {
     const [dims, targetDims] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
-    // Different symbols can still be equal at run time, so every axis must match exactly.
+    // Different symbols can be equal at run time.
     if (dims === undefined || targetDims === undefined || targetDims.length > dims.length) return undefined;
     const missingAxes = dims.length - targetDims.length;
     return targetDims.every((dim, axis) => dim === 1 || dim === dims[axis + missingAxes]) ? 0 : undefined;
   },
   homogeneous: [[0]],
-  // Indices of an axis that Expand repeats can be removed: Expand then repeats the axis fewer times.
+  // If indices of an axis that Expand repeats are removed, it repeats the axis fewer times.
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
     const targetDims = site.inputs[1]?.elements;

@@ -1,7 +1,4 @@
-/**
- * Matrix products: MatMul, Gemm and MatMulInteger. Gemm broadcasts its bias by NumPy's rule since opset 7, and can omit it since 11.
- * dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which needs no separate Transpose.
- */
+/** Matrix products: MatMul, Gemm and MatMulInteger. dA = dY·Bᵀ, dB = Aᵀ·dY. */
 import { type Dim, type Emit, elementCount, Miss, sameDims, unknownDim, type Value } from "#graph";
 import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
@@ -21,7 +18,7 @@ import {
 } from "./shared/products.ts";
 import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/rules.ts";
 
-/** Writes dA and dB of stacked matrices. If B is a single matrix, each gradient is one Gemm over all rows of A. */
+/** If B is a single matrix, each gradient is one Gemm over all rows of A. */
 function matmulGradient(
   emit: Emit,
   a: Value,
@@ -37,7 +34,6 @@ function matmulGradient(
   const dimsB = isColumn ? [...shapeB, 1] : shapeB;
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
-    // B is a single matrix, so the stack of A is flattened to rows.
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     return [
@@ -57,7 +53,7 @@ function equalTypesOf({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined
   return [b, a].flatMap((other, input) => (other === undefined ? [] : [{ input, type: { type: other.type, dims } }]));
 }
 
-/** Returns the role of a stored stack of matrices. Matrices with a single input, such as position frequencies, only scale values. */
+/** Returns the role of a stored stack of matrices. Matrices with a single input only scale values. */
 function stackedWeightRole({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
@@ -108,9 +104,9 @@ export const MatMulInteger = defineOp({
   ...onIntegers,
 });
 
-/** Replaces a Gemm by a chain. The first product transposes the data; the last product applies alpha, beta and the bias. */
+/** The first product of the chain transposes the data; the last applies alpha, beta and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
-  // Gemm before opset 7 is not replaced, because an attribute controls its broadcasting.
+  // Before opset 7, an attribute controls the broadcasting.
   if (version < 7) return {};
   const chain = chainProducts(input, (emit, operands, { isFirst, isLast }, [, , bias]) => {
     const transposes = (operand: number): number => (operand === input || isFirst ? 1 : 0);
@@ -135,7 +131,7 @@ export const Gemm = defineOp<GemmSettings>({
     const productFactor = s.alpha === 1 ? {} : { productFactor: s.alpha };
     return { ...role, ...biasInput, ...productFactor, ...gemmChain(s, site, role.input) };
   },
-  // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them costs no extra pass.
+  // Previous contributions to the gradient become the bias of the Gemm, which costs no extra pass.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     type Factors = readonly (Value | undefined)[];
     const product = (input: number, factors: Factors, transA: boolean, transB: boolean): Value | undefined => {

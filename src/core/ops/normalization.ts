@@ -42,10 +42,9 @@ function castToStash(emit: Emit, x: Value, stash: DataType): Value {
 }
 
 interface LayerSettings {
-  /** The first normalized axis. */
   readonly axis: number;
   readonly epsilon: number;
-  /** The attribute `stash_type`: the type in which statistics are computed. */
+  /** The type in which statistics are computed (`stash_type`). */
   readonly stash: DataType;
 }
 
@@ -70,9 +69,8 @@ const layerAxes =
     });
 
 /**
- * Writes dx = r · (g - mean(g) - x̂ · mean(g · x̂)), with r = 1 / √(variance + ε), x̂ = (x - mean) · r and g = dy · scale. This takes half of the passes
- * over memory that the primitives take. mean(g · x̂) is a matrix product of dy · x̂ and the scale as a column. Gradients of the outputs mean and r are
- * added by d mean / dx = 1 / n and dr / dx = -r² · x̂ / n, for n values per row.
+ * Writes dx = r · (g - mean(g) - x̂ · mean(g · x̂)), with r = 1 / √(variance + ε), x̂ = (x - mean) · r and g = dy · scale. Gradients of the outputs
+ * mean and r are added by d mean / dx = 1 / n and dr / dx = -r² · x̂ / n, for n values per row.
  */
 function layerGradient(
   s: LayerSettings,
@@ -89,7 +87,7 @@ function layerGradient(
     typeOf(value) === target ? value : emit.Cast([value], { to: typeCodes[target] });
   const { normalized, inverse } = layerStatistics(emit, s, toRows(widened), type);
   const dy = toRows(castTo(up, type));
-  // A scale can also vary along axes that are not normalized. It then differs between rows.
+  // A scale can also vary along axes that are not normalized.
   const isPerRow = (value: Value): boolean => elementCount(sizesOf(value).slice(0, -normalizedDims.length)) > 1;
   const hasRowScales = isPerRow(scale);
   const expandTo = (value: Value, to: readonly number[]): Value =>
@@ -119,7 +117,7 @@ function layerGradient(
   return [castTo(dx, typeOf(x)), dScale, dBias];
 }
 
-/** Writes x̂ and r of rows. In float64, primitives replace the operator, which would round r to float32 (`stash_type`). */
+/** Writes x̂ and r of rows. In float64, the operator would round r to float32 (`stash_type`). */
 function layerStatistics(
   emit: Emit,
   { epsilon }: LayerSettings,
@@ -177,7 +175,6 @@ export const RMSNormalization = defineOp<LayerSettings>({
   },
 });
 
-/** Writes x · scale + bias, with one scale and bias per index of axis 1. */
 function scalePerChannel(emit: Emit, x: Value, rank: number, vectors: readonly (Value | undefined)[]): Value {
   const shape = [-1, ...new Array<number>(rank - 2).fill(1)];
   const [scale, bias] = vectors.map((vector) => emit.Reshape([vector, shape]));
@@ -213,7 +210,7 @@ export const GroupNormalization = defineOp({
   }),
   infer: (_, site) => sameAsInput(site),
   ...scaleAndShiftFacets,
-  // Only complete groups can be removed. The mean of a group would change without one of its channels.
+  // The mean of a group would change without one of its channels.
   axes: (s, _, dims) => {
     const [, channels] = dims;
     if (typeof channels !== "number") return new Miss("the number of its channels is not known");
@@ -253,7 +250,7 @@ export const LRN = defineOp({
   infer: (_, site) => sameAsInput(site),
   axes: (_, __, dims) =>
     sameAxes(dims, { refused: (axis) => axis === 1, reason: "LRN divides by the channels around each" }),
-  // The mean over a window of channels is an AveragePool in which missing channels count as 0.
+  // The mean over a window of channels is an AveragePool.
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;

@@ -1,7 +1,4 @@
-/**
- * Data-dependent selection: NonZero, Compress, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`).
- * Opset history: ArgMax and ArgMin have `select_last_index` since 12; TopK has k as an input since 10, `largest` and `sorted` since 11.
- */
+/** Data-dependent selection: NonZero, Compress, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`). */
 import { Miss, toNumbers } from "#graph";
 import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
 import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
@@ -11,7 +8,6 @@ import { fillWith, inferShape, requireInput, sameAxes, sizesOf, typeOf } from ".
 const sizeDependsOnData = new Miss("its size depends on the data");
 const outputsIndices = new Miss("outputs indices");
 
-/** Returns the positions of nonzero elements if the operand is a vector that is known before the run. */
 function nonzerosOf(operand: Operand | undefined): readonly number[] | undefined {
   if (operand?.dims === undefined || operand.dims.length > 1) return undefined;
   const { small } = operand;
@@ -22,7 +18,7 @@ function nonzerosOf(operand: Operand | undefined): readonly number[] | undefined
 
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
 
-/** Outputs the coordinates of nonzero elements, one element per column. ONNX Runtime treats a scalar as a vector of length 1. */
+/** Outputs the coordinates of nonzero elements, one element per column. */
 export const NonZero = defineOp({
   name: "NonZero",
   infer: (_, site) => {
@@ -95,7 +91,7 @@ export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
     axis: readInteger(site, "axis", -1),
-    // The number k of selected elements. It is undefined if it is computed at run time.
+    // Undefined if it is computed at run time.
     count: site.version < 10 ? readInteger(site, "k", 1) : site.inputs[1]?.elements?.[0],
     largest: readFlag(site, "largest", true),
     sorted: readFlag(site, "sorted", true),
@@ -119,7 +115,6 @@ export const TopK = defineOp({
       ];
     });
   },
-  // The gradient goes to the selected elements. If elements are equal, ONNX Runtime selects the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
     if (positions === undefined) return new Miss("the positions that it selects are not an output");
     const dims = sizesOf(x);

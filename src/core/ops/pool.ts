@@ -1,6 +1,6 @@
 /**
- * Pooling over the spatial axes of N × C × spatial: maximum and mean. Col2Im assembles an image from windows.
- * In MaxPool, the first maximum of a window receives the gradient, as in ONNX Runtime. In GlobalMaxPool, equal maxima share it evenly.
+ * Pooling over the spatial axes of N × C × spatial: maximum and mean. In MaxPool, the first maximum of a window receives the gradient. In
+ * GlobalMaxPool, equal maxima share it evenly.
  */
 import { divideDims, elementCount, fromNumbers, Miss } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
@@ -67,7 +67,7 @@ export const AveragePool = defineOp({
   unchanged: (s) => (isIdentityWindow(s) ? 0 : undefined),
   homogeneous: [[0]],
   axes: () => channelAxes(),
-  // The gradient of each mean is distributed evenly over its window, by a depthwise ConvTranspose with a kernel of ones.
+  // The gradient of a mean is distributed evenly over its window, by a depthwise ConvTranspose.
   gradient: (s, { emit, inputs: [x], up }) => {
     const [, channels = 1, ...spatial] = sizesOf(x);
     const out = sizesOf(up).slice(2);
@@ -102,7 +102,6 @@ const defineGlobalPool = (name: string, facets: GlobalPoolFacets): Op =>
   defineOp({
     name,
     infer: (_, site) => inferShape(site, globalPoolDims),
-    // The mean and the maximum of a single spatial position are the input.
     unchanged: (_, site) => (site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined),
     homogeneous: [[0]],
     axes: () => channelAxes(),

@@ -1,11 +1,6 @@
 /**
  * QuantizeLinear: q = saturate(round-half-even(x / scale) + zero point); DequantizeLinear: x = (q - zero point) · scale; DynamicQuantizeLinear.
- * Opset history: one scale per index of an axis since 13; float8 since 19; blocks, int4 and int16 since 21; float4 since 23; 2 bits since 25. The
- * output type is an attribute since 21 (QuantizeLinear) and 23 (DequantizeLinear). Layers are found through the DequantizeLinear of a stored tensor.
- * These operators have no gradient; fake quantization uses `Round` with the role `straight-through`.
- *
- * QLinearConv and QLinearMatMul are layers with quantized weights. They are lowered to y = quantize(product of dequantized operands). ONNX Runtime's
- * integer kernels can differ from the lowered form by one step on ties. com.microsoft's QLinearConv can have channels last.
+ * QLinearConv and QLinearMatMul are lowered to y = quantize(product of dequantized operands). ONNX Runtime's integer kernels can differ by one step.
  */
 import { type DataType, type Dim, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
@@ -36,12 +31,11 @@ import { range, requireInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
-  /** The number of values along the axis that share a scale. 0 means one scale per index or per tensor. */
+  /** The number of values along the axis that share a scale; 0 without blocks. */
   readonly block: number;
   readonly type: DataType | undefined;
 }
 
-/** Reads the settings. The axis is only read if there are several scales. */
 function read(site: Site): Settings | Miss {
   const { dims } = requireInput(site, 0);
   const scale = site.inputs[1]?.dims;
@@ -52,7 +46,7 @@ function read(site: Site): Settings | Miss {
   return dims === undefined ? noRank : { axis: wrapAxis(readInteger(site, "axis", 1), dims.length), block, type };
 }
 
-/** Links scales and zero points to the data. Scales per channel are removed with their channel, scales per block with their complete block. */
+/** Links scales and zero points to the data. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
   if (s.block === 0) {
@@ -96,7 +90,7 @@ export const DequantizeLinear = defineOp<Settings>({
   gradient: new Miss("its input is integers"),
 });
 
-/** Quantizes to uint8 over the range of the input, extended to include 0. Outputs: quantized values, scale, zero point. */
+/** Quantizes to uint8 over the range of the input, extended to include 0. */
 export const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
@@ -105,7 +99,7 @@ export const DynamicQuantizeLinear = defineOp({
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
-  // The range always includes 0, so channels of zeros do not affect the result of other channels.
+  // The range includes 0, so channels of zeros do not affect other channels.
   axes: (_, __, dims) => [...sameAxes(dims), ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))],
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,

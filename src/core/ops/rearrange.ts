@@ -52,7 +52,7 @@ export const Tile = defineOp({
       return { from: ["in0", axis], to: ["out0", axis], map: (index) => range(times).map((k) => index + k * dim) };
     });
   },
-  // The gradient is reshaped so that each axis becomes repeats × size, and then summed over the repeats.
+  // Each axis becomes repeats × size, and the repeats are summed over.
   gradient: ({ repeats }, { emit, inputs: [x], up }) => {
     if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
     const dims = sizesOf(x);
@@ -64,12 +64,8 @@ export const Tile = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/**
- * Settings of DepthToSpace and SpaceToDepth, which convert blocks of b × b pixels of C channels to b² · C channels and back. Pixel k of channel c
- * becomes channel k · C + c ("DCR") or c · b² + k ("CRD").
- */
+/** Blocks of b × b pixels of C channels are b² · C channels. Pixel k of channel c is channel k · C + c ("DCR") or c · b² + k ("CRD"). */
 interface BlockSettings {
-  /** The width b of a block. */
   readonly size: number;
   /** Whether the pixel is the inner index of a channel ("CRD"). */
   readonly isPixelInner: boolean;
@@ -125,7 +121,7 @@ function moveToDepth(
   return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), outDims);
 }
 
-/** Defines DepthToSpace or SpaceToDepth. @param deepPort The port with more channels. */
+/** @param deepPort The port with more channels. */
 function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
   const [scaleSize, scaleChannels] = deepPort === "in0" ? [multiplyDims, floorDims] : [floorDims, multiplyDims];
   const write = deepPort === "in0" ? moveToDepth : moveToSpace;
@@ -156,7 +152,7 @@ export const blockOperators: readonly Op[] = [
   defineBlockOperator("SpaceToDepth", "out0"),
 ];
 
-/** Reverses the first elements of each sequence. Input 1 states how many. The gradient is reversed in the same way. */
+/** Reverses the first elements of each sequence; input 1 states how many. */
 export const ReverseSequence = defineOp({
   name: "ReverseSequence",
   read: (site) => ({ timeAxis: readInteger(site, "time_axis", 0), batchAxis: readInteger(site, "batch_axis", 1) }),

@@ -5,8 +5,7 @@
  * - RNN: h' = f(W·x + R·h + b)
  * - GRU (gates z, r, h): h' = (1 - z) ∘ g(W·x + R·(r ∘ h) + b) + z ∘ h; `linear_before_reset` replaces R·(r ∘ h) by r ∘ (R·h + b_R)
  * - LSTM (gates i, o, f, c): c' = f ∘ c + i ∘ g(…), h' = o ∘ h(c'); a peephole adds P ∘ c to the gates; `input_forget` makes f = 1 - i
- * After the end of a sample, its state is unchanged and its Y is 0. The primitives unroll the steps, so the number of steps must be known.
- * Removing a hidden unit (its rows in all gates, its column in R) has the same effect as a unit that is always 0.
+ * The state of a sample is unchanged after its end. Removing a hidden unit has the same effect as a unit that is always 0.
  */
 import type { Dim, Emit, Value } from "#graph";
 import { addDims, elementCount, fromNumbers, Miss, multiplyDims, unknownDim } from "#graph";
@@ -80,7 +79,7 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
   return [{ type, dims: outDims }, state, state];
 }
 
-/** Links the axes. Each hidden unit is linked to its row in every gate, in all directions. */
+/** Links each hidden unit to its row in the gates, in all directions. */
 function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
   const [stepsAxis, batchAxis] = s.isBatchFirst ? [1, 0] : [0, 1];
   const stateBatchAxis = s.isBatchFirst ? 0 : 1;
@@ -116,7 +115,7 @@ function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
   ];
 }
 
-/** Returns the roles of the matrices W and R: stacks of one matrix per direction, with one row per gate and hidden unit. */
+/** Returns the roles of W and R: stacks of one matrix per direction. */
 function weightRoles(site: Site): readonly WeightRole[] | Miss {
   const bias = site.inputs[3]?.stored === true ? { bias: 3 } : {};
   const commonRole = { out: 1, in: 2, groups: 1, stack: [0], dataAxis: 2, outputAxis: 3 };
@@ -128,16 +127,16 @@ function weightRoles(site: Site): readonly WeightRole[] | Miss {
   return storedRoles.length === 0 ? new Miss("the weights are activations") : storedRoles;
 }
 
-/** The maximum number of unrolled steps. More steps would give tens of thousands of nodes. */
+/** More unrolled steps would give tens of thousands of nodes. */
 const maxSteps = 512;
 
 interface Direction {
   readonly s: Settings;
   readonly emit: Emit;
   readonly functions: readonly Activation[];
-  /** The transposed matrix R, H × G·H. */
+  /** Rᵀ, H × G·H. */
   readonly recurrence: Value;
-  /** The bias b_R, if it must be added in each step (`linear_before_reset`). */
+  /** b_R, if it must be added in each step (`linear_before_reset`). */
   readonly recurrenceBias: Value | undefined;
   readonly peepholes: readonly Value[] | undefined;
   readonly hidden: number;

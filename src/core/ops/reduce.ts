@@ -1,7 +1,4 @@
-/**
- * Reductions over axes, and cumulative sums. The axes are an input since opset 13 for ReduceSum, and since opset 18 for other reductions.
- * An empty list of axes reduces all axes, unless `noop_with_empty_axes` is set.
- */
+/** Reductions over axes, and cumulative sums. An empty list of axes reduces all axes, unless `noop_with_empty_axes` is set. */
 import { addDims, type Dim, type Emit, elementCount, extremeDims, Miss, multiplyDims, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegersOf, readAttributeOrInput, readFlag, wrapAxis } from "./shared/attributes.ts";
@@ -10,9 +7,9 @@ import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** The reduced axes. Undefined stands for all axes, "runtime" for axes that are computed at run time. */
+  /** Undefined means all axes, "runtime" axes that are computed at run time. */
   readonly axes: readonly number[] | "runtime" | undefined;
-  /** The number of axes that are computed at run time, if it is known. */
+  /** The number of axes, if it is known. */
   readonly count?: number;
   readonly keepsAxes: boolean;
   /** Whether an empty list of axes leaves the data unchanged. */
@@ -20,18 +17,18 @@ interface Settings {
 }
 
 interface Reduction {
-  /** Computes the reduction over dimensions, for shapes computed in the graph. */
+  /** Computes the reduction over dimensions. */
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
   /** Whether the reduction of one element is that element. */
   readonly keepsOne?: true;
   /** Whether the result is one of the elements (maximum, minimum). */
   readonly picks?: true;
   readonly homogeneous?: readonly (readonly number[])[];
-  /** Whether a channel of zeros can be removed without changing the result. */
+  /** Whether a channel of zeros can be removed. */
   readonly absorbsZeros?: true;
-  /** Whether the reduction is a mean, which is also meaningful over fewer channels. */
+  /** Whether the reduction is also meaningful over fewer channels, as a mean. */
   readonly averages?: true;
-  /** Writes dLoss/dx. `up` and `y` have the reduced axes with length 1, so they broadcast against x. */
+  /** Writes dLoss/dx. `up` and `y` have the reduced axes with length 1. */
   readonly derivative:
     | ((parts: { emit: Emit; up: Value; x: Value; y: Value; count: number; sum: (value: Value) => Value }) => Value)
     | Miss;
@@ -59,7 +56,7 @@ function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined
   return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? range(rank));
 }
 
-/** Whether ONNX Runtime reduces in another size than the standard demands: an empty tensor along negative axes. */
+/** Whether ONNX Runtime reduces to another size than the standard: an empty tensor along negative axes. */
 const isMissized = ({ axes }: Settings, dims: readonly Dim[]): boolean =>
   dims.includes(0) && axes !== undefined && axes !== "runtime" && axes.some((axis) => axis < 0);
 
@@ -68,7 +65,7 @@ function reducedDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefi
   return reducedSet && dims.flatMap((dim, axis): Dim[] => (reducedSet.has(axis) ? (s.keepsAxes ? [1] : []) : [dim]));
 }
 
-/** Returns symbols for the output dimensions if the axes are unknown. Returns undefined if the output rank is also unknown. */
+/** Returns symbols for the output dimensions; undefined if the rank is unknown. */
 function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[] | undefined {
   const rank = s.keepsAxes ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
   return rank === undefined ? undefined : range(rank).map((axis) => site.open(0, axis));
@@ -130,7 +127,7 @@ const extremumReduction = (name: "max" | "min"): Reduction => ({
   picks: true,
   homogeneous: [[0]],
   onDims: (elements) => (elements.length === 0 ? undefined : extremeDims(name, elements)),
-  // All elements that equal the maximum or minimum share its gradient evenly.
+  // Elements that equal the extremum share its gradient evenly.
   derivative: ({ emit, up, x, y, sum }) => {
     const isExtremum = emit.CastLike([emit.Equal([x, y]), x]);
     return emit.Mul([emit.Div([up, sum(isExtremum)]), isExtremum]);
@@ -196,7 +193,6 @@ export const CumSum = defineOp<ScanSettings>({
     const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
     return [withElements({ type, dims }, elements && accumulate(s, elements))];
   },
-  // Along an axis of length 1, the output equals the input.
   unchanged: (s, site) => {
     const dims = site.inputs[0]?.dims;
     const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
@@ -209,7 +205,7 @@ export const CumSum = defineOp<ScanSettings>({
     const summedAxis = wrapAxis(axis, dims.length);
     return sameAxes(dims, { refused: (other) => other === summedAxis, reason: "CumSum runs along this axis" });
   },
-  // The gradient of a sum is the cumulative sum in the other direction.
+  // The gradient is the cumulative sum in the other direction.
   gradient: (s, { emit, inputs: [, axis], up }) => [
     emit.CumSum([up, axis], { exclusive: s.isExclusive ? 1 : 0, reverse: s.isReversed ? 0 : 1 }),
   ],

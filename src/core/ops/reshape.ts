@@ -1,8 +1,7 @@
 /**
- * Operators that keep the elements and change the shape: Reshape, Flatten, Squeeze, Unsqueeze.
- * To link axes, input and output dimensions are matched in runs of equal products. If a run merges several axes into one, index i of an axis
- * corresponds to all merged indices with coordinate i. Example: flattening C × H × W maps a channel to H·W columns. A run that splits one axis into
- * several is linked in the other direction.
+ * Operators that keep the elements and change the shape: Reshape, Flatten, Squeeze, Unsqueeze. To link axes, input and output dimensions are matched
+ * in runs of equal products. If a run merges several axes into one, index i of an axis corresponds to all merged indices with coordinate i:
+ * flattening C × H × W maps a channel to H·W columns.
  */
 import { type Dim, dimText, divideDims, elementCount, Miss, multiplyDims, symbol } from "#graph";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
@@ -66,10 +65,9 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
 }
 
 /**
- * Links a run of several input axes and several output axes. Only its outermost and innermost axes can be linked, if one size n divides the other, n·m:
+ * Links a run of several input axes and several output axes. If one size n divides the other, n·m, the edge axes can be linked:
  * - outermost: index i of the shorter axis corresponds to m consecutive indices of the longer axis, from i·m on;
- * - innermost: index i of the shorter axis corresponds to the indices i + k·n of the longer axis. Example: [batch, heads · size] →
- *   [batch · heads, size].
+ * - innermost: index i corresponds to the indices i + k·n. Example: [batch, heads · size] → [batch · heads, size].
  */
 function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly AxisLink[] {
   const linkEdgeAxes = (
@@ -113,7 +111,7 @@ function boxLinks(
   return axes.map((axis, position) => ({
     from: [port, axis],
     to,
-    // An unknown size makes the corresponding indices unknown, so none are listed.
+    // An unknown size makes the corresponding indices unknown.
     map: (index) => (box.every((dim) => typeof dim === "number") ? positionsInBox(box, position, index) : []),
   }));
 }
@@ -138,7 +136,7 @@ function reshapeDims(s: ReshapeSettings, dims: readonly Dim[] | undefined): read
   return sizes.toSpliced(inferredAxis, 0, inferred);
 }
 
-/** Returns target dimensions of the given rank, with symbols for those that depend on unknown input dimensions or run-time values. */
+/** Returns target dimensions of the given rank, with symbols for unknown ones. */
 function openDims({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
   return range(rank).map((axis) => {
     const dim = target?.[axis];
@@ -146,7 +144,7 @@ function openDims({ target, allowZero }: ReshapeSettings, rank: number, site: Si
   });
 }
 
-/** Returns a symbol for the quotient a / b, which is exact in every valid run; undefined for numbers. */
+/** Returns a symbol for the quotient a / b; undefined for numbers. */
 function symbolicQuotient(a: Dim, b: Dim): Dim | undefined {
   return typeof a === "number" && typeof b === "number" ? undefined : symbol(`(${dimText(a)})/(${dimText(b)})`);
 }
@@ -177,8 +175,7 @@ export const Reshape = defineOp<ReshapeSettings>({
       links,
       resize: (cut) => {
         const [newInput, newDims] = [cut.dims("in0"), cut.dims("out0")];
-        // Symbolic dimensions are written as 0 (copied from the input) or -1 (inferred), so that the shape becomes a constant. Both together are
-        // not allowed: a copied dimension can be 0 (an empty batch), and -1 could then not be inferred.
+        // Symbolic dimensions become 0 (copied) or -1 (inferred). Both together fail: a copied 0 (an empty batch) leaves -1 undetermined.
         const shape = originalShape.map((dim, axis) => {
           if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;
           const size = newDims[axis];
@@ -227,7 +224,7 @@ function defineReshapeOperator(
 const rejectRuntimeAxes = (site: Site): Miss | undefined =>
   readAttributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
 
-/** Returns the listed axes; undefined without a list, which can also be empty: Squeeze then removes every axis of size 1. */
+/** Returns the listed axes. Without a list, which can be empty, Squeeze removes axes of size 1. */
 function knownAxes(site: Site): readonly number[] | undefined {
   const axes = readAttributeOrInput(site, "axes", 1);
   return axes === undefined || axes === "runtime" || axes.known.length === 0 ? undefined : axes.known;
@@ -251,7 +248,7 @@ export const reshapeOperators: readonly Op[] = [
         return new Miss("removes every axis of size 1, and a size is not known");
       return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
     },
-    // The axes that Squeeze removes are listed. Otherwise it would also remove an axis whose size becomes 1 when channels are removed.
+    // Without a list, Squeeze would also remove an axis whose size becomes 1.
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));

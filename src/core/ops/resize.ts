@@ -1,8 +1,6 @@
 /**
- * Resize and Upsample scale axes by a factor or to a size.
- * Opset history of Resize: 10 has scales only; 11 adds region, sizes and coordinate modes; 13 lets inputs be omitted; 18 adds `axes`, antialiasing
- * and aspect ratio policies. Upsample has scales as an attribute (7) or an input (9).
- * The lowering resizes one axis at a time: by a Gather for "nearest", otherwise by a product with a stored matrix. Too large matrices are rejected.
+ * Resize and Upsample scale axes by a factor or to a size. The lowering resizes one axis at a time: by a Gather for "nearest", otherwise by a product
+ * with a stored matrix.
  */
 import type { Dim, Emit, Value } from "#graph";
 import {
@@ -23,11 +21,11 @@ import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
-  /** Scale factors of `axes`. They are undefined if they are computed at run time, or if the node has sizes. */
+  /** Scale factors of `axes`, if they are known and the node has no sizes. */
   readonly scales: readonly number[] | undefined;
   /** Output sizes of `axes`, if they are known and the node has sizes. */
   readonly sizes: readonly Dim[] | undefined;
-  /** The attribute `keep_aspect_ratio_policy`. */
+  /** `keep_aspect_ratio_policy`. */
   readonly policy: string;
   /** The axes that scales, sizes and region refer to. */
   readonly axes: readonly number[];
@@ -41,7 +39,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const rank = site.inputs[0]?.dims?.length;
   if (rank === undefined) return noRank;
   const isOldForm = name === "Upsample" || site.version < 11;
-  // Before opset 13 an input without elements represented an omitted input.
+  // Before opset 13, an empty input represented an omitted one.
   const [, second, third, fourth] = site.inputs.map((operand) =>
     operand?.dims?.length === 1 && operand.dims[0] === 0 ? undefined : operand,
   );
@@ -114,14 +112,14 @@ function scaleShape(s: Settings, x: readonly Dim[]): ScaledShape | Miss {
   }
   if (scales === undefined || scales.length !== axes.length) return new Miss("its scales are computed at run time");
   const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
-  // ONNX Runtime scales the full axis, not only the region, and then places the region in the scaled axis.
+  // ONNX Runtime scales the full axis, then places the region in it.
   return {
     dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaleDim(dim, factor(axis)))),
     scales: x.map((_, axis) => factor(axis)),
   };
 }
 
-/** Returns the axes whose size does not change, so that they are not interpolated. */
+/** Returns the axes that are not interpolated. */
 function unscaledAxesOf(s: Settings, x: readonly Dim[]): readonly number[] | Miss {
   const result = scaleShape(s, x);
   if (result instanceof Miss) return result;
@@ -157,9 +155,9 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
 
 const maxMatrixElements = 2 ** 22;
 
-/** Rewrites Upsample and Resize of older opsets as Resize of opset 11. Their nearest position is rounded down for upsampling, up for downsampling. */
+/** Rewrites Upsample and Resize of older opsets as Resize of opset 11. Nearest positions are rounded down for upsampling, up for downsampling. */
 function writeOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
-  // Upsample needs no check, because it has no scale below 1.
+  // Upsample has no scale below 1.
   const isUpsampling = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
   if (s.mode === "nearest" && !isUpsampling && !s.scales?.every((scale) => scale <= 1))
     return new Miss("it downsamples some axes and upsamples others, or its scales are computed at run time");
@@ -174,7 +172,7 @@ function writeOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: V
 function lower(s: Settings, emit: Emit, x: Value | undefined, result: ScaledShape): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(result.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
-  // If no size changes, ONNX Runtime copies the input, whatever scales, modes and region are.
+  // ONNX Runtime then copies the input, whatever scales, modes and region are.
   if (sameDims(dims, out)) return [emit.Identity([x])];
   const type = typeOf(x);
   const floatType = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
@@ -203,7 +201,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, result: ScaledShap
   return [y];
 }
 
-/** Multiplies along an axis of size `input` by a matrix. `out` are the dimensions of the result. */
+/** Multiplies along an axis of size `input`. `out` are the dimensions of the result. */
 function multiplyAlong(
   emit: Emit,
   x: Value,
@@ -226,7 +224,6 @@ function defineResize(name: "Resize" | "Upsample"): Op {
       const result = dims === undefined ? noRank : scaleShape(s, dims);
       return result instanceof Miss ? result : [{ type, dims: result.dims }];
     },
-    // If every factor is 1, nothing is interpolated.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
       const unscaledAxes = dims === undefined ? noRank : unscaledAxesOf(s, dims);
@@ -249,14 +246,14 @@ function defineResize(name: "Resize" | "Upsample"): Op {
 
 export const resizeOperators: readonly Op[] = [defineResize("Resize"), defineResize("Upsample")];
 
-/** Settings along one axis. `antialias` widens the kernel by 1 / scale when downsampling. Coordinates are float32, as in ONNX Runtime. */
+/** Settings along one axis. Coordinates are float32, as in ONNX Runtime. */
 interface Interpolation {
   readonly mode: "nearest" | "linear" | "cubic";
-  /** The attribute `coordinate_transformation_mode`. */
+  /** `coordinate_transformation_mode`. */
   readonly coordinates: string;
-  /** The attribute `nearest_mode`. */
+  /** `nearest_mode`. */
   readonly nearest: string;
-  /** The attribute `cubic_coeff_a`. */
+  /** `cubic_coeff_a`. */
   readonly cubicA: number;
   readonly excludeOutside: boolean;
   readonly antialias: boolean;
@@ -265,7 +262,7 @@ interface Interpolation {
 interface AxisScale {
   readonly input: number;
   readonly output: number;
-  /** The output size divided by the input size, as the node specifies it. */
+  /** Output size / input size, as the node specifies it. */
   readonly scale: number;
 }
 
@@ -280,7 +277,7 @@ function inputCoordinate(transformation: string, x: number, { input, output, sca
     case "tf_half_pixel_for_nn":
       return fround((x + 0.5) / scale);
     case "half_pixel_symmetric": {
-      // ONNX Runtime computes only this sum in double.
+      // ONNX Runtime computes this sum in double.
       const offset = fround((input / 2) * fround(1 - fround(output / fround(scale * input))));
       return fround(offset + (x + 0.5) / fround(scale) - 0.5);
     }
@@ -303,7 +300,7 @@ function nearestPosition(s: Interpolation, position: number, axis: AxisScale, is
   return clamp(roundingModes[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);
 }
 
-/** Returns the weights of all input positions for an output position, in the modes "linear" and "cubic". */
+/** Returns the weights of all input positions for an output position. */
 function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64Array {
   const { input, scale } = axis;
   const row = new Float64Array(input);
@@ -312,7 +309,7 @@ function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64
   const kernelRadius = (s.mode === "linear" ? 1 : 2) / stretch;
   const kernel =
     s.mode === "linear" ? (distance: number) => Math.max(0, 1 - Math.abs(distance)) : cubicKernel(s.cubicA);
-  // Positions outside of the input have the value at the border, or, if they are excluded, the weight 0.
+  // Positions outside have the value at the border, or, if they are excluded, the weight 0.
   const excludesOutside = s.excludeOutside && (s.antialias || s.mode === "cubic");
   const center = s.mode === "linear" && !s.antialias ? clamp(x, input) : x;
   let sum = 0;
@@ -326,7 +323,7 @@ function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64
   return (excludesOutside || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
 }
 
-/** Returns the cubic convolution kernel of Keys (1981) with the coefficient a, usually -0.75 or -0.5. */
+/** Returns the cubic convolution kernel of Keys (1981) with the coefficient a. */
 function cubicKernel(a: number): (distance: number) => number {
   return (distance) => {
     const d = Math.abs(distance);

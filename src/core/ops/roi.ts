@@ -1,7 +1,4 @@
-/**
- * Image regions and sampling grids, for inference only: RoiAlign, GridSample, NonMaxSuppression.
- * GridSample's modes are bilinear and bicubic before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
- */
+/** Image regions and sampling grids, for inference only: RoiAlign, GridSample, NonMaxSuppression. */
 import { Miss } from "#graph";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
@@ -25,7 +22,7 @@ export const RoiAlign = defineInert(inferenceOnly, {
       [0, 1],
     ),
   axes: linkChannels,
-  // The number of samples grows with the box. For a box far larger than the image, ONNX Runtime runs out of memory.
+  // The number of samples grows with the box: ONNX Runtime runs out of memory for boxes far larger than the image.
   wants: (s, site) => {
     const [images, , height, width] = site.inputs[0]?.dims ?? [];
     const areSizesKnown = typeof height === "number" && typeof width === "number";

@@ -1,7 +1,6 @@
 /**
- * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or D/2 apart.
- * Only the first `rotary_embedding_dim` channels of a head are rotated; 0 means all. Data: N × length × channels, or N × heads × length × width.
- * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
+ * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or D/2 apart, for D
+ * channels of a head. Cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
  * com.microsoft's operator, the position input lists one position per token, or only the first.
  */
 import { Miss, type Value } from "#graph";
@@ -30,7 +29,7 @@ export const RotaryEmbedding = defineOp({
   },
   infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : requirePositions(3, site.inputs[1]?.dims?.[0])),
-  // Only complete heads can be removed, because their channels are rotated in pairs.
+  // The channels of a head are rotated in pairs.
   axes: (s, site) => {
     const dims = requireInput(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;

@@ -1,7 +1,6 @@
 /**
- * ScatterElements, ScatterND, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
- * Without reduction, replaced data gets no gradient. With "add", data and updates get the gradient. Other reductions have no gradient. If several
- * updates replace the same position, the result is undefined, and each update gets the full gradient.
+ * ScatterElements, ScatterND, and Scatter (before opset 11). Without reduction, replaced data gets no gradient. With "add", data and updates get it.
+ * If several updates replace the same position, the result is undefined, and each gets the full gradient.
  */
 import { addDims, type Dim, extremeDims, Miss, multiplyDims, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type InputRange, type Op, type Operand, type Site } from "./define.ts";
@@ -63,7 +62,6 @@ function inferScatter(site: Site, reduction: string): readonly Dim[] | undefined
   return elements;
 }
 
-/** Links those axes of data, indices and updates along which the indices select no positions. */
 function scatterLinks(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const [indices, updates] = [dimsAt(site, 1), dimsAt(site, 2)];
   if (indices instanceof Miss) return indices;

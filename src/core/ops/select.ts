@@ -23,7 +23,6 @@ export const Where = defineOp({
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
-  // If all elements of a stored condition are equal, the output is one of the operands.
   unchanged: (_, site) => {
     const selected = isConstant(site.inputs[0], 1) ? 1 : isConstant(site.inputs[0], 0) ? 2 : undefined;
     const shapes = site.inputs.map((operand) => operand?.dims);
@@ -44,10 +43,10 @@ export const Where = defineOp({
   quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
-/** The largest float32: the default bound of old opsets, which changes only infinities. */
+/** The largest float32: the default bound of old opsets. */
 const maxFloat32 = 3.4028234663852886e38;
 
-/** Returns a stored bound, rounded to float32. Returns undefined if the bound is absent, has no effect, or is computed at run time. */
+/** Returns a stored bound, rounded to float32; undefined if it has no effect. */
 function readBound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
   const storedBound = site.version < 11 ? readFloat(site, name, undefined) : small && toFloat64(small)[0];
@@ -55,7 +54,7 @@ function readBound(site: Site, name: "min" | "max", input: number): number | und
   return Math.abs(value) === maxFloat32 ? undefined : value;
 }
 
-/** Limits values to an interval. The gradient goes to the input inside and at the bounds (as in PyTorch), and to the bound outside. */
+/** The gradient goes to the input inside and at the bounds (as in PyTorch), and to the bound outside. */
 export const Clip = defineOp({
   name: "Clip",
   read: (site) => ({ low: readBound(site, "min", 1), high: readBound(site, "max", 2) }),
@@ -64,12 +63,12 @@ export const Clip = defineOp({
     low !== undefined && high !== undefined && low < high
       ? [{ input: 0, low, high, strict: false }]
       : forwardWanted(output, 0),
-  // The default bounds are the finite range of the type: an infinity becomes the largest number.
+  // The default bounds change infinities.
   unchanged: (_, site) => {
     const [x, low, high] = site.inputs;
     return x === undefined || isFloat(x.type) || low !== undefined || high !== undefined ? undefined : 0;
   },
-  // Scaling the input by s would have to scale the bounds, too. This changes nothing only for bounds of 0.
+  // Scaling the input would have to scale the bounds, too.
   homogeneous: (s, { inputs: [, low, high] }) => {
     const keepsScaling = (limit: number | undefined, hasInput: boolean): boolean =>
       limit === undefined ? !hasInput : limit === 0;
@@ -79,7 +78,7 @@ export const Clip = defineOp({
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
-    // y = min(max(x, low), high), so the upper bound takes precedence if low > high.
+    // The upper bound takes precedence if low > high.
     const [lowerBound, upperBound] = [low ?? s.low, high ?? s.high];
     const gradientBelowHigh = upperBound === undefined ? up : emit.Where([emit.LessOrEqual([x, upperBound]), up, 0]);
     const gradientInside =
@@ -100,7 +99,7 @@ export const Clip = defineOp({
     };
     const [low, high] = [boundOf(1, s.low), boundOf(2, s.high)];
     if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
-    // A quantized range always includes 0, so saturation cannot enforce a positive lower bound.
+    // A quantized range includes 0, so saturation cannot enforce a positive lower bound.
     const containsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;
     return containsZero ? { kind: "clamp", low, high } : new Miss("its interval does not contain 0");
   },

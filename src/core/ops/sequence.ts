@@ -1,7 +1,4 @@
-/**
- * Sequences. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type.
- * Gradients pass only through SequenceAt of a SequenceConstruct, or of a split tensor (torch.chunk, torch.split).
- */
+/** Sequences. If the length of a sequence is known, each of its elements has its own inferred type. If not, they have a common type. */
 import { type AnyType, addDims, type Container, type Dim, floorDims, isContainer, Miss, type ValueType } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
@@ -27,7 +24,6 @@ type SequenceDefinition<S> = {
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 } & (
   | { readonly infer: (s: S, site: Site) => Inferred | undefined | Miss }
-  /** Infers the output from the sequence at input 0. */
   | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
 );
 
@@ -142,7 +138,6 @@ export const ConcatFromSequence = defineSequenceOperator({
   },
 });
 
-/** Splits a tensor along an axis into single positions, equal pieces (the last can be smaller), or pieces of the given sizes. */
 export const SplitToSequence = defineSequenceOperator({
   name: "SplitToSequence",
   read: readPieces,

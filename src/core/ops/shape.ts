@@ -29,7 +29,6 @@ import { dimsAt, forwardWanted, range, requireInput, sameAxes, shapeChange } fro
 
 const ignoresElements = new Miss("does not depend on its input's elements");
 
-/** Outputs the dimensions of the input. Since opset 15, a range of axes can be selected. */
 export const Shape = defineOp({
   name: "Shape",
   read: (site) => ({ start: readInteger(site, "start", 0), end: readInteger(site, "end", Number.MAX_SAFE_INTEGER) }),
@@ -39,7 +38,7 @@ export const Shape = defineOp({
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
-  // Channels of axes outside the range can be removed, because the output depends on no elements, only on the dimensions in the range.
+  // The output depends on the dimensions in the range, not on elements.
   axes: (s, _site, dims) => {
     const requestedAxes = [...dims.keys()].slice(s.start, s.end);
     return dims.map((_, axis): AxisLink => {
@@ -81,7 +80,7 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
 export const Constant = defineOp<Inferred | undefined>({
   name: "Constant",
   holds: constantTensor,
-  // A sparse tensor has no settings, because Pith keeps it without reading it.
+  // Pith keeps a sparse tensor without reading it.
   read: ({ attribute }) => {
     const tensor = constantTensor(attribute);
     if (tensor !== undefined) return describeStored(tensor.type, tensor.dims, tensor.small);
@@ -113,7 +112,6 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     if (value === undefined || size === undefined || size > maxElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
-  // Channels are removed by rewriting the shape.
   axes: (_, site) => {
     const shape = site.inputs[0]?.elements;
     if (shape === undefined) return new Miss("its shape is computed at run time");
@@ -149,7 +147,7 @@ function defineCast(
       // A symbolic dimension can be 0.
       const truthOf = (element: Dim) => (typeof element === "number" ? Number(element !== 0) : undefined);
       if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truthOf))];
-      // Quotients of dimensions are nonnegative, so truncation equals rounding down.
+      // Quotients of dimensions are nonnegative.
       const truncate = (quotient: Dim): Dim =>
         typeof quotient === "number" ? Math.trunc(quotient) : roundQuotient(quotient, "down");
       if (isIntegerOrBool(s.to))
@@ -158,7 +156,7 @@ function defineCast(
       return [withUncheckedElements(inferred, rounded)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-    // Integers that are cast to floats or booleans are probably flags, 0 or 1, unless readers of the output use them as indices.
+    // Integers that are cast to floats or booleans are probably flags, unless readers of the output use them as indices.
     wants: (s, site, output) =>
       isIntegerOrBool(site.inputs[0]?.type ?? s.to) &&
       (s.to === "bool" || !isIntegerOrBool(s.to)) &&
@@ -167,14 +165,14 @@ function defineCast(
         : forwardWanted(output, 0),
     homogeneous: (s, site) =>
       isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
-    // Only the type of the second input of CastLike matters, so channels of its axes can be removed.
+    // Only the type of the second input of CastLike matters.
     axes: (_, site, dims) => [
       ...sameAxes(dims),
       ...(site.inputs[1]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in1", axis] })),
     ],
     gradient: (s, { emit, inputs: [x], up, wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
-      // Casts to integers and booleans are step functions, so no gradient passes.
+      // Casts to integers and booleans are step functions.
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
@@ -182,7 +180,7 @@ function defineCast(
   });
 }
 
-/** Rounds an element to a type. Symbolic sizes are assumed to be exact in float32, but not in float16, which skips integers above 2048. */
+/** Symbolic sizes are assumed to be exact in float32, but not in float16, which skips integers above 2048. */
 function roundTo(element: Dim, type: DataType): Dim | undefined {
   if (typeof element !== "number") return type === "float16" ? undefined : element;
   if (type !== "float16" && type !== "float32") return element;
@@ -192,7 +190,6 @@ function roundTo(element: Dim, type: DataType): Dim | undefined {
 
 export const shapeOperators: readonly Op[] = [
   defineCast("Cast", (site) => readElementType(site, "to"), { lower: noLowering }),
-  // If the type of the second input is known, CastLike is lowered to Cast.
   defineCast("CastLike", (site) => site.inputs[1]?.type, {
     typeOnly: 1,
     lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCodes[s.to] })],

@@ -1,7 +1,6 @@
 /**
- * DFT and STFT, for inference only. DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of size 1) or complex (size 2) values. The inverse has
- * exponents with + and a factor 1/N. `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies. The axis of DFT is an attribute (default 1) in opset 17
- * and an input (default -2) since 20. STFT is the DFT of windowed frames.
+ * DFT and STFT, for inference only. DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of size 1) or complex (size 2) values. STFT is the DFT of
+ * windowed frames.
  */
 import { addDims, floorDims, Miss, multiplyDims } from "#graph";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";

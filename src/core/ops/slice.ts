@@ -1,4 +1,4 @@
-/** Slice and Pad. Opset history: bounds of Slice are attributes before 10; `pads` is an attribute before 11; Pad has `axes` since 18. */
+/** Slice and Pad. Bounds of Slice are attributes before opset 10; `pads` is an attribute before 11; Pad has `axes` since 18. */
 import type { Dim, Value } from "#graph";
 import { addDims, dimText, fixedDims, isSymbolic, Miss, multiplyDims, sliceRange, symbol } from "#graph";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
@@ -57,12 +57,11 @@ function readSlice(site: Site): readonly SliceRange[] | Miss {
 
 type ResolvedRange = ReturnType<typeof sliceRange>;
 
-/** Returns start and count for an axis of fixed size. Returns undefined for symbolic bounds. */
 function resolveRange({ start, end, step, isOpen }: SliceRange, size: number): ResolvedRange | undefined {
   return isOpen === true || isSymbolic(start) || isSymbolic(end) ? undefined : sliceRange(size, start, end, step);
 }
 
-/** Returns the size of a slice. Symbolic bounds are assumed to be within the axis, as for a position table that covers the longest sequence. */
+/** Symbolic bounds are assumed to be within the axis, as for a position table that covers the longest sequence. */
 function slicedDim(range: SliceRange, size: Dim): Dim {
   const { start, end, step } = range;
   const fixedRange = isSymbolic(size) ? undefined : resolveRange(range, size);
@@ -79,7 +78,7 @@ function slicedDim(range: SliceRange, size: Dim): Dim {
   return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
 }
 
-/** A bound from this number on means "to the end": no axis is as long. Exporters write 10⁹, 2³¹ - 1 or 2⁶³ - 1. */
+/** A bound from this number on means "to the end". Exporters write 10⁹, 2³¹ - 1 or 2⁶³ - 1. */
 const minOpenEnd = 1e9;
 
 const isFromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
@@ -88,7 +87,7 @@ function rangeOf(ranges: readonly SliceRange[], axis: number): SliceRange | unde
   return ranges.find((range) => range.axis === axis);
 }
 
-/** Returns the range of an axis if it is known and has step 1. Only then can channels of the axis be removed. */
+/** Returns the range of an axis if it is known and has step 1: then channels can be removed. */
 function contiguousRange(
   ranges: readonly SliceRange[],
   axis: number,
@@ -181,7 +180,7 @@ export const Slice = defineOp<readonly SliceRange[]>({
       }
       return [emit.Pad([up, [...zerosBefore, ...zerosAfter], 0])];
     }
-    // With other steps, the gradient is scattered along one axis after the other, from the last range to the first.
+    // With other steps, the gradient is scattered along one axis after the other.
     let gradientPart = up;
     const shape = [...sizesOf(up)];
     for (const { axis, first, count, step } of resolvedRanges.toReversed()) {
@@ -195,7 +194,7 @@ export const Slice = defineOp<readonly SliceRange[]>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Returns the index of the element that fills a padded position: the nearest ("edge"), cyclic ("wrap"), or mirrored ("reflect"). */
+/** Returns the index of the element that fills a padded position. */
 function sourceIndex(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
   if (mode === "wrap") return ((position % size) + size) % size;
@@ -217,7 +216,7 @@ export const Pad = defineOp({
     if (padList === undefined) return new Miss("has no pads");
     const axes = constantIntegersOf(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
     const isOpen = padList === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
-    // The padding at the starts of all axes, then at their ends.
+    // Starts of all axes, then ends.
     const pads = new Array<number>(2 * rank).fill(0);
     const values = padList === "runtime" || isOpen ? [] : padList.known;
     const padCount = values.length / 2;
@@ -261,7 +260,7 @@ export const Pad = defineOp({
     });
     return {
       links,
-      // Zero channels from padding can be removed by padding less.
+      // Zero channels from padding are removed by padding less.
       resize: (cut) => {
         if (!isRewritable) return {};
         const pads = s.pads.map((pad, index) => {
@@ -278,7 +277,6 @@ export const Pad = defineOp({
       },
     };
   },
-  // The modes edge, wrap and reflect are lowered to a Gather per axis.
   lower: (s, emit, [x]) => {
     if (s.mode === "constant") return noLowering;
     if (s.openAxes.length > 0) return padsAtRunTime;
@@ -295,10 +293,10 @@ export const Pad = defineOp({
   gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
     if (s.openAxes.length > 0) return padsAtRunTime;
-    // Negative pads crop what padding added, and add zeros where the input was cropped.
+    // Negative pads crop what padding added.
     const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];
-    // The gradient of the fill value is the sum of dY over the padded positions.
+    // The gradient of the fill value is the sum over the padded positions.
     const sumAll = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
     return [dX, undefined, emit.Sub([sumAll(up), sumAll(emit.Pad([dX, s.pads, 0]))])];
   },

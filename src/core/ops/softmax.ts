@@ -1,5 +1,5 @@
 /**
- * Softmax, LogSoftmax and Hardmax (1 at the first maximum) along one axis. Before opset 13, all axes from `axis` (default 1) on are flattened to one.
+ * Softmax, LogSoftmax and Hardmax along one axis. Before opset 13, all axes from `axis` (default 1) on are flattened to one.
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is piecewise constant.
  */
 import type { Emit, Value } from "#graph";
@@ -9,15 +9,15 @@ import { noLowering, noRank } from "./shared/misses.ts";
 import { range, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
-  /** The normalized axes. They are undefined if the rank is unknown. */
+  /** The normalized axes; undefined if the rank is unknown. */
   readonly axes: readonly number[] | undefined;
-  /** Before opset 13: the first flattened axis, if opset 13 would normalize another single axis, or if the rank is unknown. */
+  /** The first flattened axis before opset 13, if opset 13 would normalize another axis. */
   readonly flattenedFrom?: number;
 }
 
 interface SoftmaxDefinition {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
-  /** Writes dx from y and `up` = dy. `sum` sums over the normalized axes. */
+  /** Writes dx from y and `up` = dy. */
   readonly rule: (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
   readonly form: Distribution["form"];
 }
@@ -30,7 +30,6 @@ function read(site: Site): Settings {
   if (site.version >= 13) return { axes: [firstAxis] };
   const longAxes = range(dims.length - firstAxis, firstAxis).filter((other) => dims[other] !== 1);
   const [longAxis = firstAxis, ...more] = longAxes;
-  // Since opset 13, the normalized axis is the attribute, or the last axis by default.
   const opset13Axis = site.attribute("axis") === undefined ? dims.length - 1 : firstAxis;
   const differsInOpset13 = more.length === 0 && longAxis !== opset13Axis;
   return {
@@ -60,7 +59,7 @@ function defineSoftmax({ name, rule, form }: SoftmaxDefinition): Op {
       const sum = (value: Value): Value => emit.ReduceSum([value, axes], { keepdims: 1 });
       return [rule(emit, y, up, sum)];
     },
-    // Not quantized: the exponential amplifies the quantization error of the input, and the integer form has output steps of only 1/256.
+    // Not quantized: the exponential amplifies the quantization error of the input.
   });
 }
 

@@ -1,7 +1,4 @@
-/**
- * Elementwise operators with one operand. At corners, the derivative is that of PyTorch: 0 for Relu, Abs, HardSigmoid and ThresholdedRelu; the left
- * derivative for LeakyRelu, Elu and Selu. Piecewise constant operators have no gradient.
- */
+/** Elementwise operators with one operand. At corners, the derivative is that of PyTorch. */
 
 import { isNonnegative, multiplyDims, type Value } from "#graph";
 import type { Op } from "./define.ts";
@@ -12,25 +9,24 @@ import { defineUnary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
-/** A slope close to the largest float32, 3.4e38. */
+/** Close to the largest float32, 3.4e38. */
 const maxSlope = 3e38;
 
 const noGradient = (): undefined => undefined;
 
-/** Returns the reason for float32: in normalizations, squares of deviations overflow float16, and epsilons against division by zero underflow. */
+/** Squares of deviations overflow float16, and epsilons against division by zero underflow. */
 const needsFloat32 = () => "its values can exceed the range of float16";
 
 export const unaryOperators: readonly Op[] = [
   defineUnary({
     name: "Relu",
     homogeneous: [[0]],
-    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes less time than a Where, which is
-    // single-threaded. An infinite gradient becomes NaN where y is 0, but a training step with infinite gradients fails in either form.
+    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. It takes less time than a Where, which is single-threaded.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: maxSlope, beta: 0 })])
         : emit.Where([emit.Greater([y, 0]), up, 0]),
-    // Fuses Relu into a preceding normalization, which saves a pass over memory.
+    // Fuses Relu into a preceding normalization.
     inChannelBlocks: (_, emit, [x], block) => {
       const precedingScale = x === undefined ? undefined : matchScaleInBlocks(x, block);
       if (precedingScale === undefined) return undefined;
@@ -101,7 +97,7 @@ export const unaryOperators: readonly Op[] = [
     read: (site) => ({ tanh: readString(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). With "tanh", Φ ≈ (1 + tanh(u)) / 2 where u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s }) => {
-      // Writes (1 + value) / 2 for values in [-1, 1], in one pass over memory.
+      // (1 + value) / 2 for values in [-1, 1], in one pass over memory.
       const halveOnePlus = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
         // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
@@ -165,7 +161,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   defineUnary({ name: "Floor", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "down") }),
   defineUnary({ name: "Ceil", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "up") }),
-  // Rounds half to even, without a gradient. If its output has the role `straight-through` (fake quantization), gradients pass unchanged.
+  // Rounds half to even, without a gradient. With the role `straight-through` (fake quantization), gradients pass.
   defineUnary({ name: "Round", inSteps: true, derivative: noGradient }),
   defineUnary({
     name: "HardSwish",
@@ -196,7 +192,6 @@ export const unaryOperators: readonly Op[] = [
   defineUnary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
     read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
-    // Values below -λ or above λ are moved toward 0 by the bias. All other values become 0.
     lower: ({ emit, x, s }) => {
       const isBelow = emit.Less([x, -s.lambda]);
       const isAbove = emit.Greater([x, s.lambda]);

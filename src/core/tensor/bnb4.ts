@@ -1,4 +1,4 @@
-/** The values that the 16 codes of bitsandbytes' 4-bit types represent. The types are in the order of the attribute `quant_type` of MatMulBnb4. */
+/** The values of the 16 codes of bitsandbytes' 4-bit types, in the order of the attribute `quant_type` of MatMulBnb4. */
 export const bnb4Tables = {
   fp4: [
     0, 0.005208333, 0.6666667, 1, 0.33333334, 0.5, 0.16666667, 0.25, 0, -0.005208333, -0.6666667, -1, -0.33333334, -0.5,

@@ -1,6 +1,6 @@
 /**
- * Converts elements of any type to JavaScript numbers and back. Values are rounded once, half to even, and integers saturate. Saturation preserves
- * the slice end 2^63 - 1, with which ONNX writes "to the end": as a double it is 2^63.
+ * Converts elements to JavaScript numbers and back. Values are rounded once, half to even, and integers saturate. Saturation preserves the slice end
+ * 2^63 - 1, with which ONNX writes "to the end": as a double it is 2^63.
  */
 import { dataError, PithError, shapeError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
@@ -18,28 +18,27 @@ export function isFloat(type: DataType): type is FloatType {
   return type === "float32" || type === "float64" || isHalf(type);
 }
 
-/** Returns whether a type is a 16-bit float, in which sums lose precision. */
 export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
-/** Returns all elements in float64, perhaps in shared memory: do not change it. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
+/** Returns all elements in float64, perhaps in shared memory. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
-/** Returns all elements in float32, under the conditions of `toFloat64`. */
+/** Returns all elements in float32, perhaps in shared memory. */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** Returns floats of 16 and 32 bits in float32, and all other elements in float64. The result must not be changed. */
+/** Returns floats of up to 32 bits in float32, otherwise float64. The result must not be changed. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }
 
-/** Returns all elements as an array of numbers, for short tensors such as axes and dimensions. */
+/** Returns all elements as an array of numbers. */
 export function toNumbers(dense: Dense): number[] {
   return Array.from(numbersOf(dense));
 }
@@ -62,19 +61,17 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   return { type, dims, data: encodeNumbers(type, numbers) } as Dense<T>;
 }
 
-/** Returns a scalar tensor. @throws PithError E_TYPE_MISMATCH for types without numbers. */
 export function scalarOf(type: DataType, value: number): Dense {
   if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0")
     throw new PithError("E_TYPE_MISMATCH", `A constant of type ${type} is not a number.`);
   return fromNumbers(type, [], [value]);
 }
 
-/** Returns the nearest signed 64-bit integer; numbers beyond the range become its ends. */
+/** Returns the nearest signed 64-bit integer. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }
 
-/** Minimum and maximum of the integer types up to 32 bits. */
 export const integerRange = {
   int8: [-128, 127],
   uint8: [0, 255],

@@ -1,12 +1,12 @@
-/** Tensors whose elements are computed each time they are read, so that a pass does not need to keep all new weights in memory. */
+/** Tensors whose elements are computed each time they are read, to save memory. */
 import { bytesFor, inMemory, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
-/** The minimum size in bytes of a deferred tensor. Smaller tensors are computed once and kept in memory. */
+/** Smaller tensors are computed once and kept in memory. */
 const minDeferredBytes = 2 ** 20;
 
-/** Returns a tensor that is computed at each read, or once if small. `compute` must not read what may change, such as a graph. */
+/** Returns a tensor that is computed at each read. `compute` must not read what may change, such as a graph. */
 export async function deferTensor(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
@@ -17,7 +17,7 @@ export async function deferTensor(
   return { type, dims, bytes, small: undefined, stored: undefined, read: compute };
 }
 
-/** Returns a deferred tensor that is computed in blocks, so that a writer needs memory for only one block. */
+/** Returns a deferred tensor that is computed in blocks, so that a writer needs memory for one block. */
 export async function deferTensorInBlocks(
   type: Exclude<DataType, "string">,
   dims: readonly number[],

@@ -2,10 +2,10 @@ import { modelError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
-/** The maximum size in bytes of a small tensor. Opening a model reads its small tensors into memory: shapes, axes, scales, small biases. */
+/** Opening a model reads tensors of up to this size into memory. */
 export const maxSmallBytes = 8192;
 
-/** Returns the number of bytes of `count` elements. Elements below 8 bits share bytes. */
+/** Elements below 8 bits share bytes. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -22,7 +22,7 @@ export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
 
-/** Shares memory with little-endian bytes; copies unaligned ones. @throws PithError E_MODEL if the number of bytes does not match the dimensions. */
+/** Shares memory with little-endian bytes if they are aligned. @throws PithError E_MODEL if their number does not match the dimensions. */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
   if (bytes.byteLength !== expected) {
@@ -36,7 +36,7 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   return { type, dims, data } as Dense;
 }
 
-/** Returns a plain Uint8Array over a Node Buffer, whose `slice` does not copy and whose constructor is deprecated. */
+/** Returns a plain Uint8Array over a Node Buffer, whose `slice` does not copy. */
 export function unwrapBuffer(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -65,7 +65,7 @@ export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Returns the elements as little-endian bytes, which share memory with the tensor. */
+/** Returns the elements as little-endian bytes in shared memory. */
 export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
 }
@@ -78,7 +78,7 @@ export function isDense(value: unknown): value is Dense {
   return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }
 
-/** Returns a tensor that stores elements in memory. The array is not copied and must not change. */
+/** Returns a tensor with elements in memory. The array is not copied and must not change. */
 export function inMemory(dense: Dense): Tensor {
   const bytes =
     dense.type === "string"

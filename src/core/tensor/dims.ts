@@ -1,7 +1,6 @@
 /**
  * Dimensions of tensors: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal dimensions
- * are `===`. Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last. A polynomial whose text is too
- * long is replaced by a name ("?long0").
+ * are `===`. Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last.
  */
 
 import { optionError, PithError } from "../errors.ts";
@@ -26,7 +25,7 @@ export type Dim = number | Symbolic;
 const symbolsByText = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or a name. Text that is not a polynomial ("height/2") is a name. */
+/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or a name ("height/2"). */
 export function symbol(text: string): Symbolic {
   const existingSymbol = symbolsByText.get(text);
   if (existingSymbol !== undefined) return existingSymbol;
@@ -37,7 +36,7 @@ export function symbol(text: string): Symbolic {
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
-/** Returns a symbol for a data-dependent dimension, named after a value and axis. Files store it as an unknown dimension. */
+/** Returns a symbol for a data-dependent dimension. Files store it as an unknown dimension. */
 export function unknownDim(value: string, axis: number): Symbolic {
   return symbol(`?${nameInDim(value)}.${axis}`);
 }
@@ -46,7 +45,6 @@ export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
 
-/** Returns whether a dimension is data-dependent, or computed from a data-dependent dimension. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
@@ -71,7 +69,7 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
   return normalize(multiply(first, second));
 }
 
-/** Returns a / b if b divides a exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Undefined for b = 0. */
+/** Returns a / b if b divides a exactly: `batch*past + batch*seq` by `past + seq` is `batch`. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
@@ -79,7 +77,7 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
   return quotient === undefined ? undefined : normalize(quotient);
 }
 
-/** Replaces a name in a dimension by a value. Names inside functions ("floor(n/2)") are not replaced. */
+/** Replaces a name in a dimension, but not inside functions ("floor(n/2)"). */
 export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
   let sum: Dim = 0;
   for (const [monomial, coefficient] of polynomialOf(dim)) {
@@ -91,7 +89,7 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
 }
 
 /**
- * Solves the equation a = b for each name that occurs in a linear term with coefficient 1 or -1. Returns names with their values.
+ * Solves the equation a = b for names in a linear term with coefficient 1 or -1.
  * @example solveDims(symbol("total"), symbol("past + 2")) // total = past + 2, or past = total - 2
  */
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
@@ -105,13 +103,13 @@ export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, val
   });
 }
 
-/** Returns ⌊a / b⌋ for nonnegative dimensions, as a symbol `floor((a)/b)` if b does not divide a exactly. */
+/** Returns ⌊a / b⌋ for nonnegative dimensions, as a symbol if b does not divide a exactly. */
 export function floorDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns a / b, possibly fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round to dimensions. */
+/** Returns a / b, possibly fractional, for sizes that a graph multiplies by fractions. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exactQuotient = divideDims(a, b);
@@ -121,7 +119,7 @@ export function quotientDims(a: Dim, b: Dim): Dim {
   return quotient;
 }
 
-/** Returns numerator and denominator of a symbolic quotient from `quotientDims`; undefined for other dimensions. */
+/** Returns numerator and denominator of a symbolic quotient from `quotientDims`. */
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
   return isSymbolic(dim) ? quotients.get(dim) : undefined;
 }
@@ -133,7 +131,7 @@ export function ceilDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns the maximum or minimum, as a symbol if it depends on names. Operands are sorted, so that max(a, b) and max(b, a) are the same symbol. */
+/** Returns the maximum or minimum, as a symbol if it depends on names. max(a, b) and max(b, a) are the same symbol. */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
@@ -151,7 +149,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Returns whether a dimension is nonnegative for all values of its names, because no term is subtracted. */
+/** Returns whether a dimension is nonnegative for all values of its names. */
 export function isNonnegative(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
@@ -179,7 +177,7 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
   return sum + 0;
 }
 
-/** Returns the value of a function: floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …) or slice(size, start, end, step). */
+/** Evaluates floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …) or slice(size, start, end, step). */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
     const innerText = part === undefined ? "" : unwrapParentheses(part);
@@ -233,7 +231,7 @@ export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** Returns the dimensions if all of them are numbers; undefined if one is symbolic. */
+/** Returns the dimensions as numbers; undefined if one is symbolic. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -242,13 +240,13 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
-/** Splits a product into its coefficient and its names: 4 and "batch" for "4*batch", 4 and "" for 4. Undefined for sums. */
+/** Splits a product into its coefficient and its names: 4 and "batch" for "4*batch"; undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
   const [[name, count] = ["", 0], ...otherTerms] = polynomialOf(dim);
   return otherTerms.length === 0 ? [count, name] : undefined;
 }
 
-/** Formats dimensions such as `[batch, 3, 32, 32]`. Returns `?` if the rank is unknown. */
+/** Formats dimensions such as `[batch, 3, 32, 32]`; `?` for an unknown rank. */
 export function dimsText(dims: readonly Dim[] | undefined): string {
   return dims === undefined ? "?" : `[${dims.map(dimText).join(", ")}]`;
 }
@@ -257,14 +255,14 @@ export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
-/** The layout of a row-major tensor along an axis: `outer` blocks, each with `count` runs of `inner` consecutive elements. */
+/** A row-major tensor along an axis: `outer` blocks, each with `count` runs of `inner` consecutive elements. */
 export interface AxisLayout {
   readonly outer: number;
   readonly count: number;
   readonly inner: number;
 }
 
-/** Returns the layout along axes from `axis` on (negative: from the end), taken as one axis. @throws PithError E_OPTION if there is no such axis. */
+/** Returns the layout along `axes` axes, taken as one. @throws PithError E_OPTION if there is no such axis. */
 export function axisLayout(dims: readonly number[], axis: number, axes = 1): AxisLayout {
   const start = axis < 0 ? axis + dims.length : axis;
   const end = start + axes;
@@ -273,7 +271,7 @@ export function axisLayout(dims: readonly number[], axis: number, axes = 1): Axi
   return { outer: elementCount(dims.slice(0, start)), count, inner: elementCount(dims.slice(end)) };
 }
 
-/** Returns row-major strides, in elements. */
+/** Row-major, in elements. */
 export function stridesOf(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length);
   let stride = 1;
@@ -296,12 +294,10 @@ function normalize(terms: Polynomial): Dim {
   return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
-/** The maximum length of a dimension's text in characters. Real networks need some hundred, but repeated products of sums grow without bound. */
+/** Real networks need some hundred characters, but repeated products of sums grow without bound. */
 const maxTextLength = 4096;
-/** The maximum number of terms of a product. */
 const maxTerms = 4096;
 
-/** Returns a symbol for a dimension whose text is too long. Equal texts give the same symbol. */
 function longDim(text: string): Symbolic {
   return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
 }

@@ -1,4 +1,4 @@
-/** Returns the first index in [low, high) from which on a condition is true, by binary search; `high` if it is false for all. */
+/** Returns the first index in [low, high) from which on a condition is true, by binary search; `high` without one. */
 export function firstIndex(low: number, high: number, isReached: (index: number) => boolean): number {
   let [first, last] = [low, high];
   while (first < last) {

@@ -1,10 +1,10 @@
-/** Packs elements below 8 bits as ONNX does: from the low bits of a byte up, with zero bits at the end of the last byte. */
+/** Packs elements below 8 bits as ONNX does: from the low bits of a byte up. */
 import { dataError, shapeError } from "../errors.ts";
 
-/** Element types of which several elements share a byte. */
+/** Types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
-/** Bits per element, minimum and maximum. Elements of float4e2m1 are packed as integers from 0 to 15, which small-float.ts decodes. */
+/** Elements of float4e2m1 are packed as integers, which small-float.ts decodes. */
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },
@@ -17,7 +17,7 @@ export function isPacked(type: string): type is PackedType {
   return Object.hasOwn(layouts, type);
 }
 
-/** Unpacks the first `count` elements, for float4e2m1 their bits. @throws PithError E_SHAPE_MISMATCH if there are too few bytes. */
+/** Unpacks the first `count` elements. @throws PithError E_SHAPE_MISMATCH if there are too few bytes. */
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
   const elementsPerByte = 8 / bits;
@@ -37,7 +37,7 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
   return values;
 }
 
-/** Packs integers into bytes, without rounding. @throws PithError E_DATA if a value is not an integer in the range of the type. */
+/** Packs integers into bytes. @throws PithError E_DATA if a value is not an integer in the range of the type. */
 export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const { bits, low, high } = layouts[type];
   const perByte = 8 / bits;

@@ -3,17 +3,17 @@ import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import { bitsOf, type Dense, type StoredBytes, type Tensor } from "./types.ts";
 
-/** The number of elements of a part in the sequential reading. Reading a part from a file takes about a millisecond. */
+/** Elements of a part in the sequential reading. Reading a part from a file takes about a millisecond. */
 const longPartElements = 2 ** 18;
 const shortPartElements = 2 ** 10;
 
-/** A part of a tensor's elements; `start` is the index of its first element. */
+/** `start` is the index of the first element. */
 export interface Part {
   readonly start: number;
   readonly numbers: Float64Array;
 }
 
-/** Yields the rows of a float tensor: some from the start and the middle, after which many readers stop, then all in order. */
+/** Yields parts of a float tensor: some from the start and the middle, after which many readers stop, then all in order. */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {
@@ -37,10 +37,10 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
   for (let row = 0; row < rows; row += longRows) yield readRows(row, longRows);
 }
 
-/** The size of a block in bytes, a multiple of the size of any element type. */
+/** A multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/** Yields all elements: as vectors in blocks, which can overwrite the previous one, if they are computed in blocks or in a file; else as one tensor. */
+/** Yields all elements, as vectors if they are in blocks. A block can overwrite the previous one. */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && readBlocks(stored));
@@ -49,7 +49,7 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
-/** Yields the bytes of a stored tensor in blocks. If the source fills buffers, all blocks share one: allocating each would dominate garbage collection. */
+/** Blocks share a buffer if the source fills buffers: allocating each would dominate garbage collection. */
 async function* readBlocks({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
   for (let offset = start; offset < end; offset += blockBytes) {

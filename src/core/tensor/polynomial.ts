@@ -1,6 +1,6 @@
-/** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name, or a function with parentheses: "floor((n + 1)/2)". */
+/** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name or a function: "floor((n + 1)/2)". */
 
-/** Maps monomials (sorted factors joined by `*`; "" for the constant term) to coefficients other than 0. */
+/** Maps monomials (sorted factors joined by `*`; "" for the constant term) to nonzero coefficients. */
 export type Polynomial = ReadonlyMap<string, number>;
 
 export function add(a: Polynomial, b: Polynomial): Polynomial {
@@ -24,15 +24,15 @@ function removeZeros(terms: Polynomial): Polynomial {
   return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
 }
 
-/** The maximum number of terms of a quotient. If b does not divide a, the remainder can grow with every step. */
+/** If b does not divide a, the remainder can grow with every step. */
 const maxQuotientTerms = 64;
 
-/** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms; undefined in other cases. */
+/** Returns a / b if b divides a exactly and the quotient has few terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leadingTerm(b);
   let remainder = a;
   const quotient = new Map<string, number>();
-  // Long division. The leading term of a product is the product of leading terms, so every step is exact if b divides a.
+  // Long division. The leading term of a product is the product of leading terms.
   for (
     let [top, coefficient] = leadingTerm(remainder);
     coefficient !== 0;
@@ -64,7 +64,7 @@ function leadingTerm(terms: Polynomial): readonly [monomial: string, coefficient
   return lead;
 }
 
-/** Compares monomials in graded lexicographic order: highest degree first, then by names. Multiplication preserves this order. */
+/** Graded lexicographic order: highest degree first, then by names. Multiplication preserves it. */
 function compareByDegree(a: string, b: string): number {
   const factorsOfA = factors(a);
   const factorsOfB = factors(b);
@@ -77,7 +77,7 @@ export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
 
-/** Parses a polynomial, which need not be in normal form. Undefined for text that is not a polynomial and must be a name. */
+/** Parses a polynomial, which need not be in normal form; undefined for other text. */
 export function parsePolynomial(text: string): Polynomial | undefined {
   const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
   let sum: Polynomial = new Map();

@@ -1,7 +1,7 @@
 /**
- * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only. Normal numbers
- * use Marsaglia's polar method with a custom logarithm, because JavaScript engines round `Math.log` differently. A stream's first state is a hash of
- * the seed and a name (any words and numbers). Streams are therefore independent, and a new stream never changes the numbers of other streams.
+ * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), integer arithmetic only. Normal numbers use Marsaglia's
+ * polar method with a custom logarithm, because JavaScript engines round `Math.log` differently. A stream's first state is a hash of the seed and a
+ * name, so that streams are independent.
  */
 import { optionError } from "../errors.ts";
 
@@ -69,7 +69,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
       throw optionError(`A random integer needs a count from 1 to 2^32, got ${count}.`);
     }
-    // Redraws numbers above the last multiple of `count`. Otherwise, small results would be more likely.
+    // Redraws numbers above the last multiple of `count`, which would make small results more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {
       const randomBits = bits();
@@ -95,9 +95,9 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
   };
 }
 
-/** Hashes a stream's seed and name to 128 bits: four lanes mix the characters as MurmurHash3 does. */
+/** Hashes seed and name to 128 bits: four lanes mix the characters as MurmurHash3 does. */
 function hash(parts: readonly (number | string)[]): [number, number, number, number] {
-  // The text contains the length of words and marks numbers, so ("a", "bc") and ("ab", "c"), or 1 and "1", name different streams.
+  // Lengths of words, and marks of numbers, distinguish ("a", "bc") from ("ab", "c"), and 1 from "1".
   const text = parts.map((part) => (typeof part === "number" ? `#${part};` : `"${part.length}:${part};`)).join("");
   const lanes: [number, number, number, number] = [0x3c074a61, 0x66d1e5b9, 0x1f83d9ab, 0x5be0cd19];
   const factors = [0x239b961b, 0xab0e9789, 0x38b34ae5, 0xa1e38b93];
@@ -123,10 +123,7 @@ function finishLane(value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/**
- * Computes ln x for 0 < x < 1 by basic arithmetic: x = m · 2^e with m in [√½, √2), and ln m = 2 (t + t³/3 + t⁵/5 + …) with t = (m - 1)/(m + 1).
- * As |t| < 0.172, the error after eleven terms is below 1e-17.
- */
+/** ln x for 0 < x < 1: x = m · 2^e with m in [√½, √2), and ln m = 2 (t + t³/3 + t⁵/5 + …) with t = (m - 1)/(m + 1). */
 function logarithm(x: number): number {
   let mantissa = x;
   let exponent = 0;

@@ -1,21 +1,21 @@
 /**
  * Encodes and decodes floats of 16, 8 and 4 bits, with m mantissa bits and smallest normal exponent e₀. Numbers with exponent e are multiples of
  * 2^(max(e, e₀) - m). Encoding divides the double by this power of two, rounds half to even, and adds (max(e, e₀) - e₀) · 2^m. The hidden bit, and
- * the overflow of a mantissa that is rounded up, thereby add to the exponent bits. Decoding uses a table of at most 2^16 values.
+ * the overflow of a mantissa that is rounded up, thereby add to the exponent bits.
  */
 import { memoize } from "./memoize.ts";
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
-  /** The number of mantissa bits. */
+  /** Mantissa bits. */
   readonly mantissa: number;
   /** The smallest exponent of normal numbers. */
   readonly minExponent: number;
-  /** The bits of the largest finite number. */
+  /** Bits of the largest finite number. */
   readonly largest: number;
-  /** The bits of infinity, if the format has one. */
+  /** Bits of infinity. */
   readonly infinity?: number;
-  /** The bits with which NaN is written, if the format has NaN. In formats that end with "uz", these are the bits of negative zero. */
+  /** Bits of NaN; those of negative zero in formats that end with "uz". */
   readonly nan?: number;
 }
 
@@ -32,13 +32,12 @@ const formats = {
 
 type SignedFloat = keyof typeof formats;
 
-/** Element types of floats with at most 16 bits, which are stored as bits. */
+/** Floats with at most 16 bits, which are stored as bits. */
 export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**
- * Encodes numbers as bits of a small float, rounded once, half to even. Each array element contains one float; float4e2m1 is not packed.
- * @param saturate Replaces overflow by the largest finite number instead of infinity or NaN, as ONNX's Cast does for 8-bit floats by default.
- * float4e2m1 always saturates and has the largest number for NaN.
+ * Encodes numbers as bits of a small float, rounded once, half to even. Each array element contains one float.
+ * @param saturate Replaces overflow by the largest finite number, as ONNX's Cast does for 8-bit floats by default.
  */
 export function encodeFloats<T extends SignedFloat>(
   type: T,
@@ -56,7 +55,7 @@ export function encodeFloats<T extends SignedFloat>(
   for (let index = 0; index < values.length; index++) {
     const word = words?.[index] ?? 0;
     const magnitude = word & 0x7fffffff;
-    // Normal float16 numbers need only integers: the exponent's bias changes by 112, and 13 bits are rounded half to even.
+    // Normal float16 numbers need integers only: the exponent's bias changes by 112, and 13 bits are rounded half to even.
     if (magnitude >= 0x38800000 && magnitude < 0x477fe000) {
       codes[index] = ((word >>> 16) & 0x8000) | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
       continue;
@@ -72,7 +71,7 @@ export function encodeFloats<T extends SignedFloat>(
     const step = exponent > minExponent ? exponent - minExponent : 0;
     let code = overflow;
     if (step < scales.length) {
-      // Adding and subtracting 2^52 rounds half to even (round.ts), because the operand is nonnegative and far below 2^52.
+      // Adding and subtracting 2^52 rounds half to even.
       const scaledValue = Math.abs(value) * (scales[step] ?? 0);
       const finiteCode = step * (1 << mantissa) + (scaledValue + twoTo52 - twoTo52);
       if (finiteCode <= largest) code = finiteCode;
@@ -83,7 +82,7 @@ export function encodeFloats<T extends SignedFloat>(
   return codes as DataOf[T];
 }
 
-/** Decodes the bits of small floats, one float per array element. float32 represents every value exactly. */
+/** Decodes the bits of small floats, one float per array element. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
   const table = memoize(valueTables, type, () =>
     type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
@@ -103,7 +102,7 @@ const double = new Float64Array(1);
 const doubleWords = new Int32Array(double.buffer);
 const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
-/** Returns 2^(mantissa - exponent) for each exponent of the format, from the lowest on. These factors scale numbers to units in the last place. */
+/** Returns 2^(mantissa - exponent) for each exponent, from the lowest on: factors that scale numbers to units in the last place. */
 function scalesOf(type: SignedFloat): Float64Array {
   const { mantissa, minExponent, largest } = formats[type];
   const length = (largest >> mantissa) + 1;
@@ -115,7 +114,7 @@ function scalesOf(type: SignedFloat): Float64Array {
 const scaleTables = new Map<SmallFloat, Float64Array>();
 const valueTables = new Map<SmallFloat, Float32Array>();
 
-/** Returns the values of float8e8m0, which has neither sign nor mantissa: the byte b represents 2^(b - 127), and 255 is NaN. */
+/** float8e8m0 has neither sign nor mantissa: the byte b represents 2^(b - 127), and 255 is NaN. */
 function exponentTable(): Float32Array {
   return Float32Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
 }
@@ -138,20 +137,19 @@ function floatTable(format: Format, sign: number): Float32Array {
   });
 }
 
-/** Returns whether a stored number stands for infinity, such as -1e9 in a mask, and must be clamped for float16. Can be passed to `some`. */
+/** Returns whether a stored number stands for infinity, such as -1e9 in a mask, and must be clamped for float16. */
 export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
   Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
 
-/** Half of the largest float16 number, so that the sum of two clamped numbers is finite. */
+/** The sum of two clamped numbers is finite in float16. */
 export const halfClampValue = 32_752;
 
-/** Clamps all stored numbers that stand for infinity. Returns the same array if it has several numbers and none stands for infinity. */
+/** Clamps numbers that stand for infinity. */
 export function clampAllToHalf(numbers: Float32Array | Float64Array): Float32Array | Float64Array {
   let largest = 0;
   for (let index = 0; index < numbers.length; index++) largest = Math.max(largest, Math.abs(numbers[index] || 0));
   return largest < 1e9 && numbers.length !== 1 ? numbers : numbers.map(clampToHalf);
 }
 
-/** Clamps a stored number that stands for infinity to ±`halfClampValue`. Can be passed to `map`. */
 export const clampToHalf = (number: number, _: number, all: ArrayLike<number>): number =>
   Number.isFinite(number) && isInfiniteInHalf(number, 0, all) ? Math.sign(number) * halfClampValue : number;

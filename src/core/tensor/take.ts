@@ -4,9 +4,8 @@ import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 
 /**
- * Returns a copy of a tensor of any type with only the given indices along an axis, in the given order.
- * @example
- * takeIndices(float32([2, 2], [1, 2, 3, 4]), 1, [1]); // [[2], [4]]
+ * Returns a copy of a tensor with only the given indices along an axis, in the given order.
+ * @example takeIndices(float32([2, 2], [1, 2, 3, 4]), 1, [1]); // [[2], [4]]
  */
 export function takeIndices(dense: Dense, axis: number, indices: readonly number[]): Dense {
   const dims = dense.dims.map((dim, dimAxis) => (dimAxis === axis ? indices.length : dim));
@@ -35,7 +34,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
     const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
     return viewBytes(type, dims, pack(type, copySelected<Words>(codes, to)));
   }
-  // Elements of complete bytes are copied in the widest words of up to 4 bytes that divide an element.
+  // Copies the widest words of up to 4 bytes that divide an element.
   const bytes = bytesFor(type, 1);
   const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
   const { buffer, byteOffset, byteLength } = dense.data;
@@ -46,5 +45,5 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
 
 type Words = Uint32Array | Uint16Array | Uint8Array | Int8Array;
 
-/** The number of words below which a loop is faster than `set`. */
+/** For fewer words, a loop is faster than `set`. */
 const shortRun = 16;

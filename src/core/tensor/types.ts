@@ -1,10 +1,9 @@
 /**
- * Element types and tensors. Types have the names of onnxruntime, so that a `Dense` can be fed without conversion. Types without a JavaScript array
- * are stored as bits. 16-bit floats are in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts`).
- * Complex numbers are stored as pairs of floats.
+ * Element types and tensors. Types have the names of onnxruntime, so that a `Dense` can be fed without conversion. 16-bit floats are stored as bits
+ * in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts`), complex numbers as pairs of floats.
  */
 
-/** For each type except strings (code 8): its code in TensorProto.DataType, bits per element, and array class. */
+/** The code in TensorProto.DataType, bits per element, and array class. */
 const elementTypes = {
   float32: [1, 32, Float32Array],
   uint8: [2, 8, Uint8Array],
@@ -43,7 +42,7 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
-/** Bits per stored element, for all types except strings. */
+/** Bits per stored element. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;
@@ -74,11 +73,11 @@ export type Batch = Readonly<Record<string, Dense>>;
 /** Random access to the bytes of a file, a Blob, an HTTP resource, or memory. */
 export interface ByteSource {
   readonly size: number;
-  /** The name in messages, such as a path or URL. */
+  /** A path or URL, for messages. */
   readonly name: string;
-  /** Reads the bytes [start, end), perhaps in shared memory: do not change them. @throws PithError E_SOURCE_CHANGED, E_FILE */
+  /** Reads the bytes [start, end), perhaps in shared memory. @throws PithError E_SOURCE_CHANGED, E_FILE */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** Fills `bytes` synchronously with data from offset `start` on. Only defined if this is faster than `read`. Does not detect a changed file. */
+  /** Fills `bytes` synchronously with data from offset `start` on, if this is faster than `read`. Does not detect a changed file. */
   fill?(bytes: Uint8Array, start: number): void;
 }
 
@@ -93,14 +92,14 @@ export interface StoredBytes {
 export interface Tensor {
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** The stored size of the elements in bytes; for strings the sum of their UTF-8 lengths. */
+  /** The stored size of the elements; for strings the sum of their UTF-8 lengths. */
   readonly bytes: number;
-  /** The elements, if they have at most 8 KiB: they are then in memory. */
+  /** The elements, if they have at most 8 KiB. */
   readonly small: Dense | undefined;
-  /** The location of the elements in a file, from which they can be copied without decoding. */
+  /** The location of the elements in a file, from which they can be copied. */
   readonly stored: StoredBytes | undefined;
-  /** Reads all elements. The result can be shared, so it must not be changed. */
+  /** Reads all elements. The result must not be changed. */
   read(): Promise<Dense>;
-  /** Yields the bytes in blocks of complete elements, if they are computed in blocks. A block can overwrite the memory of the previous block. */
+  /** Yields the bytes in blocks of complete elements. A block can overwrite the memory of the previous block. */
   blocks?(): AsyncIterable<Uint8Array>;
 }

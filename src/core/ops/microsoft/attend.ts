@@ -1,7 +1,4 @@
-/**
- * Attention as primitives: softmax(scale · Q·Kᵀ + biases) · V per head, with heads as N × heads × length × width.
- * A mask adds a large negative number before the softmax: the attribute `mask_filter_value` for padding, the lowest number of the type for later keys.
- */
+/** Attention as primitives: softmax(scale · Q·Kᵀ + biases) · V per head, with heads as N × heads × length × width. */
 
 import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, typeCodes, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
@@ -13,9 +10,9 @@ export interface AttentionInputs {
   readonly key: Value;
   readonly value: Value;
   readonly scale: number;
-  /** Biases that are added to the scores. They broadcast to N × heads × length × keys. */
+  /** Biases of the scores, which broadcast to N × heads × length × keys. */
   readonly added: readonly Value[];
-  /** If defined, each query sees only keys up to its position. `past` contains the past keys, which precede the new keys. */
+  /** If defined, a query sees keys up to its position. Past keys precede the new keys. */
   readonly causal: { readonly past: Value | undefined } | undefined;
 }
 
@@ -32,7 +29,6 @@ export function writeAttention(
   return { y: emit.MatMul([weights, value]), weights };
 }
 
-/** Writes the length of a tensor N × heads × length × width as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
@@ -50,7 +46,7 @@ function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefine
   return emit.Where([isLater, scalar(emit, type, lowestValue(type)), 0]);
 }
 
-/** Writes 0 for visible keys, `maskValue` for others. Masks: N × keys, N × length × keys (1: visible), or N end positions, perhaps with N starts. */
+/** Writes 0 for visible keys, otherwise `maskValue`. Masks: N × keys, N × length × keys (1: visible), or N end positions, perhaps with N starts. */
 export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: number): Value | Miss {
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];
@@ -67,7 +63,7 @@ export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: nu
   return biasWhere(emit.And([isBeforeEnd(ends), emit.Not([isBeforeEnd(starts)])]));
 }
 
-/** Returns the multiply-accumulates of Q·Kᵀ and the product with V. Widths count the channels of all heads. */
+/** Returns the multiply-accumulates of Q·Kᵀ and the product with V. */
 export function attentionMacs(
   query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
   keys: Dim,
@@ -87,14 +83,14 @@ export const readGroupedHeads = (site: Site): GroupedHeads => ({
   keyHeads: readInteger(site, "kv_num_heads", 1),
 });
 
-/** The shape of the queries; `width` counts the channels of one head. */
+/** `width` counts the channels of one head. */
 interface Shape {
   readonly batch: Dim;
   readonly length: Dim;
   readonly width: number;
 }
 
-/** Returns the shape of queries N × length × (heads · width). If there is no key input, each row also contains keys and values. */
+/** Returns the shape of queries N × length × (heads · width). Without a key input, each row also contains keys and values. */
 export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   const q = dimsAt(site, 0);
   if (q instanceof Miss) return q;
@@ -105,7 +101,6 @@ export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   return { batch, length, width: channels / (isPacked ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
-/** Returns the total number of keys from an integer input. Returns undefined if the input is computed at run time. */
 export function totalLengthOf(operand: Operand | undefined): Dim | undefined {
   return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (Attention in
- * 8 bits). Past keys and values precede the new ones. The operators output past and new ones together as `present`.
+ * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (8 bits).
+ * The operators output past and new keys and values together as `present`.
  */
 import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
@@ -20,7 +20,7 @@ const mixesHeads = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
 interface Settings {
   readonly heads: number;
-  /** The factor of the scores. 0 stands for the default, 1/√width of a head. */
+  /** The factor of the scores; 0 means 1/√width of a head. */
   readonly scale: number;
   readonly maskValue: number;
   readonly isCausal: boolean;
@@ -43,12 +43,12 @@ const scaleOf = (s: Settings, width: number): number => (s.scale === 0 ? 1 / Mat
 interface Ports {
   readonly mask: number;
   readonly past: number;
-  /** The input that is added to the attention scores. */
+  /** The input that is added to the scores. */
   readonly added: number | undefined;
 }
 
 interface ProjectedSettings extends Settings {
-  /** The numbers of channels of Q, K and V, over all heads. */
+  /** The channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
   readonly sharesBuffer: boolean;
   readonly appliesRotary: boolean;
@@ -87,7 +87,7 @@ function inferProjected(
   ].slice(0, site.outputs);
 }
 
-/** Returns the number of past keys, the size of an input along an axis: 0 without the input, undefined if unknown. */
+/** Returns the number of past keys: 0 without the input, undefined if unknown. */
 const pastLength = (site: Site, input: number, axis: number): Dim | undefined =>
   site.inputs[input] === undefined ? 0 : site.inputs[input]?.dims?.[axis];
 
@@ -158,7 +158,7 @@ export const Attention = defineMicrosoftOp<ProjectedSettings>({
 
 const quantizedPorts: Ports = { mask: 5, past: 8, added: undefined };
 
-/** Computes Attention with data and matrix in 8 bits. The matrix can have one scale per column. */
+/** The matrix can have one scale per column. */
 export const QAttention = defineMicrosoftOp<ProjectedSettings>({
   name: "QAttention",
   read: readProjected,
@@ -179,7 +179,7 @@ interface SeparateSettings extends Settings {
   readonly sharesBuffer: boolean;
 }
 
-/** Returns the sizes of queries, keys and values. `width` counts the channels of one query head, `valueWidth` the value channels of all heads. */
+/** `width` counts the channels of one query head, `valueWidth` the value channels of all heads. */
 function separateShapes(s: SeparateSettings, site: Site) {
   const [q, k, v] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
   if (q instanceof Miss) return q;

@@ -1,7 +1,6 @@
 /**
  * Block-quantized weights: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the flattened matrix),
- * GatherBlockQuantized (rows of a table). Inputs can only be removed in complete blocks. ONNX Runtime's kernels can also quantize the data to 8 bits
- * (`accuracy_level` 4); the primitives do not.
+ * GatherBlockQuantized (rows of a table). ONNX Runtime's kernels can also quantize the data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
 import type { Dense, Dim, Emit, Value } from "#graph";
 import {
@@ -47,7 +46,7 @@ import {
 
 const storedQuantized = new Miss("its weight is stored quantized");
 
-/** The type in which weights are dequantized: at least 32 bits, because 16-bit floats lose precision. */
+/** The type in which weights are dequantized. 16-bit floats would lose precision. */
 type ComputeType = "float32" | "float64";
 
 const computeTypeOf = (scales: Value | undefined): ComputeType =>
@@ -74,7 +73,6 @@ function takeFirst(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
-/** Writes data · matrixᵀ + bias. */
 function multiplyAndAdd(emit: Emit, data: Value | undefined, matrix: Value, bias: Value | undefined): Value {
   const y = emit.MatMul([data, emit.Transpose([matrix], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
@@ -86,7 +84,7 @@ function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, 
 
 type Values = readonly (Value | undefined)[];
 
-/** Returns the role of a weight, outputs × inputs, that is packed in input 1. */
+/** Returns the role of a weight, outputs × inputs, packed in input 1. */
 function packedWeightRole(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
@@ -106,16 +104,15 @@ interface NBits {
   readonly inputs: number;
   readonly outputs: number;
   readonly bits: number;
-  /** The number of weights per block. */
+  /** Weights per block. */
   readonly block: number;
-  /** Whether the weight is packed for one kind of processor. */
   readonly isPrepacked: boolean;
 }
 
 const prepacked = new Miss("its weight is packed for one kind of processor");
 const reorderedInputs = new Miss("the order of its inputs is changed");
 
-/** Writes the dequantized weight, outputs × inputs: (quantized value - zero point) · scale, with one scale and zero point per block. */
+/** (quantized value - zero point) · scale, with one scale and zero point per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
   if (s.isPrepacked) return prepacked;
   if (order !== undefined) return reorderedInputs;
@@ -139,7 +136,7 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links the indices in each run of `length`. They share a block or byte, so they can only be removed together. */
+/** Links the indices in each run of `length`, which share a block or byte. */
 function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }
@@ -147,7 +144,7 @@ function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
 const indicesOfRun = (run: number, length: number, size: number): number[] =>
   range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
-/** Links outputs to rows, and inputs in complete blocks. Flattened scales, and zero points that share bytes, are rewritten for a cut. */
+/** Links outputs to rows, and inputs in complete blocks. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.isPrepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reorderedInputs;
@@ -188,7 +185,7 @@ const keepIndices = (size: number, removed: readonly number[]): readonly number[
   return range(size).filter((index) => !removedIndices.has(index));
 };
 
-/** Selects the kept rows and blocks of a tensor with one value per block. For values below 8 bits, each row starts with a new byte. */
+/** Selects the kept rows and blocks of a tensor with one value per block. Below 8 bits, each row starts with a new byte. */
 function keepBlocks(
   [count, width]: readonly [rows: number, blocks: number],
   [rows, blocks]: readonly [readonly number[], readonly number[]],
@@ -298,9 +295,8 @@ interface TableInBlocks {
   readonly gather: number;
   /** The axis along which values form blocks. */
   readonly quantized: number;
-  /** The number of values per block. */
   readonly block: number;
-  /** Bits per value if the table consists of bytes. Undefined if the element type of the table has fewer bits than a byte. */
+  /** Bits per value if the table consists of bytes. */
   readonly bits: number | undefined;
   /** The dimensions of the unpacked table. */
   readonly dims: readonly number[];
@@ -341,7 +337,7 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
   return castLike(emit, numbers, scales);
 }
 
-/** Links complete blocks, and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points as if rows shared bytes. */
+/** Links complete blocks, and complete bytes of values and zero points. */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;

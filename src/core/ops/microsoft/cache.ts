@@ -1,9 +1,7 @@
 /**
- * Attention with a key-value cache whose length is an integer input (GroupQueryAttention).
- * Several query heads share a key and value head:
+ * Attention with a key-value cache whose length is an integer input (GroupQueryAttention). Several query heads share a key and value head:
  *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
- * Queries see keys up to their position and the sample's last position (input `seqlens_k`, here `lastPositions`), and within a window if one is set.
- * The operator is lowered for complete sequences and after a past of known length, but not if the cache is a larger buffer.
+ * It is lowered for complete sequences and after a past of known length, but not if the cache is a larger buffer.
  */
 import type { Dim, Emit, Value } from "#graph";
 import { addDims, extremeDims, Miss, typeCodes } from "#graph";
@@ -31,15 +29,15 @@ function cacheLength(site: Site): Dim | undefined {
 interface Settings extends GroupedHeads {
   readonly scale: number;
   readonly softcap: number;
-  /** The number of keys that a query sees, up to and including its position. A number below 0 means all keys. */
+  /** The keys that a query sees, up to and including its position. A negative number means all keys. */
   readonly window: number;
   readonly appliesRotary: boolean;
-  /** Whether rotated pairs are neighboring channels. If not, they are half the number of rotated channels apart. */
+  /** Whether rotated pairs are neighboring channels. */
   readonly isInterleaved: boolean;
-  /** The number of past keys. It is undefined if it is unknown, or if the cache is a buffer that may be longer than the past. */
+  /** The number of past keys; undefined if unknown, or if the cache is a buffer that can be longer. */
   readonly past: number | undefined;
   readonly outputs: number;
-  /** The reason why the node is not lowered, if it uses a feature without primitives. */
+  /** Why the node is not lowered, if it uses a feature without primitives. */
   readonly unsupported: string | undefined;
 }
 
@@ -48,7 +46,7 @@ function readSettings(site: Site): Settings {
   const total = totalLengthOf(site.inputs[6]);
   const lastPositions = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
-  // The past fills its buffer if every sample ends with the last new token.
+  // The past fills its buffer if samples end with the last new token.
   const isFull =
     typeof past === "number" &&
     typeof length === "number" &&
@@ -160,7 +158,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   quantize: variableCache,
 });
 
-/** Writes a boolean mask of the keys that each query does not see: N × 1 × queries × keys. */
+/** Writes a mask of the keys that each query does not see: N × 1 × queries × keys. */
 function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, lastPositions: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);

@@ -1,4 +1,4 @@
-/** FusedConv (Conv plus input 3, then an activation), and NhwcMaxPool (of integers, with data N × spatial × C). */
+/** FusedConv (Conv plus input 3, then an activation), and NhwcMaxPool (of integers, N × spatial × C). */
 import { Miss } from "#graph";
 import type { AxisLink } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";

@@ -1,4 +1,4 @@
-/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering them to MatMulInteger changes only the final rounding. */
+/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact: lowering changes only the final rounding. */
 import { type Emit, Miss, typeCodes, type Value } from "#graph";
 import type { AxisLink, CodedInput, Op, Operand, Site, WeightRole } from "../define.ts";
 import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
@@ -19,12 +19,10 @@ import {
 
 interface Product {
   readonly name: string;
-  /** The input with the right operand. */
   readonly right: number;
-  /** The input with the bias. */
   readonly bias: number;
   readonly codes: readonly CodedInput[];
-  /** Whether the operator quantizes its data. The quantized range is that of the data, extended to include 0. */
+  /** Whether the operator quantizes its data, over a range that includes 0. */
   readonly quantizesData?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
@@ -94,7 +92,7 @@ function gemmSiteOf(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Sit
   return { ...site, inputs: [s.transA ? transposeDims(a) : a, s.transB ? transposeDims(b) : b] };
 }
 
-/** Computes alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C) in float, or quantized if the result has a scale. ' transposes optionally. */
+/** Computes alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C), quantized if the result has a scale. ' transposes optionally. */
 export const QGemm = defineMicrosoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,

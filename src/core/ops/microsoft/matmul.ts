@@ -29,7 +29,7 @@ interface Settings {
   readonly alpha: number;
 }
 
-/** Returns the order of axes in which an operand is multiplied: axis i of the multiplied operand is axis order[i] of the node's operand. */
+/** Axis i of the multiplied operand is axis order[i] of the node's operand. */
 function axisOrder(rank: number, transposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;

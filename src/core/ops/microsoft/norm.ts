@@ -1,11 +1,8 @@
 /**
  * Normalization as ONNX Runtime fuses it:
- * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale, as RMSNormalization of opset 23. Its domain is the default one, although ONNX does not
- *   define it.
- * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: normalize the sum of input, skip and bias over the last axis. Outputs are the result,
- *   mean, 1/deviation and the sum.
- * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis. It also outputs the
- *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
+ * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale, in the default domain, although ONNX does not define it.
+ * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: normalize the sum of input, skip and bias over the last axis.
+ * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis.
  */
 import { type DataType, type Dim, type Emit, Miss, typeCodes, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type InputRange, type Op, type Site } from "../define.ts";
@@ -46,7 +43,7 @@ export const SimplifiedLayerNormalization = defineOp({
   },
 });
 
-/** Defines a normalization of the sum of input, skip and the input `bias`, to which it adds the input `shift`, if there is one. */
+/** Defines a normalization of the sum of input, skip and the input `bias`. */
 function defineSkipNormalization(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];
@@ -93,7 +90,7 @@ type EmbeddingInputs = { readonly ids: Value } & Readonly<
     Record<"words" | "positionTable" | "segmentTable" | "scale" | "shift", Value | undefined>
 >;
 
-/** Writes the result, the number of ones per mask row (0 without a mask), and the sum. Default positions are 0, 1, 2, … */
+/** Writes the result, the number of ones per mask row, and the sum. */
 function writeEmbedding(emit: Emit, inputs: EmbeddingInputs, epsilon: number): readonly [Value, Value, Value] {
   const gatherRows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([inputs.ids], { start: 1, end: 2 });
@@ -128,7 +125,6 @@ export const EmbedLayerNormalization = defineMicrosoftOp({
   },
 });
 
-/** Infers the result, the counts per mask row and the sum, from ids (batch × length) and a word table. */
 function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
@@ -140,7 +136,6 @@ function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
   ];
 }
 
-/** Requires word and segment ids within their tables, and a mask of 0 and 1. */
 function wantedIndicesOf({ inputs }: Site): readonly InputRange[] {
   return [
     ...requirePositions(0, inputs[2]?.dims?.[0]),
@@ -158,7 +153,7 @@ export const QEmbedLayerNormalization = defineMicrosoftOp({
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
-    // Five tables are in the inputs from 2 on, with scales from input 8 on and zero points from input 13 on.
+    // Tables start at input 2, scales at 8, zero points at 13.
     const table = (index: number): Value =>
       writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);

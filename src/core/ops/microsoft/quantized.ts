@@ -1,6 +1,6 @@
 /**
- * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to
- * DequantizeLinear, the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
+ * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to the
+ * float operator. ONNX Runtime's integer kernels can round ties differently.
  */
 import { addDims, type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
@@ -13,23 +13,21 @@ import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
 import { broadcast, broadcastAxes, joinedAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 
-/** The inputs with the quantized values, the scale and the zero point of an operand. */
 type Port = readonly [codes: number, scale: number, zero: number];
 
 interface QuantizedDefinition<S> {
   readonly name: string;
-  /** Returns the ports of the quantized operands of a node with `count` inputs. */
+  /** Returns the quantized operands of a node with `count` inputs. */
   readonly operands: (count: number) => readonly Port[];
-  /** The inputs with scale and zero point of the output. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
-  /** Returns the output dimensions. Returns undefined if they are unknown. */
+  /** Returns the output dimensions; undefined if unknown. */
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
-  /** The inputs whose axes are linked; default: the quantized operands. */
+  /** The inputs whose axes are linked, by default the quantized operands. */
   readonly linked?: readonly number[];
-  /** Returns the links between the linked inputs, numbered from 0, and the output. `dims` are those of the first linked input. */
+  /** Returns the links between the linked inputs, numbered from 0, and the output. */
   readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;
-  /** Writes the float operator. `numbers` are the dequantized operands; `inputs` are all inputs of the node. */
+  /** Writes the float operator. `numbers` are the dequantized operands. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
@@ -102,7 +100,7 @@ function defineQuantizedUnary<S>(
   });
 }
 
-/** Softmax of opset 13, or of earlier opsets, which normalize jointly over all axes from `axis` on. Both forms are equal for the last axis. */
+/** Before opset 13, Softmax normalizes jointly over all axes from `axis` on. Both forms are equal for the last axis. */
 export const QLinearSoftmax = defineQuantizedUnary(
   "QLinearSoftmax",
   (site) => {
@@ -190,7 +188,7 @@ export const QLinearGlobalAveragePool = defineQuantized({
   },
 });
 
-/** Defines QuantizeLinear or DequantizeLinear of com.microsoft. They support more types than those of the default domain at the same opset. */
+/** QuantizeLinear and DequantizeLinear of com.microsoft support more types than those of the default domain. */
 function defineLinearQuantization(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
   return defineMicrosoftOp({

@@ -1,7 +1,6 @@
 /**
  * Operators of which Pith knows types, shapes and cost only: mixtures of experts, and com.microsoft.nchwc. The latter have channels in blocks of 8 or
- * 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete blocks. ReorderInput converts to blocks, ReorderOutput
- * back.
+ * 16 (SIMD width).
  */
 import { type Dim, Miss } from "#graph";
 import type { Inferred, Op, OpDef, Site } from "../define.ts";
@@ -14,7 +13,7 @@ import { globalPoolDims } from "../shared/window.ts";
 
 interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {
   readonly name: string;
-  /** The reason why everything but types, shapes and cost is missing. */
+  /** Why the other facets are missing. */
   readonly reason: string;
   infer(site: Site): readonly Inferred[] | Miss;
   cost?(site: Site): Dim | Miss;
@@ -47,7 +46,7 @@ const blockedLayout =
 
 const blockedRows: readonly Omit<Row, "reason">[] = [
   {
-    // Rounds a number of channels that is not a multiple of 16 up to complete blocks, whose size depends on the processor.
+    // Channels are rounded up to complete blocks, whose size depends on the processor.
     name: "ReorderInput",
     infer: (site) =>
       inferShape(site, (x) => {

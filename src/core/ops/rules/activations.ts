@@ -1,18 +1,18 @@
-/** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
+/** Rules that replace the arithmetic of activation functions by one operator. */
 import { type Emit, structureMatcher, type Value } from "#graph";
 import { isNear } from "./constants.ts";
 import { emitNamed, type StructureRule } from "./rule.ts";
 
 type GeluOperand = "x" | "root" | "one" | "half";
 
-/** Writes 0.5 · x · sum in each of the three orders of multiplication that exporters use. */
+/** Writes 0.5 · x · sum in three orders of multiplication that exporters use. */
 const writeProducts = (emit: Emit, x: Value, half: Value, sum: Value): readonly Value[] => [
   emit.Mul([emit.Mul([x, sum]), half]),
   emit.Mul([emit.Mul([x, half]), sum]),
   emit.Mul([emit.Mul([half, sum]), x]),
 ];
 
-/** Patterns of 0.5 · x · (1 + erf(x / √2)). The argument of erf can also be a product, x · √½. */
+/** 0.5 · x · (1 + erf(x / √2)), or with x · √½. */
 const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
   (["Div", "Mul"] as const).map((op) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
     const scaled = emit[op]([x, root]);

@@ -1,17 +1,16 @@
-/** Merges two consecutive products with stored numbers: (x · a) / b = x · (a / b), -(x · a) = x · -a. The factor is rounded once, from float64. */
+/** Merges two consecutive products with stored numbers: (x · a) / b = x · (a / b). The factor is rounded once, from float64. */
 import { isFloat, type Node, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { combineNumbers, isModerate, keepsSize, type Numbers, numbersOf, roundNumbers } from "./constants.ts";
 import { emitNamed, type PairRule } from "./rule.ts";
 
-/** The stored factors by which a node multiplies its input `data`. */
 interface Product {
   readonly data: number;
   readonly constant: Value | undefined;
   readonly factors: Numbers;
 }
 
-/** Reads a node as a product with stored numbers. Before opset 7, attributes control broadcasting. */
+/** Before opset 7, attributes control broadcasting. */
 function productOf({ op, inputs }: Node, site: Site): Product | undefined {
   if (op === "Neg") return { data: 0, constant: undefined, factors: { dims: [], values: Float64Array.of(-1) } };
   const data = site.inputs.findIndex((operand) => operand?.stored === false);

@@ -2,8 +2,6 @@
  * Rules that replace the arithmetic of attention by one operator (Vaswani et al. 2017). `npm run bench -- forms` compares the speed of both forms.
  *
  *     y = softmax(s · q kᵀ + mask) v     q, k, v: batch × heads × tokens × width
- *
- * The operator takes the past keys and values of a cache, and fewer key heads than query heads. It outputs 0 for a query that sees no key.
  */
 import { multiplyDims, type Node, sameDims, substitute, type Value } from "#graph";
 import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attributes.ts";
@@ -17,12 +15,12 @@ interface Arithmetic {
   readonly parts: Readonly<Record<"transposed" | "softmax", Node>>;
   readonly nodes: ReadonlySet<Node>;
   readonly mask: Value | undefined;
-  /** Whether weights that are NaN become 0. */
+  /** Whether NaN weights become 0. */
   readonly isGuarded: boolean;
   readonly scale: number;
 }
 
-/** Returns the factor by which a Mul or Div multiplies another value; the value itself and 1 if its producer is another operator. */
+/** Returns the factor by which a Mul or Div multiplies another value; otherwise the value and 1. */
 function readScaled(value: Value | undefined, { operand }: StructureScope) {
   const node = producerOf(value, "Mul") ?? producerOf(value, "Div");
   for (const index of node === undefined ? [] : node.op === "Mul" ? [1, 0] : [1]) {
@@ -33,7 +31,7 @@ function readScaled(value: Value | undefined, { operand }: StructureScope) {
   return { source: value, factor: 1, node: undefined };
 }
 
-/** Finds the arithmetic before a value. The factors of q, k and their products multiply to the scale. */
+/** Finds the arithmetic before a value. */
 function findArithmetic(value: Value, scope: StructureScope): Arithmetic | undefined {
   const last = producerOf(value, "MatMul");
   const guard = producerOf(last?.inputs[0], "Where");
@@ -69,12 +67,12 @@ function findArithmetic(value: Value, scope: StructureScope): Arithmetic | undef
 const isZero = (value: Value | undefined, { operand }: StructureScope): boolean =>
   value !== undefined && isConstant(operand(value), 0);
 
-/** Added to any score, this number gives equal weights in float32. The operator counts the lowest float32 number as -∞, but not this one. */
+/** Gives equal weights in float32 if it is added to any score. The operator counts the lowest float32 as -∞, but not this number. */
 const maskedScore = -1e30;
 
 /**
- * Returns the mask for the operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The arithmetic
- * gives equal weights for the lowest number. For -∞ it gives 0 with a guard, and NaN without one. Undefined if the mask does not fit.
+ * Returns the mask for the operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The arithmetic gives
+ * equal weights for the lowest number. For -∞ it gives 0 with a guard, and NaN without one.
  */
 function maskFor(scope: StructureScope, { mask, isGuarded, operands, parts }: Arithmetic): Value | undefined {
   const { operand, emit } = scope;
@@ -99,7 +97,7 @@ function maskFor(scope: StructureScope, { mask, isGuarded, operands, parts }: Ar
   return isGuarded && lowest === undefined ? undefined : expand(emit.Max([mask, maskedScore]));
 }
 
-/** Returns the number of queries as a list. It is read before the heads are split, so that the split can be removed. */
+/** Returns the number of queries as a list, read before the heads are split, so that the split can be removed. */
 function countQueries(scope: StructureScope, q: Value): Value {
   const { source } = readSplit(q, scope) ?? {};
   return source === undefined
@@ -107,7 +105,7 @@ function countQueries(scope: StructureScope, q: Value): Value {
     : scope.emit.Shape([source], { start: 1, end: 2 });
 }
 
-/** Returns the keys whose last two axes a Transpose swaps; a new Transpose writes them if the node also swaps other axes. */
+/** Returns the keys without the swap of their last two axes. */
 function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }: Arithmetic): Value | undefined {
   const [batch, heads, width, tokens] = readIntegers(site(parts.transposed), "perm") ?? [];
   if (batch === undefined || heads === undefined || width === undefined || tokens === undefined) return undefined;
@@ -115,7 +113,7 @@ function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }
   return perm.every((axis, index) => axis === index) ? k : emit.Transpose([k], { perm });
 }
 
-/** Returns the value whose heads a Reshape(Expand(Unsqueeze(value))) repeats, each one after the other. */
+/** Returns the value whose heads a Reshape(Expand(Unsqueeze(value))) repeats. */
 function unrepeated(value: Value | undefined, { operand, site }: StructureScope): Value | undefined {
   const expand = producerOf(producerOf(value, "Reshape")?.inputs[0], "Expand");
   const unsqueeze = producerOf(expand?.inputs[0], "Unsqueeze");
@@ -134,7 +132,7 @@ function unrepeated(value: Value | undefined, { operand, site }: StructureScope)
 }
 
 interface Matched extends Arithmetic {
-  /** Keys and values with fewer heads than the queries, which the arithmetic repeats. */
+  /** Keys and values with fewer heads than the queries. */
   readonly shared: readonly [keys: Value, values: Value] | undefined;
 }
 
@@ -167,7 +165,7 @@ const attention: StructureRule = {
     const facts = [q, key, v].map((value) => value && operand(value));
     const [first] = facts;
     const outer = first?.dims?.slice(0, 2);
-    // The operator Attention does not broadcast the batch and head axes. The number of heads must be known.
+    // The operator does not broadcast the batch and head axes.
     if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
       return undefined;
     if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
@@ -180,7 +178,7 @@ const attention: StructureRule = {
   },
 };
 
-/** Without the operator, the query heads that share a key head become the rows of one product. */
+/** The query heads that share a key head become the rows of one product. */
 const attentionRows: StructureRule = {
   id: "attention-rows",
   description: "query heads that share a key head are multiplied with it in one product",
@@ -207,7 +205,7 @@ const attentionRows: StructureRule = {
   },
 };
 
-/** Returns past and new keys, or values, that a Concat joins only for this attention, and perhaps as an output of the graph. */
+/** Returns past and new keys, or values, that a Concat joins for this attention alone. */
 function readCache(value: Value | undefined, { last, site, operand }: StructureScope) {
   const concat = producerOf(value, "Concat");
   const [past, added, thirdPart] = concat?.inputs ?? [];

@@ -1,19 +1,18 @@
-/** Tests and computes stored constants, for rules that match or merge constants. */
 import type { DataType, Dense, Value } from "#graph";
 import { elementCount, fixedDims, fromNumbers, integerRange, isFloat, Miss, toFloat64 } from "#graph";
 import type { Operand } from "../define.ts";
 import { broadcast, range } from "../shared/rules.ts";
 
-/** The maximum relative error of a constant that an exporter rounded to float32. */
+/** The relative error of a constant that an exporter rounded to float32. */
 const roundingTolerance = 1e-6;
 
-/** Returns whether a constant has one element, equal to `value` up to rounding in float32. */
+/** Returns whether a constant has one element, equal to `value` up to rounding. */
 export function isNear(operand: Operand | undefined, value: number): boolean {
   const element = elementOf(operand);
   return element !== undefined && Math.abs(element - value) <= roundingTolerance * Math.abs(value);
 }
 
-/** Returns the only element of a constant with at most one axis, which therefore adds no axes to the other operand of a binary operator. */
+/** Returns the element of a constant with at most one axis, which adds no axes to the other operand of a binary operator. */
 export function elementOf(operand: Operand | undefined): number | undefined {
   const small = operand?.small;
   if (small === undefined || small.type === "string" || small.data.length !== 1) return undefined;
@@ -21,20 +20,19 @@ export function elementOf(operand: Operand | undefined): number | undefined {
   return toFloat64(small)[0];
 }
 
-/** Stored numbers in float64. */
 export interface Numbers {
   readonly dims: readonly number[];
   readonly values: Float64Array;
 }
 
-/** Returns the numbers of a stored operand; undefined if it is computed from an input, or too large to be in memory. */
+/** Returns the numbers of a stored operand; undefined if it is computed, or too large to be in memory. */
 export function numbersOf(operand: Operand | undefined): Numbers | undefined {
   const small = operand?.small;
   if (operand?.stored !== true || small === undefined || small.type === "string") return undefined;
   return { dims: small.dims, values: toFloat64(small) };
 }
 
-/** Computes a function of two tensors element by element, with broadcasting; undefined if their dimensions do not fit. */
+/** Computes a function element by element, with broadcasting; undefined if the dimensions do not fit. */
 export function combineNumbers(a: Numbers, b: Numbers, compute: (a: number, b: number) => number): Numbers | undefined {
   const shape = broadcast(a.dims, b.dims);
   const dims = shape instanceof Miss ? undefined : fixedDims(shape);
@@ -59,13 +57,13 @@ function broadcastPositions(dims: readonly number[], out: readonly number[]): re
   return positions;
 }
 
-/** Returns whether a factor is 0 or 2⁻⁴⁰ to 2⁴⁰ (float16: 2⁻⁶ to 2⁶). With larger ones, only intermediate results can overflow. */
+/** Returns whether a factor is 0 or 2⁻⁴⁰ to 2⁴⁰ (float16: 2⁻⁶ to 2⁶). */
 export function isModerate(factor: number, type: DataType = "float32"): boolean {
   const [size, limit] = [Math.abs(factor), 2 ** (type === "float16" ? 6 : 40)];
   return size === 0 || (size <= limit && size >= 1 / limit);
 }
 
-/** Rounds numbers once to a type; undefined if a number is not finite or outside the range of the type. */
+/** Rounds numbers once to a type; undefined if a number is not finite or outside its range. */
 export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense | undefined {
   if (!isFloat(type) && type !== "int32" && type !== "int64") return undefined;
   const [low, high] = type === "int32" ? integerRange.int32 : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
@@ -76,10 +74,10 @@ export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense |
   return toFloat64(dense).every(Number.isFinite) ? dense : undefined;
 }
 
-/** The number of elements by which new constants may exceed the replaced constants: the removed node takes more bytes in the file. */
+/** Extra elements of new constants: the removed node takes more bytes in the file. */
 const maxExtraElements = 8;
 
-/** Returns whether new constants have hardly more elements than the constants that can be removed, because only the replaced nodes read them. */
+/** Returns whether new constants have hardly more elements than the constants that can be removed. */
 export function keepsSize(created: readonly Numbers[], replaced: readonly (Value | undefined)[]): boolean {
   const count = created.reduce((sum, { values }) => sum + values.length, 0);
   const freedTensors = replaced.flatMap((value) =>

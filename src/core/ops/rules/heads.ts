@@ -1,10 +1,9 @@
-/** Recognizes arithmetic that splits a value into the heads of attention, or that merges the heads. */
 import { fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";
 import { producerOf, type StructureScope } from "./rule.ts";
 
-/** Returns the value of batch × tokens × (heads · width) whose heads a Reshape splits and a Transpose moves before the tokens. */
+/** Returns the value of batch × tokens × (heads · width) whose heads a Reshape and a Transpose split. */
 export function readSplit(value: Value | undefined, { operand, site }: Pick<StructureScope, "operand" | "site">) {
   const moved = producerOf(value, "Transpose");
   const [split] = moved?.inputs ?? [];

@@ -1,4 +1,4 @@
-/** Lists the rules that rewrite several nodes. Results are exact, except for rules that change the order of arithmetic (`reorders`). */
+/** Lists the rules that rewrite several nodes. Results are exact, unless a rule changes the order of arithmetic (`reorders`). */
 
 import { activationStructures } from "./activations.ts";
 import { arithmeticPairs } from "./arithmetic.ts";
@@ -44,12 +44,10 @@ export const rulesById: ReadonlyMap<string, PairRule | StructureRule> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
 );
 
-/** The ids of rules that merge parameters. Rewrites that must preserve all layers exclude these rules. */
 export const parameterRules: readonly string[] = [...rulesById.values()].flatMap(({ id, mergesParameters }) =>
   mergesParameters === true ? [id] : [],
 );
 
-/** The ids of rules that make a model slower in WebGPU. */
 export const cpuRules: readonly string[] = [...rulesById.values()].flatMap(({ id, lacksWebGpu }) =>
   lacksWebGpu === true ? [id] : [],
 );

@@ -1,4 +1,3 @@
-/** Rules for pairs of transpositions and reshapes, for padding before a window, and for the axes of a bias. */
 import { type Dim, isSymbolic, multiplyDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import {
@@ -18,7 +17,7 @@ export function axesOf(site: Site, rank: number | undefined): readonly number[] 
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** Converts axis numbers of a tensor without the axes `missing` to axis numbers of the tensor with these axes. */
+/** Converts axes of a tensor without the axes `missing` to axes of the tensor with them. */
 export function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
   const presentAxes = range(rank).filter((axis) => !missing.includes(axis));
   return axes.map((axis) => presentAxes[axis] ?? 0);
@@ -50,7 +49,7 @@ const transposePair: PairRule = {
 
 export const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
-/** Merges two reshapes into one Reshape to the final shape. This is possible if at most one dimension must be inferred. */
+/** At most one dimension of the merged shape can be inferred. */
 const reshapePair: PairRule = {
   id: "reshapes",
   description: "two reshapes are one",
@@ -61,20 +60,20 @@ const reshapePair: PairRule = {
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
     const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
-    // A 0 copies a dimension of the Reshape's input, which must be the same in the first input.
+    // A 0 copies a dimension, which must be the same in the first input.
     const [before, between] = [dimsOf(scope, x), dimsOf(scope, first.outputs[0])];
     const isCopyValid = (size: number, axis: number): boolean =>
       size !== 0 || (before?.[axis] !== undefined && before[axis] === between?.[axis]);
     if (shape !== undefined && (readFlag(secondSite, "allowzero") || shape.every(isCopyValid)))
       return { inputs: [x, second.inputs[1]] };
-    // If the first node has other readers, no node could be removed, and the new shape would take bytes.
+    // With other readers, no node could be removed, and the new shape would take bytes.
     const target = isOnlyReader ? reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0])) : undefined;
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
 
 /**
- * If axes are merged by a Reshape, transposed and split again, the Transpose can be applied without merging. Examples:
+ * If axes are merged by a Reshape, transposed and split again, the Transpose can be applied without merging:
  *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
@@ -107,7 +106,7 @@ const mergedTransposePair: PairRule = {
   },
 };
 
-/** Divides the axes of `out` into consecutive runs: the product of each run's dimensions is one of `sizes`. Undefined if this is impossible. */
+/** Divides the axes of `out` into consecutive runs whose products of dimensions are `sizes`. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let nextAxis = 0;
   const runs = sizes.map((size) => {
@@ -119,7 +118,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return nextAxis === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/** Returns a Reshape's shape, with symbols as 0 (copied) or -1 (inferred). Undefined for two -1, or 0 and -1: they fail for an empty batch. */
+/** Returns a Reshape's shape, with symbols as 0 (copied) or -1 (inferred); undefined for two -1, or 0 and -1. */
 export function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
@@ -131,8 +130,7 @@ export function reshapeTarget(
 }
 
 /**
- * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative and no
- * window contains only pads. ONNX Runtime would otherwise return the lowest finite number instead of -∞.
+ * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞ if values are not negative.
  */
 export const padWindowPair: PairRule = {
   id: "padded-window",
@@ -160,7 +158,7 @@ export const padWindowPair: PairRule = {
     const filler = fillerOf(firstSite);
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
-    // The zeros of Pad count in the average. AveragePool counts all its pads or none, so they cannot be added to pads that do not count.
+    // AveragePool counts all its pads or none.
     if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0))
       return undefined;
     if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
@@ -188,7 +186,7 @@ export const padWindowPair: PairRule = {
 };
 
 /**
- * If a bias has more axes than the product, all of length 1, these axes are added to the sum by an Unsqueeze:
+ * If a bias has more axes than the product, of length 1, an Unsqueeze adds them to the sum:
  *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
  * Quantization requires this (quirk "axes-of-bias").

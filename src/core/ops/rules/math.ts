@@ -4,7 +4,7 @@ import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 
-/** Merges a matrix product and the addition of a bias into a Gemm, for float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */
+/** float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */
 const gemmPair: PairRule = {
   id: "gemm",
   description: "a MatMul and the Add after it become a Gemm",
@@ -24,7 +24,6 @@ const gemmPair: PairRule = {
     if (product?.dims === undefined || addend?.dims === undefined) return undefined;
     const dims = broadcast(product.dims, addend.dims);
     if (dims instanceof Miss || !sameDims(dims, product.dims) || addend.dims.length > 2) return undefined;
-    // Each dimension of the bias must be 1 or equal to the product's dimension.
     const alignsWithProduct = (dim: Dim, axis: number): boolean =>
       dim === 1 || dim === product.dims?.[axis + 2 - (addend.dims?.length ?? 0)];
     if (!addend.dims.every(alignsWithProduct)) return undefined;
@@ -49,7 +48,7 @@ export const transposedGemmPair: PairRule = {
   },
 };
 
-/** For each type, the types that represent all its values exactly. */
+/** The types that represent all values of a type exactly. */
 const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
@@ -77,7 +76,6 @@ const castPair: PairRule = {
   },
 };
 
-/** Names of operators that only move, repeat or select elements of input 0. */
 const movingOperators = [
   "Expand",
   "Slice",
@@ -90,7 +88,7 @@ const movingOperators = [
   "Tile",
 ];
 
-/** Omits an initial state of zeros, which is the default of recurrent layers. */
+/** Zeros are the default state of recurrent layers. */
 const zeroStatePair: PairRule = {
   id: "zero-state",
   description: "an initial state of zeros is omitted",

@@ -1,4 +1,4 @@
-/** Rules that replace the arithmetic of normalizations, as exporters write it, by one operator, and that merge an Add into a normalization. */
+/** Rules that replace the arithmetic of normalizations by one operator, and that merge an Add into a normalization. */
 import { type Emit, fixedDims, type Match, type Node, sameDims, structureMatcher, type Value } from "#graph";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
@@ -13,7 +13,7 @@ const squares = [
 const quotients = [
   (emit: Emit, value: Value, root: Value) => emit.Div([value, root]),
   (emit: Emit, value: Value, root: Value) => emit.Mul([value, emit.Reciprocal([root])]),
-  // The numerator must be 1, which `readMatch` checks.
+  // `readMatch` checks that the numerator is 1.
   (emit: Emit, value: Value, root: Value, any: () => Value) => emit.Mul([value, emit.Div([any(), root])]),
 ];
 
@@ -42,7 +42,7 @@ const findLayerNormalization = normalizationPattern((emit, x) => {
 
 const findRmsNormalization = normalizationPattern((_, x) => ({ d: x }));
 
-/** Returns the number of axes that a ReduceMean reduces; undefined if they are not the last axes, or if it removes them. */
+/** Returns how many last axes a ReduceMean reduces; undefined if it reduces others, or removes them. */
 function countLastAxes({ site }: StructureScope, reduce: Node): number | undefined {
   const reduceSite = site(reduce);
   const rank = reduceSite.inputs[0]?.dims?.length;
@@ -54,7 +54,7 @@ function countLastAxes({ site }: StructureScope, reduce: Node): number | undefin
   return isLast ? sortedAxes.length : undefined;
 }
 
-/** Returns whether a scale has exactly the last `count` dimensions of x, and both are float32 or float64. */
+/** Returns whether a scale has the last `count` dimensions of x, and both are float32 or float64. */
 function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: number): boolean {
   const [data, factors] = [operand(x), operand(scale)];
   const dims = fixedDims(factors?.dims);
@@ -63,7 +63,7 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
   return dims.length === count && sameDims(dims, data.dims.slice(-count));
 }
 
-/** Checks the constants, axes and dimensions of a match. All means must have the same axes. */
+/** Checks the constants, axes and dimensions of a match. */
 function readMatch(
   scope: StructureScope,
   { operands: { x, epsilon, scale }, parts, nodes }: Match<keyof Operands, "square" | "variance" | "mean">,
@@ -82,7 +82,7 @@ function readMatch(
   return { x, scale, count, epsilon: epsilonNumber };
 }
 
-/** @param since the opset that defines the operator. */
+/** @param since The opset that defines the operator. */
 function normalization(
   op: "LayerNormalization" | "RMSNormalization",
   id: string,
@@ -111,7 +111,6 @@ export const normalizationStructures: readonly StructureRule[] = [
   normalization("RMSNormalization", "rms-normalization", 23, findRmsNormalization),
 ];
 
-/** Merges an Add into a LayerNormalization without a bias. */
 const normalizationBias: PairRule = {
   id: "normalization-bias",
   description: "a vector after LayerNormalization becomes its bias",

@@ -1,4 +1,4 @@
-/** Rules that remove a node that repeats an operand if broadcasting repeats it anyway. */
+/** Removes a node that repeats an operand if broadcasting repeats it anyway. */
 import { type Dense, type Dim, type Emit, Miss, type Node, sameDims, type Use, type Value } from "#graph";
 import { broadcast, scalar } from "../shared/rules.ts";
 import { dimsOf, type PairRule, type PairScope } from "./rule.ts";
@@ -8,7 +8,7 @@ const broadcasting = [
   ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"],
 ];
 
-/** Returns the value that a node repeats; for ConstantOfShape, a new scalar constant. */
+/** Returns the value that a node repeats; for ConstantOfShape, a new scalar. */
 function repeatedValue(emit: Emit, { op, inputs, attributes }: Node): Value | undefined {
   if (op !== "ConstantOfShape") return inputs[0];
   const fill = attributes.get("value");
@@ -25,7 +25,7 @@ function repeatsUnits(dims: readonly Dim[], repeated: readonly Dim[]): boolean {
   return addedAxes >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeated[addedAxes + axis]);
 }
 
-/** Returns whether a node has the same output dimensions if its operand `input` has the dimensions `dims`. */
+/** Returns whether a node has the same output dimensions if its operand has the dimensions `dims`. */
 function broadcastsTo({ site, operand }: PairScope, { node, input }: Use, dims: readonly Dim[]): boolean {
   const [output] = node.outputs;
   const out = output && operand(output)?.dims;
@@ -50,7 +50,6 @@ const repeatedOperand: PairRule = {
     if (repeated === undefined || repeatedDims === undefined || repeated.graph.isOutput(repeated)) return undefined;
     const dims = first.op === "ConstantOfShape" ? [] : dimsOf(scope, first.inputs[0]);
     if (dims === undefined || !repeatsUnits(dims, repeatedDims)) return undefined;
-    // The node can be removed only if no reader needs the repeated elements.
     if (repeated.uses.size > maxReaders || ![...repeated.uses].every((use) => broadcastsTo(scope, use, dims)))
       return undefined;
     const value = repeatedValue(emit, first);

@@ -1,4 +1,4 @@
-/** Rules that merge two reductions, or a reduction and a Squeeze or Unsqueeze. */
+/** Merges two reductions, or a reduction and a Squeeze or Unsqueeze. */
 import { isFloat } from "#graph";
 import { readFlag } from "../shared/attributes.ts";
 import { axesOf, skipMissingAxes, writeAxes } from "./layout.ts";
@@ -17,7 +17,6 @@ const keptAxes: PairRule = {
     const [x, axesInput] = first.inputs;
     if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
     const keeps = readFlag(firstSite, "keepdims", true);
-    // The Squeeze removes, or the Unsqueeze adds, axes of the reduction's input.
     const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
     if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
     const [reducedAxes, changedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
@@ -31,7 +30,7 @@ const keptAxes: PairRule = {
   },
 };
 
-/** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
+/** Means can be merged, too, because the groups have the same size. */
 const reducedTwice: PairRule = {
   id: "reduced-twice",
   description: "two reductions are one over the axes of both",

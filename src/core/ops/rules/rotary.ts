@@ -29,7 +29,7 @@ function takesRange({ site }: StructureScope, slice: Node, start: number, end: n
 
 const elementwise = ["Cos", "Sin", "Cast", "Mul"];
 
-/** Returns whether both halves of the last axis are equal, because functions of elements follow a Concat of one value with itself. */
+/** Returns whether both halves of the last axis are equal: functions of elements after a Concat of one value with itself. */
 function repeatsHalf(value: Value, scope: StructureScope): boolean {
   const { producer } = value;
   const rank = scope.operand(value)?.dims?.length;
@@ -44,7 +44,7 @@ function repeatsHalf(value: Value, scope: StructureScope): boolean {
   return source !== undefined && second === undefined && repeatsHalf(source, scope);
 }
 
-/** Returns the first half of the angles' cosines or sines, batch × tokens × width / 2, from batch × 1 × tokens × width. */
+/** Returns the first half of the angles' cosines or sines, batch × tokens × width / 2. */
 function halfAngles(value: Value, scope: StructureScope, width: number): Value | undefined {
   const unsqueeze = producerOf(value, "Unsqueeze");
   const [source] = unsqueeze?.inputs ?? [];
@@ -83,7 +83,7 @@ const rotaryEmbedding: StructureRule = {
   },
 };
 
-/** Moves the rotation before the split into heads, so that attention can split the heads itself. */
+/** Moves the rotation before the split into heads, so that attention can split the heads. */
 const rotaryHeads: PairRule = {
   id: "rotary-heads",
   description: "rotary position embedding splits the heads itself",

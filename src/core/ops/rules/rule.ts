@@ -1,25 +1,24 @@
 import { type Attribute, type Dim, type Emit, type Match, type Node, operatorName, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 
-/** The context of a rule for two consecutive nodes. */
 export interface PairScope {
-  /** The producer of the value that the second node reads at `input`. */
+  /** The producer of the second node's `input`. */
   readonly first: Node;
   readonly second: Node;
   readonly firstSite: Site;
   readonly secondSite: Site;
   readonly input: number;
-  /** Whether only the second node reads the first node, so that the rule removes the first node. */
+  /** Whether only the second node reads the first node. */
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
   site(node: Node): Site;
-  /** Returns whether a value can change: it is stored or computed in the graph of `second` by known operators, is not an output, and is not protected. */
+  /** Returns whether a value is stored or computed in the graph of `second` by known operators, is not an output, and is not protected. */
   canChange(value: Value): boolean;
-  /** Returns what inference knows about a value: type, and possibly dimensions and elements. */
+  /** Returns what inference knows about a value. */
   operand(value: Value): Operand | undefined;
 }
 
-/** The value that replaces the second node's output; or new inputs and attributes of the second node; or undefined if the rule does not apply. */
+/** The value that replaces the second node's output, or new inputs and attributes of the second node. */
 export type PairResult =
   | { readonly value: Value }
   | {
@@ -30,44 +29,39 @@ export type PairResult =
   | undefined;
 
 interface RuleProperties {
-  /** The name by which the options `only` and `skip` select the rule. Unique among all rules. */
+  /** The name by which the options `only` and `skip` select the rule. */
   readonly id: string;
-  /** A statement of the rule, for messages and test titles. */
   readonly description: string;
-  /** Whether the rule changes the order of arithmetic, so that last bits can change. */
+  /** Whether the rule changes the order of arithmetic. */
   readonly reorders?: true;
-  /** Whether the rule writes an operator that WebGPU lacks in ONNX Runtime 1.30: the node runs on the CPU, between copies of its operands. */
+  /** Whether the rule writes an operator that WebGPU lacks in ONNX Runtime 1.30, so that it runs on the CPU. */
   readonly lacksWebGpu?: true;
   /** Whether the rule computes one stored tensor from several, which can be parameters of two layers. */
   readonly mergesParameters?: true;
 }
 
-/** A rule for two consecutive nodes. */
 export interface PairRule extends RuleProperties {
-  /** Operator names, with the domain in front if it is not the default. */
+  /** Operator names, with a non-default domain in front. */
   readonly first: readonly string[];
   readonly second: readonly string[];
   readonly requiresSameOperator?: true;
   fuse(scope: PairScope): PairResult;
 }
 
-/** The context of a rule for a structure that ends in the node `last`. */
 export interface StructureScope {
   readonly last: Node;
   readonly emit: Emit;
   site(node: Node): Site;
   operand(value: Value): Operand | undefined;
-  /** Infers the outputs of a node again after the rule has changed the node. */
+  /** Infers the outputs of a changed node again. */
   visit(node: Node): void;
-  /** Returns whether a value can change: as `canChange` of `PairScope`, for the graph of `last`. */
   canChange(value: Value): boolean;
-  /** Matches the first output of `last`. Undefined if a value inside of the structure has a reader outside of it, has a role, or is an output. */
+  /** Matches the first output of `last`; undefined if a value inside of the structure has a reader outside of it, has a role, or is an output. */
   match<M extends Match<string, string>>(find: (value: Value) => M | undefined): M | undefined;
 }
 
-/** A rule for several nodes, the last of which is `last`. */
 export interface StructureRule extends RuleProperties {
-  /** Operator names of the last node, with the domain in front if it is not the default. */
+  /** Operator names of the last node, with a non-default domain in front. */
   readonly last: readonly string[];
   fuse(scope: StructureScope): PairResult;
 }
@@ -83,7 +77,6 @@ export function structuresOf(structures: readonly StructureRule[]): StructureRul
 
 export type PairRuleLookup = (first: Node, second: Node) => readonly PairRule[];
 
-/** Returns a function that lists the rules for the operators of two nodes, in the given order. */
 export function rulesOf(pairs: readonly PairRule[]): PairRuleLookup {
   const rules = new Map<string, PairRule[]>();
   for (const pair of pairs) {
@@ -99,7 +92,6 @@ export function rulesOf(pairs: readonly PairRule[]): PairRuleLookup {
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 
-/** Returns the node that computes a value if its operator of the default domain is `op`. */
 export const producerOf = (value: Value | undefined, op: string): Node | undefined =>
   value?.producer?.op === op && value.producer.domain === "" ? value.producer : undefined;
 
@@ -107,7 +99,7 @@ export function dimsOf(scope: Pick<PairScope, "operand">, value: Value | undefin
   return value && scope.operand(value)?.dims;
 }
 
-/** Gives the producer of `value` the name of the node that it replaces, and those attributes of the replaced node that it does not have. */
+/** Gives the producer of `value` the name of the replaced node, and attributes that it lacks. */
 export function inheritFrom(value: Value, replacedNode: Node): PairResult {
   const { producer } = value;
   if (producer === undefined) return undefined;
@@ -117,7 +109,6 @@ export function inheritFrom(value: Value, replacedNode: Node): PairResult {
   return { value };
 }
 
-/** Returns an `Emit` whose first output has the name of the output that the rule replaces. */
 export function emitNamed(scope: PairScope | StructureScope): Emit {
   const replacedNode = "last" in scope ? scope.last : scope.second;
   return scope.emit.named(replacedNode.outputs[0]?.name ?? replacedNode.op);

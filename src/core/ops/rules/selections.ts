@@ -1,4 +1,4 @@
-/** Rules for two nodes that select elements along axes: Slice, Gather with stored indices, and SequenceAt. */
+/** Rules for two nodes that select elements along axes. */
 import { type Dim, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
@@ -25,7 +25,7 @@ export function boundsOf(site: Site): Bounds | undefined {
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
 
-/** Returns the `end` of a Slice that selects these elements. If steps are negative and the last element is element 0, `end` is -size - 1. */
+/** Returns the `end` of a Slice that selects these elements: -size - 1 if negative steps reach element 0. */
 function endOf(
   { first, step, count }: ReturnType<typeof sliceRange> & { readonly step: number },
   size: number,
@@ -69,7 +69,7 @@ function mergeReader(scope: PairScope, innerBounds: Bounds, reader: Node): Bound
   return dims && outer && mergeBounds(innerBounds, outer, dims);
 }
 
-/** Merges two slices. If the first slice has several readers, all of them must be slices, so that the first can be removed. */
+/** The readers of the first slice must be slices, so that it can be removed. */
 const slices: PairRule = {
   id: "slices",
   description: "two slices are one",
@@ -96,7 +96,7 @@ const slices: PairRule = {
 
 const maxReaders = 16;
 
-/** Merges Shape and a selection of its elements into a Shape with a range, which exists since opset 15. */
+/** Shape selects a range since opset 15. */
 const slicedShape: PairRule = {
   id: "sliced-shape",
   description: "Shape and Slice are merged",
@@ -134,7 +134,6 @@ function gatherRange(site: Site, rank: number): Interval | undefined {
     : undefined;
 }
 
-/** Merges a Gather with a scalar index and the Unsqueeze that adds the axis again. A Gather with a vector of one index keeps the axis. */
 const gatheredAxis: PairRule = {
   id: "gathered-axis",
   description: "one index is picked with its axis",
@@ -153,7 +152,7 @@ const gatheredAxis: PairRule = {
   },
 };
 
-/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
+/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. */
 const sequencePiece: PairRule = {
   id: "piece-of-sequence",
   description: "a piece of a sequence that was split is an output of Split",
@@ -164,7 +163,7 @@ const sequencePiece: PairRule = {
     const [x] = first.inputs;
     const { position } = readPosition(secondSite);
     const settings = readPieces(firstSite);
-    // Split has its sizes as an input only since opset 13.
+    // Split has its sizes as an input since opset 13.
     if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
     const index = countFromFront(position, settings.sizes?.length ?? 0);
     if (settings.sizes?.[index] === undefined) return undefined;

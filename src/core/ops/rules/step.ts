@@ -3,7 +3,7 @@
  *      t = Transpose(w)           r = Reshape(x) [rows, inputs]
  *      p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
  *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
- * In a model for inference, this would add nodes without any gain, because the runtime transposes and packs constant weights only once.
+ * In a model for inference, this gains nothing, because the runtime packs constant weights once.
  */
 import { type Emit, elementCount, fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
@@ -25,7 +25,7 @@ function multiplyRows(
   return reshapeTo(emit, product(rows), [...stack, outputs]);
 }
 
-/** Returns the dimensions of a MatMul's left operand. Undefined if it is not a float32 stack of fixed size, or the right operand not a matrix. */
+/** Returns the dimensions of a MatMul's left operand if it is a float32 stack of fixed size, and the right operand a matrix. */
 function stackDimsOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
   const dims = fixedDims(stack?.dims);
   if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
@@ -67,7 +67,7 @@ const transposedProductPair: PairRule = {
   },
 };
 
-/** Rules for training steps. Each list is applied to the whole graph before the next, so that products with a bias are fused first. */
+/** Each list is applied to the whole graph before the next, so that products with a bias are fused first. */
 export const stepPairs: readonly (readonly PairRule[])[] = [
   [biasedProductPair],
   [transposedGemmPair, transposedProductPair],

@@ -1,11 +1,11 @@
-/** Reads and writes the activation functions that recurrent layers and fused products name in their attributes. */
+/** Activation functions that recurrent layers and fused products name in their attributes. */
 import { type Emit, Miss, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readFloats, readStrings } from "./attributes.ts";
 import { range } from "./rules.ts";
 
 export interface Activation {
-  /** The name as in the attribute; "" for the identity. */
+  /** "" for the identity. */
   readonly name: string;
   readonly parameters: readonly number[];
 }
@@ -15,7 +15,7 @@ interface ActivationFunction {
   readonly compute: (emit: Emit, x: Value, first: number, second: number) => Value;
 }
 
-/** The functions by their names in lower case. */
+/** By name in lower case. */
 const functions: Readonly<Record<string, ActivationFunction>> = {
   "": { defaults: [], compute: (_, x) => x },
   relu: { defaults: [], compute: (emit, x) => emit.Relu([x]) },
@@ -45,7 +45,7 @@ const functions: Readonly<Record<string, ActivationFunction>> = {
 
 const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map(Object.entries(functions));
 
-/** Returns an activation, with ONNX's defaults for absent parameters; a Miss if the name is unknown. */
+/** Returns an activation, with ONNX's defaults for absent parameters. */
 export function readActivation(name: string, parameters: readonly (number | undefined)[]): Activation | Miss {
   const defaults = functionsByName.get(name.toLowerCase())?.defaults;
   return defaults === undefined
@@ -53,10 +53,7 @@ export function readActivation(name: string, parameters: readonly (number | unde
     : { name, parameters: defaults.map((defaultValue, index) => parameters[index] ?? defaultValue) };
 }
 
-/**
- * Reads the activation functions of each direction of a recurrent layer. The attributes `activation_alpha` and `activation_beta` list values only for
- * the functions that have such a parameter, in order.
- */
+/** The attributes `activation_alpha` and `activation_beta` list values for the functions with such a parameter, in order. */
 export function readActivations(
   site: Site,
   defaultNames: readonly string[],
@@ -76,7 +73,7 @@ export function readActivations(
     activations.push(activation);
   }
   const countPerDirection = defaultNames.length;
-  // The specification's default for an RNN lists names for two directions, so a layer with one direction can have an extra name.
+  // The specification's default for an RNN lists two names, also for one direction.
   const isEnough =
     countPerDirection === 1 ? activations.length >= directions : activations.length === countPerDirection * directions;
   if (!isEnough) return new Miss(`names ${activations.length} activations, not ${countPerDirection * directions}`);

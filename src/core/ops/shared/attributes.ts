@@ -1,4 +1,4 @@
-/** Reads a node's attributes and constant inputs. Throws PithError E_MODEL if an attribute has an unexpected kind. */
+/** Reads a node's attributes and constant inputs. */
 import { type Attribute, type DataType, modelError, toInteger, typeOfCode } from "#graph";
 import type { Operand, Site } from "../define.ts";
 
@@ -56,7 +56,7 @@ export function readStrings(site: Site, name: string): readonly string[] | undef
   return readAttribute(site, name, "strings")?.map(decodeText);
 }
 
-/** Decodes a string attribute: text, or arbitrary bytes read as UTF-8. */
+/** Decodes a string attribute: text, or bytes read as UTF-8. */
 export const decodeText = (value: string | Uint8Array): string =>
   typeof value === "string" ? value : new TextDecoder().decode(value);
 
@@ -66,7 +66,7 @@ export function constantIntegersOf(operand: Operand | undefined): readonly numbe
   return elements?.every((element) => typeof element === "number") ? (elements as readonly number[]) : undefined;
 }
 
-/** Reads integers that are an attribute in old opsets and an input in new ones: "runtime" if computed at run time, undefined without either. */
+/** Reads integers that are an attribute in old opsets and an input in new ones: "runtime" if computed at run time. */
 export function readAttributeOrInput(
   site: Site,
   name: string,
@@ -78,14 +78,14 @@ export function readAttributeOrInput(
   return operand === undefined ? undefined : "runtime";
 }
 
-/** Converts a negative axis, which counts from the end, to a nonnegative one. @throws PithError E_MODEL if the axis is outside the rank. */
+/** Converts a negative axis, which counts from the end. @throws PithError E_MODEL if the axis is outside the rank. */
 export function wrapAxis(axis: number, rank: number): number {
   const position = axis < 0 ? axis + rank : axis;
   if (position < 0 || position >= rank) throw modelError(`axis ${axis} lies outside a tensor of rank ${rank}.`);
   return position;
 }
 
-/** Returns the element type that an integer attribute names by its ONNX code. Undefined if the code is unknown, or without attribute and default. */
+/** Returns the element type that an integer attribute names by its ONNX code. */
 export function readElementType(site: Site, name: string, defaultType?: DataType): DataType | undefined {
   const code = readInteger(site, name, undefined);
   return code === undefined ? defaultType : typeOfCode(code);

@@ -2,13 +2,13 @@ import type { DataType, Emit, Value } from "#graph";
 import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
-/** Squeezes a vector of one element to a scalar, which QuantizeLinear reads as a scale or zero point of the whole tensor. */
+/** QuantizeLinear reads a scalar as the scale or zero point of the whole tensor. */
 export function toScalar(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   return dims?.length === 1 && dims[0] === 1 ? emit.Squeeze([value, [0]]) : value;
 }
 
-/** Writes (quantized - zero point) · scale. A vector of scales has one value per index of `axis`. */
+/** Writes (quantized - zero point) · scale. A vector of scales runs along `axis`. */
 export function writeDequantize(
   emit: Emit,
   quantized: Value | undefined,
@@ -20,7 +20,7 @@ export function writeDequantize(
   return emit.DequantizeLinear([quantized, toScalar(emit, scale), toScalar(emit, zeroPoint)], axisAttribute);
 }
 
-/** Writes round(x / scale) + zero point, in the type of the zero point (default: uint8). */
+/** Writes round(x / scale) + zero point, in the type of the zero point. */
 export function writeQuantize(emit: Emit, x: Value, scale: Value | undefined, zeroPoint: Value | undefined): Value {
   return emit.QuantizeLinear([x, toScalar(emit, scale), toScalar(emit, zeroPoint) ?? scalar(emit, "uint8", 0)]);
 }

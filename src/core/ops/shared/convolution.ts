@@ -1,4 +1,4 @@
-/** Facets that several convolution operators share: output dimensions, weight, channel links, cost. Data is N × C × spatial. */
+/** Facets that several convolution operators share. Data is N × C × spatial. */
 import { type DataType, type Dim, type Emit, elementCount, fixedDims, Miss, multiplyDims, type Value } from "#graph";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { readInteger, readIntegers } from "./attributes.ts";
@@ -38,7 +38,7 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...paddingFlag };
 }
 
-/** Replaces a convolution by a chain. Parts without window axes are 1 × 1. Only the last has the bias, which padded positions would otherwise lack. */
+/** Parts without window axes are 1 × 1. The last has the bias, which padded positions would otherwise lack. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
     const lastPart = parts.at(-1);
@@ -59,9 +59,9 @@ export function convChain(s: ConvSettings): Chain {
   };
 }
 
-/** Links channels, removable alone with one group, with their kernels if depthwise, and otherwise at the same positions of every group. */
+/** Links channels with their kernels if depthwise, and otherwise at the same positions of every group. */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  // Reads the numbers of channels from the weight, because the data's dimensions can be unknown.
+  // The data's dimensions can be unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
     if (typeof outputs !== "number" || typeof perGroupIn !== "number")
       return new Miss("the dimensions of its weight are not known");
@@ -92,7 +92,6 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   });
 }
 
-/** Maps a channel to the channels at its position in every group. */
 export const linkAcrossGroups = (groups: number, perGroup: number) => (index: number) =>
   range(groups).map((group) => group * perGroup + (index % perGroup));
 
@@ -103,13 +102,11 @@ export function convCost(s: ConvSettings, site: Site): Dim | Miss {
   });
 }
 
-/** Reorders dimensions N × spatial × C to N × C × spatial. */
 export const toChannelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(0, 1),
   ...dims.slice(-1),
   ...dims.slice(1, -1),
 ];
-/** Reorders dimensions N × C × spatial to N × spatial × C. */
 export const toChannelsLast = ([batch = 1, channels = 1, ...spatial]: readonly Dim[]): readonly Dim[] => [
   batch,
   ...spatial,
@@ -121,7 +118,7 @@ export function withChannelsFirstData(site: Site): Site {
   return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: toChannelsFirst(data.dims) }) };
 }
 
-/** Transposes channels-last inputs to channels first, applies `compute`, and transposes the result back. */
+/** Applies `compute` to channels-last inputs that are transposed to channels first, and transposes the result back. */
 export function transposeAround(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
   const spatial = range(rank - 2, 1);
   const moveChannelsFirst = (value: Value | undefined): Value | undefined =>

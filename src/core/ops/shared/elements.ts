@@ -1,7 +1,6 @@
 /**
- * Computes elements of values that are known before the run, for shapes that the graph computes (Shape → Gather → Mul → Concat → Reshape).
- * Elements can be symbolic. A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols. After rounding, it is a
- * dimension again.
+ * Computes elements of values that are known before the run, for shapes that the graph computes (Shape → Gather → Mul → Concat → Reshape). Elements
+ * can be symbolic. A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols.
  */
 import type { DataType, Dense, Dim } from "#graph";
 import {
@@ -21,12 +20,12 @@ import {
 } from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
 
-/** The maximum number of known elements of a value, except stored vectors of integers. Values with more elements are data, not shapes. */
+/** Values with more elements are data, not shapes. */
 export const maxElements = 64;
 
 export const isIntegerOrBool = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
-/** Adds elements to `inferred` if its type is integer or boolean and all elements are known and exact. */
+/** Adds elements to `inferred` if its type is integer or boolean and they are known and exact. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   if (!isIntegerOrBool(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
   return withUncheckedElements(
@@ -37,12 +36,12 @@ export function withElements(inferred: Inferred, elements: readonly (Dim | undef
   );
 }
 
-/** Returns what inference knows about a stored tensor: type and dimensions, and the elements if the tensor is small. */
+/** Returns type and dimensions of a stored tensor, and its elements if it is small. */
 export function describeStored(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
   if (small === undefined) return { type, dims };
   const description = { type, dims, small };
   const count = elementCount(dims);
-  // Integer vectors of any length can be axes; other tensors are shapes only if they are short.
+  // Integer vectors of any length can be axes.
   const isAxes = (type === "int64" || type === "int32") && dims.length <= 1;
   if (isAxes || (isIntegerOrBool(type) && count <= maxElements)) return { ...description, elements: toNumbers(small) };
   if (!isPlainFloat(type) || dims.length > 1 || count > maxFloats) return description;
@@ -50,11 +49,11 @@ export function describeStored(type: DataType, dims: readonly number[], small: D
   return elements.every(Number.isFinite) ? { ...description, elements } : description;
 }
 
-/** The maximum number of known elements of a stored float vector: enough for scales of the axes of an image. */
+/** Enough for scales of the axes of an image. */
 const maxFloats = 8;
 export const isPlainFloat = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
-/** Returns whether an element is exact as a double: in the range of its type, and for int64 also below 2^53 in magnitude. */
+/** Whether an element is exact as a double and in the range of its type. */
 function isExactlyRepresented(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isIntegerOrBool(type)) return Number.isFinite(element);
@@ -71,7 +70,7 @@ export function exactElements(operand: Operand | undefined): readonly Dim[] | un
     : undefined;
 }
 
-/** Adds elements to `inferred` if all are known, without checking type and exactness. For elements that were only moved, and for floats. */
+/** Adds elements that were moved, or floats, without checking type and exactness. */
 export function withUncheckedElements(
   inferred: Inferred,
   elements: readonly (Dim | undefined)[] | undefined,
@@ -82,7 +81,7 @@ export function withUncheckedElements(
   return elements.every((element) => element !== undefined) ? { ...inferred, elements } : inferred;
 }
 
-/** Returns the first known element of an operand that has one element. */
+/** Returns the first element of an operand, if it is known. */
 export function knownScalarOf(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];
@@ -104,7 +103,7 @@ export function knownTensorOf(operand: Operand | undefined): KnownTensor | undef
     : { dims, elements };
 }
 
-/** Returns the position in the source of the element at a position of the result. */
+/** Returns the source position for a position of the result. */
 type Mapping = (position: readonly number[]) => readonly number[];
 
 function pickElements({ dims, elements }: KnownTensor, result: readonly number[], mapping: Mapping) {
@@ -118,7 +117,7 @@ function pickElements({ dims, elements }: KnownTensor, result: readonly number[]
   });
 }
 
-/** Adds the elements of input 0 in a new order, if they are known. `mappingFor` returns the order for the input's dimensions. */
+/** Adds the elements of input 0 in a new order, if they are known. */
 export function withMovedElements(
   inferred: Inferred,
   site: Site,
@@ -130,7 +129,7 @@ export function withMovedElements(
   return mapping === undefined ? inferred : withUncheckedElements(inferred, pickElements(contents, result, mapping));
 }
 
-/** Combines all operands element by element, with broadcasting. Undefined if an operand is unknown. */
+/** Combines operands element by element, with broadcasting; undefined if an operand is unknown. */
 export function combineElements(
   site: Site,
   combine: (...values: readonly Dim[]) => Dim | undefined,
@@ -157,7 +156,7 @@ export function combineElements(
   });
 }
 
-/** Returns a · b of floats; undefined if a symbol is multiplied by a number that is not a fraction with a small denominator. */
+/** Returns a · b of floats; undefined if a symbol is multiplied by a number that is not a simple fraction. */
 export function multiplyFloats(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b;
   if (!isSymbolic(a)) return multiplyFloats(b, a);
@@ -171,7 +170,7 @@ export function multiplyFloats(a: Dim, b: Dim): Dim | undefined {
   return undefined;
 }
 
-/** The maximum denominator of a fraction that is recognized from a float32, which has seven decimal digits. */
+/** For fractions recognized from a float32, which has seven decimal digits. */
 const maxDenominator = 64;
 const tolerance = 1e-6;
 
@@ -203,7 +202,7 @@ export function roundQuotient(a: Dim, direction: "down" | "up"): Dim {
   return round(...(quotientParts(a) ?? [a, 1]));
 }
 
-/** Returns 1 if a and b are equal, 0 if they differ, undefined if this depends on symbolic dimensions. A dimension differs from every negative number. */
+/** Returns 1 if a and b are equal, 0 if they differ, undefined if this depends on symbolic dimensions. */
 export function compareElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;

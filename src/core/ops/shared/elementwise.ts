@@ -1,4 +1,4 @@
-/** Defines elementwise operators. Their gradients have the shape of the output; backpropagation sums gradients over broadcast axes. */
+/** Defines elementwise operators. Backpropagation sums their gradients over broadcast axes. */
 import { commutative, type DataType, type Dim, type Emit, Miss, sameDims, type Value } from "#graph";
 import {
   type Affine,
@@ -26,7 +26,7 @@ interface OperatorRow<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
   readonly type?: DataType;
-  /** Computes the operator on dimensions, for shapes that the graph computes. */
+  /** Computes the operator on dimensions. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
   /** Computes the operator on floats derived from dimensions, such as half of a height. */
   readonly onFloats?: (...operands: readonly Dim[]) => Dim | undefined;
@@ -52,7 +52,7 @@ interface UnaryFacets<S> extends OperatorRow<S> {
   readonly saturates?: readonly [low: number, high: number];
 }
 
-/** Adds the output elements that follow from known operand elements: integers, or floats derived from dimensions. */
+/** Adds the output elements that follow from known operand elements. */
 function addKnownElements(
   inferred: Inferred,
   site: Site,
@@ -110,7 +110,7 @@ export interface BinaryRow<S> extends OperatorRow<S> {
   readonly neutral?: { readonly left?: number; readonly right?: number };
   /** Returns scale and shift of x for a stored value c on the right (`x ∘ c`) or on the left (`c ∘ x`). */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
-  /** The axis of the first operand from which the second aligned before opset 7, without an attribute. */
+  /** The axis at which the second operand aligned before opset 7, without an attribute. */
   readonly oldAxis?: number;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
@@ -118,7 +118,7 @@ export interface BinaryRow<S> extends OperatorRow<S> {
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
 
-/** Returns whether the second operand aligns with inner axes of the first. Before opset 7, `axis` allowed this, or the operator required it. */
+/** Returns whether the second operand aligns with inner axes of the first, as was possible before opset 7. */
 function alignsInnerAxes(site: Site, oldAxis: number | undefined): boolean {
   const axis = readInteger(site, "broadcast", 0) === 0 ? oldAxis : readInteger(site, "axis", undefined);
   const [a = [], b] = [site.inputs[0]?.dims, site.inputs[1]?.dims];
@@ -148,7 +148,6 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
     homogeneous: row.homogeneous,
     wants: row.wants,
     parameters: row.parameters,
-    // An operand whose neutral value is 1 is a scale.
     scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
     axes: (_, site) => broadcastAxes(site),
     gradient:
@@ -162,7 +161,7 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
   });
 }
 
-/** Returns the operand that equals the output because the other operand is a neutral constant, such as 0 in x + 0. */
+/** Returns the operand that equals the output because the other is a neutral constant, such as 0 in x + 0. */
 function unchangedOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
   return [0, 1].find((input) => {
     const [operand, constant] = [site.inputs[input], site.inputs[1 - input]];
@@ -174,7 +173,7 @@ function unchangedOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {
   });
 }
 
-/** Returns scale and shift per channel of an operator with one stored operand; a Miss if the operand has several axes longer than 1. */
+/** Returns scale and shift per channel of an operator with one stored operand. */
 function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affine | Miss {
   const constant = site.inputs[1]?.stored === true ? 1 : 0;
   const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
@@ -207,10 +206,7 @@ function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affi
 const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] =>
   dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
-/**
- * Returns the inputs, at most one, that are a stored vector with one value per channel of the other input, an activation. Matrices (masks, rotations)
- * and vectors along which the activation broadcasts do not count.
- */
+/** Returns the input that is a stored vector with one value per channel of the other input, an activation. */
 export function channelVectorInputs({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
   return [0, 1].filter((input) => {
@@ -225,14 +221,14 @@ export function channelVectorInputs({ inputs }: Site): readonly number[] {
 }
 
 interface VariadicRow extends OperatorRow<null> {
-  /** dLoss/d(operand) for each of two or more operands. */
+  /** dLoss/d(operand). */
   readonly derivatives: (
     parts: Omit<DerivativeInputs<null>, "s"> & { readonly operands: readonly Value[] },
   ) => readonly Value[];
   readonly parameters?: OpDef<null>["parameters"];
 }
 
-/** Defines an operator with any number of operands, which is the identity for one operand. Operands broadcast since opset 8. */
+/** Any number of operands; the identity for one. */
 export function defineVariadic({ name, onDims, parameters, derivatives, quantize }: VariadicRow): Op {
   return defineOp({
     name,

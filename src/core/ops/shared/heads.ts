@@ -1,21 +1,21 @@
-/** Writes the steps of attention operators that concern heads: splitting, merging, and rotary embedding. */
+/** Splits, merges and rotates the heads of attention. */
 import { type Emit, Miss, type Value } from "#graph";
 
-/** Splits heads: N × length × (heads · width) → N × heads × length × width. */
+/** N × length × (heads · width) → N × heads × length × width. */
 export function splitHeads(emit: Emit, x: Value | undefined, heads: number): Value {
   const width = x?.type?.dims?.[2];
   const shape = [0, 0, heads, typeof width === "number" ? width / heads : -1];
   return emit.Transpose([emit.Reshape([x, shape])], { perm: [0, 2, 1, 3] });
 }
 
-/** Merges heads: N × heads × length × width → N × length × (heads · width). */
+/** N × heads × length × width → N × length × (heads · width). */
 export function mergeHeads(emit: Emit, x: Value): Value {
   const [, heads, , width] = x.type?.dims ?? [];
   const mergedWidth = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
   return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, mergedWidth]]);
 }
 
-/** Concatenates past and new keys (or values), N × heads × length × width, along the length. */
+/** Concatenates keys (or values), N × heads × length × width, along the length. */
 export const appendTo = (emit: Emit, past: Value | undefined, added: Value): Value =>
   past === undefined ? added : emit.Concat([past, added], { axis: 2 });
 
@@ -24,23 +24,22 @@ export const capScores = (emit: Emit, scores: Value, cap: number): Value =>
   cap > 0 ? emit.Mul([emit.Tanh([emit.Div([scores, cap])]), cap]) : scores;
 
 interface Rotation {
-  /** The number of rotated channels of a head. */
+  /** Rotated channels of a head. */
   readonly count: number;
-  /** The number of all channels of a head. */
+  /** All channels of a head. */
   readonly width: number;
-  /** Whether the two channels of a pair are neighbors. If not, their distance is count / 2. */
+  /** Whether the two channels of a pair are neighbors instead of count / 2 apart. */
   readonly isInterleaved: boolean;
   /** N × 1 × length × count/2 */
   readonly cos: Value;
   readonly sin: Value;
 }
 
-/** Rotates pairs of channels of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
+/** Rotates pairs of channels, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
 export function rotatePairs(emit: Emit, x: Value, { count, width, isInterleaved, cos, sin }: Rotation): Value {
   const split = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
     emit.many("Split", [value, sizes], { axis }, sizes.length);
   const [rotatedPart = x, unrotatedPart] = count === width ? [x] : split(x, 3, [count, width - count]);
-  // Neighbors are split along a new axis of length 2.
   const [a, b] = isInterleaved
     ? split(emit.Reshape([rotatedPart, [0, 0, 0, count / 2, 2]]), 4, [1, 1]).map((half) => emit.Squeeze([half, [4]]))
     : split(rotatedPart, 3, [count / 2, count / 2]);
@@ -53,7 +52,7 @@ export function rotatePairs(emit: Emit, x: Value, { count, width, isInterleaved,
   return unrotatedPart === undefined ? rotated : emit.Concat([rotated, unrotatedPart], { axis: 3 });
 }
 
-/** Writes cos or sin of each token, N × 1 × length × pairs. `positions` has one position per token (N × length), or only the first (then N is 1). */
+/** Writes cos or sin of each token, N × 1 × length × pairs. `positions` has one position per token (N × length), or only the first. */
 function gatherAngles(emit: Emit, table: Value | undefined, positions: Value | undefined, length: Value): Value {
   if (positions?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, positions], { axis: 0 }), [1]]);
   const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
@@ -67,7 +66,7 @@ interface AngleTables {
   readonly width: number;
 }
 
-/** Rotates heads N × heads × length × width by the angles of their positions. `positions` has one position per token, or only the first. */
+/** Rotates heads N × heads × length × width by the angles of their positions. */
 export function rotateHeads(emit: Emit, x: Value, positions: Value | undefined, tables: AngleTables): Value | Miss {
   const pairCount = tables.cos?.type?.dims?.[1];
   if (typeof pairCount !== "number") return new Miss("the number of rotated channels is not known");

@@ -1,4 +1,4 @@
-/** Merges what is known of two values, one of which a node returns (branches, iterations, sequence elements). What differs becomes unknown. */
+/** Merges what is known of two values (branches, iterations, sequence elements). What differs becomes unknown. */
 import { type AnyType, type Container, type DataType, type Dim, isContainer, sameDims } from "#graph";
 import type { Inferred } from "../define.ts";
 
@@ -50,10 +50,10 @@ function mergeDims(
   return a.map((dim, axis) => (dim === b[axis] ? dim : open(axis)));
 }
 
-/** The maximum length of a sequence of which each element's type is recorded. */
+/** Element types are recorded up to this length. */
 export const maxItems = 256;
 
-/** Returns the type of a sequence with these items; undefined if their types cannot be merged. `emptyType` is the element type of an empty sequence. */
+/** Returns the type of a sequence with these items; undefined if their types cannot be merged. */
 export function sequenceOf(items: readonly AnyType[], emptyType: AnyType, open: NewDimension): Sequence | undefined {
   const [first = emptyType, ...rest] = items;
   const element = rest.reduce<AnyType | undefined>((merged, item) => merged && mergeTypes(merged, item, open), first);

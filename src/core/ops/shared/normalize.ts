@@ -9,7 +9,7 @@ export const scaleAndShiftFacets = {
   weight: new Miss("scales and shifts; it has no matrix"),
 };
 
-/** Creates the facet `homogeneous` for scale and shift inputs that align with the last axes of the data, which are normalized. */
+/** Scale and shift align with the last axes of the data, which are normalized. */
 export const homogeneousAlongLastAxes =
   (...inputs: readonly number[]) =>
   (_: unknown, site: Site): Homogeneity => {
@@ -19,16 +19,15 @@ export const homogeneousAlongLastAxes =
   };
 
 interface NormalizedPorts {
-  /** The first normalized axis. The axes before it are not normalized. */
   readonly first: number;
   /** Inputs that align with the last axes of the data. */
   readonly inputs: readonly number[];
-  /** Outputs with statistics per row, such as the mean. */
+  /** Outputs with statistics per row. */
   readonly outputs: readonly number[];
   readonly reason: string;
 }
 
-/** Links the axes that are not normalized. Indices of normalized axes cannot be removed, because they are part of the statistics. */
+/** Links the axes that are not normalized. Indices of normalized axes are part of the statistics. */
 export function normalizedAxes(
   site: Site,
   dims: readonly Dim[],
@@ -56,7 +55,7 @@ const writeMean = (emit: Emit, value: Value, axes: readonly number[]): Value =>
 
 const writeDeviation = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
-/** Writes (x - mean) / √(variance + ε) and its statistics, of size 1 along `axes`. E[x²] - E[x]² would lose precision for large means. */
+/** Writes (x - mean) / √(variance + ε) and its statistics. E[x²] - E[x]² would lose precision for large means. */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
   const mean = writeMean(emit, x, axes);
   const centered = emit.Sub([x, mean]);
@@ -65,7 +64,7 @@ export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon
   return { normalized: emit.Div([centered, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
 }
 
-/** Writes x / √(mean(x²) + ε) · scale and 1 / √(mean(x²) + ε). 16-bit floats are computed in float32. */
+/** Writes x / √(mean(x²) + ε) · scale and 1 / √(mean(x²) + ε). */
 export function rootMeanSquare(
   emit: Emit,
   x: Value,

@@ -1,4 +1,4 @@
-/** Facets of matrix products y = A B (MatMul) and y = α A B + β C (Gemm), also for operators with more inputs, such as scales. */
+/** Facets of matrix products y = A B (MatMul) and y = α A B + β C (Gemm). */
 import { type DataType, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type {
   AxisEnd,
@@ -15,12 +15,12 @@ import type {
 import { readFlag, readFloat } from "./attributes.ts";
 import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./rules.ts";
 
-/** Returns a copy of the site with only the listed inputs, in this order, to leave out scales and zero points of quantized operators. */
+/** Returns a copy of the site with the listed inputs, in this order. */
 export function pickInputs(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
-/** Converts the axis rule of a float operator to one whose `inputs` correspond to its inputs. `axisOf` maps axes of data and result. */
+/** Converts the axis rule of a float operator to one whose `inputs` correspond to its inputs. */
 export function mapLinksToInputs(
   floatRule: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],
@@ -53,14 +53,14 @@ export function mapLinksToInputs(
 
 const severalAxes = new Miss("its scales or zero points vary along several axes");
 
-/** Links per-channel scales and zero points to an axis of the output. A Miss if a scale or zero point has several axes. */
+/** Links per-channel scales and zero points to an axis of the output. */
 export function linkPerChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
   const vectors = inputs.filter((input) => site.inputs[input]?.dims?.some((dim) => dim !== 1));
   if (vectors.some((input) => (site.inputs[input]?.dims?.length ?? 0) > 1)) return severalAxes;
   return vectors.map((input) => ({ from: [`in${input}`, 0], to: ["out0", axis] }));
 }
 
-/** Returns the links of a matrix product of the inputs `operands`. Inputs `vectors` have one value per column, inputs `rows` one per row. */
+/** `vectors` have one value per column, `rows` one per row. */
 export function productAxes(
   site: Site,
   operands: readonly number[],
@@ -88,7 +88,7 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/** Replaces a layer with the weight at `input` by a chain of products. `product` multiplies the result so far by the weight of the next part. */
+/** `product` multiplies the result so far by the weight of the next part. */
 export function chainProducts(
   input: number,
   product: (emit: Emit, operands: Inputs, part: ChainPosition, nodeInputs: Inputs) => Value,

@@ -15,7 +15,7 @@ import {
 } from "#graph";
 import type { AxisEnd, AxisLink, Inferred, InputRange, NodeChange, Operand, Site, ValueInterval } from "../define.ts";
 
-/** Broadcasts by NumPy's rule. A symbol and a number above 1 give the number; two different symbols give their maximum, because one can be 1. */
+/** Broadcasts by NumPy's rule. Two different symbols give their maximum, because one can be 1. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
   const result: Dim[] = [];
@@ -35,14 +35,14 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
   return result;
 }
 
-/** Returns an operand that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
+/** Returns an operand that the schema requires. @throws PithError E_MODEL if it is missing. */
 export function requireInput(site: Site, input: number): Operand {
   const operand = site.inputs[input];
   if (operand === undefined) throw modelError(`input ${input} is missing.`);
   return operand;
 }
 
-/** Returns an input that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
+/** Returns an input that the schema requires. @throws PithError E_MODEL if it is missing. */
 export function requireValue(value: Value | undefined): Value {
   if (value === undefined) throw modelError("a required input is missing.");
   return value;
@@ -56,7 +56,6 @@ export const range = (count: number, from = 0): number[] => Array.from({ length:
 
 export const invertPermutation = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
-/** Returns the result of `compute` for the dimensions of inputs; a Miss if the rank of an input is unknown. */
 export function withDims<T>(
   site: Site,
   inputs: readonly number[],
@@ -67,7 +66,7 @@ export function withDims<T>(
   return compute(...inputs.map((input) => site.inputs[input]?.dims ?? []));
 }
 
-/** Infers a single output. `computeDims` computes its dimensions from the dimensions of `inputs` (default: input 0). */
+/** Infers a single output. `computeDims` receives the dimensions of `inputs`. */
 export function inferShape(
   site: Site,
   computeDims: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
@@ -84,7 +83,7 @@ export function sameAsInput(site: Site): readonly Inferred[] {
   return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
-/** Returns the requirement that an input contains positions along an axis of length `count`: 0 to count - 1. */
+/** Requires that an input contains positions along an axis of length `count`. */
 export function requirePositions(input: number, count: Dim | undefined): readonly InputRange[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
@@ -93,17 +92,17 @@ export function requireLengths(input: number, count: Dim | undefined): readonly 
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** Returns the requirements for index tuples at input 1, with one entry per axis. Every entry must be below the length of the shortest axis. */
+/** Requires index tuples at input 1 whose entries are below the length of the shortest axis. */
 export function requireTuples(axes: readonly Dim[]): readonly InputRange[] {
   return axes.flatMap((count) => requirePositions(1, count));
 }
 
-/** Returns the requirement that inputs are within the intervals that the readers of the output require. */
+/** Requires that inputs are within the intervals that the readers of the output require. */
 export function forwardWanted(output: readonly ValueInterval[], ...inputs: readonly number[]): readonly InputRange[] {
   return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
 
-/** Links every axis of an input to the same axis of output 0. Channels of refused axes cannot be removed in the input or the output. */
+/** Links every axis of an input to the same axis of output 0, except refused axes. */
 export function sameAxes(
   dims: readonly Dim[],
   options?: { refused(axis: number): boolean; readonly reason: string; readonly input?: number },
@@ -119,7 +118,7 @@ export function sameAxes(
   });
 }
 
-/** Links each operand axis to the output axis that it aligns with. An axis of size 1 that is broadcast is not linked. */
+/** Links each operand axis to the output axis that it aligns with. */
 export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
   if (shapes.length < site.inputs.length) return new Miss("the rank of an operand is not known");
@@ -133,7 +132,7 @@ export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   );
 }
 
-/** Links the axes of an input to the last axes of output 0, which has the given rank. Axes of size 1 are broadcast and not linked. */
+/** Links the axes of an input to the last axes of output 0, except broadcast ones. */
 export function alignedAxes(site: Site, input: number, rank: number): readonly Extract<AxisLink, { from: AxisEnd }>[] {
   const dims = site.inputs[input]?.dims ?? [];
   return dims.flatMap((dim, axis) =>
@@ -145,7 +144,7 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
   return typeof count === "number" ? { attributes: { [name]: { kind: "int", value: count } } } : {};
 }
 
-/** Returns the change that replaces lists of integers, which are attributes in old opsets and the inputs from 1 on in new opsets. */
+/** Replaces lists of integers, which are attributes in old opsets and the inputs from 1 on in new opsets. */
 export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (isInAttributes)
@@ -153,7 +152,7 @@ export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<str
   return { inputs: Object.fromEntries(entries.map(([, value], index) => [1 + index, value])) };
 }
 
-/** Returns integers for an input, in the type of the list that they replace or join: Slice requires one type for all lists. */
+/** Slice requires one type for all lists, so the new list has the type of the others. */
 export function listFor({ inputs }: Pick<Node, "inputs">, input: number, numbers: readonly number[]): Dense {
   const type = (inputs[input] ?? inputs[1])?.type?.type === "int32" ? "int32" : "int64";
   return fromNumbers(type, [numbers.length], numbers);
@@ -167,7 +166,7 @@ export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | unde
   });
 }
 
-/** Returns the input index 0 if the dimensions of input 0 are known to equal those of the output. */
+/** Returns 0 if the dimensions of input 0 are known to equal those of the output. */
 export function inputIfSameDims(site: Site, outDims: readonly Dim[] | undefined | Miss): 0 | undefined {
   const dims = site.inputs[0]?.dims;
   return dims !== undefined && outDims !== undefined && !(outDims instanceof Miss) && sameDims(dims, outDims)
@@ -206,12 +205,12 @@ export function typeOf(value: Value | undefined): DataType {
 export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
-/** Casts 16-bit floats to float32, in which sums lose less precision. */
+/** Sums of 16-bit floats lose less precision in float32. */
 export function widenToFloat32(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
-/** Returns the dimensions of a value as numbers. @throws RangeError if a dimension is symbolic: gradients are written for fixed batch sizes. */
+/** @throws RangeError if a dimension is symbolic: gradients are written for fixed batch sizes. */
 export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);

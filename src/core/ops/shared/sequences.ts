@@ -1,11 +1,11 @@
-/** Operators on sequences of tensors: positions in a sequence, and the pieces of a tensor that SplitToSequence puts into one. */
+/** Positions in a sequence, and the pieces of a tensor that SplitToSequence puts into one. */
 import type { Emit, Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attributes.ts";
 import { maxItems } from "./merge-types.ts";
 import { integersConstant, range } from "./rules.ts";
 
-/** Reads a position in a sequence from input 1; undefined if it is computed at run time. A negative position counts from the end. */
+/** Reads a position in a sequence from input 1; undefined if it is computed at run time. */
 export const readPosition = (site: Site): { readonly position: number | undefined } => ({
   position: constantIntegersOf(site.inputs[1])?.[0],
 });
@@ -15,13 +15,12 @@ export const countFromFront = (position: number, length: number): number =>
 
 export interface PieceSettings {
   readonly axis: number;
-  /** Whether pieces have the axis. If not, each piece is one index of the axis. */
+  /** Whether pieces have the axis. */
   readonly keepsAxis: boolean;
-  /** The sizes of the pieces along the axis; undefined if unknown. */
+  /** Sizes along the axis; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;
 }
 
-/** Reads the attributes and sizes of a SplitToSequence. */
 export function readPieces(site: Site): PieceSettings {
   const [operand, split] = site.inputs;
   const rank = operand?.dims?.length;

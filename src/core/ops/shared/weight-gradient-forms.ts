@@ -21,7 +21,7 @@ interface ConvShapes {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
-  /** The spatial dimensions of the output. */
+  /** Spatial dimensions of the output. */
   readonly out: readonly number[];
   readonly positions: number;
 }
@@ -32,7 +32,7 @@ export function shapesOf(x: Value, up: Value): ConvShapes {
   return { batch, channels, outputs, out, positions: elementCount(out) };
 }
 
-/** Writes the kernel gradient: the elements of the kernel in order, possibly in other dimensions. */
+/** Writes the elements of the kernel gradient in order, possibly in other dimensions. */
 export type FormWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: ConvShapes) => Value;
 type BlockFormWriter = (
   s: ConvSettings,
@@ -49,7 +49,7 @@ export const writeByTaps: FormWriter = (s, emit, x, up, { batch, channels, outpu
     reshapeTo(emit, value, [batch, s.group, count / s.group, positions]);
   const upstream = splitGroups(up, outputs);
   const products = tapsOf(s.kernel).map((tap) => {
-    // (batch × groups × M/groups × positions) · (batch × groups × C/groups × positions)ᵀ is a product per sample; then samples are summed.
+    // A product per sample: (batch × groups × M/groups × positions) · (batch × groups × C/groups × positions)ᵀ.
     const data = splitGroups(readByTap(s, emit, padded, tap, out, 2), channels);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, data], { transB: 1 }));
   });
@@ -113,9 +113,8 @@ export function writeOneProduct(
  * Writes one convolution over an image with the data's positions (row by row) as height, channels as width and samples as channels. `pitch` is the
  * length of a padded data row:
  *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · spacing) × b × b
- * Each data row is padded with zeros by at least its larger pad, so that taps beyond a row read zeros. Each tap of a kernel row has one convolution,
- * which differs only in pads. The output rows of this convolution are the taps of a kernel column.
- * A block of samples is a group. Groups are added up afterward.
+ * Data rows are padded with zeros, so that taps beyond a row read zeros. Each tap of a kernel row has one convolution. Its
+ * output rows are the taps of a kernel column. A block of samples is a group.
  */
 export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
   const { size } = blocks;
@@ -125,7 +124,7 @@ export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, c
   const { cropped, before, after } = cropUnread(s, emit, x, out);
   const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padTop = 0, padLeft = 0] = before;
-  // A row of dY corresponds to `strideY` data rows. Leading zeros fill the part that the row does not read.
+  // A row of dY corresponds to `strideY` data rows.
   const start = (pitch: number, tap: number): number =>
     (padTop + strideY) * pitch - strideX * columns + padLeft - tap * dilationX;
   const isValidPitch = (pitch: number): boolean =>
@@ -212,7 +211,7 @@ export const writeDepthwiseInBlocks: BlockFormWriter = (s, emit, x, up, { batch,
   return emit["com.microsoft.nchwc.ReorderOutput"]([sumSamples(emit, perSample, 1)], { channels });
 };
 
-/** Removes the last positions of each axis if no tap reads them. Also returns the padding that taps read, `before` and `after` the data of each axis. */
+/** Removes positions at the end of each axis that no tap reads. Also returns the padding that taps read. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = sizesOf(x).slice(2);
   const padsBefore = explicitPads(s, spatial).slice(0, spatial.length);
@@ -231,7 +230,7 @@ function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[
   };
 }
 
-/** Returns the coordinates of all taps of a kernel, row by row. */
+/** Returns the coordinates of all taps, row by row. */
 function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
     (taps, size) => taps.flatMap((start) => range(size).map((index) => [...start, index])),
@@ -248,7 +247,7 @@ function padData(s: ConvSettings, emit: Emit, x: Value, firstSpatialAxis: number
   return emit.Pad([x, [...padSizes(pads.slice(0, s.kernel.length)), ...padSizes(pads.slice(s.kernel.length))], 0]);
 }
 
-/** Slices the padded data to the positions that a tap reads: one position per output position. */
+/** Slices the padded data to the positions that a tap reads. */
 function readByTap(
   s: ConvSettings,
   emit: Emit,

@@ -1,15 +1,11 @@
 /**
- * Selects the fastest form of the kernel gradient of a convolution (`weight-gradient-forms.ts`). Speed relative to "taps", measured on x64 with AVX-512
- * for batches of 16 and 128:
- * - "taps": fastest for many positions and a medium number of channels.
- * - "rows": 2 to 3 times as fast for 1 or 3 channels, because products of single taps are too narrow.
- * - "channels last": twice as fast with strides and at least 32 channels; 10 to 50 % faster for at least 64 channels on small images; 25 % faster
- *   than "rows" for one channel.
- * - "channel by channel" (depthwise): 2 to 5 times as fast on small images, slower on large ones.
- * - "one product" (1 × 1): 2 to 8 times as fast for many channels on small images. The product can also add a previous contribution.
- * With blocked channels (`channel-blocks.ts`), relative to the fastest of the forms above:
- * - "samples in blocks": 0.7 to 2 times as fast on one thread, but multithreaded, unlike slices. Selected for several channels only.
- * - "depthwise in blocks": 3 to 8 times as fast.
+ * Selects the fastest form of the kernel gradient of a convolution (`weight-gradient-forms.ts`), as measured on x64 with AVX-512:
+ * - "taps": for many positions and a medium number of channels.
+ * - "rows": for 1 or 3 channels, because products of single taps are too narrow.
+ * - "channels last": with strides, or for many channels on small images.
+ * - "channel by channel" (depthwise): on small images.
+ * - "one product" (1 × 1): the product can also add a previous contribution.
+ * - "samples in blocks": multithreaded, unlike slices.
  */
 import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
@@ -56,7 +52,7 @@ export function possibleForms(s: ConvSettings, x: Value, up: Value, block?: numb
   return ["taps", "channel by channel", ...(blockSize === undefined ? [] : (["depthwise in blocks"] as const))];
 }
 
-/** Returns whether the kernel is 1 × 1 without strides and padding, so that the convolution is a matrix product. */
+/** Returns whether the kernel is 1 × 1 without strides and padding. */
 function isMatrixProduct(s: ConvSettings, x: Value): boolean {
   if (elementCount(s.kernel) !== 1 || s.strides.some((stride) => stride !== 1)) return false;
   return explicitPads(s, sizesOf(x).slice(2)).every((pad) => pad === 0);
@@ -82,12 +78,12 @@ export function selectFastestForm(s: ConvSettings, x: Value, up: Value, block: n
 
 export interface WeightGradientOptions {
   readonly blocks?: ChannelBlocks | undefined;
-  /** Returns the previous contributions to the gradient, if the new one is to be added to them. The form "one product" adds them at no cost. */
+  /** Returns the previous contributions to the gradient, which the form "one product" adds at no cost. */
   readonly takePrevious?: () => Contribution | undefined;
   readonly form?: Form;
 }
 
-/** Writes dLoss/dW with the dimensions of the kernel, from the data x, the kernel w and `up` = dLoss/dY. */
+/** Writes dLoss/dW with the dimensions of the kernel. */
 export function writeWeightGradient(
   s: ConvSettings,
   emit: Emit,

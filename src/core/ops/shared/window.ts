@@ -1,4 +1,4 @@
-/** Reads the sliding windows of convolutions and pools, and computes output sizes and the pads that `auto_pad` implies. */
+/** Sliding windows of convolutions and pools, and the output sizes and pads that follow. */
 
 import { addDims, ceilDims, type Dim, extremeDims, floorDims, Miss } from "#graph";
 import type { AxisLink, Site } from "../define.ts";
@@ -9,7 +9,7 @@ export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** The padding at the starts of all axes, then at the ends. Only valid if `autoPad` is NOTSET or VALID. */
+  /** Padding at the starts of all axes, then at the ends, if `autoPad` is NOTSET or VALID. */
   readonly pads: readonly number[];
   readonly autoPad: string;
   readonly roundsUp: boolean;
@@ -40,14 +40,14 @@ export const poolDims = (window: Window, dims: readonly Dim[]): readonly Dim[] =
 
 export const globalPoolDims = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
 
-/** Links the axes of samples and channels, but not the spatial axes. */
+/** Links samples and channels. */
 export const channelAxes = (channelAxis = 1): readonly AxisLink[] =>
   [0, channelAxis].map((axis) => ({ from: ["in0", axis], to: ["out0", axis] }));
 
 export const padAttributes = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
-/** Returns the attributes of a MaxPool with this window. AveragePool has the same attributes, `dilations` only since opset 19. */
+/** The attributes of a MaxPool. AveragePool has `dilations` since opset 19. */
 export const poolAttributes = ({ kernel, strides, dilations, roundsUp, ...window }: Window) => ({
   kernel_shape: kernel,
   strides,
@@ -56,7 +56,7 @@ export const poolAttributes = ({ kernel, strides, dilations, roundsUp, ...window
   ...padAttributes(window),
 });
 
-/** Returns the number of input positions from the first to the last tap of a dilated kernel. */
+/** Returns the number of input positions from the first to the last tap. */
 export function kernelExtent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
 }
@@ -73,13 +73,13 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
     if (!window.roundsUp) return addDims(floorDims(paddedRest, stride), 1);
     const steps = addDims(ceilDims(paddedRest, stride), 1);
     const [before = 0, after = 0] = [window.pads[axis], window.pads[window.kernel.length + axis]];
-    // The last window must start inside of the input or the padding before it. Only large strides can violate this.
+    // The last window must start inside of the input or the padding before it.
     if (after + stride <= extent) return steps;
     return extremeDims("min", [steps, ceilDims(addDims(size, before), stride)]);
   });
 }
 
-/** Returns the number of input positions that each window along an axis covers. With `padding.isCounted`, padding counts, too. */
+/** Returns the number of input positions that each window along an axis covers. */
 export function windowCounts(
   window: Window,
   axis: number,
@@ -94,7 +94,7 @@ export function windowCounts(
   });
 }
 
-/** Returns the `pads` and `output_padding` of the ConvTranspose that spreads gradients of the window's output over the window's input. */
+/** Returns settings of the ConvTranspose that spreads gradients of the window's output over its input. */
 export function spreadSettings(
   window: Window,
   spatial: readonly number[],
@@ -112,7 +112,7 @@ export function spreadSettings(
   return { pads, output_padding: outputPadding };
 }
 
-/** Returns the pads for fixed spatial dimensions, computed from `auto_pad` if it is SAME_UPPER or SAME_LOWER. */
+/** Returns the pads for fixed spatial dimensions. */
 export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
   if (!window.autoPad.startsWith("SAME")) return window.pads;
   const total = spatial.map((size, axis) => {
@@ -122,7 +122,7 @@ export function explicitPads(window: Window, spatial: readonly number[]): readon
   return splitPads(window.autoPad, total);
 }
 
-/** Splits the total padding of each axis over both sides. If it is odd, SAME_UPPER pads the end by one more, SAME_LOWER the start. */
+/** Splits the total padding of each axis over both sides. SAME_UPPER pads the end by one more if it is odd. */
 export function splitPads(autoPad: string, total: readonly number[]): readonly number[] {
   const smallerPads = total.map((pad) => Math.floor(pad / 2));
   const largerPads = total.map((pad) => Math.ceil(pad / 2));
