@@ -1,10 +1,4 @@
-/**
- * Adds a shift s per output channel to a layer, in the first of these places that the layer has:
- *
- *     a float bias                 b + s                          an integer bias             Q + round(s / scale)
- *     an unused bias input         b = s, stored                  an Add after the layer      its vector + s
- *     none of these                y → Add(y, s)
- */
+/** Adds a shift per output channel to a layer: to its bias (float or integer), to the Add after it, or by a new Add. */
 import { type BiasedOutput, type Layer, storedRoot } from "#analysis";
 import type { Model, Node, Value } from "#ir";
 import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
@@ -38,7 +32,6 @@ function addStoredBias(model: Model, { node, role, name, weight }: Layer, shift:
   if (role.biasInput !== undefined) model.graph.setInput(node, role.biasInput, bias);
 }
 
-/** Adds a shift to a stored vector or scalar. If other nodes read it, this node gets a copy. */
 async function addToStored(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
   const dense = await value.tensor?.read();
   if (dense === undefined || !isFloat(dense.type)) return;
@@ -50,7 +43,7 @@ async function addToStored(model: Model, node: Node, input: number, value: Value
   else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
 }
 
-/** Returns the scale, one or one per channel, with which a node turns stored integers into a value that nothing else reads. */
+/** Returns the stored scale of a dequantized value. */
 export function scaleOf(value: Value): Value | undefined {
   const inputs = value.producer?.inputs ?? [];
   const root = storedRoot(value);
@@ -60,7 +53,7 @@ export function scaleOf(value: Value): Value | undefined {
   return (scale?.tensor?.dims.length ?? 0) > 1 ? undefined : scale;
 }
 
-/** Adds a shift to a quantized bias. Returns false if it is in float or other nodes read it. */
+/** Returns whether the bias could be changed. */
 async function addToQuantizedBias(bias: Value, shift: Float64Array): Promise<boolean> {
   const [root, scale] = [storedRoot(bias), await scaleOf(bias)?.tensor?.read()];
   if (root?.tensor?.type !== "int32" || root.uses.size > 1 || scale === undefined) return false;
@@ -92,6 +85,6 @@ function appendAdd(model: Model, layer: Layer, shift: Float64Array): void {
   model.graph.sort();
 }
 
-/** Returns whether a shift of any channel exceeds the rounding error of float32. @param powers mean square of each channel: mean² + variance. */
+/** @param powers mean square of each channel: mean² + variance. */
 export const isAboveRounding = (shift: Float64Array, powers: Float64Array): boolean =>
   shift.some((change, channel) => Math.abs(change) > 1e-6 * Math.sqrt(powers[channel] ?? 0));

@@ -1,9 +1,7 @@
 /**
- * Bias correction (Nagel et al. 2019, arXiv 1906.04721, empirical form): compensates the mean shift of a layer's outputs,
+ * Bias correction (Nagel et al. 2019, arXiv 1906.04721, empirical form), y of the original, y' of the changed model:
  *
- *     b_c ← b_c + E[y_c] - E[y'_c]                 y of the original, y' of the changed model, on the same samples
- *
- * Layers are corrected in order. Convolutions in float32 are also scaled to the original's variance, as a batch normalization does.
+ *     b_c ← b_c + E[y_c] - E[y'_c]
  */
 import { biasedOutput, checkWeight, infer, type Layer, layers as layersOf, weightNeeds } from "#analysis";
 import type { Dataset } from "#batches";
@@ -19,11 +17,10 @@ import { observe } from "./observe.ts";
 interface BiasCorrection {
   readonly match: ModelMatch;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
-  /** Returns whether the time limit has passed: the remaining layers are then skipped. */
   readonly overdue?: () => boolean;
 }
 
-/** @param startCalibration starts a calibration of the changed model. @returns the number of corrected layers. */
+/** @returns the number of corrected layers. */
 export async function correctBiases(
   model: Model,
   data: Dataset,
@@ -45,7 +42,7 @@ export async function correctBiases(
     if (overdue?.() === true) break;
     progress(index, matches.length);
     const layer = all[matched.layerIndex];
-    // Layers with outputs per kernel position (transposed convolutions) are left to least squares, which fits each position.
+    // Transposed convolutions have outputs per kernel position.
     if (layer === undefined || layer.role.outTaps !== undefined) continue;
     const [target, biased] = [means.get(matched.original), biasedOutput(layer, inference)];
     if (target === undefined || biased === undefined) continue;
@@ -69,13 +66,12 @@ export async function correctBiases(
 
 const [minFactor, maxFactor] = [0.5, 2];
 
-/** Returns the ratio of two standard deviations, within bounds; 1 for a channel that is constant in one of the models. */
 export function deviationRatio(targetVariance: number, variance: number): number {
   const ratio = targetVariance > 0 && variance > 0 ? Math.sqrt(targetVariance / variance) : 1;
   return Math.min(maxFactor, Math.max(minFactor, ratio));
 }
 
-/** Multiplies the outputs of a convolution. Returns false if nothing changed: for other layers, factors of 1, outputs of the model, or fixed weights. */
+/** Multiplies the output channels of a convolution. @returns whether it changed. */
 async function scaleConvolution(model: Model, layer: Layer, factors: Float64Array): Promise<boolean> {
   const { role, bias, weight, node } = layer;
   const biasDense = await bias?.tensor?.read();

@@ -1,10 +1,7 @@
 /**
- * Collects statistics of layer inputs over calibration samples, layer by layer, while the caller changes the layers. The values
- * before the current node are stored for all samples, in memory or on disk. Only the nodes up to the next layer run:
+ * Collects statistics of layer inputs, layer by layer, while the caller changes the layers. The values before the current node are stored:
  *
  *     x → a → b → c → …          at b: the values of a are stored, and only b runs
- *
- * Values without a sample axis (sizes, masks) are computed again. Recurrent states are stored like inputs, with their initial values.
  */
 import { infer, isStored, type Layer, layers } from "#analysis";
 import type { BatchStore, Dataset, Storage } from "#batches";
@@ -80,9 +77,7 @@ export interface WalkOptions {
   readonly engine: Engine;
   readonly signal: AbortSignal;
   readonly batch: number;
-  /** Storage of the values; the caller releases it. */
   readonly storage: Storage;
-  /** Enable graph optimization (false). */
   readonly optimize?: boolean;
 }
 
@@ -102,11 +97,9 @@ export class Calibration {
   readonly #options: WalkOptions;
   readonly #products: EngineMultiply;
   #store: BatchStore;
-  /** Whether a run takes any number of samples. */
   readonly #takesAnyCount: boolean;
   /** Names of stored values that are not model inputs. */
   #storedNames: readonly string[] = [];
-  /** Changes of stored values, which are applied when these are read. */
   readonly #corrections = new Map<string, (value: Dense) => Dense>();
 
   private constructor(
@@ -125,7 +118,7 @@ export class Calibration {
     this.#products = engineMultiply(options.engine);
   }
 
-  /** Reads the samples. The model can change at nodes that have not been reached. */
+  /** Reads and stores the samples. */
   static async begin(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
     infer(model);
     const store = options.storage.store(data.name);
@@ -232,7 +225,7 @@ export class Calibration {
     }
   }
 
-  /** Finds the elements of `source` that `write` picks. Undefined if it also reads other values. */
+  /** Finds the elements of `source` that `write` picks. */
   async #picksOf(name: string, source: string, write: Write): Promise<PickedElements | undefined> {
     if (!this.hasRows(source) || !this.hasRows(name)) return undefined;
     const part = extract(this.model, valuesOf(this.model, [name]), valuesOf(this.model, [source]));
@@ -269,7 +262,7 @@ export class Calibration {
     }
   }
 
-  /** Loads a part of the model. If it reads stored values only, no inputs are bound, which takes longer than the run of a small layer. */
+  /** Skips the binding of inputs where it can: binding takes longer than the run of a small layer. */
   async #load(part: Model): Promise<Runner> {
     const { engine, optimize = false } = this.#options;
     const names = part.graph.inputs.map(({ name }) => name);
@@ -287,10 +280,8 @@ export class Calibration {
   }
 
   /**
-   * Runs the model up to a node, and stores the values that the node and later nodes read. These nodes can then change. Stores nothing if one of the
-   * values has no row per sample.
-   * @param isPassed whether the node runs, too: its outputs and the values that later nodes read are stored.
-   * @param also names of further values to store (`hasRows`), which are read before the next node is reached.
+   * Runs the model up to a node, and stores the values that the node and later nodes read, so that these nodes can change.
+   * @param isPassed whether the node runs, too. @param also names of further values to store.
    */
   async reach(node: Node, isPassed = false, also: readonly string[] = []): Promise<void> {
     const names = [...liveValuesOf(this.model, node, isPassed), ...also.filter((name) => this.hasRows(name))];
@@ -317,10 +308,10 @@ export class Calibration {
     return value !== undefined && isPerSample(value, graph.feeds[0]?.type?.dims?.[0]);
   }
 
-  /** Applies a layer's correction to its stored output: f · value + shift for each channel. The layer then does not run again. */
+  /** Applies a layer's correction to its stored output: f · value + shift for each channel. */
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
-    // float32 arrays in memory change in place, once. Other types are copied, and arrays on disk are read again each time.
+    // A float32 array in memory is corrected in place, once.
     const changed = new WeakSet<object>();
     this.#corrections.set(name, (dense) => {
       const { type, dims, data } = dense;
@@ -348,7 +339,7 @@ function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
 
-/** If there is one column and one input, renames the column to the input. */
+/** Renames the only column to the only input. */
 function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
   const columns = Object.entries(batch).filter(([name]) => name !== "label");
   const [[input], [column]] = [feeds, columns];
@@ -357,7 +348,7 @@ function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
     : { [input.name]: column[1] };
 }
 
-/** Returns float values with a sample axis that are computed before a node and read by this node or later ones. @param isPassed whether the node is computed, too. */
+/** Returns the per-sample values computed before a node and read from there on. @param isPassed whether the node is computed, too. */
 function liveValuesOf({ graph }: Model, node: Node, isPassed: boolean): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];

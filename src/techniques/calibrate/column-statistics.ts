@@ -1,7 +1,6 @@
-/** Statistics of each channel of a value, or of each column of layer inputs. */
 import type { Statistic } from "./statistic.ts";
 
-/** Sums `term(value)` over the rows of each column. @param finish receives the sum of a column and the number of rows. */
+/** @param finish receives the sum of a column and the number of rows. */
 const columnSums = (
   term: (value: number) => number,
   finish: (sum: number, rows: number) => number,
@@ -129,7 +128,7 @@ export interface PairedSums {
   readonly yy: Float64Array;
 }
 
-/** Minimum number of positions of which every fifth is read: neighbors are similar. A step of 2 or 4 would read one phase of an enlarged image. */
+/** From this number of positions, every fifth is read. A step of 2 or 4 would read one phase of an enlarged image. */
 const manyPositions = 2048;
 
 export const pairedSums: Statistic<PairedSums> = {
@@ -167,7 +166,7 @@ export const pairedSums: Statistic<PairedSums> = {
 };
 
 export interface RowReads {
-  /** Maps each index to its number of reads. Negative indices count from the end. */
+  /** Maps each index, which can be negative, to its number of reads. */
   readonly reads: ReadonlyMap<number, number>;
 }
 

@@ -10,7 +10,6 @@ import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
-/** The options of a pass that select its calibration samples. */
 interface Samples {
   readonly data?: Dataset | string | undefined;
   readonly samples?: number | undefined;
@@ -35,7 +34,7 @@ function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
   ];
 }
 
-/** Returns a key of the value whose columns are the inputs of the only reader; undefined for several readers, and for inputs that `pick` computes. */
+/** Returns a key of the value that contains the inputs of the only reader, if there is one. */
 function singleInputOf([layer, other]: readonly Layer[], statistic: Statistic<unknown>): string | undefined {
   if (layer === undefined || other !== undefined || layer.role.kind === "lookup") return undefined;
   const features = featuresOf(layer, statistic);
@@ -45,9 +44,8 @@ function singleInputOf([layer, other]: readonly Layer[], statistic: Statistic<un
 type Calibrations = readonly [observed: Calibration, reference: Calibration | undefined];
 
 /**
- * Runs `work` with a function that collects the calibration statistics (`evidence`) which a solver needs for a layer. The statistics
- * include the inputs of later layers that read the weight along the same axes. The function returns a Miss if the inputs cannot be observed. Layers must
- * be requested in order, before they change; the last result is cached. @throws PithError E_OPTION if samples are needed but not given.
+ * Runs `work` with a function that collects the statistics (`evidence`) that a solver needs for a layer and later ones with its weight.
+ * Layers must be requested in order, before they change. @throws PithError E_OPTION if samples are needed but not given.
  */
 export async function withEvidence<T>(
   model: Model,
@@ -72,7 +70,7 @@ export async function withEvidence<T>(
   const original = observedModels === "both" ? model.clone() : undefined;
   const originalLayers = original === undefined ? [] : layers(original, infer(original));
   const all = layers(observed, infer(observed));
-  // Samples are read when the first layer needs them, because all layers can keep their values of an earlier run.
+  // Samples are read when the first layer needs them.
   let calibrations: Calibrations | undefined;
   const openCalibrations = async (): Promise<Calibrations> => {
     const { calibrate } = await import("./calibration.ts");
@@ -118,7 +116,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** Wraps a statistic: its result is a Miss if it reads a NaN or infinity. Statistics that the runtime computes (`reduce`) are not checked. */
+/** Makes the result of a statistic a Miss if it reads a NaN or infinity. */
 function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

@@ -1,13 +1,10 @@
 /**
- * Computes layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample.
- *
- * With a weight that picks one input element per output, the layer itself computes P (for a convolution the patches), so no
- * operator needs special code. Each group has a separate P:
+ * Computes layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample. With a weight that picks one input
+ * element per output, the layer itself computes P (for a convolution the patches), so no operator needs special code:
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
- * For a convolution, each input channel is a separate group with picks of (inputs · taps, 1, taps): a small share of the products.
- * If each output is a sum over the channels of one position, P is the layer's input itself.
+ * For a convolution, each input channel is a separate group: a small share of the products.
  */
 import { checkProduct, isInSubgraph, type Layer, weightElements, weightShape } from "#analysis";
 import { type Dim, elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, type Model, type Value } from "#ir";
@@ -15,7 +12,7 @@ import { identity, type Matrix } from "../../core/math/matrix.ts";
 import type { Layout, Statistic } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
-  /** Name of the value that contains P, with the features of all groups along `axis`: the layer's output after `pick`, or its input. */
+  /** Name of the value that contains P along `axis`: the layer's output after `pick`, or its input. */
   readonly name: string;
   /** Replaces the weight by picks in a copy of the model, or of a part of the model. */
   pick?(copy: Model): void;
@@ -23,7 +20,6 @@ export interface LayerFeatures extends Layout {
   readonly source?: string | undefined;
 }
 
-/** Returns the value from which a statistic of a layer's inputs is computed, or a Miss. */
 export function featuresOf(
   layer: Layer,
   { ofTables }: Pick<Statistic<unknown>, "ofTables"> = {},
@@ -87,7 +83,7 @@ export function featuresOf(
   };
 }
 
-/** Returns the input of a layer whose outputs are sums over the channels of one position; undefined for other layers. */
+/** Returns the input of a layer whose outputs are sums over the channels of one position. */
 function pointwiseInput({ node, role }: Layer): Value | undefined {
   const [data, [output]] = [node.inputs[role.data], node.outputs];
   const isPointwise =
@@ -105,7 +101,7 @@ const positionDims = (value: Value | undefined, axis: number): readonly Dim[] | 
 /** Maximum bytes of the features of a batch. */
 const maxBytes = 64 * 2 ** 20;
 
-/** Returns the batch size for which the features of every layer are small; below 1 if one sample is too large. */
+/** Returns a batch size, which can be below 1. */
 export function samplesThatFit(layers: readonly Layer[]): number {
   const bytes = layers.map((layer) => {
     const { features, positions = 1024 } = featureSizes(layer) ?? { features: 0 };

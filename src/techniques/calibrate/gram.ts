@@ -15,11 +15,11 @@ export interface Gram {
   readonly cross?: readonly Matrix[];
 }
 
-/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. A group of few columns needs fewer. */
+/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. */
 const maxRowsOf = (columns: number, groups: number): number =>
   Math.min(1024 + 2 * columns, groups > 1 ? 64 + 8 * columns : Number.POSITIVE_INFINITY);
 
-/** @param isRounded whether large products are computed in float32, which takes half the time; the sums over batches are in float64. */
+/** @param isRounded whether products are computed in float32, which is faster; the sums over batches are in float64. */
 const gramsOf = (isRounded: boolean): Statistic<Gram> => ({
   begin(multiply = multiplyHere, multiplyTransposed) {
     const multiplyRows: Multiply =

@@ -11,9 +11,8 @@ export interface Histogram extends ValueRange {
 }
 
 /**
- * Histogram of 8192 bins over [-b, b), where b is the smallest power of two that covers the values. At least 2048 bins are in
- * the range. One pass over the samples suffices: if a value is outside, b doubles, and each two neighboring bins are merged.
- * Infinities and NaN are not counted; they only change `min` and `max`.
+ * Histogram of 8192 bins over [-b, b), where b is a power of two that covers the values. One pass over the samples suffices: if a
+ * value is outside, b grows, and neighboring bins are merged. Infinities and NaN are not counted; they change `min` and `max`.
  * @example
  * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], histogram);
  * seen.get("conv1.out")?.counts; // 8192 numbers, each of [start + at * width, start + (at + 1) * width)

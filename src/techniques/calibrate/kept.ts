@@ -1,7 +1,4 @@
-/**
- * Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times.
- * A statistic is reused for the same model, data set and seed; it does not depend on which layers are quantized.
- */
+/** Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. */
 
 import { type Dataset, isIndexed } from "#batches";
 import { allTensors, type Graph, type Model, objectId, structureHash, type Tensor } from "#ir";
@@ -19,7 +16,7 @@ const maxModels = 2;
 /** Statistics by value name, per model hash, setting and data set. */
 const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
 
-/** Returns cached statistics; measures the others, and always those of streams, whose samples differ. @param setting identifies what else they depend on. */
+/** Measures the statistics that are not cached. A stream has other samples each time. @param setting identifies what else they depend on. */
 export async function measureOnce<R>(
   model: Model,
   dataset: Dataset,
@@ -34,7 +31,6 @@ export async function measureOnce<R>(
   return new Map(names.flatMap((name) => (cache.has(name) ? [[name, cache.get(name) as R]] : [])));
 }
 
-/** Identifies samples in the cache: the data set, and the setting that selects some of its samples. */
 interface CachedSamples {
   readonly dataset: Dataset;
   readonly setting: string;
@@ -63,7 +59,7 @@ export async function observeOnce<R>(
 const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();
 const contents = new WeakMap<Tensor, string>();
 
-/** Hashes a model, with new tensors by their elements: every attempt folds constants into new tensors with equal elements. */
+/** Hashes new tensors by their elements: each attempt folds constants into new tensors with equal elements. */
 async function hashOf(model: Model): Promise<string> {
   const { revision } = model.graph;
   const previous = hashes.get(model.graph);

@@ -1,8 +1,6 @@
 /**
- * Matches layers of a changed model to layers of its original (`core/analysis/counterparts.ts`), and channels to the original channels.
- *
- * In a copy of the original, batch normalization is folded as in the changed model. Removed channels are read from metadata
- * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel whose weights contain the weights of j.
+ * Matches layers and channels of a changed model to those of its original. Removed channels are read from metadata. Without metadata,
+ * channel j matches the next original channel whose weights contain the weights of j.
  */
 import type { Inference, Layer } from "#analysis";
 import {
@@ -22,14 +20,14 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
 export interface LayerMatch {
   readonly name: string;
-  /** Index among the layers of the changed model; adding nodes around them does not change it. */
+  /** Index among the layers of the changed model. */
   readonly layerIndex: number;
   /** Name of the output of the original layer, including its bias. */
   readonly original: string;
   readonly axis: number;
   /** Indices of the original's channels that remain; undefined if all remain. */
   readonly kept: readonly number[] | undefined;
-  /** Whether batch normalization follows in both models, so that constant shifts per channel have no effect. */
+  /** Whether batch normalization follows, which removes constant shifts per channel. */
   readonly isNormalized: boolean;
 }
 
@@ -145,10 +143,7 @@ async function findKeptChannels(
   return channels;
 }
 
-/**
- * Returns the remaining channels from the metadata, as indices into the original; undefined if they do not fit the layers. The original can be pruned
- * itself: both models record indices into the unpruned layer.
- */
+/** Returns the remaining channels from the metadata, as indices into the original, which can be pruned itself. */
 function readRecordedChannels(
   original: Model,
   before: Layer,

@@ -1,6 +1,5 @@
 /**
- * Computes statistics of a model's values in one pass over the samples. For ranges, nodes added to the graph reduce every value, so
- * only three numbers per value and batch leave the runtime:
+ * Computes statistics of a model's values in one pass over the samples. For ranges, added nodes reduce each value on the runtime:
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), ReduceSum(h))
  */
@@ -97,7 +96,7 @@ export function notFiniteError(name: string, { min, max }: ValueRange): PithErro
   return dataError(`"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
 }
 
-/** Like `observe`, for ranges. An empty input, such as a cache before the first token, gets the range of the output that is fed to it later. */
+/** Like `observe`. An empty input (a cache before the first token) gets the range of the output that is fed to it later. */
 export async function observeWithStates<R extends ValueRange>(
   engine: Engine,
   model: Model,

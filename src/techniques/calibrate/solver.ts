@@ -28,13 +28,13 @@ export interface Solver<E = unknown> {
   readonly of?: "original" | "changed" | "both";
   /** Describes the scales in reports, if they do not follow the range of each channel. */
   readonly scalesText?: string;
-  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
+  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. */
   scales?(
     weight: SlicedWeight,
     grid: Grid,
     context: LayerContext<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
-  /** Returns matrices of quantized values from `low` to `high` (default: round to nearest). Fake quantization always rounds to nearest. */
+  /** Returns matrices of quantized values from `low` to `high` (default: round to nearest). */
   codes?(
     weight: SlicedWeight,
     grid: ScaledGrid,

@@ -119,7 +119,7 @@ export interface Place {
   readonly axis?: number | undefined;
 }
 
-/** Returns the value that a statistic receives: the value itself, or its reduction to one row, added to the model. Results of runs are joined. */
+/** Returns the value that a statistic receives: the value itself, or its reduction to one row, added to the model. */
 export function writeObserved(
   model: Model,
   { name, axis }: Place,

@@ -1,4 +1,4 @@
-/** Creates distillation losses. The teacher in the training graph depends on no trained parameter, so it runs as a separate, optimized graph. */
+/** The losses of distillation, and the choice of one for a model. */
 import * as v from "valibot";
 import { distributionOf, infer, mainOutput, outputKind } from "#analysis";
 import { capitalize, type Dense, dimsText, isFloat, type Model, optionError, unsupportedError } from "#ir";

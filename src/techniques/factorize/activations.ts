@@ -1,9 +1,6 @@
 /**
- * Computes the whitening of a layer's inputs X: a matrix S with S Sᵀ = XᵀX. A decomposition minimizes ‖(W - Ŵ) S‖, which is exactly the
- * error of the outputs (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378).
- *
- * A ridge on XᵀX, a millionth of its mean diagonal, keeps inputs that are 0 on all samples, because they can be nonzero later. Layers
- * are measured in order, after earlier layers are factorized.
+ * Computes the whitening of a layer's inputs X: a matrix S with S Sᵀ = XᵀX. A decomposition minimizes ‖(W - Ŵ) S‖, which is the error of
+ * the outputs (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378). A ridge on XᵀX keeps inputs that are 0 on all samples.
  */
 
 import type { Layer } from "#analysis";

@@ -72,7 +72,7 @@ function findOtherReader(value: Value, readers: readonly Layer[], inference: Inf
 
 interface LayerRule extends RankRule {
   readonly method: Options["method"];
-  /** Whether the budget of the pass chooses the ranks, because no override sets a rank or a budget for this layer. */
+  /** Whether the budget of the pass chooses the ranks: no override sets them. */
   readonly inBudget: boolean;
 }
 

@@ -2,8 +2,6 @@
  * Replaces a layer by a chain of low-rank layers, W ≈ U V:
  *
  *     y = Gemm(x, fc.weight)    →    h = Gemm(x, fc.down.weight), y = Gemm(h, fc.up.weight)
- *
- * Decompositions (`decompositions.ts`) compute with matrices, so weights of any layer are converted to matrices and back.
  */
 import { type Inference, type Layer, transposedMatrixOf, weightElements, weightMatrices } from "#analysis";
 import type { Dense, FloatType, Model, Value } from "#ir";
@@ -11,7 +9,7 @@ import { emitInto, fromNumbers, inMemory, isFloat, substitute, toFloat64 } from 
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
-/** How a layer reads its stored weight. Layers that read the same stored value share factors. */
+/** How a layer reads its stored weight. */
 export interface WeightView {
   /** The stored value, before any transposition. */
   readonly source: Value;
@@ -89,10 +87,7 @@ export function storeParts(
   return parts.map(store);
 }
 
-/**
- * Replaces a layer by the chain that its operator definition writes.
- * @param decomposedView view of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain.
- */
+/** @param decomposedView view of the layer whose weight was decomposed. If this layer reads it transposed, (U V)ᵀ = Vᵀ Uᵀ reverses the chain. */
 export function replaceByChain(
   model: Model,
   { node, role }: Layer,

@@ -40,7 +40,6 @@ export interface Cost {
   readonly macs: number;
 }
 
-/** A choice of a rank for a weight, with its cost and the layers that result. */
 export interface Step extends Cost {
   readonly rank: number;
   readonly parts: readonly PartShape[];
@@ -82,10 +81,7 @@ export function wholeCost(problem: Problem): Cost {
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
 }
 
-/**
- * Returns the ranks from which budgets and energies choose. Runtimes compute blocks of channels, so they are multiples of 16, or of 8 for layers with
- * fewer than 128 inputs or outputs, or the full rank; lower ones are powers of 2. With `anyRank`, or below 16 inputs or outputs, each rank is possible.
- */
+/** Runtimes compute blocks of channels, so ranks are by default multiples of 16 or 8; lower ones are powers of 2. */
 export function ranksUpTo(full: number, { matrices: [first], kernel, anyRank = false }: Problem): readonly number[] {
   const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));
   const block = anyRank || width < blockWidth ? 1 : width < 8 * blockWidth ? blockWidth / 2 : blockWidth;

@@ -9,7 +9,7 @@ export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
-/** Returns the methods that support the layer, among all or only the given one. If none does: the first method's reason. */
+/** Returns the methods that support the layer; if none does, the first reason. */
 export function selectMethods(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }] = problem.matrices;
   if (problem.matrices.length > 1 && columns === product(problem.kernel))

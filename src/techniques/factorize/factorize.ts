@@ -3,8 +3,6 @@
  *
  *     h = Gemm "fc1" (x, fc1.weight, fc1.bias)
  * → m = Gemm "fc1.down" (x, fc1.down.weight); h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
- *
- * A rank rule (`ranks.ts`) or budget (`planBudget`) selects among the chains of each decomposition (`decompositions.ts`).
  */
 import type * as v from "valibot";
 import { infer, type Layer, layers as layersOf, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
@@ -137,10 +135,7 @@ interface Factors {
   readonly relativeError: number;
 }
 
-/**
- * Without a rule, a chain has at most two thirds of the weights: larger ones take about as long as their layers. Of 41 smaller chains in nine networks,
- * 25 are faster (1.02 times and more), 16 slower (0.96 and less).
- */
+/** Without a rule, a chain has at most this share of the weights: larger ones take about as long as their layers. */
 const maxWeights = 2 / 3;
 
 async function factorsOf(

@@ -17,10 +17,7 @@ export interface MethodStep {
   readonly step: Step;
 }
 
-/**
- * Returns the step that each method chooses. For a share, steps with lower losses come first; without a rule, cheaper ones.
- * Returns a Miss if no step makes the layer smaller. @param costKind the cost to save.
- */
+/** Returns the step that each method chooses, or a Miss if no step makes the layer smaller. @param costKind the cost to save. */
 export async function chooseSteps(
   rule: RankRule,
   methods: readonly Method[],

@@ -8,8 +8,7 @@
  *     input-channels   no axes in the first:   1 × 1 to r channels, then k × k
  *     spatial          one axis in the first:  k × 1, then 1 × k (Jaderberg et al. 2014)
  *
- * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
- * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`whiten.ts`).
+ * Equal norms of both factors (√S) help fine-tuning. With input weights, `svd` truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W.
  */
 import { Miss } from "#ir";
 import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";

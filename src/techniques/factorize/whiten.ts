@@ -1,7 +1,6 @@
 /**
  * Truncation that preserves outputs instead of weights (SVD-LLM, Wang et al. 2024). For inputs X (tokens × in) with XᵀX = S Sᵀ, the output error is
- * ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W. The squared error of the outputs is the sum of
- * the squared singular values that are left out.
+ * ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W.
  */
 import { Miss } from "#ir";
 import { cholesky } from "../../core/math/cholesky.ts";
@@ -18,11 +17,7 @@ export interface WeightFactors {
   readonly relativeError: number;
 }
 
-/**
- * Returns factors of a weight (out × in) that preserve its outputs.
- * @param root S with XᵀX = S Sᵀ for the inputs X (in × any number of columns). S can be singular.
- * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit; E_OPTION if the rank is out of range.
- */
+/** Returns factors of a weight (out × in) that preserve its outputs. @param root S with XᵀX = S Sᵀ for the inputs X; it can be singular. */
 export async function whitenedSvd(
   weight: Matrix,
   root: Matrix,

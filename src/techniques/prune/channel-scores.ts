@@ -1,11 +1,7 @@
 /**
- * Scores the units of a group (channels that are removed jointly) by the criterion's `units`, or by a norm of their entries' scores.
- *
- * Each producing layer contributes the sum over a unit's slice, relative to the mean over its units; the result is the mean over
- * layers, so scales and sizes of layers do not matter. (Torch-Pruning divides by the group mean afterwards.) Estimates of the
- * loss change are comparable and are summed instead.
- *
- * Weights are the effective values (`readWeight`): masked entries are 0, and integers are scaled per channel.
+ * Scores the units of a group (channels that are removed jointly) by the criterion's `units`, or by a norm of their entries' scores. Each
+ * producing layer contributes the sum over a unit's slice, relative to the mean over its units; the result is the mean over layers.
+ * Estimates of the loss change are comparable and are summed instead.
  */
 import type { Group, Inference, Layer, Slice } from "#analysis";
 import { describeNonFinite, infer, layers, outputKind, outputSliceOf } from "#analysis";
@@ -123,10 +119,7 @@ export async function unitScorerOf(
   };
 }
 
-/**
- * Returns the scorer of the criterion that the options name. The default is Taylor scores for classifiers or with a `loss`,
- * activations for other models, and magnitudes without samples. Without a `loss`, Taylor scores measure the change of predictions.
- */
+/** The default is Taylor scores for classifiers or with a `loss`, activations for other models, and magnitudes without samples. */
 export async function defaultUnitScorer(
   model: Model,
   groups: readonly Group[],
@@ -195,7 +188,7 @@ export async function scoreGroups(
   return { scored, misses };
 }
 
-/** Sums the scores of each unit over all tensors (for "mean": each relative to its mean, then averaged). One tensor is in memory at a time. */
+/** Sums the scores of each unit over all tensors (for "mean": each relative to its mean, then averaged). */
 async function reduceSlices(
   group: Group,
   network: Network,
@@ -284,8 +277,7 @@ function findSummand(node: Node, input: number, { inference }: Network, slices: 
 }
 
 /**
- * Collects the statistics that a criterion needs: of layer inputs, or of gradients of gates. The gates of a group are a vector ξ of ones, one per
- * unit. Each channel is multiplied by its gate before a layer sums over the channels:
+ * Collects the statistics that a criterion needs: of layer inputs, or of gradients of the gates ξ, a vector of ones, one per unit:
  *
  *     y = Conv(x, w)        y = Conv(x · ξ[unit of each channel], w)
  */

@@ -23,10 +23,8 @@ export interface UnitRank {
 }
 
 /**
- * Orders the candidates of a group that is ranked alone. Its layers can have different units: a shortcut that adds channels of zeros makes later
- * stages wider, for example. Units with the same layers are ranked among themselves. All units are then ordered by these ranks, as shares of the
- * channels, so that each layer loses its share at any amount. On a tie, the unit with more channels is first, so that the total deviates less from
- * the amount.
+ * Orders the candidates of a group that is ranked alone. Units with the same layers are ranked among themselves, and all units by these ranks,
+ * as shares of the channels, so that each layer loses its share at any amount. On a tie, the unit with more channels is first.
  * @param candidates in ascending order of their scores.
  */
 function orderByShare(candidates: readonly RankedUnit[]): readonly RankedUnit[] {
@@ -44,10 +42,8 @@ function orderByShare(candidates: readonly RankedUnit[]): readonly RankedUnit[] 
 }
 
 /**
- * Gives each unit its position in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
- * middle of its channels is within the amount; positions are measured in units of mean size. So a unit that is removed at one amount is also removed at
- * all larger amounts. The removed share differs from the amount by at most half a unit.
- * @param candidates in the order of removal.
+ * Gives each unit its position in the order of removal. A unit is removed if the middle of its channels is within the amount, so that a unit
+ * that is removed at one amount is also removed at larger ones. @param candidates in the order of removal.
  */
 function orderUnits(candidates: readonly RankedUnit[]): readonly UnitRank[] {
   let before = 0;
@@ -121,10 +117,8 @@ export function rankedSets(
 }
 
 /**
- * Places the units of a group in blocks, so that the number of remaining channels is a multiple of `roundTo`. Channels are counted in
- * the layer with the most units. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the
- * last block are kept.
- * @param roundTo undefined: the multiple depends on the number of channels.
+ * Places the units of a group in blocks, so that the number of remaining channels is a multiple of `roundTo`. Channels are counted in the
+ * layer with the most units. Units after the last block are kept.
  */
 export function roundToMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
   const units = groupBy(set.order, ({ group }) => group);

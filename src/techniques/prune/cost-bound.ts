@@ -12,7 +12,7 @@ export interface CostBound {
   readonly value: number;
 }
 
-/** Bisection steps for costs that are counted, and for times, whose measurements are less accurate. More steps would not change the result. */
+/** Bisection steps for costs that are counted, and for times, whose measurements are less accurate. */
 const [halvings, timedHalvings] = [12, 6];
 
 export interface FoundAmount {
@@ -22,11 +22,7 @@ export interface FoundAmount {
   readonly text: string;
 }
 
-/**
- * Finds the smallest amount that meets a cost bound, and describes the cost at that amount. @returns a Miss if no amount meets the bound.
- * @param removals the choices at an amount from 0 to 1; a larger amount removes more. @param data samples, of which the first one is timed.
- * @throws PithError E_UNSUPPORTED if the cost cannot be computed.
- */
+/** Finds the smallest amount that meets a cost bound. @param removals the choices at an amount from 0 to 1. @param data its first sample is timed. */
 export async function amountFor(
   bound: CostBound,
   model: Model,

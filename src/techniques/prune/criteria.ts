@@ -36,10 +36,7 @@ const random = {
   units: ({ count, random }) => Float64Array.from({ length: count }, () => random.uniform()),
 } satisfies Importance;
 
-/**
- * Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models". Inputs are those of the unpruned model; the
- * paper's code uses those after pruning earlier blocks.
- */
+/** Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models", with inputs of the unpruned model. */
 const wanda = {
   id: "wanda",
   summary: "weight times typical input, |w| · ‖x‖; each output loses the same share (needs samples)",
@@ -69,9 +66,8 @@ export const fisher = {
 } satisfies Importance<Float64Array>;
 
 /**
- * E[(∂loss/∂ξ)²] over single samples, where ξ = 1 multiplies the channel in every layer that reads it: the first-order change of the loss
- * (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"). It equals (Σ w · g)² over the reading weights, and is
- * squared per sample, because the mean gradient of a trained network is about 0.
+ * E[(∂loss/∂ξ)²] over single samples, where ξ = 1 multiplies the channel in every layer that reads it (Molchanov et al. 2019, "Importance
+ * Estimation for Neural Network Pruning"). It is squared per sample, because the mean gradient of a trained network is about 0.
  */
 export const taylor = {
   id: "taylor",

@@ -13,10 +13,8 @@ export interface CutOrder {
 }
 
 /**
- * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with positions
- * below round(a · units), where halves round to even. Reads every weight once.
- * @param model model after `freeChannels`.
- * @param groups result of `channelGroups` for this model object.
+ * Returns, by layer name, the order in which `prune` cuts channels by magnitude: an amount a removes positions below round(a · units).
+ * @param model model after `freeChannels`. @param groups result of `channelGroups` for this model object.
  */
 export async function cutOrders(
   model: Model,
@@ -46,7 +44,6 @@ export async function cutOrders(
   return orders;
 }
 
-/** Amounts are given in steps of 0.1 %. */
 const steps = 1000;
 
 /** Returns the smallest amount, in steps of 0.1 %, that removes a channel of a layer; undefined if every amount keeps the channel. */

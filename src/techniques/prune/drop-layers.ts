@@ -4,7 +4,7 @@
  *
  *     BI = 1 - E[cos(x, y)]
  *
- * over channel vectors at all positions of all samples, without padding (attention mask). The runtime computes sums in float64.
+ * over channel vectors at all positions of all samples, without padding (attention mask).
  */
 import { type Block, type Inference, infer, layers } from "#analysis";
 import { attentionMask, type Dataset, draw, firstBatch, take } from "#batches";
@@ -27,11 +27,7 @@ import { observe } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
-/**
- * Removes the least influential repeated layers, in place. All influences are measured before the first layer is removed.
- * @throws PithError E_OPTION without samples, or if fewer than `count` layers can be removed, E_UNSUPPORTED if no layers repeat, E_DATA
- * if the data does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal.
- */
+/** Removes the least influential repeated layers, in place. Influences are measured before the first layer is removed. */
 export async function dropLayers(
   model: Model,
   count: number,

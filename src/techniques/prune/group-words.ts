@@ -32,7 +32,7 @@ export const channelsLeft = (choice: UnitChoice): readonly Remainder[] =>
     size: unitOf.length,
   }));
 
-/** Returns a line for each layer that loses channels, with the group's share if the layer's differs, and units of several channels. */
+/** Returns a line for each layer that loses channels. */
 export function changesOf(choice: UnitChoice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const { group, units } = choice;
   const removed = new Set(units);

@@ -1,4 +1,4 @@
-/** Scores the entries of weights by a pruning criterion. Its statistics are collected in one pass over the samples, before anything is pruned. */
+/** Scores the entries of weights by a pruning criterion. */
 import {
   describeNonFinite,
   hasFloatWeights,

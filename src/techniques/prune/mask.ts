@@ -1,4 +1,4 @@
-/** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and sums over channels. Pruned entries stay pruned. */
+/** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and sums over channels. */
 import { axisLayout } from "#ir";
 import type { Mask } from "../../core/math/smallest.ts";
 

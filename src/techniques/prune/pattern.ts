@@ -81,7 +81,6 @@ const accepted =
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 
-/** Schema of the option `pattern`: a name, a pattern, or the path of a module that exports a pattern. */
 export const patternSchema = v.union(
   [
     v.pipe(

@@ -1,8 +1,7 @@
 /**
  * Pruning as a pass: weights or channels are ranked by a criterion (`criteria.ts`).
  *
- * Unstructured: weights become zero; the file compresses better, but is not smaller or faster. `keepMasks` stores masks for training, which doubles
- * the file until `remove` folds them in. Structured: removes channels and everything that depends on them:
+ * Unstructured: weights become zero. Structured: removes channels and everything that depends on them:
  *
  *     conv1.weight: [64, 3, 3, 3]     conv1.weight: [48, 3, 3, 3]
  *     conv2.weight: [64, 64, 3, 3]    conv2.weight: [64, 48, 3, 3]

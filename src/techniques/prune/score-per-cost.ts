@@ -4,10 +4,7 @@ import { dimValue, elementCount, fixedDims, Miss, type Model, type Value } from 
 import type { UnitScorer } from "./channel-scores.ts";
 import type { CostBound } from "./cost-bound.ts";
 
-/**
- * Between 1, for units whose gradients are uncorrelated, and 2, for units with equal gradients. With 1, narrow layers lose all of their insignificant
- * channels first, and ResNet-20 recovers worse at half of its multiply-accumulates; with 2, EfficientNet-Lite0 loses channels of residual streams.
- */
+/** Between 1, for units whose gradients are uncorrelated, and 2, for units with equal gradients. */
 const power = 1.5;
 
 /** Converts Taylor scores s to the loss change per saved cost: units of a group change it by (Σ s^(1/p))^p, and a score is the increase of this estimate. */

@@ -12,8 +12,7 @@ const blockSize = 128;
 
 /**
  * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`shared/optimal-brain-surgeon.ts`) and corrects later
- * columns, in blocks of 128 columns over all outputs, or m columns for n:m. Layers are processed in order on changed inputs.
- * Requires many more rows of inputs than a layer has inputs.
+ * columns. Requires many more rows of inputs than a layer has inputs.
  */
 const sparsegpt = {
   id: "sparsegpt",

@@ -134,7 +134,7 @@ function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOp
 /** Shares of the cost bound. Finer multiples are tried if the cost is below the first; a warning is printed if it is below the second. */
 const [retryBelow, warnBelow] = [0.85, 0.9];
 
-/** Returns the requested amount, or the smallest within the cost bound; without `roundTo`, finer multiples if the cost is far below. @throws E_OPTION. */
+/** Returns the requested amount, or the smallest within the cost bound. @throws PithError E_OPTION if no amount is within the bound. */
 async function decideAmount(
   model: Model,
   ranked: readonly RankedSet[],

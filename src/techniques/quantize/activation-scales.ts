@@ -1,7 +1,4 @@
-/**
- * Decides for static quantization which nodes compute in integers, and the scale of each activation. Ranges are measured on samples.
- * If no scale represents a value well, the value stays in float, and the decision is repeated. Learned scales are kept.
- */
+/** Decides for static quantization which nodes compute in integers, and the scale of each activation, by ranges measured on samples. */
 import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { Miss, type Node, type PithError, type Value } from "#ir";
 import type { Dataset } from "../../data/index.ts";
@@ -43,10 +40,7 @@ export interface MeasuredPlacement {
   readonly clamps: readonly Node[];
 }
 
-/**
- * Decides which nodes compute in integers (`placeQuantization`) and measures ranges; repeats both without the values that no scale represents well.
- * @throws PithError E_DATA if activations are not finite and no layer can be quantized.
- */
+/** Places and measures again without the values that no scale represents well. @throws PithError E_DATA for activations that are not finite. */
 export async function placeWithScales(
   inference: Inference,
   chosen: readonly Layer[],
@@ -124,12 +118,9 @@ function rootOf(value: Value, activations: Placement["activations"]): Value {
 }
 
 /**
- * Finds clamps to [l, h] that quantization makes redundant because quantized values saturate. The range of the type must end at
- * most half a step beyond the bounds, the error that rounding the zero point adds:
+ * Finds clamps to [l, h] that quantization makes redundant, because quantized values saturate at most half a step beyond the bounds:
  *
  *     l / scale + zero point - lowest ≤ 1/2,     highest - (h / scale + zero point) ≤ 1/2
- *
- * All readers must read the quantized value.
  */
 function withoutClamps(
   placement: Placement,
@@ -169,11 +160,11 @@ function saturates(
   );
 }
 
-/** Maximum ratio of joined ranges. Each input then keeps 6 of the 8 bits, so an error of half a step is below 1 % of its range. */
+/** Maximum ratio of joined ranges: each input then keeps 6 of the 8 bits. */
 const maxRatio = 4;
 const steps = 255;
 
-/** Returns the range that the quantized values of a value cover. It includes 0. */
+/** Returns the range that the quantized values of a value cover. */
 function roundedRange(
   value: Value,
   { activations, clamps }: Placement,
@@ -192,7 +183,7 @@ function roundedRange(
 
 const widthOf = ({ min, max }: ValueRange): number => max - min;
 
-/** Finds operators that join values of very different ranges under one scale, such as scores and boxes; layer inputs are exempt. */
+/** Finds operators that join values of very different ranges under one scale, such as scores and boxes. */
 function findUnevenJoins(
   { operators, activations, targets }: Placement,
   inference: Inference,
@@ -218,8 +209,6 @@ function findUnevenJoins(
  * Finds operators that multiply an activation x by stored factors f, if rounding the factors changes the product y more than rounding y does:
  *
  *     largest |x| · width of f > maxRatio · width of y
- *
- * In this case the smallest factors scale the largest x, and one quantization scale for all factors would round them to 0.
  */
 function findCoarseFactors(
   { operators, constants }: Placement,
@@ -302,7 +291,7 @@ function scalesOf(
   return scales;
 }
 
-/** Returns the types of activations with separate scales: the widest type that a layer requires; otherwise that of the operator's inputs. */
+/** Returns the types of activations with separate scales. */
 function typesOf(
   { targets, operators, activations, clamps }: Placement,
   options: MeasureOptions,

@@ -7,10 +7,7 @@
  */
 import type { BlockBits, BlockRows } from "../shared/blocks.ts";
 
-/**
- * Values that were rounded to bfloat16 differ from a lattice through their rounded minimum and maximum by at most this part of the largest magnitude.
- * A tolerance that does not depend on the number of steps would move all small values of a block with an outlier to one point.
- */
+/** Values rounded to bfloat16 differ from a lattice by at most this share of the largest magnitude. */
 const tolerance = 2 ** -7;
 /** Largest tolerance in steps. */
 const maxTolerance = 1 / 8;
@@ -26,7 +23,7 @@ export interface BlockLattice {
   readonly largest: Uint8Array;
 }
 
-/** Returns the lattice of the blocks of `size` elements; undefined for fewer than 16, or if a block has none (for other weights, mostly the first). */
+/** Returns the lattice of the blocks of `size` elements; undefined if a block has none. */
 export function findLattice(
   values: Float32Array | Float64Array,
   { rows, width, areColumns }: BlockRows,
@@ -67,7 +64,6 @@ export function findLattice(
   return lattice;
 }
 
-/** Returns 0 if no number of steps up to `maxSteps` fits. */
 function findMinSteps(numbers: Float64Array, min: number, range: number, maxSteps: number): number {
   for (let steps = 1; steps <= maxSteps; steps++) if (fits(numbers, min, range, steps)) return steps;
   return 0;

@@ -13,7 +13,7 @@ const opset = 18;
  *
  *     y − mean of y over the classes        for probabilities: of log y
  *
- * Logarithms are used because errors of probabilities are nearly 0 if one class is almost certain. Other outputs are not changed.
+ * Logarithms are used because errors of probabilities are nearly 0 if one class is almost certain.
  */
 export function withClassScores(model: Model): Model {
   const copy = model.clone();

@@ -1,10 +1,9 @@
 /**
- * Corrects scales and biases of a quantized model if that lowers the output noise on held-out samples. For each layer in order,
+ * Corrects scales and biases of a quantized model if that lowers the output noise on held-out samples. For each channel y of the original,
  *
- *     y'' = f y' + s,     f = var(y) / cov(y, y'),     s = E[y] - f E[y']           for each channel y of the original
+ *     y'' = f y' + s,     f = var(y) / cov(y, y'),     s = E[y] - f E[y']
  *
- * Rounding errors of weights are proportional to the inputs. A correction of the mean alone (Nagel et al. 2019, arXiv 1906.04721) is at the cost of
- * large outputs, and scores shrink. f multiplies the scales of the quantized values and costs nothing at run time.
+ * A correction of the mean alone (Nagel et al. 2019, arXiv 1906.04721) shrinks scores. f multiplies stored scales.
  */
 import { biasedOutput, type Inference, infer, type Layer, layers } from "#analysis";
 import { type Dataset, draw, firstBatch, isIndexed, keepInMemory, openStorage, setAside, take } from "#batches";
@@ -22,11 +21,11 @@ import type { RoundedSettings } from "./settings.ts";
 /** With fewer samples, the means and the held-out check are too uncertain. */
 const minSamples = 32;
 const maxHeldOut = 32;
-/** Number of layer outputs that means and slopes are computed from, if 32 samples do not have more. */
+/** Number of layer outputs from which means and slopes are computed. */
 const fittedOutputs = 2 ** 27;
 /** Number of outputs of a channel that suffice, and the minimum number of samples that they come from. */
 const [channelOutputs, minLayerSamples] = [2 ** 15, 8];
-/** Number of outputs of a layer in a batch, if 16 samples do not have more; and of layers whose outputs the original computes in one run. */
+/** Number of outputs of a layer in a batch, and of layers whose outputs the original computes in one run. */
 const [batchOutputs, aheadOutputs] = [2 ** 19, 2 ** 25];
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
@@ -71,11 +70,10 @@ export async function correctRoundedBiases(
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
-/** Returns the number of outputs of each layer for one sample; 1 if it is unknown. */
+/** Returns the number of outputs of each layer for one sample. */
 const outputCounts = ({ original: { graph }, layers }: ModelMatch): readonly number[] =>
   layers.map(({ original }) => elementCount(fixedDims(graph.value(original)?.type?.dims?.slice(1)) ?? []));
 
-/** @returns the number of corrected layers. */
 async function correctLayers(
   model: Model,
   match: ModelMatch,
@@ -147,7 +145,7 @@ async function correctLayers(
   }
 }
 
-/** Returns the number of samples for a layer: a power of two, or all if more than half are needed. Large images have many outputs of each channel. */
+/** Returns a power of two, or all samples if more than half are needed. */
 function layerSamples(positions: number, total: number): number {
   const needed = 2 ** Math.ceil(Math.log2(Math.max(minLayerSamples, channelOutputs / Math.max(1, positions))));
   return needed > total / 2 ? total : needed;
@@ -158,7 +156,7 @@ async function readFloatBias(bias: Value | undefined): Promise<Float64Array | un
   return dense === undefined || !isFloat(dense.type) ? undefined : toFloat64(dense);
 }
 
-/** Multiplies the scales of a layer's quantized weight and bias. @returns the factors; undefined without its own scales per channel or tensor. */
+/** Multiplies the scales of a layer's quantized weight and bias by f. @returns the factors; undefined without own scales. */
 async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Array | undefined> {
   const { node, role, bias, outputs } = layer;
   const values = [node.inputs[role.input], bias?.tensor === undefined ? bias : undefined];
@@ -180,7 +178,7 @@ async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Arra
   return factors;
 }
 
-/** Returns f of each channel, or one for all: nearer to 1 the weaker the correlation, because it scales noise too; 1 if constant or the signal is lost. */
+/** Returns f of each channel, or one for all: nearer to 1 the weaker the correlation, because it scales noise too. */
 function slopeFactors({ count, x, y, xx, xy, yy }: PairedSums, isPerChannel: boolean): Float64Array {
   const covarianceOf = (products: Float64Array, a: Float64Array, b: Float64Array): Float64Array =>
     products.map((sum, channel) => sum - ((a[channel] ?? 0) * (b[channel] ?? 0)) / count);
@@ -208,7 +206,7 @@ function fitShift({ count, x, y, xx, xy, yy }: PairedSums, factors: Float64Array
   });
 }
 
-/** Returns whether a layer has or can get a bias. In integer schemes, a new bias or Add would prevent fusion in the runtime. */
+/** In integer schemes, a new bias or Add would prevent fusion in the runtime. */
 function canTakeBias(layer: Layer, inference: Inference, scheme: RoundedSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
   return (

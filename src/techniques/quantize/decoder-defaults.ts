@@ -1,7 +1,6 @@
 /**
- * Defaults of 4-bit weights of language models (measured in docs/quantization.md): zero points, scales of least squared error, and 8 bits for the layer
- * that scores tokens, whose 4 bits cost SmolLM2-135M 13 % of perplexity. Scales in float16 save bytes, which pay for 8 bits in the layers whose error
- * costs most per byte.
+ * Defaults of 4-bit weights of language models (measured in docs/quantization.md): zero points, scales of least squared error, and 8 bits for
+ * the layer that scores tokens. Scales in float16 save bytes, which pay for 8 bits in the layers whose error costs most per byte.
  */
 import { allLayers, infer, isInSubgraph, type Layer } from "#analysis";
 import { elementCount, isFloat, type Model, subgraphs, toFloat32, type Value } from "#ir";
@@ -16,7 +15,7 @@ import { weightMiss } from "./weight.ts";
 
 /** Maximum growth of the weights by 8 bits for the layer that scores tokens. */
 const maxGrowth = 0.15;
-/** 8 bits resolve larger blocks as well. The size divides the inputs of a layer, and the rows of a table that it shares. */
+/** In order of preference: 8 bits resolve larger blocks as well. */
 const blockSizes = [64, 32, 16] as const;
 const defaultBlock = 32;
 
@@ -84,7 +83,7 @@ const bytesOf = (layers: readonly Layer[], bits: 4 | 8, block: number, scaleByte
     return sum + rows * (count * ((block * bits) / 8 + scaleBytes) + Math.ceil((count * bits) / 8));
   }, 0);
 
-/** Returns 8 bits for the token scorer and a table that shares its weight, if the weights grow little. @param requestedBlock given in the options. */
+/** Returns 8 bits for the token scorer and a table that shares its weight, if the weights grow little. */
 function headOverrides(
   all: readonly Layer[],
   heads: readonly Layer[],
@@ -99,10 +98,7 @@ function headOverrides(
   return Object.fromEntries(shared.map(({ name }) => [name, { bits: 8, block }]));
 }
 
-/**
- * Returns 8 bits for the layers that cost most per byte, within the bytes that scales in float16 save.
- * @param peaks the largest magnitude of each weight, in root mean squares. @param block the block size of 4 bits.
- */
+/** Returns 8 bits for the layers that cost most per byte, within the bytes that float16 scales save. @param peaks in root mean squares. */
 function sensitiveOverrides(model: Model, peaks: ReadonlyMap<Layer, number>, block: number): Overrides {
   const layers = [...peaks.keys()];
   let budget = bytesOf(layers, 4, block, 4) - bytesOf(layers, 4, block, 2);
@@ -128,9 +124,8 @@ function sensitiveOverrides(model: Model, peaks: ReadonlyMap<Layer, number>, blo
 const usualPeak = 15;
 
 /**
- * Estimates the error of the scores by 4 bits in a layer outside of the cache, in units of that of a projection of queries. The factors are measured on
- * SmolLM2-135M. Few large weights of the last layer of a block make massive activations, which other blocks depend on
- * (Yu et al. 2024, arXiv 2411.07191).
+ * Estimates the error by 4 bits in a layer, in units of that of a projection of queries (measured on SmolLM2-135M). Few large weights of the
+ * last layer of a block make massive activations (Yu et al. 2024, arXiv 2411.07191).
  */
 function errorOf({ inputs, outputs }: Layer, peak: number, isInLastBlock: boolean): number {
   if (inputs === outputs) return 1;

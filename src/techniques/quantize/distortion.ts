@@ -1,10 +1,8 @@
 /**
- * Distributes an error of the outputs over the layers for rate–distortion optimized rounding. With the error eₗ of a layer's outputs
- * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. At the optimum, a saved bit adds the same error in every layer:
+ * Distributes an error of the outputs over the layers for rate–distortion optimized rounding. With the error eₗ of a layer's outputs and a
+ * measured sensitivity sₗ, the error of the network's outputs is Σ sₗ eₗ. At the optimum, a saved bit adds the same error in every layer:
  *
  *     λ = 2 ln 2 · Σ sₗ eₗ / (number of weights),     λ of a layer = λ / sₗ
- *
- * Sensitivities are measured on the network: each layer is rounded alone.
  */
 import { allLayers, infer, type Layer, parametersOf, selectLayers } from "#analysis";
 import { type Dataset, draw } from "#batches";
@@ -23,7 +21,6 @@ import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import type { RoundedSettings } from "./settings.ts";
 import { staysFloat, weightMiss } from "./weight.ts";
 
-/** Settings with `distortion`: quantized values that gzip and brotli compress well. */
 type DownloadSettings = RoundedSettings & { readonly distortion: number };
 
 /** Numbers of samples on which the sum of the errors and the share of each layer are measured. */
@@ -38,7 +35,7 @@ const minDistortion = 1e-4;
 export async function quantizeForDownload(options: DownloadSettings, model: Model, context: Context): Promise<Outcome> {
   const requested = requestedLayers(model, options);
   const fusion = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
-  // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
+  // Equalization gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const migration = await equalizeModel(model, { ...options, equalize }, context);
   const parameters = selectParameters(model, requested);
@@ -133,8 +130,7 @@ async function measureSensitivities(
     (layer, error) => errors.set(layer, error),
   );
   const copy = model.clone();
-  // These options are the same for all attempts of a search, which can keep different layers in float. So all attempts share the measured
-  // sensitivities.
+  // The same options for all attempts of a search, so that they share the measured sensitivities.
   const common = { bits: 8, overrides: undefined } as const;
   await quantizeBy({ ...options, ...weightsAlone, ...common, rounder: probe as Solver }, copy, silenceLog(context));
   const part = draw(data, sampleCount, seed + 1);
@@ -165,10 +161,7 @@ async function measureSensitivities(
 /** Minimum number of elements of a rounded parameter. For smaller ones, the saved bytes are not worth an error. */
 const minElements = 4;
 
-/**
- * Rounds parameters that stay in float32 to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli
- * drop. Next to weights of 2 bits, norms, biases and position tables are a large part of a compressed file.
- */
+/** Rounds float32 parameters to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli drop. */
 async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const { name, type } of parameters) {

@@ -1,4 +1,4 @@
-/** The table of the dtypes of transformers.js that `quantize` writes: the suffix of the file name, and the settings of `quantize` that create the file. */
+/** The dtypes of transformers.js that `quantize` writes: suffixes of file names, and settings of `quantize`. */
 
 export interface Dtype {
   /** End of the file's name before ".onnx". */

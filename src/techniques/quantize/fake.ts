@@ -218,7 +218,6 @@ async function roundWeight(
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 
-/** Returns the training settings of a rounding. @param valuesPerScale number of values that share a scale. */
 function trainingSettings({ learnScales }: FakeQuantizeOptions, valuesPerScale = 1): { readonly trainedFor?: number } {
   return learnScales ? { trainedFor: valuesPerScale } : {};
 }

@@ -5,8 +5,7 @@
  *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
  *                                            h = Gemm(x, w)
  *
- * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value becomes infinite or the
- * relative error exceeds 0.01. Vectors also stay in float32: they are small, and some must be exact.
+ * The runtime widens the weights once, when it loads the model. Vectors stay in float32: they are small, and some must be exact.
  */
 import {
   allLayers,
@@ -83,7 +82,7 @@ function chosenTensors(model: Model, options: HalfSettings): ReadonlyMap<Value, 
 export const isLargeMatrix = ({ tensor }: Value): boolean =>
   tensor !== undefined && tensor.dims.length > 1 && elementCount(tensor.dims) >= minElements;
 
-/** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
+/** Returns the reason if a tensor is not stored in half precision. */
 async function storeAsHalf(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   const miss = checkStored(value, { types: ["float32"], allowsSubgraphs: true }, "it");

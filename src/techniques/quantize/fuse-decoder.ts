@@ -8,7 +8,7 @@ import type { TargetName } from "../../runtime/run/run-target.ts";
 import { dtypes } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
 
-/** Returns the options of `simplify` for a model that these runtimes load: the operators of the newest operator set for which each has a kernel. */
+/** Returns the options of `simplify` for a model that these runtimes load. */
 export const fusionOptionsFor = (target: readonly TargetName[]): { readonly raise: true; readonly skip: string[] } => ({
   raise: true,
   skip: target.includes("webgpu") ? [...cpuRules] : [],

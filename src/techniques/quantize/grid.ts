@@ -1,7 +1,6 @@
 /**
- * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`slicedWeight`).
- *
- * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric, except blocks: uint8 is int8 plus 128.
+ * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`slicedWeight`). ONNX Runtime's integer
+ * kernels accept one zero point, so grids with several scales are symmetric, except blocks.
  */
 
 import type { Layer } from "#analysis";
@@ -35,10 +34,7 @@ export interface BlockSettings {
 
 export type WeightType = "int8" | "uint8" | "int4";
 
-/**
- * Returns the grid of a bit width. Symmetric 8 bits exclude the lowest value, as in ONNX Runtime; 7 bits are its reduced range, -64 … 64.
- * @param zeroPoints whether a signed type with a single scale has a zero point. Unsigned types with a single scale always have one.
- */
+/** Symmetric 8 bits exclude the lowest value, as in ONNX Runtime. @param zeroPoints whether a signed type with a single scale has one. */
 export function gridOf(
   type: WeightType,
   axis: number | undefined,
@@ -133,10 +129,7 @@ export const roundingErrors = (
 /** Maximum number of steps to detect in values that are already on a grid: the steps of 8 bits. */
 export const maxSteps = 255;
 
-/**
- * Returns the scale and zero point of a grid that covers `min` to `max`. A symmetric grid covers the larger magnitude on both sides.
- * @param steps the number n for which all values are integer multiples of max|value| / n; 0 if there is no such number.
- */
+/** @param steps the number n for which all values are integer multiples of max|value| / n; 0 if there is no such number. */
 export function computeScale(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
   const exactScaleOfValues = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
@@ -151,10 +144,7 @@ export function computeScale(grid: Grid, min: number, max: number, steps = 0): S
 export const centerOf = ({ type, symmetric, low, high }: Grid): number =>
   symmetric ? symmetricZeroPoints[type] : Math.ceil((low + high) / 2);
 
-/**
- * For values that are integer multiples of a step: returns the step as the scale, divided by the largest power of two for which the grid
- * has enough quantized values. Undefined if it has too few for the step itself, or if the default scale represents the values exactly.
- */
+/** Returns a step of the values as the scale, or a fraction of it; undefined if the grid has too few values, or the default scale is exact. */
 function exactScale(
   { type, symmetric, low, high }: Grid,
   min: number,

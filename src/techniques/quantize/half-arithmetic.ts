@@ -6,15 +6,8 @@
  *                                            h = Cast(h16) {to=float32}
  *                                            s = Exp(h)
  *
- * All graphs, including subgraphs, keep their input and output types. These nodes stay in float32:
- *
- * - excluded layers and operator types, types that ONNX fixes, and operators whose definition requires it (`needsFloat32`);
- * - nodes that read a stored value that float16 cannot represent (beyond 65,504, or too small);
- * - normalizations whose effective scale s = scale / √(variance + ε) or shift, bias - mean · s, exceeds float16, and the nodes that
- *   read their output;
- * - nodes that read floats computed from integers (products, dequantized weights), which can be large and which runtimes fuse.
- *   Operators that only select by integers (If, Where, Gather) do not count;
- * - nodes whose neighbors all stay in float32, if they have no weight to convert.
+ * All graphs, including subgraphs, keep their input and output types. Nodes stay in float32 if ONNX fixes their types, if they read a value
+ * that float16 cannot represent, or if they read floats computed from integers, which can be large and which runtimes fuse.
  *
  * Values that represent infinity (attention masks add −3.4e38) become ±32,752. In float32 such a sum loses the score, so a fully
  * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
@@ -129,7 +122,7 @@ export function findHalves(node: Node, inference: Inference): Halves | Miss {
   return hasFixedHalf ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
 }
 
-/** Returns the inputs and outputs of a node that can be float16; undefined if ONNX or another operand fixes the type. */
+/** Returns the inputs and outputs of a node that can be float16, if ONNX has float16 for them. */
 function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
   if (schema === undefined) return undefined;
   const { input: letterIn, output: letterOut } = schema.half;
@@ -157,7 +150,6 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
 }
 
 interface Screening {
-  /** Values that float16 cannot represent, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
   /** Stored values with an element that represents infinity, such as the -3.4e38 of an attention mask. */
   readonly infinities: ReadonlySet<Value>;

@@ -4,8 +4,7 @@
  *
  *     s² / 12,  s = (max - min) / 255
  *
- * to each token. The signal to noise of a layer is that of its median token. The products of 8-bit blocks of weights round the inputs in blocks, too. They
- * cost 6 % more bytes and some speed, so other layers keep the integer arithmetic.
+ * to each token. The signal to noise of a layer is that of its median token.
  */
 import { allLayers, infer, isInSubgraph, optionsOfLayer, selectLayers } from "#analysis";
 import type { Dataset } from "#batches";
@@ -20,10 +19,7 @@ import { requireMatrix } from "./formats/matrix-product.ts";
 import { quantizeBy } from "./round-model.ts";
 import type { DynamicSettings } from "./settings.ts";
 
-/**
- * Minimum signal to noise of inputs, in decibels. SmolLM2-135M has 19 layers below it, from -27 dB: its perplexity is 5 % above float, with 12 dB
- * (7 layers) 12 %, and in integers only 51 %. Small models without massive activations have at least 22.5 dB.
- */
+/** Minimum signal to noise of inputs, in decibels. Small models without massive activations have at least 22.5. */
 const minDecibels = 22;
 
 /** Stores layers with massive inputs as 8-bit blocks, in place. @returns the changes, and the settings of the other layers. */
@@ -50,7 +46,7 @@ export async function quantizeMassiveInputs(
   return { changes: changes.map((change) => ({ ...change, what: `${change.what}: ${reasonOf(change)}` })), rest };
 }
 
-/** Returns the largest magnitude in inputs below the minimum signal to noise, in root mean squares of the median token, by layer name. */
+/** Returns the largest magnitude in massive inputs, in root mean squares of the median token, by layer name. */
 async function findMassiveInputs(
   model: Model,
   settings: DynamicSettings,
@@ -80,7 +76,7 @@ async function findMassiveInputs(
   );
 }
 
-/** Returns a merged decoder as its branch that begins a text, whose layers have the same names. Returns other models unchanged. */
+/** Returns a merged decoder as its branch that begins a text, whose layers have the same names. */
 async function withoutCache(model: Model, context: Context): Promise<Model> {
   const copy = model.clone();
   const switches = copy.graph.feeds.filter(({ type }) => type?.type === "bool");
@@ -117,6 +113,5 @@ const inputPeak: Statistic<{ readonly decibels: number; readonly ratio: number }
   },
 };
 
-/** @returns infinity for no values. */
 const medianOf = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.POSITIVE_INFINITY;

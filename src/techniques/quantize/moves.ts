@@ -55,8 +55,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });
   const float16: Move = { ...move("float16", 16, { scheme: "float16" }), fallsBack: false };
-  // For the same loss, quantized values of fixed length need more bytes after compression than low-entropy values. Integer arithmetic loses more, and
-  // does not make the download smaller.
+  // For the same loss, low-entropy values need fewer bytes after compression. Integer arithmetic loses more.
   if (request.forDownload === true && calibrate > 0) {
     const lowEntropy = distortions.map((distortion): Move => {
       const options = { scheme: "weights", rounder: rdoq.id, distortion };

@@ -44,16 +44,10 @@ export function withNeighbours(
   return { ...wideGrid, zeroPoint: grid.zeroPoint, scale };
 }
 
-/**
- * The kernels whose order of products determines which weights are neighbors. `fused`: matrix products and QLinearConv, with input
- * channels innermost (depthwise kernels add in 32 bits). `all`: also ConvInteger, in the order of the file.
- */
+/** Kernels that determine neighbors. `fused`: matrix products and QLinearConv, input channels innermost. `all`: also ConvInteger, in file order. */
 export type Kernels = "fused" | "all";
 
-/**
- * Returns the largest |w₁ + w₂| over neighbors for each output index, or 0 without neighbors. Neighbors of opposite signs count, because
- * their sum is at most the largest weight, and a test of random signs takes half of the time.
- */
+/** Returns the largest |w₁ + w₂| over neighbors for each output index, of any signs: a test of random signs takes half of the time. */
 export function neighbourSums(
   { dims, ...dense }: Dense,
   axis: number,

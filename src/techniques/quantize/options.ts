@@ -29,7 +29,6 @@ const integerHint =
 const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
 const halfHint = "16 bits: --scheme float16, or bfloat16.";
 
-/** Help headings of the flags. */
 const formats = "Formats:";
 const lowEntropy = "Rounding method rdoq (docs/download.md):";
 const accuracyGroup = "Ranges and corrections:";
@@ -68,10 +67,7 @@ const schema = v.strictObject({
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
     },
   }),
-  /**
-   * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6 bits, use one scale per
-   * output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without VNNI.
-   */
+  /** Bits of a weight (8). With 4 and 2, products and tables use blocks. int8 weights of integer products have 7: sums overflow without VNNI. */
   bits: option(bits, "bits per weight (weights: 8, 6 to 2; dynamic: 8 or 7; static: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,

@@ -7,14 +7,8 @@
  * - a clamp (Relu) that is the only reader of a quantized value: the value takes the clamp's range, and if the quantized range
  *   ends at the clamp's bounds, saturation replaces the clamp (`withoutClamps`).
  *
- * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a matrix product that
- * computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay in float:
- *
- * - operators with a stored operand and no layer downstream: integers save no time and hurt detector boxes;
- * - operators without a quantized input, such as image normalization or a decomposed layer normalization;
- * - a Sigmoid that is an output;
- * - Softmax, whose exponentials multiply the input error;
- * - operators that would join values of very different ranges under one scale (`inFloat`).
+ * A value without a usable scale (`unfit`) stays in float. Integers save no time in operators with a stored operand and no layer downstream,
+ * and hurt detector boxes. Softmax stays in float, because its exponentials multiply the input error.
  */
 import type { Inference, Layer } from "#analysis";
 import { Miss, type Model, type Node, nodeText, type Value } from "#ir";
@@ -35,24 +29,12 @@ export interface Placement {
   readonly constants: ReadonlySet<Value>;
   /** Values read only by a clamp, with the clamp's output, whose range they use. */
   readonly clamps: ReadonlyMap<Value, Value>;
-  /**
-   * Float operators that read the unrounded value although other nodes read the rounded value. ONNX Runtime (1.30) would break them:
-   *
-   * - operators with an operand derived from stored integers, which it fuses into kernels that may not support its form;
-   * - operators that it takes for integer operators (`mistakenForIntegers` in their definition);
-   * - layers whose result is rounded, directly or after one more operator: their weights would be quantized per tensor;
-   * - operators that stay in float between rounded values (`inFloat`), which it would compute on integers;
-   * - operators that move values to such operators, or whose result is not rounded: it would add int8 rounding that it then rejects.
-   */
+  /** Float operators that read the unrounded value although others read the rounded one: ONNX Runtime (1.30) would break them. */
   readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
 }
 
-/**
- * Decides which layers and operators compute in integers, and which activations are quantized.
- * @param unfit values that no scale represents well, with the reason as the predicate of a sentence.
- * @param inFloat operators that stay in float, with the reason.
- */
+/** @param unfit values that no scale represents well, with the reason as the predicate of a sentence. @param inFloat operators that stay in float. */
 export function placeQuantization(
   model: Model,
   inference: Inference,

@@ -76,7 +76,7 @@ export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined &&
   (layer.role.kind === "lookup" || entryOf(layer.node)?.facets.quantize instanceof Miss);
 
-/** Plans layers that share the quantized values of an embedding table. If one of them cannot read its format, the table gets another format. */
+/** Plans layers that share the quantized values of an embedding table. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
   const planByLayer = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {

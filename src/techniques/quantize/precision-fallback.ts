@@ -30,7 +30,7 @@ export function downloadSettings(options: OptionValues): readonly OptionValues[]
 export const optionsForBits = (bits: number): OptionValues =>
   bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
 
-/** Replaces the rounding method by the fastest: sizes are the same, and layers have about the same order by error. Palettes have no rounding method. */
+/** Replaces the rounding method by the fastest: sizes are the same, and layers have about the same order by error. */
 export const withFastRounding = (options: OptionValues): OptionValues => ({
   ...options,
   rounder: options.weights === "palette" ? undefined : nearest.id,

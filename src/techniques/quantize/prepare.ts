@@ -1,7 +1,4 @@
-/**
- * Prepares a model for integer arithmetic. Exporters write a missing bias as zeros with the weight's length and the activation's
- * type, Expand(CastLike(0, x), Shape(w)). CastLike becomes Cast, so that the bias depends only on stored tensors.
- */
+/** Prepares a model for integer arithmetic. CastLike becomes Cast, so that a bias Expand(CastLike(0, x), Shape(w)) reads stored tensors only. */
 import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
 import { inMemory, Miss, type Model, type Node, removeUnused, substitute, tentatively, type Value } from "#ir";
@@ -68,10 +65,7 @@ function integersOf(model: Model, inference: Inference, subset: readonly Layer[]
   return values;
 }
 
-/**
- * Stores computed biases as vectors and folds batch normalization into layers, in place. The opset must be raised first.
- * @param folds returns whether to fold batch normalization also into a layer that is not a target.
- */
+/** Stores computed biases as vectors and folds batch normalization into layers: the targets, and those for which `folds` returns true. */
 export async function prepareModel(
   model: Model,
   targets: readonly Layer[],

@@ -38,16 +38,13 @@ export interface QuantizedTensor {
 export interface QuantizeWeightsOptions {
   readonly dense: Dense;
   readonly type: QuantizedType;
-  /** The axis whose slices have one scale each; negative values count from the end. If undefined, the tensor has a single scale. */
+  /** The axis whose slices have one scale each; undefined for a single scale. */
   readonly axis?: number | undefined;
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
 }
 
-/**
- * Quantizes weights over the range from their minimum to their maximum, as ONNX Runtime does.
- * @throws PithError E_OPTION if the axis does not exist; E_DATA if an element is not finite; E_TYPE_MISMATCH if elements are not real numbers.
- */
+/** Quantizes weights over the range from their minimum to their maximum, as ONNX Runtime does. */
 export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTensor {
   const { dense, type, axis, symmetric = isSigned(type), reduceRange = false } = options;
   const rules = { type, symmetric, reduceRange };
@@ -116,7 +113,6 @@ export function sliceSteps(
 
 const preferNaN = (bound: number, value: number): number => (Number.isNaN(bound) ? bound : value);
 
-/** Returns scales and zero points as tensors: scalars, or vectors along `axis`. */
 export function quantizationParameters({
   type,
   axis,
@@ -132,10 +128,7 @@ export function quantizationParameters({
   return { scale: fromNumbers("float32", dims, scale), zeroPoint: fromNumbers(type, dims, zeroPoint), axis };
 }
 
-/**
- * Quantizes a tensor with given scales and zero points, either one of each or one per slice along `axis`.
- * @throws PithError E_SHAPE_MISMATCH if the number of scales differs from the number of slices; E_DATA if an element is NaN.
- */
+/** Quantizes a tensor with given scales and zero points, either one of each or one per slice along `axis`. */
 export function quantizeTensor(
   dense: Dense,
   options: {
@@ -143,7 +136,6 @@ export function quantizeTensor(
     readonly axis?: number | undefined;
     readonly scale: ArrayLike<number>;
     readonly zeroPoint: ArrayLike<number>;
-    /** The range of quantized values; by default that of the type. */
     readonly range?: QuantizationRange;
   },
 ): QuantizedTensor {
@@ -172,7 +164,6 @@ export function quantizeTensor(
   };
 }
 
-/** Converts quantized values to a tensor. Values below 8 bits are packed. */
 export function codesTensor(type: QuantizedType, dims: readonly number[], codes: Codes): Dense<QuantizedType> {
   const data = isPacked(type) ? pack(type, codes) : codes;
   return { type, dims, data } as Dense<QuantizedType>;

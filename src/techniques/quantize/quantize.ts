@@ -5,9 +5,8 @@ import { downloadSettings, fallbackOverrides, fallbackSettings } from "./precisi
 import { withDtype } from "./settings.ts";
 
 /**
- * Moves factors between layers if that lowers the error of `quantize` with the same options. The
- * function of the float model stays the same, except for rare values below absorbed biases (`absorb-biases.ts`). `quantize` does
- * it, too; a separate pass is useful before `quantize` with `equalize: false`.
+ * Moves factors between layers if that lowers the error of `quantize` with the same options. The function of the float model stays about
+ * the same. `quantize` does it, too; a separate pass is useful before `quantize` with `equalize: false`.
  * @throws PithError as `quantize`.
  * @example
  * const model = await open("model.onnx");
@@ -27,22 +26,16 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  *
  * - `weights`: a `DequantizeLinear` before each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a
  *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
- *   and 3, 5 and 6 bits, use one scale per output. `weights` selects a trainable "palette". With 4 bits, tables
- *   have 4 as well: BERT is 1.10 MB instead of 1.41 MB with 8-bit tables, at 76.5 instead of 76.3 % accuracy (float: 76.4 %).
+ *   and 3, 5 and 6 bits, use one scale per output. `weights` selects a trainable "palette".
  * - `dynamic`: integer arithmetic; the range of an activation is computed in every run. Needs no data.
- * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
- *   them.
- * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, values and the arithmetic
- *   are in float16 where it represents them; inputs and outputs keep their types, except the
- *   cache of a language model.
+ * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`.
+ * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, the arithmetic is in float16 where it can be.
  * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
  *
- * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep their names, and layers
- * that stay in float are listed with the reason. Constants with at most 256 distinct values that are not weights are stored as indices without loss,
- * except in half precision.
+ * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Layers that stay in float are listed with the reason.
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the model's
  * operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer remains. Source: the static scheme equals ONNX
- * Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its `quantize_dynamic` writes, for Gemm too.
+ * Runtime's `quantize_static` (QDQ, min-max).
  *
  * @example
  * const model = await open("model.onnx");

@@ -1,5 +1,5 @@
 /**
- * Measures activation ranges: the minimum and maximum, or ranges that clip rare values, from a histogram. Each range contains 0:
+ * Measures activation ranges: the minimum and maximum, or ranges that clip rare values, from a histogram:
  *
  *     percentile   excludes a share of 10⁻⁵ of the values, half of it at either end
  *     mse          p · [min, max], p = 1, 0.99, … 0.1, with the lowest squared error of 8 bits, including the error of clipping

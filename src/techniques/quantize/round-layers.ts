@@ -1,4 +1,3 @@
-/** Runs a quantization scheme on the layers whose weights can be rounded. */
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
 import {
   type Dense,
@@ -31,11 +30,7 @@ import {
   weightMiss,
 } from "./weight.ts";
 
-/**
- * Runs a scheme without some layers: the `excluded` layers, layers whose inputs the method needs but cannot observe, and layers whose
- * values are not finite or too small for any scale. Layers are checked before the model changes.
- * @param excluded reasons by layer name. @param blocksOf returns the blocks of a layer's weight, if it has any.
- */
+/** Runs a scheme on the layers that can be rounded; the others become misses. @param excluded reasons by layer name. */
 export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
   options: O,

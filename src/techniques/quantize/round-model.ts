@@ -47,8 +47,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const excluded = new Map<string, string>();
   for (const layer of all) {
     const { name, role, weight } = layer;
-    // If another node reads the matrix in float, a quantized copy makes the file larger. It is only worthwhile for products on integers, which are
-    // faster.
+    // A quantized copy of a matrix that another node reads in float makes the file larger. Products on integers are worth it.
     const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
     if (fixedTensors.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
     else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");
@@ -110,7 +109,7 @@ function noteFloatReader(change: Change, reader: Node | undefined): Change {
     : { ...change, what: `${change.what}; its float matrix is kept as well, for ${nodeText(reader)}` };
 }
 
-/** Returns, by layer, the first node that reads its matrix in float and cannot share quantized values: mostly tables that are also the last layer. */
+/** Returns, by layer, the first node that reads its matrix in float and cannot share quantized values. */
 function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = allLayers(model, inference);
@@ -160,11 +159,9 @@ const opset = 11;
 const perChannelOpset = 13;
 
 /**
- * Writes integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
+ * Writes integer arithmetic with ranges found at run time. With x ≈ (q - z) · s and W ≈ Q · w:
  *
  *     x · W ≈ s · w · Σ (q - z) · Q
- *
- * Integer sums are exact, so their order does not matter.
  */
 export async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;
@@ -229,7 +226,7 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
   return { changes, misses: [...excluded, ...misses] };
 }
 
-/** @returns whether the opset was raised. @throws PithError E_UNSUPPORTED if it cannot be raised. */
+/** @returns whether the opset was raised. */
 function raiseFor(model: Model, opset: number): boolean {
   const oldOpset = model.opsets.get("");
   try {

@@ -6,19 +6,9 @@
  *     s  = Mul(Max(Abs(r), least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)          the scale s is trained, as r
  *     w' = Mul(Round(Clip(Div(w, s), low, high)), s)
  *
- * The gradient passes `Round` (role `straight-through`); that of `Clip` is 0 outside the range. The range counts from the zero
- * point z (uint8: low = -z, high = 255 - z), so w' = 0 where w = 0. Round is half to even, as in QuantizeLinear.
- *
- * The second form is learned step size quantization (Esser et al. 2020), with the same gradients by the rules of its nodes:
- *
- *     ∂w'/∂w = 1 inside the range, else 0          ∂w'/∂s = round(w/s) - w/s inside;  low below;  high above
- *
- * The paper scales the gradient of s by g = 1/√(N · high), for N values that share it. Adam moves every parameter by about the
- * learning rate, and a scale, a hundredth of a weight, would vanish in a few steps. So the stored parameter is the range r = 2ᵏ
- * s, as large as its values (2ᵏ⁻¹ < max(high, -low) ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
- *
- * `least` is 2⁻¹⁰ of the initial r, so a scale stays positive. The gradient passes `Max` on both sides and changes sign with r,
- * so r is driven to 0, not below. In the first form, the gradient of a value is 0 beyond half a step outside the range, as in PyTorch.
+ * The second form is learned step size quantization (Esser et al. 2020). The paper scales the gradient of s by g = 1/√(N · high), for N
+ * values that share it. Adam moves every parameter by about the learning rate, and a scale, a hundredth of a weight, would vanish in a
+ * few steps. So the stored parameter is the range r = 2ᵏ s, as large as its values, with 4ᵏ times the gradient by s.
  */
 
 import { isStored, type Layer } from "#analysis";
@@ -80,7 +70,6 @@ const minShare = 2 ** -10;
 export const scaleDims = (dims: readonly number[], axis: number | undefined, count: number): readonly number[] =>
   axis === undefined ? [] : dims.map((_, index) => (index === axis ? count : 1));
 
-/** Writes the rounding of a value; the scales have the shape `dims`, which broadcasts to the value. */
 export function round(
   emit: Emit,
   name: string,
@@ -114,7 +103,6 @@ interface RoundingMatch {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
-  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
   scales(): Promise<readonly number[]>;
 }
@@ -149,7 +137,7 @@ export interface WeightRounding extends FakeRounding {
 }
 
 export interface ModelRoundings {
-  /** Roundings of each weight (or of its product with a mask). Layers that share a weight can round it along different axes. */
+  /** Layers that share a weight can round it along different axes. */
   readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
   readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
   readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
@@ -157,7 +145,6 @@ export interface ModelRoundings {
 
 export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
 
-/** Finds the fake quantization of a model. Integer schemes use its scales instead of measured ranges. */
 export async function findRoundings(model: Model): Promise<ModelRoundings> {
   const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
@@ -176,7 +163,6 @@ export function dropRoundings(model: Model): void {
   removeUnused(model.graph);
 }
 
-/** Removes fake quantization in place: of the weights of these layers, and of the activations for which `isRemoved` returns true. */
 export function removeRoundings(
   model: Model,
   { roundings, activations }: ModelRoundings,

@@ -86,10 +86,7 @@ export async function runQuantize(
   return { changes: outcomes.flatMap(({ changes }) => changes), misses: outcomes.flatMap(({ misses }) => misses) };
 }
 
-/**
- * Returns advice to keep depthwise layers in float; undefined if none is quantized. This is not the default: MobileNetV2 is 2.0 × as
- * fast as float with depthwise layers on integers, and 1.1 × without. A small MobileNetV3 is 0.95 × and 1.1 × as fast.
- */
+/** Returns advice to keep depthwise layers in float, which slows some networks down and speeds up others. */
 export function adviseFloatDepthwise(original: Model, options: Selection): string | undefined {
   const copy = withStoredWeights(original);
   const names = selectLayers(allLayers(copy, infer(copy)), options).flatMap(({ name, role, outputs, inputs }) =>
@@ -100,7 +97,7 @@ export function adviseFloatDepthwise(original: Model, options: Selection): strin
   return `Keep depthwise layers in float and compare the speed: \`except: "${except}"\``;
 }
 
-/** Requires a float weight, except for half precision. @throws PithError E_UNSUPPORTED if all selected weights are quantized already. */
+/** @throws PithError E_UNSUPPORTED if all selected weights are quantized already, except for half precision. */
 export async function requireFloatWeights(model: Model, options: OptionValues): Promise<void> {
   const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
   if (steps.some(isHalf)) return;

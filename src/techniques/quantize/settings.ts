@@ -15,7 +15,7 @@ export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 type WeightCodes = NonNullable<FlatOptions["weights"]>;
 type IntegerCodes = Extract<WeightCodes, "int8" | "uint8">;
 
-/** The settings of all schemes. `unfit` contains the names of layers that stay in float because their weights cannot be rounded. */
+/** `unfit`: names of layers that stay in float because their weights cannot be rounded. */
 type Shared = Pick<FlatOptions, "layers" | "except" | "target" | "data" | "samples"> & {
   readonly unfit?: ReadonlySet<string>;
 };
@@ -41,7 +41,6 @@ export type StaticSettings = Rounded &
     readonly scheme: "static";
     readonly weights?: IntegerCodes | undefined;
   };
-/** Settings of the schemes that round weights of layers to integers or a palette. */
 export type RoundedSettings = WeightsSettings | DynamicSettings | StaticSettings;
 export type HalfSettings = Shared & Pick<DtypeStep, "arithmetic"> & { readonly scheme: "float16" | "bfloat16" };
 export type QuantizeSettings = RoundedSettings | HalfSettings;
@@ -172,7 +171,6 @@ function requireBfloat16(options: Choices): void {
 type WeightChoice = Pick<FlatOptions, "block" | "weights" | "onnxOnly" | "zeroPoints"> &
   Pick<Rounded, "bits" | "rounder"> & { readonly scheme: RoundedSettings["scheme"] };
 
-/** An option, whether other options contradict it, the error and its hint. */
 type Rule = readonly [option: string, isBroken: boolean, sentence: string, hint: string];
 
 function requireRules(rules: readonly Rule[]): void {
@@ -226,7 +224,6 @@ function requireWidth(layer: WeightChoice): void {
   ]);
 }
 
-/** Returns the distortion of low-entropy values, if the rounding method computes them. */
 function distortionOf({ rounder, distortion }: Choices): { readonly distortion?: number } {
   if (isLowEntropy({ rounder })) return { distortion: distortion ?? defaultDistortion };
   if (distortion === undefined) return {};

@@ -1,4 +1,3 @@
-/** Reads the stored weight of a layer as the slices of a grid, and converts values back into the tensor's order. */
 import { type Layer, weightElements, weightMatrices } from "#analysis";
 import { type Dense, toFloat32 } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";

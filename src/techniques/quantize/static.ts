@@ -1,4 +1,4 @@
-/** Integer arithmetic with measured ranges: ONNX Runtime fuses (De)QuantizeLinear around float operators. Values equal those of its quantizer. */
+/** Integer arithmetic with measured ranges: ONNX Runtime fuses (De)QuantizeLinear around float operators. */
 import { infer, type Layer, layers, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
 import type { Emit, Model, Value } from "#ir";
 import {
@@ -27,10 +27,7 @@ import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import type { Rounding } from "./weight.ts";
 
-/**
- * Opset 13 has per-channel scales and all operators that the runtime derives. ONNX Runtime has 16- and 4-bit types for older
- * opsets, too, but other runtimes require 21.
- */
+/** Opset 13 has per-channel scales. ONNX Runtime has 16- and 4-bit types for older opsets, too, but other runtimes require 21. */
 const opset = 13;
 const opsetOfOtherWidths = 21;
 
@@ -47,8 +44,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   });
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
   removeRoundings(model, existing, targets, (value) => quantized.has(value));
-  // Batch normalization is also folded into selected layers that stay in float. So the activations, which are measured once, are the same
-  // whichever layers stay in float.
+  // Normalization is also folded into selected layers that stay in float, so that activations do not depend on which layers these are.
   const selected = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
   );

@@ -53,15 +53,11 @@ export interface RoundingSource {
   /** Measurements of stored weights, taken when a weight was checked, so that it is not read again. */
   readonly measured: WeakMap<Tensor, MeasuredWeight>;
   contextOf(layer: Layer): Promise<LayerContext>;
-  /**
-   * Rounds a weight, or returns the result of an earlier run of the step with the same weight, settings and `form`. So a layer keeps its rounded weight
-   * if the step runs again with other settings of other layers.
-   */
+  /** Rounds a weight, or returns the result of an earlier run of the step with the same weight, settings and `form`. */
   roundOnce<T>(layer: Layer, weight: Dense, form: object, round: (context: LayerContext) => Promise<T>): Promise<T>;
 }
 
 export interface MeasuredWeight {
-  /** Ranges by the axis of the scales. */
   readonly ranges?: ReadonlyMap<number | undefined, readonly SliceRange[]>;
   /** Scales of the blocks, valid for the layer and settings that their `key` states (`blocksKey`). */
   readonly blocks?: MeasuredBlocks;
@@ -341,7 +337,6 @@ export const integerWeight = (
 export const productBits = ({ bits, weights }: Pick<WeightsSettings, "bits" | "weights">): 7 | 8 =>
   bits === 7 && weights !== "uint8" ? 7 : 8;
 
-/** Runs `work` and adds the layer's name to a rejection. */
 export async function withLayerName<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
   const at = `Layer "${layer.name}"`;
   try {

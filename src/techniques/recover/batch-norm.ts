@@ -2,8 +2,6 @@
  * Recovery stage: recomputes the statistics of batch normalizations, whose inputs compression has changed:
  *
  *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
- *
- * over samples and positions. Norms are processed in order, so each sees the corrected earlier ones.
  */
 
 import { type Inference, infer } from "#analysis";

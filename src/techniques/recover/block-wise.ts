@@ -3,8 +3,7 @@
  *
  *     min Σ (part'(x') - part(x))²
  *
- * without labels, over the remaining channels (as AdaRound and BRECQ do for rounding, Li et al. 2021, arXiv 2102.05426; here for
- * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
+ * without labels (as BRECQ does for rounding, Li et al. 2021, arXiv 2102.05426). Parts are trained in order.
  */
 import { type Block, findBlocks, hasBatchAxis, infer, joinBlocks } from "#analysis";
 import { type BatchStore, type Dataset, indexed, view } from "#batches";
@@ -145,17 +144,13 @@ async function decibelsOf(part: Model, data: Dataset, output: string, { context 
   return error.mismatch === undefined ? error.signalToNoise : undefined;
 }
 
-// Parts are consecutive blocks (`core/analysis/blocks.ts`), joined until they have enough layers to compensate for each other. Single
-// layers are better solved by least squares; for the whole model there are too few samples. A part ends at a value of the same
-// name in the original. Other values that it reads (masks, positions, sizes) are recomputed from the model's inputs.
+// Parts are consecutive blocks (`core/analysis/blocks.ts`) with enough layers to compensate for each other. A part ends at a value of the
+// same name in the original.
 
 /** Nodes that depend on parameters, in order; `inputs` are values of earlier parts, and fed data. */
 type BlockPart = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
 
-/**
- * Minimum number of layers in a part. A ResNet-20 without 30 % of its channels (15.8 % accuracy) reaches 62 % with one layer per
- * part, 69 % with two, 66 % with three (1,000 images, ± 1.5).
- */
+/** Minimum number of layers in a part, with which a pruned ResNet-20 recovers best. */
 const minLayers = 2;
 
 function partsOf(model: Model, original: Model): readonly BlockPart[] {
@@ -188,7 +183,7 @@ function hasCounterpart({ outputs }: { readonly outputs: readonly Value[] }, ori
   return output !== undefined && outputs.length === 1 && original.graph.value(output.name)?.producer !== undefined;
 }
 
-/** Returns whether a value depends on nodes of blocks, even only on sizes. It is then an input of its part, to avoid running these nodes. */
+/** A value that depends on nodes of blocks, even only on sizes, is an input of its part, to avoid running these nodes. */
 function dependsOn(value: Value, nodesOfBlocks: ReadonlySet<Node>): boolean {
   const visited = new Set<Node>();
   const pending = [value.producer];

@@ -3,8 +3,7 @@
  *
  *     W = argmin ‖P W - Y‖² + λ ‖W - W_before‖²
  *
- * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64, layer by layer. Zeros of a weight count as pruned and
- * stay 0. λ is chosen on held-out samples; a layer that does not improve on them is left unchanged.
+ * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64. Zeros of a weight stay 0. λ is chosen on held-out samples.
  */
 
 import type { Inference, Layer } from "#analysis";
@@ -110,10 +109,7 @@ type SampledMatch = LayerMatch & { readonly samples: number };
 /** Maximum rows of one sample that count, since further positions of an image are similar to these, and minimum number of samples. */
 const [maxRowsPerSample, minSamples] = [64, 32];
 
-/**
- * Returns the number of samples from which a layer is fitted: few for a layer with many positions per sample, since storing and reading the values
- * of all samples takes most of the time. The number is a power of two, because the calibration starts again for a larger one.
- */
+/** Returns few samples, a power of two, for a layer with many positions per sample: storing their values takes most of the time. */
 function samplesNeeded(layer: Layer, count: number): number {
   const { perGroup, positions } = featureSizes(layer) ?? {};
   if (perGroup === undefined || positions === undefined) return count;
@@ -274,10 +270,7 @@ async function findBestWeights(
   return weights instanceof Miss || !keepsVariance ? weights : scaleToTargets(fit, weights, features, multiply);
 }
 
-/**
- * Scales each output to the variance of its target, and shifts it to the mean. A fit explains only a part of the variance, and over many layers the
- * signal would vanish. A batch normalization does the same; exporters fold it into the convolution.
- */
+/** Scales each output to the variance of its target: a fit explains a part of it, and over many layers the signal would vanish. */
 async function scaleToTargets(
   { gram, cross, power }: Sums,
   weights: Matrix,

@@ -3,8 +3,7 @@
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone. If it raises the divergence of classes, it must
- * raise that ratio by one decibel.
+ * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone.
  */
 
 import * as v from "valibot";
@@ -210,7 +209,7 @@ function planStages(last: StageName, { fit, check, all }: SampleSplit, { log }: 
   return { changes, misses: [] };
 }
 
-/** Multiply-accumulates of the stage "blocks" that take about five minutes: 200 steps of 64 samples, each with a forward and a backward run. */
+/** Multiply-accumulates of the stage "blocks" that take about five minutes. */
 const maxBlockWork = 4e12;
 
 function takesLongByBlocks(model: Model): boolean {

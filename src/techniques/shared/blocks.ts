@@ -1,16 +1,13 @@
 /**
- * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`. The `size` elements of a block share a scale s and, if
- * asymmetric, a zero point z, for b bits:
+ * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`: scale s and zero point z per block, b bits:
  *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, s can be negative
  *      asymmetric   s = (max − min) / (2ᵇ − 1) over a range that contains 0, z = round(−min / s)
- * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and rounds halves away from 0. A block of
- * zeros has s = 0. If all elements are integer multiples of a common step, and b bits suffice for these multiples, they keep their values exactly: s
- * is then the step divided by a power of two.
+ * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear`, this multiplies by 1 / s and rounds halves away from 0. If all elements are
+ * multiples of a step, and b bits suffice, they keep their values: s is then the step divided by a power of two.
  */
 import { commonSteps, subdivisionOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
-/** Bits per quantized value, limited to the widths that divide a byte. */
 export type BlockBits = 2 | 4 | 8;
 
 export interface BlockOptions {
@@ -34,7 +31,7 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
-/** Returns a scale that represents all elements of a block exactly. Returns 0 if no scale does, or if the default scale (`scaleOf`) also does. */
+/** Returns a scale that represents all elements of a block exactly; 0 if none does, or if the default scale does too. */
 function exactScaleOf(
   values: Float32Array,
   from: number,
@@ -71,7 +68,7 @@ export interface BlockRows {
 const tile = 1024;
 const stretch = 8;
 
-/** Returns scales and zero points (rows × blocks), and the largest magnitude of all elements, which is infinite or NaN if an element is. */
+/** Returns scales and zero points (rows × blocks), and the largest magnitude of the elements. */
 export function blockScales(
   values: Float32Array,
   { rows, width, areColumns }: BlockRows,
@@ -111,10 +108,7 @@ export function blockScales(
   return { scale, zeroPoint, largest: new Float32Array(largest.buffer)[0] ?? 0 };
 }
 
-/**
- * Updates the largest magnitudes of the negative and of the positive elements of each row with `steps` more elements. Compares float32 magnitudes as
- * integers without branches. Avoids destructuring, which is slow until a loop is compiled.
- */
+/** Compares float32 magnitudes as integers without branches. Avoids destructuring, which is slow until a loop is compiled. */
 function widenRanges(
   below: Int32Array,
   above: Int32Array,
@@ -170,10 +164,7 @@ export function blockCodes(
   return new Uint8Array(packed.buffer);
 }
 
-/**
- * Quantizes and packs the next 32 bits of each row. Bits from `bitCount` on, beyond the end of the row, get the zero point. Halves round away from 0.
- * Comparing with −1/2 instead of 0 makes the branch predictable.
- */
+/** Quantizes and packs the next 32 bits of each row. Comparing with −1/2 instead of 0 makes the branch predictable. */
 function packWords(
   to: Int32Array,
   nextTo: number,

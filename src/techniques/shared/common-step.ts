@@ -1,20 +1,17 @@
 /**
  * Detects weights that are already quantized: wᵢ = jᵢ · s with integers jᵢ and a common step s. With m = max |wᵢ|, finds the lowest k for which
  *      wᵢ · k / m is an integer for all i,
- * up to the float32 rounding of wᵢ and m; the step is m / k. Unquantized weights need few tests, because the first wᵢ other than 0 and ±m excludes
- * nearly every k.
+ * up to the float32 rounding of wᵢ and m; the step is m / k.
  */
 
 /** The relative tolerance: twice 2⁻²³, because rounding wᵢ and m to float32 changes each by at most 2⁻²⁴ of its magnitude. */
 const relativeTolerance = 2 ** -22;
-/** The maximum number of tests: `maxPasses` times the number of values, plus `maxExtraValues`. Sparse weights can reach it: zeros exclude no k. */
+/** Maximum number of tests: `maxPasses` times the number of values, plus `maxExtraValues`. */
 const [maxPasses, maxExtraValues] = [8, 1000];
 
 /**
- * Returns the lowest k ≤ `maxSteps` for which all values are integer multiples of `largest` / k. Returns 0 if there is no such k, or if all values
- * are 0. Avoids objects as parameters, because block quantization calls the function millions of times.
- * @param outer The number of runs of `inner` consecutive values. Runs start `stride` apart.
- * @param largest The largest magnitude of the values.
+ * Returns the lowest k ≤ `maxSteps` for which all values are multiples of `largest` / k, or 0. Avoids objects as parameters, because it runs
+ * millions of times. @param outer number of runs of `inner` consecutive values, which start `stride` apart.
  */
 export function commonSteps(
   values: ArrayLike<number>,

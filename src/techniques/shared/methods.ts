@@ -1,7 +1,4 @@
-/**
- * Defines options whose value is the name of a built-in method, or a custom method that users write: criteria, allocations, solvers, rounding methods.
- * Exceptions in custom methods are reported as errors of the option.
- */
+/** Defines options whose value is the name of a built-in method, or a custom method that users write. */
 import * as v from "valibot";
 import { failureOfCode, optionError } from "#ir";
 import { type Meanings, modulePath } from "#pass";
@@ -24,10 +21,9 @@ export function methodTable<M extends object, const Name extends string>(
   };
   const meanings: Meanings = { title, rows: names.map((name) => [name, methods[name].summary] as const) };
   return {
-    /** Accepts the name of a method, a custom method, or the path of a module that exports one. */
     schema: v.union([v.picklist(names), custom, modulePath(accepted, names)], accepted),
     meanings,
-    /** Returns the method that an option names or contains; undefined for anything else, such as the path of a module. */
+    /** Returns the method that an option names or contains, if it does. */
     known: resolve,
     /** Returns the method that an option names or contains, once `openModules` has replaced paths. */
     of(value: string | M): M {
@@ -35,7 +31,7 @@ export function methodTable<M extends object, const Name extends string>(
       if (method === undefined) throw new Error(`There is no method "${value}".`);
       return method;
     },
-    /** Returns whether a method needs samples. Does not validate the method. */
+    /** Returns whether a method needs samples. */
     looksAtSamples(value: unknown): boolean {
       return memberOf(resolve(value), "evidence") !== undefined;
     },

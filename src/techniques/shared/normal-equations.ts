@@ -1,7 +1,7 @@
 /**
  * Ridge regression of a correction δ to weights w, for features P and targets y. It minimizes ‖r − P δ‖² + λ ‖δ‖² from sums over rows in float64:
  *      (PᵀP + λ I) δ = Pᵀ r,    r = y − P w,    so  Pᵀr = PᵀY − PᵀP w
- * The ridge λ does not apply to a feature that is 1 in all rows (the bias). If some weights must stay zero, each output has a separate linear system.
+ * The ridge λ does not apply to a feature that is 1 in all rows (the bias).
  */
 
 import { groupBy, Miss } from "#ir";
@@ -58,10 +58,8 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
 const maxMultiplications = 2e10;
 
 /**
- * Returns the correction δ.
- * @param gradient Pᵀ r (f × o).
- * @param settings `damping` is λ as a share of the mean square of a feature. `free` is 1 for entries (f × o) that can change; if undefined, all can
- * change. `ones` is the index of the feature that is 1 in every row, if there is one.
+ * Returns the correction δ from `gradient` Pᵀ r (f × o). `damping` is λ as a share of the mean square of a feature. `free` is 1 for entries
+ * (f × o) that can change. `ones` is the index of the feature that is 1 in every row.
  */
 export async function solveRidge(
   { gram }: Sums,

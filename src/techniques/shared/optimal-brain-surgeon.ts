@@ -2,7 +2,6 @@
  * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023).
  * Later weights of a row w compensate for the effect of earlier changes on w · x:
  *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of U)
- * Rows are independent. After each block of columns, one matrix product updates the later columns.
  */
 import { Miss } from "#ir";
 import { factorize, invert } from "../../core/math/cholesky.ts";
@@ -28,7 +27,7 @@ export function dampDiagonal(source: Matrix, reference = source): Matrix {
 export interface InverseHessian {
   /** The upper triangular U with UᵀU = H⁻¹. */
   readonly upper: Matrix;
-  /** 1 for each input that is zero in all samples. The weights of such inputs are set to 0. */
+  /** 1 for each input that is zero in all samples. */
   readonly dead: Uint8Array;
 }
 
@@ -116,7 +115,7 @@ function* updateBlocks(
   return results;
 }
 
-/** Number of columns whose errors reach the later columns of a block together, so that these are read and written once per four errors. */
+/** Number of columns whose errors reach the later columns of a block together. */
 const stripSize = 8;
 
 /** Changes columns [from, to) of one row of a block. @param upper U of the block. */

@@ -30,7 +30,6 @@ export interface ScaleAndZeroPoint {
   readonly zeroPoint: number;
 }
 
-/** Quantized values, one per array element, unpacked. */
 export type Codes = Int8Array | Uint8Array | Int16Array | Uint16Array;
 
 export function isSigned(type: QuantizedType): boolean {
@@ -45,7 +44,7 @@ export function quantizationRange(options: RangeOptions): QuantizationRange {
   return { low: isRestricted ? -high : low, high };
 }
 
-// Ranges with one unused bit, as in ONNX Runtime. Types of 2 bits are missing, because they cannot leave a bit unused.
+// Ranges with one unused bit, as in ONNX Runtime.
 const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, number]>>> = {
   int8: [-64, 64],
   uint8: [0, 127],
@@ -59,8 +58,7 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
 export const smallestScale = 2 ** -126;
 
 /**
- * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp` does. The range is widened to contain 0. A range
- * that is too small for a scale, such as that of zeros, gives scale 1 and zero point 0.
+ * Returns scale and zero point for numbers from `min` to `max` and 0, as ONNX Runtime's `compute_scale_zp` does; 1 and 0 for tiny ranges.
  * @throws PithError E_DATA if a bound is not finite, or if `min` exceeds `max`.
  */
 export function scaleAndZeroPoint(min: number, max: number, options: ScaleOptions): ScaleAndZeroPoint {
@@ -84,8 +82,7 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
 }
 
 /**
- * Quantizes a bias for the int32 accumulator, with zero point 0 and scale = input scale · weight scale (one, or one per channel). Rounds in float64
- * and saturates; `saturated` is the number of elements beyond the int32 range.
+ * Quantizes a bias for the int32 accumulator, with scale = input scale · weight scale. `saturated` counts elements beyond the int32 range.
  * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.
  */
 export function quantizeBias(
@@ -110,10 +107,8 @@ export function quantizeBias(
 }
 
 /**
- * Returns the weight scale, enlarged if necessary so that a bias fits into int32. As in ONNX Runtime, the condition is: input scale · weight scale ≥
- * 1.0001 · 2 |bias| / (2³² − 2). The product is also at least the smallest normal float32. The zero point stays valid, because both ends of the range
- * grow by the same factor.
- * @param weightScale The scale, or 0 if all weights are zero; the result is then the smallest scale at which the bias fits.
+ * Returns the weight scale, enlarged if necessary so that a bias fits into int32. As in ONNX Runtime: input scale · weight scale ≥
+ * 1.0001 · 2 |bias| / (2³² − 2), and at least the smallest normal float32. @param weightScale 0 if all weights are zero.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
   const smallest = Math.max(smallestBiasScale(bias), smallestScale * 1.0001);
@@ -136,7 +131,6 @@ export function makeCodes(type: QuantizedType, count: number): Codes {
   return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
 }
 
-/** Quantizes `count` values from index `from` on with one scale. */
 export function quantizeStretch(
   values: ArrayLike<number>,
   codes: Codes,

@@ -1,4 +1,4 @@
-/** Distillation losses: they compare scores [rows, classes] of classes or independent labels, or other outputs of student and teacher. Padding is masked. */
+/** Distillation losses, which compare class scores, label scores or other outputs of student and teacher. */
 import * as v from "valibot";
 import { type Emit, optionError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";

@@ -1,7 +1,4 @@
-/**
- * Creates distillation losses from their formulas: finds the values of student and teacher to compare, and masks padding. To add a
- * loss, declare it in `imitations.ts`, and add a row with formula and paper to docs/distillation.md.
- */
+/** Creates distillation losses from their formulas: finds the values of student and teacher to compare, and masks padding. */
 import * as v from "valibot";
 import { valueNamed } from "#analysis";
 import { type Batch, dimsText, isFloat, Miss, type Model, optionError, PithError, shapeError, type Value } from "#ir";

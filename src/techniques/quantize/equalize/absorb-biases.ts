@@ -1,11 +1,9 @@
 /**
- * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 wastes quantized values. Before a
- * rectifier, which leaves such a channel unchanged,
+ * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 wastes quantized values. Before a rectifier,
  *
  *     c_u = max(0, mean(x_u) - 3 σ(x_u))
  *
- * is subtracted from the bias of the layer that computes x, and W · c is added to the biases of the next layers. A layer is
- * changed only if that lowers the noise: zero padding or another activation function can make it worse.
+ * is subtracted from the bias of the layer that computes x, and W · c is added to the biases of the next layers.
  */
 
 import type { Inference, Layer, ScaleGroup } from "#analysis";

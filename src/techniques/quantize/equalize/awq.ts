@@ -19,7 +19,6 @@ import { searchFactors } from "./search.ts";
 
 const alphaSteps = 20;
 
-/** Returns the blocks of a layer's weight, if it has any. */
 const blocksOf = (options: RoundedSettings): BlockSettings | undefined =>
   options.scheme === "weights" ? blockSettings(options) : undefined;
 
@@ -54,8 +53,7 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
 }
 
 /**
- * Returns 1 / s; 1 for units where the mean of data or weight is 0.
- * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
+ * Returns 1 / s. @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
  * @param hasUnscaled whether other units are not scaled: s is then not divided by √(max s · min s).
  */
 export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {

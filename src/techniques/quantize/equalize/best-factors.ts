@@ -1,6 +1,5 @@
 /**
- * Chooses for a group of units (channels with a common factor) the candidate factors with the lowest relative error of the layers
- * that read the channels, on input rows x:
+ * Chooses the factors of a group of units with the lowest relative error of the layers that read the channels, on input rows x:
  *
  *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖² / ‖x · wᵀ‖²
  */
@@ -16,7 +15,6 @@ export interface InputSample extends ColumnRange {
 
 export interface Reader {
   readonly layer: Layer;
-  /** Settings of the layer, including its overrides. */
   readonly options: RoundedSettings;
   readonly inputSample: InputSample;
   /** Matrix [outputs, columns]. */
@@ -73,7 +71,7 @@ export async function bestFactors(
     exactProducts.set(reader, { outputs, power: frobenius(outputs) ** 2 });
   }
   const numbers = Array.from(exactProducts.values(), ({ outputs }) => outputs.data);
-  // Layers with values that are not finite are not equalized: they stay in float, and quantization reports the reason.
+  // Layers with values that are not finite are not equalized.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
   const errorOf = async (factors: Float64Array): Promise<number> => {

@@ -6,8 +6,8 @@
  *
  * where it is written and divided where it is read, so both maxima become √(r1_u r2_u). Layers belong to several groups, so the
  * groups are swept until the factors converge. If several layers write a channel, r1 is relative to the largest value of each layer.
+ * where it is written and divided where it is read, so both maxima become √(r1_u r2_u). Groups are swept until the factors converge.
  */
-
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
 import { allLayers, biasedOutput, infer, layers, optionsOfLayer, scaleGroups, selectLayers } from "#analysis";
 import type { Model, NodeSpec, Value } from "#ir";
@@ -33,9 +33,8 @@ import { ruleOf } from "../target.ts";
 import { weightMiss } from "../weight.ts";
 import type { Equalization } from "./index.ts";
 
-/** Maximum number of sweeps; chains of layers converge within ten. */
 const maxSweeps = 20;
-/** The sweeps end if the logarithm of every factor is below this in magnitude. */
+/** Largest |log factor| at which the sweeps end. */
 const tolerance = 0.01;
 const minGain = 0.1;
 
@@ -152,7 +151,7 @@ export async function equalizingFactors(
       for (let unit = 0; unit < units; unit++) {
         const [first = 0, second = 0] = [r1[unit], r2[unit]];
         if (first === second || largest === 0 || refused.has(unit)) continue;
-        // If a channel is zero on one side, its other side is only reduced to the largest of the other channels.
+        // If a channel is zero on one side, its other side is reduced to the largest of the others.
         const factor =
           first === 0
             ? Math.max(1, second / largest)
@@ -169,10 +168,9 @@ export async function equalizingFactors(
 }
 
 /**
- * Rewrites clamps to [0, high] after layers. Factors cannot move through a clamp to [0, 6] because its bound is a scalar. A stored
- * bound per channel can be scaled:
+ * Rewrites clamps to [0, high] after layers, so that factors can move through: a stored bound per channel can be scaled.
  *
- *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that computes h
+ *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel
  *
  * @returns a function that restores the clamps for which `isUnscaled` returns true.
  */

@@ -1,4 +1,4 @@
-/** Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of outputs or scaled layers falls. */
+/** Tries transformations that make channels easier to quantize, in a fixed order. */
 
 import { draw } from "#batches";
 import type { Model } from "#ir";
@@ -30,15 +30,13 @@ export async function equalize(
 type QuantizeBy = (options: RoundedSettings, model: Model, context: Context) => Promise<unknown>;
 
 export interface Equalization {
-  /** Returns whether the transformation can lower the error with these settings. */
   suits(options: RoundedSettings): boolean;
-  /** Transforms the model in place if that lowers the error. @param noise measures the output noise. */
+  /** Transforms the model in place if that lowers the error. */
   apply(model: Model, options: RoundedSettings, context: Context, noise: NoiseMeter): Promise<readonly Change[]>;
 }
 
 const maxNoiseSamples = 32;
 
-/** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
 function outputNoise(model: Model, options: RoundedSettings, quantizeBy: QuantizeBy, context: Context): NoiseMeter {
   const original = model.clone();
   const { phase: _, ...quietContext } = context;

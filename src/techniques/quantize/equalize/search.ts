@@ -22,7 +22,6 @@ import type { Equalization } from "./index.ts";
 
 /** A few samples suffice to find outlier channels. */
 const maxSamples = 64;
-/** Number of samples on which the ranges of channels are measured. */
 const maxRangeSamples = 32;
 const rowsPerBatch = 64;
 export const searchFactors =
@@ -155,7 +154,6 @@ function axisOf({ graph }: Model, name: string, axis = 0): number {
   return axis < 0 ? axis + (graph.value(name)?.type?.dims?.length ?? 0) : axis;
 }
 
-/** Returns the input of a layer; nothing if its columns cannot be observed. */
 function inputPlaceOf(layer: Layer): readonly Place[] {
   const { node, role } = layer;
   const name = node.inputs[role.data]?.name;
@@ -193,7 +191,7 @@ function settingsText({ data, overrides, layers, except, ...settings }: RoundedS
   return JSON.stringify(settings);
 }
 
-/** Multiplies the sampled inputs of a layer by the chosen factors, because a later group can scale the same layer. */
+/** A later group can scale the same layer. */
 function scaleInputSample(
   inputSamples: Map<Layer, InputSample>,
   layer: Layer,

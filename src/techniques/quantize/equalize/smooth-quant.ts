@@ -4,8 +4,7 @@
  *
  *     s_u = max|x_u|^α / max|w_u|^(1 - α)
  *
- * and its weights, which have a scale per output, are multiplied. α is searched per group with both operands rounded. Factors are
- * powers of two, so they add no rounding error.
+ * and its weights, which have a scale per output, are multiplied. Factors are powers of two, so they add no rounding error.
  */
 import type { ScaleGroup } from "#analysis";
 import { roundHalfEven } from "#ir";
@@ -30,7 +29,7 @@ export const smoothQuant: Equalization = {
     candidates: (group, readers) => alphas.map((alpha) => computeFactors(group, readers, alpha)),
     roundedOperands: roundOperands,
     canGain,
-    // Outlier channels, which are to be removed, cause nine tenths of the error. So smaller gains are not worth a change.
+    // Outlier channels, which are to be removed, cause most of the error.
     minGain: 0.5,
     // An additional node costs time.
     minGainOfNode: 0.9,
@@ -41,8 +40,7 @@ export const smoothQuant: Equalization = {
 const estimatedShare = 0.8;
 
 /**
- * Estimates the error of the candidates by the ranges of the channels x_c and the weights w_c, without samples. With steps s of the inputs and s_r of the
- * weights of row r, rounding adds
+ * Estimates the error by the ranges of the channels x_c and the weights w_c. With steps s of inputs and s_r of weights of row r:
  *
  *     s² Σ ‖w_c‖² + Σ s_r² E[x_c²],     E[x_c²] ≈ max|x_c|² / 9,     relative to Σ ‖w_c‖² E[x_c²]
  */
@@ -110,7 +108,6 @@ function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader
   return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
 }
 
-/** Rounds rows of data to the 256 steps of their range, and rows of weights to the steps of their largest magnitude. */
 function roundOperands(
   { data, range, weight }: Operands,
   { bits }: RoundedSettings,

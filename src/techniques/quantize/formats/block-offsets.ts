@@ -27,10 +27,7 @@ interface OffsetBlocks extends StoredBlocks {
 
 const storedOffsets = oncePerRun<OffsetBlocks | undefined>();
 
-/**
- * Stores a weight that was quantized before with real zero points; undefined for other weights.
- * @param smallType the type of scales and offsets, if it keeps them: the runtime casts float16 once, at load, but not in subgraphs.
- */
+/** @param smallType type of scales and offsets if it holds them: the runtime casts float16 once, at load, but not in subgraphs. */
 export const offsetsOf = (
   layer: Layer,
   settings: BlockSettings,

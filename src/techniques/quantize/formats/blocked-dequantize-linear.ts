@@ -6,8 +6,7 @@
  *     h = Conv(x, conv.weight)              w = Reshape(DequantizeLinear(…) {axis=1, block_size}, dims)                             # int4[outputs, others]
  *                                           h = Conv(x, w)
  *
- * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. An output with fewer weights
- * than a block has one scale. 2 bits are excluded (quirk "two-bit-products").
+ * ONNX Runtime converts such a product into `MatMulNBits`. 2 bits are excluded (quirk "two-bit-products").
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, fixedDims, fromNumbers, int64, Miss, type Value } from "#ir";

@@ -95,7 +95,6 @@ interface SharedCodes extends StoredCodes {
 }
 
 const stored = oncePerRun<SharedCodes>();
-/** The biases of the layers that share a quantized weight. */
 const layerBiases = oncePerRun<Map<Layer, LayerBias>>();
 
 function keyOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: WriteRun): string {
@@ -143,7 +142,6 @@ const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | Quantized
   zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
 });
 
-/** Quantized values with their scale and zero point; a zero point of 0 can be omitted. */
 export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
 /** Dequantizes a constant. Equal values, such as padding, become a fill instead of a stored tensor. */
@@ -184,7 +182,7 @@ interface LayerBias {
   readonly inputScale: number;
 }
 
-/** Returns the bias per output channel, times the operator's factor; undefined if the layer has no bias of this form. */
+/** Returns the bias per output channel, times the operator's factor. */
 async function vectorBias(model: Model, { layer, rule }: Target, context: Context): Promise<Float32Array | undefined> {
   const { bias } = layer;
   const { biasFactor: factor } = rule;

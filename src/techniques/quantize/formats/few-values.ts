@@ -1,4 +1,3 @@
-/** Stores float constants with few distinct values as indices. */
 import { allLayers, infer, parameterRoots, smallBuffersAmong } from "#analysis";
 import type { Model, Tensor, Value } from "#ir";
 import { blocksOf, buffer, concatBytes, emitInto, float32, replaceUses, throwIfAborted, toFloat32 } from "#ir";

@@ -1,4 +1,4 @@
-/** Interfaces of the formats in which weights are stored, and helpers that formats share. `plan.ts` lists the formats in order of preference. */
+/** Interfaces of the formats in which weights are stored, and helpers that formats share. */
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
 import type { Change, Context } from "#pass";
@@ -17,7 +17,6 @@ export type FormatFactory = (
 
 export interface Format {
   readonly bits: number;
-  /** Minimum opset, if the layers do not require it anyway. */
   readonly opset?: number;
   readonly blocks?: BlockSettings;
   text(layer: Layer, run: WriteRun): string;
@@ -25,10 +24,7 @@ export interface Format {
   begin?(planned: LayerPlan, run: WriteRun): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
   write(emit: Emit, planned: LayerPlan, run: WriteRun): Promise<void>;
-  /**
-   * For a table: returns the format of a product that shares the table's values, a Miss if it cannot share them, or undefined if it should
-   * not. @param requested the product's format with separate values.
-   */
+  /** For a table: returns the format of a product that shares its values; a Miss if it cannot, undefined if it should not. */
   tied?(product: Layer, requested: Format, inference: Inference): Format | Miss | undefined;
   /** For an embedding table: the format to use instead if the output layer that shares its values cannot read this format. */
   readonly fallback?: Format;
@@ -44,7 +40,6 @@ export interface LayerPlan {
   readonly why?: string | undefined;
   /** The embedding table whose quantized values the layer shares. */
   readonly table?: Layer;
-  /** Whether another layer shares the quantized values of this table. */
   readonly isShared?: boolean;
 }
 

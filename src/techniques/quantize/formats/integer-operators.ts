@@ -4,8 +4,6 @@
  *     q, s, z = DynamicQuantizeLinear(x)              # one for all layers that read x
  *     i = MatMulInteger(q, fc1.weight_quantized, z)   # int32
  *     h = Add(Mul(Cast(i), Mul(s, fc1.weight_scale)), fc1.bias)
- *
- * The weight has one zero point for all channels.
  */
 import { type Inference, type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, float32, fromNumbers, Miss, type Node, toNumbers, typeCodes, type Value } from "#ir";

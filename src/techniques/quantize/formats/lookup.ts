@@ -4,8 +4,6 @@
  *     h = Gather(embed.weight, ids)        r = Gather(embed.weight_quantized, ids)      # int8[…, D]
  *                                          s = Gather(embed.weight_scale, ids)          # float32[…]
  *                                          h = Mul(DequantizeLinear(r, 1), Unsqueeze(s, -1))
- *
- * With one scale for all rows, h = DequantizeLinear(r, embed.weight_scale, embed.weight_zero_point).
  */
 import { type Inference, type Layer, storedOutputAxis } from "#analysis";
 import { type Emit, fromNumbers, replaceNode, typeCodes, type Value } from "#ir";
@@ -27,7 +25,7 @@ export const readsTable = (layer: Layer, table: Layer, inference: Inference): bo
     ? layer.role.out === table.role.in
     : readsTableTransposed(layer, table, inference);
 
-/** Writes a lookup that selects and then dequantizes rows. Values with a scale per row must be symmetric. */
+/** Writes a lookup that selects and then dequantizes rows. */
 export function writeLookup(
   emit: Emit,
   layer: Layer,

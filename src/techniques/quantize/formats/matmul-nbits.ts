@@ -3,8 +3,7 @@
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulNBits(x, fc1.weight_quantized, _scale, _zero_point) {K, N, bits, block_size}, fc1.bias)
  *
- * Activations are rounded to 8 bits (`accuracy_level` 4): otherwise ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
- * slower, and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest product.
+ * Activations are rounded to 8 bits (`accuracy_level` 4), because ONNX Runtime's other kernels are several times slower.
  */
 import { isInSubgraph } from "#analysis";
 import { Miss, typeCodes, type Value } from "#ir";

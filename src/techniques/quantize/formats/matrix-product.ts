@@ -53,7 +53,7 @@ export async function writeProduct(
 
 const scaledBiases = oncePerRun<Value>();
 
-/** Returns beta · b; a vector per channel in the shape of y's channels. Layers that share a bias share the result. */
+/** Returns beta · b; a vector per channel in the shape of y's channels. */
 async function scaledBias({ layer, rule }: Target, run: WriteRun): Promise<Value | undefined> {
   const { bias, outputs } = layer;
   if (bias === undefined) return undefined;

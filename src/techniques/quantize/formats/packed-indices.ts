@@ -3,18 +3,15 @@
  *
  *     indices of 4 bits  [1, 2, 3, 4]  →  bytes [0x21, 0x43]
  *
- * A byte cannot hold a whole number of 3, 5, 6 or 7 bits. Such indices are split into planes of 4, 2 or 1 bits, stored one after the other: the plane
- * of the upper bits of all indices in a row, then that of the lower bits. 3 bits are 2 bits + 1 bit.
+ * Indices of 3, 5, 6 or 7 bits are split into planes of 4, 2 or 1 bits, stored one after the other, the upper bits first.
  */
 import { type Dense, type Emit, fromNumbers, int64, typeCodes, type Value } from "#ir";
 
 /** Opset from which the operators that unpack bytes have the form that is written here. */
 export const packingOpset = 13;
 
-/** Layout of the bytes: rows with one plane after the other, the highest bits first. */
 export interface PackedLayout {
   readonly planes: readonly Plane[];
-  /** Number of indices per row. */
   readonly width: number;
   /** [rows, bytes per row]. */
   readonly dims: readonly number[];

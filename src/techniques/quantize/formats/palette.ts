@@ -5,9 +5,8 @@
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
  *                                  h = Gemm(x, w)
  *
- * ONNX Runtime computes w once, when it loads the model; rows of an embedding table are gathered before they are unpacked. The
- * palette is a trainable parameter (Han et al. 2016). If zeros are as frequent as a cluster, as in pruned weights, 0 is a fixed
- * entry: Concat([0], fc1.weight_palette). A weight with few enough distinct values is stored exactly.
+ * ONNX Runtime computes w once, when it loads the model. The palette is a trainable parameter (Han et al. 2016). If zeros are as frequent as
+ * a cluster, as in pruned weights, 0 is a fixed entry: Concat([0], fc1.weight_palette).
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import type { Dense, Emit, Value } from "#ir";

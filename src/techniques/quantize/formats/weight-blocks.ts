@@ -1,7 +1,4 @@
-/**
- * Weights as codes in low-bit blocks with a scale and zero point each, packed as [outputs, inputs], low bits first. Zero points of each row are
- * byte-aligned; the symmetric zero point 2ᵇ⁻¹ is omitted.
- */
+/** Weights as codes in low-bit blocks with a scale and zero point each, packed as [outputs, inputs], low bits first. */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type DataType, type Dense, deferTensor, float32, fromNumbers, inMemory, type Tensor, toFloat32 } from "#ir";
 import type { SlicedWeight } from "../../calibrate/solver.ts";
@@ -26,7 +23,6 @@ import { emitBeside, oncePerRun, type WriteRun } from "./format.ts";
 
 const defaultBlock = 32;
 
-/** Returns the block settings; undefined if the options request no low-bit blocks. */
 export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSettings | undefined {
   const { bits, block = bits < 8 ? defaultBlock : undefined, zeroPoints } = options;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2) || !areIntegers(options)) return undefined;
@@ -215,7 +211,6 @@ export const hasLattice = (layer: Layer, dense: Dense, settings: { readonly size
 export const latticeOf = (layer: Layer, settings: BlockSettings, rounding: RoundingSource): BlockScales | undefined =>
   layer.effective.type?.type === "float32" ? measuredBlocks(layer, settings, rounding)?.lattice : undefined;
 
-/** Returns the measurement of a weight's blocks with these settings. */
 function measuredBlocks(
   layer: Layer,
   settings: BlockSettings,
@@ -228,7 +223,7 @@ function measuredBlocks(
 
 export const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), areColumns: scaleAxis(layer) !== 0 });
 
-/** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
+/** Embedding tables have no input statistics, so they are rounded to nearest. */
 export function blocksText(
   settings: BlockSettings,
   layer: Layer,

@@ -1,8 +1,7 @@
 /**
  * Rounds weights by coordinate descent. If all other columns of a row ŵ are fixed, the best value for column j is the quantized value nearest to
  *      ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ over layer inputs x,
- * so the error Σ ‖x (ŵ − w)ᵀ‖² of the original row w never increases (QuantEase, Behdin et al. 2023, arXiv 2309.01885). After each block of columns,
- * one matrix product updates the later columns.
+ * so the error Σ ‖x (ŵ − w)ᵀ‖² of the original row w does not increase (QuantEase, Behdin et al. 2023, arXiv 2309.01885).
  */
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "../../../core/math/matrix.ts";
 import { product, runWith, type Steps } from "../../../core/math/steps.ts";

@@ -35,12 +35,10 @@ export const createCodes =
 /** Returns the code of a weight. @param sliceIndex of its scale. @param curvature a change d adds curvature · d² to the error. @param code the current one. */
 export type ChooseCode = (sliceIndex: number, value: number, curvature: number, code: number | undefined) => number;
 
-/** Rounding of a weight matrix whose remaining columns compensate for the error of the rounded columns. */
 interface CompensatedRounding {
   readonly codes: readonly Matrix[];
   /** Rounds column by column from the float weight; later columns compensate. */
   columns(choose: ChooseCode): Promise<void>;
-  /** Improves the codes by a pass of coordinate descent. */
   descend(choose: ChooseCode): Promise<void>;
 }
 
@@ -98,9 +96,8 @@ export function roundWithCompensation(
 }
 
 /**
- * GPTQ (Frantar et al. 2022): quantizes column by column, largest inputs first (act-order); later columns compensate for the error. Scales are fixed
- * beforehand in storage order (static groups), by least squares of the remaining error. Coordinate descent follows. Zeros stay 0 (joint with
- * SparseGPT, §3.5 of Frantar and Alistarh 2023). Embedding tables are rounded to nearest.
+ * GPTQ (Frantar et al. 2022): quantizes column by column, largest inputs first (act-order); later columns compensate for the error. Scales are
+ * fixed beforehand (static groups). Zeros stay 0 (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023).
  */
 export const gptq = {
   id: "gptq",

@@ -3,8 +3,7 @@
  *
  *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
  *
- * All p = 1, 0.99, … 0.1 are tried, because with outliers and few bits the error has several minima. The search ends if the error of
- * the clipped values alone is larger than the lowest error.
+ * p = 1, 0.99, … 0.1 are tried, because with outliers and few bits the error has several minima.
  */
 
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";

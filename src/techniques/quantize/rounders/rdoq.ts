@@ -8,8 +8,6 @@
  * e = h Δ²/12, and a bit changes it by −2 ln 2 · e. If this change is −λ, the step size is
  *
  *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `shared/optimal-brain-surgeon.ts`)
- *
- * The values are integers of 8 bits with the usual scales, so every runtime multiplies them as usual.
  */
 
 import { roundHalfEven } from "#ir";
@@ -91,7 +89,7 @@ const geometricMean = (numbers: Float64Array): number =>
 
 /** How errors of a weight's values change the layer's error. */
 interface ErrorModel {
-  /** Damped Gram matrices. Undefined for a table, and without observed inputs; every value of a row then has the same weight. */
+  /** Damped Gram matrices; undefined for a table, and without observed inputs. */
   readonly gram: Gram | undefined;
   /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
   readonly rows?: Float64Array;
@@ -114,7 +112,6 @@ function readsOfRows({ reads }: RowReads, count: number): Float64Array {
   return rows.map((readCount) => readCount + 1 + total / count / 10);
 }
 
-/** Returns the error model of a layer, which is computed once for its scales and quantized values. */
 async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<ErrorModel> {
   const { evidence } = context;
   if (evidence === undefined || "reads" in evidence) {

@@ -2,8 +2,6 @@
  * Chooses scales by the output error (sequential MSE of AIMET): the range of each slice is clipped to p · [min, max] with the p that minimizes
  *
  *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs from the already rounded layers
- *
- * so that samples need not be stored. Blocks of a row are independent. Embedding tables use the scales of `mse`.
  */
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
 import type { Gram } from "../../calibrate/gram.ts";
