@@ -13,7 +13,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { createEngine, type Engine } from "../src/core/engine/index.ts";
-import { allNodes } from "../src/core/graph/elements.ts";
+import { allNodes } from "../src/core/graph/graph-elements.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { open } from "../src/core/onnx/index.ts";
 import type { Batch } from "../src/core/tensor/types.ts";

@@ -7,7 +7,7 @@ import { weightMatrices } from "../src/core/analysis/weight.ts";
 import { Miss } from "../src/core/errors.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { verify } from "../src/core/graph/verify.ts";
-import { type Matrix, multiplyHere, transpose } from "../src/core/math/matrix.ts";
+import { type Matrix, multiplyInJs, transpose } from "../src/core/math/matrix.ts";
 import { toFloat64 } from "../src/core/tensor/convert.ts";
 import { range, view } from "../src/data/batches/indexed.ts";
 import type { IndexedDataset } from "../src/data/batches/types.ts";
@@ -127,7 +127,7 @@ describe.each(Object.entries(matrices))("an Einsum %s as one matrix product", (n
     const { y } = await session.run(await few.gather(Uint32Array.of(0, 1, 2, 3)));
     await session.release();
     if (y === undefined) throw new Error("no y");
-    const [expected, product] = [[...toFloat64(y)], [...(await multiplyHere(rows, transpose(weight))).data]];
+    const [expected, product] = [[...toFloat64(y)], [...(await multiplyInJs(rows, transpose(weight))).data]];
     // Rows are (samples, positions), columns are outputs; the permuting layer has the outputs first.
     const place = (at: number): number =>
       name === "that permutes" ? Math.floor(at / 24) * 24 + (at % 3) * 8 + (Math.floor(at / 3) % 8) : at;

@@ -6,7 +6,7 @@ import { openDataset, openTokenizer, split, take, tokenize } from "pith/data";
 import { type DistillationOptions, distillation } from "pith/distill";
 import { accuracy, evaluate, type Metric } from "pith/evaluate";
 import { keepLayers } from "pith/prune";
-import { pairedMeans } from "../../src/core/math/interval.ts";
+import { pairedMeans } from "../../src/core/math/confidence-interval.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
 import { shared } from "../../test/shared.ts";

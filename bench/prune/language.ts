@@ -4,7 +4,7 @@ import { evaluate } from "pith/evaluate";
 import { type PruneOptions, prune } from "pith/prune";
 import { openTask } from "pith/task";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { pairedMeans } from "../../src/core/math/interval.ts";
+import { pairedMeans } from "../../src/core/math/confidence-interval.ts";
 import { shared } from "../../test/shared.ts";
 import { languageModels } from "../lib/language-models.ts";
 import { heading, line, table, target } from "../lib/print.ts";

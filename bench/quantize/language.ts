@@ -8,8 +8,8 @@ import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { pairedMeans } from "../../src/core/math/interval.ts";
-import { type Matrix, matrix, multiplyHere } from "../../src/core/math/matrix.ts";
+import { pairedMeans } from "../../src/core/math/confidence-interval.ts";
+import { type Matrix, matrix, multiplyInJs } from "../../src/core/math/matrix.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
@@ -213,7 +213,7 @@ async function rounded(
   const grid = blockGrid({ bits: 4, block: 32, symmetric: true });
   const outputs = matrices.reduce((sum, { rows }) => sum + rows, 0);
   const weight = slicedWeight(matrices, outputs, 32);
-  const context: LayerContext<Gram> = { layer, evidence, random: random(seed, layer.name), multiply: multiplyHere };
+  const context: LayerContext<Gram> = { layer, evidence, random: random(seed, layer.name), multiply: multiplyInJs };
   const scales = (await solver.scales?.(weight, grid, context)) ?? [];
   const scaled = {
     ...grid,
@@ -242,7 +242,7 @@ async function errorBy(found: readonly Matrix[], weight: readonly Matrix[], gram
       columns,
       data.map((value, at) => value - (weight[group]?.data[at] ?? 0)),
     );
-    const seen = await multiplyHere(difference, grams[group] ?? matrix(columns, columns));
+    const seen = await multiplyInJs(difference, grams[group] ?? matrix(columns, columns));
     sum += difference.data.reduce((all, value, at) => all + value * (seen.data[at] ?? 0), 0);
   }
   return sum;

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { meanInterval } from "../../src/core/math/interval.ts";
+import { meanInterval } from "../../src/core/math/confidence-interval.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { agreement, type Estimate, measure } from "../../src/judge/index.ts";
 import { meanKl } from "../../src/runtime/metrics/comparison-metrics.ts";

@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { meanInterval } from "../../src/core/math/interval.ts";
+import { meanInterval } from "../../src/core/math/confidence-interval.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { type Estimate, measure } from "../../src/judge/index.ts";
 import { runJob } from "../../src/runtime/job/run.ts";

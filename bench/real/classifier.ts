@@ -7,7 +7,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { meanInterval } from "../../src/core/math/interval.ts";
+import { meanInterval } from "../../src/core/math/confidence-interval.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { accuracy, agreement, measure } from "../../src/judge/index.ts";

@@ -1,6 +1,6 @@
 /** Images of 1,000 classes for the classifier: 100 calibrate, and 400 others test. They are the ones that the command line takes. */
 import { createEngine } from "../../src/core/engine/index.ts";
-import { meanInterval } from "../../src/core/math/interval.ts";
+import { meanInterval } from "../../src/core/math/confidence-interval.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { accuracy, agreement, measure } from "../../src/judge/index.ts";

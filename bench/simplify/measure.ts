@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { filesOfModel, totalBytes } from "../../src/app/cli/files/file-paths.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
 import { errorMessage } from "../../src/core/errors.ts";
-import { allNodes, storedBytes } from "../../src/core/graph/elements.ts";
+import { allNodes, storedBytes } from "../../src/core/graph/graph-elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";

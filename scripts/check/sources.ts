@@ -101,7 +101,7 @@ export function isTestCode(file: string): boolean {
   return file.endsWith(".test.ts") || !file.startsWith("src/");
 }
 
-/** Returns the folder of a source file that the table of layers names: "core/ops" for `src/core/ops/shared/rules.ts`, "index" for `src/index.ts`. */
+/** Returns the folder of a source file that the table of layers names: "core/ops" for `src/core/ops/shared/shapes.ts`, "index" for `src/index.ts`. */
 export function layerOf(file: string): string {
   const folders = path.posix.dirname(file).split("/").slice(1, 3);
   return folders.join("/") || "index";

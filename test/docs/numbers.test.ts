@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { measuredNumbers, numbersWithoutSource } from "../../scripts/generate/measured-numbers.ts";
-import { pairedScores } from "../../src/core/math/interval.ts";
+import { pairedScores } from "../../src/core/math/confidence-interval.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = join(root, "bench/logs");

@@ -4,8 +4,8 @@
  */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
-import type { Attribute } from "../../src/core/graph/elements.ts";
 import type { Node, Value } from "../../src/core/graph/graph.ts";
+import type { Attribute } from "../../src/core/graph/graph-elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { checkForm } from "../../src/core/graph/schema.ts";
 import { parseModel, printModel } from "../../src/core/graph/text.ts";

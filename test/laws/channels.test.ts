@@ -12,12 +12,12 @@ import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Node, Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import type { Op } from "../../src/core/ops/define.ts";
-import type { AxisEnd, AxisLink, AxisRule, ChannelCut } from "../../src/core/ops/entry.ts";
+import type { AxisEnd, AxisLink, AxisRule, ChannelRemoval } from "../../src/core/ops/entry.ts";
 import { entryOf, operators } from "../../src/core/ops/index.ts";
-import { listFor } from "../../src/core/ops/shared/rules.ts";
+import { listFor } from "../../src/core/ops/shared/shapes.ts";
+import { stridesOf } from "../../src/core/tensor/axis-layout.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
-import { stridesOf } from "../../src/core/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import {
@@ -167,7 +167,7 @@ async function withOperands(
   return { model: copy, feeds: changed };
 }
 
-function channelCut(node: Node, removed: Removed): ChannelCut {
+function channelCut(node: Node, removed: Removed): ChannelRemoval {
   const indicesAt = (end: AxisEnd): readonly number[] => {
     const value = valueAt(node, end);
     return [...((value === undefined ? undefined : removed.get(value)?.get(end[1])) ?? [])].sort((a, b) => a - b);

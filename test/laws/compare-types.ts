@@ -5,8 +5,8 @@
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
 import { internalTypes } from "../../src/core/engine/screen-model.ts";
-import { type Container, isContainer } from "../../src/core/graph/elements.ts";
 import { allGraphs, nodeText, type Value, type ValueType } from "../../src/core/graph/graph.ts";
+import { type Container, isContainer } from "../../src/core/graph/graph-elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";

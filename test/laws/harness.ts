@@ -13,7 +13,7 @@ import type { Op } from "../../src/core/ops/define.ts";
 import { operators } from "../../src/core/ops/index.ts";
 import { fromNumbers, type NumericType, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { type Dim, dimValue, elementCount } from "../../src/core/tensor/dims.ts";
-import { memoize } from "../../src/core/tensor/memoize.ts";
+import { getOrAdd } from "../../src/core/tensor/get-or-add.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import type { Example, Law } from "../ops/define.examples.ts";
@@ -58,7 +58,7 @@ export function lastNode(model: Model): Node {
 const operatorsByExample = new Map<Example, Op>();
 
 /** Returns the operator definition of an example. */
-export const operatorOf = (example: Example): Op => memoize(operatorsByExample, example, () => findOperator(example));
+export const operatorOf = (example: Example): Op => getOrAdd(operatorsByExample, example, () => findOperator(example));
 
 function findOperator(example: Example): Op {
   const node = lastNode(symbolicModel(example));
@@ -158,7 +158,7 @@ const outputsByExample = new Map<Example, Promise<Batch>>();
 
 /** Returns the outputs of the fixed model of an example. All laws of a process share one run, so the outputs must not be changed. */
 export function outputsOf(example: Example): Promise<Batch> {
-  return memoize(outputsByExample, example, () => {
+  return getOrAdd(outputsByExample, example, () => {
     const model = fixedModel(example);
     return run(model, feedsOf(model, example));
   });

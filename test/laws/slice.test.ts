@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
-import { sliceRange } from "../../src/core/tensor/dims.ts";
+import { sliceRange } from "../../src/core/tensor/slice-range.ts";
 
 const bounds = [0, 1, 2, 9, -1, -2, -9, 2 ** 31 - 1, 2 ** 31, 1e9, -(2 ** 31), -1e9];
 

@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/elements.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/graph-elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";

@@ -10,9 +10,9 @@ import { storedRoot } from "../../src/core/analysis/stored-root.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { stridesOf } from "../../src/core/tensor/axis-layout.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
-import { stridesOf } from "../../src/core/tensor/dims.ts";
 import type { Tensor } from "../../src/core/tensor/types.ts";
 
 /**

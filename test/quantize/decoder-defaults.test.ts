@@ -1,6 +1,6 @@
 /** The defaults of 4-bit weights of language models. */
 import { expect, test } from "vitest";
-import { storedBytes } from "../../src/core/graph/elements.ts";
+import { storedBytes } from "../../src/core/graph/graph-elements.ts";
 import { replaceUses } from "../../src/core/graph/replace.ts";
 import { parseModel } from "../../src/core/graph/text-parse.ts";
 import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";

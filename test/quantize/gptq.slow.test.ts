@@ -9,7 +9,7 @@ import { type Layer, layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { matrix, multiplyHere, scaleColumns, subtract, transpose } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyInJs, scaleColumns, subtract, transpose } from "../../src/core/math/matrix.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
@@ -69,7 +69,7 @@ describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () =
       const [weight] = weightMatrices(layer.role, layer.effective.type?.dims?.map(Number) ?? [], numbers);
       const gram = heldOutGrams.get(layer)?.groups[0];
       if (weight === undefined || gram === undefined) throw new Error("There is no weight.");
-      const context = { layer, evidence, random: random(1), multiply: multiplyHere };
+      const context = { layer, evidence, random: random(1), multiply: multiplyInJs };
       const nearestError = await errorOf(nearest, weight, gram, context);
       ratios.push((await errorOf(gptq, weight, gram, context)) / nearestError);
     }
@@ -102,7 +102,7 @@ graph (x: float32[batch, 1]) -> (y) {
 }`);
     const [layer] = layers(model, infer(model));
     if (layer === undefined) throw new Error("There is no layer.");
-    const context = { layer, evidence: { rows: 1024, groups: [gram] }, random: draw, multiply: multiplyHere };
+    const context = { layer, evidence: { rows: 1024, groups: [gram] }, random: draw, multiply: multiplyInJs };
     const [gptqError, nearestError] = [
       await errorOf(gptq, weight, gram, context, symmetric),
       await errorOf(nearest, weight, gram, context, symmetric),

@@ -11,7 +11,7 @@ import { layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { multiplyHere, transpose } from "../../src/core/math/matrix.ts";
+import { multiplyInJs, transpose } from "../../src/core/math/matrix.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
 import { createCodes, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
@@ -195,7 +195,7 @@ describe("statistics of layers after quantized ones", () => {
     part.graph.setOutputs([value]);
     const numbers = await run(part, { x: alike }, { optimize: false });
     const rows = fromDense({ type: "float64", dims: [64, numbers.length / 64], data: numbers } as Dense);
-    return multiplyHere(transpose(rows), rows);
+    return multiplyInJs(transpose(rows), rows);
   }
 
   const computeDifference = (a: Matrix, b: Matrix | undefined): number =>

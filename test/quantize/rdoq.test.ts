@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { matrix, multiplyHere } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyInJs } from "../../src/core/math/matrix.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import type { LayerContext, ScaledGrid } from "../../src/techniques/calibrate/solver.ts";
 import { symmetricGrid } from "../../src/techniques/quantize/grid.ts";
@@ -39,7 +39,7 @@ const layerContext: LayerContext<Gram> = {
   layer,
   evidence: { rows: 1, groups: [gram] },
   random: random(0),
-  multiply: async (a: Matrix, b: Matrix) => multiplyHere(a, b),
+  multiply: async (a: Matrix, b: Matrix) => multiplyInJs(a, b),
 };
 const sliced = slicedWeight([weight], 1);
 const int8 = symmetricGrid("int8", undefined, { low: -127, high: 127 });

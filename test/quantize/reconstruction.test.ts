@@ -6,7 +6,7 @@ import { prune } from "pith/prune";
 import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import { matrix, multiplyHere, transpose } from "../../src/core/math/matrix.ts";
+import { matrix, multiplyInJs, transpose } from "../../src/core/math/matrix.ts";
 import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
 import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
@@ -57,7 +57,7 @@ async function errorsOf(
           return ((codes[group]?.data[at] ?? 0) - (grid.zeroPoint[slice] ?? 0)) * (grid.scale[slice] ?? 0) - value;
         });
         const gram = known.evidence.groups[group] ?? matrix(weightMatrix.columns, weightMatrix.columns);
-        const moved = await multiplyHere(matrix(weightMatrix.rows, weightMatrix.columns, roundingError), gram);
+        const moved = await multiplyInJs(matrix(weightMatrix.rows, weightMatrix.columns, roundingError), gram);
         errors.push(moved.data.reduce((sum, value, at) => sum + value * (roundingError[at] ?? 0), 0));
       }
       return codes;
@@ -151,7 +151,7 @@ test("uses evenly spread positions of a large image for Gram matrices", async ()
   expect(rows).toBe(1024 + 2 * 2);
   expect(cross).toBeUndefined();
   const all = readFeatures(dense, { axis: 1 }).matrix();
-  const fullGram = await multiplyHere(transpose(all), all);
+  const fullGram = await multiplyInJs(transpose(all), all);
   for (const at of [0, 3])
     expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (fullGram.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);
 });

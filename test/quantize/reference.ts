@@ -1,8 +1,9 @@
 /** Reference implementations of ONNX's operators, which tests compare with. */
 
+import { axisLayout } from "../../src/core/tensor/axis-layout.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
-import { axisLayout, elementCount } from "../../src/core/tensor/dims.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { type QuantizedTensor, quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import {

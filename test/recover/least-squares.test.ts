@@ -4,7 +4,7 @@ import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { mask } from "../../src/core/graph/role.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { matrixOf, multiplyHere } from "../../src/core/math/matrix.ts";
+import { matrixOf, multiplyInJs } from "../../src/core/math/matrix.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
@@ -212,32 +212,32 @@ describe("the linear systems", () => {
 
   test("without damping, the normal equations hold, and the residual is that of the rows", async () => {
     const sums = emptySums(3, 1);
-    await addRows(sums, rows, targets, multiplyHere);
+    await addRows(sums, rows, targets, multiplyInJs);
     const start = matrixOf([[0], [0], [0]]);
     const step = await solveRidge(
       sums,
-      await gradientAt(sums, start, multiplyHere),
+      await gradientAt(sums, start, multiplyInJs),
       { damping: 1e-15, free: undefined, ones: 2 },
-      multiplyHere,
+      multiplyInJs,
     );
     if (step instanceof Miss) throw new Error(step.reason);
-    for (const component of (await gradientAt(sums, step, multiplyHere)).data) expect(component).toBeCloseTo(0, 10);
+    for (const component of (await gradientAt(sums, step, multiplyInJs)).data) expect(component).toBeCloseTo(0, 10);
     const direct = [0, 1, 2, 3].reduce((sum, row) => {
       const prediction = [0, 1, 2].reduce((own, at) => own + (rows.data[3 * row + at] ?? 0) * (step.data[at] ?? 0), 0);
       return sum + ((targets.data[row] ?? 0) - prediction) ** 2;
     }, 0);
-    expect(await residual(sums, step, multiplyHere)).toBeCloseTo(direct, 10);
+    expect(await residual(sums, step, multiplyInJs)).toBeCloseTo(direct, 10);
   });
 
   test("an infinite damping keeps the weights, but not the bias", async () => {
     const sums = emptySums(3, 1);
-    await addRows(sums, rows, targets, multiplyHere);
+    await addRows(sums, rows, targets, multiplyInJs);
     const start = matrixOf([[0], [0], [0]]);
     const step = await solveRidge(
       sums,
-      await gradientAt(sums, start, multiplyHere),
+      await gradientAt(sums, start, multiplyInJs),
       { damping: 1e12, free: undefined, ones: 2 },
-      multiplyHere,
+      multiplyInJs,
     );
     if (step instanceof Miss) throw new Error(step.reason);
     expect(step.data[0]).toBeCloseTo(0, 8);
@@ -246,13 +246,13 @@ describe("the linear systems", () => {
 
   test("fixed entries do not change, and the others are solved without them", async () => {
     const sums = emptySums(3, 1);
-    await addRows(sums, rows, targets, multiplyHere);
-    const gradient = await gradientAt(sums, matrixOf([[0], [0], [0]]), multiplyHere);
+    await addRows(sums, rows, targets, multiplyInJs);
+    const gradient = await gradientAt(sums, matrixOf([[0], [0], [0]]), multiplyInJs);
     const step = await solveRidge(
       sums,
       gradient,
       { damping: 1e-15, free: Uint8Array.of(0, 1, 0), ones: undefined },
-      multiplyHere,
+      multiplyInJs,
     );
     if (step instanceof Miss) throw new Error(step.reason);
     // The solution for one unknown is Σ x y / Σ x².
@@ -264,7 +264,7 @@ describe("the linear systems", () => {
     async (count) => {
       const sums = emptySums(3, 2);
       const twoTargets = matrixOf([...targets.data].map((value, row) => [value, row - value]));
-      await addRows(sums, rows, twoTargets, multiplyHere);
+      await addRows(sums, rows, twoTargets, multiplyInJs);
       const gradient = await gradientAt(
         sums,
         matrixOf([
@@ -272,12 +272,12 @@ describe("the linear systems", () => {
           [0, 0],
           [0, 0],
         ]),
-        multiplyHere,
+        multiplyInJs,
       );
       const free = Uint8Array.from({ length: 6 }, (_, at) => Number((at >> 1) + (at & 1) >= count));
-      const step = await solveRidge(sums, gradient, { damping: 1e-15, free, ones: undefined }, multiplyHere);
+      const step = await solveRidge(sums, gradient, { damping: 1e-15, free, ones: undefined }, multiplyInJs);
       if (step instanceof Miss) throw new Error(step.reason);
-      const remaining = await gradientAt(sums, step, multiplyHere);
+      const remaining = await gradientAt(sums, step, multiplyInJs);
       for (const [at, isFree] of free.entries()) expect((isFree === 1 ? remaining : step).data[at]).toBeCloseTo(0, 9);
     },
   );

@@ -3,7 +3,7 @@ import { counted, Miss, type Model, open, percent } from "#ir";
 import type { Context } from "#pass";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { wilson } from "../../core/math/interval.ts";
+import { wilson } from "../../core/math/confidence-interval.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { measureInvariance } from "../../judge/compare/batch-dependence.ts";

@@ -3,7 +3,7 @@ import type { Batch, Model, PlainObject } from "#ir";
 import { allowance, capitalize, counted, dataError, integer, isObject, Miss, uncapitalize } from "#ir";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
-import { wilson, z95 } from "../../core/math/interval.ts";
+import { wilson, z95 } from "../../core/math/confidence-interval.ts";
 import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
 import { speechNoise } from "../../data/sound/noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";

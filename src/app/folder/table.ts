@@ -13,7 +13,7 @@ import {
 } from "#ir";
 import type { Encoding } from "#platform";
 import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
-import { defaultLevel } from "../../core/math/interval.ts";
+import { defaultLevel } from "../../core/math/confidence-interval.ts";
 import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";

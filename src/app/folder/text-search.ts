@@ -1,7 +1,7 @@
 /** Evaluates attempts of the precision fallback by tokens or transcripts, if a folder fails end to end. */
 import { Miss, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
-import { wilson } from "../../core/math/interval.ts";
+import { wilson } from "../../core/math/confidence-interval.ts";
 import { sentences } from "../../data/text/sentences.ts";
 import type { FallbackJudge, FallbackVerdict } from "../../judge/fallback/precision-fallback.ts";
 import { generatorOf } from "../../runtime/run/generate.ts";

@@ -1,6 +1,6 @@
 /** Makes variants of models, as the default of `FolderOptions.make`. */
 
-import { capitalize, counted, type Model, memoize, open, PithError, save, unsupportedError } from "#ir";
+import { capitalize, counted, getOrAdd, type Model, open, PithError, save, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
@@ -48,7 +48,7 @@ export function createVariantMaker(
   };
   return async (variant) => {
     const { source } = variant;
-    return makeVariant(variant, await memoize(originals, source, () => openOriginal(source)), options, context);
+    return makeVariant(variant, await getOrAdd(originals, source, () => openOriginal(source)), options, context);
   };
 }
 

@@ -12,8 +12,8 @@ import {
   takeIndices,
   tentatively,
 } from "#graph";
-import type { AxisEnd, ChannelCut, NodeChange, RemainingPart } from "../ops/entry.ts";
-import { listFor } from "../ops/shared/rules.ts";
+import type { AxisEnd, ChannelRemoval, NodeChange, RemainingPart } from "../ops/entry.ts";
+import { listFor } from "../ops/shared/shapes.ts";
 import { valueAt } from "./channel-links.ts";
 import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";
@@ -139,7 +139,7 @@ function nodeChanges(model: Model, inference: Inference, removed: Removals): Rea
   return changes;
 }
 
-function channelCut(node: Node, removed: Removals): ChannelCut {
+function channelCut(node: Node, removed: Removals): ChannelRemoval {
   const indicesAlong = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
     return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];

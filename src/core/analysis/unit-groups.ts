@@ -5,7 +5,7 @@
  */
 import type { Miss, Value } from "#graph";
 import { DisjointSets } from "../math/disjoint-sets.ts";
-import { memoize } from "../tensor/memoize.ts";
+import { getOrAdd } from "../tensor/get-or-add.ts";
 import type { UnitLabels, ValueAxis } from "./channel-labels.ts";
 
 /** An axis of a value that a group reaches. */
@@ -42,7 +42,7 @@ export function unitGroups<A extends LabeledAxis>(
   const numberInGroup = new Int32Array(labels.unitCount).fill(-1);
   for (const [index, start] of starts.entries())
     visitUnits(start, labels, (unit) => {
-      const group = memoize(groups, groupOf(unit), () => ({ starts: [], units: 0, slices: [], refused: new Map() }));
+      const group = getOrAdd(groups, groupOf(unit), () => ({ starts: [], units: 0, slices: [], refused: new Map() }));
       if (group.starts.at(-1) !== index) group.starts.push(index);
       if (numberInGroup[unit] !== -1) return;
       numberInGroup[unit] = group.units;
@@ -56,14 +56,14 @@ export function unitGroups<A extends LabeledAxis>(
       const root = unit < 0 ? -1 : labels.rootOf(unit);
       const group = groupOf(root);
       if (group < 0) continue;
-      memoize(units, group, () => new Int32Array(axisUnits.length).fill(-1))[index] = numberInGroup[root] ?? -1;
+      getOrAdd(units, group, () => new Int32Array(axisUnits.length).fill(-1))[index] = numberInGroup[root] ?? -1;
     }
     return units;
   };
   // Tied axes share one array, so the units of each array are computed once.
   const groupedUnits = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
   for (const { units: axisUnits, ...axis } of axes)
-    for (const [group, unitOf] of memoize(groupedUnits, axisUnits, () => unitsByGroup(axisUnits)))
+    for (const [group, unitOf] of getOrAdd(groupedUnits, axisUnits, () => unitsByGroup(axisUnits)))
       groups.get(group)?.slices.push({ ...axis, unitOf });
   return [...groups.values()];
 }

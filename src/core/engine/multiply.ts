@@ -1,6 +1,6 @@
 /** Multiplies large matrices on the runtime. */
-import { emitInto, Model, memoize, symbol, typeCodes, type Value } from "#graph";
-import { type Matrix, type Multiply, multiply as multiplyHere, transpose } from "../math/matrix.ts";
+import { emitInto, getOrAdd, Model, symbol, typeCodes, type Value } from "#graph";
+import { type Matrix, type Multiply, multiply as multiplySync, transpose } from "../math/matrix.ts";
 import type { Engine, Session } from "./engine.ts";
 
 /** The minimum number of multiplications for which the runtime is faster than JavaScript. */
@@ -21,9 +21,9 @@ export function engineMultiply(engine: Engine): EngineMultiply {
     (isTransposed: boolean): Multiply =>
     async (a, b) => {
       const [rows, inner] = isTransposed ? [a.columns, a.rows] : [a.rows, a.columns];
-      const multiplyInJavaScript = (): Matrix => multiplyHere(isTransposed ? transpose(a) : a, b);
+      const multiplyInJavaScript = (): Matrix => multiplySync(isTransposed ? transpose(a) : a, b);
       if (rows * inner * b.columns < minEngineMultiplications) return multiplyInJavaScript();
-      const session = await memoize(sessions, isTransposed, () =>
+      const session = await getOrAdd(sessions, isTransposed, () =>
         engine.load(productModel(isTransposed), { spinning: false, ...(isTransposed && { threads: 1 }) }),
       );
       const toDense = (matrix: Matrix) =>

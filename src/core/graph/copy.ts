@@ -1,6 +1,7 @@
 /** Copies graphs. The copy has new values and nodes but shares the tensors. */
-import type { Attribute } from "./elements.ts";
+
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
+import type { Attribute } from "./graph-elements.ts";
 
 /** Copies by original value; undefined omits inputs that read the value. Values outside the map are used directly. */
 export type Copies = Map<Value, Value | undefined>;

@@ -1,9 +1,9 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { PithError } from "../errors.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import type { Attribute } from "./elements.ts";
 import { type AttributesOf, type Emit, emitInto, emitter, passKey } from "./emit.ts";
 import { Graph, type Node, subgraphs, type Value } from "./graph.ts";
+import type { Attribute } from "./graph-elements.ts";
 import { Model } from "./model.ts";
 import { mask } from "./role.ts";
 import { schema } from "./schema.generated.ts";

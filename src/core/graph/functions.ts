@@ -1,7 +1,7 @@
-import { memoize } from "../tensor/memoize.ts";
+import { getOrAdd } from "../tensor/get-or-add.ts";
 import { copyGraph } from "./copy.ts";
-import type { Attribute } from "./elements.ts";
 import { allNodes, type Graph, type Node } from "./graph.ts";
+import type { Attribute } from "./graph-elements.ts";
 import type { Model } from "./model.ts";
 
 export interface LocalFunction {
@@ -56,7 +56,7 @@ interface FunctionIndex {
 const indexes = new WeakMap<Model["functions"], FunctionIndex>();
 
 function indexOf(functions: Model["functions"]): FunctionIndex {
-  return memoize(indexes, functions, () => {
+  return getOrAdd(indexes, functions, () => {
     // If several functions share a name, calls refer to the first.
     const byName = new Map(
       functions.toReversed().map((local) => [functionKey(local.domain, local.name, local.overload), local]),
@@ -122,7 +122,7 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
   const { opsets, graph } = called;
   const nodes = countExpandedNodes(model, called);
   if (nodes > maxExpandedNodes) return `the function expands ${excessText(nodes)}`;
-  const usedDomains = memoize(domains, graph, () => new Set(Array.from(allNodes(graph), ({ domain }) => domain)));
+  const usedDomains = getOrAdd(domains, graph, () => new Set(Array.from(allNodes(graph), ({ domain }) => domain)));
   for (const [domain, version] of opsets) {
     const modelVersion = model.opsets.get(domain);
     if (modelVersion !== undefined && modelVersion !== version && usedDomains.has(domain))

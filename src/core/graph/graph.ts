@@ -15,13 +15,13 @@ import {
   type Value,
   ValueImplementation,
   type ValueType,
-} from "./elements.ts";
+} from "./graph-elements.ts";
 import { NodeList } from "./node-list.ts";
 import type { Role, Tied } from "./role.ts";
-import { Names, SharedState } from "./shared.ts";
+import { Names, SharedState } from "./shared-state.ts";
 import { sortTopologically } from "./topological-order.ts";
 
-export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
+export type { Attribute, Carried, Container, Node, NodeSpec, Use, Value, ValueType } from "./graph-elements.ts";
 export {
   allGraphs,
   allNodes,
@@ -34,7 +34,7 @@ export {
   subgraphs,
   toInteger,
   usedValues,
-} from "./elements.ts";
+} from "./graph-elements.ts";
 
 export class Graph implements Carried {
   name = "";

@@ -3,7 +3,7 @@
  * comparable within one process only.
  */
 import { hexadecimal } from "../tensor/dense.ts";
-import { memoize } from "../tensor/memoize.ts";
+import { getOrAdd } from "../tensor/get-or-add.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -13,7 +13,7 @@ const objectIds = new WeakMap<object, number>();
 let count = 0;
 
 export function objectId(object: object): number {
-  return memoize(objectIds, object, () => ++count);
+  return getOrAdd(objectIds, object, () => ++count);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Makes names unique, because ONNX Runtime rejects duplicates although files contain them. */
-import { usedValues } from "./elements.ts";
+
 import { allGraphs, type Graph, type Node, type Value } from "./graph.ts";
+import { usedValues } from "./graph-elements.ts";
 import type { Model } from "./model.ts";
 
 /** Gives nodes distinct names, names unnamed graphs, and renames values of subgraphs that hide outer values. */

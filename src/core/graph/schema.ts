@@ -8,8 +8,8 @@
  *   have equal types. `.` marks other types, and a final `+` repeats the last letter.
  */
 import { Miss } from "../errors.ts";
-import { memoize } from "../tensor/memoize.ts";
-import type { Attribute } from "./elements.ts";
+import { getOrAdd } from "../tensor/get-or-add.ts";
+import type { Attribute } from "./graph-elements.ts";
 import { becameInputs, latestOpset, schema } from "./schema.generated.ts";
 
 export { latestOpset };
@@ -48,7 +48,7 @@ const schemasByOperator = new Map<string, readonly OperatorSchema[]>();
 /** Returns all versions of an operator, oldest first; an empty list if the operator does not exist. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
-  return memoize(schemasByOperator, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
+  return getOrAdd(schemasByOperator, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
 /** Returns the operator's definition in an opset version; undefined if the operator is newer or does not exist. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
-import { allGraphs } from "./elements.ts";
 import { Graph } from "./graph.ts";
+import { allGraphs } from "./graph-elements.ts";
 import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";

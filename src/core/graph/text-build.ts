@@ -1,7 +1,7 @@
 /** Builds a graph from its parsed text, which can use names before it defines them. */
 import type { Tensor } from "../tensor/types.ts";
-import type { Attribute } from "./elements.ts";
 import { Graph, type Value, type ValueType } from "./graph.ts";
+import type { Attribute } from "./graph-elements.ts";
 import type { Role } from "./role.ts";
 import type { Scanner } from "./text-scan.ts";
 

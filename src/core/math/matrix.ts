@@ -102,7 +102,7 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
-export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
+export const multiplyInJs: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
 /** Rows [from, to) as a view. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
 
-import { matrix, matrixOf, multiplyHere, transpose } from "./matrix.ts";
+import { matrix, matrixOf, multiplyInJs, transpose } from "./matrix.ts";
 import { energyShares } from "./rank.ts";
 import { singularValues } from "./svd.ts";
 
@@ -32,7 +32,7 @@ test.each([
 });
 
 test("energyShares has zeros beyond the rank of a matrix", async () => {
-  const product = await multiplyHere(normal(50, 2), transpose(normal(40, 2)));
+  const product = await multiplyInJs(normal(50, 2), transpose(normal(40, 2)));
   const shares = await energyShares(product);
   expect([...shares].filter((share) => share > 0)).toHaveLength(2);
   expect([...(await energyShares(matrix(3, 2)))]).toEqual([0, 0]);

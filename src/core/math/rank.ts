@@ -1,5 +1,5 @@
 import { optionError } from "../errors.ts";
-import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
+import { type Matrix, type Multiply, multiplyInJs } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
 /** As `numpy.finfo(type).eps`. */
@@ -40,7 +40,7 @@ export function rankTolerance(
  * @example
  * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
  */
-export async function energyShares(source: Matrix, multiply: Multiply = multiplyHere): Promise<Float64Array> {
+export async function energyShares(source: Matrix, multiply: Multiply = multiplyInJs): Promise<Float64Array> {
   const s = await singularValues(source, multiply);
   const largest = s[0] || 1;
   const squares = s.map((value) => (value / largest) ** 2);

@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
 import {
   applyMask,
-  createCutter,
-  cutLeast,
-  cutMask,
-  cutSmallest,
+  createPruner,
+  findThresholds,
+  pruneLowest,
+  pruneMask,
   type RankedEntries,
   type Scores,
   sampleOf,
@@ -42,7 +42,7 @@ test.each([
   ["float32", ["float32"]],
   ["float64", ["float64"]],
   ["both, in three parts", ["float32", "float64", "float32"]],
-] as const)("cutSmallest prunes the same scores as sorting: %s", async (_, types) => {
+] as const)("findThresholds prunes the same scores as sorting: %s", async (_, types) => {
   const parts = types.map((type, index) => {
     const scores = scoresOf(type, index, 70_000);
     const numbers = random(index, "mask");
@@ -50,31 +50,31 @@ test.each([
   });
   const all = parts.reduce((sum, [, mask]) => sum + mask.reduce((kept, one) => kept + one, 0), 0);
   for (const count of [1, 1000, Math.round(all / 3), all - 1, all]) {
-    const cuts = await cutSmallest(
+    const cuts = await findThresholds(
       parts.map(([scores, mask]) => partOf(scores, mask)),
       count,
     );
     const masks = parts.flatMap(([scores, mask], index) => {
       const cut = cuts[index];
-      return cut === undefined ? [] : [...cutMask(mask, scores, cut)];
+      return cut === undefined ? [] : [...pruneMask(mask, scores, cut)];
     });
     expect(Uint8Array.from(masks)).toEqual(bySorting(parts, count));
     expect(cuts.reduce((sum, { prunedCount }) => sum + prunedCount, 0)).toBe(count);
   }
 });
 
-test.each(["float32", "float64"] as const)("cutSmallest without a mask ranks all scores: %s", async (type) => {
+test.each(["float32", "float64"] as const)("findThresholds without a mask ranks all scores: %s", async (type) => {
   const scores = scoresOf(type, 3, 70_000);
   const ones = new Uint8Array(scores.length).fill(1);
   for (const count of [1, 30_000, 69_999]) {
-    const [cut] = await cutSmallest([{ ...partOf(scores, ones), mask: async () => undefined }], count);
+    const [cut] = await findThresholds([{ ...partOf(scores, ones), mask: async () => undefined }], count);
     if (cut === undefined) throw new Error("no cut");
-    expect(cutMask(undefined, scores, cut)).toEqual(bySorting([[scores, ones]], count));
+    expect(pruneMask(undefined, scores, cut)).toEqual(bySorting([[scores, ones]], count));
   }
 });
 
 test.each(["float32", "float64"] as const)(
-  "createCutter prunes block by block what cutMask prunes at once: %s",
+  "createPruner prunes block by block what pruneMask prunes at once: %s",
   async (type) => {
     const scores = scoresOf(type, 5, 70_000);
     const numbers = random(5, "mask");
@@ -83,13 +83,13 @@ test.each(["float32", "float64"] as const)(
       // The threshold is 1, and only some of the scores equal to 1 are pruned: all blocks contain such scores.
       const part = { ...partOf(scores, drawn), mask: async () => mask };
       const all = mask?.reduce((sum, one) => sum + one, 0) ?? scores.length;
-      const [cut] = await cutSmallest([part], Math.round(0.72 * all));
+      const [cut] = await findThresholds([part], Math.round(0.72 * all));
       if (cut === undefined) throw new Error("no cut");
-      const keep = createCutter(cut);
+      const keep = createPruner(cut);
       const kept: number[] = [];
       for (let start = 0; start < scores.length; start += 999)
         kept.push(...keep(scores.subarray(start, start + 999), mask?.subarray(start, start + 999)));
-      expect(kept).toEqual([...applyMask(scores, cutMask(mask, scores, cut))]);
+      expect(kept).toEqual([...applyMask(scores, pruneMask(mask, scores, cut))]);
     }
   },
 );
@@ -99,7 +99,7 @@ test.each([
   ["rising", (scores: Scores) => scores.toSorted()],
   ["all equal", (scores: Scores) => scores.fill(0.5)],
   ["with two values", (scores: Scores) => scores.map((_, at) => (at % 3 === 0 ? 0 : -0.25))],
-])("cutSmallest with a sample reads the scores once: %s", async (_, of) => {
+])("findThresholds with a sample reads the scores once: %s", async (_, of) => {
   let looks = 0;
   const scores = of(scoresOf("float32", 7, 300_000));
   const part: RankedEntries = {
@@ -110,31 +110,31 @@ test.each([
       return scores;
     },
   };
-  await cutSmallest([part], 150_000);
+  await findThresholds([part], 150_000);
   expect(looks).toBe(1);
 });
 
-test("cutSmallest with a misleading sample still prunes the right scores", async () => {
+test("findThresholds with a misleading sample still prunes the right scores", async () => {
   const scores = scoresOf("float32", 9, 70_000);
   const ones = new Uint8Array(scores.length).fill(1);
   const misleading = { ...partOf(scores, ones), sample: new Float64Array(300).fill(1e9) };
-  const [cut] = await cutSmallest([misleading], 30_000);
+  const [cut] = await findThresholds([misleading], 30_000);
   if (cut === undefined) throw new Error("no cut");
-  expect(cutMask(ones, scores, cut)).toEqual(bySorting([[scores, ones]], 30_000));
+  expect(pruneMask(ones, scores, cut)).toEqual(bySorting([[scores, ones]], 30_000));
 });
 
-test("cutSmallest does not round float64 scores when it ranks them with float32 scores", async () => {
+test("findThresholds does not round float64 scores when it ranks them with float32 scores", async () => {
   const [a, b] = [Float64Array.from({ length: 70_000 }, (_, at) => 1 + at * 2 ** -50), new Float32Array(10).fill(1)];
   const parts = [a, b].map((scores) => partOf(scores, new Uint8Array(scores.length).fill(1)));
-  const [first, second] = await cutSmallest(parts, 30_000);
+  const [first, second] = await findThresholds(parts, 30_000);
   expect([first?.prunedCount, second?.prunedCount]).toEqual([29_990, 10]);
   expect(first?.limit).toBe(1 + 29_989 * 2 ** -50);
 });
 
-test("cutLeast rejects a NaN that the mask keeps", () => {
-  const kept = cutLeast(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1), 1);
+test("pruneLowest rejects a NaN that the mask keeps", () => {
+  const kept = pruneLowest(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1), 1);
   expect([...kept]).toEqual([0, 0]);
   for (const type of [Float32Array, Float64Array])
-    expect(() => cutLeast(Uint8Array.of(1), type.of(Number.NaN), 1)).toThrow("cannot be ranked");
-  expect([...cutLeast(Uint8Array.of(1, 1), Float32Array.of(Number.NEGATIVE_INFINITY, 1), 1)]).toEqual([1, 0]);
+    expect(() => pruneLowest(Uint8Array.of(1), type.of(Number.NaN), 1)).toThrow("cannot be ranked");
+  expect([...pruneLowest(Uint8Array.of(1, 1), Float32Array.of(Number.NEGATIVE_INFINITY, 1), 1)]).toEqual([1, 0]);
 });

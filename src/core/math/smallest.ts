@@ -14,7 +14,7 @@ export interface Threshold {
   readonly ties: number;
 }
 
-export interface Cut extends Threshold {
+export interface CountedThreshold extends Threshold {
   readonly prunedCount: number;
 }
 
@@ -78,20 +78,20 @@ function countAround(scores: Scores, mask: Mask | undefined, { low, high }: Brac
   return { below, atLow, between, atHigh };
 }
 
-export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
+export function pruneMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
-  cutEntries(result, scores, limit, ties);
+  pruneEntries(result, scores, limit, ties);
   return result;
 }
 
 /** Returns a function that sets pruned entries of consecutive blocks to 0. Returned blocks can share a buffer. */
-export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
+export function createPruner({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let remainingTies = ties;
   let result = new Float32Array();
   return (scores, mask) => {
     if (mask !== undefined || !(scores instanceof Float32Array && Math.fround(limit) === limit)) {
       const keptEntries = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
-      remainingTies = cutEntries(keptEntries, scores, limit, remainingTies);
+      remainingTies = pruneEntries(keptEntries, scores, limit, remainingTies);
       return applyMask(scores, keptEntries);
     }
     if (result.length !== scores.length) result = new Float32Array(scores.length);
@@ -109,7 +109,7 @@ export function applyMask(numbers: Scores, mask: Mask): Scores {
   return result;
 }
 
-/** Copies float32 scores with pruned entries as 0, faster than `cutEntries`. Returns the remaining ties. */
+/** Copies float32 scores with pruned entries as 0, faster than `pruneEntries`. Returns the remaining ties. */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [wordsOf(scores), wordsOf(result)];
   const [limitBits = 0] = wordsOf(Float32Array.of(limit));
@@ -128,7 +128,7 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
 }
 
 /** Sets the mask of pruned entries to 0. Returns the remaining ties. */
-function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
+function pruneEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
   let remainingTies = ties;
   for (let index = 0; index < mask.length; index++) {
     const size = Math.abs(scores[index] ?? 0);
@@ -142,11 +142,11 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
 }
 
 /** Returns thresholds that together prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
-function cutsWithin(
+function thresholdsWithin(
   parts: readonly BracketCounts[],
   { low, high }: Bracket,
   count: number,
-): readonly Cut[] | undefined {
+): readonly CountedThreshold[] | undefined {
   const sum = (term: (part: BracketCounts) => number): number => parts.reduce((total, part) => total + term(part), 0);
   const rank = count - sum(({ below }) => below);
   const rankInside = rank - sum(({ atLow }) => atLow);
@@ -197,7 +197,10 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
  * counts the entries below it and collects those inside (Floyd and Rivest 1975, "Expected time bounds for selection").
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
-export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
+export async function findThresholds(
+  parts: readonly RankedEntries[],
+  count: number,
+): Promise<readonly CountedThreshold[]> {
   if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, prunedCount: 0 }));
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const samples: Scores[] = [];
@@ -211,13 +214,14 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
     const bracket = size < minSampled ? unbounded : { low, high };
     const counts: BracketCounts[] = [];
     for (const { mask, scores } of parts) counts.push(countAround(await scores(), await mask(), bracket));
-    const cuts = cutsWithin(counts, bracket, count);
-    if (cuts !== undefined) return cuts;
+    const thresholds = thresholdsWithin(counts, bracket, count);
+    if (thresholds !== undefined) return thresholds;
   }
 }
 
 /** Returns the mask without the `count` lowest |scores|. @throws PithError E_DATA if an unmasked score is NaN. */
-export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
-  const [cut] = count === 0 ? [] : (cutsWithin([countAround(scores, mask, unbounded)], unbounded, count) ?? []);
-  return cut === undefined ? mask.slice() : cutMask(mask, scores, cut);
+export function pruneLowest(mask: Mask, scores: Scores, count: number): Mask {
+  const [threshold] =
+    count === 0 ? [] : (thresholdsWithin([countAround(scores, mask, unbounded)], unbounded, count) ?? []);
+  return threshold === undefined ? mask.slice() : pruneMask(mask, scores, threshold);
 }

@@ -1,5 +1,5 @@
 /** Runs matrix algorithms, generators that yield factors and receive their product, synchronously or with an asynchronous `Multiply`. */
-import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
+import { type Matrix, type Multiply, multiply as multiplySync } from "./matrix.ts";
 
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
@@ -16,7 +16,7 @@ export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T |
 
 function runSync<T>(steps: Steps<T>): T {
   let next = steps.next();
-  while (!next.done) next = steps.next(multiplyHere(...next.value));
+  while (!next.done) next = steps.next(multiplySync(...next.value));
   return next.value;
 }
 

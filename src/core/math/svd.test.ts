@@ -9,7 +9,7 @@ import {
   matrix,
   matrixOf,
   multiply,
-  multiplyHere,
+  multiplyInJs,
   scaleColumns,
   subtract,
   transpose,
@@ -111,7 +111,7 @@ describe("svd", () => {
     let products = 0;
     const elsewhere = (a: Matrix, b: Matrix) => {
       products++;
-      return multiplyHere(a, b);
+      return multiplyInJs(a, b);
     };
     expect(await svd(source, elsewhere)).toEqual(svd(source));
     expect(await singularValues(source, elsewhere)).toEqual(singularValues(source));

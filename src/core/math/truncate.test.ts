@@ -7,7 +7,7 @@ import {
   type Matrix,
   matrix,
   multiply,
-  multiplyHere,
+  multiplyInJs,
   scaleColumns,
   sliceColumns,
   subtract,
@@ -45,7 +45,7 @@ describe("truncatedSvd", () => {
     const source = normal(12, 9, 2);
     const { error } = await truncatedSvd(source, 3);
     for (let seed = 0; seed < 20; seed++) {
-      const basis = await orthonormalize(multiply(source, normal(9, 3, 100 + seed)), multiplyHere);
+      const basis = await orthonormalize(multiply(source, normal(9, 3, 100 + seed)), multiplyInJs);
       expect(frobenius(subtract(source, multiply(basis, multiply(transpose(basis), source))))).toBeGreaterThan(error);
     }
   });
@@ -131,7 +131,7 @@ describe("truncatedSvd with method randomized", () => {
       method: "randomized",
       multiply: (a, b) => {
         products++;
-        return multiplyHere(a, b);
+        return multiplyInJs(a, b);
       },
     });
     expect(products).toBeGreaterThan(5);

@@ -11,7 +11,7 @@ import {
   type Matrix,
   type Multiply,
   matrix,
-  multiplyHere,
+  multiplyInJs,
   scaleColumns,
   scaleRows,
   sliceColumns,
@@ -60,7 +60,7 @@ export async function truncatedSvd(
 async function exactSvd(
   source: Matrix,
   rank: number,
-  { multiply = multiplyHere }: TruncationOptions,
+  { multiply = multiplyInJs }: TruncationOptions,
 ): Promise<TruncatedSvd> {
   const { u, s, v } = await runWith(leadingTriplets(source, rank), multiply);
   const error = truncationError(s, rank);
@@ -77,7 +77,7 @@ const maxIterations = 12;
 const minGain = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
-  const { multiply = multiplyHere, seed = 0 } = options;
+  const { multiply = multiplyInJs, seed = 0 } = options;
   const norm = frobenius(source);
   if (!Number.isFinite(norm)) {
     throw dataError(`A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`);

@@ -1,5 +1,5 @@
 /** Reads external weights: ranges of files that the `external_data` of a TensorProto states. */
-import { type ByteSource, memoize, modelError, PithError, type StoredBytes, unsupportedError } from "#graph";
+import { type ByteSource, getOrAdd, modelError, PithError, type StoredBytes, unsupportedError } from "#graph";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
@@ -32,7 +32,7 @@ export class ExternalFiles {
       );
     }
     const open = this.#open;
-    return memoize(this.#files, location, () => open(location));
+    return getOrAdd(this.#files, location, () => open(location));
   }
 }
 

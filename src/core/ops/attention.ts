@@ -16,8 +16,8 @@ import {
   type Site,
 } from "./define.ts";
 import { readElementType, readFlag, readFloat, readInteger } from "./shared/attributes.ts";
-import { appendTo, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
-import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/rules.ts";
+import { appendToPast, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
+import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/shapes.ts";
 
 interface Settings {
   /** Whether the last of three axes merges heads and D. */
@@ -147,8 +147,8 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   if (!s.hasMergedHeads) links.push(...linksInsideHeads);
   return {
     links,
-    resize: (cut): NodeChange => {
-      const [size, channels] = [cut.dims("in0")[3], cut.dims("in2")[headAxis]];
+    resize: (removal): NodeChange => {
+      const [size, channels] = [removal.dims("in0")[3], removal.dims("in2")[headAxis]];
       const needsScale = !s.hasMergedHeads && s.scale === undefined && typeof q.width === "number" && size !== q.width;
       const scale = needsScale ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.width) } } as const) : {};
       if (typeof channels !== "number" || site.attribute("q_num_heads") === undefined) return { attributes: scale };
@@ -246,8 +246,8 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const split = (value: Value | undefined, heads: number): Value =>
     s.hasMergedHeads ? splitHeads(emit, value, heads) : requireValue(value);
   const q = split(queries, s.heads);
-  const presentKey = appendTo(emit, pastKey, split(keys, s.keyHeads));
-  const presentValue = appendTo(emit, pastValue, split(values, s.keyHeads));
+  const presentKey = appendToPast(emit, pastKey, split(keys, s.keyHeads));
+  const presentValue = appendToPast(emit, pastValue, split(values, s.keyHeads));
   const [k, v] = [repeatHeads(s, emit, presentKey, size), repeatHeads(s, emit, presentValue, operands.v.width)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;

@@ -8,7 +8,7 @@ import { readFlag, readFloat } from "./shared/attributes.ts";
 import { blockedFormOf, createBlocks, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
 import { noLowering, noRank } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
-import { range, requireInput, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { range, requireInput, requireValue, sameAxes, sizesOf, typeOf } from "./shared/shapes.ts";
 
 const emptyVector = new Float64Array(0);
 

@@ -26,7 +26,7 @@ import {
   defineVariadic,
 } from "./shared/elementwise.ts";
 import { computesIntegers, noQuantizedKernel } from "./shared/misses.ts";
-import { requireInput, sizesOf, typeOf } from "./shared/rules.ts";
+import { requireInput, sizesOf, typeOf } from "./shared/shapes.ts";
 
 const quantizeBothOperands = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const exceedsFloat16 = "its squares and powers can exceed the range of float16";

@@ -26,7 +26,7 @@ import {
 } from "./shared/convolution.ts";
 import { inferenceOnly, onIntegers } from "./shared/misses.ts";
 import { linkPerChannel, mapLinksToInputs, pickInputs } from "./shared/products.ts";
-import { countAttribute, range, requireInput, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
+import { countAttribute, range, requireInput, requireValue, sizesOf, typeOf, withDims } from "./shared/shapes.ts";
 import { writeWeightGradient } from "./shared/weight-gradient.ts";
 import { explicitPads, kernelExtent, splitPads, spreadSettings, totalPads } from "./shared/window.ts";
 
@@ -201,7 +201,7 @@ function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
           { from: ["in1", 0], to: ["out0", 1], map: kernelsOfChannel },
           { refuses: ["in1", 1], reason },
         ],
-        resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
+        resize: (removal) => countAttribute("group", removal.dims("in0")[1]),
       };
     }
     return {

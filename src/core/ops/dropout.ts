@@ -6,7 +6,7 @@ import { type Emit, elementCount, fixedDims, int64, Miss, random, type Tensor, t
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { knownScalarOf } from "./shared/elements.ts";
-import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { requireInput, sameAxes, scalar, typeOf } from "./shared/shapes.ts";
 
 function knownNumber(operand: Operand | undefined, defaultValue: number): number | undefined {
   const element = operand === undefined ? defaultValue : knownScalarOf(operand);

@@ -7,7 +7,7 @@ import { addDims, elementCount, extremeDims, fromNumbers, Miss, modelError } fro
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { readString } from "./shared/attributes.ts";
 import { chainProducts, storedOperands } from "./shared/products.ts";
-import { range, requireInput, sizesOf } from "./shared/rules.ts";
+import { range, requireInput, sizesOf } from "./shared/shapes.ts";
 
 /** The axis names of operands and result. The axes of `...` are named by numbers from the end. */
 interface Equation {

@@ -127,7 +127,7 @@ export interface RemainingPart {
 }
 
 /** A removal of channels, as one node sees it. */
-export interface ChannelCut {
+export interface ChannelRemoval {
   dims(port: AxisEnd[0]): readonly Dim[];
   removed(end: AxisEnd): readonly number[];
 }
@@ -135,7 +135,7 @@ export interface ChannelCut {
 export interface AxisRule {
   readonly links: readonly AxisLink[];
   /** Returns the changes of attributes and constants that repeat dimensions: Reshape, grouped Conv, Split. */
-  readonly resize?: (cut: ChannelCut) => NodeChange;
+  readonly resize?: (removal: ChannelRemoval) => NodeChange;
 }
 
 /** The input with a layer's weight, and the weight's axes of output channels (`out`) and input channels per group (`in`). */

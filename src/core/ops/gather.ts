@@ -17,7 +17,7 @@ import {
   reshapeTo,
   sizesOf,
   typeOf,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;

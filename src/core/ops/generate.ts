@@ -6,7 +6,7 @@ import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from 
 import { knownScalarOf, maxElements, withElements } from "./shared/elements.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, range, requireInput, requirePositions } from "./shared/rules.ts";
+import { inferShape, range, requireInput, requirePositions } from "./shared/shapes.ts";
 
 function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;

@@ -19,7 +19,7 @@ import {
   sizesOf,
   sumOf,
   typeOf,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 /** Matrix products that ONNX Runtime computes in float32 between Casts. */
 const float32Products = new Set(["MatMul", "FusedMatMul"]);
@@ -171,8 +171,8 @@ export const Split = defineOp({
     });
     return {
       links,
-      resize: (cut) => {
-        const newSizes = fixedDims(sizes.map((size, output) => cut.dims(`out${output}`)[s.axis] ?? size)) ?? sizes;
+      resize: (removal) => {
+        const newSizes = fixedDims(sizes.map((size, output) => removal.dims(`out${output}`)[s.axis] ?? size)) ?? sizes;
         return { attributes: { num_outputs: undefined }, ...replaceLists(site.version < 13, { split: newSizes }) };
       },
     };
@@ -230,8 +230,8 @@ export const Expand = defineOp({
     });
     return {
       links,
-      resize: (cut) => {
-        const newDims = cut.dims("out0").slice(outDims.length - targetDims.length);
+      resize: (removal) => {
+        const newDims = removal.dims("out0").slice(outDims.length - targetDims.length);
         const shape = targetDims.map((dim, axis) => (dim === 1 ? 1 : newDims[axis]));
         if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(targetDims, shape) } };
         return replaceLists(false, { shape: shape as number[] });

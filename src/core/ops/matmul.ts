@@ -16,7 +16,7 @@ import {
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
-import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/rules.ts";
+import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/shapes.ts";
 
 /** If B is a single matrix, each gradient is one Gemm over all rows of A. */
 function matmulGradient(

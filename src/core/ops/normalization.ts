@@ -30,7 +30,7 @@ import {
   sizesOf,
   typeOf,
   widenToFloat32,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 const perChannelLinks = [
   { from: ["in1", 0], to: ["out0", 1] },
@@ -224,7 +224,7 @@ export const GroupNormalization = defineOp({
         ...(groupSize === 1 ? [] : [{ from: ["in0", 1], to: ["in0", 1], map: channelsOfSameGroup } as const]),
         ...vectors,
       ],
-      resize: (cut) => countAttribute("num_groups", Number(cut.dims("in0")[1]) / groupSize),
+      resize: (removal) => countAttribute("num_groups", Number(removal.dims("in0")[1]) / groupSize),
     };
   },
   lower: (s, emit, [x, scale, bias]) => {

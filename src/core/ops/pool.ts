@@ -6,7 +6,7 @@ import { divideDims, elementCount, fromNumbers, Miss } from "#graph";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegersOf, readFlag } from "./shared/attributes.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
-import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/shapes.ts";
 import {
   channelAxes,
   explicitPads,

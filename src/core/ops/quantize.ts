@@ -5,7 +5,6 @@
 import { type DataType, type Dim, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
-import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeDequantize, writeQuantize } from "./shared/codes.ts";
 import {
   convAttributes,
   convAxes,
@@ -27,7 +26,14 @@ import {
   pickInputs,
   productAxes,
 } from "./shared/products.ts";
-import { range, requireInput, sameAxes } from "./shared/rules.ts";
+import { range, requireInput, sameAxes } from "./shared/shapes.ts";
+import {
+  quantizedTypeOf,
+  toScalar,
+  twoQuantizedInputs,
+  writeDequantize,
+  writeQuantize,
+} from "./shared/write-quantize.ts";
 
 interface Settings {
   readonly axis: number;

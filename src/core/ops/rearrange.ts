@@ -14,7 +14,7 @@ import {
   sameAsInput,
   sameAxes,
   sizesOf,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 function tileDims(repeats: readonly Dim[] | undefined, dims: readonly Dim[]): readonly Dim[] | undefined {
   return repeats && dims.map((dim, axis) => multiplyDims(dim, repeats[axis] ?? 1));

@@ -30,7 +30,7 @@ import {
   scalar,
   typeOf,
   withDims,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 

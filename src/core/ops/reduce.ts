@@ -4,7 +4,7 @@ import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegersOf, readAttributeOrInput, readFlag, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
+import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/shapes.ts";
 
 interface Settings {
   /** Undefined means all axes, "runtime" axes that are computed at run time. */
@@ -57,11 +57,11 @@ function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined
 }
 
 /** Whether ONNX Runtime reduces to another size than the standard: an empty tensor along negative axes. */
-const isMissized = ({ axes }: Settings, dims: readonly Dim[]): boolean =>
+const hasWrongSize = ({ axes }: Settings, dims: readonly Dim[]): boolean =>
   dims.includes(0) && axes !== undefined && axes !== "runtime" && axes.some((axis) => axis < 0);
 
 function reducedDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
-  const reducedSet = isMissized(s, dims) ? undefined : reducedAxes(s, dims.length);
+  const reducedSet = hasWrongSize(s, dims) ? undefined : reducedAxes(s, dims.length);
   return reducedSet && dims.flatMap((dim, axis): Dim[] => (reducedSet.has(axis) ? (s.keepsAxes ? [1] : []) : [dim]));
 }
 

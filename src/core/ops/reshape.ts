@@ -6,7 +6,15 @@
 import { type Dim, dimText, divideDims, elementCount, Miss, multiplyDims, symbol } from "#graph";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
 import { readAttributeOrInput, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
-import { inputIfSameDims, range, replaceLists, requireInput, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
+import {
+  inputIfSameDims,
+  range,
+  replaceLists,
+  requireInput,
+  reshapeTo,
+  shapeChange,
+  sizesOf,
+} from "./shared/shapes.ts";
 
 /** Returns the positions in a row-major box whose coordinate along `axis` is `index`. */
 function positionsInBox(box: readonly number[], axis: number, index: number): number[] {
@@ -173,8 +181,8 @@ export const Reshape = defineOp<ReshapeSettings>({
     const originalShape = s.target ?? [];
     return {
       links,
-      resize: (cut) => {
-        const [newInput, newDims] = [cut.dims("in0"), cut.dims("out0")];
+      resize: (removal) => {
+        const [newInput, newDims] = [removal.dims("in0"), removal.dims("out0")];
         // Symbolic dimensions become 0 (copied) or -1 (inferred). Both together fail: a copied 0 (an empty batch) leaves -1 undetermined.
         const shape = originalShape.map((dim, axis) => {
           if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;

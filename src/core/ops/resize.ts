@@ -18,7 +18,7 @@ import {
 import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { readFlag, readFloat, readFloats, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
+import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/shapes.ts";
 
 interface Settings extends Interpolation {
   /** Scale factors of `axes`, if they are known and the node has no sizes. */
@@ -141,9 +141,9 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
   if (sizesInput === undefined || sizes === undefined) return { links };
   return {
     links,
-    resize: (cut) => {
+    resize: (removal) => {
       const newSizes = s.axes.map((axis, index) =>
-        unscaledAxes.includes(axis) ? cut.dims("out0")[axis] : sizes[index],
+        unscaledAxes.includes(axis) ? removal.dims("out0")[axis] : sizes[index],
       );
       const numbers = fixedDims(newSizes.flatMap((dim) => dim ?? []));
       return numbers === undefined

@@ -3,7 +3,7 @@ import { Miss } from "#graph";
 import { readFloat, readInteger } from "./shared/attributes.ts";
 import { defineInert, linkChannels } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, requirePositions } from "./shared/rules.ts";
+import { inferShape, requirePositions } from "./shared/shapes.ts";
 
 export const RoiAlign = defineInert(inferenceOnly, {
   name: "RoiAlign",

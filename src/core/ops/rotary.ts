@@ -9,7 +9,7 @@ import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
 import { defineMicrosoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/shapes.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -47,8 +47,8 @@ export const RotaryEmbedding = defineOp({
         { from: ["in0", 2], to: ["in0", 2], map: channelsOfHead },
         { from: ["in0", 2], to: ["out0", 2] },
       ],
-      resize: (cut) => {
-        const channels = cut.dims("in0")[2];
+      resize: (removal) => {
+        const channels = removal.dims("in0")[2];
         return countAttribute("num_heads", typeof channels === "number" ? channels / headWidth : undefined);
       },
     };

@@ -16,7 +16,7 @@ import {
   sameAsInput,
   sizesOf,
   typeOf,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 type Name = "ScatterElements" | "ScatterND";
 

@@ -12,7 +12,7 @@ import {
   requireInput,
   sameAsInput,
   sameAxes,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 export const Where = defineOp({
   name: "Where",

@@ -25,7 +25,7 @@ import {
   withUncheckedElements,
 } from "./shared/elements.ts";
 import { noLowering } from "./shared/misses.ts";
-import { dimsAt, forwardWanted, range, requireInput, sameAxes, shapeChange } from "./shared/rules.ts";
+import { dimsAt, forwardWanted, range, requireInput, sameAxes, shapeChange } from "./shared/shapes.ts";
 
 const ignoresElements = new Miss("does not depend on its input's elements");
 
@@ -117,8 +117,8 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     if (shape === undefined) return new Miss("its shape is computed at run time");
     return {
       links: shape.map((_, axis): AxisLink => ({ from: ["out0", axis], to: ["out0", axis] })),
-      resize: (cut) => {
-        const newDims = cut.dims("out0");
+      resize: (removal) => {
+        const newDims = removal.dims("out0");
         const sizes = fixedDims(newDims);
         return sizes === undefined ? { shifts: { 0: shapeChange(shape, newDims) } } : { inputs: { 0: sizes } };
       },

@@ -6,7 +6,7 @@ import { addDims, floorDims, Miss, multiplyDims } from "#graph";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { inferShape } from "./shared/rules.ts";
+import { inferShape } from "./shared/shapes.ts";
 
 export const DFT = defineInert(inferenceOnly, {
   name: "DFT",

@@ -21,7 +21,7 @@ import {
   requireInput,
   sizesOf,
   typeOf,
-} from "./shared/rules.ts";
+} from "./shared/shapes.ts";
 
 interface SliceRange {
   readonly axis: number;
@@ -150,13 +150,13 @@ export const Slice = defineOp<readonly SliceRange[]>({
     });
     return {
       links,
-      resize: (cut) => {
+      resize: (removal) => {
         const bounds = ranges.map((range) => {
           const oldRange = contiguousRange(ranges, range.axis, dims[range.axis]);
           if (oldRange === undefined) return [range.start, range.end];
           const start =
-            oldRange.first - cut.removed(["in0", range.axis]).filter((index) => index < oldRange.first).length;
-          return [start, start + oldRange.count - cut.removed(["out0", range.axis]).length];
+            oldRange.first - removal.removed(["in0", range.axis]).filter((index) => index < oldRange.first).length;
+          return [start, start + oldRange.count - removal.removed(["out0", range.axis]).length];
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
@@ -261,7 +261,7 @@ export const Pad = defineOp({
     return {
       links,
       // Zero channels from padding are removed by padding less.
-      resize: (cut) => {
+      resize: (removal) => {
         if (!isRewritable) return {};
         const pads = s.pads.map((pad, index) => {
           const axis = index % rank;
@@ -269,7 +269,7 @@ export const Pad = defineOp({
           if (!isPadded(axis) || typeof size !== "number") return pad;
           const begin = s.pads[axis] ?? 0;
           const isCut = (position: number): boolean => (index < rank ? position < begin : position >= begin + size);
-          return pad - cut.removed(["out0", axis]).filter(isCut).length;
+          return pad - removal.removed(["out0", axis]).filter(isCut).length;
         });
         return replaceLists(site.version < 11, {
           pads: [...axes, ...axes.map((axis) => rank + axis)].map((index) => pads[index] ?? 0),

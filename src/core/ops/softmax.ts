@@ -6,7 +6,7 @@ import type { Emit, Value } from "#graph";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { readInteger, wrapAxis } from "./shared/attributes.ts";
 import { noLowering, noRank } from "./shared/misses.ts";
-import { range, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { range, sameAsInput, sameAxes } from "./shared/shapes.ts";
 
 interface Settings {
   /** The normalized axes; undefined if the rank is unknown. */

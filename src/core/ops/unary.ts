@@ -7,7 +7,7 @@ import { matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/c
 import { roundQuotient } from "./shared/elements.ts";
 import { defineUnary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { typeOf } from "./shared/rules.ts";
+import { typeOf } from "./shared/shapes.ts";
 
 /** Close to the largest float32, 3.4e38. */
 const maxSlope = 3e38;

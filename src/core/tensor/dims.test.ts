@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
+import { stridesOf } from "./axis-layout.ts";
 import {
   addDims,
   ceilDims,
@@ -16,7 +17,6 @@ import {
   isUnknownDim,
   multiplyDims,
   sameDims,
-  stridesOf,
   symbol,
 } from "./dims.ts";
 

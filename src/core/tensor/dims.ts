@@ -3,8 +3,8 @@
  * are `===`. Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last.
  */
 
-import { optionError, PithError } from "../errors.ts";
-import { memoize } from "./memoize.ts";
+import { PithError } from "../errors.ts";
+import { getOrAdd } from "./get-or-add.ts";
 import {
   add,
   divide,
@@ -15,6 +15,7 @@ import {
   polynomialText,
   splitOutside,
 } from "./polynomial.ts";
+import { sliceRange } from "./slice-range.ts";
 
 export interface Symbolic {
   readonly text: string;
@@ -215,16 +216,6 @@ function unwrapParentheses(text: string): string {
   return text;
 }
 
-/** Returns the elements of x[start:end:step], as ONNX Runtime selects them: the largest int32 and int64 stand for no end, also backward. */
-export function sliceRange(size: number, start: number, end: number, step: number) {
-  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
-  const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  const hasNoEnd = step < 0 && (end === 2 ** 31 - 1 || end >= 2 ** 63);
-  const first = Math.max(0, clamp(start));
-  const count = Math.max(0, Math.ceil(((hasNoEnd ? low : clamp(end)) - first) / step));
-  return { first, count: Math.min(size, count) };
-}
-
 export function elementCount(dims: readonly number[]): number;
 export function elementCount(dims: readonly Dim[]): Dim;
 export function elementCount(dims: readonly Dim[]): Dim {
@@ -255,33 +246,6 @@ export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
-/** A row-major tensor along an axis: `outer` blocks, each with `count` runs of `inner` consecutive elements. */
-export interface AxisLayout {
-  readonly outer: number;
-  readonly count: number;
-  readonly inner: number;
-}
-
-/** Returns the layout along `axes` axes, taken as one. @throws PithError E_OPTION if there is no such axis. */
-export function axisLayout(dims: readonly number[], axis: number, axes = 1): AxisLayout {
-  const start = axis < 0 ? axis + dims.length : axis;
-  const end = start + axes;
-  if (dims[start] === undefined) throw optionError(`${dimsText(dims)} has no axis ${axis}.`);
-  const count = elementCount(dims.slice(start, end));
-  return { outer: elementCount(dims.slice(0, start)), count, inner: elementCount(dims.slice(end)) };
-}
-
-/** Row-major, in elements. */
-export function stridesOf(dims: readonly number[]): number[] {
-  const strides = new Array<number>(dims.length);
-  let stride = 1;
-  for (let axis = dims.length - 1; axis >= 0; axis--) {
-    strides[axis] = stride;
-    stride *= dims[axis] ?? 1;
-  }
-  return strides;
-}
-
 function polynomialOf(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
   return polynomials.get(dim) ?? new Map([[dim.text, 1]]);
@@ -299,14 +263,14 @@ const maxTextLength = 4096;
 const maxTerms = 4096;
 
 function longDim(text: string): Symbolic {
-  return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
+  return getOrAdd(longDims, text, () => symbol(`?long${longDims.size}`));
 }
 
 const longDims = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
   if (text.length > maxTextLength) return longDim(text);
-  return memoize(symbolsByText, text, () => {
+  return getOrAdd(symbolsByText, text, () => {
     const dim = Object.freeze({ text });
     polynomials.set(dim, terms);
     return dim;

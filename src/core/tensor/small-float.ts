@@ -3,7 +3,7 @@
  * 2^(max(e, e₀) - m). Encoding divides the double by this power of two, rounds half to even, and adds (max(e, e₀) - e₀) · 2^m. The hidden bit, and
  * the overflow of a mantissa that is rounded up, thereby add to the exponent bits.
  */
-import { memoize } from "./memoize.ts";
+import { getOrAdd } from "./get-or-add.ts";
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
@@ -84,7 +84,7 @@ export function encodeFloats<T extends SignedFloat>(
 
 /** Decodes the bits of small floats, one float per array element. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
-  const table = memoize(valueTables, type, () =>
+  const table = getOrAdd(valueTables, type, () =>
     type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
   );
   const values = new Float32Array(codes.length);
@@ -106,7 +106,7 @@ const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 function scalesOf(type: SignedFloat): Float64Array {
   const { mantissa, minExponent, largest } = formats[type];
   const length = (largest >> mantissa) + 1;
-  return memoize(scaleTables, type, () =>
+  return getOrAdd(scaleTables, type, () =>
     Float64Array.from({ length }, (_, step) => 2 ** (mantissa - minExponent - step)),
   );
 }

@@ -1,5 +1,6 @@
+import { axisLayout } from "./axis-layout.ts";
 import { bytesFor, bytesOf, viewBytes } from "./dense.ts";
-import { axisLayout, elementCount } from "./dims.ts";
+import { elementCount } from "./dims.ts";
 import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 

@@ -4,7 +4,7 @@ import { withFixedSeeds } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed, testSeed } from "#batches";
 import { type Batch, type Dense, type Estimate, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { meanInterval, moments, wilson } from "../../core/math/interval.ts";
+import { meanInterval, moments, wilson } from "../../core/math/confidence-interval.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";

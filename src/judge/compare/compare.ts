@@ -10,7 +10,7 @@ import {
   pairedMeans,
   pairedScores,
   wilson,
-} from "../../core/math/interval.ts";
+} from "../../core/math/confidence-interval.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { isAllNaN, type Predictions } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

@@ -1,6 +1,6 @@
 /** Decides from a comparison of two models whether a goal is met. */
 import type { Estimate, Unit } from "#ir";
-import { z95, zOf } from "../../core/math/interval.ts";
+import { z95, zOf } from "../../core/math/confidence-interval.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export interface Comparison {

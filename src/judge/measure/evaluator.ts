@@ -1,8 +1,8 @@
 /** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
 import { cost, infer } from "#analysis";
-import { assertValid, type Model, memoize, PithError } from "#ir";
+import { assertValid, getOrAdd, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
-import { earlyLevel } from "../../core/math/interval.ts";
+import { earlyLevel } from "../../core/math/confidence-interval.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
@@ -162,7 +162,7 @@ export class Evaluator {
       const { bytes: _, ...compressed } = await measureSize(files, this.#measured.context.signal);
       return compressed;
     };
-    const sizes = await memoize(
+    const sizes = await getOrAdd(
       this.#measured.sizes,
       sha256,
       async () => finishedSizes.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress),

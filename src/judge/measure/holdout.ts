@@ -2,7 +2,7 @@
 
 import { range, testSeed } from "#batches";
 import { allowance, counted, type Estimate, figure, joinArrays, random } from "#ir";
-import type { Level } from "../../core/math/interval.ts";
+import type { Level } from "../../core/math/confidence-interval.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { numbersAdvice } from "../../runtime/metrics/output.ts";

@@ -3,7 +3,7 @@
 import { isIndexed, range, view } from "#batches";
 import { counted, dataError, figure, type Model, notFiniteHint } from "#ir";
 import type { Context } from "#pass";
-import type { Level } from "../../core/math/interval.ts";
+import type { Level } from "../../core/math/confidence-interval.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
 import { predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";

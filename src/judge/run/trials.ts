@@ -1,6 +1,6 @@
 import type { Model } from "#ir";
 import { type Context, completeContext } from "#pass";
-import { levelOf } from "../../core/math/interval.ts";
+import { levelOf } from "../../core/math/confidence-interval.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Goal } from "../compare/goal.ts";

@@ -13,7 +13,7 @@ import {
   toFloat64,
 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
+import { mcnemarExact, pairedMeans } from "../../core/math/confidence-interval.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
   type ImageInput,

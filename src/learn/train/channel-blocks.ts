@@ -7,9 +7,9 @@ import {
   emitInto,
   fixedDims,
   float32,
+  getOrAdd,
   Miss,
   Model,
-  memoize,
   PithError,
   removeUnused,
   replaceNode,
@@ -29,7 +29,7 @@ const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
 /** Returns undefined if the runtime has no such operators (WebAssembly). */
 export function channelsPerBlock(engine: Engine): Promise<number | undefined> {
-  return memoize(blockSizes, engine, () => measureBlock(engine));
+  return getOrAdd(blockSizes, engine, () => measureBlock(engine));
 }
 
 /** The output of one operator in blocks shows the channels per block. */

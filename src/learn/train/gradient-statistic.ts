@@ -1,5 +1,5 @@
 import { type Dataset, draw, firstBatch, sampleCount } from "#batches";
-import { type Model, memoize, throwIfAborted, unsupportedError } from "#ir";
+import { getOrAdd, type Model, throwIfAborted, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { fitBatchSize } from "./batch-size.ts";
@@ -63,7 +63,7 @@ export async function observeGradients<R>(
   const size = isEachSample ? 1 : (batchOption ?? fitBatchSize(model, defaultBatch).size);
   const running = new Map<string, RunningGradients<R>>();
   const addGradient = (name: string, gradient: Floats, count: number): void =>
-    memoize(running, name, () => statistic.begin(name)).add(gradient, count);
+    getOrAdd(running, name, () => statistic.begin(name)).add(gradient, count);
   const step = await createStep(model, await firstBatch(selected, size), { loss, parameters: names }, complete);
   try {
     if (isEachSample) requireStateless(step);

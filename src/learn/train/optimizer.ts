@@ -1,5 +1,5 @@
 /** An optimizer is a rule for one parameter and its arrays, changed in place. State belongs to these arrays: another network starts from zero. */
-import { type Batch, memoize, shapeError } from "#ir";
+import { type Batch, getOrAdd, shapeError } from "#ir";
 import { denseOf, type Floats, flushTiny, requireFloats, stepAgainst, tinyOf, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {
@@ -50,7 +50,7 @@ const stepsKey = "steps";
 export function defineOptimizer(rule: OptimizerRule): Optimizer {
   const states = new WeakMap<Floats, ParameterState>();
   const stateOf = ({ values, carried }: OptimizedParameter): ParameterState =>
-    memoize(states, values, () => ({ count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) }));
+    getOrAdd(states, values, () => ({ count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) }));
   const arraysOf = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]

@@ -4,7 +4,7 @@
  * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
 
-import { type Dense, emitInto, groupBy, type Model, memoize, replaceUses, sameDims, typeCodes, type Value } from "#ir";
+import { type Dense, emitInto, getOrAdd, groupBy, type Model, replaceUses, sameDims, typeCodes, type Value } from "#ir";
 
 export interface Tie {
   readonly name: string;
@@ -30,7 +30,7 @@ export async function findTies(values: readonly Value[]): Promise<readonly TiedC
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
       // A transposed copy has the same first and last element.
-      const candidates = memoize(originals, `${dense.data[0]} ${dense.data.at(-1)}`, () => []);
+      const candidates = getOrAdd(originals, `${dense.data[0]} ${dense.data.at(-1)}`, () => []);
       const match = await findFirstLike(candidates, dense);
       if (match === undefined) candidates.push(value);
       else ties.push({ copy: value, ...match });

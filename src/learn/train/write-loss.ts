@@ -1,6 +1,6 @@
 import { infer } from "#analysis";
 import { statesText } from "#batches";
-import { type Batch, dimsText, emitInto, extract, type Model, memoize, unsupportedError, type Value } from "#ir";
+import { type Batch, dimsText, emitInto, extract, getOrAdd, type Model, unsupportedError, type Value } from "#ir";
 import type { Context } from "#pass";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
@@ -44,7 +44,7 @@ export async function writeLoss(model: Model, example: Batch, loss: Loss, log: C
     model,
     log,
     teacher(reference) {
-      return memoize(teachers, reference, () => addTeacher(model, emit, reference));
+      return getOrAdd(teachers, reference, () => addTeacher(model, emit, reference));
     },
   });
   return { value: built.value, feeds: (batch) => ({ ...binding.feeds(batch), ...built.feeds(batch) }) };

@@ -11,7 +11,7 @@ import { allGraphs, fromNumbers, inMemory, isUsed, nodeText, removeUnusedEverywh
 import type { Change } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
-import { listFor } from "../../core/ops/shared/rules.ts";
+import { listFor } from "../../core/ops/shared/shapes.ts";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { storeInPlace } from "./store-constants.ts";

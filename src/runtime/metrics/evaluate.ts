@@ -1,7 +1,7 @@
 import { type Dataset, rowCount } from "#batches";
 import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays, type Model, optionError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
+import { bootstrap, meanInterval, wilson } from "../../core/math/confidence-interval.ts";
 import { runOverSamples } from "../run/run-over-samples.ts";
 import type { Metric } from "./types.ts";
 

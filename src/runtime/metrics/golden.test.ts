@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../../test/shared.ts";
 import { Miss } from "../../core/errors.ts";
-import { mcnemarExact, pairedMeans, wilson } from "../../core/math/interval.ts";
+import { mcnemarExact, pairedMeans, wilson } from "../../core/math/confidence-interval.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";

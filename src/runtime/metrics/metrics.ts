@@ -1,7 +1,7 @@
 /** Metrics for class labels, from the column "label". Labels below 0 (often −100) are not counted. */
 import type { DetectionForm, OutputPart } from "#analysis";
 import { type Batch, type Dense, dataError, dimsText, optionError, toFloat64 } from "#ir";
-import { moments } from "../../core/math/interval.ts";
+import { moments } from "../../core/math/confidence-interval.ts";
 import {
   bestClass,
   binaryScores,

@@ -1,6 +1,6 @@
 /** Finds the output to evaluate and the scores of a sample in it. */
 
-import { type Batch, type Dense, dataError, dimsText, isFloat, memoize, toFloat64 } from "#ir";
+import { type Batch, type Dense, dataError, dimsText, getOrAdd, isFloat, toFloat64 } from "#ir";
 
 /** Returns the name of the evaluated output. @throws PithError E_DATA if there is none. */
 export function mainOutputName(outputs: Batch, requestedName?: string): string {
@@ -92,7 +92,7 @@ export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores
 }
 
 function indicesOfNames(names: readonly string[], texts: Map<string, number>): Float64Array {
-  return Float64Array.from(names, (name) => memoize(texts, name, () => texts.size));
+  return Float64Array.from(names, (name) => getOrAdd(texts, name, () => texts.size));
 }
 
 export function requireScores({ areIndices: named }: Scores, figure: string): void {

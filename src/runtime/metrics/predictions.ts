@@ -2,7 +2,7 @@
 
 import { rowCount } from "#batches";
 import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
-import { mcnemarExact, wilson } from "../../core/math/interval.ts";
+import { mcnemarExact, wilson } from "../../core/math/confidence-interval.ts";
 import { bestClass, containsClasses, mainOutput, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
 

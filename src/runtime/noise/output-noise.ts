@@ -2,7 +2,7 @@
 
 import { type OutputPart, outputPartsOf } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed } from "#batches";
-import { type Batch, type Dense, isFloat, Miss, type Model, memoize, snapshot } from "#ir";
+import { type Batch, type Dense, getOrAdd, isFloat, Miss, type Model, snapshot } from "#ir";
 import type { Context } from "#pass";
 import { inputsFor } from "../paired/paired-runs.ts";
 import { Difference, worstFirst } from "../run/difference.ts";
@@ -84,7 +84,7 @@ export class OutputNoise {
 
   addValue(name: string, before: Dense | undefined, after: Dense | undefined): void {
     if (before === undefined || after === undefined || !isFloat(before.type)) return;
-    const parts = memoize(this.#parts, name, () =>
+    const parts = getOrAdd(this.#parts, name, () =>
       outputPartsOf(this.#original, name, [before]).map((part) => ({ part, difference: new Difference() })),
     );
     for (const { part, difference } of parts) difference.addTensors(before, after, part);

@@ -1,6 +1,6 @@
 /** Sizes of random inputs to try on a model, most likely first, each with the work of a run. */
 import { cachePerRevision, cost, infer } from "#analysis";
-import { bytes, bytesFor, type Dim, type Model, memoize, storedBytes, type Value } from "#ir";
+import { bytes, bytesFor, type Dim, getOrAdd, type Model, storedBytes, type Value } from "#ir";
 import {
   type Assignment,
   type Guess,
@@ -80,7 +80,7 @@ const costCounter = cachePerRevision((model, inference) => {
   );
   return (assignment: Assignment): Pick<SizeCandidate, "work" | "obstacle"> => {
     const sizes = new Map<Dim, number>();
-    const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
+    const sizeOf = (dim: Dim): number => getOrAdd(sizes, dim, () => inputs.size(dim, assignment));
     const countOf = (value: Value): number =>
       inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
     const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);

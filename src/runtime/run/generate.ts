@@ -1,6 +1,6 @@
 /** Continues texts as transformers.js does, with a cache if the model has one. */
 
-import { type Batch, type Dense, type Model, memoize, type Random, throwIfAborted, toFloat64 } from "#ir";
+import { type Batch, type Dense, getOrAdd, type Model, type Random, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
@@ -122,7 +122,7 @@ export async function encode(encoder: Session, feeds: Batch): Promise<Batch> {
 export async function withLoadedOnce<T>(engine: Engine, work: (engine: Engine) => Promise<T>): Promise<T> {
   const sessions = new Map<Model, Promise<Session>>();
   const load: Engine["load"] = async (model, options) => {
-    const session = await memoize(sessions, model, () => engine.load(model, options));
+    const session = await getOrAdd(sessions, model, () => engine.load(model, options));
     return { run: (feeds, fetch) => session.run(feeds, fetch), release: () => Promise.resolve() };
   };
   try {

@@ -7,7 +7,7 @@
 import { type Batch, type Model, optionError, storedBytes, throwIfAborted } from "#ir";
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
-import { quantile } from "../../core/math/interval.ts";
+import { quantile } from "../../core/math/confidence-interval.ts";
 import { timedInputs } from "./timed-inputs.ts";
 
 /** Minimum milliseconds of a model's runs in a round. Shorter runs are repeated, because interruptions would dominate. */

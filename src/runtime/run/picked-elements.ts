@@ -1,5 +1,5 @@
 /** The elements of a value that only picks elements of another value or 0, such as the patches of a convolution. */
-import { type Dense, elementCount, fixedDims, type Model, memoize, toFloat64 } from "#ir";
+import { type Dense, elementCount, fixedDims, getOrAdd, type Model, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 
 /** Indices in the other value, -1 for a zero. */
@@ -36,8 +36,8 @@ export class PickedElements {
 
   /** Converts positions in this value to a selection, once for each array of rows. */
   select(rows: ArrayLike<number>, group: number | undefined, size: number, find: () => Int32Array): Selection {
-    return memoize(
-      memoize(this.#selections, rows, () => new Map<number | undefined, Selection>()),
+    return getOrAdd(
+      getOrAdd(this.#selections, rows, () => new Map<number | undefined, Selection>()),
       group,
       () => {
         const elements = this.#elements;

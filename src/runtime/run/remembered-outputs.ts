@@ -10,7 +10,7 @@ import {
   quickHash,
   sliceBatch,
 } from "#batches";
-import { type Batch, type Model, memoize } from "#ir";
+import { type Batch, getOrAdd, type Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Runner } from "./run.ts";
 
@@ -41,8 +41,8 @@ export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, ne
   const isCopy = copy?.revision === net.graph.revision && copy.revisionOf === copy.of.graph.revision;
   const model = isCopy ? copy.of : net;
   const { revision, feeds } = model.graph;
-  const models = memoize(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
-  const sizes = memoize(models, model, () => new Map<number, Outputs>());
+  const models = getOrAdd(outputsByModel, engine, () => new WeakMap<Model, Map<number, Outputs>>());
+  const sizes = getOrAdd(models, model, () => new Map<number, Outputs>());
   const earlierOutputs = sizes.get(batchSize);
   const outputs = earlierOutputs?.revision === revision ? earlierOutputs : { revision, rows: new Map(), bytes: 0 };
   sizes.set(batchSize, outputs);

@@ -3,7 +3,7 @@
  * weights in the next layer, so the cost of the changed model is counted.
  */
 import { macsPerSample } from "#analysis";
-import { groupBy, type Model, memoize, storedBytes, throwIfAborted } from "#ir";
+import { getOrAdd, groupBy, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import { recipeFrom } from "../../judge/recipe/check-recipe.ts";
@@ -57,7 +57,7 @@ export async function allocationFrom(
   const unit = { kind, layers, bytes: firstRows.reduce((sum, { bytes }) => sum + bytes, 0) };
   const shares = new Map<string, Promise<number>>();
   const shareOf = (rows: readonly SensitivityRow[]): Promise<number> =>
-    memoize(shares, JSON.stringify([...settingsOf(rows)]), () => countShare(settingsOf(rows)));
+    getOrAdd(shares, JSON.stringify([...settingsOf(rows)]), () => countShare(settingsOf(rows)));
   const countShare = async (settings: LayerSettings): Promise<number> => {
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
     if (settings.size === 0) return 1;

@@ -1,4 +1,4 @@
-import { type Matrix, type Multiply, matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
+import { type Matrix, type Multiply, matrix, multiplyInJs, transpose } from "../../core/math/matrix.ts";
 import { addTo } from "../shared/normal-equations.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
@@ -21,7 +21,7 @@ const maxRowsOf = (columns: number, groups: number): number =>
 
 /** @param isRounded whether products are computed in float32, which is faster; the sums over batches are in float64. */
 const gramsOf = (isRounded: boolean): Statistic<Gram> => ({
-  begin(multiply = multiplyHere, multiplyTransposed) {
+  begin(multiply = multiplyInJs, multiplyTransposed) {
     const multiplyRows: Multiply =
       isRounded && multiplyTransposed !== undefined ? multiplyTransposed : (a, b) => multiply(transpose(a), b);
     const [groups, cross]: [Matrix[], Matrix[]] = [[], []];

@@ -7,7 +7,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { type Matrix, matrix, multiplyHere } from "../../core/math/matrix.ts";
+import { type Matrix, matrix, multiplyInJs } from "../../core/math/matrix.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
@@ -17,7 +17,7 @@ import type { Part, Problem, Step } from "./decomposition.ts";
 import { decompositions, type Method, methods } from "./decompositions.ts";
 
 const engine = createEngine();
-const tools = { multiply: multiplyHere, seed: 1 };
+const tools = { multiply: multiplyInJs, seed: 1 };
 
 /** Multiplies the factors to one weight: outputs × (inputs · taps) for each group. */
 function composed(parts: readonly Part[], kernel: readonly number[]): readonly Matrix[] {

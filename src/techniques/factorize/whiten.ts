@@ -4,7 +4,7 @@
  */
 import { Miss } from "#ir";
 import { cholesky } from "../../core/math/cholesky.ts";
-import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } from "../../core/math/matrix.ts";
+import { type Matrix, type Multiply, multiplyInJs, scaleColumns, transpose } from "../../core/math/matrix.ts";
 import { svd } from "../../core/math/svd.ts";
 import { type TruncationOptions, truncatedSvd } from "../../core/math/truncate.ts";
 
@@ -24,13 +24,13 @@ export async function whitenedSvd(
   rank: number,
   options: TruncationOptions = {},
 ): Promise<WeightFactors> {
-  const { multiply = multiplyHere } = options;
+  const { multiply = multiplyInJs } = options;
   const { u, relativeError } = await truncatedSvd(await multiply(weight, root), rank, options);
   return { left: u, right: await multiply(transpose(u), weight), relativeError };
 }
 
 /** Returns S with S · Sᵀ = A, positive semidefinite: the Cholesky factor, or if that fails (fewer samples than inputs), U √Σ from A = U Σ Uᵀ. */
-export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
+export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyInJs): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;
   const { u, s } = await svd(gram, multiply);

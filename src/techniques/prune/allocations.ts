@@ -1,6 +1,6 @@
 /** The table of allocations. Its keys are the values of the option `scope` in flags, help and recipes. */
 import { roundHalfEven } from "#ir";
-import { cutSmallest } from "../../core/math/smallest.ts";
+import { findThresholds } from "../../core/math/smallest.ts";
 import { methodTable } from "../shared/methods.ts";
 import type { Allocation } from "./allocation.ts";
 
@@ -18,7 +18,7 @@ export const global = {
     const entries = layers.map(({ left, scores, sample }) => {
       return { size: left, mask: async () => undefined, scores, ...(sample && { sample }) };
     });
-    return cutSmallest(entries, roundHalfEven(amount * layers.reduce((sum, { left }) => sum + left, 0)));
+    return findThresholds(entries, roundHalfEven(amount * layers.reduce((sum, { left }) => sum + left, 0)));
   },
   together: () => "all",
   over: "all layers",

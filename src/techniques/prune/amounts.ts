@@ -2,7 +2,7 @@
 import { optionsOfLayer } from "#analysis";
 import { counted, integer, joinList, Miss, optionError } from "#ir";
 import type { Change, Context } from "#pass";
-import type { Cut } from "../../core/math/smallest.ts";
+import type { CountedThreshold } from "../../core/math/smallest.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
@@ -25,7 +25,7 @@ interface LayerAmount {
 interface SharedCut {
   readonly ranked: RankedParameter;
   readonly before: number;
-  readonly cut: Cut;
+  readonly cut: CountedThreshold;
 }
 
 export type AmountsFactory = (targets: readonly Weight[], scorer: Scorer) => Promise<(target: Weight) => LayerAmount>;

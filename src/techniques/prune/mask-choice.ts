@@ -1,7 +1,7 @@
 import { type Layer, maskingOf } from "#analysis";
 import { type Dense, elementCount, integer, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 import type { Change, LayerSelection, Outcome } from "#pass";
-import { applyMask, type Cut, createCutter, cutMask, type Mask } from "../../core/math/smallest.ts";
+import { applyMask, type CountedThreshold, createPruner, type Mask, pruneMask } from "../../core/math/smallest.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
@@ -85,16 +85,16 @@ export async function thresholdChoice(
   target: Weight,
   { mask, scores, from }: RankedParameter,
   before: number,
-  cut: Cut,
+  cut: CountedThreshold,
 ): Promise<MaskChoice> {
   const after = before - cut.prunedCount;
-  const computeMask = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
+  const computeMask = async (): Promise<Mask> => pruneMask(await mask(), await scores(), cut);
   if (from === "computed") {
     const result = await computeMask();
     return { target, before, after, mask: async () => result };
   }
   const pruner = async (): Promise<Keep> => {
-    const [currentMask, keepNext] = [await mask(), createCutter(cut)];
+    const [currentMask, keepNext] = [await mask(), createPruner(cut)];
     return (weights, start) => keepNext(weights, currentMask?.subarray(start, start + weights.length));
   };
   return { target, before, after, mask: computeMask, pruner };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { PithError } from "../../core/errors.ts";
-import { cutMask, cutSmallest } from "../../core/math/smallest.ts";
+import { findThresholds, pruneMask } from "../../core/math/smallest.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { channelSquares, intersect, keptCount } from "./mask.ts";
 
@@ -9,13 +9,13 @@ import { channelSquares, intersect, keptCount } from "./mask.ts";
 async function pruneSmallest(mask: Uint8Array, values: readonly number[], count: number): Promise<Uint8Array> {
   const scores = Float64Array.from(values);
   const part = { size: mask.length, type: "float64" as const, mask: async () => mask, scores: async () => scores };
-  const [cut] = await cutSmallest([part], count);
-  return cut === undefined ? mask : cutMask(mask, scores, cut);
+  const [cut] = await findThresholds([part], count);
+  return cut === undefined ? mask : pruneMask(mask, scores, cut);
 }
 
 const ones = (size: number): Uint8Array => new Uint8Array(size).fill(1);
 
-describe("cutSmallest and cutMask", () => {
+describe("findThresholds and pruneMask", () => {
   test("remove exactly the given number of smallest entries and restore none", async () => {
     const cases = fc
       .array(fc.tuple(fc.integer({ min: -3, max: 3 }), fc.boolean()), { minLength: 1, maxLength: 40 })

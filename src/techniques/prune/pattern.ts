@@ -8,7 +8,7 @@
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
 import { modulePath } from "#pass";
-import { cutLeast } from "../../core/math/smallest.ts";
+import { pruneLowest } from "../../core/math/smallest.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { isMethod } from "../shared/methods.ts";
 import { keptCount } from "./mask.ts";
@@ -74,7 +74,7 @@ function keepLargest(n: number, keptEntries: MatrixMask, sizes: Float64Array, st
 }
 
 const pruneSmallest = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
-  cutLeast(mask, sizes, roundHalfEven(share * keptCount(mask)));
+  pruneLowest(mask, sizes, roundHalfEven(share * keptCount(mask)));
 
 const accepted =
   'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), a pattern { id, choose }, or the path of a module that exports one';

@@ -3,7 +3,7 @@ import { weightElements, weightMatrices, weightStorage } from "#analysis";
 import { fromNumbers, inMemory, Miss, type Model, optionError, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
-import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
+import { findThresholds, type Mask, pruneLowest, type Scores } from "../../core/math/smallest.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
@@ -40,7 +40,7 @@ export function pruneLeast(
         if (count === 0 && decidedBy !== "global")
           return new Miss("its own amount in `overrides` removes nothing", name);
         const keepsOneEntry = !empties && count > 0 && count === before;
-        const [cut] = await cutSmallest([cachedRanking], keepsOneEntry ? count - 1 : count);
+        const [cut] = await findThresholds([cachedRanking], keepsOneEntry ? count - 1 : count);
         if (cut === undefined) throw new Error("internal: nothing was cut");
         return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, keepsLastEntry: keepsOneEntry };
       } catch (error) {
@@ -96,7 +96,7 @@ export async function pruneBySolver(
         const result = intersect(mask, chosen);
         const after = keptCount(result);
         if (before > 0 && after === 0 && !empties) {
-          const largest = cutLeast(mask, numbers.flat, before - 1);
+          const largest = pruneLowest(mask, numbers.flat, before - 1);
           return { target, before, after: 1, mask: async () => largest, decidedBy, keepsLastEntry: true };
         }
         if (solution.weights !== undefined) writeWeights(subject, target, solution.weights, result);

@@ -1,6 +1,6 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import { type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
-import { elementCount, emitInto, Miss, memoize, removeReplaced, usedTensors, type Value } from "#ir";
+import { elementCount, emitInto, getOrAdd, Miss, removeReplaced, usedTensors, type Value } from "#ir";
 import { type Change, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
@@ -125,9 +125,9 @@ export async function writePlan(
     context.progress(index, plans.length);
     const { layer, format, why, decidedBy } = plan;
     const text = format.text(layer, run);
-    const formats = memoize(writtenFormats, layer.weight, () => new Map());
+    const formats = getOrAdd(writtenFormats, layer.weight, () => new Map());
     const earlierPlan = [...formats.values()].find(({ layer: { effective } }) => effective !== layer.effective);
-    memoize(formats, layer.effective, () => plan);
+    getOrAdd(formats, layer.effective, () => plan);
     const largeTensorsBefore = earlierPlan === undefined ? 0 : countLargeTensors(plan);
     await format.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
     const note =

@@ -1,10 +1,10 @@
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
 import {
   type Dense,
+  getOrAdd,
   inMemory,
   Miss,
   type Model,
-  memoize,
   throwIfAborted,
   toFloat32,
   unsupportedError,
@@ -88,7 +88,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
         const work = async (): Promise<T> => round(await contextOf(layer));
         if (kept === undefined) return work();
         const key = [settings, layer.name, JSON.stringify(form), await tensorHash(inMemory(weight))].join();
-        return memoize(kept, key, work) as Promise<T>;
+        return getOrAdd(kept, key, work) as Promise<T>;
       },
     });
   });

@@ -6,7 +6,7 @@ import {
   type Matrix,
   matrix,
   multiply,
-  multiplyHere,
+  multiplyInJs,
   subtract,
   transpose,
 } from "../../core/math/matrix.ts";
@@ -24,7 +24,7 @@ function normal(rows: number, columns: number, seed: number): Matrix {
 }
 
 async function inverseOf(gram: Matrix): Promise<InverseHessian> {
-  const result = await invertHessian(gram, multiplyHere);
+  const result = await invertHessian(gram, multiplyInJs);
   if (result instanceof Miss) throw new Error(result.reason);
   return result;
 }
@@ -48,7 +48,7 @@ test("updateColumns compensates in later columns as least squares does", async (
   const gram = multiply(transpose(rows), rows);
   const weight = normal(3, 150, 2);
   const project = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
-  const [result] = await updateColumns([weight], [await inverseOf(gram)], { project }, multiplyHere);
+  const [result] = await updateColumns([weight], [await inverseOf(gram)], { project }, multiplyInJs);
   if (result === undefined) throw new Error("There is no answer.");
   // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 for free weights.
   const mean = Array.from({ length: 150 }, (_, at) => gram.data[at * 151] ?? 0).reduce((a, b) => a + b) / 150;
@@ -60,7 +60,7 @@ test("updateColumns compensates in later columns as least squares does", async (
 });
 
 test("invertHessian returns a miss if the Gram matrix is not finite", async () => {
-  expect(await invertHessian(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
+  expect(await invertHessian(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyInJs)).toBeInstanceOf(Miss);
 });
 
 test("descend reduces the error of rounded weights to a minimum for single changes", async () => {
@@ -80,7 +80,7 @@ test("descend reduces the error of rounded weights to a minimum for single chang
   const errors = [errorOf()];
   for (let pass = 0; pass < 60; pass++) {
     const before = rounded.data.slice();
-    await descend(weight, rounded, gram, project, multiplyHere);
+    await descend(weight, rounded, gram, project, multiplyInJs);
     errors.push(errorOf());
     if (before.every((value, at) => value === rounded.data[at])) break;
   }

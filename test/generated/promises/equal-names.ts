@@ -1,9 +1,9 @@
 /** Promises about subgraphs whose names equal names of the graph around them, as exporters write merged decoders. */
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { PithError } from "../../../src/core/errors.ts";
-import { usedValues } from "../../../src/core/graph/elements.ts";
 import { emitInto, type Subgraph } from "../../../src/core/graph/emit.ts";
 import { allGraphs, type Graph, type Node, type Value } from "../../../src/core/graph/graph.ts";
+import { usedValues } from "../../../src/core/graph/graph-elements.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { verify } from "../../../src/core/graph/verify.ts";
 import { fromNumbers } from "../../../src/core/tensor/convert.ts";

@@ -1,6 +1,6 @@
 /** Decides for each budget of a model: passed, failed, or undecided. */
 import { bytes, changeInterval, counted, difference, type Estimate, integer, percent, times, type Unit } from "#ir";
-import { wilson } from "../../../core/math/interval.ts";
+import { wilson } from "../../../core/math/confidence-interval.ts";
 import { roundUp } from "../../../judge/record/sample-advice.ts";
 import { formatChange, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";

@@ -3,7 +3,7 @@
 import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, typeCodes, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 import { readInteger } from "../shared/attributes.ts";
-import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
+import { dimsAt, scalar, typeOf } from "../shared/shapes.ts";
 
 export interface AttentionInputs {
   readonly query: Value;

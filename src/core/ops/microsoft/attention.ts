@@ -5,11 +5,11 @@
 import { addDims, type Dim, type Emit, elementCount, Miss, multiplyDims, type Value } from "#graph";
 import type { Inferred, Operand, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
-import { writeDequantize } from "../shared/codes.ts";
-import { appendTo, mergeHeads, splitHeads } from "../shared/heads.ts";
+import { appendToPast, mergeHeads, splitHeads } from "../shared/heads.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, range, requireInput, scalar, withDims } from "../shared/rules.ts";
+import { dimsAt, range, requireInput, scalar, withDims } from "../shared/shapes.ts";
+import { writeDequantize } from "../shared/write-quantize.ts";
 import { attentionMacs, writeAttention, writeMaskBias } from "./attend.ts";
 
 const unknownMatrix = new Miss("the width of its matrix is not known");
@@ -124,7 +124,7 @@ function writeProjected(
   const pastHeads = (index: number): Value | undefined =>
     optionalInputs.past && emit.Gather([optionalInputs.past, scalar(emit, "int64", index)]);
   const [pastKey, pastValue] = [pastHeads(0), pastHeads(1)];
-  const [key, value] = [appendTo(emit, pastKey, newKey), appendTo(emit, pastValue, newValue)];
+  const [key, value] = [appendToPast(emit, pastKey, newKey), appendToPast(emit, pastValue, newValue)];
   const mask = optionalInputs.mask && writeMaskBias(emit, optionalInputs.mask, key, s.maskValue);
   if (mask instanceof Miss) return mask;
   const added = [optionalInputs.added, mask].filter((bias) => bias !== undefined);
@@ -235,7 +235,10 @@ export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
         : undefined;
     const [query = q, key = k, value = v] = biases?.map((part, index) => emit.Add([[q, k, v][index], part])) ?? [];
     const toKeyHeads = (part: Value): Value => (hasHeadAxis ? part : splitHeads(emit, part, s.heads));
-    const [keys, values] = [appendTo(emit, pastKey, toKeyHeads(key)), appendTo(emit, pastValue, toKeyHeads(value))];
+    const [keys, values] = [
+      appendToPast(emit, pastKey, toKeyHeads(key)),
+      appendToPast(emit, pastValue, toKeyHeads(value)),
+    ];
     const maskBias = mask && writeMaskBias(emit, mask, keys, s.maskValue);
     if (maskBias instanceof Miss) return maskBias;
     const { y, weights } = writeAttention(emit, {

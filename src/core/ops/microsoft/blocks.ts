@@ -42,7 +42,7 @@ import {
   scalar,
   typeOf,
   withDims,
-} from "../shared/rules.ts";
+} from "../shared/shapes.ts";
 
 const storedQuantized = new Miss("its weight is stored quantized");
 

@@ -7,9 +7,9 @@ import type { Dim, Emit, Value } from "#graph";
 import { addDims, extremeDims, Miss, typeCodes } from "#graph";
 import type { Inferred, Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readFloat, readInteger } from "../shared/attributes.ts";
-import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
+import { appendToPast, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
-import { integersConstant, requireInput, typeOf } from "../shared/rules.ts";
+import { integersConstant, requireInput, typeOf } from "../shared/shapes.ts";
 import {
   attentionMacs,
   type GroupedHeads,
@@ -123,8 +123,8 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     if (queries instanceof Miss) return queries;
     if (newKeys instanceof Miss) return newKeys;
     const newValues = splitHeads(emit, value, s.keyHeads);
-    const keys = appendTo(emit, s.past === 0 ? undefined : pastKey, newKeys);
-    const values = appendTo(emit, s.past === 0 ? undefined : pastValue, newValues);
+    const keys = appendToPast(emit, s.past === 0 ? undefined : pastKey, newKeys);
+    const values = appendToPast(emit, s.past === 0 ? undefined : pastValue, newValues);
     // Query heads that share a key head become rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);

@@ -17,7 +17,7 @@ import {
 } from "../shared/convolution.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { inferShape } from "../shared/rules.ts";
+import { inferShape } from "../shared/shapes.ts";
 import { channelAxes, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
 
 export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation: Activation }>({

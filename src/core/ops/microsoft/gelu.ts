@@ -8,7 +8,7 @@ import type { Emit, Value } from "#graph";
 import type { Op } from "../define.ts";
 import { readFloat } from "../shared/attributes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
-import { alignedAxes, sameAsInput, sameAxes } from "../shared/rules.ts";
+import { alignedAxes, sameAsInput, sameAxes } from "../shared/shapes.ts";
 
 function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
   return defineMicrosoftOp({

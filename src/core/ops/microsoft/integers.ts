@@ -1,7 +1,6 @@
 /** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact: lowering changes only the final rounding. */
 import { type Emit, Miss, typeCodes, type Value } from "#graph";
 import type { AxisLink, CodedInput, Op, Operand, Site, WeightRole } from "../define.ts";
-import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
@@ -16,6 +15,7 @@ import {
   productAxes,
   readGemm,
 } from "../shared/products.ts";
+import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/write-quantize.ts";
 
 interface Product {
   readonly name: string;

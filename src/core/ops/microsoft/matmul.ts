@@ -21,7 +21,7 @@ import {
   readGemm,
   storedOperands,
 } from "../shared/products.ts";
-import { range } from "../shared/rules.ts";
+import { range } from "../shared/shapes.ts";
 
 interface Settings {
   readonly transposed: readonly [a: boolean, b: boolean];

@@ -7,11 +7,11 @@
 import { type DataType, type Dim, type Emit, Miss, typeCodes, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type InputRange, type Op, type Site } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
-import { writeDequantize } from "../shared/codes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
 import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
-import { range, requireInput, requirePositions } from "../shared/rules.ts";
+import { range, requireInput, requirePositions } from "../shared/shapes.ts";
+import { writeDequantize } from "../shared/write-quantize.ts";
 
 const reason = "is normalized over this axis";
 

@@ -8,7 +8,7 @@ import { readFlag, readInteger } from "../shared/attributes.ts";
 import { blockedFormOf } from "../shared/channel-blocks.ts";
 import { convCost, inferConv, readConv, toChannelsFirst } from "../shared/convolution.ts";
 import { defineInert } from "../shared/inert.ts";
-import { inferShape, sameAsInput } from "../shared/rules.ts";
+import { inferShape, sameAsInput } from "../shared/shapes.ts";
 import { globalPoolDims } from "../shared/window.ts";
 
 interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {

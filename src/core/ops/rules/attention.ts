@@ -5,7 +5,7 @@
  */
 import { multiplyDims, type Node, sameDims, substitute, type Value } from "#graph";
 import { readAttributeOrInput, readInteger, readIntegers } from "../shared/attributes.ts";
-import { isConstant } from "../shared/rules.ts";
+import { isConstant } from "../shared/shapes.ts";
 import { elementOf } from "./constants.ts";
 import { movesHeads, readSplit } from "./heads.ts";
 import { emitNamed, inheritFrom, producerOf, type StructureRule, type StructureScope } from "./rule.ts";

@@ -1,7 +1,7 @@
 import type { DataType, Dense, Value } from "#graph";
 import { elementCount, fixedDims, fromNumbers, integerRange, isFloat, Miss, toFloat64 } from "#graph";
 import type { Operand } from "../define.ts";
-import { broadcast, range } from "../shared/rules.ts";
+import { broadcast, range } from "../shared/shapes.ts";
 
 /** The relative error of a constant that an exporter rounded to float32. */
 const roundingTolerance = 1e-6;

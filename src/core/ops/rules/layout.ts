@@ -8,7 +8,7 @@ import {
   readString,
   wrapAxis,
 } from "../shared/attributes.ts";
-import { integersConstant, range } from "../shared/rules.ts";
+import { integersConstant, range } from "../shared/shapes.ts";
 import { dimsOf, emitNamed, ints, type PairResult, type PairRule, type PairScope } from "./rule.ts";
 
 export function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {

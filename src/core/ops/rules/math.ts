@@ -1,7 +1,7 @@
 /** Rules for pairs of arithmetic operators: a product and a sum, two casts, a recurrent layer and its initial state. */
 import { type DataType, type Dim, Miss, sameDims, type Value } from "#graph";
 import { readInteger, readIntegers } from "../shared/attributes.ts";
-import { broadcast, isConstant } from "../shared/rules.ts";
+import { broadcast, isConstant } from "../shared/shapes.ts";
 import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 
 /** float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */

@@ -1,7 +1,7 @@
 /** Rules that replace the arithmetic of normalizations by one operator, and that merge an Add into a normalization. */
 import { type Emit, fixedDims, type Match, type Node, sameDims, structureMatcher, type Value } from "#graph";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
-import { isConstant } from "../shared/rules.ts";
+import { isConstant } from "../shared/shapes.ts";
 import { elementOf } from "./constants.ts";
 import { emitNamed, inheritFrom, type PairRule, type StructureRule, type StructureScope } from "./rule.ts";
 

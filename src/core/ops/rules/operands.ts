@@ -1,6 +1,6 @@
 /** Removes a node that repeats an operand if broadcasting repeats it anyway. */
 import { type Dense, type Dim, type Emit, Miss, type Node, sameDims, type Use, type Value } from "#graph";
-import { broadcast, scalar } from "../shared/rules.ts";
+import { broadcast, scalar } from "../shared/shapes.ts";
 import { dimsOf, type PairRule, type PairScope } from "./rule.ts";
 
 const broadcasting = [

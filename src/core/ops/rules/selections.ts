@@ -2,8 +2,8 @@
 import { type Dim, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
-import { integersConstant } from "../shared/rules.ts";
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
+import { integersConstant } from "../shared/shapes.ts";
 import { axesOf } from "./layout.ts";
 import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 

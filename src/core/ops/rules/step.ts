@@ -8,7 +8,7 @@
 import { type Emit, elementCount, fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";
-import { reshapeTo } from "../shared/rules.ts";
+import { reshapeTo } from "../shared/shapes.ts";
 import { transposedGemmPair } from "./math.ts";
 import type { PairRule } from "./rule.ts";
 

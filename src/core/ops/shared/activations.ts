@@ -2,7 +2,7 @@
 import { type Emit, Miss, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readFloats, readStrings } from "./attributes.ts";
-import { range } from "./rules.ts";
+import { range } from "./shapes.ts";
 
 export interface Activation {
   /** "" for the identity. */

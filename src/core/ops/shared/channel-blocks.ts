@@ -7,7 +7,7 @@
  */
 import { type Emit, elementCount, type Node, type Value } from "#graph";
 import type { ConvSettings } from "./convolution.ts";
-import { fillWith, range, reshapeTo, sizesOf, typeOf } from "./rules.ts";
+import { fillWith, range, reshapeTo, sizesOf, typeOf } from "./shapes.ts";
 
 export interface ChannelBlocks {
   readonly size: number;

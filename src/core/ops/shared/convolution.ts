@@ -2,7 +2,7 @@
 import { type DataType, type Dim, type Emit, elementCount, fixedDims, Miss, multiplyDims, type Value } from "#graph";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { readInteger, readIntegers } from "./attributes.ts";
-import { countAttribute, inferShape, range, requireValue, withDims } from "./rules.ts";
+import { countAttribute, inferShape, range, requireValue, withDims } from "./shapes.ts";
 import { padAttributes, readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
@@ -79,7 +79,7 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
       return {
         links:
           perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: kernelsOfSameChannel }],
-        resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
+        resize: (removal) => countAttribute("group", removal.dims("in0")[1]),
       };
     }
     return {

@@ -12,7 +12,7 @@ import {
 } from "../define.ts";
 import { readInteger } from "./attributes.ts";
 import { combineElements, isIntegerOrBool, withElements, withUncheckedElements } from "./elements.ts";
-import { broadcast, broadcastAxes, inferShape, isConstant, requireInput, sameAxes } from "./rules.ts";
+import { broadcast, broadcastAxes, inferShape, isConstant, requireInput, sameAxes } from "./shapes.ts";
 
 interface DerivativeInputs<S> {
   readonly emit: Emit;

@@ -16,7 +16,7 @@ export function mergeHeads(emit: Emit, x: Value): Value {
 }
 
 /** Concatenates keys (or values), N × heads × length × width, along the length. */
-export const appendTo = (emit: Emit, past: Value | undefined, added: Value): Value =>
+export const appendToPast = (emit: Emit, past: Value | undefined, added: Value): Value =>
   past === undefined ? added : emit.Concat([past, added], { axis: 2 });
 
 /** Limits scores to cap · tanh(scores / cap), if the cap is above 0. */

@@ -1,6 +1,6 @@
 import { type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
-import { alignedAxes, castLike, range, widenToFloat32 } from "./rules.ts";
+import { alignedAxes, castLike, range, widenToFloat32 } from "./shapes.ts";
 
 /** Facets of operators that scale by the stored input 1 and shift by the stored input 2. */
 export const scaleAndShiftFacets = {

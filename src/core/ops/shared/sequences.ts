@@ -3,7 +3,7 @@ import type { Emit, Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attributes.ts";
 import { maxItems } from "./merge-types.ts";
-import { integersConstant, range } from "./rules.ts";
+import { integersConstant, range } from "./shapes.ts";
 
 /** Reads a position in a sequence from input 1; undefined if it is computed at run time. */
 export const readPosition = (site: Site): { readonly position: number | undefined } => ({

@@ -14,7 +14,7 @@ import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
 import { type ChannelBlocks, padRows, roundUpToBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { range, reshapeTo, sizesOf } from "./rules.ts";
+import { range, reshapeTo, sizesOf } from "./shapes.ts";
 import { explicitPads, kernelExtent } from "./window.ts";
 
 interface ConvShapes {

@@ -11,7 +11,7 @@ import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";
 import type { ChannelBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { reshapeTo, sizesOf, typeOf } from "./rules.ts";
+import { reshapeTo, sizesOf, typeOf } from "./shapes.ts";
 import {
   type FormWriter,
   shapesOf,

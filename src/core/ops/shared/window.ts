@@ -3,7 +3,7 @@
 import { addDims, ceilDims, type Dim, extremeDims, floorDims, Miss } from "#graph";
 import type { AxisLink, Site } from "../define.ts";
 import { readFlag, readIntegers, readString } from "./attributes.ts";
-import { range } from "./rules.ts";
+import { range } from "./shapes.ts";
 
 export interface Window {
   readonly kernel: readonly number[];

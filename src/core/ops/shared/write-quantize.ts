@@ -1,6 +1,6 @@
 import type { DataType, Emit, Value } from "#graph";
 import type { CodedInput, Site } from "../define.ts";
-import { scalar } from "./rules.ts";
+import { scalar } from "./shapes.ts";
 
 /** QuantizeLinear reads a scalar as the scale or zero point of the whole tensor. */
 export function toScalar(emit: Emit, value: Value | undefined): Value | undefined {

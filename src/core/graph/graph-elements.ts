@@ -3,7 +3,7 @@ import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
 import type { Role } from "./role.ts";
-import type { Names, SharedState } from "./shared.ts";
+import type { Names, SharedState } from "./shared-state.ts";
 
 export interface ValueType {
   readonly type: DataType;

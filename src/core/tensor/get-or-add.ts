@@ -3,7 +3,7 @@ interface Cache<K, V> {
   set(key: K, value: V): unknown;
 }
 
-export function memoize<K, V>(cache: Cache<K, V>, key: K, compute: () => V): V {
+export function getOrAdd<K, V>(cache: Cache<K, V>, key: K, compute: () => V): V {
   let value = cache.get(key);
   if (value === undefined) {
     value = compute();

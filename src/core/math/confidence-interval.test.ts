@@ -20,7 +20,7 @@ import {
   quantile,
   wilson,
   zOf,
-} from "./interval.ts";
+} from "./confidence-interval.ts";
 
 const mean = (values: Float64Array): number => moments(values).mean;
 
