@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
-import { numbersAt } from "../../src/core/pass/schema.ts";
+import { numbersAt } from "../../src/core/pass/option-schema.ts";
 import { builtInPasses } from "../../src/judge/recipe/built-in-passes.ts";
 import { curves } from "../../src/judge/recipe/option-schedules.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe-text.ts";

@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { FolderFile } from "../../src/app/folder/folder-run.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderFile } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { writeVocabulary } from "../folder/small-vocabulary.ts";

@@ -2,8 +2,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach } from "vitest";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -1,7 +1,7 @@
 /** Variants and originals that their author changed are kept. */
 import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import type { FolderFile } from "../../src/app/folder/run.ts";
+import type { FolderFile } from "../../src/app/folder/folder-run.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { authoredFolders, network, textOf } from "./authored-folders.ts";

@@ -1,7 +1,7 @@
 /** Files that an author wrote into a folder survive every run, and files of Pith are updated. */
 import { appendFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { authoredFolders, textOf } from "./authored-folders.ts";
 

@@ -2,8 +2,8 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { files, network, smallFolders } from "./small-folders.ts";

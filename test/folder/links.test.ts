@@ -2,9 +2,9 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { copySidecars } from "../../src/app/folder/originals.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { listMissingSidecars, outerLinksAmong } from "../../src/data/sidecars/sidecars.ts";

@@ -7,7 +7,7 @@ import {
   loaderNote,
   loaderText,
   type ModuleDtypes,
-} from "../../src/app/folder/loader.ts";
+} from "../../src/app/folder/loader-check.ts";
 import { Miss } from "../../src/core/errors.ts";
 
 const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderRun => ({

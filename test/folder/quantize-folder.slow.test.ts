@@ -1,8 +1,8 @@
 /** Files of a folder that are split or have low entropy, and dtypes that fail together. */
 import { stat } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";

@@ -1,8 +1,8 @@
 /** Tests which files a run on a transformers.js folder writes, and what its config.json and card contain. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import type { FolderVariant } from "../../src/app/folder/folder-run.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderVariant } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";

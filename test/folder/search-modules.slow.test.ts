@@ -2,7 +2,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { ModulePaths } from "../../src/app/folder/end-to-end.ts";
-import type { FolderOptions } from "../../src/app/folder/run.ts";
+import type { FolderOptions } from "../../src/app/folder/folder-run.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { type Fronts, network, searchedFolders } from "./searched-folders.ts";
 

@@ -1,7 +1,7 @@
 /** Tests the search over all techniques for models of a folder: its results, which of them are kept, and the originals. */
 import { readdir, writeFile } from "node:fs/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Loader } from "../../src/app/folder/loader.ts";
+import type { Loader } from "../../src/app/folder/loader-check.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { network, searchedFolders } from "./searched-folders.ts";
 

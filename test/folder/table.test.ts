@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { folderTable } from "../../src/app/folder/table.ts";
+import { folderTable } from "../../src/app/folder/folder-table.ts";
 import { capitalize } from "../../src/core/errors.ts";
 import { decibelsLegend } from "../../src/judge/record/verdict.ts";
 

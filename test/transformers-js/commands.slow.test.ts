@@ -5,7 +5,7 @@ import { brotliDecompressSync } from "node:zlib";
 import { env, T5ForConditionalGeneration, Tensor } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { similarityFrom } from "../../src/app/folder/end-to-end.ts";
-import { similarityText } from "../../src/app/folder/table.ts";
+import { similarityText } from "../../src/app/folder/folder-table.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import type { Comparison } from "../../src/judge/index.ts";
 import { browser } from "../browser.ts";

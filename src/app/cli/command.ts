@@ -6,7 +6,7 @@ import { option, withHelp } from "#pass";
 import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job, JobContext } from "../../runtime/job/job.ts";
 import type { RunJobOptions } from "../../runtime/job/run.ts";
-import { findModel, requireIntact, withModelFiles } from "./files/model-folder.ts";
+import { findModel, requireIntact, withModelFiles } from "./files/model-path.ts";
 import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags, requiredKeys } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
 import type { PrintedResult } from "./print/printed-result.ts";

@@ -1,7 +1,7 @@
 /** Computes the settings in config.json with which transformers.js loads the variants. */
 import { isObject, type PlainObject } from "#ir";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
-import { dataFileCounts } from "./layout.ts";
+import { dataFileCounts } from "./file-names.ts";
 
 /** Returns the session names of transformers.js that differ from file names. */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {

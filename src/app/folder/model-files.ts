@@ -15,7 +15,7 @@ import {
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import { type FileHashes, isAuthoredFile } from "../../core/files/own-files.ts";
-import { dataFilesOf, maxChunks } from "./layout.ts";
+import { dataFilesOf, maxChunks } from "./file-names.ts";
 
 export function isFileOfModel(file: string, path: string): boolean {
   const data = parseDataName(path);

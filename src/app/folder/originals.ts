@@ -31,12 +31,12 @@ import {
   planWrites,
 } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
-import { cardName, configName, writeRecorded } from "./describe.ts";
-import { basesIn, dataFilesOf, isSidecarFile, isVariant } from "./layout.ts";
+import { cardName, configName, writeRecorded } from "./description-files.ts";
+import { basesIn, dataFilesOf, isSidecarFile, isVariant } from "./file-names.ts";
+import { type FolderModule, type FolderRun, fileOf } from "./folder-run.ts";
 import { configureOriginals } from "./loader-config.ts";
 import { isFileOfModel, tryOpenModel, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
-import { type FolderModule, type FolderRun, fileOf } from "./run.ts";
 
 const maxListed = 6;
 

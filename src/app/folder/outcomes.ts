@@ -4,12 +4,12 @@ import { joinPath } from "#platform";
 import { textHash } from "../../core/files/hash.ts";
 import { formatKept } from "../../core/files/own-files.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { writeDescriptions, writeRecorded } from "./describe.ts";
+import { writeDescriptions, writeRecorded } from "./description-files.ts";
+import { type FileDtype, type FolderModule, type FolderRun, type FolderVariant, fileOf } from "./folder-run.ts";
 import { findAuthoredFile, hashModelFiles, isFileOfModel, isUnchanged, removeModel } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FileDtype, type FolderModule, type FolderRun, type FolderVariant, fileOf } from "./run.ts";
 import { estimateTabMemory } from "./tab-memory.ts";
 
 const defaultFileBytes = 2e9;

@@ -4,9 +4,9 @@ import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
-import { writeDescriptions, writeRecorded } from "./describe.ts";
+import { writeDescriptions, writeRecorded } from "./description-files.ts";
+import type { FolderRun } from "./folder-run.ts";
 import { isFileOfModel } from "./model-files.ts";
-import type { FolderRun } from "./run.ts";
 
 /** Removes the copies of a model and of its weights. Warns of copies that Pith did not write. */
 export async function removeCopies({ out, written, context }: FolderRun, file: string): Promise<void> {

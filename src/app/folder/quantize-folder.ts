@@ -12,14 +12,8 @@ import { objectiveOf, sizeFor } from "../../judge/measure/objective.ts";
 import { choose } from "../../judge/run/select-result.ts";
 import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
-import { bytesOfModels, configName, findBaseFile, writeDescriptions, writeRecorded } from "./describe.ts";
-import { mainOf } from "./layout.ts";
-import { createLoaderCheck } from "./loader.ts";
-import { hashModelFiles, isFileOfModel, isUnchanged } from "./model-files.ts";
-import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
-import { makeFile, rejectFailed, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
-import { precompressFiles, removeCopies } from "./precompressed.ts";
-import { figuresOf, readFolderRecord } from "./records.ts";
+import { bytesOfModels, configName, findBaseFile, writeDescriptions, writeRecorded } from "./description-files.ts";
+import { mainOf } from "./file-names.ts";
 import {
   type FileDtype,
   type FolderFile,
@@ -28,9 +22,15 @@ import {
   type FolderRun,
   fileOf,
   type ModuleResult,
-} from "./run.ts";
-import { checkJointly, checkOrRepair, runInLoader } from "./together.ts";
-import { createVariantMaker } from "./variant.ts";
+} from "./folder-run.ts";
+import { checkJointly, checkOrRepair, runInLoader } from "./joint-check.ts";
+import { createLoaderCheck } from "./loader-check.ts";
+import { hashModelFiles, isFileOfModel, isUnchanged } from "./model-files.ts";
+import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
+import { makeFile, rejectFailed, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
+import { precompressFiles, removeCopies } from "./precompressed.ts";
+import { figuresOf, readFolderRecord } from "./records.ts";
+import { createVariantMaker } from "./variant-maker.ts";
 
 /** Sidecar files whose contents affect the outputs of models. */
 const outputSidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];

@@ -6,7 +6,7 @@ import { type FileHashes, parseFileHashes } from "../../core/files/own-files.ts"
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { endToEndSchema, similaritySchema } from "./end-to-end.ts";
-import { loaderOutcomeSchema } from "./loader.ts";
+import { loaderOutcomeSchema } from "./loader-check.ts";
 
 export const recordName = "quantize_config.json";
 

@@ -3,7 +3,7 @@ import {
   fileKind,
   fileNameOf,
   folderOf,
-  isLeftBehind,
+  isAbandoned,
   joinPath,
   listFolder,
   openFile,
@@ -58,7 +58,7 @@ export async function removeAbandoned(path: string): Promise<void> {
     if (
       dataFile?.model !== fileNameOf(path) ||
       owner === undefined ||
-      !(await isLeftBehind(joinPath(folder, file), owner))
+      !(await isAbandoned(joinPath(folder, file), owner))
     )
       continue;
     // No model refers to a temporary file.

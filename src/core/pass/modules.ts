@@ -3,9 +3,9 @@
 import * as v from "valibot";
 import { asPithError, Model, optionError } from "#graph";
 import { importModule } from "#platform";
+import { nodesAt } from "./option-schema.ts";
 import { checkWith } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
-import { nodesAt } from "./schema.ts";
 import { didYouMean } from "./suggest-option.ts";
 
 const suffix = /\.m?[jt]s$/;

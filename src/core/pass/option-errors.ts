@@ -3,8 +3,8 @@
 import * as v from "valibot";
 import { optionError, stripPeriod } from "#graph";
 import { isObject } from "../plain.ts";
+import { insteadAt, namesAt } from "./option-schema.ts";
 import { rejectionOf } from "./options.ts";
-import { insteadAt, namesAt } from "./schema.ts";
 import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
 export interface OptionProblem {

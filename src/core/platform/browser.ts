@@ -48,7 +48,7 @@ export const appendFile = (path: string): Promise<void> => rejectWrite(path, "Le
 
 // A browser writes no files, so there are no leftovers of killed processes.
 export const removeLeftovers = async (): Promise<void> => {};
-export const isLeftBehind = async (): Promise<boolean> => false;
+export const isAbandoned = async (): Promise<boolean> => false;
 export const processSuffix = (): string => "";
 export const temporaryOf = (): undefined => undefined;
 

@@ -1,7 +1,7 @@
 /** Limits the size of cache folders by removing the least recently used entries, by the access times of files. */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";
+import { isAbandoned, temporaryOf } from "./node-leftovers.ts";
 
 interface Entry {
   readonly name: string;
@@ -37,7 +37,7 @@ export async function trimFolder(
 ): Promise<readonly string[]> {
   for (const name of await listNames(folder)) {
     const temporary = temporaryOf(name);
-    if (temporary !== undefined && (await isLeftBehind(join(folder, name), temporary.ending)))
+    if (temporary !== undefined && (await isAbandoned(join(folder, name), temporary.ending)))
       await unlink(join(folder, name)).catch(() => {});
   }
   const entries = await entriesOf(folder, isOwn);

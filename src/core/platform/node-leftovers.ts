@@ -50,13 +50,13 @@ export async function removeLeftovers(path: string): Promise<void> {
     const temporary = temporaryOf(file);
     if (temporary?.name !== basename(path)) continue;
     // Failures are ignored, because they do not prevent writing.
-    if (await isLeftBehind(join(folder, file), temporary.ending))
+    if (await isAbandoned(join(folder, file), temporary.ending))
       await rm(join(folder, file), { force: true }).catch(() => {});
   }
 }
 
 /** Returns whether the process of a file has ended. On another host, a day without changes counts as the end. */
-export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
+export async function isAbandoned(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
   return belongsToDead(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;

@@ -12,7 +12,7 @@ interface OpenQuestion {
   reject(error: unknown): void;
 }
 
-/** Starts a thread for a module of type `Answering`; undefined if it cannot. Only unanswered questions keep the process alive. */
+/** Starts a thread for a module of type `AnswerFunction`; undefined if it cannot. Only unanswered questions keep the process alive. */
 export function startThread(module: URL): Thread | undefined {
   const openQuestions = new Map<number, OpenQuestion>();
   let [hasEnded, questionCount] = [false, 0];

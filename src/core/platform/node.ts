@@ -14,7 +14,7 @@ export { touchFile, trimFolder } from "./node-bounded.ts";
 export { claimFolder } from "./node-claim.ts";
 export { compressed, compressedSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
-export { isLeftBehind, processSuffix, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+export { isAbandoned, processSuffix, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { importModule } from "./node-modules.ts";
 export { scratchFile } from "./node-scratch.ts";
 export { leavesFolder, openBeside, openFile, pathOf, readRanges } from "./node-source.ts";

@@ -1,7 +1,7 @@
 /** The first module of a thread (`threads.ts`). Loads the module that answers questions and passes one question at a time to it. */
 import { parentPort, workerData } from "node:worker_threads";
 import { type Fault, toFault } from "./serialized-error.ts";
-import type { Answering } from "./threads.ts";
+import type { AnswerFunction } from "./threads.ts";
 
 export type FromThread =
   | { readonly kind: "answer"; readonly question: number; readonly answer: unknown }
@@ -10,14 +10,14 @@ export type FromThread =
 const postMessage = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void =>
   parentPort?.postMessage(message, [...transfer]);
 
-const { default: answering }: { default: Answering } = await import(workerData);
+const { default: answerQuestion }: { default: AnswerFunction } = await import(workerData);
 let previousAnswer: Promise<void> = Promise.resolve();
 
 parentPort?.on("message", ({ question, content }: { question: number; content: unknown }) => {
   // Answers questions one after the other, because answering several at once would delay the first answer.
   previousAnswer = previousAnswer.then(async () => {
     try {
-      const { answer, transfer } = await answering(content as never);
+      const { answer, transfer } = await answerQuestion(content as never);
       postMessage({ kind: "answer", question, answer }, transfer);
     } catch (error) {
       postMessage({ kind: "fault", question, fault: toFault(error) });

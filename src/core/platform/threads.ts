@@ -5,7 +5,7 @@ export interface Thread {
   /** The number of unanswered questions. */
   readonly busy: number;
   /**
-   * Passes a question to the thread's function (`Answering`).
+   * Passes a question to the thread's function (`AnswerFunction`).
    * @param transfer Memory to transfer instead of copying.
    * @returns The answer; undefined if the thread has ended.
    * @throws The error of the function, with code and hint if it is a `PithError`; a DataCloneError if the question cannot be copied.
@@ -21,4 +21,4 @@ export interface Answer {
 }
 
 /** The type of the default export of a thread's module. It is called with one question at a time. */
-export type Answering = (question: never) => Promise<Answer>;
+export type AnswerFunction = (question: never) => Promise<Answer>;

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
-import { namesAt, nodesAt } from "../../core/pass/schema.ts";
+import { namesAt, nodesAt } from "../../core/pass/option-schema.ts";
 import { runOptionNames } from "../steps/step-options.ts";
 import { builtInPasses } from "./built-in-passes.ts";
 import { recipeFrom } from "./check-recipe.ts";

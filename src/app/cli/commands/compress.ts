@@ -8,7 +8,7 @@ import { searchedTechniques } from "../../../judge/recipe/searched-techniques.ts
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
 import { exists, isFolder, isSameFile, pathNextTo } from "../files/file-paths.ts";
-import { findModel, requireModel } from "../files/model-folder.ts";
+import { findModel, requireModel } from "../files/model-path.ts";
 import { readInterimResult, recipeFileName, requireFreeFolder, runContents } from "../files/result-folder.ts";
 import { precompressFlag } from "../files/result-path.ts";
 import { freshFlag, withStepsFolder, withStepsFolders } from "../files/steps-folder.ts";
@@ -185,7 +185,7 @@ function requireSingle(models: readonly string[], options: Options): void {
 }
 
 async function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
-  const { writeVariants } = await import("./folder.ts");
+  const { writeVariants } = await import("./write-folder-variants.ts");
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
     throw usageError("--force is for a single model: of a folder only what passes the check is kept.", {

@@ -2,9 +2,9 @@
 import { basename, join } from "node:path";
 import { counted, Miss, open, unsupportedError } from "#ir";
 import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
-import type { FolderVariant } from "../../folder/run.ts";
+import type { FolderVariant } from "../../folder/folder-run.ts";
+import type { JointCheck } from "../../folder/joint-judge.ts";
 import { openSpeech, type SpeechModel, type SpeechOptions } from "../../folder/speech.ts";
-import type { JointCheck } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
 

@@ -4,8 +4,8 @@ import { asPithError } from "#ir";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import { relativeProcessorTime } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
+import type { FolderOptions } from "../../folder/folder-run.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import type { FolderOptions } from "../../folder/run.ts";
 import type { Session } from "../command.ts";
 import type benchJob from "../jobs/bench.ts";
 

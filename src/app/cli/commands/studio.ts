@@ -11,7 +11,7 @@ import { option } from "#pass";
 import { root } from "#root";
 import { temporaryFolder } from "../../../core/platform/node-temporary.ts";
 import { defineCommand } from "../command.ts";
-import { requireModel } from "../files/model-folder.ts";
+import { requireModel } from "../files/model-path.ts";
 import { serveStudio } from "../studio/server.ts";
 import { createSessionProcess } from "../studio/session-process.ts";
 

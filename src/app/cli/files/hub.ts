@@ -16,7 +16,7 @@ import {
   usageError,
 } from "#ir";
 import { asFileError } from "../../../core/platform/node-file-errors.ts";
-import { basesIn, isSidecarFile, usedBases } from "../../folder/layout.ts";
+import { basesIn, isSidecarFile, usedBases } from "../../folder/file-names.ts";
 import type { Terminal } from "../print/terminal.ts";
 
 /** The functions of @huggingface/hub that Pith calls. The package is optional, so its own types can be missing. */

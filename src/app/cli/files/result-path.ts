@@ -11,7 +11,7 @@ import { option } from "#pass";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { isVariant } from "../../folder/layout.ts";
+import { isVariant } from "../../folder/file-names.ts";
 import type { Session } from "../command.ts";
 import { outputName, pathNextTo } from "./file-paths.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";

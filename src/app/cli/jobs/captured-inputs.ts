@@ -8,8 +8,8 @@ import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generate, generatorOf } from "../../../runtime/run/generate.ts";
 import { generatedTokens, openModules, promptsOf } from "../../folder/end-to-end.ts";
-import type { FolderModule } from "../../folder/run.ts";
-import { textsForFallback } from "../../folder/text-search.ts";
+import type { FolderModule } from "../../folder/folder-run.ts";
+import { textsForFallback } from "../../folder/joint-judge.ts";
 
 export interface CaptureRequest {
   readonly folder: string;

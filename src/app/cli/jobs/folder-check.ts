@@ -11,7 +11,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { readOneRun } from "../../../runtime/run/feeding.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
-import { mainOf } from "../../folder/layout.ts";
+import { mainOf } from "../../folder/file-names.ts";
 import { openSpeech, openUtterances } from "../../folder/speech.ts";
 import { openData } from "../job-parts/open-data.ts";
 import { withTargets } from "../job-parts/target.ts";

@@ -6,7 +6,7 @@ import { openFeatureExtractor } from "../../../data/sound/features.ts";
 import { speechNoise } from "../../../data/sound/noise.ts";
 import { readUtterances } from "../../../data/sources/utterances.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { LoaderOutputs, LoaderRun, ModuleDtypes } from "../../folder/loader.ts";
+import type { LoaderOutputs, LoaderRun, ModuleDtypes } from "../../folder/loader-check.ts";
 import { weightFilesOf } from "../../folder/model-files.ts";
 
 export interface LoaderInput {

@@ -19,7 +19,7 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
-import { createJointJudge } from "../../folder/text-search.ts";
+import { createJointJudge } from "../../folder/joint-judge.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
 import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";

@@ -1,8 +1,8 @@
 /** Prints the result of a command on a folder. */
 import { basename, join } from "node:path";
-import { noVariantText } from "../../folder/card.ts";
-import type { FolderFile } from "../../folder/run.ts";
-import { changeText, folderTable } from "../../folder/table.ts";
+import type { FolderFile } from "../../folder/folder-run.ts";
+import { changeText, folderTable } from "../../folder/folder-table.ts";
+import { noVariantText } from "../../folder/model-card.ts";
 import type { Result } from "../command.ts";
 
 /** @param isChoice whether only one file per model is kept. */

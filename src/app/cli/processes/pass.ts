@@ -9,7 +9,7 @@ import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import { exists, nextFiles, requireNotInput } from "../files/file-paths.ts";
-import { requireModel } from "../files/model-folder.ts";
+import { requireModel } from "../files/model-path.ts";
 import { completeFolder, type ResultPath, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { requireWritable, requireWritableFolder } from "../files/writable.ts";
 import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";

@@ -34,7 +34,7 @@ import {
   requireOutputs,
   totalBytes,
 } from "../files/file-paths.ts";
-import { requireModel } from "../files/model-folder.ts";
+import { requireModel } from "../files/model-path.ts";
 import { completeFolder, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { parseNamedSizes, parseSettings } from "../flags/named-values.ts";
 import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";

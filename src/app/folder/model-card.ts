@@ -4,9 +4,9 @@ import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypeBits } from "../../techniques/quantize/dtypes.ts";
 import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown-text.ts";
 import { batchText } from "./end-to-end.ts";
+import type { FileDtype } from "./folder-run.ts";
+import { folderTable } from "./folder-table.ts";
 import type { Records } from "./records.ts";
-import type { FileDtype } from "./run.ts";
-import { folderTable } from "./table.ts";
 
 const beginMark = "<!-- pith: written by Pith; what is changed here is lost -->";
 const endMark = "<!-- /pith -->";

@@ -13,11 +13,11 @@ import { measureSize } from "../../runtime/run/size.ts";
 import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsOfDtype } from "../../techniques/quantize/options.ts";
-import { dataFilesOf } from "./layout.ts";
+import { dataFilesOf } from "./file-names.ts";
+import type { FolderOptions, FolderVariant } from "./folder-run.ts";
+import { createJointJudge } from "./joint-judge.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
-import type { FolderOptions, FolderVariant } from "./run.ts";
-import { createJointJudge } from "./text-search.ts";
 
 export function similarityWithoutData(
   likeness: Likeness | string | undefined,

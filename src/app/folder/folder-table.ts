@@ -19,9 +19,9 @@ import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
 import { batchNote, batchText, type Similarity, tokenSimilarity } from "./end-to-end.ts";
-import { loaderNote, loaderText } from "./loader.ts";
+import { type FolderFile, fileOf } from "./folder-run.ts";
+import { loaderNote, loaderText } from "./loader-check.ts";
 import type { FileFigures } from "./records.ts";
-import { type FolderFile, fileOf } from "./run.ts";
 
 interface Row extends Partial<FileFigures> {
   readonly dtype: string;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { withCard } from "./card.ts";
+import { withCard } from "./model-card.ts";
 
 const evil = "<img src=x onerror=alert(1)>\n# x|y `z`";
 

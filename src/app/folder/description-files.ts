@@ -11,11 +11,11 @@ import {
 } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
-import { withCard } from "./card.ts";
-import { dataFileCounts, dataFilesOf } from "./layout.ts";
+import { dataFileCounts, dataFilesOf } from "./file-names.ts";
+import { type FolderRun, fileOf } from "./folder-run.ts";
 import { addLoaderSettings } from "./loader-config.ts";
+import { withCard } from "./model-card.ts";
 import { type Records, recordName } from "./records.ts";
-import { type FolderRun, fileOf } from "./run.ts";
 
 export const configName = "config.json";
 export const cardName = "README.md";

@@ -16,7 +16,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
     if ((await stat(file).catch(() => undefined))?.isFile() === true) models.push(file);
   const [file] = models;
   if (file === undefined || models.length > 1) return path;
-  const { basesIn } = await import("../../folder/layout.ts");
+  const { basesIn } = await import("../../folder/file-names.ts");
   const names = await readdir(dirname(file));
   const bases = new Set(basesIn(names).map((base) => `${base}.onnx`));
   const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();

@@ -8,9 +8,9 @@ import type { Purpose } from "../../judge/measure/objective.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
-import type { createLoaderCheck, Loader } from "./loader.ts";
+import type { JointCheck } from "./joint-judge.ts";
+import type { createLoaderCheck, Loader } from "./loader-check.ts";
 import type { FileFigures, Records } from "./records.ts";
-import type { JointCheck } from "./text-search.ts";
 
 export interface FolderOptions {
   /** Dtypes of the variants, by the names of transformers.js, or "all". */

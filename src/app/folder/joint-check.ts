@@ -2,10 +2,10 @@
 import { counted } from "#ir";
 import { joinPath } from "#platform";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { writeDescriptions } from "./describe.ts";
+import { writeDescriptions } from "./description-files.ts";
 import { compareModules, endToEndLoss, type ModulePaths } from "./end-to-end.ts";
+import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./folder-run.ts";
 import { makeFile, recordFigures, rejectFailed, rejectFile, timeFile } from "./outcomes.ts";
-import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
 function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../../test/temporary.ts";
 import { open } from "../../../core/onnx/index.ts";
-import { findModel, withModelFiles } from "./model-folder.ts";
+import { findModel, withModelFiles } from "./model-path.ts";
 
 const root = temporaryFolder();
 
