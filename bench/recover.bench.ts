@@ -18,7 +18,7 @@ import { accuracy } from "../src/judge/index.ts";
 import { storeWeights } from "../src/rewrite/clean-up/store-constants.ts";
 import { signalToNoise } from "../src/runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../src/runtime/metrics/evaluate.ts";
-import { matchOriginal } from "../src/techniques/calibrate/match.ts";
+import { matchOriginal } from "../src/techniques/calibrate/match-original.ts";
 import { recalibrateNorms } from "../src/techniques/recover/batch-norm.ts";
 import { blockWise } from "../src/techniques/recover/block-wise.ts";
 import { endToEnd } from "../src/techniques/recover/end-to-end.ts";

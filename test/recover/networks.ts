@@ -10,7 +10,7 @@ import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
 import { evaluate } from "../../src/judge/index.ts";
 import { signalToNoise } from "../../src/runtime/metrics/comparison-metrics.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match-original.ts";
 import type { Scope } from "../../src/techniques/recover/stage.ts";
 import { value } from "../find.ts";
 import { noise } from "../noise.ts";

@@ -6,7 +6,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match-original.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";

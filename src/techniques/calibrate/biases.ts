@@ -11,7 +11,7 @@ import { scaleChannels, storeBias } from "../../rewrite/clean-up/affine-weights.
 import { addOutputBias, isAboveRounding } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
 import { channelMoments } from "./column-statistics.ts";
-import type { ModelMatch } from "./match.ts";
+import type { ModelMatch } from "./match-original.ts";
 import { observe } from "./observe.ts";
 
 interface BiasCorrection {

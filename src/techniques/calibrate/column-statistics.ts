@@ -128,7 +128,7 @@ export interface PairedSums {
   readonly yy: Float64Array;
 }
 
-/** With more positions, every fifth is read. A step of 2 or 4 would read one phase of an enlarged image. */
+/** With this number of positions, every fifth is read. A step of 2 or 4 would read one phase of an enlarged image. */
 const manyPositions = 2048;
 
 export const pairedSums: Statistic<PairedSums> = {

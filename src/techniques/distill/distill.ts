@@ -26,8 +26,8 @@ import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayers as keep, prune } from "../prune/index.ts";
 import { type KeptLayers, keptLayers } from "../prune/keep-layers.ts";
 import { chooseLoss, distillation, hintonText, settingsOfAnotherLoss } from "./distillation.ts";
-import { imitations, temperatureSchema } from "./losses/imitations.ts";
-import { sameClassesHint } from "./losses/read.ts";
+import { sameClassesHint } from "./losses/create-loss.ts";
+import { distillationLosses, temperatureSchema } from "./losses/losses.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
@@ -119,7 +119,7 @@ export const distill = definePass({
           meanings: {
             title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
             rows: [
-              ...imitations.map(({ name, meaning }) => [name, meaning] as const),
+              ...distillationLosses.map(({ name, meaning }) => [name, meaning] as const),
               ["of labels", lossNames.join(", ")],
             ],
           },

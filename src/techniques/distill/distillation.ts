@@ -6,7 +6,7 @@ import type { Loss } from "../../learn/train/loss.ts";
 import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
 import { teacherName } from "../../learn/train/teacher.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
-import { imitations, temperatureRangeText, temperatureSchema } from "./losses/imitations.ts";
+import { distillationLosses, temperatureRangeText, temperatureSchema } from "./losses/losses.ts";
 
 export interface DistillationOptions {
   /** The model to learn from. Of several teachers, `hinton` averages the distributions; other losses are averaged. */
@@ -85,7 +85,7 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, label = "label" } = options;
   const teachers = "length" in teacher ? teacher : [teacher];
-  const parseText = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, label });
+  const parseText = (text: string) => parseLossOf([...losses, ...distillationLosses], text, { teachers, label });
   const settings = { teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)

@@ -40,9 +40,9 @@ import {
   type Importance,
   isChannelEvidence,
 } from "./criterion.ts";
-import { missesOf } from "./group-words.ts";
 import { createEvidence, gradientEvidence, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelSquares, rowsAlong } from "./mask.ts";
+import { missesOf } from "./removal-texts.ts";
 
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 

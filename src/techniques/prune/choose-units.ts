@@ -104,9 +104,9 @@ export interface RankedSet {
 /** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
 export function rankedSets(
   scored: readonly ScoredGroup[],
-  { rankingKey: together, maxShareOf }: RankingOptions,
+  { rankingKey, maxShareOf }: RankingOptions,
 ): readonly RankedSet[] {
-  const sets = groupBy(scored, ({ group }) => together(group));
+  const sets = groupBy(scored, ({ group }) => rankingKey(group));
   return Array.from(sets.values(), (set) => {
     const candidates = rankUnits(set);
     const inOrder = set.length === 1 ? orderByShare(candidates) : candidates;

@@ -4,7 +4,7 @@ import { type Dense, elementCount, fromNumbers, isDense, optionError, sameDims, 
 import { definePass, type LayerSelection, type Pass, selectionOptions, withHelp } from "#pass";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { intersect, keptCount } from "./mask.ts";
-import { prunePrepared } from "./mask-choice.ts";
+import { pruneByMasks } from "./mask-choice.ts";
 import { readMask } from "./ranking.ts";
 
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -36,7 +36,7 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   summary: "Apply a given mask",
   options: schema,
   run: (model, options) =>
-    prunePrepared(model, { ...options, keepMasks: true }, undefined, async () => async (target) => {
+    pruneByMasks(model, { ...options, keepMasks: true }, undefined, async () => async (target) => {
       const { name } = target.layer;
       const keptEntries = isDense(options.mask) ? options.mask : options.mask[name];
       if (keptEntries === undefined) throw optionError(`custom-from-mask: "mask" has no entry for "${name}".`);

@@ -16,7 +16,7 @@ import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
+import { withEvidence } from "../calibrate/layer-evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { answerOf, areMatrices, statisticOf } from "../shared/methods.ts";
 import { channelsOnly, criteria } from "./criteria.ts";

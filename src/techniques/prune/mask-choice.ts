@@ -29,7 +29,7 @@ export interface MaskOptions extends LayerSelection {
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
 /** Chooses all masks before applying one, so that a failure changes nothing. @param chooserFor gets all parameters; returns the chooser of a mask. */
-export async function prunePrepared(
+export async function pruneByMasks(
   model: Model,
   { keepMasks, ...selection }: MaskOptions,
   scorerFor: ScorerFactory | undefined,

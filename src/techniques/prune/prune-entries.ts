@@ -6,24 +6,24 @@ import type { Matrix } from "../../core/math/matrix.ts";
 import { findThresholds, type Mask, pruneLowest, type Scores } from "../../core/math/smallest.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, stored } from "../../rewrite/edit/mask.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
+import { withEvidence } from "../calibrate/layer-evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
-import { type MaskOptions, prunePrepared, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
+import { type MaskOptions, pruneByMasks, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
 import { entriesPattern } from "./pattern.ts";
 import { readRanked } from "./ranking.ts";
 import type { Weight } from "./targets.ts";
 
-export function pruneLeast(
+export function pruneByScores(
   model: Model,
   options: MaskOptions,
   amountsFor: AmountsFactory,
   scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
-  return prunePrepared(model, options, scorerFor, async (targets, scorer) => {
+  return pruneByMasks(model, options, scorerFor, async (targets, scorer) => {
     const amountOf = await amountsFor(targets, scorer);
     return async (target) => {
       const { amount, decidedBy, empties, cut: shared } = amountOf(target);
@@ -74,7 +74,7 @@ export async function pruneBySolver(
   storeWeights(model);
   const subject = `The solver "${solver.id}"`;
   return withEvidence(model, "solver", solver, options, context, (contextOf) =>
-    prunePrepared(model, options, scorerFor, async (targets, scorer) => {
+    pruneByMasks(model, options, scorerFor, async (targets, scorer) => {
       const amountOf = await amountsFor(targets, scorer);
       return async (target) => {
         const { layer } = target;

@@ -10,7 +10,7 @@ import { criteria, magnitude } from "./criteria.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { costBounds, type PruneSettings } from "./options.ts";
 import { entriesId, patternOf } from "./pattern.ts";
-import { pruneBySolver, pruneLeast } from "./prune-entries.ts";
+import { pruneByScores, pruneBySolver } from "./prune-entries.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { solvers } from "./solvers.ts";
 
@@ -100,6 +100,6 @@ function pruneUnstructured(
     onSpread: (layers, share) => warnOfNarrowLayers(layers, share, "weights", context),
   });
   const chosenSolver = solver === undefined ? undefined : solvers.of(solver);
-  if (chosenSolver === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, scorerFor);
+  if (chosenSolver === undefined && pattern === undefined) return pruneByScores(model, choice, amountsFor, scorerFor);
   return pruneBySolver(model, { ...choice, ...scoring, solver: chosenSolver, pattern }, amountsFor, scorerFor, context);
 }

@@ -35,8 +35,8 @@ import {
 } from "./choose-units.ts";
 import type { CostBound } from "./cost-bound.ts";
 import { taylor } from "./criteria.ts";
-import { changesOf, channelsLeft, missesOf, unitsOf } from "./group-words.ts";
 import type { ScoringOptions } from "./importance.ts";
+import { changesOf, channelsLeft, missesOf, unitsTextOf } from "./removal-texts.ts";
 
 export interface SpreadOptions {
   /** Default: "isomorphic". */
@@ -101,7 +101,7 @@ export async function pruneStructured(model: Model, requested: Options, context:
   const ranked = await rankChannels(groups, unitScorer, options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
-  const { removals, refusals: refused } = selectRemovable(
+  const { removals, refusals } = selectRemovable(
     model,
     chosen.filter(({ units }) => units.length > 0),
   );
@@ -109,7 +109,7 @@ export async function pruneStructured(model: Model, requested: Options, context:
     units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranked.sets, options, amount)),
   );
   // If nothing is removed, the first reason is quoted alone: an amount that is too small, which the user can change.
-  const allMisses = [...unchosen, ...misses, ...ranked.misses, ...refused];
+  const allMisses = [...unchosen, ...misses, ...ranked.misses, ...refusals];
   if (removals.length === 0 && ranked.sets.length > 0) {
     const text = "the amount removes no channel: a larger one, or `roundTo` 1, can remove some";
     context.log({ id: "amount", text, level: "warning" });
@@ -178,7 +178,7 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   const count = roundHalfEven(amount * set.total);
   // The channels of a residual stream are those of its widest layer.
-  const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${unitsOf(group)}`;
+  const parts = `${group.layers.length > 1 ? "the group's" : "its"} ${unitsTextOf(group)}`;
   const multiple = multipleOf(group, options.roundTo);
   const { over = "the layers that are ranked with it" } = options.scope ?? isomorphic;
   if (set.groups.length > 1)
@@ -236,7 +236,9 @@ function findEligible(
     for (const refusalsOfUnits of groupBy(group.refused.values(), formatReason).values()) {
       const [{ reason, at }] = refusalsOfUnits;
       const subject =
-        refusalsOfUnits.length === group.units ? "the channels" : `${refusalsOfUnits.length} of the ${unitsOf(group)}`;
+        refusalsOfUnits.length === group.units
+          ? "the channels"
+          : `${refusalsOfUnits.length} of the ${unitsTextOf(group)}`;
       const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
       const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `pith prune --through-norms` allows it";
       misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));

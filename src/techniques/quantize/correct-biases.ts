@@ -15,7 +15,7 @@ import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias, isAboveRounding, scaleOf } from "../calibrate/add-output-bias.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
-import { type ModelMatch, matchOriginal } from "../calibrate/match.ts";
+import { type ModelMatch, matchOriginal } from "../calibrate/match-original.ts";
 import type { RoundedSettings } from "./settings.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */

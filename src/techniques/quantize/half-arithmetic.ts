@@ -57,12 +57,12 @@ export async function quantizeToHalfArithmetic(
   const nodes = [...allNodes(model.graph)];
   const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
   const layerOfNode = new Map(all.map((layer) => [layer.node, layer]));
-  const { unfit: unfitStored, endless: infinities } = await screenTensors(nodes, context);
+  const { unfit: unfitStored, infinities } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
     layerOfNode.has(node) ? chosen.has(node) : options.layers === undefined && !excludesNode(options, node),
   );
-  const { halved: halfNodes, misses } = chooseNodes(model, candidates, { unfit, infinities, layerOfNode });
+  const { halfNodes, misses } = chooseNodes(model, candidates, { unfit, infinities, layerOfNode });
   if (halfNodes.size === 0) return { changes: [], misses };
   const changes = changesOf(halfNodes, layerOfNode);
   const sums = maskedSums(halfNodes, infinities, infer(model));
@@ -187,7 +187,7 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, 
   const isolated = removeIsolated(nodes, halvesByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
   const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
   misses.push(...isolated.map((layer) => new Miss(reason, layer)));
-  return { halved: halvesByNode, misses };
+  return { halfNodes: halvesByNode, misses };
 }
 
 function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
@@ -250,7 +250,7 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
     if (!isPlain && hasInfinity(numbers)) infinities.add(value);
   }
   context.progress(stored.size, stored.size);
-  return { unfit, endless: infinities };
+  return { unfit, infinities };
 }
 
 async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {

@@ -26,7 +26,7 @@ export interface Coverage {
 /** Finds the selected layers that can compute on integers; does not change the model. @param inside whether layers in subgraphs count. */
 export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
-  const { able: targetNodes, ...rest } = tentatively(model, () => {
+  const { targetNodes, ...rest } = tentatively(model, () => {
     dropRoundings(model);
     lowerTypeCasts(model);
     const inference = infer(model);
@@ -45,12 +45,7 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
         all.filter(({ node }) => targetNodes.has(node) === isTarget),
       );
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
-    return {
-      able: targetNodes,
-      quantized: integersAt(true),
-      kept: integersAt(false),
-      misses: [...misses, ...excluded],
-    };
+    return { targetNodes, quantized: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };
 }

@@ -9,9 +9,9 @@ import { isIndexed } from "#batches";
 import { type Model, optionError, type PithError, type Value } from "#ir";
 import type { Context } from "#pass";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
-import { measureOnce, observeOnce } from "../calibrate/kept.ts";
 import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
+import { measureOnce, observeOnce } from "../calibrate/statistics-cache.ts";
 import type { MeasureOptions } from "./activation-scales.ts";
 import { estimateNoise, noiseStatistic } from "./resolution.ts";
 

@@ -13,8 +13,8 @@ import {
 import type { Context, Outcome } from "#pass";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
+import { withEvidence } from "../calibrate/layer-evidence.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../shared/quantize.ts";

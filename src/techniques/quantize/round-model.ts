@@ -25,7 +25,7 @@ import {
 } from "./settings.ts";
 import { type Rounding, type RoundingSource, staysFloat, weightMiss } from "./weight.ts";
 
-export async function storeForm(model: Model, context: Context): Promise<void> {
+export async function prepareWeights(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.
   removeUnusedEverywhere(model);
   storeWeights(model);

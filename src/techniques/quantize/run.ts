@@ -10,7 +10,7 @@ import { removeIdentities } from "../../rewrite/clean-up/remove-identities.ts";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { storeFewValues } from "./formats/few-values.ts";
 import { quantizeOptions } from "./options.ts";
-import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
+import { equalizeModel, prepareWeights, quantizeBy } from "./round-model.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { isHalf, settingsOfSteps } from "./settings.ts";
@@ -20,7 +20,7 @@ export async function runEqualize(
   options: v.InferOutput<typeof quantizeOptions>,
   context: Context,
 ): Promise<Outcome> {
-  await storeForm(model, context);
+  await prepareWeights(model, context);
   const changes: Change[] = [];
   for (const step of settingsOfSteps(options))
     if (!isHalf(step)) changes.push(...(await equalizeModel(model, step, context)));
@@ -37,7 +37,7 @@ export async function runQuantize(
   const decoder = needsCaches ? (await import("../../runtime/run/decoding.ts")).decoderOf(model) : undefined;
   const { caches = [] } = decoder ?? {};
   if (caches.length > 0) await (await import("./fuse-decoder.ts")).fuseDecoder(model, options, context);
-  await storeForm(model, context);
+  await prepareWeights(model, context);
   const steps = settingsOfSteps(options);
   // Integer products do not share the quantized values of a table, because they are faster with separate ones.
   if (steps.some(({ scheme }) => scheme === "weights")) await tieTables(model, options);
@@ -72,7 +72,11 @@ export async function runQuantize(
     const { changes, misses } =
       distortion === undefined
         ? await quantizeBy(step, model, context)
-        : await (await import("./distortion.ts")).quantizeForDownload({ ...step, distortion }, model, context);
+        : await (await import("./quantize-for-download.ts")).quantizeForDownload(
+            { ...step, distortion },
+            model,
+            context,
+          );
     const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
     // Only the user's own options are overrides.
     const overrides = new Set(Object.keys(requested.overrides ?? {}));

@@ -17,7 +17,7 @@ import { Difference } from "../../runtime/run/difference.ts";
 import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
-import { type Survivors, survivorsOf } from "./kept-channels.ts";
+import { type KeptIndices, keptIndicesOf } from "./kept-channels.ts";
 import {
   copyTrainedTensors,
   defaultBatch,
@@ -44,11 +44,11 @@ export function blockWise(options: BlockWiseOptions): Stage {
       const misses: Miss[] = [];
       let changed = 0;
       const parts = partsOf(model, scope.match.original);
-      const survivors = await survivorsOf(scope.match);
+      const keptIndices = await keptIndicesOf(scope.match);
       const calibrationPair = {
         changedRun: await startCalibration(model, scope),
         originalRun: await startCalibration(scope.match.original, scope),
-        survivors,
+        keptIndices,
       };
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;
@@ -71,7 +71,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
 /** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
 async function trainPart(
   part: BlockPart,
-  { changedRun, originalRun, survivors }: Pick<Source, "changedRun" | "originalRun" | "survivors">,
+  { changedRun, originalRun, keptIndices }: Pick<Source, "changedRun" | "originalRun" | "keptIndices">,
   scope: Scope,
   options: BlockWiseOptions,
 ): Promise<number | Miss> {
@@ -88,7 +88,7 @@ async function trainPart(
   if (inputs.some((name) => changedRun.states.includes(name))) return new Miss("it reads a state", part.name);
   const store = scope.storage.store(part.name);
   try {
-    const source = { changedRun, inputs, originalRun, target: target.name, survivors };
+    const source = { changedRun, inputs, originalRun, target: target.name, keptIndices };
     const batch = options.batch ?? fitBatchSize(model, defaultBatch).size;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
@@ -216,13 +216,13 @@ interface Source {
   readonly inputs: readonly string[];
   readonly originalRun: Calibration;
   readonly target: string;
-  readonly survivors: Survivors;
+  readonly keptIndices: KeptIndices;
 }
 
 /** Stores the samples of a part; returns a Miss if a value has no batch axis. */
 async function samplesOf(
   store: BatchStore,
-  { changedRun, inputs, originalRun, target, survivors }: Source,
+  { changedRun, inputs, originalRun, target, keptIndices }: Source,
   name: string,
   batch: number,
 ): Promise<Samples | Miss> {
@@ -234,7 +234,7 @@ async function samplesOf(
     originalRun.values([target]),
   )) {
     if (targetValues === undefined) return new Miss("the original has no output there", name);
-    const row: Batch = { ...inputValues, [targetColumn]: selectSurvivors(targetValues, survivors.get(target)) };
+    const row: Batch = { ...inputValues, [targetColumn]: selectKeptIndices(targetValues, keptIndices.get(target)) };
     for (const [column, { dims }] of Object.entries(row)) {
       if (dims[0] !== targetValues.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
       const sampleDims = dims.slice(1);
@@ -255,7 +255,7 @@ async function samplesOf(
   return { fit: part(fit), check: part(check), batch: size, batches: Math.floor(fit.length / size) };
 }
 
-function selectSurvivors(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
+function selectKeptIndices(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
   let result = dense;
   for (const [axis, indices] of axes ?? [])
     if (indices.length !== result.dims[axis]) result = takeIndices(result, axis, indices);

@@ -1,14 +1,14 @@
-/** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match.ts`) through other nodes. */
+/** Finds the remaining channels of each value of the original: traces pruned channels of matched layers (`match-original.ts`) through other nodes. */
 import { channelGroups, type Group, infer, type Layer, outputSliceOf } from "#analysis";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
-import type { ModelMatch } from "../calibrate/match.ts";
+import type { ModelMatch } from "../calibrate/match-original.ts";
 
 /** Maps the name of a value to the remaining indices along each pruned axis. */
-export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
+export type KeptIndices = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
 type KeptChannels = ModelMatch["keptChannels"];
 
-export async function survivorsOf({ original, keptChannels }: ModelMatch): Promise<Survivors> {
+export async function keptIndicesOf({ original, keptChannels }: ModelMatch): Promise<KeptIndices> {
   if (keptChannels.size === 0) return new Map();
   const freeModel = await withFreeChannels(original);
   const inference = infer(freeModel);
@@ -16,19 +16,19 @@ export async function survivorsOf({ original, keptChannels }: ModelMatch): Promi
   for (const throughNorms of [true, false]) {
     const groups = channelGroups(freeModel, inference, { throughNorms });
     if (groups.every((group) => group.layers.every((layer) => hasWholeUnits(group, layer, keptChannels))))
-      return traceSurvivors(groups, keptChannels);
+      return traceKeptIndices(groups, keptChannels);
   }
   return new Map();
 }
 
-function traceSurvivors(groups: readonly Group[], kept: KeptChannels): Survivors {
-  const survivors = new Map<string, Map<number, readonly number[]>>();
+function traceKeptIndices(groups: readonly Group[], kept: KeptChannels): KeptIndices {
+  const keptIndices = new Map<string, Map<number, readonly number[]>>();
   for (const group of groups) {
     const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).kept));
     if (units.size === 0) continue;
     for (const { value, axis, unitOf } of group.slices) {
-      const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
-      survivors.set(value.name, axes);
+      const axes = keptIndices.get(value.name) ?? new Map<number, readonly number[]>();
+      keptIndices.set(value.name, axes);
       // After a concatenation, an axis belongs to several groups, each of which removes only its own indices.
       const remaining = axes.get(axis) ?? Array.from(unitOf.keys());
       axes.set(
@@ -37,7 +37,7 @@ function traceSurvivors(groups: readonly Group[], kept: KeptChannels): Survivors
       );
     }
   }
-  return survivors;
+  return keptIndices;
 }
 
 function hasWholeUnits(group: Group, layer: Layer, kept: KeptChannels): boolean {

@@ -31,7 +31,7 @@ import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { deviationRatio } from "../calibrate/biases.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
-import type { LayerMatch } from "../calibrate/match.ts";
+import type { LayerMatch } from "../calibrate/match-original.ts";
 import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import { addRows, addTo, emptySums, gradientAt, residual, type Sums, solveRidge } from "../shared/normal-equations.ts";

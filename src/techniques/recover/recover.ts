@@ -19,7 +19,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { correctBiases } from "../calibrate/biases.ts";
-import { matchOriginal } from "../calibrate/match.ts";
+import { matchOriginal } from "../calibrate/match-original.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { blockWise } from "./block-wise.ts";
 import { defaultSteps, endToEnd } from "./end-to-end.ts";

@@ -4,7 +4,7 @@ import type { IndexedDataset, Storage } from "#batches";
 import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import type { ModelMatch } from "../calibrate/match.ts";
+import type { ModelMatch } from "../calibrate/match-original.ts";
 
 export interface StageResult {
   /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */

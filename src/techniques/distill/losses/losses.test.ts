@@ -9,7 +9,7 @@ import { float32, inMemory, int64 } from "../../../core/tensor/dense.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { createStep } from "../../../learn/train/index.ts";
 import { distillation } from "../distillation.ts";
-import { imitations } from "./imitations.ts";
+import { distillationLosses } from "./losses.ts";
 
 interface Case {
   readonly loss: string;
@@ -134,12 +134,12 @@ describe("golden values of PyTorch", () => {
 
   test.skipIf(published.length === 0)("cover every loss", () => {
     const testedTexts = all.map(({ text }) => text).join("\n");
-    for (const { name } of imitations) expect(testedTexts).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
+    for (const { name } of distillationLosses) expect(testedTexts).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
   });
 
   test("belong to losses whose formulas are in the guide", () => {
     const guide = readFileSync(new URL("../../../../docs/distillation.md", import.meta.url), "utf8");
-    for (const { name } of imitations) expect(guide).toContain(`\n| \`${name}\` | `);
+    for (const { name } of distillationLosses) expect(guide).toContain(`\n| \`${name}\` | `);
   });
 });
 

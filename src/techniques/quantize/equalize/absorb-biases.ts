@@ -15,7 +15,7 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { createTrials } from "../../../runtime/noise/output-noise.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
-import { observeOnce } from "../../calibrate/kept.ts";
+import { observeOnce } from "../../calibrate/statistics-cache.ts";
 import type { RoundedSettings } from "../settings.ts";
 import type { Equalization } from "./index.ts";
 

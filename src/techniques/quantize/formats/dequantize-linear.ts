@@ -126,23 +126,23 @@ export function transposedCodes(emit: Emit, codes: SharedCodes): SharedCodes {
   return codes.transposed;
 }
 
-export interface Coded {
+export interface CodeValues {
   readonly codes: Value;
   readonly scale: Value;
   readonly zeroPoint: Value;
 }
 
 /** Stores tensors under the names that ONNX Runtime's tools use. */
-export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Coded {
+export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): CodeValues {
   return { codes: emit.constant(tensor.quantized, `${name}_quantized`), ...storeGrid(emit, name, tensor) };
 }
 
-const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Omit<Coded, "codes"> => ({
+const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Omit<CodeValues, "codes"> => ({
   scale: emit.constant(tensor.scale, `${name}_scale`),
   zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
 });
 
-export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
+export type StoredCodes = Omit<CodeValues, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
 /** Dequantizes a constant. Equal values, such as padding, become a fill instead of a stored tensor. */
 export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {

@@ -11,7 +11,7 @@ import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";
 import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
-import { type Coded, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
+import { type CodeValues, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Format, oncePerRun, type WriteRun } from "./format.ts";
 import { writeProduct } from "./matrix-product.ts";
 
@@ -50,10 +50,10 @@ const integerFormat = (settings: WeightSettings, target: Target): Format => ({
   onCodes: (codes) => (codes.type === "int8" ? integerFormat(codes, target) : undefined),
 });
 
-const activations = oncePerRun<Coded>();
+const activations = oncePerRun<CodeValues>();
 
 /** Quantizes an activation once per graph, before the first layer that reads it. */
-const integersOf = (emit: Emit, data: Value, { graph }: Node, run: WriteRun): Promise<Coded> =>
+const integersOf = (emit: Emit, data: Value, { graph }: Node, run: WriteRun): Promise<CodeValues> =>
   activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
     return { codes, scale, zeroPoint };

@@ -5,7 +5,7 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { columnRange } from "./column-statistics.ts";
-import { measureOnce, observeOnce } from "./kept.ts";
+import { measureOnce, observeOnce } from "./statistics-cache.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {

@@ -13,7 +13,7 @@ import {
 import { labelRows, scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
 import { scaleParts } from "../../../learn/train/losses/imitation.ts";
 import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
-import { average, dimsOf, type LossEmit, mismatch, type OutputKind, type Pair, type Pairs } from "./imitation.ts";
+import { average, dimsOf, type LossEmit, mismatch, type OutputKind, type Pair, type Pairs } from "./value-pairs.ts";
 
 /** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */
 export interface LossInputs extends Partial<Pair<string | undefined>> {

@@ -1,8 +1,8 @@
 /** The predicted dimensions of a value after channel pruning equal those in the pruned model. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
-import { survivorsOf } from "../../src/techniques/recover/kept-channels.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match-original.ts";
+import { keptIndicesOf } from "../../src/techniques/recover/kept-channels.ts";
 import { engine } from "./networks.ts";
 
 test("follows the remaining channels of a layer through sums, norms and concatenation", async () => {
@@ -19,8 +19,8 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 }`;
   const original = parseModel(text("[1, 2]; [3, 4]; [5, 6]", "[7, 8]; [9, 10]"));
   const changed = parseModel(text("[1, 2]; [5, 6]", "[9, 10]"));
-  const survivors = await survivorsOf(await matchOriginal(changed, original, engine));
-  expect(survivors.get("q")?.get(1)).toEqual([0, 2]);
-  expect(survivors.get("s")?.get(1)).toEqual([0, 2, 4]);
-  expect(survivors.get("y")).toBeUndefined();
+  const keptIndices = await keptIndicesOf(await matchOriginal(changed, original, engine));
+  expect(keptIndices.get("q")?.get(1)).toEqual([0, 2]);
+  expect(keptIndices.get("s")?.get(1)).toEqual([0, 2, 4]);
+  expect(keptIndices.get("y")).toBeUndefined();
 });

@@ -4,9 +4,9 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match-original.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
-import { survivorsOf } from "../../src/techniques/recover/kept-channels.ts";
+import { keptIndicesOf } from "../../src/techniques/recover/kept-channels.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { engine } from "./networks.ts";
 
@@ -21,7 +21,7 @@ test("predicts the dimensions of every pruned value in every topology", async ()
     const match = await matchOriginal(changed, original, engine);
     // If the remaining channels of a layer are unknown, no dimensions can be predicted.
     const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot map|are grouped/.test(miss.reason));
-    const survivors = await survivorsOf(match);
+    const keptIndices = await keptIndicesOf(match);
     infer(match.original);
     infer(changed);
     for (const value of changed.graph.values()) {
@@ -31,7 +31,7 @@ test("predicts the dimensions of every pruned value in every topology", async ()
       if (originalDims === undefined || actualDims === undefined || dimsText(originalDims) === dimsText(actualDims))
         continue;
       counts.cut++;
-      const axes = survivors.get(value.name);
+      const axes = keptIndices.get(value.name);
       const predictedDims = originalDims.map((dim, axis) => axes?.get(axis)?.length ?? dim);
       if (dimsText(predictedDims) === dimsText(actualDims)) counts.told++;
       else if (!isUnsure)

@@ -4,7 +4,7 @@ import { counted, groupBy, Miss, roundHalfEven } from "#ir";
 import type { Change, Outcome } from "#pass";
 import type { Remainder } from "./amounts.ts";
 import type { UnitChoice } from "./choose-units.ts";
-export function unitsOf(group: Group): string {
+export function unitsTextOf(group: Group): string {
   const layers = group.layers.map((layer) => outputSliceOf(group, layer)?.unitOf ?? new Int32Array());
   const [widest = new Int32Array()] = layers.sort((a, b) => b.length - a.length);
   return unitsText(group.units, widest);

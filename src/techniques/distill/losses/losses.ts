@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { type Emit, optionError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
 import { numberSetting } from "../../../learn/train/losses/parse.ts";
+import { type DistillationLoss, distillationLoss } from "./create-loss.ts";
 import {
   average,
   cosineDistances,
@@ -17,8 +18,7 @@ import {
   square,
   squaredError,
   vectorPerSample,
-} from "./imitation.ts";
-import { type DistillationLoss, distillationLoss } from "./read.ts";
+} from "./value-pairs.ts";
 
 const [minTemperature, maxTemperature] = [0.01, 100];
 export const temperatureRangeText = `must lie between ${minTemperature} and ${maxTemperature}: beyond, the gradient is lost in float32`;
@@ -49,7 +49,7 @@ const minProbability = 1e-37;
 
 const meanSquare = (emit: Emit, pair: Pair): Value => mean(emit, square(emit, difference(emit, pair)));
 
-export const imitations: readonly DistillationLoss[] = [
+export const distillationLosses: readonly DistillationLoss[] = [
   distillationLoss({
     name: "hinton",
     meaning: "KL divergence of softened class distributions",
