@@ -1,7 +1,4 @@
-/**
- * Binds columns of a dataset to model inputs by name, before every run. If the model has one input and the data one column besides the label, names
- * need not match. Types are converted: integers change width, floats are rounded. Arrays are never reshaped, with the exceptions of `fitSample`.
- */
+/** Binds columns of a dataset to model inputs by name. Integers change width, floats are rounded. Arrays are not reshaped, except by `fitSample`. */
 import type { Batch, Dense, Dim, PithError, ValueType } from "#ir";
 import {
   dataError,
@@ -26,7 +23,7 @@ export function copyInput({ name, type }: ModelInput): ModelInput {
 }
 
 export interface Binding {
-  /** The number of samples per run if the model has a fixed batch size; undefined for any batch size. */
+  /** Samples per run if the model has a fixed batch size; undefined for any batch size. */
   readonly size: number | undefined;
   /** A sentence for each column whose rows are flattened or unflattened. */
   readonly notes: readonly string[];
@@ -34,7 +31,7 @@ export interface Binding {
   feeds(batch: Batch): Batch;
 }
 
-/** Binds batches with the columns of `batch` to inputs. @param owner the dataset's name in errors. @throws PithError E_DATA without a fitting column. */
+/** @param batch has the columns to bind. @param owner the dataset's name in errors. @throws PithError E_DATA without a fitting column. */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
   const bindings = inputs.map((input) => bindInput(input, inputs.length, batch, owner));
   const sizes = new Map(
@@ -104,10 +101,8 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
 }
 
 /**
- * Returns how a sample fits the dimensions of an input, or undefined if it does not. The order of its elements never changes:
- * - Each axis has the declared size.
- * - Axes of size 1 are added or left out: [28, 28] fits [1, 28, 28].
- * - The sample or the input is a flat row (one axis): [784] fits [1, 28, 28]. Callers state this.
+ * Returns how a sample fits the dimensions of an input, in the same order of elements: axes of size 1 can differ ([28, 28] fits [1, 28, 28]), and one
+ * of both can be a flat row ([784] fits [1, 28, 28]).
  */
 export function fitSample(
   declared: readonly Dim[],
@@ -130,7 +125,6 @@ export function flatText(from: readonly number[], to: readonly number[]): string
 const lengthsHint =
   "Samples of different sizes need an input with named dimensions: pad or resize them to one size, or export the model again.";
 
-/** Returns how to change an array so that it fits an input, if its sizes suggest it. */
 function shapeHint({ type }: ModelInput, sample: readonly number[]): { readonly hint?: string } {
   const [, ...declared] = type?.dims ?? [];
   const order = axisOrder(declared, sample);

@@ -1,11 +1,11 @@
-/** Computes content hashes of datasets. Runs record these hashes, so that a reader can check whether two runs used the same samples. */
+/** Computes content hashes of datasets, which show whether two runs used the same samples. */
 
 import { bytesOf, bytesOfText, type Dense } from "#ir";
 import { sha256, sha256Text } from "../../core/files/hash.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 
-/** The number of samples per digest. Another number would change all hashes, also those in existing records. */
+/** Samples per digest. Another number would change all hashes, also those in existing records. */
 const chunk = 256;
 
 /** Returns a SHA-256 over digests of 256 samples each: of names, types, dimensions and elements, but not of the dataset's name or location. */

@@ -1,7 +1,6 @@
 /**
- * Creates datasets with random access: in memory, as subsets (`view`), and with a preparation such as image preprocessing (`mapBatches`). Raw batches
- * can be read first and prepared later. A preparation depends only on settings, batch and positions, so threads can prepare batches in any order
- * (`feed.ts`).
+ * Creates datasets with random access: in memory, as subsets (`view`), and with a preparation such as image preprocessing (`mapBatches`). A
+ * preparation depends on settings, batch and positions, so threads can prepare batches in any order (`feed.ts`).
  */
 import { type Batch, optionError, random } from "#ir";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
@@ -12,7 +11,7 @@ export interface BatchPosition {
   readonly epoch: number;
 }
 
-/** Prepares a batch. The number and order of samples must stay the same. */
+/** The number and order of samples must stay the same. */
 export type BatchChange = (batch: Batch, position: BatchPosition) => Batch | Promise<Batch>;
 
 /** A preparation that another thread can apply: its kind in `preparing.ts`, and its settings as plain data. */
@@ -37,7 +36,7 @@ export interface PendingBatch {
 type GatherPending = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
 type StreamPending = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
-// The keys are the public functions. If a user's dataset copies a dataset but replaces such a function, the new function is called.
+// If a user's dataset copies a dataset but replaces such a function, the new function is called.
 const pendingGathers = new WeakMap<IndexedDataset["gather"], GatherPending>();
 const pendingStreams = new WeakMap<Dataset["batches"], StreamPending>();
 
@@ -46,7 +45,7 @@ export function registerPendingBatches<D extends Dataset>(dataset: D, batches: S
   return dataset;
 }
 
-/** Returns whether the batches of a dataset come from `registerPendingBatches`. Those that users implement do not. */
+/** Returns whether the batches of a dataset come from `registerPendingBatches`. */
 export const hasPendingBatches = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
@@ -60,7 +59,7 @@ async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, ep
   return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/** Yields batches with pending preparations, without the first `skip` batches. Skipped batches are read only of a stream or a user's dataset. */
+/** Yields batches with pending preparations, without the first `skip` batches. */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const stream = pendingStreams.get(dataset.batches);
   if (stream !== undefined) {
@@ -73,7 +72,7 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
 
 const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/** Creates a dataset from a function that reads samples by position. The dataset then supports batches, shuffling and views. */
+/** Creates a dataset from a function that reads samples by position. */
 export function indexed(
   name: string,
   count: number,
@@ -141,7 +140,7 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
   );
 }
 
-/** Returns a dataset with changed batches; `change` keeps the number of samples. @param portable the change for other threads, if they can apply it. */
+/** @param change keeps the number of samples. @param portable the change for other threads, if they can apply it. */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: PortableStep): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: PortableStep): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: PortableStep): Dataset {

@@ -12,7 +12,7 @@ import {
   unwrapBuffer,
 } from "#ir";
 
-/** Returns the number of samples in named tensors. @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ. */
+/** @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ. */
 export function sampleCount(batch: Batch, owner: string): number {
   let count: number | undefined;
   let firstName = "";
@@ -29,7 +29,7 @@ export function sampleCount(batch: Batch, owner: string): number {
   return count;
 }
 
-/** Returns the number of samples, by the first column. Other columns can be states, whose samples are along another axis. */
+/** Counts samples by the first column. Other columns can be states, whose samples are along another axis. */
 export function rowCount(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
@@ -46,7 +46,7 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Returns rows at the given positions. If the positions are consecutive, the result is that of `sliceRows`; other rows are copied. */
+/** Returns rows at the given positions. Consecutive rows share memory with the tensor, as in `sliceRows`. */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {
@@ -131,7 +131,7 @@ export function sliceBatch(batch: Batch, start: number, end: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, start, end));
 }
 
-/** Concatenates batches. @param change is applied to the parts of each column first. @throws PithError as `joinRows` does. */
+/** @param change is applied to the parts of each column first. @throws PithError as `joinRows` does. */
 export function joinBatches(
   parts: readonly Batch[],
   owner: string,
@@ -170,7 +170,7 @@ function copyNumbers(source: Dense, start: number, end: number, target: Numeric,
   (target as Uint8Array).set(source.data.subarray(start, end) as Uint8Array, offset);
 }
 
-/** Returns a batch and its array buffers for a transfer to another thread. Arrays that are views of larger buffers are copied first. */
+/** Returns a batch and its array buffers for a transfer to another thread. Views of larger buffers are copied first. */
 export function transferable(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
   const memory = new Set<ArrayBuffer>();
   const columns = mapColumns(batch, (dense) => {
@@ -187,7 +187,7 @@ export function bytesOfBatch(batch: Batch): number {
   return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
 }
 
-/** Copies the arrays of a batch. A user's dataset can reuse its arrays for the next batch. */
+/** A user's dataset can reuse its arrays for the next batch. */
 export function copyArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 }
@@ -201,7 +201,7 @@ export function plainArrays(batch: Batch): Batch {
 
 export const attentionMask = /attention_?mask/i;
 
-/** Returns the attention mask of a text batch, which is 1 for tokens and 0 for padding; undefined without such a column. */
+/** Returns the mask that is 1 for tokens and 0 for padding; undefined without such a column. */
 export function attentionMaskOf(batch: Batch): Dense | undefined {
   const name = Object.keys(batch).find((column) => attentionMask.test(column));
   return name === undefined ? undefined : batch[name];

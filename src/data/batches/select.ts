@@ -4,7 +4,7 @@ import { isIndexed, memory, pendingBatches, range, registerPendingBatches, view 
 import { joinBatches, rowCount, sampleCount, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
-/** The seed of all draws that decide which samples are tested. It is constant, so that results of several seeds can be compared. */
+/** Seed of draws that decide which samples are tested. It is constant, so that results of several seeds can be compared. */
 export const testSeed = 0;
 
 /** Returns the first `count` samples, or all if there are fewer. */
@@ -35,7 +35,7 @@ function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
   };
 }
 
-/** Returns the dataset as a stream, which cannot be shuffled: for sequences in which the order matters. */
+/** Returns a stream, which cannot be shuffled: for sequences in which the order matters. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const { name, count, classes, synthetic, batches } = dataset;
@@ -71,8 +71,7 @@ export function setAside(dataset: Dataset, count: number, seed: number): Divisio
 }
 
 /**
- * Returns disjoint random splits, whose sizes are fractions of the dataset. Remaining samples are in no split. Equal data, fractions and seed give
- * equal splits. Each split keeps the original order of samples.
+ * Returns disjoint random splits, whose sizes are fractions of the dataset. Each split keeps the original order of samples.
  * @throws PithError E_DATA for a stream (`collect` it first); E_OPTION if a fraction is negative or their sum exceeds 1.
  * @example
  * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
@@ -92,7 +91,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   let start = 0;
   return fractions.map((fraction, index) => {
     sum += fraction;
-    // The cumulative sum is rounded instead of each size, so that splits whose fractions sum to 1 contain every sample exactly once.
+    // The cumulative sum is rounded instead of each size, so that splits whose fractions sum to 1 contain each sample once.
     const end = Math.min(dataset.count, Math.round(sum * dataset.count));
     const positions = order.slice(start, end).sort();
     start = end;
@@ -109,7 +108,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   });
 }
 
-/** Reads up to `limit` samples into memory; batches of different sizes become a stream. @throws PithError E_DATA if empty, or if only types differ. */
+/** Reads up to `limit` samples into memory; batches of different sizes become a stream. @throws PithError E_DATA if empty, or if types differ. */
 export async function keepInMemory(
   dataset: Dataset,
   limit = Number.POSITIVE_INFINITY,

@@ -1,15 +1,12 @@
 /**
  * Finds the states of models in which an output is fed as an input at the next step. Pairs of output and input are stored in the model's metadata, or
- * guessed:
- * - An input without data is paired with an output of equal type and shape.
- * - If several outputs fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then the order.
- * - A single output is the prediction unless its name matches.
+ * guessed: an input without data is paired with an output of equal type and shape; if several outputs fit, names decide, then the order.
  * States start as zeros, and are reset at samples whose column "begin" is true.
  */
 import type { Batch, Dense, Dim, ValueType } from "#ir";
 import { bytesFor, dataError, dimsText, elementCount, optionError, PithError, viewBytes } from "#ir";
 
-/** The column that marks samples before which states are reset; its type is bool [N]. */
+/** Column of type bool [N] that marks samples before which states are reset. */
 export const beginColumn = "begin";
 
 /** An output that is fed as an input at the next step. */
@@ -23,7 +20,6 @@ interface Port {
   readonly type: ValueType | undefined;
 }
 
-/** The part of a `Model` in which states are found. */
 export interface StatefulModel {
   readonly graph: { readonly feeds: readonly Port[]; readonly outputs: readonly Port[] };
   readonly header: { readonly metadata: Map<string, string> };
@@ -47,7 +43,7 @@ function requirePort(ports: readonly Port[], name: string, kind: string): void {
   throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${names}.`);
 }
 
-/** Parses a state such as "stateN=state": the output, then the input. @throws PithError E_OPTION */
+/** Parses "stateN=state": the output, then the input. @throws PithError E_OPTION */
 export function parseState(text: string): State {
   const [, output = "", input = ""] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
   if (output !== "") return { output, input };
@@ -61,7 +57,7 @@ export function findStates(model: StatefulModel, columns: readonly string[]): re
   const unfedInputs = feeds.filter(
     ({ name }) => !columns.includes(name) && !knownStates.some(({ input }) => input === name),
   );
-  // No state is guessed for a model's only input.
+  // A model's only input is not a state.
   if (feeds.length < 2 || unfedInputs.length === 0) return knownStates;
   const unusedOutputs = outputs.filter(({ name }) => !knownStates.some(({ output }) => output === name));
   const fittingOutputs = unfedInputs.map((input) =>

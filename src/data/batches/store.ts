@@ -1,4 +1,4 @@
-/** Stores batches that are read several times, in order or by sample: in memory while there is room, then in a temporary file. */
+/** Stores batches that are read several times: in memory while there is room, then in a temporary file. */
 
 import { type Batch, bytesOf, type DataType, type Dense, dataError, dimsText, firstIndex, viewBytes } from "#ir";
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
@@ -9,11 +9,11 @@ export interface BatchStore {
   readonly count: number;
   /** Column names of the first batch. */
   readonly columns: readonly string[];
-  /** Adds a batch, which must not change afterward. @throws PithError E_FILE if the disk is full; E_UNSUPPORTED in a browser if memory is used up. */
+  /** The batch must not change afterward. @throws PithError E_FILE if the disk is full; E_UNSUPPORTED in a browser if memory is used up. */
   add(batch: Batch): Promise<void>;
-  /** Yields all batches in order. @param columns The columns to read; all by default. */
+  /** @param columns The columns to read; all by default. */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
-  /** Returns one batch. @throws PithError E_DATA if it does not exist. */
+  /** @throws PithError E_DATA if the batch does not exist. */
   batch(index: number): Promise<Batch>;
   /** Returns samples as one batch. @throws PithError E_DATA if their sizes differ. */
   gather(positions: Uint32Array): Promise<Batch>;
@@ -26,15 +26,15 @@ export interface Storage {
 }
 
 export interface StorageOptions {
-  /** The maximum bytes in memory for all stores together; by default a quarter of the available memory. */
+  /** Maximum bytes in memory for all stores together; by default a quarter of the available memory. */
   readonly memory?: number;
   readonly file?: () => Promise<ScratchFile>;
 }
 
-/** The share of the available memory that stores use by default. The model, the runtime and batches in use need the rest. */
+/** The model, the runtime and batches in use need the rest of the available memory. */
 const memoryShare = 1 / 4;
 
-/** Creates storage for batches. The caller must release it, even after an error. */
+/** The caller must release the storage, even after an error. */
 export function openStorage(options: StorageOptions = {}): Storage {
   const room: Room = { freeBytes: options.memory ?? memoryShare * availableMemory() };
   const stores = new Set<Store>();

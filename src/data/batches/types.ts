@@ -15,9 +15,9 @@ export interface Dataset {
   readonly name: string;
   /** The number of samples; undefined if it is unknown before reading. */
   readonly count: number | undefined;
-  /** The names of the classes, which "label" numbers from 0, if known. */
+  /** Names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
-  /** Origin of samples that Pith made: "text that the model generated". Reports state it; comparisons of language models judge the tokens. */
+  /** Origin of samples that Pith made: "text that the model generated". */
   readonly synthetic?: string | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }

@@ -3,7 +3,7 @@
 import { type ByteSource, concatBytes, dataError, PithError, unwrapBuffer } from "#ir";
 import { availableMemory, inflated } from "#platform";
 
-/** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
+/** Maximum bytes of text and records, about the maximum length of strings in JavaScript. */
 const maxTextBytes = 2 ** 29;
 
 /** Reads a source completely, decompressing gzip. @throws PithError E_DATA if compressed data is damaged, or if the result exceeds 512 MiB. */
@@ -52,10 +52,10 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
 /** Adds uncompressed bytes to the number in memory; a negative number frees them. @throws PithError E_DATA above the limit of the file. */
 type MemoryCounter = (bytes: number) => void;
 
-/** The maximum uncompressed bytes of a file's arrays. Uncompressed arrays are kept in memory, because gzip can be read only in order. */
+/** Uncompressed arrays are kept in memory, because gzip can be read only in order. */
 const maxUnpackedBytes = 2 ** 31;
 
-/** The bytes of memory that an open decompression stream needs: about two pieces of output. */
+/** Memory of an open decompression stream: about two pieces of output. */
 const streamBytes = 2 ** 19;
 
 /** @param available The available bytes of memory, of which arrays take at most half. */
@@ -73,8 +73,7 @@ export function archiveMemory(name: string, available = availableMemory()): Memo
 }
 
 /**
- * Returns a source of the `size` uncompressed bytes of a gzip source, which are decompressed on reading. Reading throws E_DATA if the data is
- * damaged, or if it has another number of bytes.
+ * Returns a source of the `size` uncompressed bytes of a gzip source. Reading throws E_DATA if the data is damaged or has another size.
  * @param checksum The CRC-32 of the uncompressed data, if `compressed` is deflate data without a gzip header, as in zip archives.
  */
 export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
@@ -148,7 +147,7 @@ async function* decompress(name: string, gzipped: AsyncIterable<Uint8Array>): As
   }
 }
 
-/** Reverses the bytes of each element, which converts big-endian to little-endian. */
+/** Converts big-endian to little-endian elements. */
 export function swapBytes(bytes: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
   const swapped = Uint8Array.from(bytes);
   for (let start = 0; start < swapped.length; start += width) swapped.subarray(start, start + width).reverse();

@@ -1,6 +1,6 @@
 /**
- * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has one or two label bytes and three 32 × 32 planes (red, green,
- * blue). CIFAR-10 has one label byte. CIFAR-100 has two (coarse and fine), of which the fine one is used.
+ * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has label bytes and three 32 × 32 planes (red, green, blue).
+ * CIFAR-100 has two label bytes (coarse and fine), of which the fine one is used.
  */
 
 import { type IndexedDataset, indexed, type Part } from "#batches";
@@ -11,10 +11,10 @@ const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 const sideLength = 32;
 const imageBytes = 3 * sideLength * sideLength;
 
-/** Matches the file names of CIFAR-10 (data_batch_1.bin, test_batch.bin.gz) and CIFAR-100 (train.bin, test.bin). */
+/** CIFAR-10 (data_batch_1.bin, test_batch.bin.gz) and CIFAR-100 (train.bin, test.bin). */
 const fileNamePattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
 
-/** Returns the split and the number of label bytes per record by the file's name; undefined for other names. */
+/** Returns undefined for names of other files. */
 export function cifarFile(name: string): { readonly part: Part; readonly labels: 1 | 2 } | undefined {
   const [file, batch10, test10, train100] = fileNamePattern.exec(name) ?? [];
   if (file === undefined) return undefined;

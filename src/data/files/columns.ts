@@ -6,18 +6,17 @@ import { bytesFor, dataError, dimsText, elementCount, viewBytes } from "#ir";
 import { bytesSource, readRanges } from "#platform";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
-/** A column with one value or tensor per sample. Axis 0 of `dims` counts samples. */
+/** One value or tensor per sample. Axis 0 of `dims` counts samples. */
 export interface Column {
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** Returns the rows at these positions, in this order. */
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 
-/** The maximum bytes of a file that is always read into memory. For most larger files, rows are read on demand. */
+/** Maximum bytes of a file that is read into memory. */
 export const maxBytesInMemory = 2 ** 25;
 
-/** The maximum bytes of one sample. A batch of larger samples would not fit into memory. */
+/** A batch of larger samples would not fit into memory. */
 const maxSampleBytes = 2 ** 30;
 
 /** Returns a file's uncompressed bytes: in memory if it is small or compressed, else read on demand. @throws PithError E_DATA as `readAll` does. */
@@ -42,7 +41,7 @@ export function reshapeSamples(column: Column, sampleDims: readonly number[]): C
   };
 }
 
-/** The location and format of fixed-size rows in a file. `width` is the bytes per number: half an element of a complex type. */
+/** Fixed-size rows in a file. `width` is the bytes per number: half an element of a complex type. */
 export interface FileRows {
   readonly start: number;
   readonly type: Exclude<DataType, "string">;
@@ -51,7 +50,7 @@ export interface FileRows {
   readonly bigEndian?: boolean;
 }
 
-/** Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian by default. */
+/** Returns a column of fixed-size rows in a file, in row-major order, little-endian by default. */
 export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
   const sampleDims = dims.slice(1);
   const rowBytes = bytesFor(type, elementCount(sampleDims));
@@ -69,7 +68,7 @@ export function columnInFile(source: ByteSource, { start, type, dims, width, big
   };
 }
 
-/** Reads rows of `rowBytes` bytes. Consecutive rows are read at once. */
+/** Reads consecutive rows at once. */
 export async function readRows(
   source: ByteSource,
   start: number,
@@ -86,10 +85,10 @@ export async function readRows(
   return readRanges(source, ranges);
 }
 
-/** The maximum number of samples without elements, which a few bytes can declare. */
+/** Maximum number of samples without elements, which a few bytes can declare. */
 const maxEmptyRows = 2 ** 20;
 
-/** Creates a dataset of columns. @throws PithError E_DATA if their numbers of samples differ. */
+/** @throws PithError E_DATA if the columns' numbers of samples differ. */
 export function datasetOfColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
   // `sampleCount` needs only the dimensions.

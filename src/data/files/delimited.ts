@@ -1,14 +1,14 @@
-/** Splits .csv (RFC 4180) and .tsv files into records. In .tsv files, each line is a record, and quotation marks count only around a whole field. */
+/** Splits .csv (RFC 4180) and .tsv files into records. In .tsv files, quotation marks count only around a whole field. */
 import { dataError } from "#ir";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {
   readonly fields: readonly string[];
-  /** The number of the record's first line, from 1. */
+  /** The record's first line, from 1. */
   readonly line: number;
 }
 
-/** Returns a table's records. The separator is a tab if the first line has one, else a comma. @throws PithError E_DATA for an open quote or long line. */
+/** The separator is a tab if the first line has one, else a comma. @throws PithError E_DATA for an open quote or long line. */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
   requireShortLines(source, name);

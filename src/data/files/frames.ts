@@ -1,6 +1,6 @@
 /**
- * Splits sound into frames for streaming models. Each sample of the dataset is a frame of `context` previous values and `frame` new ones. Frames of a
- * file are in order, because models carry states from frame to frame. "begin" marks the first frame of a file. The last frame is padded with silence.
+ * Splits sound into frames for streaming models: `context` previous values and `frame` new ones. Frames of a file are in order, because models carry
+ * states from frame to frame. The last frame is padded with silence.
  */
 
 import { type Dataset, requireBatchSize } from "#batches";
@@ -8,17 +8,17 @@ import { type Batch, dataError, random } from "#ir";
 import { requireRate, type Sound } from "./wav.ts";
 
 export interface FrameOptions {
-  /** The number of new values per frame. */
+  /** Number of new values per frame. */
   readonly frame: number;
-  /** The number of previous values that each frame repeats; 0 by default. */
+  /** Number of previous values that each frame repeats; 0 by default. */
   readonly context?: number;
-  /** The required sample rate in Hz. Sounds with other rates are rejected. */
+  /** Required sample rate in Hz. */
   readonly rate?: number;
 }
 
 /**
- * Returns the frames of sounds, file by file, with the columns "audio" (float32 [N, context + frame]), "begin"
- * (bool [N]) and "rate" (int64 [N]). Shuffling changes the order of files, but not of frames.
+ * Returns the frames of sounds as "audio" (float32 [N, context + frame]), "begin" (bool [N], the first frame of a file) and "rate" (int64 [N]).
+ * Shuffling changes the order of files, but not of frames.
  * @throws PithError E_DATA if a sound has another rate, because Pith does not resample.
  */
 export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {

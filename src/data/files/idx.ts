@@ -47,7 +47,7 @@ function requireSize(header: FileRows, size: number, name: string): void {
   throw dataError(`${name}: ${array} takes ${expected} bytes, the file has ${actual}.`);
 }
 
-/** Parses an idx file. @throws PithError E_DATA if the header is invalid, or if the file's length does not match it. */
+/** @throws PithError E_DATA if the header is invalid, or if the file's length does not match it. */
 export function parseIdx(bytes: Uint8Array, name: string): Dense {
   const header = readHeader(bytes, name);
   requireSize(header, bytes.length, name);
@@ -56,10 +56,10 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
 }
 
-/** The maximum bytes of a header, which has at most 255 dimensions. */
+/** A header has at most 255 dimensions. */
 const maxHeader = 4 + 4 * 255;
 
-/** Opens an idx file as a column. Rows of a large file are read on demand. @throws PithError as `parseIdx` does. */
+/** Rows of a large file are read on demand. @throws PithError as `parseIdx` does. */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
   const isCompressed = await isGzip(source);
@@ -75,10 +75,10 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
-/** Matches file names such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or emnist-digits-test-images-idx3-ubyte. */
+/** Matches train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or emnist-digits-test-images-idx3-ubyte. */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
-/** Returns the dataset's prefix (which may be empty), split and contents by the name of an idx file; undefined for other names. */
+/** Returns undefined for names of other files. */
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
@@ -88,7 +88,7 @@ export function idxFile(
   return { family, part: part.toLowerCase() === "train" ? "train" : "test", holds };
 }
 
-/** Opens a pair of idx files as "image" (uint8, N × 1 × H × W) and "label" (int64). @throws PithError E_DATA if one is damaged or the counts differ. */
+/** Opens a pair of idx files as "image" (uint8, N × 1 × H × W) and "label" (int64). @throws PithError E_DATA if damaged, or if counts differ. */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
   const image = await idxColumn(images);
   const label = await idxColumn(labels);

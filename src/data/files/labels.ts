@@ -1,7 +1,7 @@
 /** Finds the label column of a file by its common names, and converts labels to class numbers: the column "label" (int64). */
 import { type Batch, type Dense, dataError, toFloat64, toInt64, truncateList } from "#ir";
 
-/** Column names of the label, in descending priority. */
+/** In descending priority. */
 export const labelNames: readonly string[] = "label labels target targets class score sentiment similarity y".split(
   " ",
 );
@@ -26,7 +26,7 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
   );
 }
 
-/** Converts integer labels to int64 classes. @throws PithError E_DATA if a label is not an integer. */
+/** @throws PithError E_DATA if a label is not an integer. */
 export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
   if (labels.type === "string") throw dataError(`${owner}: labels are text; give each class its number.`);
@@ -37,12 +37,11 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
-/** Returns the label column's name, if it is a common one. @param inputs of the model: a column with an input's name is not the label. */
+/** @param inputs of the model: a column with an input's name is not the label. */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
-/** Returns the names of model inputs that are also common names of labels. */
 export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
   return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }
@@ -51,7 +50,7 @@ interface NamedInput {
   readonly name: string;
 }
 
-/** Renames the label column to "label", and converts integer labels to int64 classes. @throws PithError E_DATA for text labels, or another column "label". */
+/** Renames the label column to "label", and converts integers to int64 classes. @throws PithError E_DATA for text labels or another "label". */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const title = labelName(Object.keys(columns), inputs);
   const label = title === undefined ? undefined : columns[title];
@@ -101,7 +100,7 @@ export function classOrder(names: readonly string[], classes: readonly string[] 
   return classes ?? [...new Set(names)].sort();
 }
 
-/** Returns the class numbers of labels. @param order of `classOrder`. @throws PithError E_DATA for an unknown class. */
+/** @param order of `classOrder`. @throws PithError E_DATA for an unknown class. */
 export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
   return { type: "int64", dims: [names.length], data };

@@ -1,4 +1,4 @@
-/** Reads text with one sample per line. Of large uncompressed files, only the offsets of lines (16 bytes per line) are kept in memory. */
+/** Reads text with one sample per line. Of large uncompressed files, only the offsets of lines are kept in memory. */
 
 import { type IndexedDataset, indexed } from "#batches";
 import { type ByteSource, dataError } from "#ir";
@@ -8,7 +8,7 @@ import { readIfSmall } from "./columns.ts";
 const newline = 0x0a;
 const chunkBytes = 2 ** 20;
 
-/** Opens a text file as a dataset with the column "text". Each line is a sample; blank lines are skipped. */
+/** Opens a text file as a dataset with the column "text". Blank lines are skipped. */
 export async function textLines(file: ByteSource): Promise<IndexedDataset> {
   const source = await readIfSmall(file);
   const bounds = await lineBounds(source);
@@ -58,7 +58,7 @@ async function lineBounds(source: ByteSource): Promise<Float64Array> {
   return bounds.slice(0, count);
 }
 
-/** The maximum number of characters of a line. Parsing needs about ten times this number in bytes of memory. */
+/** In characters. Parsing needs about ten times this number in bytes of memory. */
 const maxLine = 2 ** 25;
 
 export function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
@@ -70,7 +70,7 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
   }
 }
 
-/** Checks the length of all lines, before they are parsed. @throws PithError E_DATA for a line that is too long. */
+/** @throws PithError E_DATA for a line that is too long. */
 export function requireShortLines(text: string, name: string): void {
   for (const { line, number } of linesOf(text))
     if (line.length > maxLine)

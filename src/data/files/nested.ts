@@ -3,13 +3,13 @@ import { type Dense, dataError, type PithError, sameDims, truncateList } from "#
 
 export interface FlattenedArray {
   readonly dims: readonly number[];
-  /** The elements in row-major order. */
+  /** Row-major. */
   readonly values: readonly (number | string)[];
 }
 
 const maxAxes = 32;
 
-/** Flattens nested arrays. @throws PithError E_DATA for values other than numbers, booleans and text, for more than 32 levels, or if rows differ in length. */
+/** @throws PithError E_DATA for values other than numbers, booleans and text, for more than 32 levels, or if rows differ in length. */
 export function flattenArray(value: unknown, location: string): FlattenedArray {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
@@ -64,7 +64,7 @@ export class TensorBuilder {
   #count = 0;
   #rows = 0;
 
-  /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row, or if text and numbers are mixed. */
+  /** @throws PithError E_DATA if dimensions differ from those of the first row, or if text and numbers are mixed. */
   add({ dims, values }: FlattenedArray, location: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))

@@ -38,14 +38,14 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 };
 
 interface NpyHeader extends Required<FileRows> {
-  /** Whether elements are in Fortran order (column-major), in which the first axis is contiguous. */
+  /** Column-major order, in which the first axis is contiguous. */
   readonly isFortran: boolean;
 }
 
-/** The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported. */
+/** Longer headers belong to records with many fields, which are not supported. */
 const maxHeader = 65536;
 
-/** The maximum bytes of an array in Fortran order, which is read completely. */
+/** Maximum bytes of an array in Fortran order, which is read completely. */
 const maxReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
@@ -78,7 +78,6 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   return {
     type,
     dims,
-    // A complex number is two real numbers.
     width: bytesFor(type, 1) / (type.startsWith("complex") ? 2 : 1),
     bigEndian: descriptor?.[1] === ">",
     isFortran: order === "True" && dims.length > 1,
@@ -94,7 +93,7 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, width) : rowMajor);
 }
 
-/** Opens a .npy file as a column. Large files are read on demand, except column-major ones. @throws PithError as `parseNpy` does. */
+/** Large files are read on demand, except column-major ones. @throws PithError as `parseNpy` does. */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= maxBytesInMemory);
 }
@@ -113,7 +112,7 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   return columnInMemory(parseNpy(await source.read(0, size), name));
 }
 
-/** Opens a .npz file's arrays as columns, in the order of the file; on demand if they are large together. @throws PithError E_DATA if the file is damaged. */
+/** Opens a .npz file's arrays as columns; on demand if they are large together. @throws PithError E_DATA if the file is damaged. */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
   const totalBytes = arrays.reduce((sum, [, { size }]) => sum + size, 0);
@@ -151,7 +150,7 @@ function npyBytes(dense: Dense): Uint8Array {
   return bytes;
 }
 
-/** Parses all arrays of a .npz file. @throws PithError as `npzColumns` does. */
+/** @throws PithError as `npzColumns` does. */
 export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
   const arrays: Record<string, Dense> = {};
   for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))

@@ -8,19 +8,16 @@ import { linesOf, requireShortLines } from "./lines.ts";
 import { flattenArray, TensorBuilder } from "./nested.ts";
 
 export interface TableOptions {
-  /** The class names in the model's order. By default, label names are sorted. */
+  /** Class names in the model's order. By default, label names are sorted. */
   readonly classes?: readonly string[] | undefined;
   /** The model's inputs. If an input takes one value per sample, a column of its name is fed to this input and is not the label. */
   readonly inputs?: readonly ModelInput[];
 }
 
 /**
- * Reads a .csv or .tsv table.
- * - A column called label, target, class, score, y or similar is the label: a number or a class name.
- * - In a numeric table, the other columns become "features" (float32, N × F), except those of model inputs. In
- *   a table with text, each column is separate.
- * - The first line is a header unless it contains both text and a number. Columns without a header are "text",
- *   "text_pair" and "label".
+ * Reads a .csv or .tsv table. A column called label, target, class, score, y or similar is the label: a number or a class name. In a numeric table,
+ * the other columns become "features" (float32, N × F), except those of model inputs; in a table with text, each column is separate. The first line
+ * is a header unless it contains both text and a number.
  * @throws PithError E_DATA with line and column of missing or invalid values, and for duplicate column names.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
@@ -97,7 +94,7 @@ function parseTable(
   return { titles: header.fields.map((title) => title.trim()), rows: otherRows };
 }
 
-/** Returns the column names for a table without header: one or two texts, and a label. */
+/** Names the columns of a table without header: one or two texts, and a label. */
 function defaultTitles(areNumbers: readonly boolean[], name: string): readonly string[] {
   const texts = ["text", "text_pair"];
   const titles = areNumbers.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
@@ -111,8 +108,8 @@ function isNumber(field: string): boolean {
 }
 
 /**
- * Parses JSON lines. Each key of the first line is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers,
- * otherwise float32. Text becomes a string tensor, and class names in the label column become class numbers.
+ * Parses JSON lines. Each key of the first line is a column: int64 if all values are integers, otherwise float32 or text. Class names in the label
+ * column become class numbers.
  * @throws PithError E_DATA with the number of a line that is not an object, or whose keys or dimensions differ from those of the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {

@@ -1,15 +1,15 @@
 /**
- * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits. Channels are averaged, and integers are
- * scaled to −1 … 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ * Reads WAV files (RIFF). Channels are averaged, and integers are scaled to −1 … 1. Source: Microsoft, Multimedia Programming Interface and Data
+ * Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
 import { type ByteSource, dataError, viewOf } from "#ir";
 
 export interface Sound {
   readonly name: string;
-  /** The sample rate in Hz. */
+  /** In Hz. */
   readonly rate: number;
-  /** The number of samples per channel. */
+  /** Samples per channel. */
   readonly length: number;
   /** Returns samples from `start` to `end` (exclusive), averaged over channels. */
   read(start: number, end: number): Promise<Float32Array>;
@@ -26,12 +26,12 @@ export function requireRate({ name, rate }: Sound, expectedRate: number): void {
 const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;
-/** The maximum number of chunks up to and with the sample data. */
+/** Maximum number of chunks up to and with the sample data. */
 const maxChunks = 64;
-/** The maximum bytes of the format chunk that are read: the length of the extended format. */
+/** Maximum bytes of the format chunk that are read: the length of the extended format. */
 const maxFormatBytes = 40;
 
-/** Opens a WAV file. @throws PithError E_DATA if the file is not a WAV file, is truncated, or has an unsupported format. */
+/** @throws PithError E_DATA if the file is not a WAV file, is truncated, or has an unsupported format. */
 export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
   const riffHeader = viewOf(await source.read(0, Math.min(12, size)));

@@ -7,21 +7,20 @@ const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
 const entryMark = 0x02014b50;
 const localMark = 0x04034b50;
-/** The bytes of the end record. A comment of at most `maxComment` bytes follows it. */
+/** Bytes of the end record. A comment follows it. */
 const endLength = 22;
 const maxComment = 65535;
-/** The bytes of a local file header before the name. */
+/** Bytes of a local file header before the name. */
 const localLength = 30;
-/** The 32-bit value that stands for a larger value, which is then in a zip64 extra field. */
+/** Stands for a larger value, which is then in a zip64 extra field. */
 const zip64Marker = 0xffffffff;
 const zip64Field = 1;
 const storedMethod = 0;
 const deflateMethod = 8;
 
 /**
- * Returns the contents of each file by name, in the order of the directory.
- * @throws PithError E_DATA if `archive` is not a zip archive, or if two files overlap. Overlaps are rejected
- * because a small archive could contain one large file many times.
+ * Returns the contents of each file by name. A small archive with overlapping files could contain one large file many times.
+ * @throws PithError E_DATA if `archive` is not a zip archive, or if two files overlap.
  */
 export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
   const { start: directoryStart, end } = await directoryOf(archive);
@@ -57,7 +56,6 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
   return entries;
 }
 
-/** The minimum range of bytes that a file and its header occupy in an archive. */
 interface ByteRange {
   readonly name: string;
   readonly start: number;
@@ -124,7 +122,7 @@ function withLargeValues(numbers: readonly number[], extra: DataView): readonly 
   return numbers;
 }
 
-/** Returns the bytes of a file in the archive. The length of its local header is read on first access. */
+/** Reads the length of the file's local header on first access. */
 function openEntry(archive: ByteSource, name: string, headerStart: number, size: number): ByteSource {
   let contentStart: Promise<number> | undefined;
   const readContentStart = async (): Promise<number> => {

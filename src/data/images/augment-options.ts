@@ -7,7 +7,7 @@ export const augmentationSchema = v.strictObject({
   crop: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must be at least 0"))),
   /** Mirrors half of the images left to right. */
   flip: v.optional(v.boolean()),
-  /** The memory layout of images. By default, it is detected from the dimensions. */
+  /** Memory layout of images. By default, it is detected from the dimensions. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
 
@@ -15,7 +15,7 @@ export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
 export const augmentationOption = v.union([v.string(), augmentationSchema]);
 
-/** Checks augmentation options. In text, words can have values: "crop=4 flip". @throws PithError E_OPTION for an unknown word, an invalid number or none. */
+/** Accepts text such as "crop=4 flip". @throws PithError E_OPTION for an unknown word, an invalid number or none. */
 export function parseAugmentation(options: string | Augmentation): Augmentation {
   const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);
   if (!result.success) {

@@ -1,4 +1,4 @@
-/** Augments images. The result depends only on seed, epoch and position, so resumed trainings, teachers and students see the same images. */
+/** Augments images. The result depends on seed, epoch and position, so resumed trainings, teachers and students see the same images. */
 
 import { type BatchChange, type Dataset, type IndexedDataset, mapBatches, rowLength } from "#batches";
 import { type Batch, type Dense, dataError, dimsText, type Random, random } from "#ir";
@@ -8,8 +8,7 @@ import type { StoredImages } from "./preprocess.ts";
 type Images = Dense<"float32" | "uint8">;
 
 /**
- * Returns the samples with augmented images. Images are the only column with four axes besides "label", of
- * type float32 or uint8.
+ * Returns the samples with augmented images, the only column with four axes besides "label", of type float32 or uint8.
  * @throws PithError E_OPTION for invalid options. Reading throws E_DATA if there is no image column, or more than one.
  * @example
  * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });

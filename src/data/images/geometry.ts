@@ -1,7 +1,6 @@
 /**
- * Resizes and center-crops images with the results of torchvision's `Resize` and `CenterCrop`. One number sets
- * the short side and keeps proportions; the long side is rounded down. Two numbers are height × width. A crop
- * offset of half a pixel rounds to even. Images smaller than the crop are padded with black.
+ * Resizes and center-crops images with the results of torchvision's `Resize` and `CenterCrop`. A crop offset of half a pixel rounds to even. Images
+ * smaller than the crop are padded with black.
  */
 import { roundHalfEven } from "#ir";
 import { type Filter, resample } from "./resample.ts";
@@ -12,14 +11,14 @@ export interface Extent {
 }
 
 export interface Geometry {
-  /** The length of the short side, or height and width. */
+  /** Length of the short side (proportions are kept), or height and width. */
   readonly resize?: number | Extent;
   readonly crop?: Extent;
-  /** The interpolation of a resize; "bilinear" by default. */
+  /** Interpolation of a resize; "bilinear" by default. */
   readonly filter?: Filter;
 }
 
-/** Returns the resizes and crops with which networks of this input size are usually trained. The first is the default. */
+/** Returns the resizes and crops with which networks of this input size are usually trained, the default first. */
 export function commonGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const resizedImage: Geometry = { resize: size };
@@ -28,9 +27,9 @@ export function commonGeometries(size: Extent): readonly Geometry[] {
   return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
 }
 
-/** The minimum image size at which networks are usually trained on center crops. For smaller sizes (CIFAR, faces), they see complete images. */
+/** Networks with smaller images (CIFAR, faces) are usually trained on complete images instead of center crops. */
 const minCropped = 160;
-/** The share of each side that torchvision and Keras keep in a center crop. */
+/** Share of each side that torchvision and Keras keep in a center crop. */
 const cropShare = 0.875;
 
 /** Returns the short side before a crop: 256 for crops of 224 to 256, as in torchvision and Caffe, and 342 for 299. */
@@ -55,7 +54,7 @@ function extentText({ height, width }: Extent): string {
   return `${height}x${width}`;
 }
 
-/** Returns where a crop starts. It is negative for an image smaller than the crop: torchvision then pads ⌊(crop − size) / 2⌋ first. */
+/** Returns a negative offset for an image smaller than the crop: torchvision then pads ⌊(crop − size) / 2⌋ first. */
 function cropOffset(size: number, crop: number): number {
   return size < crop ? -Math.floor((crop - size) / 2) : roundHalfEven((size - crop) / 2);
 }

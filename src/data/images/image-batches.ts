@@ -5,7 +5,6 @@ import { type Batch, type Dense, type Dim, dataError, elementCount, type ValueTy
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { commonGeometries, type Extent, fitImage, type Geometry, sizeOf } from "./geometry.ts";
 
-/** The channels that an input requires, and its size if the model fixes it. */
 export interface ImageTarget {
   readonly channels: 1 | 3;
   readonly size: Extent | undefined;
@@ -36,7 +35,7 @@ export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
 
-/** Returns the extent of two axes: "free" if a size is not fixed, "no" if a size is 1, because such axes belong to flat inputs. */
+/** Returns "free" if a size is not fixed, "no" if a size is 1, because such axes belong to flat inputs. */
 function extentOfAxes(height: Dim, width: Dim): Extent | "free" | "no" {
   if (height === 1 || width === 1) return "no";
   return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
@@ -47,7 +46,7 @@ function fixedSize(height: Dim, width: Dim): Extent | undefined {
   return typeof size === "object" ? size : undefined;
 }
 
-/** Completes a stated resize and crop with the size that the model requires. By default, returns the usual resize and crop for this size. */
+/** Completes a stated resize and crop with the size that the model requires; by default, the usual resize and crop for this size. */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const filterOption = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
@@ -63,13 +62,13 @@ export function imagePathColumn(batch: Batch): Dense<"string"> | undefined {
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** The number of images that are decoded concurrently, so that the decoder's threads are busy while images are resized and the model runs. */
+/** Keeps the decoder's threads busy while images are resized and the model runs. */
 const concurrentImages = 8;
 
-/** The maximum pixels of an image that is decoded concurrently. Several larger images at once would need gigabytes of memory. */
+/** Several larger images at once would need gigabytes of memory. */
 const maxConcurrentPixels = 2 ** 25;
 
-/** Maximum bytes of decoded and resized images that are kept: a command reads its samples several times. */
+/** Bytes of decoded and resized images that are kept, because a command reads its samples several times. */
 const maxKeptBytes = 2 ** 27;
 
 interface FittedImage extends Extent {
@@ -77,9 +76,8 @@ interface FittedImage extends Extent {
 }
 
 /**
- * Images of limited total size. If many images in a row are missing, the kept ones are those of an earlier data set, and all are removed. If instead the
- * least recent one made room, a data set that exceeds the space would find none of its images at the next pass. So does one of more than five
- * times the space.
+ * Images of limited total size. If many images in a row are missing, all are removed: they are those of an earlier data set. If instead the least
+ * recent one made room, a data set that exceeds the space would find none of its images at the next pass.
  */
 export class ImageCache {
   readonly #images = new Map<string, FittedImage>();
@@ -109,7 +107,7 @@ export class ImageCache {
   }
 }
 
-/** Decoded and resized images by the content of their file, and by size and channels. */
+/** By the content of the file, and by size and channels. */
 const keptImages = new ImageCache(maxKeptBytes);
 
 async function* decodeConcurrently(
@@ -178,7 +176,7 @@ export async function readImages(
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
 }
 
-/** Returns the integer luma of ITU-R 601, as Pillow's convert("L") computes it. Gray pixels keep their value. */
+/** Returns the integer luma of ITU-R 601, as Pillow's convert("L") computes it. */
 function toGray(rgb: Uint8Array): Uint8Array {
   const gray = new Uint8Array(rgb.length / 3);
   for (let pixel = 0, at = 0; pixel < gray.length; pixel++, at += 3) {

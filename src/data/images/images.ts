@@ -1,4 +1,4 @@
-/** Opens folders of image files as datasets. The column "image" contains only paths; `preprocess` reads and decodes the files. */
+/** Opens folders of image files as datasets. The column "image" contains paths; `preprocess` reads and decodes the files. */
 
 import { firstBatch, type IndexedDataset, memory } from "#batches";
 import { type Dense, dataError, joinList, nearest, type PithError, truncateList } from "#ir";
@@ -18,7 +18,7 @@ export function isImageFile(name: string): boolean {
 }
 
 export interface ImagesOptions {
-  /** Class names in the model's order. Default: lines of names.txt or classes.txt, or the sorted names of folders or labels that are not all numbers. */
+  /** Class names in the model's order. Default: lines of names.txt or classes.txt, or the sorted names of folders or labels. */
   readonly classes?: readonly string[] | undefined;
   /** Is called with warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
@@ -27,8 +27,8 @@ export interface ImagesOptions {
 }
 
 /**
- * Opens JPEG and PNG files in a folder. The folder can contain one subfolder per class, files with a table labels.csv (file, label), or files without
- * labels. The column "image" contains paths, and "label" contains classes as int64. Labels in the table are numbers or names of classes.
+ * Opens JPEG and PNG files in a folder: one subfolder per class, files with a table labels.csv (file, label), or files without labels. The column
+ * "image" contains paths, and "label" contains classes as int64.
  * @throws PithError E_DATA if there are no images, for an unknown class, or if labels.csv names a missing file beside it.
  * @example
  * const photos = await images("photos/");
@@ -96,7 +96,7 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
-/** The maximum depth of subfolders that are searched for unused images. */
+/** Depth of subfolders that are searched for unused images. */
 const maxDepth = 3;
 
 async function readableImages(folder: string, subfolder = "", depth = maxDepth): Promise<readonly string[]> {
@@ -214,7 +214,7 @@ async function readImageTable(
     }
     if (file.split(/[/\\]/).includes(".."))
       throw dataError(`${location}: "${file}" is outside the folder of the table.`);
-    // The existence of files in subfolders is checked only when they are read.
+    // Files in subfolders are checked when they are read.
     if (!file.includes("/") && !names.has(file)) throw missingFile(file, location, names);
     files.push(file);
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, location));

@@ -18,9 +18,8 @@ export interface StoredImages {
 }
 
 /**
- * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input, with its name,
- * shape and type. Image files are resized and cropped as `how` states, or as usual for the model's input size.
- * The layout is detected from the input's shape (N × 3 × H × W, N × H × W × 3, N × 784, 1 × 784 × 1, …).
+ * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input. Image files are resized and cropped as `how` states,
+ * or as usual for the model's input size. The layout is detected from the input's shape.
  * @throws PithError On reading: E_DATA if a batch has no images, or if their size is not that of the input.
  * @example
  * const [input] = model.graph.feeds;
@@ -43,7 +42,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
   return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
 }
 
-/** Returns the batch with its image files decoded and resized; stored images are resized only if `how` states it. */
+/** Decodes and resizes image files; stored images are resized only if `how` states it. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
   const files = imagePathColumn(batch);
@@ -68,13 +67,13 @@ export function imageGeometries(batch: Batch, input: ImageInput): readonly Geome
   return imagePathColumn(batch) === undefined || size === undefined ? [] : commonGeometries(size);
 }
 
-/** Returns the number of channels of the images that the model receives; undefined if the batch has no images. */
+/** Returns undefined if the batch has no images. */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
   if (imagePathColumn(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
 }
 
-/** Returns the resize and crop of the images as `parsePreprocessing` reads them; "" for stored images that keep their size. */
+/** Returns the resize and crop as `parsePreprocessing` reads them; "" for stored images that keep their size. */
 export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imagePathColumn(batch) === undefined && how.resize === undefined && how.crop === undefined) return "";
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
@@ -97,7 +96,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   return { [input.name]: toInputType(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
 
-/** Returns the column of stored images: "image", or without such a column, the first uint8 column with the dimensions of images. */
+/** Returns the column "image", or without such a column, the first uint8 column with the dimensions of images. */
 export function findImages(batch: Batch): StoredImages | undefined {
   const names = Object.keys(batch).filter((name) => name !== "label");
   for (const name of names.includes("image") ? ["image"] : names) {
@@ -124,7 +123,7 @@ export function flatImageText(batch: Batch, input: ImageInput, how: Preprocessin
 interface ImageLayout {
   readonly dims: readonly number[];
   readonly layout: "NCHW" | "NHWC";
-  /** The dimensions of the image, if it or the input is a flat row. */
+  /** Dimensions of the image, if it or the input is a flat row. */
   readonly flatFrom?: readonly number[];
 }
 
@@ -135,7 +134,7 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
   if (declared === undefined) return targets[0] ?? planes;
-  // First without the batch axis; then all axes, for a model that takes a single image without a batch axis.
+  // A model that takes a single image has no batch axis.
   for (const inputDims of [declared.slice(1), declared]) {
     const exactTarget = targets.find((target) => fitsDims(inputDims, target.dims));
     if (exactTarget !== undefined) return exactTarget;
@@ -165,7 +164,7 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   throw dataError(`Input "${input.name}" takes ${text} the images are ${size}.`, { hint });
 }
 
-/** Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
+/** Returns the text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
 function fittingPreprocessingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");

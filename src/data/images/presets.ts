@@ -6,12 +6,12 @@ import type { Extent, Geometry } from "./geometry.ts";
 export interface Preprocessing extends Geometry {
   readonly name: string;
   readonly scale: number;
-  /** The mean per stored channel (red, green, blue), or one value for all channels, after scaling. */
+  /** Mean per stored channel (red, green, blue), or one value for all channels, after scaling. */
   readonly mean: readonly number[];
-  /** The standard deviation per stored channel, or one value for all channels. */
+  /** Standard deviation per stored channel, or one value for all channels. */
   readonly std: readonly number[];
   readonly channels: "RGB" | "BGR";
-  /** The layout of the input, which is needed only if its shape is ambiguous. Flat inputs are planes (NCHW) by default. */
+  /** Layout of the input, needed if its shape is ambiguous. */
   readonly layout?: "NCHW" | "NHWC";
 }
 
@@ -20,7 +20,6 @@ export function contrastOf({ scale, std }: Preprocessing): number {
   return Math.max(...std.map((deviation) => Math.abs((255 * scale) / deviation)));
 }
 
-/** Returns the lowest and highest model values of black and white over all channels. */
 export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
   const channels = Math.max(mean.length, std.length);
   const bounds = Array.from({ length: channels }, (_, channel) =>
@@ -40,26 +39,25 @@ const unitScale = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as co
 export const presets = {
   unit: { ...unitScale, name: "unit" },
   raw: { ...unitScale, name: "raw", scale: 1 },
-  /** Scales to −1 … 1, as in TensorFlow. */
+  /** −1 … 1, as in TensorFlow. */
   symmetric: { ...unitScale, name: "symmetric", mean: [0.5], std: [0.5] },
-  /** Uses ImageNet statistics, as in PyTorch. */
+  /** ImageNet statistics, as in PyTorch. */
   imagenet: { ...unitScale, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
   cifar10: { ...unitScale, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
   mnist: { ...unitScale, name: "mnist", mean: [0.1307], std: [0.3081] },
-  /** Subtracts ImageNet's mean from the bytes, in BGR order. */
+  /** ImageNet's mean is subtracted from the bytes, in BGR order. */
   caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
 } as const satisfies Readonly<Record<string, Preprocessing>>;
 
-/** Returns the presets to try for a number of channels, most likely first. */
+/** Returns the presets to try, most likely first. */
 export function candidatePreprocessings(channels: number): readonly Preprocessing[] {
   const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
   return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
 }
 
 /**
- * Parses preprocessing text: the name of a preset ("imagenet"), settings, or both, separated by spaces. Settings change the preset, or "unit" by
- * default: `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short
- * side), `resize=240x320` (height × width), `crop=224` and `filter=bicubic`.
+ * Parses the name of a preset ("imagenet"), settings that change it ("unit" by default), or both: `cifar10 channels=BGR`. Settings are
+ * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC resize=256 crop=224 filter=bicubic`; `resize=240x320` is height × width.
  * @throws PithError E_OPTION that names the unknown word.
  */
 export function parsePreprocessing(text: string): Preprocessing {
@@ -76,7 +74,7 @@ export function parsePreprocessing(text: string): Preprocessing {
   return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
 }
 
-/** Returns the preprocessing that a preprocessor_config.json (transformers) describes. @throws PithError E_DATA if the file is not an object. */
+/** Reads the preprocessing of a preprocessor_config.json (transformers). @throws PithError E_DATA if the file is not an object. */
 export function parsePreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw dataError("preprocessor_config.json should hold an object.");
   const readNumbers = (key: string, defaultValues: readonly number[]): readonly number[] => {
@@ -99,7 +97,7 @@ export function parsePreprocessorConfig(config: unknown): Preprocessing {
   return result;
 }
 
-/** Returns resize and crop of a preprocessor_config.json. A size is a number, { height, width } or { shortest_edge }; filters are Pillow's numbers. */
+/** Reads resize and crop. A size is a number, { height, width } or { shortest_edge }; filters are Pillow's numbers. */
 function declaredGeometry(settings: PlainObject): Geometry {
   const parseSize = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;

@@ -1,7 +1,7 @@
 /**
- * Resizes images with exactly the results of Pillow (`Image.resize`), and thus of torchvision and transformers. An output pixel is a weighted mean of
- * input pixels. The kernel is a triangle (bilinear), or Keys' cubic with a = −0.5 (bicubic), stretched by the reduction factor (antialiasing). Rows
- * are resized first, then columns, each rounded to 8 bits. Weights are integers of 22 bits. Source: Pillow, src/libImaging/Resample.c.
+ * Resizes images with the results of Pillow (`Image.resize`), and thus of torchvision and transformers. The kernel is a triangle (bilinear), or Keys'
+ * cubic with a = −0.5 (bicubic), stretched by the reduction factor (antialiasing). Rows are resized first, then columns, each rounded to 8 bits.
+ * Source: Pillow, src/libImaging/Resample.c.
  */
 
 export type Filter = "bilinear" | "bicubic";
@@ -25,18 +25,18 @@ const kernels: Readonly<Record<Filter, Kernel>> = {
   },
 };
 
-/** The fraction bits of a weight: 32, minus 8 for the pixel and 2 for sums of weights that are temporarily above 1. */
+/** Fraction bits of a weight: 32, minus 8 for the pixel and 2 for sums of weights that are temporarily above 1. */
 const precision = 22;
-/** The initial value of sums: one half. The final truncation then rounds to nearest. */
+/** One half: the final truncation then rounds to nearest. */
 const roundingOffset = 1 << (precision - 1);
 
-/** The weights of input pixels for each output pixel along one axis. */
+/** Weights of input pixels for each output pixel along one axis. */
 interface Taps {
   /** For each output pixel, the first input pixel with a weight. */
   readonly start: Int32Array;
   /** For each output pixel, the number of input pixels with a weight. */
   readonly count: Int32Array;
-  /** The weights; those of output pixel i start at index i · `size`. */
+  /** Weights of output pixel i start at index i · `size`. */
   readonly weights: Int32Array;
   readonly size: number;
 }
@@ -66,7 +66,7 @@ function computeTaps(inputSize: number, outputSize: number, { support, weight }:
   return { start, count, weights, size };
 }
 
-/** Resamples `lines` rows or columns of pixels to `outputCount` pixels each. A step is the stride between pixels of a line, a pitch that between lines. */
+/** Resamples rows or columns. A step is the stride between pixels of a line, a pitch that between lines. */
 function resampleLines(
   source: Uint8Array,
   target: Uint8Array,

@@ -1,12 +1,9 @@
 /**
- * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
+ * Prefetches batches in worker threads, because a model run blocks the JavaScript thread. Batches keep their order, and are bit-identical in any
+ * thread (`indexed.ts`).
  *
- * Threads are started if the consumer waits for more than 2 % of the time, in all at least as long as a start takes. If it waits a
- * time w for each batch and uses the batch for a time u, w/u threads suffice. If n threads do not suffice, n · (w + u) / u are started, limited by
- * the number of cores. At most two batches per thread are prepared ahead.
- *
- * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that other threads cannot apply run in this thread: functions
- * of users, and all changes in a browser. All feeds share the threads.
+ * If the consumer waits a time w for each batch and uses it for a time u, w/u threads suffice. If n threads do not suffice, n · (w + u) / u are
+ * started, limited by the number of cores. Changes that other threads cannot apply, such as functions of users, run in this thread.
  */
 
 import type { BatchOptions, Dataset, PendingBatch, PortableStep, PositionedChange } from "#batches";
@@ -17,12 +14,12 @@ import { moduleOf } from "#root";
 import type { PrepareRequest } from "./preparing.ts";
 
 export interface FeedRound extends BatchOptions {
-  /** The number of batches to skip at the start. Skipped batches are not prepared, and are read only of a stream or a user's dataset. */
+  /** Number of batches to skip at the start. */
   readonly skip?: number;
 }
 
 interface FeedOptions {
-  /** The number of additional threads. By default, it is determined from waiting times. */
+  /** Additional threads. By default, their number follows from waiting times. */
   readonly threads?: number;
 }
 
@@ -32,16 +29,16 @@ export interface Feed {
   close(): Promise<void>;
 }
 
-/** The maximum share of time that the consumer waits before a thread is started. */
+/** Share of time that the consumer waits before a thread is started. */
 const maxWaitShare = 0.02;
-/** The approximate time to start a thread, in milliseconds. */
+/** Approximate. */
 const threadStartMs = 200;
-/** The minimum number of measured batches. The first batch is not measured, because the consumer still builds its models. */
+/** The first batch is not measured, because the consumer still builds its models. */
 const minMeasured = 2;
-/** The maximum bytes of batches in progress. Two batches are always allowed, even if they are larger. */
+/** Bytes of batches in progress. Two batches are allowed even if they are larger. */
 const maxBytes = 2 ** 29;
 
-/** Prefetches several rounds of a dataset; the caller closes the feed. @throws the dataset's errors on reading, at the batch that causes them. */
+/** The caller closes the feed. @throws the dataset's errors on reading, at the batch that causes them. */
 export function createFeed(
   dataset: Dataset,
   rounds: Iterable<FeedRound>,
@@ -50,13 +47,13 @@ export function createFeed(
   const source = readRounds(dataset, rounds);
   const hasPositions = isIndexed(dataset);
   const release = holdWorkers();
-  /** The batches in progress. An undefined batch marks the end of a round. */
+  /** Batches in progress. An undefined batch marks the end of a round. */
   const queue: Promise<Batch | undefined>[] = [];
   let reading: Promise<unknown> = Promise.resolve();
   let [isExhausted, hasPortable, isLate] = [false, false, false];
   let maxBatchBytes = 1;
   let totals = { count: 0, waited: 0, used: 0 };
-  /** The number of batches that are not measured yet: the first one, and those in progress when threads are started. */
+  /** Batches that are not measured yet: the first one, and those in progress when threads are started. */
   let unmeasured = 1;
 
   const usableThreads = (): number =>
@@ -65,7 +62,7 @@ export function createFeed(
   const aheadCount = (): number => {
     const count = usableThreads();
     if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / maxBatchBytes)));
-    // Reading ahead needs no thread. Only a dataset with positions allows it, because a stream can reuse its arrays.
+    // A stream can reuse its arrays, so only a dataset with positions is read ahead.
     return isLate && hasPositions && !areWorkersStarting() ? 1 : 0;
   };
 
@@ -94,8 +91,7 @@ export function createFeed(
     });
     // An error is thrown when its batch is requested. Until then, it must not count as unhandled.
     prepared.catch(() => {});
-    // The next read starts only after this batch has been posted to a thread, because a stream can then reuse
-    // its arrays.
+    // A stream can reuse its arrays after this batch has been posted to a thread.
     reading = pendingRead.catch(() => {});
     return prepared;
   };
@@ -152,7 +148,7 @@ async function* readRounds(
 
 const isPortable = ({ portable }: PositionedChange): boolean => portable !== undefined;
 
-/** Yields batches with prefetching. @param options `threads`: additional ones (default: by waiting times). @throws the dataset's errors on reading. */
+/** @param options `threads`: additional ones (default: by waiting times). @throws the dataset's errors on reading. */
 export async function* prefetched(
   dataset: Dataset,
   batches: BatchOptions,
@@ -168,16 +164,16 @@ export async function* prefetched(
 
 interface PoolWorker {
   readonly thread: Thread;
-  /** The numbers of the changes whose settings the thread has received. */
+  /** Numbers of the changes whose settings the thread has received. */
   readonly ids: Map<PortableStep, number>;
   isReady: boolean;
 }
 
-/** The time in milliseconds after which idle threads end. It is longer than the pause between two epochs. */
+/** Idle threads end after this time, which is longer than the pause between two epochs. */
 const idleTimeMs = 10_000;
 
 let workers: PoolWorker[] = [];
-/** Whether a thread has ended unexpectedly or could not start. No further threads are started then. */
+/** Whether a thread has ended unexpectedly or could not start. */
 let hasFailed = false;
 let feedCount = 0;
 let endTimer: ReturnType<typeof setTimeout> | undefined;
@@ -230,7 +226,7 @@ function holdWorkers(): () => void {
   };
 }
 
-/** Ends all threads. Callers do the pending work themselves. */
+/** Callers do the pending work themselves. */
 export function endWorkers(): void {
   for (const { thread } of workers.splice(0)) thread.end();
 }
@@ -254,15 +250,14 @@ async function prepareInWorker(
     ids.set(portable, id);
     return [knownId === undefined ? { id, position, portable } : { id, position }];
   });
-  // Transferred arrays could belong to the dataset, so the batch is copied first.
+  // Transferred arrays could belong to the dataset.
   const { batch: copy, memory } = transferable(copyArrays(batch));
   try {
     const answered = await thread.ask({ batch: copy, steps } satisfies PrepareRequest, memory);
     return answered?.answer as Batch | undefined;
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "DataCloneError")) throw error;
-    // Settings that cannot be copied refer to objects of this thread. The thread has received none of the
-    // settings.
+    // Settings that cannot be copied refer to objects of this thread. The thread has received none of the settings.
     ids.clear();
     return undefined;
   }

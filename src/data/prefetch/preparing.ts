@@ -9,7 +9,7 @@ import { tokenization } from "../text/sequences.ts";
 
 export interface PrepareRequest {
   readonly batch: Batch;
-  /** The changes to apply, in order. `portable` is sent only once per thread and `id`, because its settings can include a large vocabulary. */
+  /** In order. `portable` is sent once per thread and `id`, because its settings can include a large vocabulary. */
   readonly steps: readonly {
     readonly id: number;
     readonly position: BatchPosition;
@@ -17,7 +17,7 @@ export interface PrepareRequest {
   }[];
 }
 
-/** Creates changes from their settings, by `PortableStep.kind`. */
+/** By `PortableStep.kind`. */
 const changeFactories: Readonly<Record<string, (settings: never) => BatchChange>> = {
   preprocess: preprocessing,
   augment: augmentation,

@@ -6,7 +6,7 @@ import { type Preprocessing, parsePreprocessing, presets } from "../images/prese
 
 export interface PreprocessingSpec {
   readonly images: Preprocessing | undefined;
-  /** The maximum number of tokens of a text, or of a window of running text. */
+  /** Maximum tokens of a text, or of a window of running text. */
   readonly length: number | undefined;
   readonly frames: FrameOptions | undefined;
 }
@@ -42,17 +42,16 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   };
 }
 
-/** The metadata key for the preprocessing settings, as `parsePreprocessingSpec` reads them. */
+/** Metadata key of the settings, as `parsePreprocessingSpec` reads them. */
 export const preprocessingKey = "pith.preprocessing";
 
-/** The part of a `Model` that stores metadata. */
 export interface HasMetadata {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
 const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
-/** Returns the preprocessing settings stored in a model. @throws PithError E_DATA if they are invalid. */
+/** @throws PithError E_DATA if the settings are invalid. */
 export function readPreprocessing({ header }: HasMetadata): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return emptySpec;

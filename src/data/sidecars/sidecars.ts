@@ -15,11 +15,11 @@ import type { HasMetadata, PreprocessingSpec } from "./preprocessing-spec.ts";
 export interface Sidecars {
   readonly preprocessing: Preprocessing | undefined;
   readonly tokenizer: TextTokenizer | undefined;
-  /** The class names of id2label in config.json, in the order of ids. */
+  /** Class names of id2label in config.json, in the order of ids. */
   readonly classes: readonly string[] | undefined;
-  /** The architecture in config.json, such as "BertForSequenceClassification". */
+  /** Architecture in config.json, such as "BertForSequenceClassification". */
   readonly architecture: string | undefined;
-  /** Names of the files that were not copied with the model, as text, each with the name of its original folder. */
+  /** Files that were not copied with the model, as text, each with the name of its original folder. */
   readonly missingFiles?: string | undefined;
 }
 
@@ -49,24 +49,24 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
 
 export const sidecarsOf = (modelPath: string): Promise<readonly NamedPath[]> => sidecarsAt(folderOf(modelPath));
 
-/** Returns the sidecar files of a model that a model in another folder would not find, because they are not in or above that folder. */
+/** Returns the sidecar files that a model in another folder would not find, because they are not in or above that folder. */
 export async function listMissingSidecars(modelPath: string, folder: string): Promise<readonly NamedPath[]> {
   const existing = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !existing.has(name));
 }
 
-/** Returns the files that are links to a target outside of their folder. Such a target can be private, and results are published. */
+/** Returns links to a target outside of their folder. Such a target can be private, and results are published. */
 export async function outerLinksAmong(files: readonly NamedPath[]): Promise<readonly NamedPath[]> {
   const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
   return files.filter((_, index) => areOuter[index]);
 }
 
-/** The metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json". */
+/** Metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json". */
 const sidecarsKey = "pith.sidecars";
 
 export const missingSidecars = ({ header }: HasMetadata): string | undefined => header.metadata.get(sidecarsKey);
 
-/** Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not paths. Returns the paths of the files. */
+/** Records the sidecar files that are missing in a model's new folder, by folder name, not path. Returns the paths of the files. */
 export async function storeMissingSidecars(
   model: HasMetadata,
   source: string,
@@ -89,7 +89,7 @@ async function sidecarsAt(folder: string): Promise<readonly NamedPath[]> {
   return files;
 }
 
-/** Returns the class names in the order of ids; undefined if a name is a placeholder ("LABEL_0") or an id is missing. */
+/** Returns undefined if a name is a placeholder ("LABEL_0") or an id is missing. */
 function classNames(id2label: unknown): readonly string[] | undefined {
   if (typeof id2label !== "object" || id2label === null) return undefined;
   const names = Object.entries(id2label)
@@ -122,7 +122,7 @@ export function datasetOptionsFor(
   };
 }
 
-/** Returns the sound input of a model: the first float input that is not a state. If all are states, returns the first float input. */
+/** Returns the first float input that is not a state. If all are states, returns the first float input. */
 export function soundInput(model: Model): ModelInput | undefined {
   const states = findStates(model, []).map(({ input }) => input);
   const floatInputs = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");

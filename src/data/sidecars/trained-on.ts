@@ -12,7 +12,7 @@ import type { HasMetadata } from "./preprocessing-spec.ts";
 
 export const trainedOnKey = "pith.trained-on";
 
-/** A record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
+/** The file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
 const recordSchema = v.looseTuple([v.string(), v.number(), v.string()]);
 type TrainingRecord = v.InferOutput<typeof recordSchema>;
 
@@ -37,10 +37,7 @@ export interface TrainingUse {
   readonly text: string;
 }
 
-/**
- * If one of the models was trained on this data set, or on a part of it: returns whether training used all samples, and a sentence for the user. The
- * sentence names the training file if it has another name than `path`. Returns undefined if no model was trained on it.
- */
+/** Returns undefined if no model was trained on this data set or a part of it. The text names the training file if it is not that of `path`. */
 export async function findTrainingUse(
   models: readonly HasMetadata[],
   path: string,
@@ -70,10 +67,10 @@ function haveSameSamples([, count, hash]: TrainingRecord, [, otherCount, otherPr
   return count === otherCount && hash === otherPrint;
 }
 
-/** The number of samples in a fingerprint. A few suffice to identify a dataset, and hashing large files would take long. */
+/** A few samples identify a dataset, and hashing large files would take long. */
 const maxHashed = 64;
 
-/** Returns a hash of evenly spread samples. Images are hashed by their files. Labels beside inputs are left out, because class numbers depend on the model. */
+/** Returns a hash of evenly spread samples. Labels beside inputs are left out, because class numbers depend on the model. */
 async function fingerprint(all: IndexedDataset): Promise<string> {
   const count = Math.min(maxHashed, all.count);
   const positions = Uint32Array.from({ length: count }, (_, index) =>
@@ -87,7 +84,7 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
   return (await contentHash(memory(all.name, columnsToHash))).slice(0, 16);
 }
 
-/** Returns the records in a model's metadata. Invalid records are ignored, because other tools can write any metadata. */
+/** Ignores invalid records, because other tools can write any metadata. */
 function readTrainingRecords({ header }: HasMetadata): readonly TrainingRecord[] {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(trainedOnKey) ?? "[]");

@@ -1,8 +1,8 @@
 /**
  * Computes the inputs of speech models from sound, as preprocessor_config.json describes. The work is an ONNX graph.
  *
- *     samples ──reflect, windows, DFT──▶ power ──mel filters──▶ log₁₀, at most 8 below the peak ──▶ (x + 4) / 4        (Whisper)
- *     samples ──▶ as they are, or with mean 0 and variance 1                                        (Moonshine, Wav2Vec2)
+ *   samples ──reflect, windows, DFT──▶ power ──mel filters──▶ log₁₀, at most 8 below the peak ──▶ (x + 4) / 4       (Whisper)
+ *   samples ──▶ as they are, or with mean 0 and variance 1                                        (Moonshine, Wav2Vec2)
  *
  * Source: WhisperFeatureExtractor and Wav2Vec2FeatureExtractor of transformers.
  */
@@ -13,21 +13,20 @@ import type { Engine } from "../../core/engine/index.ts";
 import { readSettings } from "../text/tokenizer.ts";
 
 export interface FeatureExtractor {
-  /** Sample rate in Hz. */
+  /** In Hz. */
   readonly rate: number;
-  /** Maximum length of a sound in seconds. */
   readonly maxSeconds: number;
-  /** Returns the inputs for sounds at this rate, one tensor with a batch axis of 1 per sound. */
+  /** Returns one tensor with a batch axis of 1 per sound. */
   extract(engine: Engine, sounds: readonly Float32Array[]): Promise<readonly Dense[]>;
 }
 
 /** Returns whether a model's input has the name that exporters give to features of sound. */
 export const isSoundInput = (name: string): boolean => name === "input_features" || name === "input_values";
 
-/** Maximum seconds of a sound if no file states it. */
+/** If no file states it. */
 const defaultSeconds = 30;
 
-/** Reads preprocessor_config.json. @returns undefined if the folder has no such file for sound, a Miss for a kind of features that is not supported. */
+/** Reads preprocessor_config.json. @returns undefined if the folder has no such file for sound, a Miss for features that are not supported. */
 export async function openFeatureExtractor(folder: string): Promise<FeatureExtractor | Miss | undefined> {
   const settings = await readSettings(joinPath(folder, "preprocessor_config.json"));
   if (typeof settings?.sampling_rate !== "number") return undefined;
@@ -84,7 +83,6 @@ graph (samples: float32[1, length]) -> (features: float32[1, length]) {
 }`;
 
 interface LogMel extends Pick<FeatureExtractor, "rate" | "maxSeconds"> {
-  /** Number of mel bands. */
   readonly mels: number;
   /** Samples per window of the DFT. */
   readonly width: number;
@@ -137,7 +135,7 @@ graph (samples: float32[1, length], waves: float32[${2 * bins}, 1, ${width}], fi
   return { rate, maxSeconds, extract: extractor(text, constants, Math.round(maxSeconds * rate)) };
 }
 
-/** Highest frequency of the filters in Hz, for every sample rate. */
+/** Highest frequency of the filters in Hz, for any sample rate. */
 const maxFrequency = 8000;
 /** Below `knee` Hz, a mel is `linear` Hz. Above, 27 mels are a factor of 6.4 (Slaney, Auditory Toolbox, 1998). */
 const [knee, linear, growth] = [1000, 200 / 3, Math.log(6.4) / 27];

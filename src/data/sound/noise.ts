@@ -1,9 +1,8 @@
 import { random } from "#ir";
 
-/** Syllables per second of the noise, and its length in seconds. */
 const [syllables, seconds] = [4, 5];
 
-/** Returns noise with about the long-term spectrum of speech (flat to 500 Hz, then −12 dB per octave; Byrne et al. 1994), in the rhythm of syllables. */
+/** Returns noise with about the long-term spectrum of speech (flat to 500 Hz, then −12 dB per octave; Byrne et al. 1994) and its syllables. */
 export function speechNoise(rate: number, seed: number): Float32Array {
   const { normal } = random(seed, "speech noise");
   const memory = Math.exp((-2 * Math.PI * 500) / rate);

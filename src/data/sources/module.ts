@@ -1,7 +1,6 @@
 /**
- * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default. Each export is a dataset, a function that
- * returns one, or a generator of batches. Functions are called at opening, and generators also per pass, with `ModuleOptions`. A column of a batch is a
- * nested array or a tensor `{ type, dims, data }`.
+ * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default: a dataset, a function that returns one,
+ * or a generator of batches. A column of a batch is a nested array or a tensor `{ type, dims, data }`.
  */
 
 import type { BatchOptions, Dataset, IndexedDataset, ModelInput, Part } from "#batches";
@@ -26,11 +25,7 @@ export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
 }
 
-/**
- * Returns the source that a loaded module exports: splits, a function for both splits, or a single dataset.
- * Reading a split throws a PithError E_DATA if the module does not export it.
- * @param inputs The inputs of the model. A column with the name of an input is not a label.
- */
+/** @param inputs The inputs of the model: a column with the name of an input is not a label. */
 export function moduleSource(
   name: string,
   exports: Readonly<Record<string, unknown>>,
@@ -65,11 +60,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
   return { owner: name, openDefault: read(undefined), parts, isDivisible: false };
 }
 
-/**
- * Yields the batches of a user's code and checks each one.
- * @param inputs The inputs of the model, which tell the label column from the input columns; undefined if the label column is already named "label".
- * @throws PithError E_DATA for any error of the code.
- */
+/** @param inputs tell the label column from the input columns; undefined if the label column is already named "label". @throws PithError E_DATA. */
 async function* guardedBatches(
   name: string,
   createBatches: () => unknown,
@@ -106,10 +97,10 @@ async function callExport(
   };
 }
 
-/** The checked dataset of each user's object. If a module exports one object for both splits, the dataset is the same and counts as not split. */
+/** If a module exports one object for both splits, the dataset is the same and counts as not split. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/** Returns a dataset that checks the batches of a user's object. Registered datasets (`hasPendingBatches`) are returned unchanged. */
+/** Returns registered datasets (`hasPendingBatches`) unchanged. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (hasPendingBatches(dataset)) return dataset;
   const checkedVersion = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
@@ -138,7 +129,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   throw dataError(`${name}: its function must return a data set or yield batches, got ${describeValue(value)}.`);
 }
 
-/** Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable. */
+/** Returns whether a function is a class, whose prototype is not writable. */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
 function checkedBatch(value: unknown, location: string, inputs: readonly ModelInput[] | undefined): Batch {
@@ -156,7 +147,7 @@ function checkedBatch(value: unknown, location: string, inputs: readonly ModelIn
   return batch;
 }
 
-/** Converts an array to a column: integer labels are int64, other labels float32, inputs float64, so that all batches have one type before they are bound. */
+/** Converts integer labels to int64, other labels to float32, inputs to float64, so that all batches have one type before they are bound. */
 function columnOf(array: ArrayLike<unknown>, location: string, isLabel: boolean): Dense {
   const tensor = tensorOf(flattenArray(array, location), location);
   if (tensor.dims[0] === 0) throw dataError(`${location}: the array is empty.`);

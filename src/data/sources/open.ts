@@ -26,17 +26,15 @@ export interface SourceOptions extends ReadOptions {
 
 export interface OpenDatasetOptions extends SourceOptions {
   /**
-   * The requested split; by default that of a named file, or test. Splits are recognized by the names of files and folders (train, test, dev, val, …).
-   * - A training file includes the test file in the same folder; a test file is read without the training file.
-   * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all its samples are used.
-   * - Images, texts, tokens and sounds without splits are test samples.
+   * The requested split; by default that of a named file, or test. Splits are recognized by names of files and folders (train, test, dev, val, …).
+   * A table or array without splits is divided 80 : 20; without `part`, all its samples are used. Other data without splits is for the test.
    */
   readonly part?: Part;
 }
 
 /**
- * Opens the dataset at a path; `acceptedFormats` lists the formats. Images are in the column "image" (uint8 N × C × H × W, or file paths), and classes in
- * "label" (int64). Other columns keep their names.
+ * Opens the dataset at a path. Images are in the column "image" (uint8 N × C × H × W, or file paths), and classes in "label" (int64). Other columns
+ * keep their names.
  * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
@@ -48,7 +46,7 @@ export async function openDataset(
   return readPart(await openSource(reference, readingOptions), part);
 }
 
-/** Returns a given dataset, or the training split of the dataset at a path. */
+/** Opens the training split of a path. */
 export async function trainPart<D extends Dataset | undefined>(data: D | string): Promise<D | Dataset> {
   return typeof data === "string" ? openDataset(data, { part: "train" }) : data;
 }
@@ -61,12 +59,12 @@ export async function openSource(reference: string, { inOrder, ...readingOptions
   return { ...source, openDefault: asStream(source.openDefault), parts: mapParts(source.parts, asStream) };
 }
 
-/** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` does for a path without data. */
+/** Returns the files of all splits. @throws PithError as `openDataset` does for a path without data. */
 export async function dataFiles(reference: string): Promise<readonly string[]> {
   return (await layoutOf(reference)).files();
 }
 
-/** The kind of data at a path: which files it consists of, for all splits, and how they are opened. */
+/** The files of a kind of data, and how they are opened. */
 interface Layout {
   files(): Promise<readonly string[]>;
   open(readingOptions: ReadOptions): Promise<Source>;
@@ -171,7 +169,7 @@ function foldersLayout(folder: string, names: PartNames): Layout {
   };
 }
 
-/** Creates the layout of idx or CIFAR files, whose names contain their split. A split can consist of several files. */
+/** Creates the layout of idx or CIFAR files, whose names contain their split. */
 function groupedLayout<F extends PartFile>(
   folder: string,
   files: readonly F[],
@@ -252,7 +250,7 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Pa
   return folders.length === 0 ? undefined : partNamesOf(folders, "*");
 }
 
-/** Words in the names of training splits. In `partWords`, the words of test splits follow, in descending priority. */
+/** In `partWords`, the words of test splits follow, in descending priority. */
 const trainWords = ["train", "training"];
 const partWords = [...trainWords, "test", "testing", "dev", "val", "valid", "validation", "eval"];
 
@@ -260,13 +258,12 @@ const partPattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "
 
 interface NamedPart {
   readonly part: Part;
-  /** The name without split and number of rows. Files with equal families are splits of one dataset. */
+  /** Name without split and number of rows. Files with equal families are splits of one dataset. */
   readonly family: string;
-  /** The priority among names of one split, where lower is better: "test" precedes "dev". */
+  /** Priority among names of one split, where lower is better: "test" precedes "dev". */
   readonly rank: number;
 }
 
-/** Returns the split that the name of a file or folder contains; undefined for a name without a split. */
 function namedPart(name: string): NamedPart | undefined {
   const [, before = "", word] = partPattern.exec(name) ?? [];
   if (word === undefined) return undefined;
@@ -275,7 +272,7 @@ function namedPart(name: string): NamedPart | undefined {
   return { part: rank < trainWords.length ? "train" : "test", family: family.toLowerCase(), rank };
 }
 
-/** Returns for each split the file or folder of a dataset with the highest priority. */
+/** Returns for each split the file or folder with the highest priority. */
 function partNamesOf(names: readonly string[], family: string): PartNames {
   const candidates = names.flatMap((name) => {
     const nameOfPart = namedPart(name);
@@ -286,11 +283,11 @@ function partNamesOf(names: readonly string[], family: string): PartNames {
 }
 
 interface ReadOptions {
-  /** The inputs of the model. A column with the name of an input is fed to it and is not the label, even if it is called "y" or "score". */
+  /** The model's inputs. A column with the name of an input is fed to it and is not the label, even if it is called "y" or "score". */
   readonly inputs?: readonly ModelInput[];
-  /** The class names for labels that are names, in the model's order. */
+  /** Class names for labels that are names, in the model's order. */
   readonly classes?: readonly string[] | undefined;
-  /** For language models: reads text as one running text in windows of `length` tokens, 128 by default. */
+  /** For language models: reads text as one running text in windows of `length` tokens. */
   readonly runningText?: {
     readonly tokenizer: TextTokenizer | undefined;
     readonly length?: number;
@@ -372,7 +369,7 @@ const takesFeatures = ({ type }: ModelInput): boolean =>
   type?.type.startsWith("float") === true &&
   (type.dims ?? []).slice(1).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 
-/** Opens the arrays of a .npz file. The arrays x_train, y_train, x_test and y_test form two splits. */
+/** Divides arrays named x_train, y_train, x_test and y_test into two splits. */
 function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: ReadOptions): Source {
   const withLabels = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
     mapBatches(datasetOfColumns(name, columns), (batch) => withLabel(batch, path, inputs));

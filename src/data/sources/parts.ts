@@ -7,65 +7,55 @@ import { openSource, type SourceOptions } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
-  /** The training samples. If the data has a single split, they can be undefined without `trains` or `trainAlone`. */
+  /** Undefined if the data has a single split of which no part is needed for training. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
-  /** The number of available test samples, before the limit `test`; undefined for a stream. */
+  /** Available test samples, before the limit `test`; undefined for a stream. */
   readonly availableTestCount: number | undefined;
   /** Whether the training samples were taken from the only split; false for a table or array without splits. */
   readonly isDivided: boolean;
-  /** The number of all samples, if all subsets were drawn from one split. */
+  /** Number of all samples, if all subsets were drawn from one split. */
   readonly totalCount?: number | undefined;
-  /** The samples from which the test samples are drawn; undefined for a stream. */
+  /** Samples from which the test samples are drawn; undefined for a stream. */
   readonly testSource?: IndexedDataset | undefined;
-  /** The samples from which the training samples are drawn; undefined for a stream. */
+  /** Samples from which the training samples are drawn; undefined for a stream. */
   readonly trainSource?: IndexedDataset | undefined;
 }
 
 export interface PartsOptions extends SourceOptions {
-  /**
-   * The split to test on. By default, this is the test split, or all remaining samples of a table or array
-   * without splits. "train" and (without splits) "all" are possible only without training and calibration.
-   */
+  /** By default, this is the test split, or all remaining samples of a table or array without splits. */
   readonly part?: Part | "all" | undefined;
-  /** Whether training samples are required; false by default. They are four fifths of a table or array without splits. */
+  /** Whether training samples are required; false by default. */
   readonly trains?: boolean;
-  /**
-   * The number of calibration samples, 0 by default and at most half of the training samples. From a single split, at most a fifth is taken, or more
-   * if `test` leaves more samples unused. A small split provides up to 32 samples, but at most half.
-   */
+  /** Number of calibration samples, 0 by default and at most half of the training samples. A single split provides a fifth, or unused samples. */
   readonly calibrate?: number;
-  /**
-   * The number of training samples from a single split, 0 by default. A fifth remains for the test, and 150 samples or half; Infinity requests four
-   * fifths.
-   */
+  /** Number of training samples from a single split, 0 by default; Infinity requests four fifths. */
   readonly trainAlone?: number;
-  /** The minimum number of test samples if a single split is divided: 0 by default, and at most half of the split. */
+  /** Minimum number of test samples if a single split is divided: 0 by default, and at most half of the split. */
   readonly leastTested?: number;
-  /** Whether a model was trained on a part of the test samples; false by default. If true, only the fifth that no training uses is tested on. */
+  /** Whether a model was trained on a part of the test samples. If true, only the fifth that no training uses is tested on. */
   readonly heldOut?: boolean;
-  /** The maximum number of test samples; all by default. The selection never depends on `seed`. */
+  /** Maximum number of test samples; all by default. The selection does not depend on `seed`. */
   readonly test?: number;
-  /** The seed of the calibration samples of a training split; 0 by default. It never changes the test samples. */
+  /** Seed of the calibration samples of a training split; 0 by default. */
   readonly seed?: number;
 }
 
-/** The share of a single split that training and calibration can always take. Small splits provide up to `minCalibrated` samples. */
+/** Share of a single split that training and calibration can take. Small splits provide up to `minCalibrated` samples. */
 const maxShareOfOnePart = 0.2;
-/** The minimum number of samples for a useful calibration. */
+/** For a useful calibration. */
 export const minCalibrated = 32;
-/** Number of test samples that suffice after a training. The others of a single split can then be training samples. */
+/** Test samples that suffice after a training. The others of a single split can then be training samples. */
 const testedAfterTraining = 150;
-/** The maximum share of training samples that is used for calibration. */
+/** Maximum share of training samples that is used for calibration. */
 const maxShareOfTraining = 0.5;
 
 /**
- * Opens the data at a path as disjoint splits. Calibration samples are taken from the training samples, or from
- * the test samples if the source has only one split. Equal data, options and seeds give equal splits.
- * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA if there are too few samples to divide;
- * E_OPTION if test samples would also be training samples.
+ * Opens the data at a path as disjoint splits. Calibration samples are taken from the training samples, or from a single split.
+ * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA if there are too few samples to divide; E_OPTION if test samples would also be
+ * training samples.
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
   return divideSource(await openSource(path, options), options);
@@ -133,7 +123,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     indexedSplit !== undefined &&
     (heldOut || trainCount > 0 || (source.isDivisible && (trains || part === "test")))
   ) {
-    // Training samples are the first ones of a random order that is always the same. So no training uses the last fifth.
+    // Training samples are the first ones of a constant random order, so no training uses the last fifth.
     const tested = (count: number): number => {
       if (heldOut) return defaultTestCount(count);
       if (source.isDivisible) return minTested(count);
@@ -189,7 +179,7 @@ async function drawPart(
 
 const untrained = { train: undefined, calibrate: undefined, isDivided: false } as const;
 
-/** Returns all samples of a source. @throws PithError E_OPTION if the source has several splits. */
+/** @throws PithError E_OPTION if the source has several splits. */
 function openUndivided({ owner, parts, openDefault }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return openDefault();
   throw optionError(`\`part: "all"\`: ${owner} is already split into "train" and "test".`);

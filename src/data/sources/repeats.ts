@@ -5,18 +5,15 @@ import { counted, integer } from "#ir";
 import { fileHash } from "../../core/files/hash.ts";
 import { imagePathColumn } from "../images/image-batches.ts";
 
-/** Maximum bytes and image files of a split that are read to compare samples. Of a larger split, evenly spread samples are compared. */
+/** A split with more bytes or image files is compared by evenly spread samples. */
 const [maxBytes, maxFiles] = [2 ** 27, 1000];
 const samplesPerRead = 64;
-/** Minimum share of the test samples that is worth a warning. It is about a point of accuracy. */
+/** Share of the test samples that is worth a warning: about a point of accuracy. */
 const minShare = 0.01;
-/** Minimum number of test samples, and bytes per sample. Fewer samples are too few to decide anyway, and smaller ones are equal by chance. */
+/** Minimum number of test samples, and bytes per sample: smaller ones are equal by chance. */
 const [minTested, minBytes] = [30, 16];
 
-/**
- * Returns warnings about test samples that are equal to others. Labels are not compared. Streams, sequences, and few or small samples are skipped.
- * @param others Other splits, by their use: "training", "calibration".
- */
+/** Labels are not compared. @param others Other splits, by their use: "training", "calibration". */
 export async function describeRepeats(
   test: Dataset,
   others: Readonly<Record<string, Dataset | undefined>>,
@@ -40,7 +37,7 @@ export async function describeRepeats(
   return texts;
 }
 
-/** Returns a hash per sample, of all samples or of evenly spread ones. */
+/** Hashes all samples, or evenly spread ones. */
 async function hashSamples(dataset: Dataset): Promise<readonly string[]> {
   if (!isIndexed(dataset) || dataset.count === 0) return [];
   const { label: _, ...first } = await dataset.gather(Uint32Array.of(0));

@@ -5,12 +5,12 @@ import { dataError } from "#ir";
 
 /** The data at a path before a split is selected. */
 export interface Source {
-  /** The name of the source, for error messages. */
+  /** For error messages. */
   readonly owner: string;
-  /** Opens the default samples, which are used if no split is requested. */
+  /** Opens the samples that are used if no split is requested. */
   openDefault(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
-  /** Whether the source has no splits and can be divided into training and test samples. Images and texts without splits are test samples. */
+  /** Whether the source has no splits and can be divided into training and test samples. */
   readonly isDivisible: boolean;
 }
 
@@ -28,7 +28,7 @@ export function mapParts<A, B>(
   return Object.fromEntries(entries);
 }
 
-/** Creates a source with splits. Its default samples are those of `defaultPart`, or of the training split if that part is missing. */
+/** Opens by default `defaultPart`, or the training split if that part is missing. */
 export function sourceOfParts(owner: string, parts: Source["parts"], defaultPart: Part = "test"): Source {
   const openDefault = parts[defaultPart] ?? parts.train;
   if (openDefault === undefined) throw new Error(`${owner} has no parts.`);
@@ -43,11 +43,7 @@ export function sourceOfSamples(dataset: Dataset): Source {
   return { owner: dataset.name, openDefault: async () => dataset, parts: {}, isDivisible: true };
 }
 
-/**
- * Returns a split, or the default samples if `part` is undefined.
- * @param testCountOf Returns the number of test samples if the source has to be divided.
- * @throws PithError E_DATA if the source lacks the split and cannot be divided.
- */
+/** @param testCountOf used if the source has to be divided. @throws PithError E_DATA if the source lacks the split and cannot be divided. */
 export async function readPart(
   { owner, openDefault, parts, isDivisible: divisible }: Source,
   part: Part | undefined,
@@ -61,10 +57,10 @@ export async function readPart(
   throw dataError(`"${owner}" has no ${part} part, only ${available}.`);
 }
 
-/** Returns the number of test samples when a dataset is divided: a fifth. It can be fractional. */
+/** Returns a fifth, which can be fractional. */
 export const defaultTestCount = (count: number): number => 0.2 * count;
 
-/** Returns the training or test samples of a dataset without splits, always the same random ones. @throws PithError E_DATA if too few for training. */
+/** Returns the same random samples each time. @throws PithError E_DATA if there are too few for training. */
 function divideIntoPart(dataset: Dataset, part: Part, testCountOf: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const share = testCountOf(dataset.count) / Math.max(1, dataset.count);

@@ -5,13 +5,13 @@ import { openDataset } from "./open.ts";
 
 export interface Texts {
   readonly texts: readonly string[];
-  /** The column of the texts if its name is unusual; undefined for a common name such as "text". */
+  /** Column of the texts; undefined for a common name such as "text". */
   readonly column?: string | undefined;
 }
 
 const batchRows = 1024;
 
-/** Returns the texts of a .txt file or a table; none for other files. @throws PithError E_DATA as `openDataset` does, and if the column is ambiguous. */
+/** Returns no texts for other files than .txt and tables. @throws PithError E_DATA as `openDataset` does, and if the column is ambiguous. */
 export async function readTexts(path: string): Promise<Texts> {
   if ((await fileKind(path)) !== "file") return { texts: [] };
   if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };

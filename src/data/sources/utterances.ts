@@ -14,7 +14,7 @@ export interface Utterance {
 }
 
 interface UtteranceOptions {
-  /** Required sample rate in Hz. */
+  /** In Hz. */
   readonly rate: number;
   /** Longer sounds without transcripts are divided at quiet moments. */
   readonly maxSeconds: number;
@@ -22,9 +22,8 @@ interface UtteranceOptions {
 }
 
 /**
- * Reads the WAV files at a path, in the order of their names. A folder's transcripts are in a table (transcripts.csv, metadata.csv, … with the columns "file"
- * and "text") or in a text file next to each sound (`a.wav`, `a.txt`).
- * @returns no utterances if there are no WAV files. @throws PithError E_DATA if a sound has another rate, or if only some sounds have a transcript.
+ * Reads the WAV files at a path, in the order of their names. Transcripts are in a table (with the columns "file" and "text") or in a text file next
+ * to each sound (`a.wav`, `a.txt`). @throws PithError E_DATA if a sound has another rate, or if only some sounds have a transcript.
  */
 export async function readUtterances(
   path: string,
@@ -89,7 +88,7 @@ async function readTranscripts(folder: string, names: readonly string[]): Promis
   return transcripts;
 }
 
-/** Seconds of the moments whose loudness is compared. */
+/** Length of the moments whose loudness is compared. */
 const momentSeconds = 0.02;
 
 /** Divides a sound into parts of at most `length` samples, each at the quietest moment of its last third. */

@@ -7,7 +7,7 @@ import { openTokenizer, readSettings } from "./tokenizer.ts";
 
 export type RenderTemplate = NonNullable<Context["renderTemplate"]>;
 
-/** Returns the template in tokenizer_config.json or chat_template.jinja. @throws PithError E_DATA if the former is not JSON. */
+/** Reads tokenizer_config.json or chat_template.jinja. @throws PithError E_DATA if the former is not JSON. */
 export async function readChatTemplate(
   folder: string,
 ): Promise<{ readonly text: string; readonly file: string; readonly settings: PlainObject } | undefined> {
@@ -20,9 +20,8 @@ export async function readChatTemplate(
 }
 
 /**
- * Returns the tokens of chats in which the user has said one of the texts, and the model is about to answer. The template is next to the model or in
- * the folder above. @returns no chats without a template; a Miss if templates cannot be rendered here.
- * @throws PithError E_DATA if a file or the template is invalid.
+ * Returns the tokens of chats in which the user has said one of the texts, and the model is about to answer. @returns no chats without a template; a
+ * Miss if templates cannot be rendered here. @throws PithError E_DATA if a file or the template is invalid.
  */
 export async function renderChats(
   modelPath: string,
@@ -50,7 +49,7 @@ export async function renderChats(
   return [];
 }
 
-/** Returns the template, or the default one of several. */
+/** Returns the default one of several templates. */
 function templateOf({ chat_template: template }: PlainObject): string | undefined {
   if (typeof template === "string") return template;
   const templates = Array.isArray(template) ? template.filter(isObject) : [];
@@ -58,5 +57,5 @@ function templateOf({ chat_template: template }: PlainObject): string | undefine
   return typeof chosen === "string" ? chosen : undefined;
 }
 
-/** Returns the text of a token, which is stated as a text or as an object with its content. */
+/** Accepts a text, or an object with its content. */
 const contentOf = (token: unknown): unknown => (isObject(token) ? token.content : token) ?? "";

@@ -1,10 +1,6 @@
 /**
- * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or to the fixed length of the model.
- * - attention_mask is 1 for tokens and 0 for padding.
- * - position_ids count tokens from 0.
- * - token_type_ids distinguish the two texts of a pair.
- * - The cache (past_key_values) is empty.
- * For language models, the label of a token is the next token, or −100 for the last token of a text.
+ * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or to the fixed length of the model. The
+ * cache (past_key_values) is empty. For language models, the label of a token is the next token, or −100 for the last token of a text.
  */
 
 import type { BatchChange, Dataset, IndexedDataset, ModelInput } from "#batches";
@@ -21,9 +17,9 @@ import {
 } from "./tokenizer.ts";
 
 export interface SequenceOptions {
-  /** The tokenizer; undefined if the data is already tokenized. */
+  /** Undefined if the data is already tokenized. */
   readonly tokenizer?: TextTokenizer | undefined;
-  /** The maximum number of tokens of a text; the model's maximum by default. Longer texts are truncated. */
+  /** Maximum number of tokens of a text; the model's maximum by default. Longer texts are truncated. */
   readonly length?: number | undefined;
   readonly missingFiles?: string | undefined;
   /** Whether the model predicts the next token, so that labels are derived from the tokens. */
@@ -66,7 +62,7 @@ export function tokenization(
   return (batch) => tokenizeBatch(batch, inputs, options, owner);
 }
 
-/** Column names of text pairs in public datasets. */
+/** In public datasets. */
 const pairNames = [
   ["text", "text_pair"],
   ["sentence1", "sentence2"],
@@ -77,7 +73,7 @@ const pairNames = [
   ["query", "passage"],
   ["query", "document"],
 ] as const;
-/** Column names of single texts in public datasets, in descending priority. */
+/** In public datasets, in descending priority. */
 const singleNames = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
 
 /** Returns the names of the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if it is ambiguous which to use. */
@@ -103,7 +99,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   });
 }
 
-/** Returns the name of the only text column, if it is unusual. @throws PithError E_DATA as `textColumns` does, or if the column contains only numbers. */
+/** Returns the name of the only text column, if it is unusual. @throws PithError E_DATA as `textColumns` does, or if it contains only numbers. */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
   if (column === undefined || pair !== undefined || singleNames.some((name) => name === column.toLowerCase()))
@@ -184,10 +180,9 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
 }
 
-/** The maximum number of samples that `unknownShare` reads. */
 const maxSamples = 256;
 
-/** Returns the share of unknown tokens in the first samples (for texts without marks such as [CLS]); 0 if there are none. */
+/** Reads the first samples, of texts without marks such as [CLS]. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
   let [unknown, total] = [0, 0];
   if (tokenizer.unknown === undefined) return 0;

@@ -1,6 +1,6 @@
 export const templateName = "chat_template.jinja";
 
-/** Names of the sidecar files: those that Pith or transformers.js read. */
+/** Files that Pith or transformers.js read. */
 export const sidecarNames: readonly string[] = [
   templateName,
   "config.json",

@@ -3,7 +3,7 @@
 import type { ModelInput } from "#batches";
 import { type DataType, type Dense, type Dim, dataError, dimsText } from "#ir";
 
-/** Returns the input for token ids: an input with a usual name. Without such a name, returns the only integer input of shape N × T. */
+/** Returns the input with a usual name, or the only integer input of shape N × T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   const namedInput = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
   if (namedInput !== undefined) return namedInput;
@@ -14,7 +14,7 @@ export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefine
   return integerInputs.length === 1 ? integerInputs[0] : undefined;
 }
 
-/** Returns whether a model scores all possible next tokens at every token. @param architecture of config.json. */
+/** Returns whether a model scores all possible next tokens at each token. @param architecture of config.json. */
 export function isLanguageModel(
   inputs: readonly ModelInput[],
   outputs: readonly ModelInput[],
@@ -31,7 +31,7 @@ export function isLanguageModel(
   return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
 }
 
-/** Returns an empty key-value cache. Its first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
+/** Returns a key-value cache whose first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
 export function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";

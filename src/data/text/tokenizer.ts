@@ -13,13 +13,13 @@ export interface Encoding {
 export interface TextTokenizer {
   readonly name: string;
   readonly vocabularySize: number;
-  /** The maximum number of tokens that the model accepts; undefined if no file states it. */
+  /** Maximum number of tokens that the model accepts; undefined if no file states it. */
   readonly longest: number | undefined;
   readonly padding: number;
   readonly paddingSide: "left" | "right";
-  /** The id of unknown tokens; undefined if the files name none. */
+  /** Id of unknown tokens; undefined if the files name none. */
   readonly unknown?: number | undefined;
-  /** The arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads. */
+  /** Arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads. */
   readonly files?: TokenizerFiles;
   /** Encodes one or two texts with marks. The result has at most `longest` tokens. */
   encode(text: string, pair?: string, longest?: number): Encoding;
@@ -52,7 +52,7 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
 }
 
-/** Returns the error for text without a tokenizer. @param missingFiles sidecar files that were not copied to the model's folder. */
+/** @param missingFiles sidecar files that were not copied to the model's folder. */
 export function missingTokenizerError(
   name: string,
   missingFiles: string | undefined,
@@ -67,10 +67,10 @@ export function missingTokenizerError(
   });
 }
 
-/** The maximum nesting of settings. The code that reads settings is recursive, so deeper ones could overflow the stack. */
+/** The code that reads settings is recursive, so deeper ones could overflow the stack. */
 const maxDepth = 100;
 
-/** Reads a JSON object; undefined if the file does not exist. @throws PithError E_DATA if it does not contain a JSON object. */
+/** Returns undefined if the file does not exist. @throws PithError E_DATA if it does not contain a JSON object. */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
   let parsed: unknown;
@@ -86,7 +86,7 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
   throw dataError(`${path} should hold an object.`);
 }
 
-/** Creates a tokenizer from the contents of its files. @throws PithError E_DATA for an unsupported kind. */
+/** @throws PithError E_DATA for an unsupported kind of tokenizer. */
 export function createTokenizer(
   name: string,
   file: PlainObject,
@@ -183,7 +183,7 @@ function paddingId(library: LibraryTokenizer, settings: PlainObject, model: Plai
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
-/** Returns the id of unknown tokens. tokenizer.json states the id (`unk_id`) or the token (`unk_token`). */
+/** Reads the id (`unk_id`) or the token (`unk_token`) of tokenizer.json. */
 function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: id }: PlainObject): number | undefined {
   if (typeof id === "number") return id;
   return typeof token === "string" ? library.token_to_id(token) : undefined;

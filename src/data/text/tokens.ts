@@ -1,7 +1,6 @@
 /**
- * Divides running text for language models into consecutive windows of n tokens. The label of a token is the next token; tokens after the last window
- * are dropped. Files of independent sequences have the number of sequences and their length in the file name (`_64x120_u16le.bin`). The last token of
- * such a sequence has the label −100, which metrics ignore.
+ * Divides running text for language models into consecutive windows of n tokens. The label of a token is the next token. Files of independent
+ * sequences have the number of sequences and their length in the file name (`_64x120_u16le.bin`).
  */
 
 import { type IndexedDataset, indexed } from "#batches";
@@ -9,16 +8,16 @@ import { type ByteSource, dataError, viewOf } from "#ir";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 export interface TokenFile {
-  /** The bytes per token. */
+  /** Bytes per token. */
   readonly width: 2 | 4;
-  /** The number and length of independent sequences; undefined for running text. */
+  /** Number and length of independent sequences; undefined for running text. */
   readonly sequences: readonly [count: number, length: number] | undefined;
 }
 
-/** The default number of tokens per window. Small language models were trained with this length, and it suffices for comparing large ones. */
+/** Small language models were trained with this length, and it suffices for comparing large ones. */
 export const defaultWindow = 128;
 
-/** Matches names of files with token ids as little-endian integers: train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin. */
+/** Matches train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin: token ids as little-endian integers. */
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
 export function tokenFile(name: string): TokenFile | undefined {
@@ -60,7 +59,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   throw dataError(`${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
 }
 
-/** Returns a text's windows, with the columns of `tokensInFile`; ids are in memory, four bytes each. @throws PithError E_DATA if the text is too short. */
+/** Returns a text's windows, with the columns of `tokensInFile`. @throws PithError E_DATA if the text is too short. */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;
@@ -77,10 +76,10 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/** The minimum number of characters of all pieces but the last. A long text is tokenized piece by piece, because tokenizers are slow on very long texts. */
+/** In characters. Tokenizers are slow on very long texts. */
 const pieceLength = 2 ** 16;
 
-/** Yields pieces of a text. Each piece begins at the start of a line, because no token crosses this position. */
+/** Each piece begins at the start of a line, because no token crosses this position. */
 export function* splitIntoPieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
@@ -93,7 +92,7 @@ export function* splitIntoPieces(text: string): Iterable<string> {
   }
 }
 
-/** Returns windows of `length` tokens. @param isFollowed whether the token after a window is its last label, as in running text. */
+/** @param isFollowed whether the token after a window is its last label, as in running text. */
 function windows(name: string, tokens: Tokens, length: number, isFollowed: boolean): IndexedDataset {
   const count = Math.floor((tokens.count - (isFollowed ? 1 : 0)) / length);
   if (count < 1) {

@@ -1,10 +1,10 @@
-/** Scales stored weights and replaces stored biases, to fold scales and shifts into layers. Computes in float64, rounds to float32 once. */
+/** Scales stored weights and replaces stored biases, to fold scales and shifts into layers. */
 import { type Layer, weightElements, weightMatrices, weightShape } from "#analysis";
 import type { Dense, Model, Value } from "#ir";
 import { elementCount, fixedDims, float32, fromNumbers, inMemory, isUsed, toFloat64 } from "#ir";
 import type { WeightRole } from "../../core/ops/entry.ts";
 
-/** The minimum magnitude of the largest element of a scaled weight, unless it was smaller before: smaller elements would lose digits in float32. */
+/** Smaller elements would lose digits in float32. */
 const minMagnitude = 2 ** -100;
 
 /** Multiplies a weight by a factor per output or input channel, or by one for all; undefined if the products overflow or underflow float32. */

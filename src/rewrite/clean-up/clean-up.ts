@@ -13,7 +13,7 @@ export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeo
   });
 }
 
-/** The id and summary of the pass in `drop-dead-channels.ts`, which `simplify` loads only when it runs. */
+/** Describes the pass in `drop-dead-channels.ts`, which `simplify` loads only when it runs. */
 export const dropDeadChannelsDescription = {
   id: "drop-dead-channels",
   summary: "Remove constant channels; fold them into the next biases",

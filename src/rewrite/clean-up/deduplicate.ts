@@ -1,10 +1,8 @@
 /**
- * Merges nodes with the same operator, attributes and inputs. The order of inputs does not matter if the operator is commutative.
- *      a = Shape(x)                           a = Shape(x)
- *      b = Shape(x)                      →    y = Add(a, a)
- *      y = Add(a, b)
- * Random nodes, unknown operators, and nodes that have subgraphs or outputs with roles, are not merged. If both outputs are model outputs, both nodes
- * are kept, because copying an output needs a node, too.
+ * Merges nodes with the same operator, attributes and inputs. Random nodes, unknown operators, and nodes with subgraphs are not merged.
+ *   a = Shape(x)                            a = Shape(x)
+ *   b = Shape(x)                        →   y = Add(a, a)
+ *   y = Add(a, b)
  */
 import { isDeterministic } from "#analysis";
 import type { Graph, Node, Tensor, Value } from "#ir";

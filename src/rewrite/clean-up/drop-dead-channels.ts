@@ -1,10 +1,8 @@
 /**
  * Removes constant channels and folds their values into the next biases.
- *      h = Conv(x, w, b)      w[u] = 0, so h[u] = b[u] wherever x is              h, y without channel u,
- *      y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
- * A unit of `channelGroups` (channels that are removed jointly) is dead if all weights that compute it are zero. The runtime computes its constant at
- * every reader, and the shift of each reading layer. The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
- * Channels of values that have a role or are quantized later are kept, and so is one index per axis.
+ *   h = Conv(x, w, b)      w[u] = 0, so h[u] = b[u] wherever x is              h, y without channel u,
+ *   y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
+ * The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
  */
 
 import type { Group, Inference, Layer } from "#analysis";
@@ -44,7 +42,7 @@ import { entryOf } from "../../core/ops/index.ts";
 import { cleanUpChange, dropDeadChannelsDescription } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-/** Removes channels whose weights are all zero, in place, and adds their values to the next biases. Lists constant channels that must stay. */
+/** Lists constant channels that must stay as misses. */
 export const dropDeadChannels = definePass({
   ...dropDeadChannelsDescription,
   options: noOptions,
@@ -52,7 +50,7 @@ export const dropDeadChannels = definePass({
     const changes: Change[] = [];
     const misses: Miss[] = [];
     const visited = new Set<string>();
-    // Removing channels changes the units of other groups, and a shift changes their constants. So groups are analyzed again after each removal.
+    // Removing channels changes the units of other groups, and a shift changes their constants.
     for (let hasChanged = true; hasChanged; ) {
       hasChanged = false;
       const inference = infer(model);
@@ -237,7 +235,7 @@ function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoun
   return { inputs: [...inputs], readers };
 }
 
-/** The size used for unknown dimensions, except the batch, whose size is 1. */
+/** Used for unknown dimensions except the batch. */
 const defaultSize = 16;
 
 async function constantsOf(
@@ -315,7 +313,7 @@ async function shiftOf(
   return { node, vector: float32([count, ...new Array<number>(rank - 1 - axis).fill(1)], vector) };
 }
 
-/** Runs a part of the model for several feeds of `inputs`; returns an empty list if the runtime cannot run the part. */
+/** Returns an empty list if the runtime cannot run the part. */
 async function runPart(
   model: Model,
   outputs: readonly Value[],

@@ -3,7 +3,7 @@ import { allGraphs, nodeText, statesMoreThanNotes } from "#ir";
 import { isExporterKey, removeExporterMetadata } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
-/** Removes exporter metadata, including module paths that name no layer, and types that stored tensors state as well. Keeps names of layers. */
+/** Removes exporter metadata, including module paths that name no layer. Keeps names of layers. */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
   const cleared = new Set(removeExporterMetadata(model));
   const unnamedNodes = new Set(
@@ -29,7 +29,7 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
   return [...cleared].map((at) => cleanUpChange(at, "exporter's metadata removed"));
 });
 
-/** Shortens a list of nested modules to the last module and the node: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */
+/** Shortens a list of nested modules: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */
 function innermost(scopes: string | undefined): string | undefined {
   const parts = scopes?.match(/'[^']*'/g) ?? [];
   return parts.length < 3 ? scopes : `[${parts.slice(-2).join(", ")}]`;

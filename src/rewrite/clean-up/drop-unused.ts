@@ -2,7 +2,7 @@ import { allGraphs, allNodes, isUsed, type Model, removeUnused } from "#ir";
 import type { Change } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
-/** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs are kept as the model's interface. */
+/** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs are the model's interface. */
 export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no output depends on", (model) => {
   const changes: Change[] = [];
   const report = (at: string): void => void changes.push(cleanUpChange(at, "removed: no output depends on it"));
@@ -18,7 +18,7 @@ export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no out
   return changes;
 });
 
-/** Removes unused opset imports, unless the model has functions, which can use any opset. */
+/** Functions can use any opset. */
 function dropImports({ graph, header }: Model, report: (at: string) => void): void {
   if (header.functions.length > 0) return;
   const usedDomains = new Set(Array.from(allNodes(graph), ({ domain }) => domain));

@@ -1,8 +1,6 @@
 /**
  * Removes all roles, and folds masks and other computations on stored tensors, so that the model stores ordinary weights again.
- *      fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
- *      fc1.weight_mask: float32[128, 784] mask         →
- *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ *   fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)    →    fc1.weight: float32[128, 784]
  */
 import { allValues, describeRole } from "#ir";
 import { type Change, definePass, noOptions } from "#pass";

@@ -36,7 +36,6 @@ export const fixDimensions = definePass({
   },
 });
 
-/** Replaces names in expressions, where they are separate words. */
 function substituteDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   if (!isSymbolic(dim)) return dim;
   const size = sizes[dim.text] ?? dimValue(dim, sizes);
@@ -48,7 +47,7 @@ function substituteDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   return text === dim.text ? dim : symbol(text);
 }
 
-/** Checks the names of dimensions. A dimension such as "2*length" has the name "length", too. @throws PithError E_NAME for a name that no input has. */
+/** A dimension such as "2*length" has the name "length", too. @throws PithError E_NAME for a name that no input has. */
 export function requireDimensions(models: readonly Model[], names: Iterable<string>): void {
   const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
   const wordsOf = (dim: Dim): readonly string[] =>

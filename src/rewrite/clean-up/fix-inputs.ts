@@ -2,8 +2,7 @@ import { infer, updateStatedTypes } from "#analysis";
 import { type Dim, dimsText, dimValue, isSymbolic, type Model, shapeError } from "#ir";
 
 /**
- * Sets input dimensions in place and infers the other types again, because a training step is written for one batch size. Named
- * dimensions get the sizes of the inputs. A fixed batch size can be changed if no constant in the model repeats it.
+ * Sets input dimensions in place and infers the other types again. A fixed batch size can be changed if no constant in the model repeats it.
  * @throws PithError E_SHAPE_MISMATCH if an output gets another size than expected, because a constant fixes it.
  */
 export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {

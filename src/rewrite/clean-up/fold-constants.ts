@@ -1,8 +1,6 @@
 /**
- * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Before: `w = Reshape(weight, shape); y =
- * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Random nodes, unknown operators and values with roles stay. So do results that would
- * enlarge the file: fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor. A single result can exceed the tensors
- * that it replaces by a kilobyte if the total does not grow. A node that stays still needs its sources, so its producers may have to stay, too.
+ * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Random nodes, unknown operators and values with
+ * roles stay. So do results that would enlarge the file: fills, weights of fewer bits after a Cast, scaled integers, copies of a shared tensor.
  */
 
 import { arithmeticTypes, computedWeights, type Inference, infer, isDeterministic } from "#analysis";
@@ -52,10 +50,10 @@ export const foldConstants = definePass({
   },
 });
 
-/** The maximum bytes of results in memory: for `foldWeights`, of all results together; otherwise, of a result larger than its inputs. */
+/** Maximum bytes of results in memory. */
 const maxResultBytes = 2 ** 26;
 
-/** Stores weights computed from stored floats, in the graph of these floats: exporters reorder recurrent gates so. Branches share equal results. */
+/** Stores weights computed from stored floats, in the graph of these floats: exporters reorder recurrent gates so. */
 export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
   const inference = infer(model);
   let total = 0;
@@ -168,7 +166,6 @@ function foldExcept(
   return folded;
 }
 
-/** Returns whether a result can be stored: without a role, not unpacked, of a known size that fits memory or does not exceed an input. */
 function canBeStored(node: Node, output: Value): boolean {
   const bytes = bytesOf(output);
   const fits = bytes <= maxResultBytes || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
@@ -204,7 +201,7 @@ function isReal(value: Value | undefined): boolean {
   return value?.type !== undefined && isFloat(value.type.type);
 }
 
-/** Returns whether a result unpacks stored elements of fewer bits: quantized values, or smaller floats unless the Cast costs more bytes. */
+/** Returns whether a result unpacks stored elements of fewer bits: quantized values, or smaller floats. */
 function unpacks(node: Node, output: Value): boolean {
   const count = (value: Value | undefined): number => elementCount(fixedDims(value?.type?.dims) ?? []);
   const bits = (value: Value | undefined): number => {
@@ -223,7 +220,7 @@ function unpacks(node: Node, output: Value): boolean {
   );
 }
 
-/** The bytes by which a result can exceed its sources: runtimes recognize patterns by small constants. */
+/** Bytes by which a result can exceed its sources: runtimes recognize patterns by small constants. */
 const smallWeight = 1024;
 
 function bytesOf({ type }: Value): number {
@@ -233,7 +230,7 @@ function bytesOf({ type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/** The bytes of a protobuf field: tag, length (7 bits in a byte), content. */
+/** Returns the bytes of a protobuf field: tag, length (7 bits in a byte), content. */
 const entryBytes = (content: number): number => content + 2 + Math.floor(Math.log2(Math.max(1, content)) / 7);
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
@@ -249,7 +246,7 @@ function bytesInFile({ name, tensor, producer }: Value): number {
 const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
   entryBytes(2 + entryBytes(name.length) + sumOf(dims.map((dim) => entryBytes(dim) - dim)) + entryBytes(bytes));
 
-/** The minimum bytes of a node in the file, without attribute contents and metadata. */
+/** Returns the minimum bytes of a node in the file, without attribute contents and metadata. */
 const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
   const texts = [op, ...[...inputs, ...outputs].map((value) => value?.name ?? ""), ...(name === "" ? [] : [name])];
   return entryBytes(
@@ -260,10 +257,7 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
   );
 };
 
-/**
- * Returns the bytes of an output minus the bytes of the nodes and tensors that it replaces. Infinite for unknown sizes, and for another form of a
- * weight that is kept, because the file would contain the weight twice.
- */
+/** Returns the bytes that storing an output adds to the file. Infinite for unknown sizes, and for another form of a weight that is kept. */
 function computeGrowth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const isRemoved = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));

@@ -1,9 +1,8 @@
 /**
  * Stores shape arithmetic whose result is known before the run, without running anything.
- *      s = Shape(x)                    x: float32[4, 3, 8]
- *      n = Gather(s, 0)                                  →    y = Reshape(x, [4, 24])
- *      y = Reshape(x, Concat(n, [24]))
- * A named dimension can often be written as 0 (copied) or -1 (inferred). The facet `resize` returns this form if no channel is removed.
+ *   s = Shape(x)                   x: float32[4, 3, 8]
+ *   n = Gather(s, 0)                                  →   y = Reshape(x, [4, 24])
+ *   y = Reshape(x, Concat(n, [24]))
  */
 import { type Inference, infer } from "#analysis";
 import type { Dense, Dim, Graph, Node, Value } from "#ir";
@@ -85,7 +84,7 @@ function knownContents(value: Value, inference: Inference): Dense | undefined {
   return fromNumbers(type, dims.length === 0 ? [] : [elements.length], elements as readonly number[]);
 }
 
-/** Replaces computed shape inputs by the stored form that the facet `resize` returns if no channel is removed. @returns whether any input changed. */
+/** Stores shapes in the form that the facet `resize` returns: a named dimension can be written as 0 (copied) or -1 (inferred). */
 function storeShapeInputs(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
   const rule = inference.facet(node, "axes");

@@ -1,7 +1,7 @@
 /**
- * Rewrites a graph so that more channels can be pruned. Exporters read sizes from weights (for a bias of zeros, for instance), share equal biases,
- * and transpose between two Reshapes; all of this couples channels. Known sizes are stored instead, and change with the weights.
- *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
+ * Rewrites a graph so that more channels can be pruned. Exporters read sizes from weights, share equal biases, and transpose between two Reshapes,
+ * which couples channels.
+ *   b = ConstantOfShape(Shape(fc.weight)[0])   →   b = ConstantOfShape([128])
  */
 import { channelGroups, compareFree, countFree, type FreeCounts, type Inference, infer } from "#analysis";
 import type { Model, Node, Symbolic, Value } from "#ir";
@@ -20,7 +20,7 @@ export async function withFreeChannels(model: Model): Promise<Model> {
   return copy;
 }
 
-/** Rewrites a model in place, as little as needed, so that most channels are free (`countFree`). Returns the analysis of the kept form. */
+/** Rewrites a model in place, as little as needed, so that most channels are free. Returns the analysis of the kept form. */
 export async function freeChannels<Analysis extends { readonly free: FreeCounts }>(
   model: Model,
   analyze: (model: Model) => Analysis,
@@ -43,7 +43,7 @@ export async function freeChannels<Analysis extends { readonly free: FreeCounts 
   return rewritten;
 }
 
-/** Gives each node a copy of a shared bias or scale, so that different entries can be removed from each. The copies share data until then. */
+/** Gives each node a copy of a shared bias or scale, so that different entries can be removed from each. */
 export const partVectors = defineCleanUp(
   "part-vectors",
   "Store a separate copy of a shared vector for each node",
@@ -66,9 +66,8 @@ export const partVectors = defineCleanUp(
 );
 
 /**
- * Reads named sizes from the model's inputs instead of intermediate values: a value whose size is read cannot be pruned along its other axes.
- *      n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
- *      s = Concat(n, [16])                                   s = Concat(n, [16])
+ * Reads named sizes from the model's inputs: a value whose size is read cannot be pruned along its other axes.
+ *   n = Gather(Shape(h), 0)    h: [batch, 2, 8]   →   n = Gather(Shape(x), [0])    x: [batch, 3]
  */
 export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the inputs", (model) => {
   const { graph } = model;
@@ -91,7 +90,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
   };
   const changes: Change[] = [];
   const visited = new Set<Node>();
-  /** Rewrites the sizes that a node reads. If only some elements of a size are named, such as batch and channels, rewrites its operands. */
+  /** If only some elements of a size are named, such as batch and channels, rewrites the operands of the size. */
   const readInputSizes = (node: Node): void => {
     if (visited.has(node)) return;
     visited.add(node);
@@ -140,7 +139,6 @@ function isNamedSize(value: Value, inference: Inference): boolean {
   return dims.length <= 1 && elements?.some(isSymbolic) === true;
 }
 
-/** Returns whether a size is computed only from the model's inputs. */
 function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: Inference): boolean {
   return (producer?.inputs ?? []).every(
     (input) =>
@@ -156,11 +154,11 @@ const fuseBetweenLayers = defineCleanUp(
   async (model, context) => (await fuseNodes(model, { skip: [...parameterRules] }, context)).changes,
 );
 
-/** In order: sizes, shared vectors, places where sizes are read, axes that are split and merged again. No pass reads a large tensor. */
+/** In order: sizes, shared vectors, places where sizes are read, axes that are split and merged again. */
 const passes = [foldShapes, partVectors, readSizes, removeIdentities, fuseBetweenLayers, dropUnused];
 const passCounts = [1, 2, 3, passes.length];
 
-/** Applies a sequence of passes until no pass changes anything. @returns the number of passes up to the last one that changed the model. */
+/** Repeats passes until none changes anything. @returns the number of passes up to the last one that changed the model. */
 async function applyUntilStable(model: Model, sequence: typeof passes, context?: Context): Promise<number> {
   for (let needed = 0; ; ) {
     let isChanged = false;

@@ -1,12 +1,8 @@
 /**
  * Folds batch normalization with stored statistics into the preceding layer. For each output channel c:
- *      s_c = scale_c / √(variance_c + ε)
- *      (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
- *      h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
- *      y = BatchNormalization(h, scale, bias, mean, variance)
- * Sums and products with stored vectors are the cases s_c = 1 and no shift, and can also go into the following layer (`fuse-into-reader.ts`). A mask
- * on the weight stays: its product is linear in the weight.
- * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
+ *   s_c = scale_c / √(variance_c + ε)
+ *   (W_c · x + b_c - mean_c) · s_c + bias_c = (W_c · s_c) · x + (b_c - mean_c) · s_c + bias_c
+ * Sums and products with stored vectors are the cases s_c = 1 and no shift. A mask on the weight stays: its product is linear in the weight.
  */
 import { checkWeight, createRoundingTest, type Inference, infer, type Layer, layerAt, weightNeeds } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
@@ -22,7 +18,7 @@ import { cleanUpChange } from "./clean-up.ts";
 import { foldIntoReader } from "./fuse-into-reader.ts";
 import { protectedValues } from "./protected.ts";
 
-/** Folds each batch normalization with stored statistics into the preceding layer, and lists what cannot be folded. Values with a role stay. */
+/** Lists what cannot be folded as misses. Values with a role stay. */
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",
   summary: "Fold batch normalization into the layer before it",
@@ -46,7 +42,6 @@ function requireNotRounded(model: Model): (layer: Layer) => true | Miss {
 
 const roundedLater = "its output is quantized later, and folding would change the rounding";
 
-/** Folds every batch normalization that follows a layer, in place. */
 export async function fuseBatchNorms(
   model: Model,
   options: {
@@ -56,7 +51,7 @@ export async function fuseBatchNorms(
     readonly into?: (layer: Layer) => boolean | Miss;
     /** Whether sums and products with stored vectors are folded, too. */
     readonly arithmetic?: boolean;
-    /** Evaluates computed biases, such as exported zeros. Without it, layers with computed biases stay. */
+    /** Evaluates computed biases, such as exported zeros. */
     readonly engine?: Engine;
   },
 ): Promise<Outcome> {
@@ -162,7 +157,7 @@ function matchOf(
   return { layer, affine, bias: read, vectors };
 }
 
-/** Returns false if folding would not save a node (a shift without a bias input), or if float32 cannot represent weight and bias. */
+/** Returns false if folding would not save a node, or if float32 cannot represent weight and bias. */
 async function fold(model: Model, node: Node, match: Match, inference: Inference): Promise<boolean> {
   const { layer, affine, vectors } = match;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
@@ -172,7 +167,7 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   const factors = Float64Array.from({ length: channels }, (_, channel) => elementOf(scale, channel));
   const dense = await match.bias?.();
   const oldBias = dense && toFloat64(dense);
-  // A bias is a single number, or a number per channel along the channel axis. Any other tensor is an added matrix.
+  // Any other tensor is an added matrix.
   if (oldBias !== undefined && oldBias.length !== 1 && !isChannelVector(dense?.dims ?? [], channels)) return false;
   const bias = Float64Array.from(
     { length: channels },

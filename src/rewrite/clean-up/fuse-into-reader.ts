@@ -1,8 +1,6 @@
 /**
  * Folds a scale and a shift by stored vectors into the layer that reads them. For input channels c:
- *      W · (s ⊙ x + t) + b  =  (W · diag(s)) · x  +  (W · t + b)
- *      h = Mul(x, scale)
- *      y = Conv(h, conv.weight, conv.bias)                   →     y = Conv(x, conv.weight, conv.bias)
+ *   W · (s ⊙ x + t) + b = (W · diag(s)) · x + (W · t + b)
  * A factor is exact with zero padding (s · 0 = 0), a shift is not. A shift goes into the layer's bias, or into the sum that follows a MatMul.
  */
 import type { Inference, Layer } from "#analysis";
@@ -28,7 +26,7 @@ interface Match {
   readonly vectors: readonly Value[];
 }
 
-/** Folds a node into the layer that reads it; undefined if this is not possible or would enlarge the file. */
+/** Returns undefined if folding is not possible or would enlarge the file. */
 export async function foldIntoReader(model: Model, node: Node, scope: Scope): Promise<Change | undefined> {
   const match = matchReader(node, scope);
   if (match === undefined) return undefined;
@@ -75,14 +73,14 @@ function matchReader(node: Node, { inference, isProtected, canChange }: Scope): 
   return { layer, affine, x, vectors };
 }
 
-/** Returns whether a value is an input image. The scale after it shows the range of its values, from which random inputs are drawn (`required-intervals.ts`). */
+/** Returns whether a value is an input image. The scale after it shows the range from which random inputs are drawn (`required-intervals.ts`). */
 function isImage(value: Value, { graph }: Node): boolean {
   const dims = value.type?.dims;
   if (dims?.length !== 4 || !graph.feeds.includes(value)) return false;
   return [dims[1], dims[3]].some((channels) => channels === 1 || channels === 3);
 }
 
-/** Computes the layer's output for the shift alone. Returns a function that adds this output to a bias; undefined if no bias can take it. */
+/** Computes the layer's output for the shift alone. Returns a function that adds it to a bias; undefined if no bias can take it. */
 async function prepareShift(
   model: Model,
   { layer, vectors }: Match,
@@ -94,7 +92,7 @@ async function prepareShift(
   if (read === undefined || role.readsZeros === true || role.outTaps !== undefined) return undefined;
   const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.bias : undefined;
   const oldBias = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
-  // A layer without a bias input needs a following Add with a vector of its own, and must not add a bias itself.
+  // A layer without a bias input needs a following Add with a vector of its own.
   if (role.biasInput === undefined && (sum === undefined || sum.vector.uses.size > 1 || role.bias !== undefined))
     return undefined;
   if (role.biasInput !== undefined && oldBias !== bias) return undefined;
@@ -124,10 +122,9 @@ async function prepareShift(
   };
 }
 
-/** The bytes of the shortest node with its names. */
+/** Bytes of the shortest node with its names. */
 const nodeBytes = 32;
 
-/** Returns whether a new bias takes at most the bytes of the removed node and its vectors. */
 function savesBytes(vectors: readonly Value[], outputs: number): boolean {
   const removed = vectors.filter(({ uses }) => uses.size === 1);
   return 4 * outputs <= nodeBytes + removed.reduce((bytes, { tensor }) => bytes + (tensor?.bytes ?? 0), 0);
@@ -135,7 +132,7 @@ function savesBytes(vectors: readonly Value[], outputs: number): boolean {
 
 const fitsFloat32 = (numbers: Float64Array): boolean => numbers.every((number) => Number.isFinite(Math.fround(number)));
 
-/** Returns W · t for a shift t per input channel, or a single shift. */
+/** Computes W · t for a shift t per input channel, or a single shift. */
 function multiply(dense: Dense, { role }: Layer, shift: Float64Array): Float64Array {
   const { inputs, outputs, taps } = weightShape(role, dense.dims);
   const factor = role.productFactor ?? 1;

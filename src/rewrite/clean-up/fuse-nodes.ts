@@ -1,8 +1,7 @@
 /**
- * Replaces several nodes by fewer, by the rules of `src/core/ops/rules/`.
- *      t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
- *      y = Transpose(t) {perm=[2, 0, 1]}     →
- * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`quantized-values.ts`).
+ * Replaces several nodes by fewer, by the rules of `src/core/ops/rules/`. Values with roles stay.
+ *   t = Transpose(x) {perm=[0, 2, 1]}         y = Transpose(x) {perm=[1, 0, 2]}
+ *   y = Transpose(t) {perm=[2, 0, 1]}     →
  */
 import * as v from "valibot";
 import { createRoundingTest, type Inference, infer } from "#analysis";
@@ -48,7 +47,7 @@ export const fuseNodes = definePass({
 /** Moves zero padding into the windows of convolutions and poolings, in place: ONNX Runtime does so only for floats. */
 export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, onlyPairs(padWindowRules));
 
-/** If a bias has more axes than the product, moves these axes after the sum, in place: ONNX Runtime's integer fusion drops them. */
+/** Moves axes that a bias has in addition to the product after the sum, in place: ONNX Runtime's integer fusion drops them. */
 export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, onlyPairs(biasAxesRules));
 
 function fuse(model: Model, rules: Rules): readonly Change[] {
@@ -56,7 +55,7 @@ function fuse(model: Model, rules: Rules): readonly Change[] {
   return applyRules(model, rules, inference, protectedValues(model, inference));
 }
 
-/** Applies the fusions that make a training step faster, in place, on a copy in which parameters can be read in another form. */
+/** Applies fusions that make a training step faster, on a copy in which parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
   for (const rules of trainingStepRules) applyRules(model, onlyPairs(rules), infer(model), () => false);
 }
@@ -93,7 +92,7 @@ interface AppliedRule {
   readonly description: string;
 }
 
-/** Applies the first matching rule to a node and nodes before it, and returns the rule. */
+/** Applies the first matching rule to a node and nodes before it. */
 function fuseAt(model: Model, last: Node, context: FusionContext): AppliedRule | undefined {
   const { inference } = context;
   if (inference.at(last) instanceof Miss || last.outputs.some((output) => output?.role !== undefined)) return undefined;
@@ -166,7 +165,7 @@ function fuseStructure(
   return undefined;
 }
 
-/** Removes the nodes of a structure whose outputs are unused. Readers are removed before the nodes whose outputs they read. */
+/** Removes the nodes of a structure whose outputs are unused, readers first. */
 function removeUnusedNodes(nodes: ReadonlySet<Node>, last: Node): void {
   const remaining = new Set([...nodes].filter((node) => node !== last));
   let count: number;
@@ -180,7 +179,6 @@ function removeUnusedNodes(nodes: ReadonlySet<Node>, last: Node): void {
   } while (remaining.size < count);
 }
 
-/** Returns whether nothing outside a structure reads or protects the values inside it. */
 function isPrivate(
   { nodes }: Match<string, string>,
   last: Node,
@@ -216,7 +214,7 @@ function isOnlyReader(first: Node, value: Value): boolean {
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 
-/** Writes the result of a rule. Returns false if it cannot replace the output, whose name may have to be kept. */
+/** Returns false if the result cannot replace the output, whose name may have to be kept. */
 function applyResult(second: Node, result: NonNullable<PairResult>): boolean {
   const { graph, outputs } = second;
   const [output] = outputs;

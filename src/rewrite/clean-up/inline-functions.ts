@@ -1,8 +1,6 @@
 /**
- * Inlines the model's own functions: an exporter's custom node becomes the operators that all analyses know.
- *      y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
- *      pkg.Scaled: y = x · by          →     y = Mul(x, c)
- * A function with another opset version than the model stays, with a reason; all stay if they expand to too many nodes.
+ * Inlines the model's own functions: an exporter's custom node becomes the operators that all analyses know. A function with another opset version
+ * than the model stays, with a reason; all stay if they expand to too many nodes.
  */
 import { calledFunction } from "#analysis";
 import type { LocalFunction, Model, Node } from "#ir";

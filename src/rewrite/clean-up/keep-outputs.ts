@@ -10,7 +10,7 @@ export const keepOption = withHelp(
 );
 
 /**
- * Makes some values the only outputs, and removes what only others need. They can be any values of the main graph that are not stored.
+ * Makes some values of the main graph the only outputs, and removes what only others need.
  * @throws PithError E_NAME for other names.
  * @example
  * await keepOutputs(model, { outputs: ["logits"] });

@@ -1,7 +1,6 @@
 /**
- * Stores equal tensors once, in all graphs. Candidates with equal type, dimensions and first bytes are compared by SHA-256, read one at a time.
- * Copies in branches move to the outer graph, except small ones, because runtimes look for constants in place.
- * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
+ * Stores equal tensors once, in all graphs. Copies in branches move to the outer graph, except small ones, because runtimes look for constants in
+ * place. Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
 import { infer } from "#analysis";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
@@ -16,7 +15,7 @@ export const mergeInitializers = defineCleanUp("merge-initializers", "Store equa
   merge(groupsOf(model), context),
 );
 
-/** Stores weights once if several branches hold copies. Reads nothing in a model without branches. */
+/** Stores weights once if several branches hold copies. */
 export async function mergeAcrossBranches(model: Model, context: Context): Promise<void> {
   const groups = groupsOf(model).filter((group) => new Set(group.map(({ graph }) => graph)).size > 1);
   await merge(groups, context);
@@ -80,10 +79,9 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
   return [...groups.values()].filter((group) => group.length > 1);
 }
 
-/** The number of first bytes that are compared before a tensor is read completely. */
 const startBytes = 64;
 
-/** Splits groups by the first bytes of the tensors, because few tensors of equal dimensions are equal. */
+/** Few tensors of equal dimensions are equal, so their first bytes are compared before they are read completely. */
 async function splitByFirstBytes(groups: readonly (readonly Value[])[]): Promise<readonly (readonly Value[])[]> {
   const starts = new Map<Value, string>();
   for (const value of groups.flat()) if (value.tensor !== undefined) starts.set(value, await startOf(value.tensor));

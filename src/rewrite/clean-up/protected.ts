@@ -1,7 +1,4 @@
-/**
- * Finds the values that clean-ups must not change in a model with roles (masked, in training): values with a role, and parameters of operators. Two
- * zero biases, for example, are only equal by chance. After `finalize` nothing is protected.
- */
+/** Values that clean-ups must not change in a model in training: values with a role, and parameters. Two zero biases are only equal by chance. */
 import { type Inference, parameterRoots } from "#analysis";
 import { allValues, type Model, type Value } from "#ir";
 

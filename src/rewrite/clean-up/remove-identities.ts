@@ -1,9 +1,6 @@
 /**
- * Removes nodes that output an input unchanged: Identity, Dropout at inference, a Reshape to the same shape, a sum with zeros.
- *      h = Cast(x) {to=float32}                     y = Relu(x)
- *      y = Relu(h)                         →
- * A node stays if its output name is needed and its input cannot take that name: an input, output or stored tensor, or a value
- * from outside a branch. Values with roles stay, too: a product with a mask of ones is not removed.
+ * Removes nodes that output an input unchanged: Identity, Dropout at inference, a Reshape to the same shape, a sum with zeros. A node stays if its
+ * output name is needed and its input cannot take that name. Values with roles stay, too: a product with a mask of ones is not removed.
  */
 import { infer } from "#analysis";
 import { allNodes, canTakeName, isUsed, nodeText, replaceUses } from "#ir";

@@ -1,8 +1,6 @@
 /**
  * Replaces an `If` whose condition is known by its branch.
- *      y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
- * Names inside the branch are kept if the outer graph does not use them. If an output is an input or another output of the outer graph, an Identity
- * gives it its name.
+ *   y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}    →    y = Relu(x)
  */
 import { type Inference, infer } from "#analysis";
 import { allGraphs, type Graph, inlineGraph, type Node, nodeText, replaceUses, restoreNames } from "#ir";

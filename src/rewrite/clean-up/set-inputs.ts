@@ -1,8 +1,6 @@
 /**
  * Stores inputs that always have the same value, so that dependent nodes can be folded and branches resolved.
- *      graph (x, sr: int64[])                graph (x)
- *      fast = Equal(sr, 16000)         →     sr: int64[] = 16000
- *                                            fast = Equal(sr, 16000)
+ *   graph (x, sr: int64[]); fast = Equal(sr, 16000)    →    graph (x); sr: int64[] = 16000; fast = Equal(sr, 16000)
  */
 import * as v from "valibot";
 import {
@@ -21,7 +19,7 @@ import { cleanUpChange } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
-/** The values of inputs: one number for all elements, or each element in row-major order. */
+/** Values of inputs: one number for all elements, or each element in row-major order. */
 export const setOption = withHelp(
   v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
   "inputs to fix to a value",
@@ -73,7 +71,7 @@ function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number]
   });
 }
 
-/** Converts a value to a tensor: one number for all elements, or each in row-major order. @throws PithError as `setInputs`. */
+/** Converts one number for all elements, or each in row-major order, to a tensor. @throws PithError as `setInputs`. */
 export function contentOf(
   model: Model,
   name: string,
@@ -103,7 +101,7 @@ export function contentOf(
   return fromNumbers(kind, dims, elements);
 }
 
-/** Returns what to do about a wrong number of elements. Several symbolic dimensions are not determined: all but the last must be fixed. */
+/** Returns what to do about a wrong number of elements. Of several symbolic dimensions, all but one must be fixed. */
 function fixHint(dims: Dims = []): string {
   const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
   if (open.length > 1) {

@@ -37,20 +37,19 @@ const cleanUps = [
   dropNotes,
 ];
 
-/** Descriptions by the ids that `only` and `skip` accept: those of rules for nodes, and of clean-ups that have no rules of their own. */
+/** Maps the ids that `only` and `skip` accept to descriptions. */
 export const ruleDescriptions: ReadonlyMap<string, string> = new Map([
   ...[...rulesById.values()].map(({ id, description }) => [id, description] as const),
   ...cleanUps.flatMap(({ id, summary }) => (id === fuseNodes.id ? [] : [[id, summary] as const])),
   [dropDeadChannelsDescription.id, dropDeadChannelsDescription.summary],
 ]);
 
-/** The maximum number of rounds: more means that two passes undo each other, a bug. */
+/** More rounds mean that two passes undo each other, a bug. */
 const maxRounds = 50;
 
 /**
  * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops export metadata.
- * On request, it first fixes dimensions, sets inputs, selects outputs, and removes roles (`finalize`). Without roles, trained batch
- * normalization and masks are folded, too.
+ * On request, it first fixes dimensions, sets inputs, selects outputs, and removes roles (`finalize`).
  * @throws PithError E_NAME for inputs, dimensions or outputs that do not exist, E_STOPPED on the context's signal.
  * @example
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
@@ -78,7 +77,7 @@ export const simplify = definePass({
       });
     }
     const requested: Outcome[] = [
-      // Dimensions first: they determine the number of elements of an input.
+      // Dimensions determine the number of elements of an input.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
@@ -95,10 +94,10 @@ interface Rules {
   readonly skip: string[];
 }
 
-/** The opset in which the operators Attention, RotaryEmbedding and RMSNormalization are defined. */
+/** Opset of the operators Attention, RotaryEmbedding and RMSNormalization. */
 const fusedOpset = 23;
 
-/** Simplifies in a raised opset. Undefined, without a change, if no rule writes an operator of that opset, or if a node keeps the opset. */
+/** Simplifies in a raised opset. Returns undefined, without a change, if no rule writes an operator of that opset, or a node keeps the opset. */
 export async function simplifyRaised(model: Model, rules: Rules, context: Context): Promise<Outcome | undefined> {
   const olderOpset = Math.min(model.opsets.get("") ?? 1, fusedOpset - 1);
   const countNew = (): number =>
@@ -137,7 +136,7 @@ async function repeatCleanUps(model: Model, rules: Rules, context: Context): Pro
     }
     if (changed > 0) continue;
     if (!isSelected(dropDeadChannelsDescription.id)) return { changes, misses };
-    // Reads every weight, so it runs last, and again only after a change.
+    // Reads every weight, so it runs last.
     const { dropDeadChannels } = await import("./drop-dead-channels.ts");
     const removal = await dropDeadChannels(model, {}, context);
     changes.push(...removal.changes.map((changed) => ({ rule: dropDeadChannelsDescription.id, ...changed })));

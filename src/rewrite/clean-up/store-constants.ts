@@ -1,8 +1,6 @@
 /**
- * Stores the tensors of Constant nodes under their names: only stored tensors can be masked, pruned or replaced.
- *      c = Constant {value=float32[] = 2}        c: float32[] = 2
- *      y = Mul(x, c)                        →    y = Mul(x, c)
- * A constant that is a graph output stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
+ * Stores the tensors of Constant nodes under their names: only stored tensors can be masked, pruned or replaced. A constant that is a graph output
+ * stays a node. Readers of an Identity of a weight read the weight itself: exporters write shared weights so.
  */
 import { arithmeticTypes, cachePerRevision, type Inference, infer, isRandom } from "#analysis";
 import type { Dense, Model, Node, Tensor, Value } from "#ir";
@@ -60,7 +58,7 @@ export function constantOf(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
-/** Yields the outputs and tensors of Constant nodes, except scalars, integers of shape arithmetic and outputs of the graph. */
+/** Skips scalars, integers of shape arithmetic and outputs of the graph. */
 function* findConstantWeights({ graph }: Model): Generator<readonly [output: Value, tensor: Tensor]> {
   for (const node of allNodes(graph)) {
     const tensor = constantOf(node);
@@ -70,7 +68,6 @@ function* findConstantWeights({ graph }: Model): Generator<readonly [output: Val
   }
 }
 
-/** Yields values that equal a stored weight, with the weight. */
 function* findIdentities(model: Model): Generator<readonly [output: Value, weight: Value]> {
   let inference: Inference | undefined;
   for (const node of allNodes(model.graph)) {

@@ -22,7 +22,7 @@ import { raiseOpset } from "./raise-opset.ts";
 
 export const loweringOpset = 18;
 
-/** Replaces fused operators by primitives; raises the model to opset 18 if there are any. @throws PithError E_UNSUPPORTED if it cannot be raised. */
+/** Raises the model to opset 18 if it has such operators. @throws PithError E_UNSUPPORTED if it cannot be raised. */
 export const lowerFused = definePass({
   id: "lower-fused",
   summary: "Write fused operators as primitives",
@@ -62,7 +62,6 @@ function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Chan
       const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
       if (lowered instanceof Miss) {
         misses.push(new Miss(lowered.reason, at));
-        // Removes nodes written before the failure.
         removeUnused(graph, oldValues);
         continue;
       }
@@ -73,7 +72,7 @@ function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Chan
   return misses;
 }
 
-/** Replaces operators with an input that only states a type, such as CastLike, in place, if the type is known. Returns their number. */
+/** Replaces operators with an input that only states a type, such as CastLike, in place. Returns their number. */
 export function lowerTypeCasts(model: Model): number {
   const inference = infer(model);
   let count = 0;

@@ -1,10 +1,9 @@
 /**
  * Adds masks to the graph, and folds them into their parameters:
- *      fc1.weight: float32[128, 784] parameter            fc1.weight_orig: float32[128, 784] parameter
- *                                                         fc1.weight_mask: float32[128, 784] mask
- *                                                         fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
- *      h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
- * The product has the old name, so all readers see the masked weight, and gradients pass through the mask.
+ *   fc1.weight: float32[128, 784] parameter         fc1.weight_orig: float32[128, 784] parameter
+ *                                                   fc1.weight_mask: float32[128, 784] mask
+ *                                                   fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ * The product has the old name, so readers see the masked weight, and gradients pass through the mask.
  */
 import { type Masking, maskingOf } from "#analysis";
 import type { Dense, FloatType, Model, Tensor, Value } from "#ir";
@@ -26,7 +25,7 @@ import {
 import type { Mask, Scores } from "../../core/math/smallest.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
-/** Folds a mask into its parameter; removes the mask if nothing else reads it. */
+/** Removes the mask if nothing else reads it. */
 export async function foldMask(model: Model, masking: Masking): Promise<Value> {
   const { parameter, mask, product, node } = masking;
   const { graph } = model;
@@ -47,7 +46,7 @@ export function createMaskedReader({ parameter, mask }: Masking): () => Promise<
   return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await maskTensor.read()));
 }
 
-/** Returns consecutive blocks of weights with pruned entries set to zero; `start` is the block's offset. */
+/** Returns weights with pruned entries set to zero; `start` is the block's offset. */
 export type Keep = (weights: Scores, start: number) => Scores;
 
 export function maskBlocks(tensor: Tensor, type: FloatType, createKeep: () => Promise<Keep>): Promise<Tensor> {
@@ -91,7 +90,7 @@ export function stored(value: Value): Tensor {
   return value.tensor;
 }
 
-/** Adds or replaces a parameter's mask. In memory, the mask has a byte per entry; reading it converts the entries to floats. */
+/** In memory, the mask has a byte per entry; reading it converts the entries to floats. */
 export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masking> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);

@@ -1,7 +1,6 @@
 /**
  * Raises the opset of a model. A node stays if its definition reads the same settings under both versions and the new schema accepts it.
- * Removed attributes are dropped if the settings stay equal; attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
- * If settings depend on an unknown rank, those for ranks of 0 to 8 are compared. Other nodes are lowered to primitives, if possible.
+ * Attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`. Other nodes are lowered to primitives, if possible.
  */
 import { type Inference, infer } from "#analysis";
 import type { Attribute, DataType, Dense, FloatType, Model, Node, PithError } from "#ir";
@@ -32,7 +31,7 @@ import type { Bound, Op } from "../../core/ops/define.ts";
 import type { Site } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 
-/** The IR version of the ONNX release that introduced an opset, at least 8 (`OP_SET_ID_VERSION_MAP` of onnx.helper). */
+/** Returns the IR version of the ONNX release that introduced an opset, at least 8 (`OP_SET_ID_VERSION_MAP` of onnx.helper). */
 const irVersionFor = (opset: number): number =>
   opset >= 28 ? 14 : opset >= 25 ? 13 : opset >= 24 ? 12 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
 
@@ -95,7 +94,6 @@ function conversionError(node: Node, from: number, version: number, reason: stri
   });
 }
 
-/** Returns a function that converts a node, or a Miss that says why the node cannot be converted. */
 function planNode(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
   if (before !== undefined && before.since === after?.since) return () => {};
@@ -185,7 +183,7 @@ function asConstant(
 
 const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-/** Returns whether a definition reads the same settings at two sites; if it needs unknown ranks, for ranks of 0 to 8. */
+/** Compares settings for ranks of 0 to 8 if a definition needs unknown ranks. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   const comparison = compareSettings(op, before, after);
   if (!(comparison instanceof Miss)) return comparison;
@@ -221,7 +219,6 @@ function compareSettings(op: Op, before: Site, after: Site): boolean | Miss {
   }
 }
 
-/** Converts settings to JSON for comparison. */
 function normalizeSetting(_: string, value: unknown): unknown {
   if (typeof value === "bigint") return `${value}n`;
   // JSON has neither NaN nor infinities.

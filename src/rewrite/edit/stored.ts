@@ -1,4 +1,4 @@
-/** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
+/** Reads values that depend only on stored tensors. */
 import { maskingOf, maskingOfProduct } from "#analysis";
 import { type Dense, extract, isFloat, type Model, modelError, sameDims, toFloats, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
@@ -13,7 +13,7 @@ export function createStoredReader(value: Value): (() => Promise<Dense>) | undef
   return createMaskedReader(masking);
 }
 
-/** Reads values that depend only on stored tensors; runs those that `createStoredReader` cannot read. @throws PithError E_MODEL for other values. */
+/** Runs values that `createStoredReader` cannot read. @throws PithError E_MODEL for values that depend on something else. */
 export async function readStored(
   model: Model,
   values: readonly Value[],
@@ -36,10 +36,7 @@ export async function readStoredValue(model: Model, value: Value, engine: Engine
   return dense;
 }
 
-/**
- * Evaluates values that depend only on stored tensors.
- * @throws PithError E_MODEL if a value depends on something else, E_ENGINE if the runtime fails.
- */
+/** @throws PithError E_MODEL if a value depends on more than stored tensors, E_ENGINE if the runtime fails. */
 export async function evaluate(
   model: Model,
   values: readonly Value[],

@@ -20,7 +20,7 @@ export interface WeightNumbers {
   readonly values: Float32Array | Float64Array;
 }
 
-/** Reads one weight; a Miss if the scale of quantized values is unknown. Runs nothing for stored floats. @throws PithError E_ENGINE */
+/** Returns a Miss if the scale of quantized values is unknown. @throws PithError E_ENGINE */
 export async function readWeight(model: Model, layer: Layer, engine: Engine): Promise<WeightNumbers | Miss> {
   const { effective, role } = layer;
   if (role.packed !== undefined) return unpackWeight(model, layer, role.packed, engine);
