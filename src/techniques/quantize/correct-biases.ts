@@ -10,12 +10,12 @@ import { type Dataset, draw, firstBatch, isIndexed, keepInMemory, openStorage, s
 import { counted, elementCount, fixedDims, inMemory, isFloat, type Model, toFloat64, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
-import { createTrials, noiseMeter } from "../../runtime/noise/output-noise.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias, isAboveRounding, scaleOf } from "../calibrate/add-output-bias.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { type PairedSums, pairedSums } from "../calibrate/column-statistics.ts";
 import { type ModelMatch, matchOriginal } from "../calibrate/match-original.ts";
+import { createTrials, noiseMeter } from "../shared/noise-trials.ts";
 import type { RoundedSettings } from "./settings.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */

@@ -12,10 +12,10 @@ import { type Model, throwIfAborted, toFloat64 } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { createTrials } from "../../../runtime/noise/output-noise.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/statistics-cache.ts";
+import { createTrials } from "../../shared/noise-trials.ts";
 import type { RoundedSettings } from "../settings.ts";
 import type { Equalization } from "./index.ts";
 

@@ -27,7 +27,7 @@ import {
 import { type Change, type Context, scaledKind } from "#pass";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
-import { createTrials } from "../../../runtime/noise/output-noise.ts";
+import { createTrials } from "../../shared/noise-trials.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
 import { ruleOf } from "../target.ts";
 import { weightMiss } from "../weight.ts";

@@ -4,7 +4,7 @@ import { draw } from "#batches";
 import type { Model } from "#ir";
 import type { Change, Context } from "#pass";
 import { trainPart } from "../../../data/sources/open.ts";
-import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/output-noise.ts";
+import { type NoiseMeter, noiseMeter } from "../../shared/noise-trials.ts";
 import { rounders } from "../rounders/index.ts";
 import { mse } from "../rounders/mse.ts";
 import type { RoundedSettings } from "../settings.ts";
