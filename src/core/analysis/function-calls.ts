@@ -1,4 +1,4 @@
-/** Infers calls of model functions, once per set of equal operands and attributes. */
+/** Infers calls of model functions. Calls with equal operands and attributes can share a result. */
 import {
   type Graph,
   instantiate,

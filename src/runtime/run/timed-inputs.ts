@@ -89,7 +89,7 @@ export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixe
   return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
-/** Maps each input to "int64[1, 128]", or to "int64[] = 16000" for an integer scalar, which may select a branch. */
+/** Maps each input to "int64[1, 128]", or to "int64[] = 16000" for a single value, which may select a branch. */
 export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
     const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";

@@ -1,7 +1,7 @@
 /** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
 const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 
-/** Returns an address without user, password, query and fragment; only its scheme if its parts are ambiguous. */
+/** Returns an address without secrets; only its scheme if its parts are ambiguous. */
 export function publicAddress(text: string): string {
   const [scheme = "", rest = ""] = text.split(/(?<=:\/\/)(.*)/s);
   if (scheme === "file://" || !/[@?#]/.test(rest)) return text;

@@ -206,7 +206,7 @@ interface ComparisonInputs {
   readonly force: boolean;
 }
 
-/** Compares outputs. @throws PithError E_ENGINE if only the result does not load. */
+/** Compares outputs. With `force`, returns the reason if the comparison fails. @throws ResultError if only the result does not load. */
 async function compare(
   engine: Engine,
   original: Model,
