@@ -182,7 +182,7 @@ function scaledText(value: number, units: readonly string[]): string {
 }
 
 /** Formats a waiting time; undefined if it is too short to be announced. */
-export function waiting(seconds: number): string | undefined {
+export function waitingText(seconds: number): string | undefined {
   if (seconds < 20) return undefined;
   if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
   if (seconds < 5400) return `about ${integer(seconds / 60)} minutes`;

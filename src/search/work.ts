@@ -1,5 +1,5 @@
 /** Estimates a candidate's work in runs of the original on one sample, or in seconds. */
-import { counted, waiting } from "#ir";
+import { counted, waitingText } from "#ir";
 import type { StepRecord } from "../judge/record/run-record.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
@@ -75,7 +75,7 @@ export class Work {
   timeText(combinations: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const spentText = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
-    const totalTime = waiting(Math.max(0, 60 * minutes - spent) + otherSeconds);
+    const totalTime = waitingText(Math.max(0, 60 * minutes - spent) + otherSeconds);
     const limitText = `${time} of search at most${spentText}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
     const isLong = (combination: Combination): boolean => this.secondsOf(combination) > 30 * minutes;
     const longCandidates = combinations.filter(isLong);

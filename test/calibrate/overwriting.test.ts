@@ -8,7 +8,7 @@ import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { mapColumns } from "../../src/data/batches/rows.ts";
-import { createRunner } from "../../src/runtime/run/run.ts";
+import { createRunner } from "../../src/runtime/run/runner.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 const engine = createEngine();

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SharedInput } from "../../src/app/cli/queue/job-inputs.ts";
-import { createModuleFinder } from "../../src/app/cli/queue/modules.ts";
+import { createModuleFinder } from "../../src/app/cli/queue/module-names.ts";
 import { openSharedStore, receiveInput, requireStored, shareInput } from "../../src/app/cli/queue/shared-store.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";

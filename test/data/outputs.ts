@@ -4,7 +4,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Dataset } from "../../src/data/index.ts";
-import { createRunner } from "../../src/runtime/run/run.ts";
+import { createRunner } from "../../src/runtime/run/runner.ts";
 
 export async function outputs(path: string, dataset: Dataset): Promise<Batch[]> {
   const runner = await createRunner(createEngine(), await open(path), dataset.name);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { buildCommand } from "../../src/app/cli/command.ts";
 import { commands } from "../../src/app/cli/commands.ts";
-import { isModule } from "../../src/core/pass/modules.ts";
+import { isModule } from "../../src/core/pass/path-options.ts";
 
 const rows = readFileSync(new URL("../../SECURITY.md", import.meta.url), "utf8")
   .split("\n")

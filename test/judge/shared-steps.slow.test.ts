@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { join, sep } from "node:path";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { modulePath } from "../../src/core/pass/modules.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
+import { modulePath } from "../../src/core/pass/path-options.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";

@@ -14,7 +14,7 @@ import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { decoderOf } from "../../src/runtime/run/decoding.ts";
-import { feedsFor } from "../../src/runtime/run/run.ts";
+import { feedsFor } from "../../src/runtime/run/runner.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { cnn, mlp, numbersFor, run } from "./networks.ts";

@@ -12,7 +12,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { memory } from "../../src/data/index.ts";
-import { feedsFor } from "../../src/runtime/run/run.ts";
+import { feedsFor } from "../../src/runtime/run/runner.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 

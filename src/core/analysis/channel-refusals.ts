@@ -1,7 +1,7 @@
 /** Finds the channels that cannot be removed, and why. */
 import { Miss, type Model, type Node, nodeText, type Value } from "#graph";
 import { sizeAlong, type UnitLabels, type ValueAxis } from "./channel-labels.ts";
-import { type ChannelRule, endKey as key, type Link, labeledEnds } from "./channel-links.ts";
+import { type ChannelRule, endKey, type Link, labeledEnds } from "./channel-links.ts";
 
 /** Returns a reason for each unit that cannot be removed. Units do not spread along `closed` links. */
 export function findRefusals(
@@ -73,17 +73,17 @@ function* refuseUntraceable({ links }: ChannelRule, node: Node, outputs: Readonl
 }
 
 function* refuseUnlinked(
-  { links, refusedAxes: refuses, absorbedAxes: absorbs, refusal }: ChannelRule,
+  { links, refusedAxes, absorbedAxes, refusal }: ChannelRule,
   node: Node,
   labels: UnitLabels,
 ): Generator<RefusedEnd> {
   const linkedEnds = new Set([
-    ...links.flatMap(({ from, to }) => [key(from), key(to)]),
-    ...refuses.map(({ end }) => key(end)),
-    ...absorbs.map(key),
+    ...links.flatMap(({ from, to }) => [endKey(from), endKey(to)]),
+    ...refusedAxes.map(({ end }) => endKey(end)),
+    ...absorbedAxes.map(endKey),
   ]);
   for (const end of labeledEnds(node, labels)) {
-    if (linkedEnds.has(key(end))) continue;
+    if (linkedEnds.has(endKey(end))) continue;
     const reason = `a node needs the whole axis ${end.axis} of "${end.value.name}"`;
     yield { end, miss: refusal ?? new Miss(reason, nodeText(node)) };
   }

@@ -5,8 +5,8 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { modelOption } from "./modules.ts";
 import { definePass } from "./pass.ts";
+import { modelOption } from "./path-options.ts";
 import { atomically } from "./run-pass.ts";
 
 const network = () =>

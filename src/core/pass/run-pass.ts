@@ -17,9 +17,9 @@ import { updateStatedTypes } from "../analysis/stale-types.ts";
 import { createEngine } from "../engine/index.ts";
 import { open } from "../onnx/index.ts";
 import { removeExporterMetadata } from "./exporter-metadata.ts";
-import { openModels, openModules } from "./modules.ts";
 import { parseOptions } from "./option-errors.ts";
 import type { Context, OptionValues, Outcome, PassDefinition } from "./pass.ts";
+import { openModels, openModules } from "./path-options.ts";
 
 /** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
 export const contract = { checked: false };

@@ -3,7 +3,7 @@ import { bytesSource } from "#platform";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { createRunner } from "../../runtime/run/run.ts";
+import { createRunner } from "../../runtime/run/runner.ts";
 import { findStates, parseState, setStates } from "../batches/states.ts";
 import { frames, memory } from "../index.ts";
 import { parsePreprocessingSpec } from "../sidecars/preprocessing-spec.ts";

@@ -22,7 +22,7 @@ import { defaultBatch } from "../../runtime/metrics/evaluate.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { Difference } from "../../runtime/run/difference.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
-import { createRunner } from "../../runtime/run/run.ts";
+import { createRunner } from "../../runtime/run/runner.ts";
 import { toleranceOf } from "./equivalence.ts";
 import { minEqualCosine } from "./same-outputs.ts";
 

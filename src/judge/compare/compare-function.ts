@@ -21,8 +21,8 @@ import { type Decoder, decoderOf, tokenRows } from "../../runtime/run/decoding.t
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultError } from "../../runtime/run/load-check.ts";
-import { explainRunError } from "../../runtime/run/run.ts";
 import { type ObserveOptions, runOverBatches } from "../../runtime/run/run-over-samples.ts";
+import { explainRunError } from "../../runtime/run/runner.ts";
 import { textInputs } from "../../runtime/run/text-inputs.ts";
 import {
   type ComparedOutput,

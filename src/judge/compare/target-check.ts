@@ -3,7 +3,7 @@
 import type { Dataset } from "#batches";
 import { allValues, asPithError, counted, figure, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { compareLayers, minDecibels } from "../../runtime/noise/layers.ts";
+import { compareLayers, minDecibels } from "../../runtime/noise/layer-differences.ts";
 import { completeRuns, type PairedRuns, runResult } from "../../runtime/paired/paired-runs.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";

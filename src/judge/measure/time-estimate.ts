@@ -1,6 +1,6 @@
 /** Estimates the duration of a run from the original's time on the samples. */
 
-import { counted, integer, waiting } from "#ir";
+import { counted, integer, waitingText } from "#ir";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, splitOf } from "../steps/step-options.ts";
@@ -51,7 +51,7 @@ export function durationText(
   timedRounds = 0,
 ): string | undefined {
   const roundSeconds = Math.max(minRoundSeconds, took.seconds / Math.max(1, took.samples));
-  const time = waiting(estimateStepSeconds(steps, took, task) + timedRounds * roundSeconds);
+  const time = waitingText(estimateStepSeconds(steps, took, task) + timedRounds * roundSeconds);
   if (time === undefined) return undefined;
   const judgedCount = steps.filter((step) => step.judged).length;
   const fallbackText = steps.some(({ fallsBack }) => fallsBack) ? "; longer if layers need higher precision" : "";
@@ -87,7 +87,7 @@ export function announceDuration<
       const seconds = now() - start.at;
       if (batches < minBatches || seconds < minSeconds) return;
       isPending = false;
-      const time = waiting((seconds / (done - start.done)) * samples * passes);
+      const time = waitingText((seconds / (done - start.done)) * samples * passes);
       const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. To shorten it, set \`samples\``;
       if (time !== undefined) context.log({ id: "duration", text });
     },

@@ -5,7 +5,7 @@ import { type AnyPass, type Context, completeContext } from "#pass";
 import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { compareLayers } from "../../runtime/noise/layers.ts";
+import { compareLayers } from "../../runtime/noise/layer-differences.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";

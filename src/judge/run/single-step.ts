@@ -3,7 +3,7 @@
 import { keptChannelsKey } from "#analysis";
 import type { Dataset } from "#batches";
 import { figure, type Model } from "#ir";
-import { minDecibels } from "../../runtime/noise/layers.ts";
+import { minDecibels } from "../../runtime/noise/layer-differences.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minEqualShare } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";

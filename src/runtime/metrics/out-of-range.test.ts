@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { int64 } from "../../core/tensor/dense.ts";
-import { createRunner } from "../run/run.ts";
+import { createRunner } from "../run/runner.ts";
 
 const table = parseModel(`opset 21
 graph (ids: int64[batch, s]) -> (y: float32[...]) {

@@ -9,8 +9,8 @@ import type { Batch, DataType, Model, Node, Value } from "#ir";
 import { emitInto, extract, int64, Miss, mergeGraph, replaceReads, replaceUses, typeCodes } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import type { Runner } from "../run/run.ts";
 import { openRunner, type Samples } from "../run/run-over-samples.ts";
+import type { Runner } from "../run/runner.ts";
 
 /** Equal values of the original, and the values of the candidate that correspond to them. */
 export interface ExchangePoint {

@@ -9,8 +9,8 @@ import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { loadExchange } from "./exchange.ts";
+import { compareLayers, valuePairs } from "./layer-differences.ts";
 import { blameText, type LayerErrors, layerErrors, restrictToChanged } from "./layer-errors.ts";
-import { compareLayers, valuePairs } from "./layers.ts";
 
 const engine = createEngine();
 const draw = random(5, "network");

@@ -9,7 +9,7 @@ import { inputsFor } from "../paired/paired-runs.ts";
 import { worstFirst } from "../run/difference.ts";
 import { areBatches, type ObserveOptions, runOverBatches, type Samples } from "../run/run-over-samples.ts";
 import { loadExchange } from "./exchange.ts";
-import { type LayerDifference, measureDifferences, type ValuePair, valuePairs } from "./layers.ts";
+import { type LayerDifference, measureDifferences, type ValuePair, valuePairs } from "./layer-differences.ts";
 import { OutputNoise } from "./output-noise.ts";
 
 export interface LayerError extends LayerDifference {

@@ -4,7 +4,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { replaceReads } from "../../core/graph/replace.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { measureDifferences, valuePairs } from "./layers.ts";
+import { measureDifferences, valuePairs } from "./layer-differences.ts";
 import { OutputNoise } from "./output-noise.ts";
 
 const model = parseModel(`opset 17

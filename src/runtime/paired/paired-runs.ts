@@ -9,7 +9,7 @@ import { largestDifference } from "../run/difference.ts";
 import { hasLargeWeights } from "../run/large-weights.ts";
 import { explainFailedLoad, ResultError } from "../run/load-check.ts";
 import { randomInputs } from "../run/random-inputs.ts";
-import { feedsFor } from "../run/run.ts";
+import { feedsFor } from "../run/runner.ts";
 import { candidateSizes, minSamples } from "./candidate-sizes.ts";
 import { gatherSamples, type ModelRun, type RandomRunOptions, runOriginal } from "./original-runs.ts";
 import { withSmallerImages } from "./smaller-images.ts";

@@ -28,7 +28,7 @@ import { readSettings } from "../../data/text/tokenizer.ts";
 import { type Decoder, decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate, withLoadedOnce } from "./generate.ts";
 import { hasLargeWeights } from "./large-weights.ts";
-import { createRunner } from "./run.ts";
+import { createRunner } from "./runner.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;

@@ -4,7 +4,7 @@ import type { Dataset } from "#batches";
 import { asPithError, type Batch, Miss, type Model, runTime, throwIfAborted } from "#ir";
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { feedsFor } from "./run.ts";
+import { feedsFor } from "./runner.ts";
 import { timedInputs } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */

@@ -12,7 +12,7 @@ import {
 } from "#batches";
 import { type Batch, getOrAdd, type Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
-import type { Runner } from "./run.ts";
+import type { Runner } from "./runner.ts";
 
 /** Maximum bytes of the outputs of one sample, and of all samples of a model at one batch size. */
 const [maxSampleBytes, maxBytes] = [2 ** 16, 2 ** 27];

@@ -6,7 +6,7 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import { withKnownOutputs } from "./remembered-outputs.ts";
-import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
+import { createRunner, feedsFor, type Runner, withOutputs } from "./runner.ts";
 
 export interface ObserveOptions {
   /** Maximum number of samples (default: all). */

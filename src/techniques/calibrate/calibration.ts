@@ -15,7 +15,7 @@ import type { Multiply } from "../../core/math/matrix.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
 import { PickedElements } from "../../runtime/run/picked-elements.ts";
-import { createRunner, type Runner } from "../../runtime/run/run.ts";
+import { createRunner, type Runner } from "../../runtime/run/runner.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
   type Features,

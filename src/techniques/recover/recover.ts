@@ -10,7 +10,7 @@ import * as v from "valibot";
 import { macsPerSample } from "#analysis";
 import type { Dataset, IndexedDataset } from "#batches";
 import { collect, datasetOption, firstBatch, isIndexed, openStorage, range, setAside, take, view } from "#batches";
-import { counted, dataError, Miss, type Model, optionError, snapshot, waiting } from "#ir";
+import { counted, dataError, Miss, type Model, optionError, snapshot, waitingText } from "#ir";
 import type { Change, Context, Outcome } from "#pass";
 import { countOption, definePass, minutesOption, modelOption, option, positiveOption, withHelp } from "#pass";
 import { processorTime } from "#platform";
@@ -170,7 +170,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     );
   const secondsPerRun = scoringSeconds / check.count;
   const seconds = planned.map(({ name }) => scoringSeconds + secondsPerRun * stageRuns[name](fit.count, all.count));
-  const time = waiting(Math.min(secondsLeft(), sumOf(seconds)));
+  const time = waitingText(Math.min(secondsLeft(), sumOf(seconds)));
   if (time !== undefined)
     context.log({ id: "duration", text: `${counted(planned.length, "stage")} take ${time} of processor time` });
   let isTrained = false;

@@ -7,7 +7,7 @@ import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
 import { inputSchemas, type JobRequest } from "../queue/job-inputs.ts";
-import { createModuleFinder } from "../queue/modules.ts";
+import { createModuleFinder } from "../queue/module-names.ts";
 import { ownVersion, serveQueue } from "../queue/queue.ts";
 import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
 

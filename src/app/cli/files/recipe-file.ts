@@ -5,7 +5,7 @@ import { fileError, joinList, optionError } from "#ir";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
-import { renameModules } from "../queue/modules.ts";
+import { renameModules } from "../queue/module-names.ts";
 import { isSameFile } from "./file-paths.ts";
 
 export interface RecipeFile {

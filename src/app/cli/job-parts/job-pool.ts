@@ -8,7 +8,7 @@ import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 import { publicAddress } from "../print/addresses.ts";
 import type { JobRequest, SharedInput } from "../queue/job-inputs.ts";
-import { modulesOf } from "../queue/modules.ts";
+import { modulesOf } from "../queue/module-names.ts";
 import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { openSharedStore, requireStored, resolveInput, shareInput } from "../queue/shared-store.ts";
 

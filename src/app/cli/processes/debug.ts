@@ -6,8 +6,8 @@ import { writeFileAtomically } from "#platform";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { computeLayerTable, type LayerRow, tableSamples } from "../../../judge/fallback/layer-table.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
+import { minDecibels } from "../../../runtime/noise/layer-differences.ts";
 import { blameText } from "../../../runtime/noise/layer-errors.ts";
-import { minDecibels } from "../../../runtime/noise/layers.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import {
   debugPage,

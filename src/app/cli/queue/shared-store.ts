@@ -10,7 +10,7 @@ import { exists } from "../files/file-paths.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { publicAddress } from "../print/addresses.ts";
 import type { SharedInput } from "./job-inputs.ts";
-import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts";
+import { isCode, nameInJobs, type RenameModule, withModules } from "./module-names.ts";
 
 /** Opens a store. @throws PithError E_USAGE, E_FILE if it is not writable. */
 export async function openSharedStore(folder: string): Promise<string> {

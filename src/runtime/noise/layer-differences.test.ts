@@ -7,7 +7,7 @@ import { memory } from "../../data/index.ts";
 import { simplify } from "../../rewrite/clean-up/simplify.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { compareLayers } from "./layers.ts";
+import { compareLayers } from "./layer-differences.ts";
 
 const engine = createEngine();
 const draw = random(3, "network");

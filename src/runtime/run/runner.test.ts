@@ -8,7 +8,7 @@ import { memory } from "../../data/index.ts";
 import { boxOverlap, detections } from "../metrics/boxes.ts";
 import { agreement, signalToNoise } from "../metrics/comparison-metrics.ts";
 import { evaluate } from "../metrics/evaluate.ts";
-import { createRunner, withOutputs } from "./run.ts";
+import { createRunner, withOutputs } from "./runner.ts";
 
 /** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>

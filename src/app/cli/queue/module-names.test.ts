@@ -8,7 +8,7 @@ import { temporaryFolder } from "../../../../test/temporary.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 
 import type { SharedInput } from "./job-inputs.ts";
-import { createModuleFinder, modulesOf, nameInJobs, withModules } from "./modules.ts";
+import { createModuleFinder, modulesOf, nameInJobs, withModules } from "./module-names.ts";
 
 const data = dataAt("inputs/x/points.csv");
 const input = { model: "inputs/x/net.onnx", resumeFolder: "runs/x", data, seed: 0 };
