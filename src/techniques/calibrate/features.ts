@@ -4,7 +4,7 @@
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
- * For a convolution, each input channel is a separate group: a small share of the products.
+ * For a convolution, each input channel is a separate group.
  */
 import { checkProduct, isInSubgraph, type Layer, weightElements, weightShape } from "#analysis";
 import { type Dim, elementCount, fixedDims, fromNumbers, inMemory, isFloat, Miss, type Model, type Value } from "#ir";

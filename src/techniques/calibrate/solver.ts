@@ -26,7 +26,7 @@ export interface Solver<E = unknown> {
   readonly blind?: true;
   /** The model whose layer inputs are observed: the original (default), the one in which earlier layers are changed, or both. */
   readonly of?: "original" | "changed" | "both";
-  /** Describes the scales in reports, if they do not follow the range of each channel. */
+  /** Describes the scales in reports. */
   readonly scalesText?: string;
   /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. */
   scales?(
@@ -101,7 +101,7 @@ export type MatrixMask = Uint8Array;
  */
 export interface Pattern {
   readonly id: string;
-  /** Share of entries that the pattern always removes; users then give no amount. */
+  /** Share of entries that the pattern removes, instead of an amount. */
   readonly share?: number;
   /** Number of neighboring columns that are decided jointly. A solver can update the remaining columns after each such block. */
   readonly columns?: number;

@@ -8,7 +8,6 @@ const epochs = [1, 3, 8, 20];
 const fewSamples = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
-/** Minimum number of samples: with fewer, the student overfits. */
 const minSamples = 128;
 
 export function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {

@@ -49,7 +49,7 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
   return { candidates, misses };
 }
 
-/** Returns the candidates that read the same stored weight, transposed or not: they all use the same factors. */
+/** Returns the candidates that read the same stored weight, transposed or not. */
 export function findSharing({ view }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter((other) => other.view.source === view.source);
 }
@@ -104,7 +104,7 @@ export async function readProblem(
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const nonFiniteText = describeNonFinite(toFloat64(stored));
   if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
-  // The factors are computed once for all layers that read the weight with the same output axis.
+  // The inputs are those of layers that read the weight along the same axis.
   const readers = findSharing(layer, candidates).filter(
     ({ view, role }) => view.outputAxis === layer.view.outputAxis && role.kind === layer.role.kind,
   );

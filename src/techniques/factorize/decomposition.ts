@@ -9,7 +9,7 @@ export interface Problem {
   readonly matrices: readonly Matrix[];
   /** Kernel size along each window axis; empty for a matrix. */
   readonly kernel: readonly number[];
-  /** Input positions per output position along each window axis: the strides, or slightly more without padding. */
+  /** Input positions per output position along each window axis. */
   readonly reduction: readonly number[];
   /** Whether the weight is an embedding table: the first layer of the chain is a lookup without multiply-accumulates. */
   readonly lookup: boolean;
@@ -54,7 +54,7 @@ export interface Decomposition {
   stepOfRank(problem: Problem, rank: number): Step;
   /** Returns the possible steps without losses. */
   steps(problem: Problem): readonly Step[];
-  /** Computes all singular values (minutes for thousands of rows and columns). @returns steps by increasing cost; losses never increase. */
+  /** Computes all singular values. @returns steps by increasing cost. */
   spectrum(problem: Problem): Promise<readonly Step[]>;
   factors(problem: Problem, step: Step): Promise<{ readonly parts: readonly Part[]; readonly relativeError: number }>;
 }

@@ -17,7 +17,7 @@ export interface MethodStep {
   readonly step: Step;
 }
 
-/** Returns the step that each method chooses, or a Miss if no step makes the layer smaller. @param costKind the cost to save. */
+/** Returns the step that each method chooses; if none does, the first reason. @param costKind the cost to save. */
 export async function chooseSteps(
   rule: RankRule,
   methods: readonly Method[],

@@ -29,7 +29,7 @@ export async function whitenedSvd(
   return { left: u, right: await multiply(transpose(u), weight), relativeError };
 }
 
-/** Returns S with S · Sᵀ = A, positive semidefinite: the Cholesky factor, or if that fails (fewer samples than inputs), U √Σ from A = U Σ Uᵀ. */
+/** Returns S with S · Sᵀ = A, positive semidefinite: the Cholesky factor, or if that fails, U √Σ from A = U Σ Uᵀ. */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyInJs): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;

@@ -16,7 +16,7 @@ interface LayerAmount {
   /** Share of the remaining entries. */
   readonly amount: number;
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
-  /** Whether the layer can lose all of its entries, because the request says so. */
+  /** Whether the layer can lose its last entry. */
   readonly empties: boolean;
   /** The entries to prune, if the allocation chose them by a threshold. */
   readonly cut?: SharedCut | undefined;
@@ -124,7 +124,7 @@ interface RankedTarget extends Omit<SharedCut, "cut"> {
   readonly layer: RankedLayer;
 }
 
-/** Returns the layers that can be ranked. The pruning step reports why the other layers cannot. */
+/** Returns the layers that can be ranked. */
 async function rankedLayers(targets: readonly Weight[], scorer: Scorer): Promise<ReadonlyMap<Weight, RankedTarget>> {
   const layers = new Map<Weight, RankedTarget>();
   for (const target of targets) {

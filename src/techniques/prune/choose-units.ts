@@ -1,4 +1,4 @@
-/** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. Every axis keeps at least one index. */
+/** Chooses the units (channels that are removed jointly) with the lowest scores in channel groups. */
 import { blockWidth, freeUnits, type Group, outputSliceOf, type Removal } from "#analysis";
 import { groupBy, roundHalfEven, type Value } from "#ir";
 
@@ -101,7 +101,6 @@ export interface RankedSet {
   readonly order: readonly UnitRank[];
 }
 
-/** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
 export function rankedSets(
   scored: readonly ScoredGroup[],
   { rankingKey, maxShareOf }: RankingOptions,
@@ -171,7 +170,7 @@ export function multipleOf(group: Group, roundTo?: number): number {
   return multiples.find((multiple) => width >= stepsPerLayer * multiple) ?? 1;
 }
 
-/** Minimum number of blocks in a layer: the default multiple is small enough for it. */
+/** Minimum number of blocks in a layer that is rounded to a default multiple. */
 const stepsPerLayer = 4;
 
 /** Returns the units of each group that an amount removes: those whose `position` is below round(amount · total). */
@@ -209,7 +208,7 @@ function rankUnits(groups: readonly ScoredGroup[]): readonly RankedUnit[] {
     .sort((a, b) => a.score - b.score);
 }
 
-/** Counts, for each axis that units reach, the indices that can still be removed. Several groups can reach one axis, for example behind a Concat. */
+/** Counts, for each axis that units reach, the indices that can still be removed. */
 class RemainingChannels {
   readonly #removable: number[] = [];
   /** For each unit of a group, the axes that it reaches: the axis's position in `#removable`, and how many of its indices the unit removes. */

@@ -1,4 +1,4 @@
-/** The table of pruning criteria: each row is a formula. Its keys are the values of the option `importance` in flags, help and recipes. */
+/** The table of pruning criteria. Its keys are the values of the option `importance`. */
 
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";

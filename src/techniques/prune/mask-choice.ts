@@ -14,10 +14,10 @@ export interface MaskChoice {
   readonly before: number;
   readonly after: number;
   readonly decidedBy?: Change["decidedBy"];
-  /** Whether the largest entry is kept only because the layer would otherwise be empty. */
+  /** Whether the largest entry is kept so that the layer is not empty. */
   readonly keepsLastEntry?: boolean;
   mask(): Promise<Mask>;
-  /** Returns a function that prunes consecutive blocks of weights without a mask in memory. Defined if weights are ranked by magnitude. */
+  /** Returns a function that prunes consecutive blocks of weights without a mask in memory. */
   pruner?(): Promise<Keep>;
 }
 
@@ -28,7 +28,7 @@ export interface MaskOptions extends LayerSelection {
 
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
-/** Chooses all masks before applying one, so that a failure changes nothing. @param chooserFor gets all parameters; returns the chooser of a mask. */
+/** Chooses all masks before applying one. @param chooserFor gets all parameters; returns the chooser of a mask. */
 export async function pruneByMasks(
   model: Model,
   { keepMasks, ...selection }: MaskOptions,

@@ -24,7 +24,6 @@ const bytesOption = v.union(
   "takes a size such as 300kB or 2MB",
 );
 
-/** The code of training is loaded only if a loss is parsed. */
 const lossSchema = v.union(
   [v.string(), v.custom<Loss>((value) => typeof value === "object" && value !== null && "build" in value)],
   "must be a loss",

@@ -24,7 +24,7 @@ function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-/** Ranks the entries and counts the remaining ones. Returns a Miss if weights are not finite. */
+/** Ranks the entries and counts the remaining ones. */
 export async function readRanked(target: Weight, scorer: Scorer) {
   const ranked = await rankEntries(target, scorer);
   if (ranked instanceof Miss) return ranked;

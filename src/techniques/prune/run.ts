@@ -27,7 +27,6 @@ export async function runPrune(model: Model, options: PruneSettings, context: Co
   }
   const criterion = options.importance === undefined ? magnitude : criteria.of(options.importance);
   const pattern = patternOf(options.pattern ?? criterion.pattern);
-  // The schema requires one of them.
   const share = typeof options.structured === "number" ? options.structured : (options.amount ?? pattern?.share);
   const [kind] = costBounds(options);
   if (share === undefined && kind === undefined)

@@ -49,7 +49,7 @@ export const solvers = methodTable<Solver, keyof typeof table>(table, {
   title: "Solvers (--solver)",
 });
 
-/** Returns the number of columns per update: those of the pattern, for a pattern without a fixed share about 128, or all columns. */
+/** Returns the number of columns per update. */
 function stepOf({ columns, share }: Pattern): number {
   if (columns === undefined) return Number.POSITIVE_INFINITY;
   return share === undefined ? Math.max(1, Math.floor(blockSize / columns)) * columns : columns;

@@ -13,7 +13,7 @@ const tolerance = 2 ** -7;
 const maxTolerance = 1 / 8;
 /** Tolerance of an integer zero point, in steps. */
 const integerTolerance = 1 / 16;
-/** Fewer values fit any lattice by chance: one random value fits a given one with a probability of up to 1/4. */
+/** Fewer values fit any lattice by chance. */
 const minWidth = 16;
 
 /** Per block (rows × blocks): the scale s, the zero point z, which need not be an integer, and a bound of j, from 0 on. */

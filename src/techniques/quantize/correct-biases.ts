@@ -27,7 +27,7 @@ const fittedOutputs = 2 ** 27;
 const [channelOutputs, minLayerSamples] = [2 ** 15, 8];
 /** Number of outputs of a layer in a batch, and of layers whose outputs the original computes in one run. */
 const [batchOutputs, aheadOutputs] = [2 ** 19, 2 ** 25];
-/** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
+/** Minimum share of the noise that a correction must remove. */
 const minGain = 0.02;
 /** Number of values that the layer's slope counts as beside a channel's own values. */
 const priorCount = 300;

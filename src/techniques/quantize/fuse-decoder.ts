@@ -1,4 +1,4 @@
-/** Gives language models with a cache the fastest operators of their runtimes before quantization (docs/simplify.md). */
+/** Gives language models with a cache operators of their runtimes before quantization (docs/simplify.md). */
 import { allNodes, integer, type Model } from "#ir";
 import type { Context } from "#pass";
 import { cpuRules, parameterRules } from "../../core/ops/rules/index.ts";
@@ -14,7 +14,7 @@ export const fusionOptionsFor = (target: readonly TargetName[]): { readonly rais
   skip: target.includes("webgpu") ? [...cpuRules] : [],
 });
 
-/** Without a target, files of a dtype can be loaded in WebGPU, except those with integer arithmetic, which runs on the CPU everywhere. */
+/** Without a target, files of a dtype can be loaded in WebGPU, except those with integer arithmetic. */
 const targetsOf = ({ target, dtype }: FlatOptions): readonly TargetName[] =>
   target ?? [dtype !== undefined && dtypes[dtype].steps[0].scheme === "dynamic" ? "node" : "webgpu"];
 

@@ -214,7 +214,7 @@ function computesFloatsFromIntegers(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Removes and returns nodes that read no weight and no float16, and whose outputs no float16 node reads. */
+/** Removes and returns nodes without a weight to convert whose neighbors stay in float32. */
 function removeIsolated(nodes: readonly Node[], convertible: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
@@ -396,7 +396,7 @@ export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Hal
   return clampChanges;
 }
 
-/** Returns the float16 sources of values that are only widened, by the float32 value. No other operator of one input is linear and widens. */
+/** Returns the float16 sources of values that are only widened, by the float32 value. */
 function widenedHalves(model: Model): Map<Value, Value> {
   const inference = infer(model);
   const sources = new Map<Value, Value>();

@@ -19,7 +19,7 @@ import { requireMatrix } from "./formats/matrix-product.ts";
 import { quantizeBy } from "./round-model.ts";
 import type { DynamicSettings } from "./settings.ts";
 
-/** Minimum signal to noise of inputs, in decibels. Small models without massive activations have at least 22.5. */
+/** Minimum signal to noise of inputs, in decibels. */
 const minDecibels = 22;
 
 /** Stores layers with massive inputs as 8-bit blocks, in place. @returns the changes, and the settings of the other layers. */

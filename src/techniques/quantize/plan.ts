@@ -71,7 +71,7 @@ export const weightFormatChoice =
     return new Miss(reason ?? "no format supports it", layer.name);
   };
 
-/** Returns whether a layer of an integer scheme stores its weight in 8 bits but computes in float: a lookup, or an operator without integer kernel. */
+/** Returns whether a layer of an integer scheme stores its weight in 8 bits but computes in float. */
 export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined &&
   (layer.role.kind === "lookup" || entryOf(layer.node)?.facets.quantize instanceof Miss);

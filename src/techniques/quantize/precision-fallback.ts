@@ -26,7 +26,7 @@ export function downloadSettings(options: OptionValues): readonly OptionValues[]
   );
 }
 
-/** Returns the options for a bit width: integers for 8 and 4 bits (4: standard ONNX operators, also for convolutions), palettes for others. */
+/** Returns the options for a bit width: integers for 8 and 4 bits, palettes for others. */
 export const optionsForBits = (bits: number): OptionValues =>
   bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
 

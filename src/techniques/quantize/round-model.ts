@@ -75,7 +75,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
 async function roundByScheme(options: RoundedSettings, rounding: Rounding): Promise<Outcome> {
   if (options.scheme === "weights") return quantizeToWeights(options, rounding);
   if (options.scheme === "dynamic") return quantizeDynamically(options, rounding);
-  // Loaded on demand: half of this scheme is code that reads data, which other schemes do not need in a browser.
+  // Loaded on demand: other schemes do not need the code that reads data.
   return (await import("./static.ts")).quantizeStatically(options, rounding);
 }
 
@@ -194,7 +194,7 @@ export async function quantizeDynamically(options: DynamicSettings, rounding: Ro
  *                                                         h = Gemm(x, w, fc1.bias)
  *
  * ONNX Runtime converts a MatMul with such a weight into MatMulNBits, which by default also rounds activations to 8 bits (session
- * option `session.qdq_matmulnbits_accuracy_level`). For other operators, it computes the float weight in every run.
+ * option `session.qdq_matmulnbits_accuracy_level`).
  */
 async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;

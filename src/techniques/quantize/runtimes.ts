@@ -18,11 +18,11 @@ export const targetOption = (text: string) =>
     },
   });
 
-/** Returns the faster weight type: with spatial dimensions int8 takes four to five times as long (3 × 3 convolutions measured). */
+/** Returns the faster weight type: with spatial dimensions, int8 is slower. */
 export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
   channelDims(1).length > 1 ? "uint8" : "int8";
 
-/** Runtimes that cannot run a format in any version (1.24.3 to 1.30, measured in Chromium), with the reason. Others are tried (`docs/targets.md`). */
+/** Runtimes that cannot run a format, with the reason. */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 export const bfloat16Lacks: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };

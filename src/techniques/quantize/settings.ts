@@ -1,4 +1,4 @@
-/** Parses the flat options of `quantize` into the settings of each step, whose type has exactly the options of its scheme. */
+/** Parses the flat options of `quantize` into the settings of each step. */
 import { optionError, type PithError } from "#ir";
 import type { OptionValues } from "#pass";
 import { type DtypeStep, dtypeNames, stepsOfDtype } from "./dtypes.ts";
@@ -231,7 +231,7 @@ function distortionOf({ rounder, distortion }: Choices): { readonly distortion?:
   throw rejection("distortion", sentence, 'Pass `rounder: "rdoq"`.');
 }
 
-/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`productBits`). */
+/** Default bits of a weight: 7 for int8 products, so that 16-bit sums do not overflow. */
 export const defaultBits = ({
   scheme,
   weights,
@@ -249,7 +249,7 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
   ...Object.values(Object(options.overrides)).map((override) => ({ ...options, ...Object(override) })),
 ];
 
-/** Returns the options with the settings of the first step of a dtype, which quantizes to integers if any step does. */
+/** Returns the options with the settings of the first step of a dtype. */
 export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
   const name = dtypeNames.find((dtypeName) => dtypeName === dtype);
   return name === undefined ? options : { ...options, ...stepsOfDtype(name, options.target)[0] };
@@ -257,20 +257,20 @@ export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
 
 export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id || rounder === rdoq;
 
-/** Returns whether the values of all layers can be low-entropy: integers of 8 bits without blocks and zero points. */
+/** Returns whether the values of all layers can be low-entropy. */
 export const admitsLowEntropy = (options: OptionValues): boolean =>
   everySetting(withDtype(options)).every(
     ({ scheme, bits = 8, block, weights, zeroPoints }) =>
       scheme !== "float16" &&
       scheme !== "bfloat16" &&
       areIntegers({ weights }) &&
-      // 7-bit integers use the storage of 8 bits, but their sums never overflow.
+      // 7-bit integers use the storage of 8 bits.
       Number(bits) >= 7 &&
       block === undefined &&
       zeroPoints !== true,
   );
 
-/** Returns whether the default rounding method reconstructs layer outputs: low-bit weights lose too much otherwise. */
+/** Returns whether the default rounding method reconstructs layer outputs. */
 export const reconstructsOutputs = (options: OptionValues): boolean =>
   options.rounder === undefined &&
   everySetting(withDtype(options)).some(

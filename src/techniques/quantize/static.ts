@@ -76,7 +76,6 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   changes.push(...planChanges.changes);
   for (const node of placement.operators)
     changes.push({ at: nodeText(node), what: "computes on integers", decidedBy: "global" });
-  // If 8 bits are too few for every activation, none is quantized.
   if (placement.activations.size === 0) return { changes, misses };
   const oldTensors = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
@@ -144,7 +143,7 @@ function writeActivations({ graph }: Model, emit: Emit, { placement, scales, cla
     ];
     constants.set(activationGrid, [scale, zeroPoint]);
     const sourceCodes = codesOf.get(placement.activations.get(value));
-    // The runtime can pad only 8-bit values.
+    // The runtime does not pad 16-bit values.
     const moveCodes = isWide(activationGrid.type) ? undefined : placement.codeMoves.get(value);
     const [, ...settings] = target.producer?.inputs ?? [];
     const namedEmit = emit.named(`${name}_QuantizeLinear_Output`);

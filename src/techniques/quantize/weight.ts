@@ -36,7 +36,7 @@ export interface WeightSettings {
   readonly perChannel: boolean;
   readonly bits: number;
   readonly zeroPoints?: boolean;
-  /** With 7 bits: the order in which kernels add products, which determines the sums that must not overflow 16 bits (`neighbours.ts`). */
+  /** With 7 bits: the order in which kernels add products (`neighbours.ts`). */
   readonly kernels?: Kernels;
 }
 
@@ -66,7 +66,7 @@ export interface MeasuredWeight {
 export interface MeasuredBlocks {
   readonly key: string;
   readonly scales: BlockScales;
-  /** Whether the scales keep all values, which were quantized before, so that no rounding method is better. */
+  /** Whether the scales keep all values, which were quantized before. */
   readonly isExact: boolean;
   /** Scales and real zero points that keep all values, if integer zero points do not. */
   readonly lattice: BlockScales | undefined;
@@ -203,7 +203,7 @@ export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
   readonly quantized: Tensor;
 }
 
-/** Returns a function that reads a layer's weight; a weight that must be computed by a run is read once. */
+/** Returns a function that reads a layer's weight. */
 export async function weightReader(
   { effective }: Layer,
   { model, context }: Pick<Rounding, "model" | "context">,
@@ -316,7 +316,7 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const learned = existingRounding(layer, rounding);
   const width = type === "int4" ? 4 : 8;
   const levelBits = learned === undefined ? bits : Math.round(Math.log2(learned.high - learned.low + 1));
-  // 7 bits are not reported, because they only keep int8 products exact on every processor (`productBits`).
+  // 7 bits are not reported: they keep int8 products exact (`productBits`).
   const levelText = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "a scale per output channel";
   const methodText = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
@@ -333,7 +333,7 @@ export const integerWeight = (
   zeroPoints: zeroPoints === true && !perChannel && (bits === 4 || bits > 6),
 });
 
-/** Returns the bits of integer products: 7 are exact for int8 on every processor; uint8 products are added in 32 bits. */
+/** Returns the bits of integer products: 7 are exact for int8; uint8 products are added in 32 bits. */
 export const productBits = ({ bits, weights }: Pick<WeightsSettings, "bits" | "weights">): 7 | 8 =>
   bits === 7 && weights !== "uint8" ? 7 : 8;
 

@@ -197,7 +197,7 @@ interface SampleSplit {
   readonly all: Dataset;
 }
 
-/** Returns the planned stages; only fitting shows which of them improve the outputs. */
+/** Returns the planned stages. */
 function planStages(last: StageName, { fit, check, all }: SampleSplit, { log }: Context): Outcome {
   const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
   log({ id: "plan", text });

@@ -11,7 +11,7 @@ export interface Score {
   /** Signal-to-noise ratio of the outputs in decibels. */
   readonly signalToNoise: number;
   readonly agreement?: number | undefined;
-  /** Mean KL divergence of the class probabilities from the original's. Agreement is too coarse to compare models on few samples. */
+  /** Mean KL divergence of the class probabilities from the original's. */
   readonly divergence?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ export async function scorer(
   output: string | undefined,
   { engine, signal }: Context,
 ): Promise<Scorer> {
-  // The original runs once. Intervals are not computed, which would take longer than the runs of a small model.
+  // The original runs once.
   const valuesOf = async (model: Model, metrics: readonly Metric[]): Promise<readonly number[]> => {
     const rows = await measure(engine, [original, model], data, metrics, { remembered: original, signal });
     return metrics.map((metric, index) => metric.reduce(rows[1]?.[index] ?? new Float64Array()));

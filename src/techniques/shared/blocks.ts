@@ -64,7 +64,7 @@ export interface BlockRows {
   readonly areColumns: boolean;
 }
 
-/** Number of rows that are processed together, with `stretch` elements of each: each cache line is read once if rows are columns. */
+/** Number of rows that are processed together, with `stretch` elements of each. */
 const tile = 1024;
 const stretch = 8;
 

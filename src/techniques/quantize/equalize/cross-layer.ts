@@ -4,8 +4,6 @@
  *
  *     s_u = √(r2_u / r1_u)        r1_u = max |W1[u, :]|,  r2_u = max |W2[:, u]|
  *
- * where it is written and divided where it is read, so both maxima become √(r1_u r2_u). Layers belong to several groups, so the
- * groups are swept until the factors converge. If several layers write a channel, r1 is relative to the largest value of each layer.
  * where it is written and divided where it is read, so both maxima become √(r1_u r2_u). Groups are swept until the factors converge.
  */
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
@@ -92,7 +90,7 @@ async function equalizeRanges(
     }));
 }
 
-/** Returns a factor per unit of each group. @param weights the tensors that are quantized: only their ranges are equalized. */
+/** Returns a factor per unit of each group. @param weights the tensors that are quantized. */
 export async function equalizingFactors(
   groups: readonly ScaleGroup[],
   weights: ReadonlySet<Value>,

@@ -28,7 +28,7 @@ export const searchFactors =
   (search: FactorSearch): Equalization["apply"] =>
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
     if (options.data === undefined) return [];
-    // Only products with float32 inputs are searched: other layers are rounded differently, or not at all.
+    // Other layers are rounded differently, or not at all.
     const targets = new Set(findCoverage(model, options).targets.map(({ node }) => node));
     if (targets.size === 0) return [];
     const inference = infer(model);

@@ -9,7 +9,7 @@ const minSaved = 2048;
 const maxValues = 256;
 
 /**
- * Stores float constants such as attention masks and anchor boxes as indices, in place and without loss. Weights are exempt.
+ * Stores float constants such as attention masks and anchor boxes as indices, in place and without loss.
  *
  *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
  */

@@ -20,7 +20,7 @@ import { type ScaleAndZeroPoint, smallestScale } from "../../shared/quantize.ts"
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, createCorrection, curvaturesOf, roundWithCompensation } from "./gptq.ts";
 
-/** Each round uses the code lengths of the round before. Further rounds save less than 2 % of the bits. */
+/** Each round uses the code lengths of the round before. */
 const rounds = 3;
 const descents = 3;
 /** Added to the diagonal of a group's Gram matrix: shares of the group's mean diagonal, and of the mean over all groups. */
@@ -76,7 +76,7 @@ export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: numb
   } satisfies Solver<Evidence>;
 }
 
-/** Default distortion. Validation samples chose values from 0.0018 to 0.0071 for seven of eight networks (bench/logs/download.md). */
+/** Default distortion (measured in bench/logs/download.md). */
 export const defaultDistortion = 0.0025;
 
 /** Without a measured sensitivity, every layer has the same relative error. */
