@@ -11,9 +11,6 @@ import { type OutputChunk, rolldown } from "rolldown";
 import { doorModules, doors, isDoor, studioDoor } from "./doors.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 
-/** Number of shared chunks. With fewer chunks, fewer files are read, but each entry loads more code that it does not use. */
-const sharedChunks = 75;
-
 /** Modules of the package yaml, which is bundled: its 72 CommonJS modules took 50 ms in each process of a command. */
 const yamlModules = "node_modules/yaml/browser/dist";
 
@@ -50,7 +47,7 @@ export async function bundle(root: string, outdir: string, more: readonly string
   } as const;
   const { output } = await build.generate(options);
   const chunks = output.filter((file): file is OutputChunk => file.type === "chunk");
-  const groups = mergeChunks(chunks, sharedChunks);
+  const groups = mergeChunks(chunks);
   await build.write({
     ...options,
     codeSplitting: {

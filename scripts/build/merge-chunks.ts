@@ -20,28 +20,28 @@ interface Part {
    */
   readonly packages: string;
   /** Entries that load it, directly or through other parts. */
-  readonly entries: ReadonlySet<OutputChunk>;
+  readonly entries: Set<OutputChunk>;
   readonly imports: Set<Part>;
 }
 
 interface Pair {
   readonly a: Part;
   readonly b: Part;
-  /** Bytes that entries load without need after the merge, weighted by how often an entry starts. */
+  /** Bytes that entries load without need after the merge, less those that a file costs, weighted by how often an entry starts. */
   readonly cost: number;
 }
 
-/**
- * Returns the name of the merged chunk of each module. Modules of entries and of dynamic imports are not included.
- * @param count The number of merged chunks.
- */
-export function mergeChunks(chunks: readonly OutputChunk[], count: number): ReadonlyMap<string, string> {
+/** Resolving, opening and linking a file takes as long as loading this many bytes. */
+const fileBytes = 32_000;
+
+/** Returns the name of the merged chunk of each module. Modules of entries and of dynamic imports are not included. */
+export function mergeChunks(chunks: readonly OutputChunk[]): ReadonlyMap<string, string> {
   const parts = partsOf(chunks);
   const isShared = ({ isEntry, isDynamicEntry }: OutputChunk): boolean => !isEntry && !isDynamicEntry;
   const shared = new Set(chunks.filter(isShared).flatMap((chunk) => parts.get(chunk.fileName) ?? []));
   const all = new Set(parts.values());
   const pairs = [...shared].flatMap((a, index, list) => list.slice(index + 1).flatMap((b) => pairOf(a, b)));
-  while (shared.size > count) {
+  while (pairs.length > 0) {
     pairs.sort((first, second) => second.cost - first.cost || second.a.id - first.a.id || second.b.id - first.b.id);
     const pair = takePair(pairs, shared);
     if (pair === undefined) break;
@@ -97,23 +97,48 @@ function packagesOf(chunk: OutputChunk, files: ReadonlyMap<string, OutputChunk>)
 }
 
 function pairOf(a: Part, b: Part): Pair[] {
-  if (a.packages !== b.packages) return [];
-  return [
-    { a, b, cost: a.bytes * weightWithout(b.entries, a.entries) + b.bytes * weightWithout(a.entries, b.entries) },
-  ];
+  const cost = a.packages === b.packages ? costOf(a, b) : 0;
+  return cost < 0 ? [{ a, b, cost }] : [];
 }
 
-/** Each command starts `main`, `program` and its own module, and most start a job. */
-const weights: Readonly<Record<string, number>> = { main: 100, program: 100, commands: 30, jobs: 4, processes: 4 };
+function costOf(a: Part, b: Part): number {
+  const saved = fileBytes * weightOf(a.entries, (entry) => b.entries.has(entry));
+  // Most pairs cost more than this, which is quick to compute.
+  const own = bytesLoadedBy(a.entries, [b]) + bytesLoadedBy(b.entries, [a]);
+  if (own >= saved) return own - saved;
+  return bytesLoadedBy(a.entries, withImports(b)) + bytesLoadedBy(b.entries, withImports(a)) - saved;
+}
 
-/** Returns the weight of the entries that are not among others. */
-function weightWithout(entries: ReadonlySet<OutputChunk>, others: ReadonlySet<OutputChunk>): number {
+/** Returns the weighted bytes of parts that entries do not load yet. */
+function bytesLoadedBy(entries: ReadonlySet<OutputChunk>, parts: Iterable<Part>): number {
+  let sum = 0;
+  for (const part of parts) sum += part.bytes * weightOf(entries, (entry) => !part.entries.has(entry));
+  return sum;
+}
+
+/** Returns a part and all that it imports, directly or through others. */
+function withImports(part: Part): ReadonlySet<Part> {
+  const parts = new Set([part]);
+  for (const { imports } of parts) for (const next of imports) parts.add(next);
+  return parts;
+}
+
+/** Shares of the processes of commands that load an entry, in percent. Each command starts two processes; others are weighed as rarely used. */
+const weights: readonly (readonly [entries: RegExp, weight: number])[] = [
+  [
+    /\/(cli\/main|cli\/program|cli\/command|cli\/files\/announced-files|job\/run|job\/any-job|jobs\/command|run-pass|core\/platform\/[\w-]+)\.ts$/,
+    100,
+  ],
+  [/\/cli\/(commands|processes|jobs)\//, 8],
+];
+
+/** Returns the weight of some entries. */
+function weightOf(entries: ReadonlySet<OutputChunk>, isCounted: (entry: OutputChunk) => boolean): number {
   let sum = 0;
   for (const entry of entries) {
-    if (others.has(entry)) continue;
-    const id = entry.facadeModuleId ?? "";
-    const [, kind = ""] = /cli.(main|program|commands|jobs|processes)\b/.exec(id) ?? [];
-    sum += weights[kind] ?? 1;
+    if (!isCounted(entry)) continue;
+    const weight = weights.find(([pattern]) => pattern.test(entry.facadeModuleId ?? ""));
+    sum += weight?.[1] ?? 1;
   }
   return sum;
 }
@@ -122,7 +147,8 @@ function weightWithout(entries: ReadonlySet<OutputChunk>, others: ReadonlySet<Ou
 function takePair(pairs: Pair[], shared: ReadonlySet<Part>): Pair | undefined {
   for (let pair = pairs.pop(); pair !== undefined; pair = pairs.pop()) {
     const { a, b } = pair;
-    if (shared.has(a) && shared.has(b) && !hasDetour(a, b) && !hasDetour(b, a)) return pair;
+    // Other merges have changed what entries load.
+    if (shared.has(a) && shared.has(b) && costOf(a, b) < 0 && !hasDetour(a, b) && !hasDetour(b, a)) return pair;
   }
   return undefined;
 }
@@ -158,5 +184,6 @@ function merge({ a, b }: Pair, all: Set<Part>): Part {
     if (imports.delete(b) || isImporter) imports.add(merged);
   }
   all.add(merged);
+  for (const { entries } of withImports(merged)) for (const entry of merged.entries) entries.add(entry);
   return merged;
 }
