@@ -89,7 +89,7 @@ import { mapBatches, openDataset } from "pith/data";
 import { parsePreprocessingSpec } from ${compiled("data/sidecars/preprocessing-spec")};
 import { datasetOptionsFor, readSidecars } from ${compiled("data/sidecars/sidecars")};
 import { createEngine } from "pith/engine";
-import { createRunner } from ${compiled("runtime/run/run")};
+import { createRunner } from ${compiled("runtime/run/runner")};
 
 export default async (path) => {
   const model = await open(path);

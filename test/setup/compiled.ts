@@ -25,7 +25,7 @@ const looked = [
     "core/errors",
     "core/engine/observed-runs",
     "runtime/job/run",
-    "runtime/run/run",
+    "runtime/run/runner",
   ],
   "app/cli/studio/session-process",
   ...["data/sidecars/preprocessing-spec", "data/sidecars/sidecars"],
