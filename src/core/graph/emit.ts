@@ -119,7 +119,6 @@ export interface EmitOptions {
   readonly before?: Node | undefined;
   readonly by?: string;
   readonly onNode?: (node: Node) => void;
-  /** The model's opset versions. */
   readonly opsets: Map<string, number>;
 }
 

@@ -266,7 +266,6 @@ export function defaultDomain(domain: string): string {
   return domain === "ai.onnx" ? "" : domain;
 }
 
-/** Implements a node, with the members that only `Graph` may change. */
 export class NodeImplementation implements Node {
   readonly domain: string;
   readonly op: string;

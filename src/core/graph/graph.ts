@@ -92,7 +92,6 @@ export class Graph implements Carried {
     return value instanceof ValueImplementation && this.#inputs.has(value);
   }
 
-  /** Returns whether a value is an output of this graph. */
   isOutput(value: Value): boolean {
     this.#outputSet ??= new Set(this.#outputs);
     return this.#outputSet.has(value);
@@ -212,7 +211,7 @@ export class Graph implements Carried {
       seen.add(name);
     }
     for (const requestedName of names) {
-      // Requests each fresh name just before its use: the next request would return the same name.
+      // Uses each fresh name before the next request, which would return it again.
       const name = typeof outputs === "number" ? this.freshName(spec.op) : requestedName;
       node.outputs.push(name === undefined ? undefined : this.#addProduced(name, node));
     }

@@ -49,7 +49,6 @@ export interface InlinedGraph {
   /** The copied outputs, in order; undefined for an omitted input. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
-  /** Original names by copied value. */
   readonly names: ReadonlyMap<Value, string>;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Returns the most similar of `names`, for "did you mean" hints: the name with the fewest edits (insert, delete, replace, swap), ignoring case.
- * Returns undefined for more edits than a third of `name`, or one.
+ * Returns undefined if more than one character and more than a third of `name` would have to be edited.
  */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   return allNearest(name, names)[0];

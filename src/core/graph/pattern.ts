@@ -50,7 +50,6 @@ function recordOf<Name extends string, V>(names: readonly Name[], of: (name: Nam
 
 export interface Match<Name extends string, Part extends string> {
   readonly operands: Operands<Name>;
-  /** Matched nodes by the names of the pattern. */
   readonly parts: Readonly<Record<Part, Node>>;
   readonly nodes: ReadonlySet<Node>;
 }

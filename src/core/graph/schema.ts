@@ -23,7 +23,6 @@ export interface Arity {
 
 export interface OperatorSchema {
   readonly since: number;
-  /** Whether this version removed the operator. */
   readonly deprecated: boolean;
   /** `absent` contains the indices below `min` that can be omitted. */
   readonly inputs: Arity & { readonly absent: ReadonlySet<number> };

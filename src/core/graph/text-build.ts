@@ -40,7 +40,6 @@ export interface GraphSyntax {
   readonly nodes: readonly NodeSyntax[];
 }
 
-/** The names that each graph under construction defines. */
 type Definitions = Map<Graph, ReadonlySet<string>>;
 
 export function buildGraph(

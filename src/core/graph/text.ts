@@ -39,7 +39,7 @@ export function printModel(model: Model, options: { readonly abbreviate?: boolea
   return writeModel(model, options.abbreviate ? abbreviatedContents : completeContents);
 }
 
-/** Formats a model with the elements of every tensor, which it reads. */
+/** Formats a model with the elements or recipes of its tensors. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {

@@ -49,7 +49,6 @@ export function* factorize(source: Matrix): Steps<Matrix | Miss> {
   return lower;
 }
 
-/** Factorizes a small square matrix in place. */
 function factorizeSmall({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;

@@ -6,7 +6,6 @@ export class DisjointSets {
     return this.#parents.length;
   }
 
-  /** Adds a set of one new integer. */
   add(): number {
     return this.#parents.push(this.#parents.length) - 1;
   }

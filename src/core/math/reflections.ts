@@ -21,7 +21,6 @@ export const blockSize = 32;
 /** Reflectors that are applied together to long vectors, which saves passes over memory. */
 const wideBlock = 3 * blockSize;
 
-/** Returns the block of the reflectors in the rows of `v`. */
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
   const size = tau.length;
   const t = matrix(size, size);

@@ -23,7 +23,6 @@ export interface RankedEntries {
   readonly size: number;
   /** The result of `sampleOf`, which saves a pass. */
   readonly sample?: Scores;
-  /** Returns the mask of previously pruned entries. */
   mask(): Promise<Mask | undefined>;
   scores(): Promise<Scores>;
 }

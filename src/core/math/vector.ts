@@ -1,5 +1,3 @@
-/** Inner loops over flat arrays. */
-
 /** Σ a[i] b[i] over `count` elements, in four independent sums: each addition waits for the previous one. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
   let p = 0;

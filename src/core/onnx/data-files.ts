@@ -92,7 +92,7 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
 /** A model that cannot be read completely can refer to any file. */
 const anyFile = "*";
 
-/** Returns the weight files that the models of a folder read, without those of `except`, which is about to be replaced. */
+/** Returns the weight files that the models of a folder read. Ignores the model `except`, which is about to be replaced. */
 async function listReadFiles(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const readFiles = new Set<string>();
   const replacedModel = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));

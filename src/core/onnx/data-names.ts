@@ -7,7 +7,6 @@ export function dataName(model: string, number: number): string {
 interface DataName {
   readonly model: string;
   readonly finalName: string;
-  /** The process that is saving the file. */
   readonly saver: string | undefined;
 }
 

@@ -311,7 +311,6 @@ function duplicateError(graph: Graph, name: string): PithError {
   return modelError(`graph "${graph.name}": "${name}" is defined twice.`);
 }
 
-/** Inputs and outputs are names. */
 interface ReadNode {
   readonly op: string;
   readonly domain: string;

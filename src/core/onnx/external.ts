@@ -36,7 +36,6 @@ export class ExternalFiles {
   }
 }
 
-/** Returns the file and range of a tensor's elements. @throws PithError E_MODEL */
 export async function readExternal(
   fields: readonly Field[],
   bytes: number,

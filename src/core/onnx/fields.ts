@@ -117,7 +117,6 @@ export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.bytes !== undefined;
 }
 
-/** Returns the fields of a submessage. */
 export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
 
 /** If a field occurs several times, protobuf uses the last. */

@@ -1,4 +1,3 @@
-/** Opens and saves ONNX models. */
 import { allValues, type ByteSource, type Model, optionError, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,
@@ -60,7 +59,7 @@ export async function open(
  * model's source. Models that are open, also in other processes, stay readable.
  *
  * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB. Otherwise, they are stored in `<path>_data`,
- * or `<path>_data_1` if another model reads a file of this name. Weight files that only the replaced model read are removed.
+ * or `<path>_data_1` if this name is taken. Weight files that only the replaced model read are removed.
  * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size of a
  * file. The weights of larger models are stored in files `<path>_data`, `<path>_data_1`, …; tensors are not split. `precompress` also writes
  * compressed copies of each file.

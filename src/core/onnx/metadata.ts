@@ -8,7 +8,6 @@ export function readEntry(field: Field): readonly [key: string, value: string] {
   return [textOf(parts, entryFields.key), textOf(parts, entryFields.value)];
 }
 
-/** Splits metadata into the role of a value and the other entries. */
 export function readMetadata(
   fields: readonly Field[],
 ): readonly [metadata: ReadonlyMap<string, string>, role: Role | undefined] {

@@ -7,12 +7,10 @@ import type { UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 
 export interface Reading {
-  /** The model's file. */
   readonly file: LazyFile;
   /** The files next to it that store weights. */
   readonly external: ExternalFiles;
   readonly unknownDims: UnknownDims;
-  /** Reads a subgraph. */
   readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
 }
 

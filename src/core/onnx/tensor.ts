@@ -144,7 +144,7 @@ export async function readTensor(
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
-/** Returns the size of the elements, and their file range if they are raw little-endian bytes. */
+/** Returns the size of the elements, and their file range if it contains them as little-endian bytes. */
 function locateElements(
   file: LazyFile,
   type: DataType,

@@ -58,7 +58,6 @@ export class Cursor {
   }
 }
 
-/** The tag of a field, and the offsets of its payload. */
 export interface Header {
   readonly number: number;
   readonly wire: WireType;

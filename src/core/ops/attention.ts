@@ -58,7 +58,6 @@ function read(site: Site): Settings | Miss {
 interface OperandShape {
   readonly batch: Dim;
   readonly length: Dim;
-  /** Channels of a head. */
   readonly width: Dim;
 }
 
@@ -74,7 +73,6 @@ interface Shapes {
   readonly q: OperandShape;
   readonly k: OperandShape;
   readonly v: OperandShape;
-  /** Past and new keys. */
   readonly keys: Dim;
 }
 

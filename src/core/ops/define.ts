@@ -5,7 +5,7 @@ import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/** Facets that are also required. */
+/** Facets that are also required: a gradient or a lowering; with a weight, parameters, cost and quantization. */
 export type Complete<S> = (
   | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
   | RequiredFacets<S, "gradient">
@@ -19,7 +19,6 @@ export interface Op extends Traits {
   readonly domain: string;
   /** For each facet true, or the reason why the operator does not have it. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
-  /** Reads the settings on which a node's facets depend. */
   settings(site: Site): unknown;
   /** Applies the definition to a node; a Miss if the settings cannot be read. */
   at(site: Site): Bound | Miss;

@@ -46,9 +46,7 @@ export interface Body {
 }
 
 export interface FixedPoint {
-  /** The loop-carried values. */
   readonly states: readonly Inferred[];
-  /** The other outputs of the loop body. */
   readonly others: readonly (Inferred | undefined)[];
 }
 
@@ -65,7 +63,6 @@ export interface GradientScope {
   readonly outputs: readonly (Value | undefined)[];
   /** dLoss/dOutput; undefined for an output that the loss does not depend on. */
   readonly upstream: readonly (Value | undefined)[];
-  /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
   /** Removes and returns the sum of dLoss/dInput so far, for a definition that adds to it at no cost (Gemm). */
   take(input: number): Contribution | undefined;
@@ -160,14 +157,13 @@ export interface WeightRole {
   readonly packed?: PackedWeight;
   /** Axes that count independent matrices, such as the directions of a recurrent layer. */
   readonly stack?: readonly number[];
-  /** Further weight axes that count outputs: a weight (512, 8, 64) has 8 heads (`out`) with 64 values each. Other axes count taps. */
+  /** Further weight axes that count outputs: a weight (512, 8, 64) has 8 heads (`out`) with 64 values each. */
   readonly outTaps?: readonly number[];
   /** Present if some outputs also sum padding zeros, so that a constant added to the data does not shift all outputs alike. */
   readonly readsZeros?: true;
   /** Distinguishes several weights of one node in the layer's name. */
   readonly part?: string;
   readonly window?: SlidingWindow;
-  /** Replaces the layer by a chain of layers. */
   readonly chain?: Chain;
 }
 
@@ -183,7 +179,6 @@ export interface PackedWeight {
   readonly outputs: number;
   readonly inputs: number;
   readonly bits: number;
-  /** Writes the float matrix. */
   matrix(emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
@@ -206,7 +201,6 @@ export interface Affine {
   /** The axis of x and y along which scale and shift vary; undefined for scalars. */
   readonly axis: number | undefined;
   readonly inputs: readonly number[];
-  /** Computes scale and shift from the elements of `inputs`. */
   of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
   /** The inputs with the running mean and variance by which x is normalized. */
   readonly statistics?: { readonly mean: number; readonly variance: number };
@@ -247,7 +241,6 @@ export type QuantizeRule =
       readonly weight: WeightRole;
       /** The factor of the bias (beta of Gemm). Without it, the bias stays float. */
       readonly biasFactor?: number;
-      /** The attribute that holds `biasFactor`. */
       readonly biasAttribute?: string;
       /** Writes the integer operator, without bias: (x: uint8, weight: int8 or uint8) → int32. */
       readonly integer: (
@@ -362,7 +355,6 @@ export interface OpDef<S> extends Traits {
   readonly name: string;
   /** The default, "", is ai.onnx. */
   readonly domain?: string;
-  /** Reads the settings. */
   read?: (site: Site) => S | Miss;
   /** Infers type, dimensions and known elements of each output; undefined for an unknown type. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
@@ -388,11 +380,10 @@ export interface OpDef<S> extends Traits {
   readonly scales?: (s: S, site: Site) => readonly number[];
   /** Returns the value ranges that inputs need (indices, bounds). `output`: those that readers of output 0 need. */
   readonly wants?: ((s: S, site: Site, output: readonly ValueInterval[]) => readonly InputRange[]) | undefined;
-  /** Returns the role of the weight, or of several weights. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
   /** Returns the links between axes, as a list or with `resize`. `dims` are those of input 0. */
   readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
-  /** Writes a fused operator as primitives of opset 18, one value per output. */
+  /** Writes a fused operator as primitives, one value per output. */
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
   /** Returns dLoss/dInput for each wanted input. The caller sums over broadcast axes. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;

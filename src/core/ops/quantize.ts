@@ -52,7 +52,6 @@ function read(site: Site): Settings | Miss {
   return dims === undefined ? noRank : { axis: wrapAxis(readInteger(site, "axis", 1), dims.length), block, type };
 }
 
-/** Links scales and zero points to the data. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
   if (s.block === 0) {

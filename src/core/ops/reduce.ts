@@ -9,7 +9,7 @@ import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, 
 interface Settings {
   /** Undefined means all axes, "runtime" axes that are computed at run time. */
   readonly axes: readonly number[] | "runtime" | undefined;
-  /** The number of axes, if it is known. */
+  /** The number of axes that are computed at run time. */
   readonly count?: number;
   readonly keepsAxes: boolean;
   /** Whether an empty list of axes leaves the data unchanged. */
@@ -17,7 +17,6 @@ interface Settings {
 }
 
 interface Reduction {
-  /** Computes the reduction over dimensions. */
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
   /** Whether the reduction of one element is that element. */
   readonly keepsOne?: true;

@@ -108,7 +108,6 @@ function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly Ax
   ];
 }
 
-/** Links several axes to the single axis that merges them. */
 function boxLinks(
   dims: readonly Dim[],
   axes: readonly number[],

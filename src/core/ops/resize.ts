@@ -119,7 +119,6 @@ function scaleShape(s: Settings, x: readonly Dim[]): ScaledShape | Miss {
   };
 }
 
-/** Returns the axes that are not interpolated. */
 function unscaledAxesOf(s: Settings, x: readonly Dim[]): readonly number[] | Miss {
   const result = scaleShape(s, x);
   if (result instanceof Miss) return result;
@@ -172,7 +171,7 @@ function writeOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: V
 function lower(s: Settings, emit: Emit, x: Value | undefined, result: ScaledShape): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(result.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
-  // ONNX Runtime then copies the input, whatever scales, modes and region are.
+  // If no size changes, ONNX Runtime copies the input, whatever scales, modes and region are.
   if (sameDims(dims, out)) return [emit.Identity([x])];
   const type = typeOf(x);
   const floatType = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
@@ -300,7 +299,6 @@ function nearestPosition(s: Interpolation, position: number, axis: AxisScale, is
   return clamp(roundingModes[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);
 }
 
-/** Returns the weights of all input positions for an output position. */
 function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64Array {
   const { input, scale } = axis;
   const row = new Float64Array(input);

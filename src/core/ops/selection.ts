@@ -91,7 +91,6 @@ export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
     axis: readInteger(site, "axis", -1),
-    // Undefined if it is computed at run time.
     count: site.version < 10 ? readInteger(site, "k", 1) : site.inputs[1]?.elements?.[0],
     largest: readFlag(site, "largest", true),
     sorted: readFlag(site, "sorted", true),

@@ -194,7 +194,6 @@ export const Slice = defineOp<readonly SliceRange[]>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Returns the index of the element that fills a padded position. */
 function sourceIndex(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
   if (mode === "wrap") return ((position % size) + size) % size;

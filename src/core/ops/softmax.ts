@@ -17,7 +17,6 @@ interface Settings {
 
 interface SoftmaxDefinition {
   readonly name: "Softmax" | "LogSoftmax" | "Hardmax";
-  /** Writes dx from y and `up` = dy. */
   readonly rule: (emit: Emit, y: Value, up: Value, sum: (value: Value) => Value) => Value | undefined;
   readonly form: Distribution["form"];
 }

@@ -33,7 +33,7 @@ export function toFloat32(dense: Dense): Float32Array {
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** Returns floats of up to 32 bits in float32, otherwise float64. The result must not be changed. */
+/** Returns floats of 16 and 32 bits in float32, other elements in float64. The result must not be changed. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }
@@ -67,7 +67,6 @@ export function scalarOf(type: DataType, value: number): Dense {
   return fromNumbers(type, [], [value]);
 }
 
-/** Returns the nearest signed 64-bit integer. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }

@@ -6,7 +6,7 @@ import type { DataType, Dense, Tensor } from "./types.ts";
 /** Smaller tensors are computed once and kept in memory. */
 const minDeferredBytes = 2 ** 20;
 
-/** Returns a tensor that is computed at each read. `compute` must not read what may change, such as a graph. */
+/** Returns a tensor that is computed at each read, or once if small. `compute` must not read what may change, such as a graph. */
 export async function deferTensor(
   type: Exclude<DataType, "string">,
   dims: readonly number[],

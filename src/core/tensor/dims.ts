@@ -150,7 +150,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Returns whether a dimension is nonnegative for all values of its names. */
+/** Returns whether a dimension is nonnegative because no term is subtracted. */
 export function isNonnegative(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }

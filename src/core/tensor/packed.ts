@@ -1,7 +1,6 @@
 /** Packs elements below 8 bits as ONNX does: from the low bits of a byte up. */
 import { dataError, shapeError } from "../errors.ts";
 
-/** Types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
 /** Elements of float4e2m1 are packed as integers, which small-float.ts decodes. */

@@ -1,4 +1,4 @@
-/** Returns the elements of x[start:end:step], as ONNX Runtime selects them: the largest int32 and int64 stand for no end, also backward. */
+/** Returns the first index and the count of x[start:end:step], as in ONNX Runtime: the largest int32 and int64 mean no end. */
 export function sliceRange(size: number, start: number, end: number, step: number) {
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));

@@ -7,13 +7,10 @@ import { getOrAdd } from "./get-or-add.ts";
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
-  /** Mantissa bits. */
   readonly mantissa: number;
   /** The smallest exponent of normal numbers. */
   readonly minExponent: number;
-  /** Bits of the largest finite number. */
   readonly largest: number;
-  /** Bits of infinity. */
   readonly infinity?: number;
   /** Bits of NaN; those of negative zero in formats that end with "uz". */
   readonly nan?: number;
@@ -144,7 +141,6 @@ export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<num
 /** The sum of two clamped numbers is finite in float16. */
 export const halfClampValue = 32_752;
 
-/** Clamps numbers that stand for infinity. */
 export function clampAllToHalf(numbers: Float32Array | Float64Array): Float32Array | Float64Array {
   let largest = 0;
   for (let index = 0; index < numbers.length; index++) largest = Math.max(largest, Math.abs(numbers[index] || 0));

@@ -42,7 +42,6 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
-/** Bits per stored element. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;

@@ -43,7 +43,6 @@ const scaleOf = (s: Settings, width: number): number => (s.scale === 0 ? 1 / Mat
 interface Ports {
   readonly mask: number;
   readonly past: number;
-  /** The input that is added to the scores. */
   readonly added: number | undefined;
 }
 

@@ -21,7 +21,6 @@ interface QuantizedDefinition<S> {
   readonly operands: (count: number) => readonly Port[];
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
-  /** Returns the output dimensions; undefined if unknown. */
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
   /** The inputs whose axes are linked, by default the quantized operands. */
   readonly linked?: readonly number[];

@@ -13,7 +13,6 @@ import { globalPoolDims } from "../shared/window.ts";
 
 interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {
   readonly name: string;
-  /** Why the other facets are missing. */
   readonly reason: string;
   infer(site: Site): readonly Inferred[] | Miss;
   cost?(site: Site): Dim | Miss;

@@ -31,7 +31,6 @@ function readScaled(value: Value | undefined, { operand }: StructureScope) {
   return { source: value, factor: 1, node: undefined };
 }
 
-/** Finds the arithmetic before a value. */
 function findArithmetic(value: Value, scope: StructureScope): Arithmetic | undefined {
   const last = producerOf(value, "MatMul");
   const guard = producerOf(last?.inputs[0], "Where");

@@ -63,7 +63,6 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
   return dims.length === count && sameDims(dims, data.dims.slice(-count));
 }
 
-/** Checks the constants, axes and dimensions of a match. */
 function readMatch(
   scope: StructureScope,
   { operands: { x, epsilon, scale }, parts, nodes }: Match<keyof Operands, "square" | "variance" | "mean">,

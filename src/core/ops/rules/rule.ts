@@ -14,7 +14,6 @@ export interface PairScope {
   site(node: Node): Site;
   /** Returns whether a value is stored or computed in the graph of `second` by known operators, is not an output, and is not protected. */
   canChange(value: Value): boolean;
-  /** Returns what inference knows about a value. */
   operand(value: Value): Operand | undefined;
 }
 

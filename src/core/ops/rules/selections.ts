@@ -1,4 +1,3 @@
-/** Rules for two nodes that select elements along axes. */
 import { type Dim, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
@@ -7,7 +6,6 @@ import { integersConstant } from "../shared/shapes.ts";
 import { axesOf } from "./layout.ts";
 import { emitNamed, type PairRule, type PairScope } from "./rule.ts";
 
-/** The stored inputs of a Slice. */
 export interface Bounds {
   readonly starts: readonly number[];
   readonly ends: readonly number[];

@@ -45,7 +45,6 @@ const functions: Readonly<Record<string, ActivationFunction>> = {
 
 const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map(Object.entries(functions));
 
-/** Returns an activation, with ONNX's defaults for absent parameters. */
 export function readActivation(name: string, parameters: readonly (number | undefined)[]): Activation | Miss {
   const defaults = functionsByName.get(name.toLowerCase())?.defaults;
   return defaults === undefined

@@ -1,4 +1,3 @@
-/** Reads a node's attributes and constant inputs. */
 import { type Attribute, type DataType, modelError, toInteger, typeOfCode } from "#graph";
 import type { Operand, Site } from "../define.ts";
 

@@ -59,7 +59,7 @@ export function convChain(s: ConvSettings): Chain {
   };
 }
 
-/** Links channels with their kernels if depthwise, and otherwise at the same positions of every group. */
+/** Links channels: alone with one group, with their kernels if depthwise, otherwise at the same positions of every group. */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The data's dimensions can be unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {

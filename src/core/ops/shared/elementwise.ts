@@ -26,7 +26,6 @@ interface OperatorRow<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
   readonly type?: DataType;
-  /** Computes the operator on dimensions. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
   /** Computes the operator on floats derived from dimensions, such as half of a height. */
   readonly onFloats?: (...operands: readonly Dim[]) => Dim | undefined;
@@ -52,7 +51,6 @@ interface UnaryFacets<S> extends OperatorRow<S> {
   readonly saturates?: readonly [low: number, high: number];
 }
 
-/** Adds the output elements that follow from known operand elements. */
 function addKnownElements(
   inferred: Inferred,
   site: Site,

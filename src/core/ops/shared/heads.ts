@@ -1,4 +1,3 @@
-/** Splits, merges and rotates the heads of attention. */
 import { type Emit, Miss, type Value } from "#graph";
 
 /** N × length × (heads · width) → N × heads × length × width. */

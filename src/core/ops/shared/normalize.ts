@@ -22,7 +22,6 @@ interface NormalizedPorts {
   readonly first: number;
   /** Inputs that align with the last axes of the data. */
   readonly inputs: readonly number[];
-  /** Outputs with statistics per row. */
   readonly outputs: readonly number[];
   readonly reason: string;
 }

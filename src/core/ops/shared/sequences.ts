@@ -15,7 +15,6 @@ export const countFromFront = (position: number, length: number): number =>
 
 export interface PieceSettings {
   readonly axis: number;
-  /** Whether pieces have the axis. */
   readonly keepsAxis: boolean;
   /** Sizes along the axis; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;

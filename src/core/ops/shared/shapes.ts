@@ -118,7 +118,7 @@ export function sameAxes(
   });
 }
 
-/** Links each operand axis to the output axis that it aligns with. */
+/** Links operand axes to the output axes that they align with, except broadcast ones. */
 export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
   if (shapes.length < site.inputs.length) return new Miss("the rank of an operand is not known");

@@ -21,7 +21,6 @@ interface ConvShapes {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
-  /** Spatial dimensions of the output. */
   readonly out: readonly number[];
   readonly positions: number;
 }
@@ -230,7 +229,6 @@ function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[
   };
 }
 
-/** Returns the coordinates of all taps, row by row. */
 function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
     (taps, size) => taps.flatMap((start) => range(size).map((index) => [...start, index])),

@@ -1,11 +1,7 @@
 /**
  * Selects the fastest form of the kernel gradient of a convolution (`weight-gradient-forms.ts`), as measured on x64 with AVX-512:
- * - "taps": for many positions and a medium number of channels.
- * - "rows": for 1 or 3 channels, because products of single taps are too narrow.
- * - "channels last": with strides, or for many channels on small images.
- * - "channel by channel" (depthwise): on small images.
- * - "one product" (1 × 1): the product can also add a previous contribution.
- * - "samples in blocks": multithreaded, unlike slices.
+ * "rows" for few channels, because products of single taps are too narrow; "channels last" with strides, or for many channels on small images;
+ * "channel by channel" for depthwise kernels on small images; "samples in blocks" is multithreaded, unlike slices.
  */
 import { type Emit, elementCount, type Value } from "#graph";
 import type { Contribution } from "../define.ts";

@@ -112,7 +112,6 @@ export function spreadSettings(
   return { pads, output_padding: outputPadding };
 }
 
-/** Returns the pads for fixed spatial dimensions. */
 export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
   if (!window.autoPad.startsWith("SAME")) return window.pads;
   const total = spatial.map((size, axis) => {
