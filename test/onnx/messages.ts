@@ -2,7 +2,7 @@
 
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { type Piece, stream, Writer } from "../../src/core/onnx/writer.ts";
+import { type Piece, streamChunks, Writer } from "../../src/core/onnx/writer.ts";
 
 /** A message in wire format. */
 export function message(fill: (writer: Writer) => void, carried?: Uint8Array): Promise<Uint8Array> {
@@ -13,7 +13,7 @@ export function message(fill: (writer: Writer) => void, carried?: Uint8Array): P
 
 export async function joined(pieces: readonly Piece[]): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream(pieces)) chunks.push(chunk);
+  for await (const chunk of streamChunks(pieces)) chunks.push(chunk);
   return Uint8Array.from(Buffer.concat(chunks));
 }
 

@@ -1,12 +1,12 @@
 /** Finds the node that computes the contents of a value, behind nodes that only move, cast or quantize elements. */
 import { Miss, type Node, type Value } from "#graph";
-import type { Bound } from "../ops/define.ts";
+import type { BoundOp } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { convertsQuantization } from "./quantized-values.ts";
 
 export interface ContentProducer {
   readonly node: Node;
-  readonly bound: Bound;
+  readonly bound: BoundOp;
   readonly output: Value;
 }
 
@@ -40,7 +40,7 @@ export function saturationBounds(value: Value, inference: Inference): readonly [
 }
 
 /** Returns whether a node only moves, casts or quantizes elements. */
-export function keepsContents(node: Node, bound: Bound, inference: Inference): boolean {
+export function keepsContents(node: Node, bound: BoundOp, inference: Inference): boolean {
   const rule = bound.quantize();
   const isRearrangement = !(rule instanceof Miss) && rule.kind === "transparent";
   return isRearrangement || bound.unchanged() !== undefined || convertsQuantization(node, inference);

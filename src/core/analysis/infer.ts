@@ -11,7 +11,7 @@ import {
   unknownDim,
   whyNotInlined,
 } from "#graph";
-import type { Bound } from "../ops/define.ts";
+import type { BoundOp } from "../ops/define.ts";
 import type { Body, Inferred, Operand, Site } from "../ops/entry.ts";
 import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { FunctionCalls } from "./function-calls.ts";
@@ -25,15 +25,15 @@ export interface Inference {
   /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
   /** Returns the definition bound to a node; a Miss if it cannot be applied. */
-  at(node: Node): Bound | Miss;
+  at(node: Node): BoundOp | Miss;
   /** Returns one property that the operator definition states about a node, such as `weights` or `axes`. */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
   /** Infers the outputs of one node again. */
   visit(node: Node): void;
 }
 
-type PlainFacet = { [F in keyof Bound]: Bound[F] extends () => unknown ? F : never }[keyof Bound];
-type Facet<F extends PlainFacet> = Exclude<ReturnType<Bound[F]>, Miss>;
+type PlainFacet = { [F in keyof BoundOp]: BoundOp[F] extends () => unknown ? F : never }[keyof BoundOp];
+type Facet<F extends PlainFacet> = Exclude<ReturnType<BoundOp[F]>, Miss>;
 
 interface CachedInference {
   readonly revision: number;
@@ -98,7 +98,7 @@ class ModelInference implements Inference {
 
   readonly operand = this.#types.operandOf;
 
-  readonly at = this.#cached((node: Node): Bound | Miss => this.#bind(node));
+  readonly at = this.#cached((node: Node): BoundOp | Miss => this.#bind(node));
 
   readonly #macsOf = this.#cached((graph: Graph): Dim | Miss => {
     let sum: Dim = 0;
@@ -196,7 +196,7 @@ class ModelInference implements Inference {
     };
   }
 
-  #bind(node: Node): Bound | Miss {
+  #bind(node: Node): BoundOp | Miss {
     const local = calledFunction(this.#model, node);
     if (local !== undefined) {
       const reason = whyNotInlined(this.#model, local);

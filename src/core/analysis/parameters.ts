@@ -4,7 +4,7 @@
  */
 import type { Graph, Model, Node, Tensor, Value } from "#graph";
 import { allGraphs, elementCount, fixedDims, isFloat, Miss, toFloat64, usedValues } from "#graph";
-import type { Bound } from "../ops/define.ts";
+import type { BoundOp } from "../ops/define.ts";
 import { entryOf } from "../ops/index.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
@@ -58,7 +58,7 @@ function* findReads(model: Model, inference: Inference): Generator<ParameterRead
 }
 
 /** Returns whether a node is a layer with integer weights, which no definition calls parameters. */
-function hasIntegerWeights(bound: Bound | Miss): boolean {
+function hasIntegerWeights(bound: BoundOp | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
@@ -124,7 +124,7 @@ class ParameterSearch {
     }
   }
 
-  #at(node: Node): Bound | Miss {
+  #at(node: Node): BoundOp | Miss {
     const bound = this.#inference.at(node);
     if (bound instanceof Miss || !node.inputs.some((input) => input !== undefined && this.rootOfRepeated.has(input)))
       return bound;
@@ -154,7 +154,7 @@ class ParameterSearch {
   }
 
   /** Returns whether an input is an untrained vector, such as frequencies or image means. */
-  #isBuffer(node: Node, input: number, bound: Bound): boolean {
+  #isBuffer(node: Node, input: number, bound: BoundOp): boolean {
     const parameter = node.inputs[input];
     const [other, ...furtherInputs] = node.inputs.filter((_, index) => index !== input);
     if (parameter === undefined || other === undefined || furtherInputs.length > 0) return false;
@@ -181,7 +181,7 @@ function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /** Returns whether a layer's weight only sums or averages: one output (per group) and equal elements, as in a blur. */
-function isConstantWeight(node: Node, bound: Bound, input: number, weight: Value): boolean {
+function isConstantWeight(node: Node, bound: BoundOp, input: number, weight: Value): boolean {
   const roles = bound.weights();
   const role = roles instanceof Miss ? undefined : roles.find((role) => role.input === input);
   if (role === undefined) return false;
@@ -193,7 +193,7 @@ function isConstantWeight(node: Node, bound: Bound, input: number, weight: Value
 }
 
 /** Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, as exporters write GroupNorm. */
-function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
+function isUnitNormalization(node: Node, bound: BoundOp, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));
   if (scales.length === 0 || !(bound.weights() instanceof Miss)) return false;

@@ -7,10 +7,10 @@ import {
   inMemory,
   Miss,
   nodeText,
+  runAndUndo,
   sameDims,
   snapshot,
   takeIndices,
-  tentatively,
 } from "#graph";
 import type { AxisEnd, ChannelRemoval, NodeChange, RemainingPart } from "../ops/entry.ts";
 import { listFor } from "../ops/shared/shapes.ts";
@@ -60,7 +60,7 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
 /** Returns why units cannot be removed. Does not read weights or change the model. */
 export function whyNotRemovable(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
-  const outcome = plan instanceof Miss ? plan : tentatively(model, () => applyPlan(model, plan, resizeUnread));
+  const outcome = plan instanceof Miss ? plan : runAndUndo(model, () => applyPlan(model, plan, resizeUnread));
   return outcome instanceof Miss ? outcome : undefined;
 }
 

@@ -4,7 +4,7 @@
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
  */
 import { addDims, type Graph, isFloat, Miss, type Model, type Node, subgraphs, toFloat64, type Value } from "#graph";
-import type { Affine, Bound, InputRange, ValueInterval, WeightRole } from "../ops/define.ts";
+import type { Affine, BoundOp, InputRange, ValueInterval, WeightRole } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 
 const maxIntervals = 16;
@@ -39,7 +39,7 @@ function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, Valu
 
 function requirementsOf(
   node: Node,
-  bound: Bound,
+  bound: BoundOp,
   needs: ReadonlyMap<Value, readonly ValueInterval[]>,
   inference: Inference,
 ): readonly InputRange[] {
@@ -64,7 +64,7 @@ function requirementsOf(
 }
 
 /** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0. */
-function layerDataRequirements(node: Node, bound: Bound, inference: Inference): readonly InputRange[] {
+function layerDataRequirements(node: Node, bound: BoundOp, inference: Inference): readonly InputRange[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
   return roles.flatMap((role): InputRange[] => {

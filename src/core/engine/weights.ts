@@ -4,7 +4,7 @@ import { allValues, type ByteSource, bytesOf, type Model, type Tensor, type Valu
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { encodeToBytes } from "../onnx/encode.ts";
 import { type ExternalPlace, rawPiece } from "../onnx/write-tensor.ts";
-import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
+import { type Piece, sizeOf, streamChunks } from "../onnx/writer.ts";
 
 /** The minimum bytes of a large weight. Smaller weights are inline, because the runtime's graph optimizer reads them. */
 const minLargeWeightBytes = 2 ** 16;
@@ -122,7 +122,7 @@ async function writeTemporary(
     pieces.push(piece);
   }
   try {
-    await writeFileAtomically(file, stream(pieces));
+    await writeFileAtomically(file, streamChunks(pieces));
   } catch (error) {
     await remove();
     throw error;

@@ -90,7 +90,7 @@ export interface EmitTools {
     inputs: readonly Input[],
     attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
-  ): Wanted<Outputs>;
+  ): CreatedOutputs<Outputs>;
   /** Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change the data afterward. */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
   /** Returns an `Emit` that names the first output of the next node, or the next constant. */
@@ -98,12 +98,12 @@ export interface EmitTools {
 }
 
 /** The outputs that `many` creates: a tuple if their number is a literal. */
-export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
+export type CreatedOutputs<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? ValueTuple<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
     ? First extends true
-      ? readonly [Value, ...Wanted<Rest>]
-      : Wanted<Rest>
+      ? readonly [Value, ...CreatedOutputs<Rest>]
+      : CreatedOutputs<Rest>
     : Outputs extends readonly []
       ? readonly []
       : readonly Value[];

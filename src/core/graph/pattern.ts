@@ -19,7 +19,7 @@ export function patternMatcher<Name extends string>(
   return (value) => {
     const operandValues = new Map<Value, Value>();
     if (!matchesPattern(patternValue, value, operandValues)) return undefined;
-    return recordOf(names, (name) => required(operandValues.get(operands[name]), name));
+    return recordOf(names, (name) => requireMatched(operandValues.get(operands[name]), name));
   };
 }
 
@@ -80,8 +80,8 @@ export function structureMatcher<Name extends string, Part extends string>(
       if (bound === undefined) continue;
       const nodeOf = ({ producer }: Value): Node | undefined => producer && bound.nodes.get(producer);
       return {
-        operands: recordOf(names, (name) => required(bound.values.get(operands[name]), name)),
-        parts: recordOf(Object.keys(parts) as Part[], (part) => required(nodeOf(parts[part]), part)),
+        operands: recordOf(names, (name) => requireMatched(bound.values.get(operands[name]), name)),
+        parts: recordOf(Object.keys(parts) as Part[], (part) => requireMatched(nodeOf(parts[part]), part)),
         nodes: new Set(bound.nodes.values()),
       };
     }
@@ -149,7 +149,7 @@ function* bindAll(
   }
 }
 
-function required<T>(value: T | undefined, name: string): T {
+function requireMatched<T>(value: T | undefined, name: string): T {
   if (value === undefined) throw modelError(`internal: the pattern does not use "${name}".`);
   return value;
 }

@@ -42,7 +42,7 @@ export function snapshot(model: Model, graph: GraphSnapshot = graphSnapshot(mode
   };
 }
 
-export function tentatively<R>(model: Model, tryChange: () => R): R {
+export function runAndUndo<R>(model: Model, tryChange: () => R): R {
   const restore = snapshot(model);
   try {
     return tryChange();

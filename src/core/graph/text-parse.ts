@@ -17,7 +17,7 @@ import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 /** Parses a model from its text form (`text.ts`). @throws PithError E_MODEL with line and column of a syntax error. */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);
-  const irVersion = scanner.accept("ir") ? integerToken(scanner) : undefined;
+  const irVersion = scanner.accept("ir") ? parseInteger(scanner) : undefined;
   if (irVersion !== undefined) scanner.accept(",");
   const opsets = scanner.accept("opset") ? parseOpsets(scanner) : undefined;
   const syntax = parseGraph(scanner);
@@ -34,12 +34,12 @@ function parseOpsets(scanner: Scanner): Map<string, number> {
   const opsets = new Map<string, number>();
   do {
     const domain = scanner.readWord() ?? scanner.readString() ?? "";
-    opsets.set(domain, integerToken(scanner));
+    opsets.set(domain, parseInteger(scanner));
   } while (scanner.accept(","));
   return opsets;
 }
 
-function integerToken(scanner: Scanner): number {
+function parseInteger(scanner: Scanner): number {
   const start = scanner.position;
   const value = Number(scanner.readNumber() ?? "x");
   return Number.isSafeInteger(value) ? value : scanner.fail("expected an integer", start);
@@ -47,7 +47,7 @@ function integerToken(scanner: Scanner): number {
 
 function parseGraph(scanner: Scanner): GraphSyntax {
   scanner.expect("graph");
-  const name = optionalName(scanner)?.name ?? "";
+  const name = parseOptionalName(scanner)?.name ?? "";
   const inputs = parseList(scanner, "(", ")", () => parseDeclaration(scanner, true));
   scanner.expect("->");
   const outputs = parseList(scanner, "(", ")", () => parseDeclaration(scanner, false));
@@ -67,14 +67,14 @@ function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
   const outputs: (Declaration | undefined)[] = [];
   if (scanner.accept("(")) scanner.expect(")");
   else {
-    do outputs.push(takeBlank(scanner) ? undefined : parseDeclaration(scanner, false));
+    do outputs.push(acceptBlank(scanner) ? undefined : parseDeclaration(scanner, false));
     while (scanner.accept(","));
   }
   const [first] = outputs;
   const isSingleTyped = outputs.length === 1 && first !== undefined && first.type !== undefined;
   if (isSingleTyped && !scanner.accept("=")) return first;
   if (!isSingleTyped) scanner.expect("=");
-  if (isSingleTyped && startsTensor(scanner)) return { ...first, tensor: storedTensor(scanner, first.type) };
+  if (isSingleTyped && startsTensor(scanner)) return { ...first, tensor: parseStoredTensor(scanner, first.type) };
   return { kind: "node", outputs, ...parseCall(scanner) };
 }
 
@@ -92,10 +92,10 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
   const [operator = "", overload = ""] = path.split("::");
   const dot = operator.lastIndexOf(".");
   const name = scanner.readString() ?? "";
-  const inputs = parseList(scanner, "(", ")", () => (takeBlank(scanner) ? undefined : requiredName(scanner)));
+  const inputs = parseList(scanner, "(", ")", () => (acceptBlank(scanner) ? undefined : parseRequiredName(scanner)));
   const attributes = scanner.text.startsWith("{", scanner.position)
     ? parseList(scanner, "{", "}", () => {
-        const attribute = requiredName(scanner).name;
+        const attribute = parseRequiredName(scanner).name;
         scanner.expect("=");
         return [attribute, parseAttribute(scanner)] as const;
       })
@@ -111,17 +111,17 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
 }
 
 function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
-  const name = requiredName(scanner);
+  const name = parseRequiredName(scanner);
   const hasColon = scanner.accept(":");
   const type = hasColon ? parseType(scanner) : undefined;
   const role = hasColon && (type === undefined || !scanner.followsLineBreak) ? parseRoleWord(scanner) : undefined;
   if (hasColon && type === undefined && role === undefined)
     scanner.fail(`expected a type or a role, got ${scanner.quoteNext()}`);
-  const tensor = withTensor && scanner.accept("=") ? storedTensor(scanner, type) : undefined;
+  const tensor = withTensor && scanner.accept("=") ? parseStoredTensor(scanner, type) : undefined;
   return { ...name, type, role, tensor };
 }
 
-function storedTensor(scanner: Scanner, type: ValueType | undefined): Tensor {
+function parseStoredTensor(scanner: Scanner, type: ValueType | undefined): Tensor {
   const dims = fixedDims(type?.dims);
   if (type === undefined || dims === undefined)
     return scanner.fail("a stored tensor needs a type with fixed dimensions");
@@ -170,7 +170,7 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   }
   scanner.readWord();
   scanner.expect("(");
-  const { name } = requiredName(scanner);
+  const { name } = parseRequiredName(scanner);
   const transposed = scanner.accept(",");
   if (transposed) scanner.expect("transposed");
   scanner.expect(")");
@@ -222,7 +222,7 @@ function parseSingle(scanner: Scanner): AttributeSyntax {
   }
   const type = parseType(scanner);
   if (type === undefined) return scanner.fail(`expected the value of an attribute, got ${scanner.quoteNext()}`);
-  return { kind: "tensor", value: storedTensor(scanner, type) };
+  return { kind: "tensor", value: parseStoredTensor(scanner, type) };
 }
 
 function parseNumeric(token: string): AttributeSyntax {
@@ -254,16 +254,16 @@ function parseList<T>(scanner: Scanner, open: string, close: string, item: () =>
   return items;
 }
 
-function takeBlank(scanner: Scanner): boolean {
+function acceptBlank(scanner: Scanner): boolean {
   return scanner.accept("_");
 }
 
-function optionalName(scanner: Scanner): Name | undefined {
+function parseOptionalName(scanner: Scanner): Name | undefined {
   const position = scanner.position;
   const name = scanner.readWord() ?? scanner.readString();
   return name === undefined ? undefined : { name, position };
 }
 
-function requiredName(scanner: Scanner): Name {
-  return optionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.quoteNext()}`);
+function parseRequiredName(scanner: Scanner): Name {
+  return parseOptionalName(scanner) ?? scanner.fail(`expected a name, got ${scanner.quoteNext()}`);
 }

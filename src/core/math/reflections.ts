@@ -64,7 +64,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
     for (let at = from; at < end; at += blockSize) {
       const next = Math.min(end, at + blockSize);
       const reflectors = sliceRows(v, at - from, next - from);
-      tau.set(triangularizeHere(sliceRows(columns, at, next), at, reflectors), at - from);
+      tau.set(triangularizePanel(sliceRows(columns, at, next), at, reflectors), at - from);
       if (next < end)
         yield* reflectRows(
           sliceRows(columns, next, end),
@@ -80,9 +80,9 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
 }
 
 /** Triangularizes columns whose first `from` entries belong to R. Stores the reflectors in `v` and returns their factors τ. */
-function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
+function triangularizePanel({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
-  const tau = householder(panel.data, length - from, size);
+  const tau = factorizeQr(panel.data, length - from, size);
   for (let row = 0; row < size; row++) {
     const [start, pivot] = [row * panel.columns, from + row];
     data.set(panel.data.subarray(start, start + row + 1), row * length + from);
@@ -94,7 +94,7 @@ function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: 
 }
 
 /** QR of contiguous columns in place: R on and above the diagonal, reflectors below, with an implied v₀ = 1. Returns each τ. */
-function householder(columns: Float64Array, length: number, count: number): Float64Array {
+function factorizeQr(columns: Float64Array, length: number, count: number): Float64Array {
   const tau = new Float64Array(Math.min(length, count));
   for (let step = 0; step < tau.length; step++) {
     const start = step * length + step;

@@ -28,14 +28,14 @@ export async function readAttribute(
   const kind = fields.some((field) => field.number === f.reference)
     ? undefined
     : kindOf(integerOf(fields, f.type), fields);
-  if (kind === undefined) return [name, { kind: "opaque", value: payload(await file.loaded(message)) }];
+  if (kind === undefined) return [name, { kind: "opaque", value: payload(await file.load(message)) }];
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
     // The message cannot be written back as a whole: graphs can be edited, and a message can be too long to be in memory.
     const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
     const otherFields = fields.filter((field) => !readNumbers.has(field.number));
-    const carriedFields = joinCarried(await Promise.all(otherFields.map((field) => file.loaded(field))));
+    const carriedFields = joinCarried(await Promise.all(otherFields.map((field) => file.load(field))));
     if (carriedFields === undefined) return [name, attribute];
     // Attributes other than graphs are immutable, so `origin.ts` can map them to their fields.
     if (attribute.kind === "graph" || attribute.kind === "graphs")
@@ -75,7 +75,7 @@ async function readValue(
     }
     return graphs;
   };
-  const loadValues = async (): Promise<Field[]> => Promise.all(values.map((field) => file.loaded(field)));
+  const loadValues = async (): Promise<Field[]> => Promise.all(values.map((field) => file.load(field)));
   const throwMissing = (): never => {
     throw modelError(`${place}: it has no value.`);
   };

@@ -90,7 +90,7 @@ async function readHeaderFields(
   const unknown: Field[] = [];
   for (const unloadedField of fields) {
     if (unloadedField.number === modelFields.graph) continue;
-    const field = await reading.file.loaded(unloadedField);
+    const field = await reading.file.load(unloadedField);
     switch (field.number) {
       case modelFields.irVersion:
         header.irVersion = Number(lastVarint(field));
@@ -152,9 +152,9 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
   const declaredTypes: { readonly info: ValueInfo; readonly field: Field }[] = [];
-  const nodes: ReadNode[] = [];
+  const nodes: ParsedNode[] = [];
   const readInfo = async (field: Field): Promise<ValueInfo> => {
-    const loaded = await file.loaded(field);
+    const loaded = await file.load(field);
     const valueInfo = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
     file.count(1 + valueInfo.metadata.size + (valueInfo.type?.dims?.length ?? 0));
     return valueInfo;
@@ -165,7 +165,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         nodes.push(await readNode(file, field));
         break;
       case graphFields.name:
-        graph.name = fieldText(await file.loaded(field));
+        graph.name = fieldText(await file.load(field));
         if (graph.name === "") unknown.push(field);
         break;
       case graphFields.initializer:
@@ -175,7 +175,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         await addSparse(reading, field, graph);
         break;
       case graphFields.doc:
-        graph.doc = fieldText(await file.loaded(field));
+        graph.doc = fieldText(await file.load(field));
         break;
       case graphFields.input:
         inputs.push(await readInfo(field));
@@ -187,10 +187,10 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         declaredTypes.push({ info: await readInfo(field), field });
         break;
       case graphFields.metadata:
-        metadata.push(await file.loaded(field));
+        metadata.push(await file.load(field));
         break;
       default:
-        unknown.push(await file.loaded(field));
+        unknown.push(await file.load(field));
     }
   }
   [graph.metadata] = readMetadata(metadata);
@@ -200,7 +200,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
     const value = graph.ownValue(info.name) ?? (outputNames.has(info.name) ? graph.addValue(info.name) : undefined);
     if (value === undefined) {
       // Another tool removed the value but not its type, which is kept as bytes.
-      unknown.push(await file.loaded(field));
+      unknown.push(await file.load(field));
       continue;
     }
     applyInfo(value, info);
@@ -238,7 +238,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
 /** Adds a sparse weight, whose elements are kept as bytes. */
 async function addSparse(reading: Reading, unloadedField: Field, graph: Graph): Promise<void> {
   const { file } = reading;
-  const field = await file.loaded(unloadedField);
+  const field = await file.load(unloadedField);
   const parts = splitFields(payload(field), field.start);
   const values = parts.find((part) => part.number === sparseFields.values);
   if (values === undefined) throw malformedError(field.from, "a sparse tensor has no values");
@@ -264,7 +264,7 @@ function addInputs(graph: Graph, infos: readonly ValueInfo[]): void {
   graph.setInputs(inputs);
 }
 
-function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
+function producedNames(graph: Graph, nodes: readonly ParsedNode[]): Set<string> {
   const names = new Set<string>();
   for (const node of nodes) {
     for (const name of node.outputs) {
@@ -311,7 +311,7 @@ function duplicateError(graph: Graph, name: string): PithError {
   return modelError(`graph "${graph.name}": "${name}" is defined twice.`);
 }
 
-interface ReadNode {
+interface ParsedNode {
   readonly op: string;
   readonly domain: string;
   readonly overload: string;
@@ -328,7 +328,7 @@ interface ReadNode {
 
 const nodeTexts = ["op", "name", "domain", "overload"] as const;
 
-async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
+async function readNode(file: LazyFile, message: Field): Promise<ParsedNode> {
   const texts = { op: "", domain: "", overload: "", name: "" };
   const inputs: (string | undefined)[] = [];
   const outputs: (string | undefined)[] = [];
@@ -342,7 +342,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
       continue;
     }
     // `await` costs more than reading a field in memory.
-    const loaded = isLoaded(field) ? field : await file.loaded(field);
+    const loaded = isLoaded(field) ? field : await file.load(field);
     switch (field.number) {
       case nodeFields.input:
         inputs.push(fieldText(loaded) || undefined);
@@ -372,7 +372,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
 }
 
 /** Adds a node with attributes and subgraphs. The values that it uses must exist. */
-async function addNode(reading: Reading, parsedNode: ReadNode, graph: Graph, depth: number): Promise<void> {
+async function addNode(reading: Reading, parsedNode: ParsedNode, graph: Graph, depth: number): Promise<void> {
   const place = `${parsedNode.op} "${parsedNode.name || (parsedNode.outputs.find((name) => name !== undefined) ?? "")}"`;
   const inputs = parsedNode.inputs.map((name) => {
     if (name === undefined) return undefined;

@@ -20,7 +20,7 @@ import { originOf } from "./origin.ts";
 import type { Writing } from "./reading.ts";
 import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
-import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
+import { type Piece, sizeOf, streamChunks, Writer } from "./writer.ts";
 
 /** Protobuf's limit. */
 const protobufLimit = 2 ** 31 - 1;
@@ -39,7 +39,7 @@ export interface EncodeOptions {
  * const download = new Blob(parts as BlobPart[]);
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* stream(requireFit(await modelPieces(model, options)));
+  yield* streamChunks(requireFit(await modelPieces(model, options)));
 }
 
 /**
@@ -50,7 +50,7 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   const pieces = requireFit(await modelPieces(model, options));
   const bytes = new Uint8Array(totalSize(pieces));
   let length = 0;
-  for await (const chunk of stream(pieces)) {
+  for await (const chunk of streamChunks(pieces)) {
     bytes.set(chunk, length);
     length += chunk.byteLength;
   }

@@ -117,7 +117,7 @@ export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.bytes !== undefined;
 }
 
-export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
+export const subfieldsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
 
 /** If a field occurs several times, protobuf uses the last. */
 export const lastField = (fields: readonly Field[], number: number): Field | undefined =>
@@ -136,7 +136,7 @@ export function integerOf(fields: readonly Field[], number: number): number {
 /** Returns the payload of a length-delimited field. */
 export function payload(field: Field): Uint8Array {
   if (field instanceof FieldInMemory && field.wire === 2) return field.payload;
-  return inMemory(field, 2).subarray(field.start - field.from);
+  return requireLoaded(field, 2).subarray(field.start - field.from);
 }
 
 export function lastVarint(field: Field): number | bigint {
@@ -149,7 +149,7 @@ export function lastVarint(field: Field): number | bigint {
 
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
   const isPacked = field.wire === 2;
-  const bytes = inMemory(field, isPacked ? 2 : 0);
+  const bytes = requireLoaded(field, isPacked ? 2 : 0);
   const cursor = new Cursor(bytes, isPacked ? field.start - field.from : 0, field.from);
   while (cursor.position < bytes.byteLength) {
     if (!isPacked) cursor.varint(bytes.byteLength);
@@ -167,7 +167,7 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
       throw malformedError(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
     return bytes;
   }
-  const bytes = inMemory(field, wire);
+  const bytes = requireLoaded(field, wire);
   const cursor = new Cursor(bytes, 0, field.from);
   const values = new Uint8Array(bytes.byteLength);
   let length = 0;
@@ -192,7 +192,7 @@ export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
   return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }
 
-function inMemory(field: Field, wire: WireType): Uint8Array {
+function requireLoaded(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
     throw malformedError(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
   }

@@ -19,7 +19,7 @@ import { fitInFile, modelPieces, requireFit } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
 import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
-import { type Piece, parts, sizeOf } from "./writer.ts";
+import { type Piece, readPieces, sizeOf } from "./writer.ts";
 
 export interface OpenOptions {
   /** Opens external weight files, by default in the folder of the model's path or URL. */
@@ -50,7 +50,7 @@ export async function open(
     if (hasPath) model.place = bytes.name;
     return model;
   } catch (error) {
-    throw await explain(error, bytes);
+    throw await explainOpenError(error, bytes);
   }
 }
 
@@ -83,7 +83,7 @@ export async function saveFiles(model: Model, path: string, options: SaveOptions
     if (externalData === false) requireFit(pieces);
     if (externalData === false || fitInFile(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
-      await writeWithCopies(path, parts(pieces), precompress);
+      await writeWithCopies(path, readPieces(pieces), precompress);
       await removeUnread(path, replaced);
       return [path];
     }
@@ -105,7 +105,7 @@ function sourceOf(source: Parameters<typeof open>[0]): Promise<ByteSource> | Byt
 }
 
 /** Adds the file's name to an error, and a guess of its format if it is not ONNX. */
-async function explain(error: unknown, source: ByteSource): Promise<unknown> {
+async function explainOpenError(error: unknown, source: ByteSource): Promise<unknown> {
   if (!(error instanceof PithError)) return error;
   const { code } = error;
   if (code === "E_NOT_ONNX") {
@@ -156,10 +156,10 @@ async function saveOutside(
       const location = locations[entry?.file ?? -1];
       return entry === undefined || location === undefined ? undefined : { location, ...entry };
     };
-    return parts(requireFit(await modelPieces(model, { place })));
+    return readPieces(requireFit(await modelPieces(model, { place })));
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
-  const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);
+  const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), readPieces(pieces)] as const);
   const copies = [path, ...[...names, ...replacedNames].map(inFolder)].flatMap((file) => copiesOf(file, precompressed));
   const contents = await encodeWith(temporaryNames);
   await writeFilesAtomically([...data, [path, contents]], "replaced", [...new Set(copies)]);

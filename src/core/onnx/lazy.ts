@@ -59,7 +59,7 @@ export class LazyFile {
     const fields = this.#countFields(joinRuns(list.finish()));
     const isShortRun = (field: Field): boolean =>
       field.wire !== 2 && !isLoaded(field) && field.end - field.from <= maxCompleteBytes;
-    return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
+    return Promise.all(fields.map((field) => (isShortRun(field) ? this.load(field) : field)));
   }
 
   async fieldsInside(field: Field): Promise<Field[]> {
@@ -69,7 +69,7 @@ export class LazyFile {
   }
 
   /** Returns a field with its bytes. @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit. */
-  async loaded(field: Field): Promise<Field> {
+  async load(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
     this.#loadedBytes += field.end - field.from;
     if (this.#loadedBytes > carriedLimit) {

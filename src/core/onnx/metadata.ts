@@ -1,10 +1,10 @@
 import { defaultDomain, noMetadata, parseRole, type Role, roleKey, roleText } from "#graph";
 import { entryFields, opsetFields } from "./field-numbers.ts";
-import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
+import { type Field, integerOf, subfieldsOf, textOf } from "./fields.ts";
 import type { Writer } from "./writer.ts";
 
 export function readEntry(field: Field): readonly [key: string, value: string] {
-  const parts = partsOf(field);
+  const parts = subfieldsOf(field);
   return [textOf(parts, entryFields.key), textOf(parts, entryFields.value)];
 }
 
@@ -41,6 +41,6 @@ export function writeMetadata(
 }
 
 export function readOpset(field: Field): readonly [domain: string, version: number] {
-  const parts = partsOf(field);
+  const parts = subfieldsOf(field);
   return [defaultDomain(textOf(parts, opsetFields.domain)), integerOf(parts, opsetFields.version)];
 }

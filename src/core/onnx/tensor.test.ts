@@ -7,7 +7,7 @@ import { ExternalFiles } from "./external.ts";
 import { tensorFields as f } from "./field-numbers.ts";
 import { LazyFile } from "./lazy.ts";
 import { originOf } from "./origin.ts";
-import { type ReadTensor, readTensor } from "./tensor.ts";
+import { type ParsedTensor, readTensor } from "./tensor.ts";
 import { writeTensor } from "./write-tensor.ts";
 import { Writer } from "./writer.ts";
 
@@ -56,12 +56,12 @@ const typed: readonly (readonly [code: number, message: string, raw: string])[] 
   [26, "0803101a2a0136420174", "36"],
 ];
 
-async function read(bytes: Uint8Array): Promise<ReadTensor> {
+async function read(bytes: Uint8Array): Promise<ParsedTensor> {
   const file = new LazyFile(bytesSource(bytes));
   return readTensor(file, await file.fields(0, bytes.byteLength), new ExternalFiles(undefined), "tensor");
 }
 
-async function written({ tensor, name }: ReadTensor): Promise<Uint8Array> {
+async function written({ tensor, name }: ParsedTensor): Promise<Uint8Array> {
   const writer = new Writer();
   writeTensor(writer, tensor, { name, strings: new Map() });
   return joined(writer.finish());
@@ -167,7 +167,7 @@ describe("readTensor on large tensors", () => {
 });
 
 describe("readTensor on inconsistent tensors", () => {
-  const bad = async (fill: (writer: Writer) => void): Promise<ReadTensor> => read(await message(fill));
+  const bad = async (fill: (writer: Writer) => void): Promise<ParsedTensor> => read(await message(fill));
 
   test.each([
     ["too few raw bytes", 1, [3], "E_MODEL", /takes|ask for 12 bytes/],

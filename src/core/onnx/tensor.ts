@@ -64,7 +64,7 @@ async function readElements(
   }
 }
 
-export interface ReadTensor {
+export interface ParsedTensor {
   readonly name: string;
   readonly tensor: Tensor;
   readonly doc: string | undefined;
@@ -78,7 +78,7 @@ export async function readTensor(
   fields: readonly Field[],
   external: ExternalFiles,
   owner: string,
-): Promise<ReadTensor> {
+): Promise<ParsedTensor> {
   const dims: number[] = [];
   const data: Field[] = [];
   const externalEntries: Field[] = [];
@@ -96,20 +96,20 @@ export async function readTensor(
       continue;
     }
     if (field.number === f.dims) {
-      const loaded = await file.loaded(field);
+      const loaded = await file.load(field);
       eachVarint(loaded, (cursor) => {
         if (dims.push(Number(cursor.signed)) > maxRank) {
           throw modelError(`${owner}: a tensor has more than ${maxRank} dimensions.`);
         }
       });
     } else if (field.number === f.type) code = Number(lastVarint(field));
-    else if (field.number === f.externalData) externalEntries.push(await file.loaded(field));
+    else if (field.number === f.externalData) externalEntries.push(await file.load(field));
     else if (field.number === f.location) {
       isExternal = lastVarint(field) === 1;
       if (!isExternal) unreadFields.push(field);
     } else if (field.number === f.segment) throw unsupportedError(`${owner}: the tensor is split into segments.`);
     else {
-      const loaded = await file.loaded(field);
+      const loaded = await file.load(field);
       otherFields.push(loaded);
       if (field.number === f.name) name = fieldText(loaded);
       else if (field.number === f.doc) docText = fieldText(loaded);
@@ -135,11 +135,11 @@ export async function readTensor(
     return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
   }
   const { bytes, stored } = locateElements(file, type, dims, data, place);
-  const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
-  const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
+  const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.load(field))) : undefined;
+  const small = inMemory === undefined ? undefined : decodeElements(type, dims, inMemory, place);
   const pieces =
     inMemory === undefined
-      ? ranges(file.source, data)
+      ? rangesOf(file.source, data)
       : inMemory.map(({ number, bytes }) => ({ number, piece: bytes ?? new Uint8Array(0) }));
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
@@ -181,7 +181,7 @@ function locateElements(
   return { bytes, stored: range(file.source, dataField.start, dataField.end) };
 }
 
-function decode(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
+function decodeElements(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   const raw = fields.find((field) => field.number === rawData);
   if (raw !== undefined && type === "string") throw modelError(`${place}: strings cannot be raw bytes.`);
   return raw === undefined || type === "string"
@@ -190,7 +190,7 @@ function decode(type: DataType, dims: readonly number[], fields: readonly Field[
 }
 
 /** Adjacent fields form one range, so that a tensor of many strings is read at once. */
-function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
+function rangesOf(source: ByteSource, fields: readonly Field[]): DataPiece[] {
   const pieces: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {
     const last = pieces.at(-1);

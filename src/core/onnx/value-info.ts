@@ -9,9 +9,9 @@ import {
   joinCarried,
   lastField,
   lastVarint,
-  partsOf,
   payload,
   splitFields,
+  subfieldsOf,
 } from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
@@ -125,13 +125,13 @@ const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, unknownDims: UnknownDims, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
-  const lastWith = (number: number): Field | undefined => lastField(partsOf(field), number);
+  const lastWith = (number: number): Field | undefined => lastField(subfieldsOf(field), number);
   /** Unstated dimensions get unique names, because they can differ between elements. */
   const parseElement = (message: Field) =>
     readTensorType(message, name, (axis) => unknownDims.next(`${name}:element`, axis));
   const elementTypeAt = (number: number): AnyType | undefined => {
     const message = lastWith(number);
-    const typeField = message && partsOf(message).find((part) => part.number !== typeFields.denotation);
+    const typeField = message && subfieldsOf(message).find((part) => part.number !== typeFields.denotation);
     if (typeField === undefined) return undefined;
     return typeField.number === typeFields.tensor
       ? parseElement(typeField)
@@ -159,7 +159,7 @@ function readContainer(field: Field, name: string, unknownDims: UnknownDims, dep
 }
 
 function readTensorType(tensor: Field, name: string, nameUnknownDim: (axis: number) => Dim): ValueType | undefined {
-  const fields = partsOf(tensor);
+  const fields = subfieldsOf(tensor);
   const shape = lastField(fields, tensorTypeFields.shape);
   const dims = shape && readShape(shape, name, nameUnknownDim);
   const type = typeOfCode(integerOf(fields, tensorTypeFields.elementType));
@@ -168,10 +168,10 @@ function readTensorType(tensor: Field, name: string, nameUnknownDim: (axis: numb
 
 function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) => Dim): Dim[] {
   const dims: Dim[] = [];
-  for (const field of partsOf(shape)) {
+  for (const field of subfieldsOf(shape)) {
     if (field.number !== shapeFields.dim) continue;
     let dim: Dim | undefined;
-    for (const part of partsOf(field)) {
+    for (const part of subfieldsOf(field)) {
       if (part.number === dimFields.value) {
         const value = lastVarint(part);
         // Some exporters write −1 for an unknown size.

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { hex, joined, message } from "../../../test/onnx/messages.ts";
 import { bytesSource } from "../platform/sources.ts";
-import { sizeOf, stream, Writer } from "./writer.ts";
+import { sizeOf, streamChunks, Writer } from "./writer.ts";
 
 describe("Writer", () => {
   test("sorts copied fields by number and omits those that are written again", async () => {
@@ -61,7 +61,7 @@ test("stream reads a long range in chunks of 1 MiB", async () => {
     },
   };
   let total = 0;
-  for await (const chunk of stream([new Uint8Array(3), { source, start: 0, end: size }, new Uint8Array(5)])) {
+  for await (const chunk of streamChunks([new Uint8Array(3), { source, start: 0, end: size }, new Uint8Array(5)])) {
     expect(chunk.byteLength).toBeLessThanOrEqual(2 ** 20);
     total += chunk.byteLength;
   }

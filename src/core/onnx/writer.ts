@@ -182,11 +182,11 @@ export class Writer {
 const chunkBytes = 2 ** 20;
 
 /** Yields the bytes of pieces in chunks, which can share memory with pieces and must not be modified. */
-export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* streamChunks(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let remainingBytes = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(remainingBytes, chunkBytes));
   let length = 0;
-  for await (const part of parts(pieces)) {
+  for await (const part of readPieces(pieces)) {
     const size = sizeOf(part);
     if (length > 0 && length + size > chunkBytes) {
       yield buffer.subarray(0, length);
@@ -208,7 +208,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
 }
 
 /** Yields the pieces, with the bytes of computed ones. File ranges are passed on, because the file writer copies them efficiently. */
-export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
+export async function* readPieces(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {
       yield piece;

@@ -21,14 +21,14 @@ export interface Op extends Traits {
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
   settings(site: Site): unknown;
   /** Applies the definition to a node; a Miss if the settings cannot be read. */
-  at(site: Site): Bound | Miss;
+  at(site: Site): BoundOp | Miss;
 }
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient", "cost", "quantize"];
 
 /** A definition applied to a node: the facets of `OpDef` without the parameters `s` and `site`. */
-export type Bound = {
+export type BoundOp = {
   readonly [K in Exclude<
     keyof OpDef<unknown>,
     keyof Traits | CompletedFacet | "name" | "domain" | "read"
@@ -73,7 +73,7 @@ export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
 type DefinitionWithDefaults<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
 /** A class, because closures would be slower to create. */
-class AppliedDefinition<S> implements Bound {
+class AppliedDefinition<S> implements BoundOp {
   readonly #def: DefinitionWithDefaults<S>;
   readonly #s: S;
   readonly #site: Site;

@@ -5,7 +5,7 @@
 import type { Inference, Layer, Selection } from "#analysis";
 import { downstreamValues, infer, isStored, layers as layersOf, parametersOf, selectLayers } from "#analysis";
 import { elementCount, fixedDims, isFloat, Miss, type Model, type Node, PithError, type Value } from "#ir";
-import type { Bound, WeightRole } from "../../core/ops/define.ts";
+import type { BoundOp, WeightRole } from "../../core/ops/define.ts";
 
 /** @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist. */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
@@ -58,7 +58,7 @@ function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
 
 interface ValueReader {
   readonly node: Node;
-  readonly bound: Bound;
+  readonly bound: BoundOp;
   readonly input: number;
 }
 
@@ -93,7 +93,7 @@ export function isBiasOrScale({ node, bound, input }: ValueReader): boolean {
   return scales.some((scale) => scale === input || sizeOf(node.inputs[scale]) === sizeOf(node.inputs[input]));
 }
 
-export const rolesOf = (bound: Bound): readonly WeightRole[] => {
+export const rolesOf = (bound: BoundOp): readonly WeightRole[] => {
   const roles = bound.weights();
   return roles instanceof Miss ? [] : roles;
 };

@@ -27,7 +27,7 @@ import {
   unknownDim,
   unsupportedError,
 } from "#ir";
-import type { Bound, Op } from "../../core/ops/define.ts";
+import type { BoundOp, Op } from "../../core/ops/define.ts";
 import type { Site } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 
@@ -51,7 +51,7 @@ export function raiseOpset(model: Model, version: number): void {
 
 interface Plan {
   readonly conversions: readonly (() => void)[];
-  readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
+  readonly lowered: readonly { readonly node: Node; readonly bound: BoundOp; readonly reason: string }[];
 }
 
 function planConversion(model: Model, from: number, version: number): Plan {

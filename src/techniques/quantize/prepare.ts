@@ -1,7 +1,7 @@
 /** Prepares a model for integer arithmetic. CastLike becomes Cast, so that a bias Expand(CastLike(0, x), Shape(w)) reads stored tensors only. */
 import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
-import { inMemory, Miss, type Model, type Node, removeUnused, substitute, tentatively, type Value } from "#ir";
+import { inMemory, Miss, type Model, type Node, removeUnused, runAndUndo, substitute, type Value } from "#ir";
 import type { Change, Context } from "#pass";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -26,7 +26,7 @@ export interface Coverage {
 /** Finds the selected layers that can compute on integers; does not change the model. @param inside whether layers in subgraphs count. */
 export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
-  const { targetNodes, ...rest } = tentatively(model, () => {
+  const { targetNodes, ...rest } = runAndUndo(model, () => {
     dropRoundings(model);
     lowerTypeCasts(model);
     const inference = infer(model);
