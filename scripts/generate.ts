@@ -12,7 +12,7 @@ import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
-import { layerDrawing } from "./generate/layers.ts";
+import { layerImports } from "./generate/layers.ts";
 import { operatorPage } from "./generate/operators.ts";
 import { realModelsPage } from "./generate/real-models.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
@@ -24,7 +24,7 @@ const generators: readonly Generator[] = [
   commandList,
   commandPage,
   errorPage,
-  layerDrawing,
+  layerImports,
   operatorPage,
   realModelsPage,
   recipeSchemaPage,

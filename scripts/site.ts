@@ -46,10 +46,17 @@ function collectPages(): void {
   );
   for (const { address, source, text } of texts) {
     mkdirSync(dirname(join(pages, address)), { recursive: true });
-    const settings = tablePages.has(source)
-      ? `---\naside: false\npageClass: ${posix.basename(source, ".md")}\n---\n\n`
-      : "";
-    writeFileSync(join(pages, address), settings + pageText(text, source, places, repository));
+    const settings = [
+      ...(tablePages.has(source) ? ["aside: false", `pageClass: ${posix.basename(source, ".md")}`] : []),
+      // The sidebar does not list these pages, so they have no neighbors.
+      ...(address.startsWith("contributing/")
+        ? ["prev: { text: Contributing, link: /contributing }", "next: false"]
+        : []),
+    ];
+    writeFileSync(
+      join(pages, address),
+      `---\n${settings.join("\n")}\n---\n\n${pageText(text, source, places, repository)}`,
+    );
   }
   cpSync(join(root, "docs/images"), join(pages, "public/images"), {
     recursive: true,

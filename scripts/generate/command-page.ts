@@ -18,6 +18,9 @@ export const commandPage: Generator = {
 /** Options of every command: the introduction describes them. */
 const introduced: ReadonlySet<string> = new Set(["--help", "--help-all", "--json"]);
 
+/** Ends the description of an option that a command requires. */
+const required = " (required)";
+
 interface BuiltCommand {
   readonly definition: CommandDefinition;
   readonly command: Command;
@@ -29,8 +32,9 @@ interface BuiltCommand {
 interface OptionRow {
   readonly key: string;
   readonly flag: string;
-  /** The row of the table. */
+  /** The row of the table, without whether the command requires the option. */
   readonly text: string;
+  readonly isRequired: boolean;
 }
 
 export function renderCommands(definitions: readonly CommandDefinition[]): string {
@@ -61,14 +65,18 @@ function build(definition: CommandDefinition): BuiltCommand {
   const help = command.createHelp();
   const flags = command.options.filter(({ long }) => long === undefined || !introduced.has(long));
   const grouped = help.groupItems(flags, flags, ({ helpGroupHeading = "Options:" }) => helpGroupHeading);
-  const rowOf = (option: Option): OptionRow => ({
-    key: option.attributeName(),
-    flag: option.long ?? option.flags,
-    text: row([
-      bold(code(option.flags), option instanceof Flag && option.isCommon),
-      cell(help.optionDescription(option)),
-    ]),
-  });
+  const rowOf = (option: Option): OptionRow => {
+    const description = help.optionDescription(option);
+    return {
+      key: option.attributeName(),
+      flag: option.long ?? option.flags,
+      text: row([
+        bold(code(option.flags), option instanceof Flag && option.isCommon),
+        cell(description.replace(required, "")),
+      ]),
+      isRequired: description.endsWith(required),
+    };
+  };
   return {
     definition,
     command,
@@ -77,18 +85,18 @@ function build(definition: CommandDefinition): BuiltCommand {
   };
 }
 
-/** Returns the options that several commands have with the same meaning, by heading; these are described once. */
+/** Returns the options that most commands have with the same meaning, by heading; these are described once. */
 function sharedGroups(built: readonly BuiltCommand[]): ReadonlyMap<string, readonly OptionRow[]> {
   const headings = new Set(built.flatMap(({ groups }) => [...groups.keys()]));
   headings.delete("Options:");
   const shared = [...headings].map((heading) => {
-    const rows = new Map<string, OptionRow[]>();
-    for (const { groups } of built)
-      for (const option of groups.get(heading) ?? []) rows.set(option.text, [...(rows.get(option.text) ?? []), option]);
-    return [
-      heading,
-      [...rows.values()].flatMap(([first, ...repeats]) => (first && repeats.length > 0 ? [first] : [])),
-    ] as const;
+    const options = built.flatMap(({ groups }) => groups.get(heading) ?? []);
+    const rows = new Map(options.toReversed().map((option) => [option.text, option]));
+    const isShared = ({ flag, text }: OptionRow): boolean => {
+      const repeats = options.filter((option) => option.text === text).length;
+      return repeats > 1 && 2 * repeats > options.filter((option) => option.flag === flag).length;
+    };
+    return [heading, options.filter((option) => rows.get(option.text) === option && isShared(option))] as const;
   });
   return new Map(shared.filter(([, rows]) => rows.length > 1));
 }
@@ -106,10 +114,12 @@ function renderCommand(
     const [once, specific] = [rows.filter(({ text }) => texts.has(text)), rows.filter(({ text }) => !texts.has(text))];
     for (const { key } of once) sharedKeys.add(key);
     const title = cell(titleOf(heading));
-    const list = once.map(({ flag }) => code(flag)).join(", ");
+    const list = once.map(({ flag, isRequired }) => `${code(flag)}${isRequired ? required : ""}`).join(", ");
+    const link =
+      specific.length === 0 ? `**[${title}](#${headingAnchor(title)})**` : `[Shared](#${headingAnchor(title)})`;
     return [
-      ...(once.length === 0 ? [] : [`**[${title}](#${headingAnchor(title)})**: ${list}`]),
       ...(specific.length === 0 ? [] : [`**${cell(heading.replace(/:$/, ""))}**\n\n${optionTable(specific)}`]),
+      ...(once.length === 0 ? [] : [`${link}: ${list}`]),
     ];
   });
   return [
@@ -148,7 +158,7 @@ function renderShared(
       return [
         `### ${titleOf(heading)}`,
         ...(guide === undefined ? [] : [`Guide: [${guide}](${guide}).`]),
-        optionTable(rows),
+        optionTable(rows.map((option) => ({ ...option, isRequired: false }))),
         ...rows.flatMap(({ key }) => {
           const described = meanings.get(key);
           return described === undefined ? [] : [meaningTable(described)];
@@ -162,7 +172,8 @@ function renderShared(
 const titleOf = (heading: string): string => heading.replace(/ \(.*|:$/g, "");
 
 function optionTable(rows: readonly OptionRow[]): string {
-  return [row(["option", "meaning"]), row(["---", "---"]), ...rows.map(({ text }) => text)].join("\n");
+  const texts = rows.map(({ text, isRequired }) => (isRequired ? text.replace(/ \|$/, `${required} |`) : text));
+  return [row(["option", "meaning"]), row(["---", "---"]), ...texts].join("\n");
 }
 
 function meaningTable({ title, rows }: Meanings): string {

@@ -1,19 +1,19 @@
-/** Draws the imports between the folders of `src/` into docs/architecture.md. */
+/** Writes the imports between the folders of `src/` into docs/architecture.md, as a table, which every viewer of Markdown shows. */
 import { readFileSync } from "node:fs";
 import { isTestCode, readSources, type Source } from "../check/sources.ts";
 import type { Generator } from "./generator.ts";
 
 const page = "docs/architecture.md";
-const [start, end] = ["<!-- Drawn by npm run generate. Do not edit. -->", "<!-- End of the drawing. -->"];
+const [start, end] = ["<!-- Written by npm run generate. Do not edit. -->", "<!-- End of the imports. -->"];
 
-export const layerDrawing: Generator = {
+export const layerImports: Generator = {
   async generate() {
     const text = readFileSync(page, "utf8");
     const [before, rest] = text.split(start);
     const after = rest?.split(end)[1];
-    if (before === undefined || after === undefined) throw new Error(`${page} has no place for the drawing: ${start}`);
+    if (before === undefined || after === undefined) throw new Error(`${page} has no place for the imports: ${start}`);
     const sources = readSources(".", ["src"]).filter(({ file }) => !isTestCode(file));
-    return new Map([[page, `${before}${start}\n${drawGroups(groupImports(sources))}\n${end}${after}`]]);
+    return new Map([[page, `${before}${start}\n\n${importTable(groupImports(sources))}\n\n${end}${after}`]]);
   },
 };
 
@@ -37,14 +37,18 @@ export function groupImports(sources: readonly Source[]): Imports {
   return imports;
 }
 
-/** Draws an arrow for each import that no longer way implies. */
-export function drawGroups(imports: Imports): string {
-  const reaches = (from: string, to: string): boolean =>
-    [...(imports.get(from) ?? [])].some((next) => next === to || reaches(next, to));
-  const arrows = [...imports].flatMap(([from, targets]) =>
-    [...targets]
-      .filter((to) => ![...targets].some((other) => other !== to && reaches(other, to)))
-      .map((to) => `  ${from} --> ${to}`),
-  );
-  return ["```mermaid", "graph TD", ...arrows.toSorted(), "```"].join("\n");
+/** Returns a table with a row for each folder, the lowest first, with the imports that do not follow from others. */
+export function importTable(imports: Imports): string {
+  const reachOf = (folder: string): ReadonlySet<string> =>
+    new Set([...(imports.get(folder) ?? [])].flatMap((target) => [target, ...reachOf(target)]));
+  const names = (folders: readonly string[]): string => folders.map((folder) => `\`${folder}/\``).join(", ");
+  const rows = [...imports]
+    .filter(([, targets]) => targets.size > 0)
+    .map(([folder, targets]) => {
+      const indirect = new Set([...targets].flatMap((target) => [...reachOf(target)]));
+      const direct = [...targets].filter((target) => !indirect.has(target)).toSorted();
+      return { height: reachOf(folder).size, row: `| ${names([folder])} | ${names(direct)} |` };
+    })
+    .toSorted((a, b) => a.height - b.height || (a.row < b.row ? -1 : 1));
+  return ["| folder | imports |", "| --- | --- |", ...rows.map(({ row }) => row)].join("\n");
 }

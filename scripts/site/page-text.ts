@@ -11,7 +11,7 @@ export interface Place {
 const codeOrLink = /```[\s\S]*?```|`[^`\n]*`|(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)/g;
 
 /**
- * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with a file's name as its text has the title of
+ * Returns the text of a page of the site. Links to pages and images lead to their addresses, and a link with the path of a file as its text has the title of
  * the page. The site does not contain other files of the repository, so links to them lead to the repository, or become code if its address is unknown.
  * @param source path of the page in the repository. @param places pages of the site by their source. @param repository web address.
  */
@@ -29,10 +29,14 @@ export function pageText(
     const end = anchor === undefined ? "" : `#${anchor}`;
     if (file.startsWith("docs/images/") && !file.endsWith(".md"))
       return `${mark}[${title}](/${file.slice("docs/".length)})`;
+    if (file === "docs/recipe.schema.json") return `[${title}](/recipe.schema.json)`;
     const place = places.get(file);
     if (place === undefined && repository !== undefined) return `[${title}](${repository}/blob/HEAD/${file}${end})`;
-    if (place === undefined) return title.startsWith("`") ? title : `${title} (\`${file.replace(/\/$/, "")}\`)`;
-    const shown = title === posix.basename(file) ? (place.title ?? title) : title;
+    const isPath = posix.join("/", file).endsWith(posix.join("/", title));
+    if (place === undefined && title.startsWith("`")) return title;
+    const code = `\`${file.replace(/\/$/, "")}\``;
+    if (place === undefined) return isPath ? code : `${title} (${code})`;
+    const shown = isPath ? (place.title ?? title) : title;
     return `${mark}[${shown}](./${posix.relative(from, place.address)}${end})`;
   };
   return text.replace(codeOrLink, change);

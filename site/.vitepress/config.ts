@@ -23,6 +23,7 @@ const tasks = {
     quantization: "Quantization",
     pruning: "Pruning",
     "low-rank": "Low rank",
+    simplify: "Simplify",
     distillation: "Distillation",
     recipes: "Recipes",
     download: "Small downloads",
@@ -31,7 +32,13 @@ const tasks = {
   },
   "Check it": { verdicts: "Verdicts", data: "Data", sensitivity: "Sensitivity", check: "In continuous integration" },
   "Train it": { training: "Training and fine-tuning" },
-  "Ship it": { studio: "Studio", targets: "Runtimes", scaling: "Several machines", privacy: "Privacy" },
+  "Ship it": {
+    studio: "Studio",
+    targets: "Runtimes",
+    scaling: "Several machines",
+    privacy: "Privacy",
+    security: "Security",
+  },
   "Extend it": { programs: "In programs", contributing: "Contributing", architecture: "Architecture" },
   Reference: { cli: "Commands", api: "API", ops: "Operators", errors: "Errors", changelog: "Changelog" },
 };
@@ -49,6 +56,16 @@ const sidebar = Object.entries(tasks).map(([text, items]) => ({
 const isSentence = (line: string): boolean =>
   line.length > 60 && (/^[a-z][a-z ]*: /.test(line) || !/\S {2,}\S/.test(line));
 
+/** Keeps each flag in the HTML of code on one line. Attributes do not change: no value of them begins with a hyphen after a space. */
+const keepFlags = (html: string): string =>
+  html.replace(/(?<=[>\s])-{1,2}[a-z][\w-]*/g, '<span class="whole">$&</span>');
+
+/** Keeps a short word of code on one line, and lets paths wrap after their slashes. */
+const wrapInlineCode = (html: string, text: string): string =>
+  /^\S{1,24}$/.test(text)
+    ? html.replace("<code", '<code class="whole"')
+    : keepFlags(html).replace(/(?<=[\w.*>;])\/(?=[\w.*&{])/g, "/<wbr>");
+
 export default defineConfig({
   srcDir: pages,
   base,
@@ -64,6 +81,11 @@ export default defineConfig({
   ignoreDeadLinks: [/^\/studio\//],
   // The addresses of headings are those of GitHub, which links in the pages use.
   markdown: {
+    config({ renderer }) {
+      const { code_inline: render } = renderer.rules;
+      renderer.rules.code_inline = (tokens, index, ...rest) =>
+        wrapInlineCode(render?.(tokens, index, ...rest) ?? "", tokens[index]?.content ?? "");
+    },
     anchor: { slugify: headingAnchor },
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     codeTransformers: [
@@ -71,6 +93,7 @@ export default defineConfig({
         line(node, line) {
           if (isSentence(this.source.split("\n")[line - 1] ?? "")) this.addClassToHast(node, "sentence");
         },
+        postprocess: (html, { lang }) => (lang === "sh" || lang === "bash" ? keepFlags(html) : html),
       },
     ],
   },
@@ -90,5 +113,6 @@ export default defineConfig({
     sidebar,
     ...(repository === undefined ? {} : { socialLinks: [{ icon: "github", link: repository }] }),
     outline: [2, 3],
+    notFound: { quote: "The site has no page with this address. The search finds guides, commands and functions." },
   },
 });
