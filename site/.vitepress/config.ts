@@ -60,11 +60,11 @@ const isSentence = (line: string): boolean =>
 const keepFlags = (html: string): string =>
   html.replace(/(?<=[>\s])-{1,2}[a-z][\w-]*/g, '<span class="whole">$&</span>');
 
-/** Keeps a short word of code on one line, and lets paths wrap after their slashes. */
+/** Keeps a short word of code on one line, and lets long names and paths wrap after their parts. */
 const wrapInlineCode = (html: string, text: string): string =>
   /^\S{1,24}$/.test(text)
     ? html.replace("<code", '<code class="whole"')
-    : keepFlags(html).replace(/(?<=[\w.*>;])\/(?=[\w.*&{])/g, "/<wbr>");
+    : keepFlags(html).replace(/(?<=[\w.*>;])[/_](?=[\w.*&{])/g, "$&<wbr>");
 
 export default defineConfig({
   srcDir: pages,
