@@ -15,8 +15,8 @@ import { sizeFor } from "../src/judge/measure/objective.ts";
 import type { Measured, Run } from "../src/judge/record/run-record.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { compress } from "../src/judge/run/run.ts";
-import { searchParts } from "../src/search/parts.ts";
 import { search } from "../src/search/search.ts";
+import { splitForSearch } from "../src/search/search-splits.ts";
 import type { SearchOptions } from "../src/search/search-task.ts";
 import { formats } from "./compress/formats.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
@@ -86,7 +86,7 @@ async function measured(network: Network): Promise<boolean> {
       { seed, log: clock.log },
     );
     overheads.push(clock.overhead(run));
-    const parts = searchParts(task.test);
+    const parts = splitForSearch(task.test);
     const { test } = parts;
     const before = isDownload
       ? await search(await open(files.model), task, { ...time, goal, purpose: "size", rounds: 9 }, { seed })

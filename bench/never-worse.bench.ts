@@ -17,8 +17,8 @@ import { isIndexed, range, view } from "../src/data/batches/indexed.ts";
 import { defaultDrop } from "../src/judge/compare/goal.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { compress } from "../src/judge/run/run.ts";
-import { searchParts } from "../src/search/parts.ts";
 import { search } from "../src/search/search.ts";
+import { splitForSearch } from "../src/search/search-splits.ts";
 import { shared } from "../test/shared.ts";
 import { formats } from "./compress/formats.ts";
 import { filesOf, networks } from "./compress/networks.ts";
@@ -59,7 +59,7 @@ async function compared(path: string): Promise<Row> {
   // The network's goal also applies if all test samples were used for training.
   const goal = { maxDrop: network?.maxDrop ?? defaultDrop(task.metric, 1) };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
-  const judged = { ...task, test: searchParts(test).test };
+  const judged = { ...task, test: splitForSearch(test).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
   const [searchChoice, formatChoice] = [chosenOf(run), chosenOf(before.run)];
   const sizeOf = (one: typeof searchChoice): number => one?.result.bytes ?? run.original.bytes;

@@ -20,12 +20,12 @@ import { tryCandidate } from "../src/judge/run/attempt.ts";
 import { compressWithStore } from "../src/judge/run/run.ts";
 import { openTrials } from "../src/judge/run/trials.ts";
 import { openStore } from "../src/judge/steps/store.ts";
+import { listCombinations } from "../src/search/candidates.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
-import { maxFinalists } from "../src/search/finals.ts";
-import { combinationsFor } from "../src/search/offers.ts";
-import { searchParts } from "../src/search/parts.ts";
-import { figuresOf } from "../src/search/scores.ts";
+import { maxFinalists } from "../src/search/final-evaluation.ts";
+import { measureTradeoff } from "../src/search/measure-tradeoff.ts";
 import { search } from "../src/search/search.ts";
+import { splitForSearch } from "../src/search/search-splits.ts";
 import { filesOf, networks } from "./compress/networks.ts";
 import { taskOf } from "./compress/task.ts";
 import { heading, line, table, target } from "./lib/print.ts";
@@ -74,12 +74,12 @@ if (files === undefined) line(`  not measured: the shared folder (../shared, or 
 else {
   const model = await open(files.model);
   const task = await taskOf(model, files.data, network, seed);
-  const parts = searchParts(task.test);
+  const parts = splitForSearch(task.test);
   const temporary = await mkdtemp(join(tmpdir(), "pith-grid-"));
   const folder = values.folder ?? temporary;
   const store = await openStore(model, { resumeFolder: folder });
   const context = completeContext({ seed });
-  const all = (await combinationsFor(await store.open(store.original), task, {})).filter(isOfGrid);
+  const all = (await listCombinations(await store.open(store.original), task, {})).filter(isOfGrid);
   const grid = some(all, 200).map((combination) => ({ name: combination.name, recipe: recipeOf(combination) }));
   const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
   const { evaluator } = trials;
@@ -97,7 +97,7 @@ else {
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await tryCandidate(candidate, true, trials);
-    const figures = attempt.isUsable ? await figuresOf(attempt, timed) : undefined;
+    const figures = attempt.isUsable ? await measureTradeoff(attempt, timed) : undefined;
     if (figures !== undefined) measured.push({ at, figures });
   }
   const place = join(folder, "grid-milliseconds.txt");

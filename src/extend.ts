@@ -23,7 +23,7 @@ export { definePass, type Pass } from "./core/pass/pass.ts";
 export { fixedDims } from "./core/tensor/dims.ts";
 export { random } from "./core/tensor/random.ts";
 export { type GradientStatistic, observeGradients } from "./learn/train/gradient-statistic.ts";
-export { fixInputs } from "./rewrite/clean-up/fix-inputs.ts";
+export { fixInputs } from "./rewrite/edit/set-input-shapes.ts";
 export { type Calibration, calibrate } from "./techniques/calibrate/calibration.ts";
 export { channelMoments, columnNorms, type Moments } from "./techniques/calibrate/column-statistics.ts";
 export { type Gram, gramMatrices } from "./techniques/calibrate/gram.ts";

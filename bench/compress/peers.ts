@@ -7,7 +7,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { type Comparison, compare } from "../../src/judge/index.ts";
 import type { OpenedTask } from "../../src/judge/task/index.ts";
-import type { SearchParts } from "../../src/search/parts.ts";
+import type { SearchSplits } from "../../src/search/search-splits.ts";
 import { line } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
 import { writeSamples } from "../quantize/samples.ts";
@@ -29,7 +29,7 @@ interface Theirs {
 const modules = { nncf: ["nncf", "onnxruntime"], olive: ["olive", "onnxruntime"] } as const;
 
 /** @returns the results of the tools that are installed and succeed; prints why a tool is left out. */
-export async function rivals(path: string, task: OpenedTask, parts: SearchParts, drop: number): Promise<Rival[]> {
+export async function rivals(path: string, task: OpenedTask, parts: SearchSplits, drop: number): Promise<Rival[]> {
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   const [calibrate, search] = [task.calibrate, parts.search];
   if (calibrate === undefined || !isIndexed(calibrate) || !isIndexed(search)) return [];

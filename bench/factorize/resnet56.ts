@@ -10,7 +10,7 @@ import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { openDataset, preprocess, presets, take } from "../../src/data/index.ts";
 import { accuracy, compare, latency } from "../../src/judge/index.ts";
 import { train } from "../../src/learn/train/index.ts";
-import { fixInputs } from "../../src/rewrite/clean-up/fix-inputs.ts";
+import { fixInputs } from "../../src/rewrite/edit/set-input-shapes.ts";
 import { distillation } from "../../src/techniques/distill/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { needed } from "../formats/table.ts";

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { completeContext } from "../core/pass/run-pass.ts";
 import { recipeFrom } from "../judge/recipe/check-recipe.ts";
 import { memoryStore, type Store } from "../judge/steps/store.ts";
-import { Clock } from "./clock.ts";
+import { SearchClock } from "./clock.ts";
 import type { SearchOptions } from "./search-task.ts";
 
 let store: Store;
@@ -20,10 +20,10 @@ const [a, b] = [0.1, 0.2].map((amount) => ({
   recipe: recipeFrom({ steps: [{ prune: { amount } }] }),
 }));
 if (a === undefined || b === undefined) throw new Error("two candidates");
-const open = (options: SearchOptions = { minutes: 5 }, seed = 0): Clock =>
-  new Clock(store, options, 100, completeContext({ seed }));
+const open = (options: SearchOptions = { minutes: 5 }, seed = 0): SearchClock =>
+  new SearchClock(store, options, 100, completeContext({ seed }));
 let [knownCount, spent] = [0, 0];
-const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
+const begin = async (options?: SearchOptions, seed?: number): Promise<SearchClock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
   ({ knownCount, spentSeconds: spent } = await clock.begin([a, b]));

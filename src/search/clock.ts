@@ -18,7 +18,7 @@ interface SearchStart {
   readonly ended: boolean;
 }
 
-export class Clock {
+export class SearchClock {
   readonly #store: Store;
   readonly #scope: object;
   readonly #search: string;

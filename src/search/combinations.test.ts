@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { createFinder, offer } from "../../test/search/combination.ts";
-import { combinationsOf, recipeOf } from "./combinations.ts";
+import { combineOffers, recipeOf } from "./combinations.ts";
 
 const cut = offer("cut", "structure", { sizeShare: 0.5 });
 const fit = offer("fit", "healing", { recovery: 0.5 });
 const learn = offer("learn", "healing", { recovery: 0.9, hasTraining: true, runs: 10 });
 const codes = offer("codes", "numbers", { sizeShare: 0.25, fallsBack: true });
 const palettes = offer("palettes", "numbers", { sizeShare: 0.2, isTrainable: true });
-const all = combinationsOf([cut, fit, learn, codes, palettes]);
+const all = combineOffers([cut, fit, learn, codes, palettes]);
 const named = createFinder(all);
 
 describe("combinationsOf", () => {
@@ -24,7 +24,7 @@ describe("combinationsOf", () => {
   });
 
   test("offers a format that needs training only with training", () => {
-    const few = combinationsOf([learn, offer("few bits", "numbers", { isTrainable: true, needsTraining: true })]);
+    const few = combineOffers([learn, offer("few bits", "numbers", { isTrainable: true, needsTraining: true })]);
     expect(few.map(({ name }) => name)).toEqual(["few bits, learn"]);
   });
 
@@ -42,7 +42,7 @@ describe("combinationsOf", () => {
 
 test("a mixed-precision step states the bytes of the file, fewer if training adds metadata", () => {
   const bits = offer("bits", "numbers", { bytes: 1000, isTrainable: true });
-  const [plain, trained] = combinationsOf([bits, learn]).map(recipeOf);
+  const [plain, trained] = combineOffers([bits, learn]).map(recipeOf);
   expect(plain?.steps).toEqual([{ id: "bits", options: {}, maxBytes: 1000 }]);
   expect(trained?.steps[0]).toEqual({ id: "bits", options: {}, maxBytes: 990, judge: false });
 });

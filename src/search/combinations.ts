@@ -10,7 +10,7 @@ export interface Combination {
   readonly name: string;
   readonly structure: Offer | undefined;
   readonly recovery: readonly Offer[];
-  readonly numbers: Offer | undefined;
+  readonly format: Offer | undefined;
   readonly training: Offer | undefined;
   /** Precision fallback, which keeps sensitive layers at higher precision. */
   readonly fallback: FallbackOffer | undefined;
@@ -19,7 +19,7 @@ export interface Combination {
 export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "relativeLoss">>;
 
 export interface FallbackOffer extends CombinationPart {
-  readonly plainName: string;
+  readonly nameWithoutFallback: string;
 }
 
 const expectedAttempts = 10;
@@ -29,35 +29,35 @@ const evaluationRuns = 200;
 /** Share of a target size that is reserved for the metadata of training: tensor roles and the data's hash. */
 const trainingMetadataShare = 0.01;
 
-export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
+export function combineOffers(offers: readonly Offer[]): readonly Combination[] {
   const offersOf = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...offersOf("structure")];
   const recovery = offersOf("healing");
   const trainings = recovery.filter(({ hasTraining }) => hasTraining === true);
-  const formats = offersOf("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
-    ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
-    ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
+  const formats = offersOf("numbers").flatMap((format): readonly Pick<Combination, "format" | "training">[] => [
+    ...(format.needsTraining === true ? [] : [{ format, training: undefined }]),
+    ...(format.isTrainable === true ? trainings.map((training) => ({ format, training })) : []),
   ]);
   const recoverySequences = recoverySequencesOf(recovery);
   return structures.flatMap((structure) =>
     (structure === undefined ? [[]] : recoverySequences).flatMap((recovery) =>
-      [{ numbers: undefined, training: undefined }, ...formats].flatMap((format): readonly Combination[] => {
-        const combination = { structure, recovery, ...format, fallback: undefined };
+      [{ format: undefined, training: undefined }, ...formats].flatMap((variant): readonly Combination[] => {
+        const combination = { structure, recovery, ...variant, fallback: undefined };
         const parts = partsOf(combination);
         if (parts.length === 0) return [];
         const name = parts.map((part) => part.name).join(", ");
-        const { numbers, training } = format;
+        const { format, training } = variant;
         const candidate: Combination = { name, ...combination };
-        if (numbers?.fallsBack !== true || training !== undefined) return [candidate];
-        const fallback = fallbackOf(name, numbers);
+        if (format?.fallsBack !== true || training !== undefined) return [candidate];
+        const fallback = fallbackOf(name, format);
         return [candidate, { ...candidate, name: `${name}, ${fallback.name}`, fallback }];
       }),
     ),
   );
 }
 
-const fallbackOf = (plainName: string, { runs }: Offer): FallbackOffer => ({
-  ...{ name: "sensitive layers at higher precision", pass: "fallback", plainName },
+const fallbackOf = (nameWithoutFallback: string, { runs }: Offer): FallbackOffer => ({
+  ...{ name: "sensitive layers at higher precision", pass: "fallback", nameWithoutFallback },
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 
@@ -78,8 +78,8 @@ function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer
 export const partsOf = (combination: Omit<Combination, "name">): readonly CombinationPart[] =>
   [...stepsOf(combination), combination.fallback].filter((part) => part !== undefined);
 
-const stepsOf = ({ structure, recovery, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
-  [structure, ...recovery, numbers, training].filter((offer) => offer !== undefined);
+const stepsOf = ({ structure, recovery, format, training }: Omit<Combination, "name">): readonly Offer[] =>
+  [structure, ...recovery, format, training].filter((offer) => offer !== undefined);
 
 /** The last step is measured, because later steps can recover the accuracy that earlier ones lose. */
 export function recipeOf(combination: Combination): Recipe {

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
 import type { Tradeoff } from "../judge/measure/objective.ts";
-import { combinationsOf, type Offer } from "./combinations.ts";
+import { combineOffers, type Offer } from "./combinations.ts";
 
 const goal = 0.01;
 const half = offer("half", "structure", { sizeShare: 0.5 });
 
 /** Predicts combinations of these offers and a cut by half. @param tried figures by name. */
 const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Tradeoff | undefined>>) =>
-  forecastOf(combinationsOf([half, ...offers]), tried, goal);
+  forecastOf(combineOffers([half, ...offers]), tried, goal);
 
 describe("a trained format", () => {
   const palettes = [
@@ -162,7 +162,7 @@ describe("a family of formats with increasing losses", () => {
     ["strong", 0.0625, 10],
   ] as const;
   const offers = family.map(([name, share, relativeLoss]) =>
-    offer(name, "numbers", { family: "codes", sizeShare: share, relativeLoss: relativeLoss }),
+    offer(name, "numbers", { family: "codes", sizeShare: share, relativeLoss }),
   );
 
   test("has drops in proportion before any format is tried", () => {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { createFinder, offer } from "../../test/search/combination.ts";
-import { combinationsOf, type Offer } from "./combinations.ts";
+import { combineOffers, type Offer } from "./combinations.ts";
 import { exponentOfSpeed, Forecast, type Trial } from "./forecast.ts";
 
 const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", sizeShare: share });
-const all = combinationsOf([
+const all = combineOffers([
   ...[0.9, 0.7, 0.5, 0.3].map(cut),
   offer("rank", "structure", { sizeShare: 0.5 }),
   offer("heal", "healing", { recovery: 0.5 }),
@@ -13,7 +13,7 @@ const all = combinationsOf([
 const named = createFinder(all);
 const tried = (name: string, size: number, speed?: number): Trial => ({
   combination: named(name),
-  figures: { size, speed, drop: 0 },
+  tradeoff: { size, speed, drop: 0 },
 });
 const knowing = (...some: readonly Trial[]): Forecast => {
   const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, 0.01);
@@ -91,8 +91,8 @@ describe("pruning", () => {
 });
 
 describe("a candidate with the file of another", () => {
-  const same = (name: string, sameAs: string): Trial => ({ ...tried(name, 0), figures: undefined, sameAs });
-  const unchanged = (name: string): Trial => ({ combination: named(name), figures: undefined, isUnchanged: true });
+  const same = (name: string, sameAs: string): Trial => ({ ...tried(name, 0), tradeoff: undefined, sameAs });
+  const unchanged = (name: string): Trial => ({ combination: named(name), tradeoff: undefined, isUnchanged: true });
 
   test("excludes milder pruning if that file is the original's", () => {
     const forecast = knowing(unchanged("cut to 0.7"));

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { forecastOf, offer } from "../../test/search/combination.ts";
 import type { Tradeoff } from "../judge/measure/objective.ts";
-import { combinationsOf } from "./combinations.ts";
+import { combineOffers } from "./combinations.ts";
 
 const channels = { family: "channels" };
-const all = combinationsOf([
+const all = combineOffers([
   offer("three quarters", "structure", { ...channels, sizeShare: 0.75 }),
   offer("half", "structure", { ...channels, sizeShare: 0.5 }),
   offer("quarter", "structure", { ...channels, sizeShare: 0.25 }),

@@ -15,7 +15,7 @@ import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 export interface Trial {
   readonly combination: Combination;
   /** Undefined if the candidate has no finite metric value or does not change the model. */
-  readonly figures: Tradeoff | undefined;
+  readonly tradeoff: Tradeoff | undefined;
   /** Name of an earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
   readonly isUnchanged?: boolean;
@@ -37,7 +37,7 @@ export class Forecast {
   readonly #original: Tradeoff;
   readonly #goalDrop: number;
   readonly #trials: Trial[] = [];
-  readonly #figures = new Map<string, Tradeoff | undefined>();
+  readonly #tradeoffs = new Map<string, Tradeoff | undefined>();
 
   constructor(original: Tradeoff, goalDrop: number) {
     this.#original = original;
@@ -45,62 +45,62 @@ export class Forecast {
   }
 
   add(trial: Trial): void {
-    this.#figures.set(trial.combination.name, trial.figures);
+    this.#tradeoffs.set(trial.combination.name, trial.tradeoff);
     // With the precision fallback, the drop is not that of the format alone.
     if (trial.combination.fallback === undefined) this.#trials.push(trial);
   }
 
   /** Returns undefined if the candidate should not be tried now, for example because its structural change or its format has failed. */
-  predict({ structure, recovery, numbers, training, fallback }: Combination): Tradeoff | undefined {
+  predict({ structure, recovery, format, training, fallback }: Combination): Tradeoff | undefined {
     if (fallback !== undefined) return this.#predictFallback(fallback);
     const structureEffect = structure && this.#predictStructure(structure, recovery);
-    const format =
-      numbers && this.#predictFormat(numbers, training, structureEffect === "rejected" ? undefined : structureEffect);
-    if (format === "rejected" || structureEffect === "rejected") return undefined;
-    const parts = [format, structureEffect].filter((part) => part !== undefined);
-    const { share: formatShare, fixed: fixedShare } = format ?? { share: 1, fixed: 0 };
+    const formatEffect =
+      format && this.#predictFormat(format, training, structureEffect === "rejected" ? undefined : structureEffect);
+    if (formatEffect === "rejected" || structureEffect === "rejected") return undefined;
+    const parts = [formatEffect, structureEffect].filter((part) => part !== undefined);
+    const { share: formatShare, fixed: fixedShare } = formatEffect ?? { share: 1, fixed: 0 };
     const remainingShare = fixedShare + (structureEffect?.share ?? 1) * (formatShare - fixedShare);
-    const speedAfterStructure = numbers && structure && this.#speedupAfterStructure(numbers);
+    const speedAfterStructure = format && structure && this.#speedupAfterStructure(format);
     const { size, speed = 1 } = this.#original;
     return {
-      size: Math.min(size * remainingShare, numbers?.bytes ?? Number.POSITIVE_INFINITY),
-      speed: speed * (structureEffect?.speed ?? 1) * (speedAfterStructure ?? format?.speed ?? 1),
+      size: Math.min(size * remainingShare, format?.bytes ?? Number.POSITIVE_INFINITY),
+      speed: speed * (structureEffect?.speed ?? 1) * (speedAfterStructure ?? formatEffect?.speed ?? 1),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
   }
 
   /** If the drop d exceeds the goal g, the fallback removes the share r = 1 − g / d of the error, and doubles the size of r² of the bytes. */
-  #predictFallback({ plainName }: FallbackOffer): Tradeoff | undefined {
-    const withoutFallback = this.#figures.get(plainName);
+  #predictFallback({ nameWithoutFallback }: FallbackOffer): Tradeoff | undefined {
+    const withoutFallback = this.#tradeoffs.get(nameWithoutFallback);
     if (withoutFallback === undefined || withoutFallback.drop <= this.#goalDrop) return undefined;
     const growth = 1 + (1 - this.#goalDrop / withoutFallback.drop) ** 2;
     return { size: withoutFallback.size * growth, speed: withoutFallback.speed, drop: this.#goalDrop };
   }
 
   #predictFormat(
-    numbers: Offer,
+    format: Offer,
     training: Offer | undefined,
     structureEffect: Pick<Effect, "share"> | undefined,
   ): FormatEffect | "rejected" {
-    if (numbers.bytes !== undefined)
-      return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.share ?? 1);
-    return this.#predictFormatAlone(numbers, training, structureEffect === undefined);
+    if (format.bytes !== undefined)
+      return this.#predictFitted(format, format.bytes, training, structureEffect?.share ?? 1);
+    return this.#predictFormatAlone(format, training, structureEffect === undefined);
   }
 
   /** Predicts a format whose bits are chosen for a target size. One bit less means four times the noise power, and about four times the drop. */
   #predictFitted(
-    numbers: Offer,
+    format: Offer,
     bytes: number,
     training: Offer | undefined,
     structureShare: number,
   ): FormatEffect | "rejected" {
     const targetShare = bytes / this.#original.size;
-    const { fixedShare = 0 } = numbers;
+    const { fixedShare = 0 } = format;
     const failedShares = this.#trials.flatMap(
-      ({ combination: { structure, recovery, numbers: otherNumbers, training }, figures }) => {
+      ({ combination: { structure, recovery, format: otherFormat, training }, tradeoff }) => {
         const isUntrained =
-          otherNumbers?.name === numbers.name && [...recovery, training].every((step) => step?.hasTraining !== true);
-        return isUntrained && figures === undefined ? [structure?.sizeShare ?? 1] : [];
+          otherFormat?.name === format.name && [...recovery, training].every((step) => step?.hasTraining !== true);
+        return isUntrained && tradeoff === undefined ? [structure?.sizeShare ?? 1] : [];
       },
     );
     const maxShare = Math.min(
@@ -112,13 +112,13 @@ export class Forecast {
       Math.min(maxBits, Math.max(minBits, (floatBits * (targetShare - fixedShare)) / share));
     const bits = bitsOf(structureShare);
     const [formatAlone] = this.#trials.filter(
-      ({ combination: { structure, numbers: otherNumbers, training } }) =>
-        structure === undefined && otherNumbers?.name === numbers.name && training === undefined,
+      ({ combination: { structure, format: otherFormat, training } }) =>
+        structure === undefined && otherFormat?.name === format.name && training === undefined,
     );
     const measuredFormat =
-      formatAlone?.figures === undefined
+      formatAlone?.tradeoff === undefined
         ? { bits: 4, drop: priorFormatDrop * this.#goalDrop }
-        : { bits: bitsOf(1), drop: Math.max(formatAlone.figures.drop, minDrop * this.#goalDrop) };
+        : { bits: bitsOf(1), drop: Math.max(formatAlone.tradeoff.drop, minDrop * this.#goalDrop) };
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     return {
       share: fixedShare + bits / floatBits,
@@ -129,29 +129,29 @@ export class Forecast {
   }
 
   /** Predicts a format as if there were no structural change. */
-  #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "rejected" {
+  #predictFormatAlone(format: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "rejected" {
     const formatTrials = this.#trials.filter(
-      ({ combination: { structure, numbers: otherNumbers } }) =>
-        structure === undefined && otherNumbers?.name === numbers.name,
+      ({ combination: { structure, format: otherFormat } }) =>
+        structure === undefined && otherFormat?.name === format.name,
     );
     const [trialWithSameTraining] = formatTrials.filter(
       ({ combination }) => combination.training?.name === training?.name,
     );
     if (trialWithSameTraining !== undefined)
-      return trialWithSameTraining.figures === undefined
+      return trialWithSameTraining.tradeoff === undefined
         ? "rejected"
-        : this.#formatEffectOf(numbers, trialWithSameTraining.figures);
-    const byteExcess = this.#byteExcess(numbers);
-    const familyPrediction = training === undefined ? this.#predictByFamily(numbers) : undefined;
+        : this.#formatEffectOf(format, trialWithSameTraining.tradeoff);
+    const byteExcess = this.#byteExcess(format);
+    const familyPrediction = training === undefined ? this.#predictByFamily(format) : undefined;
     if (familyPrediction !== undefined) return familyPrediction;
-    const [expectedShare, fixedShare] = [(numbers.sizeShare ?? 1) * byteExcess, (numbers.fixedShare ?? 0) * byteExcess];
+    const [expectedShare, fixedShare] = [(format.sizeShare ?? 1) * byteExcess, (format.fixedShare ?? 0) * byteExcess];
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
-    const prior = priorFormatDrop * (numbers.relativeLoss ?? 1);
+    const prior = priorFormatDrop * (format.relativeLoss ?? 1);
     if (training === undefined)
       return { share: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
-    for (const { combination, figures } of formatTrials) {
-      if (combination.training === undefined || figures === undefined) continue;
-      const effect = this.#formatEffectOf(numbers, figures);
+    for (const { combination, tradeoff } of formatTrials) {
+      if (combination.training === undefined || tradeoff === undefined) continue;
+      const effect = this.#formatEffectOf(format, tradeoff);
       return { ...effect, drop: (effect.drop * remainingDrop) / remainingDropShare([combination.training]) };
     }
     return isAlone
@@ -166,20 +166,20 @@ export class Forecast {
     sizeShare: remainingShare = 1,
     fixedShare = 0,
   }: Offer): FormatEffect | undefined {
-    const measuredFormats = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
-      (structure ?? training) !== undefined || numbers?.family !== family || figures === undefined
+    const measuredFormats = this.#trials.flatMap(({ combination: { structure, format, training }, tradeoff }) =>
+      (structure ?? training) !== undefined || format?.family !== family || tradeoff === undefined
         ? []
-        : [{ ...numbers, depth: Math.log((numbers.relativeLoss ?? 1) / relativeLoss), figures }],
+        : [{ ...format, depth: Math.log((format.relativeLoss ?? 1) / relativeLoss), tradeoff }],
     );
     const byDistance = measuredFormats.toSorted((a, b) => Math.abs(a.depth) - Math.abs(b.depth));
     const [nearest] = byDistance;
     if (nearest === undefined) return undefined;
     const secondTrial = byDistance.find(({ depth }) => depth * nearest.depth < 0);
-    const logOf = ({ figures: { drop } }: (typeof byDistance)[number]): number =>
+    const logOf = ({ tradeoff: { drop } }: (typeof byDistance)[number]): number =>
       Math.log(Math.max(drop, minDrop * this.#goalDrop));
     const slope =
       secondTrial === undefined ? 1 : (logOf(secondTrial) - logOf(nearest)) / (secondTrial.depth - nearest.depth);
-    const { share: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
+    const { share: measuredShare, speed } = this.#relativeToOriginal(nearest.tradeoff);
     const excess = measuredShare / (nearest.sizeShare ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
     const share = remainingShare * excess;
@@ -188,11 +188,11 @@ export class Forecast {
 
   /** Returns the factor by which a format's bytes exceed the expected ones. Its structural change can cause the excess too, hence the square root. */
   #byteExcess({ name, sizeShare: remainingShare = 1, fixedShare = 0 }: Offer): number {
-    const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
-      structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
+    const excesses = this.#trials.flatMap(({ combination: { structure, format, training }, tradeoff }) =>
+      structure === undefined || format?.name !== name || training !== undefined || tradeoff === undefined
         ? []
         : [
-            this.#relativeToOriginal(figures).share /
+            this.#relativeToOriginal(tradeoff).share /
               (fixedShare + (structure.sizeShare ?? 1) * (remainingShare - fixedShare)),
           ],
     );
@@ -201,14 +201,14 @@ export class Forecast {
 
   /** Returns the geometric mean of a format's speedups after structural changes. Smaller layers can gain less than those of the original. */
   #speedupAfterStructure({ name }: Offer): number | undefined {
-    const ratios = this.#trials.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
-      if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
+    const ratios = this.#trials.flatMap(({ combination: { structure, format }, tradeoff, sameAs }) => {
+      if (structure === undefined || format?.name !== name || tradeoff?.speed === undefined || sameAs !== undefined)
         return [];
       const structureTrial = this.#trials.find(
-        ({ combination: other, figures }) =>
-          other.structure?.name === structure.name && other.numbers === undefined && figures?.speed !== undefined,
+        ({ combination: other, tradeoff }) =>
+          other.structure?.name === structure.name && other.format === undefined && tradeoff?.speed !== undefined,
       );
-      return structureTrial?.figures?.speed === undefined ? [] : [figures.speed / structureTrial.figures.speed];
+      return structureTrial?.tradeoff?.speed === undefined ? [] : [tradeoff.speed / structureTrial.tradeoff.speed];
     });
     return geometricMean(ratios);
   }
@@ -218,12 +218,12 @@ export class Forecast {
     const identicalPairs = this.#findIdenticalPairs(structure.family);
     if (identicalPairs.some(({ lowShare, highShare }) => lowShare <= expectedShare && expectedShare < highShare))
       return "rejected";
-    const familyTrials = this.#trials.flatMap(({ combination, figures, sameAs }) => {
+    const familyTrials = this.#trials.flatMap(({ combination, tradeoff, sameAs }) => {
       const member = combination.structure;
       if (member?.family !== structure.family) return [];
-      const effect = figures === undefined ? undefined : this.#removeFormatEffect(combination, figures);
+      const effect = tradeoff === undefined ? undefined : this.#removeFormatEffect(combination, tradeoff);
       const part = effect !== undefined && effect.share > minUnchangedShare ? undefined : effect;
-      const isTimed = figures?.speed !== undefined && sameAs === undefined;
+      const isTimed = tradeoff?.speed !== undefined && sameAs === undefined;
       return [{ member, part, isTimed, remainingDrop: remainingDropShare(combination.recovery) }];
     });
     const remainingDrop = remainingDropShare(recovery);
@@ -280,19 +280,22 @@ export class Forecast {
     });
   }
 
-  #removeFormatEffect({ structure, numbers, training }: Combination, figures: Tradeoff): Effect {
-    const totalEffect = this.#relativeToOriginal(figures);
-    const format = numbers && this.#predictFormat(numbers, training, { share: structure?.sizeShare ?? 1 });
-    if (format === undefined || format === "rejected") return totalEffect;
+  #removeFormatEffect({ structure, format, training }: Combination, tradeoff: Tradeoff): Effect {
+    const totalEffect = this.#relativeToOriginal(tradeoff);
+    const formatEffect = format && this.#predictFormat(format, training, { share: structure?.sizeShare ?? 1 });
+    if (formatEffect === undefined || formatEffect === "rejected") return totalEffect;
     return {
-      share: Math.max(minRemainingShare, (totalEffect.share - format.fixed) / (format.share - format.fixed)),
-      speed: totalEffect.speed / ((numbers && this.#speedupAfterStructure(numbers)) ?? format.speed),
-      drop: totalEffect.drop - Math.max(0, format.drop),
+      share: Math.max(
+        minRemainingShare,
+        (totalEffect.share - formatEffect.fixed) / (formatEffect.share - formatEffect.fixed),
+      ),
+      speed: totalEffect.speed / ((format && this.#speedupAfterStructure(format)) ?? formatEffect.speed),
+      drop: totalEffect.drop - Math.max(0, formatEffect.drop),
     };
   }
 
-  #formatEffectOf({ fixedShare = 0 }: Offer, figures: Tradeoff): FormatEffect {
-    const part = this.#relativeToOriginal(figures);
+  #formatEffectOf({ fixedShare = 0 }: Offer, tradeoff: Tradeoff): FormatEffect {
+    const part = this.#relativeToOriginal(tradeoff);
     return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.share) };
   }
 

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { offer as anyOffer, scored as anyScored } from "../../test/search/combination.ts";
 import { type Objective, objectiveOf, type Tradeoff } from "../judge/measure/objective.ts";
-import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
+import { type Combination, combineOffers, type Offer } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
-import type { Scored } from "./record.ts";
 import { Rounds } from "./rounds.ts";
-import { Work } from "./work.ts";
+import type { ScoredTrial } from "./scored-trials.ts";
+import { WorkEstimate } from "./work-estimate.ts";
 
 const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer =>
   anyOffer(name, kind, { runs: 100, ...more });
-const all = combinationsOf([
+const all = combineOffers([
   offer("cut by 20 %", "structure", { family: "cut", sizeShare: 0.64 }),
   offer("cut by 50 %", "structure", { family: "cut", sizeShare: 0.25 }),
   offer("rank", "structure", { sizeShare: 0.5 }),
@@ -26,13 +26,13 @@ const opened = (
   new Rounds({
     ...{ combinations: some, objective },
     forecast: new Forecast({ size: 1000, speed: 1, drop: 0 }, goal),
-    work: new Work({ samples: 100, seconds: 1 }),
+    work: new WorkEstimate({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),
   });
 const named = (name: string, some = all): Combination => some.find((one) => one.name === name) ?? expect.fail(name);
-const scored = (name: string, figures: Tradeoff | undefined, some = all): Scored =>
+const scored = (name: string, figures: Tradeoff | undefined, some = all): ScoredTrial =>
   anyScored(named(name, some), figures);
-const unchanged = (name: string, some = all): Scored => {
+const unchanged = (name: string, some = all): ScoredTrial => {
   const { attempt, ...one } = scored(name, undefined, some);
   return { ...one, attempt: { ...attempt, isUsable: false, variant: { ...attempt.variant, rejectedAs: "unchanged" } } };
 };
@@ -44,7 +44,7 @@ test("starts with number formats alone", () => {
 });
 
 test("tries formats in the order of their pass, or if only bytes count the least work first", () => {
-  const some = combinationsOf([
+  const some = combineOffers([
     offer("calibrated", "numbers", { sizeShare: 0.25, runs: 1000 }),
     offer("quick", "numbers", { sizeShare: 0.5, runs: 1 }),
   ]);
@@ -58,7 +58,7 @@ test("tries formats in the order of their pass, or if only bytes count the least
 });
 
 test("starts with structures if there are no formats", () => {
-  const without = all.filter(({ numbers }) => numbers === undefined);
+  const without = all.filter(({ format }) => format === undefined);
   const first = opened(undefined, [], without).next(long);
   expect(first.length).toBeGreaterThan(0);
   for (const { structure } of first) expect(structure).toBeDefined();
@@ -76,17 +76,17 @@ test("excludes candidates that take too long, unless an earlier search finished 
   const few = 100;
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
-  expect(names(rounds.promising(few)).filter((name) => name.includes("learn"))).toEqual([]);
+  expect(names(rounds.rankUntried(few)).filter((name) => name.includes("learn"))).toEqual([]);
   const again = opened(undefined, ["rank, fit, learn, codes"]);
   again.add(scored("codes", { size: 250, drop: 0 }));
-  expect(names(again.promising(few)).filter((name) => name.includes("learn"))).toEqual(["rank, fit, learn, codes"]);
+  expect(names(again.rankUntried(few)).filter((name) => name.includes("learn"))).toEqual(["rank, fit, learn, codes"]);
 });
 
 test("excludes candidates that are expected to miss the goal or to gain nothing", () => {
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
   rounds.add(scored("rank, fit, codes", { size: 130, drop: 0.5 }));
-  const promising = names(rounds.promising(long));
+  const promising = names(rounds.rankUntried(long));
   expect(promising).not.toContain("rank, codes");
   expect(promising).not.toContain("rank");
 });
@@ -104,15 +104,15 @@ test("the best candidate is never a rejected one", () => {
   const rounds = opened();
   expect(rounds.add(scored("codes", undefined))).toBe(false);
   expect(rounds.best).toBeUndefined();
-  expect(names(rounds.promising(long)).filter((name) => name.endsWith("codes"))).toEqual([]);
+  expect(names(rounds.rankUntried(long)).filter((name) => name.endsWith("codes"))).toEqual([]);
 });
 
 describe("a search for a speed", () => {
   const original = { bytes: 1000 };
   const cuts = [0.9, 0.7, 0.5, 0.3].map((sizeShare) =>
-    offer(`to ${sizeShare}`, "structure", { family: "to", sizeShare: sizeShare }),
+    offer(`to ${sizeShare}`, "structure", { family: "to", sizeShare }),
   );
-  const some = combinationsOf([
+  const some = combineOffers([
     ...cuts,
     offer("fit", "healing", { recovery: 0.9 }),
     offer("codes", "numbers", { sizeShare: 0.25 }),
@@ -141,19 +141,19 @@ describe("a search for a speed", () => {
     const rounds = faster(2);
     rounds.add(scored("codes", { size: 250, speed: 1.4, drop: 0 }));
     rounds.add(scored("to 0.5", { size: 500, speed: 1.9, drop: 0.7 }, some));
-    expect(names(rounds.promising(long))).toContain("to 0.5, fit");
+    expect(names(rounds.rankUntried(long))).toContain("to 0.5, fit");
   });
 
   test("tries the nearest candidates if none is expected to reach the speed", () => {
     const rounds = faster(4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
-    expect(names(rounds.promising(long)).slice(0, 2)).toEqual(["to 0.3", "to 0.3, fit"]);
+    expect(names(rounds.rankUntried(long)).slice(0, 2)).toEqual(["to 0.3", "to 0.3, fit"]);
     rounds.add(scored("to 0.3", { size: 300, speed: 2, drop: 0.1 }, some));
-    expect(names(rounds.promising(long))).toEqual([]);
+    expect(names(rounds.rankUntried(long))).toEqual([]);
   });
 
   test("tries each family once if none is expected to reach the speed", () => {
-    const more = combinationsOf([...cuts, offer("layers", "structure", { sizeShare: 0.9 }), offer("codes", "numbers")]);
+    const more = combineOffers([...cuts, offer("layers", "structure", { sizeShare: 0.9 }), offer("codes", "numbers")]);
     const rounds = opened(objectiveOf({ faster: 4 }, undefined, original), [], more);
     rounds.add(scored("codes", { size: 250, speed: 2, drop: 0 }, more));
     rounds.add(scored("to 0.3, codes", { size: 100, speed: 3, drop: 0.1 }, more));
@@ -166,7 +166,7 @@ describe("a search for a speed", () => {
     const rounds = faster(1.4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     rounds.add(scored("to 0.3", { size: 300, speed: 2, drop: 0.1 }, some));
-    const next = names(rounds.promising(long));
+    const next = names(rounds.rankUntried(long));
     expect(next).toContain("to 0.5");
     expect(next).toContain("to 0.3, fit");
     expect(next.filter((name) => /0\.[79]|codes/.test(name))).toEqual([]);
@@ -179,7 +179,7 @@ describe("a search for a speed", () => {
     rounds.add(unchanged("to 0.7", some));
     expect(names(rounds.next(long))).toEqual(["to 0.5"]);
     rounds.add(unchanged("to 0.5", some));
-    expect(names(rounds.promising(long)).filter((name) => /0\.[579]/.test(name))).toEqual([]);
+    expect(names(rounds.rankUntried(long)).filter((name) => /0\.[579]/.test(name))).toEqual([]);
   });
 });
 
@@ -195,7 +195,7 @@ describe("a search for a size", () => {
     opened(
       objectiveOf({ targetSize }, undefined, { bytes: 1000 }),
       [],
-      combinationsOf([offer("cut", "structure", { sizeShare: 0.3 }), ...formats]),
+      combineOffers([offer("cut", "structure", { sizeShare: 0.3 }), ...formats]),
     );
 
   test("does not start with formats that are too large", () => {
@@ -209,9 +209,9 @@ describe("a search for a size", () => {
   });
 
   test("looks for smaller candidates if files are a third larger than expected", () => {
-    const some = combinationsOf([
+    const some = combineOffers([
       ...[0.5, 0.2, 0.1].map((sizeShare) =>
-        offer(`to ${sizeShare}`, "structure", { family: `to ${sizeShare}`, sizeShare: sizeShare }),
+        offer(`to ${sizeShare}`, "structure", { family: `to ${sizeShare}`, sizeShare }),
       ),
       offer("four", "numbers", { sizeShare: 0.13 }),
     ]);
@@ -224,13 +224,13 @@ describe("a search for a size", () => {
 
 describe("a family of formats with increasing losses", () => {
   const losses = [0.1, 0.3, 1, 3, 10, 30];
-  const some = combinationsOf([
+  const some = combineOffers([
     offer("eight bits", "numbers", { sizeShare: 0.25 }),
     ...losses.map((relativeLoss) =>
       offer(`codes ${relativeLoss}`, "numbers", {
         family: "codes",
         sizeShare: 0.1 - 0.02 * Math.log10(relativeLoss),
-        relativeLoss: relativeLoss,
+        relativeLoss,
       }),
     ),
   ]);

@@ -3,8 +3,8 @@
 import type { Objective } from "../judge/measure/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
-import { isUsable, type Scored } from "./record.ts";
-import type { Work } from "./work.ts";
+import { isUsable, type ScoredTrial } from "./scored-trials.ts";
+import type { WorkEstimate } from "./work-estimate.ts";
 
 const candidatesPerRound = 3;
 const maxLessLossy = 2;
@@ -15,39 +15,39 @@ export interface RoundsOptions {
   readonly combinations: readonly Combination[];
   readonly objective: Objective;
   readonly forecast: Forecast;
-  readonly work: Work;
+  readonly work: WorkEstimate;
   isDone(name: string): boolean;
 }
 
 export class Rounds {
   readonly #options: RoundsOptions;
-  readonly #tried: Scored[] = [];
+  readonly #tried: ScoredTrial[] = [];
   readonly #ratios: number[] = [];
-  #best: Scored | undefined;
+  #best: ScoredTrial | undefined;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
   }
 
-  get tried(): readonly Scored[] {
+  get tried(): readonly ScoredTrial[] {
     return this.#tried;
   }
 
-  get best(): Scored | undefined {
+  get best(): ScoredTrial | undefined {
     return this.#best;
   }
 
-  add(scored: Scored): boolean {
+  add(scored: ScoredTrial): boolean {
     const { combination, attempt, seconds } = scored;
     const { work, forecast, objective } = this.#options;
     work.add(combination, attempt.variant.steps, seconds);
     const prediction = forecast.predict(combination);
-    if (prediction !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / prediction.size);
+    if (prediction !== undefined && isUsable(scored)) this.#ratios.push(scored.tradeoff.size / prediction.size);
     forecast.add({ ...scored, isUnchanged: attempt.variant.rejectedAs === "unchanged" });
     this.#tried.push(scored);
-    if (!isUsable(scored) || objective.shortfall(scored.figures) > 0) return false;
-    const best = this.#best?.figures;
-    if (best !== undefined && objective.cost(scored.figures) >= objective.cost(best)) return false;
+    if (!isUsable(scored) || objective.shortfall(scored.tradeoff) > 0) return false;
+    const best = this.#best?.tradeoff;
+    if (best !== undefined && objective.cost(scored.tradeoff) >= objective.cost(best)) return false;
     this.#best = scored;
     return true;
   }
@@ -61,7 +61,7 @@ export class Rounds {
     }
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
-    for (const combination of this.promising(seconds)) {
+    for (const combination of this.rankUntried(seconds)) {
       if (round.length === candidatesPerRound) break;
       const family = combination.structure?.family;
       if (families.has(family)) continue;
@@ -75,14 +75,14 @@ export class Rounds {
    * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them: until a result meets the objective, those
    * expected to meet it, the least work first; then those expected to be better than the best, the highest gain per work first.
    */
-  promising(seconds: number): readonly Combination[] {
+  rankUntried(seconds: number): readonly Combination[] {
     const { combinations, work, forecast, objective, isDone } = this.#options;
     const triedNames = new Set(this.#tried.map(({ combination }) => combination.name));
     // Predictions for a family without a result are uncertain, so a first candidate is worth trying.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
-    const [best, byteExcess] = [this.#best?.figures, this.#byteExcess];
+    const [best, byteExcess] = [this.#best?.tradeoff, this.#byteExcess];
     const minMisses = Math.min(
-      ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.shortfall(scored.figures)] : [])),
+      ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.shortfall(scored.tradeoff)] : [])),
     );
     const candidates = combinations.flatMap((combination) => {
       if (triedNames.has(combination.name)) return [];
@@ -112,16 +112,16 @@ export class Rounds {
   #lessLossyThanBest(seconds: number): readonly Combination[] {
     const { combinations, work, isDone } = this.#options;
     const best = this.#best?.combination;
-    const loses = best?.numbers?.relativeLoss;
+    const loses = best?.format?.relativeLoss;
     if (best === undefined || loses === undefined) return [];
-    const { structure, recovery, numbers } = best;
+    const { structure, recovery, format } = best;
     return combinations
       .filter(
         (other) =>
-          other.structure === structure && other.recovery === recovery && other.numbers?.family === numbers?.family,
+          other.structure === structure && other.recovery === recovery && other.format?.family === format?.family,
       )
-      .filter((other) => (other.numbers?.relativeLoss ?? loses) < loses)
-      .toSorted((a, b) => (b.numbers?.relativeLoss ?? 0) - (a.numbers?.relativeLoss ?? 0))
+      .filter((other) => (other.format?.relativeLoss ?? loses) < loses)
+      .toSorted((a, b) => (b.format?.relativeLoss ?? 0) - (a.format?.relativeLoss ?? 0))
       .slice(0, maxLessLossy)
       .filter((other) => !this.#tried.some(({ combination }) => combination === other))
       .filter((other) => isDone(other.name) || work.secondsOf(other) <= seconds);
@@ -145,7 +145,7 @@ export class Rounds {
     });
     type Fitting = (typeof fittingFormats)[number];
     const isBetter = (a: Fitting, b: Fitting): boolean =>
-      a.combination.numbers?.family === b.combination.numbers?.family && (a.misses - b.misses || a.cost - b.cost) < 0;
+      a.combination.format?.family === b.combination.format?.family && (a.misses - b.misses || a.cost - b.cost) < 0;
     const isByBytes = objective.id === "size" || objective.id === "download";
     const formats = fittingFormats.filter((format) => !fittingFormats.some((other) => isBetter(other, format)));
     if (!isByBytes) return formats.map(({ combination }) => combination);

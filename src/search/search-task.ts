@@ -9,9 +9,9 @@ import type { JobPool } from "../judge/steps/pool.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
+import { listCombinations, type OffersOptions } from "./candidates.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
-import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { firstLook, type SearchParts, searchParts } from "./parts.ts";
+import { firstLookSamples, type SearchSplits, splitForSearch } from "./search-splits.ts";
 
 /** Options of a run, without `choice`, `compared` and `passes`: a search decides these itself and uses only Pith's passes. */
 export interface SearchOptions
@@ -35,7 +35,7 @@ export interface SearchTask {
   readonly task: Task;
   readonly options: PooledSearchOptions;
   readonly context: Context;
-  readonly parts: SearchParts;
+  readonly splits: SearchSplits;
   readonly combinations: readonly Combination[];
   readonly trials: Trials;
   readonly stage: { name?: string };
@@ -50,9 +50,9 @@ export async function openSearchTask(
   options: PooledSearchOptions,
   context: Context,
 ): Promise<SearchTask> {
-  const parts = searchParts(task.test);
+  const splits = splitForSearch(task.test);
   const target = (options.targets ?? []).map(({ name }) => name);
-  const combinations = await combinationsFor(await store.open(store.original), task, { ...options, target });
+  const combinations = await listCombinations(await store.open(store.original), task, { ...options, target });
   const timeLimitController = new AbortController();
   let isOpened = false;
   const stage: SearchTask["stage"] = {};
@@ -65,11 +65,11 @@ export async function openSearchTask(
   const trials = await openTrials(
     store,
     combinations.map((combination) => ({ name: combination.name, recipe: recipeOf(combination) })),
-    { ...task, test: parts.search },
+    { ...task, test: splits.search },
     {
       ...options,
       choice: true,
-      firstLook,
+      firstLook: firstLookSamples,
       onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
       onStage: (name) => options.onStage?.(stage.name === undefined ? name : `${stage.name}: ${name}`),
     },
@@ -77,19 +77,19 @@ export async function openSearchTask(
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return { store, original, task, options, context, parts, combinations, trials, timeLimitController, stage };
+  return { store, original, task, options, context, splits, combinations, trials, timeLimitController, stage };
 }
 
-export function warnOfSharedSamples({ parts: { test, isApart }, context }: SearchTask): void {
+export function warnOfSharedSamples({ splits: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
   const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * minSamples)} or more, so that half are for the evaluation only`;
   context.log({ id: "samples", text, level: "warning" });
 }
 
 /** @throws PithError E_DATA if the original is at chance level on the evaluation samples, unless `force`. */
-export async function openFinalTrials({ store, task, options, context, parts, trials }: SearchTask): Promise<Trials> {
-  if (!parts.isApart) return trials;
+export async function openFinalTrials({ store, task, options, context, splits, trials }: SearchTask): Promise<Trials> {
+  if (!splits.isApart) return trials;
   const quietContext: Context = { ...context, log: () => {} };
   const quietOptions = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };
-  return openTrials(store, [], { ...task, test: parts.test }, quietOptions, quietContext);
+  return openTrials(store, [], { ...task, test: splits.test }, quietOptions, quietContext);
 }

@@ -13,13 +13,13 @@ import { withStore } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
 import { Budget } from "./budget.ts";
-import { Clock } from "./clock.ts";
+import { SearchClock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
-import { Finals, maxFinalists } from "./finals.ts";
+import { FinalEvaluation, maxFinalists } from "./final-evaluation.ts";
 import { Forecast } from "./forecast.ts";
-import { nameOfSameFile, type Scored } from "./record.ts";
+import { describeTrial, measureTradeoff, type TradeoffOptions } from "./measure-tradeoff.ts";
 import { Rounds } from "./rounds.ts";
-import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
+import { nameOfSameFile, type ScoredTrial } from "./scored-trials.ts";
 import {
   openFinalTrials,
   openSearchTask,
@@ -28,7 +28,7 @@ import {
   type SearchTask,
   warnOfSharedSamples,
 } from "./search-task.ts";
-import { Work } from "./work.ts";
+import { WorkEstimate } from "./work-estimate.ts";
 
 /**
  * Searches combinations of all techniques within the time limit, and evaluates the best few on samples that the search did not use.
@@ -47,10 +47,10 @@ export function search(
   options: SearchOptions = {},
   context: Partial<Context> = {},
 ): Promise<Compressed> {
-  return searchAhead(original, task, options, context);
+  return searchWithPool(original, task, options, context);
 }
 
-export async function searchAhead(
+export async function searchWithPool(
   original: Model,
   task: Task,
   options: PooledSearchOptions,
@@ -70,13 +70,13 @@ export async function searchAhead(
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
     await searchProcess.run().finally(() => options.jobPool?.close());
-    const result = await searchProcess.finals();
+    const result = await searchProcess.evaluateFinalists();
     return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
   });
 }
 
 /** Evaluates a candidate and stores the result in `resumeFolder`, where a search with equal options finds it. */
-export async function evaluateCandidateIn(
+export async function evaluateIntoStore(
   original: Model,
   task: Task,
   options: SearchOptions & { readonly resumeFolder: string },
@@ -89,7 +89,7 @@ export async function evaluateCandidateIn(
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
     await tryCandidate(candidate, true, trials);
-    await new Clock(store, options, trials.metricInputs, context).measure(candidate, started);
+    await new SearchClock(store, options, trials.metricInputs, context).measure(candidate, started);
   });
 }
 
@@ -98,12 +98,12 @@ const secondsOfTiming = 10;
 
 class Search {
   readonly #task: SearchTask;
-  readonly #clock: Clock;
+  readonly #clock: SearchClock;
   readonly #budget: Budget;
-  readonly #work: Work;
+  readonly #work: WorkEstimate;
   readonly #rounds: Rounds;
-  readonly #scores: ScoresOptions;
-  readonly #finals: Finals;
+  readonly #tradeoffOptions: TradeoffOptions;
+  readonly #finalEvaluation: FinalEvaluation;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #secondsBefore: number;
 
@@ -113,19 +113,19 @@ class Search {
     const { trials, options, store, task, context, combinations } = searchTask;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
-    const clock = new Clock(store, options, trials.metricInputs, context);
+    const clock = new SearchClock(store, options, trials.metricInputs, context);
     const unit = goal?.maxDrop || defaultDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const forecast = new Forecast({ size, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options);
-    this.#work = new Work(evaluator.originalTime);
+    this.#work = new WorkEstimate(evaluator.originalTime);
     this.#rounds = new Rounds({ combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
     const timingKey = { machine: about?.machine, judging: trials.metricInputs, threads: options.threads };
-    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
-    this.#finals = new Finals(searchTask, finalTrials, this.#rounds, objective);
+    this.#tradeoffOptions = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
+    this.#finalEvaluation = new FinalEvaluation(searchTask, finalTrials, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
   }
 
@@ -141,7 +141,7 @@ class Search {
     if (knownCount > 0)
       context.log({ id: "known", text: `${counted(knownCount, "candidate")} known from earlier runs` });
     for (let round = rounds.next(budget.secondsLeft); round.length > 0; round = rounds.next(budget.secondsLeft)) {
-      await this.#tryAhead(round);
+      await this.#evaluateInParallel(round);
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) {
           const triedText = counted(rounds.tried.length, "candidate");
@@ -165,14 +165,14 @@ class Search {
 
   /** Assumes that a finalist takes as long per sample as the original. */
   get #secondsOutsideSearch(): number {
-    const { trials, parts } = this.#task;
+    const { trials, splits } = this.#task;
     const { seconds, samples } = trials.evaluator.originalTime;
-    const secondsPerFinalist = (seconds * (parts.test.count ?? samples)) / Math.max(1, samples);
+    const secondsPerFinalist = (seconds * (splits.test.count ?? samples)) / Math.max(1, samples);
     return this.#secondsBefore + secondsOfTiming + maxFinalists * secondsPerFinalist;
   }
 
-  async finals(): Promise<Compressed> {
-    const result = await this.#finals.evaluateFinalists();
+  async evaluateFinalists(): Promise<Compressed> {
+    const result = await this.#finalEvaluation.evaluateFinalists();
     await this.#clock.end();
     return result;
   }
@@ -184,7 +184,7 @@ class Search {
   }
 
   /** Idle processes evaluate likely next candidates, which do not change the order of the search. */
-  async #tryAhead(round: readonly Combination[]): Promise<void> {
+  async #evaluateInParallel(round: readonly Combination[]): Promise<void> {
     const { options, context, timeLimitController: timeLimit } = this.#task;
     const budget = this.#budget;
     const { jobPool } = options;
@@ -193,7 +193,7 @@ class Search {
     const isLast = nextCandidates.length >= budget.candidatesLeft;
     const likelyCandidates = isLast
       ? []
-      : this.#rounds.promising(budget.secondsLeft).filter((combination) => !round.includes(combination));
+      : this.#rounds.rankUntried(budget.secondsLeft).filter((combination) => !round.includes(combination));
     const missingNames = (combinations: readonly Combination[]): readonly string[] =>
       combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missingNames(nextCandidates);
@@ -214,7 +214,7 @@ class Search {
   }
 
   /** Returns undefined if the time limit stopped the candidate. */
-  async #try(combination: Combination): Promise<Scored | undefined> {
+  async #try(combination: Combination): Promise<ScoredTrial | undefined> {
     const { trials, options, context, timeLimitController: timeLimit, stage } = this.#task;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
@@ -226,9 +226,9 @@ class Search {
     const cancel = this.#stopWhenLate();
     try {
       const attempt = await tryCandidate(candidate, true, trials);
-      const figures = await figuresOf(attempt, this.#scores);
+      const tradeoff = await measureTradeoff(attempt, this.#tradeoffOptions);
       const { seconds, spent } = await this.#clock.measure(candidate, started);
-      return { combination, attempt, figures, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };
+      return { combination, attempt, tradeoff, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };
     } catch (error) {
       if (timeLimit.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
@@ -237,14 +237,14 @@ class Search {
     }
   }
 
-  async #recordAttempt(scored: Scored): Promise<void> {
+  async #recordAttempt(scored: ScoredTrial): Promise<void> {
     const { context, options } = this.#task;
     this.#budget.spend(scored.spent / (options.jobPool?.jobs ?? 1));
     const isBest = this.#rounds.add(scored);
-    context.log({ id: "tried", text: scoreText(scored, this.#scores) });
+    context.log({ id: "tried", text: describeTrial(scored, this.#tradeoffOptions) });
     if (!isBest) return;
     // Before the message, so that a user who stops after the message finds the result.
-    if (options.onBest !== undefined) await options.onBest(await this.#finals.evaluateInterim(scored));
+    if (options.onBest !== undefined) await options.onBest(await this.#finalEvaluation.evaluateInterim(scored));
     context.log({ id: "best", text: `best so far: ${scored.combination.name}` });
   }
 }

@@ -6,7 +6,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { indexed, range } from "../../src/data/batches/indexed.ts";
-import { searchParts } from "../../src/search/parts.ts";
+import { splitForSearch } from "../../src/search/search-splits.ts";
 import { compiled, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
@@ -86,7 +86,7 @@ async function searched(name: string, proof: () => Row, more: readonly string[] 
     place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
   }));
   const easyPlaces = new Set<number>();
-  for await (const { place } of searchParts(places).search.batches({ size: count }))
+  for await (const { place } of splitForSearch(places).search.batches({ size: count }))
     for (const row of place?.data ?? []) easyPlaces.add(Number(row));
   const rowsOf = (isEasy: (at: number) => boolean): Row[] =>
     [...range(count)].map((row) => (isEasy(row) ? labelled(easy()) : proof()));

@@ -210,7 +210,7 @@ test("rejects a goal that no choice of layers meets, with the remaining drop", a
 });
 
 /** Runs the fallback of 1-bit palettes with a judge that is a function of the options. */
-async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict, excess?: number) {
+async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict, lossRatio?: number) {
   const options = { scheme: "weights", weights: "palette", bits: 1 };
   const tried: OptionValues[] = [];
   const run = async (changed: OptionValues): Promise<StepOutput> => {
@@ -221,12 +221,21 @@ async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict,
   const requestedOutput = await run(options);
   tried.length = 0;
   const search = { samples: undefined, measure: async () => judge(tried.at(-1) ?? {}) };
-  const request = { pass: quantize, options, original: sound, requestedOutput, run, search, output: undefined, excess };
+  const request = {
+    pass: quantize,
+    options,
+    original: sound,
+    requestedOutput,
+    run,
+    search,
+    output: undefined,
+    lossRatio,
+  };
   return { outcome: await findFallback(request, context), tried };
 }
 
 test("stops after one attempt if even half of the weights at higher precision miss the goal, and names the next precision", async () => {
-  const { outcome, tried } = await runWithJudge(() => ({ met: "no", text: "5.0 points lost", excess: 5 }), 90);
+  const { outcome, tried } = await runWithJudge(() => ({ met: "no", text: "5.0 points lost", lossRatio: 5 }), 90);
   expect(outcome).toMatchObject({
     reason: expect.stringMatching(
       /^most weights would need 4 bits, because with \d layers? at higher precision 5.0 points lost: use 4 bits for all layers$/,
@@ -292,11 +301,11 @@ describe("search for the fewest moves", () => {
   const search = async (needed: number, lossOf: ((error: number) => number) | undefined, attempts: number) => {
     let attemptCount = 0;
     const [start, end] = [lossOf?.(1), lossOf?.(errors[needed] ?? 0)];
-    const excessOf = (count: number): number | undefined =>
+    const lossRatioOf = (count: number): number | undefined =>
       lossOf && end !== undefined ? lossOf(errors[count] ?? 0) / end : undefined;
     const trial = await findCount(errors, start && end && start / end, attempts, async (count) => {
       attemptCount++;
-      return { met: count >= needed ? "clearly" : "no", excess: excessOf(count), result: count };
+      return { met: count >= needed ? "clearly" : "no", lossRatio: lossRatioOf(count), result: count };
     });
     return { count: trial?.result ?? 0, attemptCount };
   };

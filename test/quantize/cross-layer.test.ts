@@ -10,7 +10,7 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { migrate } from "../../src/rewrite/edit/migrate.ts";
+import { migrate } from "../../src/rewrite/edit/move-factors.ts";
 import { equalizingFactors } from "../../src/techniques/quantize/equalize/cross-layer.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";

@@ -8,7 +8,7 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { migrate } from "../../src/rewrite/edit/migrate.ts";
+import { migrate } from "../../src/rewrite/edit/move-factors.ts";
 import { gramMatrices } from "../../src/techniques/calibrate/gram.ts";
 import type { Solver } from "../../src/techniques/calibrate/solver.ts";
 import { awq, awqFactors } from "../../src/techniques/quantize/equalize/awq.ts";

@@ -1,7 +1,7 @@
 import type { Tradeoff } from "../../src/judge/measure/objective.ts";
 import type { Combination, Offer } from "../../src/search/combinations.ts";
 import { Forecast } from "../../src/search/forecast.ts";
-import type { Scored } from "../../src/search/record.ts";
+import type { ScoredTrial } from "../../src/search/scored-trials.ts";
 
 export const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer => ({
   ...{ name, kind, family: name, options: {}, runs: 1, pass: name },
@@ -25,15 +25,15 @@ export function forecastOf(
 ) {
   const named = createFinder(all);
   const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, goal);
-  for (const [name, figures] of Object.entries(tried)) forecast.add({ combination: named(name), figures });
+  for (const [name, tradeoff] of Object.entries(tried)) forecast.add({ combination: named(name), tradeoff });
   return (name: string) => forecast.predict(named(name));
 }
 
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };
 
-/** Returns a tried combination. @param figures undefined if it was rejected. */
-export const scored = (combination: Combination, figures: Tradeoff | undefined): Scored => ({
-  ...{ combination, figures, seconds: 1, spent: 1, sameAs: undefined },
+/** Returns a tried combination. @param tradeoff undefined if it was rejected. */
+export const scored = (combination: Combination, tradeoff: Tradeoff | undefined): ScoredTrial => ({
+  ...{ combination, tradeoff, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {
     ...{ isUsable: true, evaluation: undefined },
     variant: { name: combination.name, steps: [], rejected: undefined, verdict: undefined, ...nothing },

@@ -64,7 +64,7 @@ function verdictOf(
   const met = isClearlyMet ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const { unit } = comparison;
   const text = drop.value > 0 ? `${allowance(unit, drop.value)} lost` : difference(unit, -drop.value);
-  return { met, text, excess: lossRatioOf(comparison, goal) };
+  return { met, text, lossRatio: lossRatioOf(comparison, goal) };
 }
 
 function upperDropOf(comparison: Comparison, goal: Goal): number {
@@ -74,14 +74,14 @@ function upperDropOf(comparison: Comparison, goal: Goal): number {
 
 /** Returns undefined if nothing may be lost. */
 export function lossRatioOf(comparison: Comparison, goal: Goal): number | undefined {
-  return goal.maxDrop > 0 ? Math.max(minExcess, upperDropOf(comparison, goal) / goal.maxDrop) : undefined;
+  return goal.maxDrop > 0 ? Math.max(minLossRatio, upperDropOf(comparison, goal) / goal.maxDrop) : undefined;
 }
 
 /** Smaller drops, and gains, are chance. */
-const minExcess = 0.1;
+const minLossRatio = 0.1;
 
 /** Returns undefined for outputs that are not floats or do not depend on the inputs. */
-export const excessOfNoise = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
+export const noiseRatioOf = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
   unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
 
 /** Number of texts or random inputs per attempt. */
@@ -101,11 +101,11 @@ export function createJudgeWithoutData(
       const options = { output, samples: attemptSamples, seed: seed + 1, signal };
       const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
       if (typeof likeness !== "object") return { met: "no", text: likeness ?? "not measured" };
-      const excess = excessOfNoise(likeness);
+      const lossRatio = noiseRatioOf(likeness);
       const lost = lostTextOf(likeness);
-      const met = lost !== undefined ? "no" : excess === undefined || excess <= 1 ? "clearly" : "barely";
+      const met = lost !== undefined ? "no" : lossRatio === undefined || lossRatio <= 1 ? "clearly" : "barely";
       const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
-      return { met, text, excess };
+      return { met, text, lossRatio };
     },
   };
 }

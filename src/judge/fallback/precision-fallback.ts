@@ -37,7 +37,7 @@ export interface FallbackVerdict {
   /** "0.4 points lost". */
   readonly text: string;
   /** Measured loss divided by the allowed loss; undefined if losses have no ratio. */
-  readonly excess?: number | undefined;
+  readonly lossRatio?: number | undefined;
 }
 
 export interface FallbackRequest {
@@ -51,8 +51,8 @@ export interface FallbackRequest {
   readonly output: string | undefined;
   /** Number of samples on which both models ran before, which limits the search for the layers with the largest error. */
   readonly evaluated?: number | undefined;
-  /** Loss of the requested output, as `FallbackVerdict.excess`. */
-  readonly excess?: number | undefined;
+  /** Loss of the requested output, as `FallbackVerdict.lossRatio`. */
+  readonly lossRatio?: number | undefined;
 }
 
 /** Reason why no layers at higher precision meet the goal, and the layers with the largest error. */
@@ -91,14 +91,14 @@ export const settingErrors = (settings: readonly OptionValues[]): readonly numbe
   [{}, ...settings].map((_, index) => Math.max(Math.SQRT1_2, minError ** (1 / settings.length)) ** index);
 
 async function tryOptions(
-  { original, run, search, excess }: FallbackRequest,
+  { original, run, search, lossRatio }: FallbackRequest,
   { progress, signal }: Context,
   errors: readonly number[],
   limit: number,
   optionsOf: (count: number) => { readonly options: OptionValues; readonly text: string; readonly layers?: number },
 ) {
   const attempts: FallbackAttempt[] = [];
-  const best = await findCount(errors, excess, limit, async (count) => {
+  const best = await findCount(errors, lossRatio, limit, async (count) => {
     throwIfAborted(signal, "Stopped while higher precision was searched.");
     const { options, text, ...attempt } = optionsOf(count);
     progress(attempts.length, limit, `attempt ${attempts.length + 1} of ${limit}: ${text}`);
@@ -111,28 +111,28 @@ async function tryOptions(
   return { best, attempts };
 }
 
-type Trial<T> = Pick<FallbackVerdict, "met" | "excess"> & { readonly result: T };
+type Trial<T> = Pick<FallbackVerdict, "met" | "lossRatio"> & { readonly result: T };
 
 /** A smaller error is not measurable. */
 const minError = 1e-3;
 
 /**
  * Finds the lowest count that clearly meets the goal, in few attempts. The loss is assumed to be a power of the error.
- * @param errors the relative error after 0, 1, 2 … steps, in descending order. @param excess the loss after 0 steps.
+ * @param errors the relative error after 0, 1, 2 … steps, in descending order. @param lossRatio the loss after 0 steps.
  * @returns if no tried count clearly meets the goal, one that barely does.
  */
 export async function findCount<T>(
   errors: readonly number[],
-  excess: number | undefined,
+  lossRatio: number | undefined,
   attempts: number,
   attempt: (count: number) => Promise<Trial<T> | undefined>,
 ): Promise<Trial<T> | undefined> {
-  const pointOf = (count: number, excess: number | undefined) => ({
+  const pointOf = (count: number, lossRatio: number | undefined) => ({
     count,
     error: Math.log(Math.max(minError, errors[Math.min(count, errors.length - 1)] ?? 0)),
-    loss: Math.log(excess ?? Number.NaN),
+    loss: Math.log(lossRatio ?? Number.NaN),
   });
-  let [missing, before] = [pointOf(0, excess), pointOf(0, undefined)];
+  let [missing, before] = [pointOf(0, lossRatio), pointOf(0, undefined)];
   let meeting = pointOf(errors.length, undefined);
   let best: Trial<T> | undefined;
   for (let round = 0; round < attempts && meeting.count - missing.count > 1; round++) {
@@ -145,7 +145,7 @@ export async function findCount<T>(
     const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
     const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
     const trial = await attempt(count);
-    const point = pointOf(count, trial?.excess);
+    const point = pointOf(count, trial?.lossRatio);
     // A count that cannot be tried bounds the search, as one that meets the goal does.
     if (trial === undefined || trial.met === "clearly") meeting = point;
     else [missing, before] = [point, missing];

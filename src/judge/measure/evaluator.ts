@@ -3,8 +3,8 @@ import { cost, infer } from "#analysis";
 import { assertValid, getOrAdd, type Model, PithError } from "#ir";
 import type { Context } from "#pass";
 import { earlyLevel } from "../../core/math/confidence-interval.ts";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { type OneRun, readOneRun } from "../../runtime/run/feeding.ts";
@@ -50,12 +50,12 @@ export class MeasurementRecords {
     if (record === undefined) return undefined;
     const { facts, seconds, rows, given, labels, batchNote } = record;
     const answers = { predicted: Float64Array.from(given), labels: Float64Array.from(labels) };
-    return { facts, seconds, rows: { rows: Float64Array.from(rows), answers, batchNote } };
+    return { facts, seconds, rows: { metricRows: Float64Array.from(rows), answers, batchNote } };
   }
 
-  async keep({ facts, seconds, rows: { rows, answers, batchNote } }: MeasuredModel): Promise<void> {
+  async keep({ facts, seconds, rows: { metricRows, answers, batchNote } }: MeasuredModel): Promise<void> {
     const [predictions, labels] = [[...answers.predicted], [...answers.labels]];
-    const record: MeasurementRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
+    const record: MeasurementRecord = { facts, seconds, rows: [...metricRows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }
 

@@ -24,18 +24,18 @@ test("does not divide fewer than 90 samples", () => {
 
 test("evaluates only its own samples, also with several columns per row", () => {
   const answers = { predicted: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
-  const right = { rows: Float64Array.of(1, 1, 0, 1), answers };
+  const right = { metricRows: Float64Array.of(1, 1, 0, 1), answers };
   const holdout = new Holdout(accuracy(), right, Uint32Array.of(1, 2));
   expect(holdout.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
   expect(holdout.original.answers).toEqual({ predicted: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
   const { comparison, agreement } = holdout.compare({
-    rows: Float64Array.of(0, 1, 1, 0),
+    metricRows: Float64Array.of(0, 1, 1, 0),
     answers: { ...answers, predicted: Float64Array.of(1, 1, 0, 1) },
   });
   expect(comparison).toMatchObject({ candidate: { value: 1 }, difference: { value: 0.5, count: 2 } });
   expect(agreement).toMatchObject({ value: 0.5, count: 2 });
   // Each row has the label and the prediction of a sample, in two columns.
-  const pairs = { rows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), answers };
+  const pairs = { metricRows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), answers };
   const two = new Holdout(macroF1(), pairs, Uint32Array.of(0, 1));
   expect(two.original.comparison.original).toMatchObject({ value: 1, count: 2 });
 });
@@ -43,7 +43,7 @@ test("evaluates only its own samples, also with several columns per row", () => 
 test("rejects a result without a row for each of its samples", () => {
   const rowsOf = (count: number) => {
     const ones = new Float64Array(count).fill(1);
-    return { rows: ones, answers: { predicted: ones, labels: ones } };
+    return { metricRows: ones, answers: { predicted: ones, labels: ones } };
   };
   const holdout = new Holdout(accuracy(), rowsOf(4), Uint32Array.of(0, 3));
   // Each of these counts lacks the row of sample 3.

@@ -36,7 +36,7 @@ export function divideSamples(
 
 export interface Rows {
   /** Metric values, samples × columns. */
-  readonly rows: Float64Array;
+  readonly metricRows: Float64Array;
   readonly answers: Predictions;
   readonly batchNote?: BatchNote | undefined;
   readonly invariance?: BatchInvariance | undefined;
@@ -65,16 +65,20 @@ export class Holdout {
   constructor(metric: Metric, allRows: Rows, samples: Uint32Array) {
     this.#metric = metric;
     this.samples = samples;
-    const { rows, answers } = this.#select(allRows);
-    this.#rows = rows;
-    this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(answers, answers), answers };
+    const { metricRows, answers } = this.#select(allRows);
+    this.#rows = metricRows;
+    this.original = {
+      comparison: compareRows(metric, metricRows, metricRows),
+      agreement: agreementOf(answers, answers),
+      answers,
+    };
     this.knowledge = originalScoreOf(answers);
   }
 
   compare(allRows: Rows, level?: Level): HoldoutComparison {
-    const { rows, answers } = this.#select(allRows);
+    const { metricRows, answers } = this.#select(allRows);
     return {
-      comparison: compareRows(this.#metric, this.#rows, rows, level),
+      comparison: compareRows(this.#metric, this.#rows, metricRows, level),
       agreement: agreementOf(this.original.answers, answers),
       answers,
       lostKnowledge: this.#measuredKnowledge && lostFunctionText(this.#measuredKnowledge, answers),
@@ -100,9 +104,9 @@ export class Holdout {
     return this.knowledge?.name === "accuracy" || agreesWithItself ? this.knowledge : undefined;
   }
 
-  #select({ rows, answers }: Rows): Rows {
+  #select({ metricRows, answers }: Rows): Rows {
     return {
-      rows: rowsAt(rows, this.#metric.columns, this.samples),
+      metricRows: rowsAt(metricRows, this.#metric.columns, this.samples),
       answers: {
         predicted: rowsAt(answers.predicted, 1, this.samples),
         labels: rowsAt(answers.labels, 1, this.samples),
@@ -117,7 +121,7 @@ export function joinRows(first: Rows, second: Rows): Rows {
     batchNote: first.batchNote ?? second.batchNote,
     invariance: first.invariance ?? second.invariance,
     batch: first.batch ?? second.batch,
-    rows: joinArrays(Float64Array, [first.rows, second.rows]),
+    metricRows: joinArrays(Float64Array, [first.metricRows, second.metricRows]),
     answers: {
       predicted: joinArrays(Float64Array, [predicted, second.answers.predicted]),
       labels: joinArrays(Float64Array, [labels, second.answers.labels]),

@@ -71,7 +71,7 @@ export class PairedMetrics {
     const rows = await rowsOf(model, truth, task, options, context, knownRows);
     logBatch(context, rows.batchNote);
     const metrics = new PairedMetrics(truth, task, options, context, rows);
-    const detail = task.metric.detail?.(rows.rows);
+    const detail = task.metric.detail?.(rows.metricRows);
     if (detail !== undefined) context.log({ id: "detail", text: `${task.metric.name}: ${detail}` });
     const text = metrics.holdout.oneClassWarning(metrics.#maxDrop(options.maxDrop));
     if (text !== undefined) context.log({ id: "one-class", text, level: "warning" });
@@ -194,9 +194,9 @@ export async function rowsOf(
     threads,
     remembered: truth,
   });
-  const [rows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
+  const [metricRows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
   const measuredRows: Rows = {
-    rows,
+    metricRows,
     answers: predictionsOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
     ...{ batch, invariance },

@@ -6,7 +6,7 @@ import type { Context, OptionValues } from "#pass";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type OnTarget } from "../compare/target-check.ts";
-import { createJudgeWithoutData, excessOfNoise, lossRatioOf } from "../fallback/fallback-samples.ts";
+import { createJudgeWithoutData, lossRatioOf, noiseRatioOf } from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
 import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
@@ -298,9 +298,9 @@ class CandidateRun<C extends MetricComparison> {
       context.stage("precision fallback");
       const search = (await condition?.(separated.search, silence(context))) ?? separated.search;
       const requestedOutput = { ...requested, model: await store.open(requested.output) };
-      const excess = condition === undefined ? findExcess(findings) : undefined;
+      const lossRatio = condition === undefined ? findLossRatio(findings) : undefined;
       const evaluated = evaluatedCount(findings, test);
-      const preciseForm = await findFallback({ ...request, search, requestedOutput, evaluated, excess }, context);
+      const preciseForm = await findFallback({ ...request, search, requestedOutput, evaluated, lossRatio }, context);
       if (preciseForm instanceof Miss) {
         failure = preciseForm;
         return { reason: preciseForm.reason };
@@ -350,9 +350,9 @@ function causeOf({ metricComparison, goalCheck, functionCheck }: Findings): stri
   return because === "function" || because === "form" ? text : undefined;
 }
 
-function findExcess({ goalCheck, functionCheck }: Findings): number | undefined {
+function findLossRatio({ goalCheck, functionCheck }: Findings): number | undefined {
   if (goalCheck !== undefined) return lossRatioOf(goalCheck.comparison, goalCheck.goal);
-  return typeof functionCheck?.likeness === "object" ? excessOfNoise(functionCheck.likeness) : undefined;
+  return typeof functionCheck?.likeness === "object" ? noiseRatioOf(functionCheck.likeness) : undefined;
 }
 
 /** Returns the number of samples on which both models ran. */

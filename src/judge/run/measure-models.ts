@@ -102,7 +102,7 @@ async function measureOnData(request: MeasureRequest, task: OpenedTask, context:
   });
   const [before = noRows, after = before] = columns.map(
     (ofModel): Rows => ({
-      rows: ofModel[0] ?? new Float64Array(),
+      metricRows: ofModel[0] ?? new Float64Array(),
       answers: predictionsOf(ofModel[metrics.length] ?? new Float64Array()),
       batchNote: note === undefined ? undefined : { note, isWarning },
     }),
@@ -163,7 +163,7 @@ function dropUnusedLabels(task: OpenedTask, { truth }: Metric): Dataset {
   return truth === "original" && task.labelled ? mapBatches(samples, ({ label: _, ...batch }) => batch) : samples;
 }
 
-const noRows: Rows = { rows: new Float64Array(), answers: predictionsOf(new Float64Array()) };
+const noRows: Rows = { metricRows: new Float64Array(), answers: predictionsOf(new Float64Array()) };
 
 function figureOf(metric: Metric, rows: Float64Array): Figure {
   const { name, unit, better } = metric;

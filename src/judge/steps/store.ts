@@ -32,13 +32,13 @@ export interface Store {
   /** Returns whether the model's file is present and undamaged. */
   has(digest: string): Promise<boolean>;
   /** Undefined in a store in which every step runs. */
-  readonly records: Records | undefined;
+  readonly records: RecordStore | undefined;
   /** Removes the least recently used files above the limit, except `needed`. Call it while no process that shares the folder runs a step. */
   trim(needed: readonly string[]): Promise<void>;
   release(): Promise<void>;
 }
 
-export interface Records {
+export interface RecordStore {
   read(key: unknown): Promise<unknown>;
   /** @param record plain data, in which numbers can be NaN or infinite. */
   write(key: unknown, record: unknown): Promise<void>;
@@ -59,7 +59,7 @@ export interface StoreOptions {
 
 /** Returns the record under a key, or does the work and records it. @param isFinal returns false for a result that can differ next time. */
 export async function recordOnce<T>(
-  records: Records | undefined,
+  records: RecordStore | undefined,
   key: unknown,
   work: () => Promise<T>,
   isFinal: (result: T) => boolean = () => true,
@@ -72,7 +72,7 @@ export async function recordOnce<T>(
 }
 
 export interface ResultStore extends Omit<Store, "original" | "read"> {
-  readonly records: Records;
+  readonly records: RecordStore;
 }
 
 /** Returns the SHA-256 of the model's encoded file, without writing a file. */

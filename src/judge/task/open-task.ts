@@ -28,9 +28,9 @@ import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
 import type { Settings } from "./constant-inputs.ts";
 import type { MetricName } from "./named-metrics.ts";
+import { findReading } from "./output-reading.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
-import { findReading } from "./reading.ts";
 import { selectMetric } from "./select-metric.ts";
 
 export interface TaskOptions {

@@ -2,7 +2,7 @@ import { hasBatchAxis } from "#analysis";
 import { type Dataset, firstBatch } from "#batches";
 import type { Batch, Node, Value } from "#ir";
 import { bytes, bytesFor, elementCount, fixedDims, Model, PithError, usedValues } from "#ir";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 
 export const noBatchAxis = "the model has no batch axis";

@@ -19,8 +19,8 @@ import {
   unsupportedError,
   zeros,
 } from "#ir";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
 /** Returns the file name without folders, which differ from run to run. */

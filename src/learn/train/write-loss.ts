@@ -2,7 +2,7 @@ import { infer } from "#analysis";
 import { statesText } from "#batches";
 import { type Batch, dimsText, emitInto, extract, getOrAdd, type Model, unsupportedError, type Value } from "#ir";
 import type { Context } from "#pass";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";
 import { addTeacher } from "./teacher.ts";

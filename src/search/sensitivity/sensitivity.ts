@@ -116,7 +116,7 @@ async function openDropMeter(
   if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
   // A change of weights does not make outputs depend on the batch.
   const none = new Float64Array();
-  const noRows = { ...rows, rows: none, answers: { predicted: none, labels: none } };
+  const noRows = { ...rows, metricRows: none, answers: { predicted: none, labels: none } };
   const judging = await metricInputsOf(store, task, await recordSplits(task, []), { batch, output });
   const shared = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);

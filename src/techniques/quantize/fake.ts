@@ -12,10 +12,10 @@ import { type Emit, elementCount, emitInto, Miss, type Model, replaceUses, type 
 import type { Change, Outcome } from "#pass";
 import { definePass, overridesOption, selectionOptions, withHelp } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/quantize.ts";

@@ -31,7 +31,7 @@ import { setInputs } from "../../../src/rewrite/clean-up/set-inputs.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
 import { storeConstants, storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
 import { lowerFused } from "../../../src/rewrite/edit/lower-fused.ts";
-import { migrate } from "../../../src/rewrite/edit/migrate.ts";
+import { migrate } from "../../../src/rewrite/edit/move-factors.ts";
 import { raiseOpset } from "../../../src/rewrite/edit/raise-opset.ts";
 import type { Network } from "../network.ts";
 import {

@@ -5,7 +5,7 @@ import { trainedOnKey } from "../../../data/sidecars/trained-on.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
-import { recipesFor } from "../../../search/offers.ts";
+import { listRecipes } from "../../../search/candidates.ts";
 import type { SearchInput } from "../queue/job-inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { openData } from "./open-data.ts";
@@ -33,7 +33,7 @@ async function openSearch(
   const engine = createEngine();
   const { data, seed, metric, output } = input;
   const recipes =
-    fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques: input.search.techniques }));
+    fixedRecipes ?? (await listRecipes(model, { target: input.targets, techniques: input.search.techniques }));
   const trainedBefore = model.header.metadata.get(trainedOnKey);
   const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;

@@ -16,7 +16,7 @@ import { digestOf } from "../../../judge/steps/keys.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Metric, Task } from "../../../runtime/metrics/types.ts";
 import { type CompressedSize, measureSize } from "../../../runtime/run/size.ts";
-import { searchAhead } from "../../../search/search.ts";
+import { searchWithPool } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
 import { reportPage } from "../../report/report-page.ts";
@@ -125,7 +125,7 @@ function runSearch(
     input: { ...toStored(shared), combination: name },
   });
   return withJobPool([{ input: shared, model }], workers, workOf, context, async (jobPool, toLocal) =>
-    searchAhead(model, task, { ...options, jobPool, resumeFolder: toLocal(shared).resumeFolder }, running),
+    searchWithPool(model, task, { ...options, jobPool, resumeFolder: toLocal(shared).resumeFolder }, running),
   );
 }
 

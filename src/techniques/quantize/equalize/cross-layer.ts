@@ -24,7 +24,7 @@ import {
 } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
-import { migrate } from "../../../rewrite/edit/migrate.ts";
+import { migrate } from "../../../rewrite/edit/move-factors.ts";
 import { createTrials } from "../../shared/noise-trials.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
 import { ruleOf } from "../target.ts";

@@ -7,7 +7,7 @@ import { type Change, type Context, scaledKind } from "#pass";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
 import { trainPart } from "../../../data/sources/open.ts";
-import { migrate } from "../../../rewrite/edit/migrate.ts";
+import { migrate } from "../../../rewrite/edit/move-factors.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { type ColumnRange, columnRange } from "../../calibrate/column-statistics.ts";

@@ -15,7 +15,7 @@ interface MeasuredWork {
 
 const noWork: MeasuredWork = { runs: 0, seconds: 0 };
 
-export class Work {
+export class WorkEstimate {
   readonly #evaluationSamples: number;
   readonly #finishedPrefixes = new Set<string>();
   readonly #byPass = new Map<string, MeasuredWork>();
@@ -80,8 +80,8 @@ export class Work {
     const isLong = (combination: Combination): boolean => this.secondsOf(combination) > 30 * minutes;
     const longCandidates = combinations.filter(isLong);
     if (longCandidates.length === 0) return limitText;
-    const trainedCandidates = combinations.filter(({ recovery, numbers, training }) =>
-      [...recovery, numbers, training].some((offer) => offer?.hasTraining === true),
+    const trainedCandidates = combinations.filter(({ recovery, format, training }) =>
+      [...recovery, format, training].some((offer) => offer?.hasTraining === true),
     );
     const share = trainedCandidates.filter(isLong).length > trainedCandidates.length / 2 ? "most" : "some";
     const suggestedMinutes =

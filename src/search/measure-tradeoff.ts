@@ -8,9 +8,9 @@ import { speedOfAttempt, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Metric } from "../runtime/metrics/types.ts";
 import type { RunTarget } from "../runtime/run/run-target.ts";
-import type { Scored } from "./record.ts";
+import type { ScoredTrial } from "./scored-trials.ts";
 
-export interface ScoresOptions {
+export interface TradeoffOptions {
   readonly evaluator: Evaluator;
   readonly objective: Objective;
   readonly purpose: Purpose | undefined;
@@ -23,7 +23,7 @@ export interface ScoresOptions {
 const timingRounds = 7;
 
 /** Returns undefined if the candidate has no finite metric value or does not change the model. */
-export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Tradeoff | undefined> {
+export async function measureTradeoff(attempt: Attempt, options: TradeoffOptions): Promise<Tradeoff | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.rejectedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);
@@ -47,14 +47,14 @@ function dropOf({ comparison, agreement, validation }: Evaluation, { truth, inte
   const mean = (field: "value" | "changed"): number =>
     parts.reduce((sum, part) => sum + (part[field] * part.count) / samples, 0);
   const isAccuracy = truth !== "original" && interval === "proportion";
-  return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
+  return isAccuracy ? estimateDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
 /** Returns undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
 async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluation,
-  { evaluator, objective, store: { records }, targets, timingKey }: ScoresOptions,
+  { evaluator, objective, store: { records }, targets, timingKey }: TradeoffOptions,
 ): Promise<number | undefined> {
   if (isBySize(objective)) return undefined;
   const target = targets?.[0]?.name;
@@ -68,17 +68,17 @@ async function measureSpeed(
 }
 
 /** Returns "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
-export function scoreText(
-  { combination: { name }, attempt: { variant }, figures, sameAs }: Scored,
-  { metric: { name: metric, unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
+export function describeTrial(
+  { combination: { name }, attempt: { variant }, tradeoff, sameAs }: ScoredTrial,
+  { metric: { name: metric, unit, better }, objective }: Pick<TradeoffOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
-  if (figures === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
-  const changeText = difference(unit, (better === "higher" ? -1 : 1) * figures.drop);
-  const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
+  if (tradeoff === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
+  const changeText = difference(unit, (better === "higher" ? -1 : 1) * tradeoff.drop);
+  const speed = tradeoff.speed === undefined ? "" : `, roughly ${times(tradeoff.speed)} as fast`;
   const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
   const sizeNote = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(figures.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
+  return `${name}: ${bytes(tradeoff.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
 }
 
 /**
@@ -89,7 +89,7 @@ export function scoreText(
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n
  */
-export function expectedDrop(measured: {
+export function estimateDrop(measured: {
   readonly drop: number;
   /** Share of predictions that differ from the original's. */
   readonly changed: number;

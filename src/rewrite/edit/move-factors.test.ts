@@ -7,7 +7,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { migrate } from "./migrate.ts";
+import { migrate } from "./move-factors.ts";
 
 async function runOnce(model: Model, feeds: Batch): Promise<Batch> {
   const session = await createEngine().load(model);

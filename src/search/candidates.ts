@@ -8,7 +8,7 @@ import type { Recipe } from "../judge/recipe/recipe.ts";
 import { searchedTechniques } from "../judge/recipe/searched-techniques.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import type { TargetName } from "../runtime/run/run-target.ts";
-import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
+import { type Combination, combineOffers, recipeOf } from "./combinations.ts";
 
 export interface OffersOptions extends Pick<ObjectiveOptions, "purpose" | "targetSize" | "faster"> {
   /** Names of the passes to combine (default: all that offer moves). */
@@ -18,22 +18,22 @@ export interface OffersOptions extends Pick<ObjectiveOptions, "purpose" | "targe
 
 const samplesToCalibrate = 200;
 
-export function combinationsFor(
+export function listCombinations(
   model: Model,
   { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,
   options: OffersOptions,
 ): Promise<readonly Combination[]> {
   const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
-  return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
+  return combineMoves(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
 /** Returns the recipes of a search before its data is opened. */
-export async function recipesFor(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
+export async function listRecipes(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
   const samples = { calibrate: samplesToCalibrate, train: Number.MAX_SAFE_INTEGER };
-  return (await combineOffers(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
+  return (await combineMoves(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
 }
 
-async function combineOffers(
+async function combineMoves(
   model: Model,
   taskProperties: Pick<MovesRequest, "samples" | "hasLabels">,
   { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
@@ -53,7 +53,7 @@ async function combineOffers(
       ((await moves?.(request)) ?? []).map((move) => ({ ...move, ...fallbackSetting, pass: id })),
     ),
   );
-  return combinationsOf(offers.flat());
+  return combineOffers(offers.flat());
 }
 
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {

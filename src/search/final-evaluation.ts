@@ -8,17 +8,17 @@ import type { Run } from "../judge/record/run-record.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
 import { type Compressed, compressWithStore } from "../judge/run/run.ts";
 import type { Trials } from "../judge/run/trials.ts";
-import { searchParts } from "./parts.ts";
-import {
-  distinctUsableOf,
-  intervalOf,
-  recordOf,
-  resolveRecipe,
-  type Scored,
-  sampleCountOf,
-  type Usable,
-} from "./record.ts";
 import type { Rounds } from "./rounds.ts";
+import {
+  dropIntervalOf,
+  evaluatedSamplesOf,
+  resolveRecipe,
+  type ScoredTrial,
+  searchRecordOf,
+  selectUsableTrials,
+  type UsableTrial,
+} from "./scored-trials.ts";
+import { splitForSearch } from "./search-splits.ts";
 import type { PooledSearchOptions, SearchTask } from "./search-task.ts";
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
@@ -33,7 +33,7 @@ function meetsGoal(run: Run): boolean {
   return isWithin({ value: dropWithSearch(keptVariant, goal) ?? keptVariant.verdict.drop.value }, goal);
 }
 
-export class Finals {
+export class FinalEvaluation {
   readonly #task: SearchTask;
   readonly #finalTrials: Trials;
   readonly #rounds: Rounds;
@@ -46,25 +46,25 @@ export class Finals {
     this.#objective = objective;
   }
 
-  async evaluateInterim(best: Scored): Promise<Compressed> {
-    const { options, context, parts } = this.#task;
+  async evaluateInterim(best: ScoredTrial): Promise<Compressed> {
+    const { options, context, splits } = this.#task;
     const silentContext: Context = { ...context, log: () => {}, progress: () => {} };
     const quietOptions = { ...options, rounds: 0, front: false, onStage: () => {} };
-    const result = await this.#evaluate([best], parts.search, quietOptions, silentContext);
+    const result = await this.#evaluate([best], splits.search, quietOptions, silentContext);
     return this.#withRecord(result, true);
   }
 
   async evaluateFinalists(): Promise<Compressed> {
-    const { context, parts, options, trials } = this.#task;
+    const { context, splits, options, trials } = this.#task;
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
     const finalists = finalistsOf(tried, this.#objective, bySize);
     const [triedText, finalistsText] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
-    const samplesText = `on ${parts.isApart ? "other" : "the same"} samples`;
+    const samplesText = `on ${splits.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => ["resume", "one-class"].includes(event.id) || context.log(event);
-    const evaluateAll = (scored: readonly Scored[], evaluationOptions: PooledSearchOptions) =>
-      this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
+    const evaluateAll = (scored: readonly ScoredTrial[], evaluationOptions: PooledSearchOptions) =>
+      this.#evaluate(scored, splits.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);
     const reserveCandidates = reservesOf(tried, finalists, this.#objective);
     if (meetsGoal(result.run) || reserveCandidates.length === 0) return this.#withRecord(result);
@@ -77,36 +77,43 @@ export class Finals {
   }
 
   async #evaluate(
-    scored: readonly Scored[],
+    scored: readonly ScoredTrial[],
     test: Dataset,
     evaluationOptions: PooledSearchOptions,
     context: Context,
   ): Promise<Compressed> {
-    const { store, original, task, options, parts, trials } = this.#task;
+    const { store, original, task, options, splits, trials } = this.#task;
     // The number of compared candidates widens the confidence intervals.
-    const isApart = parts.isApart && test === parts.test;
-    const candidates = scored.map(({ combination, attempt, figures }) => ({
+    const isApart = splits.isApart && test === splits.test;
+    const candidates = scored.map(({ combination, attempt, tradeoff }) => ({
       name: combination.name,
       recipe: resolveRecipe(combination, attempt, options.samples),
-      ...(isApart && figures && { searched: { drop: figures.drop, samples: sampleCountOf(attempt) ?? 0 } }),
+      ...(isApart && tradeoff && { searched: { drop: tradeoff.drop, samples: evaluatedSamplesOf(attempt) ?? 0 } }),
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
     // Without labels, a run has no goal for trained candidates by default.
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
       evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
-        ? searchParts(evaluationOptions.seen)
+        ? splitForSearch(evaluationOptions.seen)
         : undefined;
-    const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
+    const samplesToShow = storedParts && { seen: test === splits.search ? storedParts.search : storedParts.test };
     const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
-    const earlier = test === parts.search ? trials : this.#finalTrials;
+    const earlier = test === splits.search ? trials : this.#finalTrials;
     return compressWithStore(store, original, candidates, { ...task, test }, runOptions, context, earlier);
   }
 
   #withRecord(result: Compressed, isInterim = false): Compressed {
-    const { trials, options, parts } = this.#task;
+    const { trials, options, splits } = this.#task;
     const { samples } = trials.evaluator.originalTime;
-    const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim, options.purpose);
+    const search = searchRecordOf(
+      this.#rounds.tried,
+      samples,
+      splits.isApart,
+      options.samples,
+      isInterim,
+      options.purpose,
+    );
     return { ...result, run: { ...result.run, search } };
   }
 }
@@ -115,19 +122,23 @@ export class Finals {
 export const maxFinalists = 4;
 
 /** Selects the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of the Pareto front. */
-export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
-  const usableCandidates = distinctUsableOf(tried);
+export function finalistsOf(
+  tried: readonly ScoredTrial[],
+  objective: Objective,
+  bySize: Objective,
+): readonly ScoredTrial[] {
+  const usableCandidates = selectUsableTrials(tried);
   if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
-  const cost = (candidate: Usable): number => objective.cost(candidate.figures);
-  const misses = (candidate: Usable): number => objective.shortfall(candidate.figures);
+  const cost = (candidate: UsableTrial): number => objective.cost(candidate.tradeoff);
+  const misses = (candidate: UsableTrial): number => objective.shortfall(candidate.tradeoff);
   const meetingObjective = usableCandidates
     .filter((candidate) => misses(candidate) === 0)
     .toSorted((a, b) => cost(a) - cost(b));
   if (meetingObjective.length === 0)
     return usableCandidates.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
   const smallest = usableCandidates
-    .filter((candidate) => bySize.shortfall(candidate.figures) === 0)
-    .toSorted((a, b) => a.figures.size - b.figures.size)
+    .filter((candidate) => bySize.shortfall(candidate.tradeoff) === 0)
+    .toSorted((a, b) => a.tradeoff.size - b.tradeoff.size)
     .slice(0, 1);
   const cheapest = meetingObjective.slice(0, Math.ceil(maxFinalists / 2));
   const nearGoal = usableCandidates
@@ -139,7 +150,7 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
       ...cheapest,
       ...smallest,
       ...cheapestNear,
-      ...paretoFrontOf(meetingObjective, ({ figures }) => figures),
+      ...paretoFrontOf(meetingObjective, ({ tradeoff }) => tradeoff),
     ]),
   ].slice(0, maxFinalists);
   const cheaperNearGoal = nearGoal.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
@@ -147,24 +158,24 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
 }
 
 /** Returns whether the objective is met with a drop about one standard error lower. */
-function isNear(candidate: Usable, objective: Objective): boolean {
-  const { drop, ...figures } = candidate.figures;
-  const { low = drop } = intervalOf(candidate) ?? {};
+function isNear(candidate: UsableTrial, objective: Objective): boolean {
+  const { drop, ...figures } = candidate.tradeoff;
+  const { low = drop } = dropIntervalOf(candidate) ?? {};
   return objective.shortfall({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
 /** Returns candidates to try after failed finalists: those with the smallest drop and the fastest. */
 export function reservesOf(
-  tried: readonly Scored[],
-  finalists: readonly Scored[],
+  tried: readonly ScoredTrial[],
+  finalists: readonly ScoredTrial[],
   objective: Objective,
-): readonly Scored[] {
-  const candidates = distinctUsableOf(tried).filter(
-    (candidate) => !finalists.includes(candidate) && objective.shortfall(candidate.figures) === 0,
+): readonly ScoredTrial[] {
+  const candidates = selectUsableTrials(tried).filter(
+    (candidate) => !finalists.includes(candidate) && objective.shortfall(candidate.tradeoff) === 0,
   );
-  const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);
-  const timedCandidates = candidates.filter(({ figures }) => figures.speed !== undefined);
-  const bySpeed = timedCandidates.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
+  const byDrop = candidates.toSorted((a, b) => a.tradeoff.drop - b.tradeoff.drop);
+  const timedCandidates = candidates.filter(({ tradeoff }) => tradeoff.speed !== undefined);
+  const bySpeed = timedCandidates.toSorted((a, b) => (b.tradeoff.speed ?? 0) - (a.tradeoff.speed ?? 0));
   const half = maxFinalists / 2;
   return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, maxFinalists);
 }

@@ -4,7 +4,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { findReading } from "./reading.ts";
+import { findReading } from "./output-reading.ts";
 import { selectMetric } from "./select-metric.ts";
 
 it("reads a single output as a probability only if all values are between 0 and 1, and the labels are 0 and 1", async () => {

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { createFinder, offer } from "../../test/search/combination.ts";
-import { combinationsOf } from "./combinations.ts";
-import { Work } from "./work.ts";
+import { combineOffers } from "./combinations.ts";
+import { WorkEstimate } from "./work-estimate.ts";
 
 const codes = { pass: "quantize" };
-const all = combinationsOf([offer("short", "numbers", codes), offer("long", "numbers", { ...codes, runs: 100_000 })]);
+const all = combineOffers([offer("short", "numbers", codes), offer("long", "numbers", { ...codes, runs: 100_000 })]);
 const step = { id: "quantize", name: "quantize", options: {}, changes: [], misses: [], history: undefined };
 const named = createFinder(all);
 // A run of a sample takes 10 ms. An evaluation takes 100 samples and an overhead of 200 runs.
-const work = () => new Work({ samples: 100, seconds: 1 });
+const work = () => new WorkEstimate({ samples: 100, seconds: 1 });
 
 test("estimates the time of an untried pass from the original's runs", () => {
   expect(work().secondsOf(named("short"))).toBeCloseTo(0.01 * (100 + 200 + 1), 9);
@@ -38,13 +38,13 @@ test("names a time limit that includes candidates which do not fit", () => {
     /\. 10 minutes are too short for some training-based candidates: `minutes: 70` includes some$/,
   );
   const learned = offer("learned", "healing", { hasTraining: true, runs: 100_000 });
-  const trained = combinationsOf([offer("palettes", "numbers", { isTrainable: true }), learned]);
+  const trained = combineOffers([offer("palettes", "numbers", { isTrainable: true }), learned]);
   expect(work().timeText(trained, 10, 0, 0)).toMatch(/too short for most training-based candidates/);
 });
 
 test("halves the time of a second format of a family, because statistics are stored", () => {
   const family = { ...codes, family: "codes", runs: 10_000 };
-  const some = combinationsOf([
+  const some = combineOffers([
     offer("cut", "structure"),
     offer("mild", "numbers", { ...family, relativeLoss: 1 }),
     offer("strong", "numbers", { ...family, relativeLoss: 10 }),

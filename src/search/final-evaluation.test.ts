@@ -2,23 +2,23 @@ import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
 import type { Evaluation } from "../judge/measure/evaluator.ts";
 import { type ObjectiveOptions, objectiveOf, type Tradeoff } from "../judge/measure/objective.ts";
-import { combinationsOf } from "./combinations.ts";
-import { finalistsOf, reservesOf } from "./finals.ts";
-import type { Scored } from "./record.ts";
+import { combineOffers } from "./combinations.ts";
+import { finalistsOf, reservesOf } from "./final-evaluation.ts";
+import type { ScoredTrial } from "./scored-trials.ts";
 
 const goal = 0.01;
 const fast = { speed: 1 };
 const slow = { speed: 0.5 };
-const [some] = combinationsOf([offer("codes", "numbers")]);
-const named = (name: string, figures: Tradeoff | undefined, more: Partial<Scored> = {}): Scored => ({
+const [some] = combineOffers([offer("codes", "numbers")]);
+const named = (name: string, figures: Tradeoff | undefined, more: Partial<ScoredTrial> = {}): ScoredTrial => ({
   ...scored({ ...(some ?? expect.fail()), name }, figures),
   ...more,
 });
-const unusable = (name: string, figures: Tradeoff): Scored => {
+const unusable = (name: string, figures: Tradeoff): ScoredTrial => {
   const combination = named(name, figures);
   return { ...combination, attempt: { ...combination.attempt, isUsable: false } };
 };
-const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): readonly string[] => {
+const finalists = (tried: readonly ScoredTrial[], options: ObjectiveOptions = {}): readonly string[] => {
   const [usual, bySize] = [options, { purpose: "size" } as const].map((one) => objectiveOf(one, goal, { bytes: 1000 }));
   if (usual === undefined || bySize === undefined) expect.fail();
   return finalistsOf(tried, usual, bySize).map(({ combination }) => combination.name);
@@ -59,7 +59,7 @@ test("lists no candidate twice", () => {
 });
 
 /** Returns a candidate whose interval is two standard errors wide on either side. */
-function uncertain(name: string, { drop, ...figures }: Tradeoff, error: number): Scored {
+function uncertain(name: string, { drop, ...figures }: Tradeoff, error: number): ScoredTrial {
   const combination = named(name, { drop, ...figures });
   const estimate = (value: number, error = 0) => ({
     ...{ value, low: value - 2 * error, high: value + 2 * error, count: 100, confidence: 0.95 },

@@ -8,7 +8,7 @@ import type { Attempt } from "../judge/run/attempt.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Trial } from "./forecast.ts";
 
-export interface Scored extends Trial {
+export interface ScoredTrial extends Trial {
   readonly attempt: Attempt;
   readonly seconds: number;
   /** Part of the duration that counts as time of this search. */
@@ -16,37 +16,37 @@ export interface Scored extends Trial {
   readonly sameAs: string | undefined;
 }
 
-export type Usable = Scored & { readonly figures: Tradeoff };
+export type UsableTrial = ScoredTrial & { readonly tradeoff: Tradeoff };
 
-export const isUsable = (scored: Scored): scored is Usable =>
-  scored.figures !== undefined && scored.attempt.isUsable && scored.attempt.variant.rejected === undefined;
+export const isUsable = (scored: ScoredTrial): scored is UsableTrial =>
+  scored.tradeoff !== undefined && scored.attempt.isUsable && scored.attempt.variant.rejected === undefined;
 
-export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
+export const selectUsableTrials = (tried: readonly ScoredTrial[]): readonly UsableTrial[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
-export function nameOfSameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
+export function nameOfSameFile({ evaluation }: Attempt, tried: readonly ScoredTrial[]): string | undefined {
   if (evaluation === undefined) return undefined;
   const { sha256 } = evaluation.measured;
   return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
 }
 
-export function recordOf(
-  tried: readonly Scored[],
+export function searchRecordOf(
+  tried: readonly ScoredTrial[],
   samples: number,
   isApart: boolean,
   recipeSamples: RecipeSamples | undefined,
   isInterim: boolean,
   purpose: Purpose | undefined,
 ): SearchRecord {
-  const front = new Set<Scored>(paretoFrontOf(distinctUsableOf(tried), ({ figures }) => figures));
+  const front = new Set<ScoredTrial>(paretoFrontOf(selectUsableTrials(tried), ({ tradeoff }) => tradeoff));
   const points = tried.map((scored) => ({
     name: scored.combination.name,
-    bytes: scored.figures && scored.attempt.evaluation?.measured.bytes,
-    ...(purpose === "download" ? { brotli: scored.figures?.size } : {}),
-    speed: scored.figures?.speed,
-    drop: scored.figures?.drop,
-    samples: sampleCountOf(scored.attempt),
-    interval: intervalOf(scored),
+    bytes: scored.tradeoff && scored.attempt.evaluation?.measured.bytes,
+    ...(purpose === "download" ? { brotli: scored.tradeoff?.size } : {}),
+    speed: scored.tradeoff?.speed,
+    drop: scored.tradeoff?.drop,
+    samples: evaluatedSamplesOf(scored.attempt),
+    interval: dropIntervalOf(scored),
     isOnFront: front.has(scored),
     rejected: scored.sameAs === undefined ? scored.attempt.variant.rejected : `the same file as ${scored.sameAs}`,
     seconds: scored.seconds,
@@ -55,19 +55,19 @@ export function recordOf(
   return { samples, apart: isApart, ...(isInterim ? { isInterim } : {}), points };
 }
 
-export function sampleCountOf({ evaluation }: Attempt): number | undefined {
+export function evaluatedSamplesOf({ evaluation }: Attempt): number | undefined {
   if (evaluation === undefined) return undefined;
   const { comparison, validation } = evaluation;
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
 /** Returns the interval of the drop, scaled by √(n / N) if the comparison has n of N search samples. */
-export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
+export function dropIntervalOf({ attempt, tradeoff }: ScoredTrial): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
-  if (evaluation === undefined || figures === undefined) return undefined;
+  if (evaluation === undefined || tradeoff === undefined) return undefined;
   const { value, low, high, count } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
-  const scale = Math.sqrt(count / (sampleCountOf(attempt) ?? count));
-  return { low: figures.drop - scale * (value - low), high: figures.drop + scale * (high - value) };
+  const scale = Math.sqrt(count / (evaluatedSamplesOf(attempt) ?? count));
+  return { low: tradeoff.drop - scale * (value - low), high: tradeoff.drop + scale * (high - value) };
 }
 
 /** Adds the formats that the run chose for individual layers, so that the recipe does not search for them again. */
