@@ -104,13 +104,13 @@ function pairOf(a: Part, b: Part): Pair[] {
 function costOf(a: Part, b: Part): number {
   const saved = fileBytes * weightOf(a.entries, (entry) => b.entries.has(entry));
   // Most pairs cost more than this, which is quick to compute.
-  const own = bytesLoadedBy(a.entries, [b]) + bytesLoadedBy(b.entries, [a]);
-  if (own >= saved) return own - saved;
-  return bytesLoadedBy(a.entries, withImports(b)) + bytesLoadedBy(b.entries, withImports(a)) - saved;
+  const ownBytes = countLoadedBytes(a.entries, [b]) + countLoadedBytes(b.entries, [a]);
+  if (ownBytes >= saved) return ownBytes - saved;
+  return countLoadedBytes(a.entries, withImports(b)) + countLoadedBytes(b.entries, withImports(a)) - saved;
 }
 
 /** Returns the weighted bytes of parts that entries do not load yet. */
-function bytesLoadedBy(entries: ReadonlySet<OutputChunk>, parts: Iterable<Part>): number {
+function countLoadedBytes(entries: ReadonlySet<OutputChunk>, parts: Iterable<Part>): number {
   let sum = 0;
   for (const part of parts) sum += part.bytes * weightOf(entries, (entry) => !part.entries.has(entry));
   return sum;
