@@ -36,7 +36,7 @@ export function zOf(confidence: number): number {
 /** Fewer samples give unbounded intervals. */
 const minBootstrapSamples = 8;
 
-/** The limits of a 95 % interval are then about the 50th values from both ends. */
+/** The limits of a 95 % interval are about the 50th values from both ends. */
 const maxResamples = 2000;
 const minResamples = 200;
 /** Large data gets fewer resamples, so that all together draw at most this number of values. */
