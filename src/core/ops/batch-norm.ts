@@ -68,7 +68,7 @@ const vectorWriter = (emit: Emit, type: FloatType, channels: number) => (value: 
 const axesExceptChannel = (x: Value): readonly number[] => [0, ...range(sizesOf(x).length - 2, 2)];
 
 /** dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), with x̂ = (x - mean) / √(variance + ε) and n values per channel. */
-function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
+function writeTrainingGradients(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
   const { emit, inputs, outputs, upstream, wanted } = scope;
   const [x, scale] = inputs;
   const [up, ...more] = upstream;
@@ -217,7 +217,7 @@ export const BatchNormalization = defineOp<Settings>({
     const { emit, inputs, up, wanted } = scope;
     const [x, scale, , mean, variance] = inputs;
     if (s.isTraining)
-      return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
+      return s.isStateless ? writeTrainingGradients(s, scope) : new Miss("is differentiated as its primitives");
     if (s.isPerElement) return normalizesPerElement;
     const dims = sizesOf(x);
     const channelShape = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];

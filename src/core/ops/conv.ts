@@ -32,7 +32,7 @@ import { explicitPads, kernelExtent, splitPads, spreadSettings, totalPads } from
 
 const noIntegerKernel = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
-function inputGradient(
+function writeInputGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
@@ -115,7 +115,7 @@ export const Conv = defineOp<ConvSettings>({
     const w = requireValue(kernel);
     const blocks = channelBlock === undefined ? undefined : createBlocks(emit, channelBlock);
     return [
-      wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
+      wanted(0) ? writeInputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
       wanted(1) ? writeWeightGradient(s, emit, [x, w, up], { blocks, takePrevious: () => take(1) }) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];

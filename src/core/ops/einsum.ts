@@ -81,7 +81,7 @@ function sizesOfNames(s: Equation, site: Site): ReadonlyMap<string, Dim> | undef
   return sizesByName;
 }
 
-function createSpeller(s: Equation): (names: readonly string[]) => string {
+function createTermWriter(s: Equation): (names: readonly string[]) => string {
   const letters = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
   const names = new Set(s.operands.flat());
   const unusedLetters = letters.filter((letter) => !names.has(letter));
@@ -106,11 +106,11 @@ function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
 
 function writeOperandGradient(s: Equation, input: number, emit: Emit, inputs: readonly Value[], up: Value): Value {
   const names = s.operands[input] ?? [];
-  const spell = createSpeller(s);
+  const writeTerm = createTermWriter(s);
   const factors = s.operands.toSpliced(input, 1);
   const reachedNames = new Set([...s.result, ...factors.flat()]);
   const keptNames = names.filter((name, axis) => reachedNames.has(name) && names.indexOf(name) === axis);
-  const equation = `${[s.result, ...factors].map(spell).join(",")}->${spell(keptNames)}`;
+  const equation = `${[s.result, ...factors].map(writeTerm).join(",")}->${writeTerm(keptNames)}`;
   const reducedGradient = emit.Einsum([up, ...inputs.toSpliced(input, 1)], { equation });
   if (keptNames.length === names.length) return reducedGradient;
   const dims = sizesOf(inputs[input]);
@@ -131,8 +131,8 @@ function writeOperandGradient(s: Equation, input: number, emit: Emit, inputs: re
 }
 
 function equationOf(s: Equation): string {
-  const spell = createSpeller(s);
-  return `${s.operands.map(spell).join(",")}->${spell(s.result)}`;
+  const writeTerm = createTermWriter(s);
+  return `${s.operands.map(writeTerm).join(",")}->${writeTerm(s.result)}`;
 }
 
 /**

@@ -19,7 +19,7 @@ import {
 import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/shapes.ts";
 
 /** If B is a single matrix, each gradient is one Gemm over all rows of A. */
-function matmulGradient(
+function writeMatmulGradients(
   emit: Emit,
   a: Value,
   b: Value,
@@ -85,7 +85,7 @@ export const MatMul = defineOp({
   },
   homogeneous: [[0, 1]],
   axes: (_, site) => matmulLinks(site),
-  gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, requireValue(b), up, wanted),
+  gradient: (_, { emit, inputs: [a, b], up, wanted }) => writeMatmulGradients(emit, a, requireValue(b), up, wanted),
   cost: (_, site) => matmulCost(site),
   quantize: (_, site) => quantizeByMatMulInteger(matmulWeight(site)),
 });

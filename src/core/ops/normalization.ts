@@ -72,7 +72,7 @@ const layerAxes =
  * Writes dx = r · (g - mean(g) - x̂ · mean(g · x̂)), with r = 1 / √(variance + ε), x̂ = (x - mean) · r and g = dy · scale. Gradients of the outputs
  * mean and r are added by d mean / dx = 1 / n and dr / dx = -r² · x̂ / n, for n values per row.
  */
-function layerGradient(
+function writeLayerGradients(
   s: LayerSettings,
   { emit, inputs: [x, scaleInput, bias], upstream: [, upMean, upInverse], up, wanted }: Derivation,
 ): readonly (Value | undefined)[] {
@@ -157,7 +157,7 @@ export const LayerNormalization = defineOp<LayerSettings>({
       castStatistic(inverse),
     ];
   },
-  gradient: layerGradient,
+  gradient: writeLayerGradients,
 });
 
 export const RMSNormalization = defineOp<LayerSettings>({

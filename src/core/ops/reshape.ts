@@ -24,15 +24,15 @@ function positionsInBox(box: readonly number[], axis: number, index: number): nu
 }
 
 /** Consecutive axes of the input (a) and of the output (b) whose sizes have equal products. Axes of size 1 are omitted. */
-interface Run {
+interface AxisRun {
   readonly a: readonly number[];
   readonly b: readonly number[];
 }
 
 const isSmaller = (a: Dim, b: Dim): boolean => typeof a === "number" && typeof b === "number" && a < b;
 
-function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly Run[] | Miss {
-  const runs: Run[] = [];
+function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly AxisRun[] | Miss {
+  const runs: AxisRun[] = [];
   const axesLongerThanOne = (dims: readonly Dim[], from: number, to: number): readonly number[] =>
     range(to - from, from).filter((axis) => dims[axis] !== 1);
   let [i, j] = [0, 0];
@@ -77,7 +77,7 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
  * - outermost: index i of the shorter axis corresponds to m consecutive indices of the longer axis, from i·m on;
  * - innermost: index i corresponds to the indices i + k·n. Example: [batch, heads · size] → [batch · heads, size].
  */
-function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly AxisLink[] {
+function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: AxisRun): readonly AxisLink[] {
   const linkEdgeAxes = (
     position: 0 | -1,
     map: (index: number, shortSize: number, ratio: number) => readonly number[],

@@ -69,7 +69,7 @@ function unpackDigits(emit: Emit, bytes: Value | undefined, bits: number, type: 
 
 const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value => emit.Reshape([x, dims]);
 
-function takeFirst(emit: Emit, x: Value, axis: number, count: number): Value {
+function sliceFirst(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
@@ -126,14 +126,14 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
       s.outputs,
       -1,
     ]);
-    return takeFirst(emit, rows, 1, count);
+    return sliceFirst(emit, rows, 1, count);
   };
   const zeroPoint =
     zero === undefined
       ? scalar(emit, type, 2 ** (s.bits - 1))
       : reshape(emit, typeOf(zero) === "uint8" ? unpackZeroPoints(zero) : cast(emit, zero, type), blockDims);
   const scaledValues = emit.Mul([emit.Sub([numbers, zeroPoint]), reshape(emit, cast(emit, scales, type), blockDims)]);
-  return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
+  return sliceFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
 /** Links the indices in each run of `length`, which share a block or byte. */
@@ -253,13 +253,13 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
     axis: 0,
   });
-  const values = takeFirst(emit, numbers, 0, count);
+  const values = sliceFirst(emit, numbers, 0, count);
   const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
   const scaledValues = emit.Mul([
     reshape(emit, padded, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
   ]);
-  return reshape(emit, takeFirst(emit, reshape(emit, scaledValues, [-1]), 0, count), [s.outputs, s.inputs]);
+  return reshape(emit, sliceFirst(emit, reshape(emit, scaledValues, [-1]), 0, count), [s.outputs, s.inputs]);
 }
 
 export const MatMulBnb4 = defineMicrosoftOp({
@@ -321,7 +321,7 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
   const unpackValues = (codes: Value | undefined, dims: readonly number[]): Value => {
     if (bits === undefined) return cast(emit, codes, type);
     const rows = reshape(emit, unpackDigits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
-    return takeFirst(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
+    return sliceFirst(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
   };
   const blocks = range(width).map((position) => Math.floor(position / s.block));
   const repeatPerBlock = (blockDims: Value): Value => emit.Gather([blockDims, blocks], { axis: s.quantized });

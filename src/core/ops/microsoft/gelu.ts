@@ -24,7 +24,7 @@ function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number)
 const erfGelu = (emit: Emit, x: Value): Value =>
   emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Erf([emit.Mul([x, Math.SQRT1_2])]), 1])]);
 
-function tanhGelu(emit: Emit, x: Value): Value {
+function writeTanhGelu(emit: Emit, x: Value): Value {
   const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
   const tanhArgument = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
   return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([tanhArgument]), 1])]);
@@ -33,6 +33,6 @@ function tanhGelu(emit: Emit, x: Value): Value {
 export const microsoftGeluOperators: readonly Op[] = [
   defineGelu("Gelu", erfGelu),
   defineGelu("BiasGelu", erfGelu),
-  defineGelu("FastGelu", tanhGelu),
+  defineGelu("FastGelu", writeTanhGelu),
   defineGelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
 ];

@@ -11,7 +11,7 @@ import { defineInert } from "../shared/inert.ts";
 import { inferShape, sameAsInput } from "../shared/shapes.ts";
 import { globalPoolDims } from "../shared/window.ts";
 
-interface Row extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {
+interface ShapesOnlyDefinition extends Partial<Pick<OpDef<null>, "parameters" | "inChannelBlocks">> {
   readonly name: string;
   readonly reason: string;
   infer(site: Site): readonly Inferred[] | Miss;
@@ -30,7 +30,7 @@ const experts = {
   cost: () => new Miss("which experts compute depends on the data"),
 };
 
-const microsoftRows: readonly Row[] = [
+const microsoftRows: readonly ShapesOnlyDefinition[] = [
   { name: "MoE", ...experts, reason: "routes each token to a few experts", parameters: [2, 3, 4, 5, 6, 7] },
   {
     name: "QMoE",
@@ -43,7 +43,7 @@ const microsoftRows: readonly Row[] = [
 const blockedLayout =
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'";
 
-const blockedRows: readonly Omit<Row, "reason">[] = [
+const blockedRows: readonly Omit<ShapesOnlyDefinition, "reason">[] = [
   {
     // Channels are rounded up to complete blocks, whose size depends on the processor.
     name: "ReorderInput",
@@ -75,7 +75,7 @@ const blockedRows: readonly Omit<Row, "reason">[] = [
   { name: "GlobalAveragePool", infer: (site) => inferShape(site, globalPoolDims) },
 ];
 
-function defineShapesOnly(domain: string, { reason, infer, cost, ...row }: Row): Op {
+function defineShapesOnly(domain: string, { reason, infer, cost, ...row }: ShapesOnlyDefinition): Op {
   const miss = new Miss(reason);
   return defineInert(miss, {
     weight: miss,

@@ -105,7 +105,7 @@ function countQueries(scope: StructureScope, q: Value): Value {
 }
 
 /** Returns the keys without the swap of their last two axes. */
-function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }: Arithmetic): Value | undefined {
+function undoKeySwap({ emit, site }: StructureScope, { operands: { k }, parts }: Arithmetic): Value | undefined {
   const [batch, heads, width, tokens] = readIntegers(site(parts.transposed), "perm") ?? [];
   if (batch === undefined || heads === undefined || width === undefined || tokens === undefined) return undefined;
   const perm = [batch, heads, tokens, width];
@@ -113,7 +113,7 @@ function untransposed({ emit, site }: StructureScope, { operands: { k }, parts }
 }
 
 /** Returns the value whose heads a Reshape(Expand(Unsqueeze(value))) repeats. */
-function unrepeated(value: Value | undefined, { operand, site }: StructureScope): Value | undefined {
+function findRepeatedSource(value: Value | undefined, { operand, site }: StructureScope): Value | undefined {
   const expand = producerOf(producerOf(value, "Reshape")?.inputs[0], "Expand");
   const unsqueeze = producerOf(expand?.inputs[0], "Unsqueeze");
   const [source] = unsqueeze?.inputs ?? [];
@@ -130,18 +130,18 @@ function unrepeated(value: Value | undefined, { operand, site }: StructureScope)
   return typeof heads === "number" && isMerged ? source : undefined;
 }
 
-interface Matched extends Arithmetic {
+interface MatchedAttention extends Arithmetic {
   /** Keys and values with fewer heads than the queries. */
   readonly shared: readonly [keys: Value, values: Value] | undefined;
 }
 
-function matchArithmetic(scope: StructureScope): Matched | undefined {
+function matchArithmetic(scope: StructureScope): MatchedAttention | undefined {
   const { last, site, operand } = scope;
   const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
   const axis = matched && readInteger(site(matched.parts.softmax), "axis", -1);
   if (matched === undefined || (axis !== -1 && axis !== 3)) return undefined;
   const { k, v } = matched.operands;
-  const [keys, values] = [unrepeated(k, scope), unrepeated(v, scope)];
+  const [keys, values] = [findRepeatedSource(k, scope), findRepeatedSource(v, scope)];
   const [keyHeads, valueHeads] = [keys, values].map((value) => value && operand(value)?.dims?.[1]);
   const isShared =
     keyHeads === valueHeads && readIntegers(site(matched.parts.transposed), "perm")?.join() === "0,1,3,2";
@@ -172,7 +172,7 @@ const attention: StructureRule = {
     if (facts.some((fact) => fact?.dims?.includes(0)) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
     const mask = maskFor(scope, matched);
     if (mask === undefined && matched.mask !== undefined) return undefined;
-    const [keys, values] = shared ?? [untransposed(scope, matched), v];
+    const [keys, values] = shared ?? [undoKeySwap(scope, matched), v];
     return keys && { value: emitNamed(scope).Attention([q, keys, values, mask], { scale }) };
   },
 };

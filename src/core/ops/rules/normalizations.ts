@@ -82,7 +82,7 @@ function readMatch(
 }
 
 /** @param since The opset that defines the operator. */
-function normalization(
+function defineNormalizationRule(
   op: "LayerNormalization" | "RMSNormalization",
   id: string,
   since: number,
@@ -105,9 +105,9 @@ function normalization(
 
 export const normalizationStructures: readonly StructureRule[] = [
   // y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016)
-  normalization("LayerNormalization", "layer-normalization", 17, findLayerNormalization),
+  defineNormalizationRule("LayerNormalization", "layer-normalization", 17, findLayerNormalization),
   // y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019)
-  normalization("RMSNormalization", "rms-normalization", 23, findRmsNormalization),
+  defineNormalizationRule("RMSNormalization", "rms-normalization", 23, findRmsNormalization),
 ];
 
 const normalizationBias: PairRule = {

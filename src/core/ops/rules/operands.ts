@@ -9,7 +9,7 @@ const broadcasting = [
 ];
 
 /** Returns the value that a node repeats; for ConstantOfShape, a new scalar. */
-function repeatedValue(emit: Emit, { op, inputs, attributes }: Node): Value | undefined {
+function repeatedValueOf(emit: Emit, { op, inputs, attributes }: Node): Value | undefined {
   if (op !== "ConstantOfShape") return inputs[0];
   const fill = attributes.get("value");
   if (fill === undefined) return scalar(emit, "float32", 0);
@@ -52,7 +52,7 @@ const repeatedOperand: PairRule = {
     if (dims === undefined || !repeatsUnits(dims, repeatedDims)) return undefined;
     if (repeated.uses.size > maxReaders || ![...repeated.uses].every((use) => broadcastsTo(scope, use, dims)))
       return undefined;
-    const value = repeatedValue(emit, first);
+    const value = repeatedValueOf(emit, first);
     return value && { inputs: second.inputs.with(input, value) };
   },
 };

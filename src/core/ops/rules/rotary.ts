@@ -20,7 +20,7 @@ const findRotation = structureMatcher<"x" | "cos" | "sin", "second" | "first" | 
 );
 
 /** Returns whether a Slice takes the elements from `start` to `end` of the last of four axes. */
-function takesRange({ site }: StructureScope, slice: Node, start: number, end: number): boolean {
+function selectsRange({ site }: StructureScope, slice: Node, start: number, end: number): boolean {
   const [, starts, ends, axes, steps] = site(slice).inputs.map(constantIntegersOf);
   const [from, to, axis] = [starts?.[0], ends?.[0], axes?.[0]];
   if (starts?.length !== 1 || to === undefined || (axis !== 3 && axis !== -1)) return false;
@@ -45,7 +45,7 @@ function repeatsHalf(value: Value, scope: StructureScope): boolean {
 }
 
 /** Returns the first half of the angles' cosines or sines, batch × tokens × width / 2. */
-function halfAngles(value: Value, scope: StructureScope, width: number): Value | undefined {
+function halfAnglesOf(value: Value, scope: StructureScope, width: number): Value | undefined {
   const unsqueeze = producerOf(value, "Unsqueeze");
   const [source] = unsqueeze?.inputs ?? [];
   if (unsqueeze === undefined || source === undefined || scope.operand(source)?.dims?.length !== 3) return undefined;
@@ -75,9 +75,9 @@ const rotaryEmbedding: StructureRule = {
       return undefined;
     const axis = readInteger(site(parts.turned), "axis", 0);
     if (axis !== 3 && axis !== -1) return undefined;
-    if (!takesRange(scope, parts.first, 0, width / 2)) return undefined;
-    if (!takesRange(scope, parts.second, width / 2, Number.POSITIVE_INFINITY)) return undefined;
-    const [cosines, sines] = [halfAngles(cos, scope, width), halfAngles(sin, scope, width)];
+    if (!selectsRange(scope, parts.first, 0, width / 2)) return undefined;
+    if (!selectsRange(scope, parts.second, width / 2, Number.POSITIVE_INFINITY)) return undefined;
+    const [cosines, sines] = [halfAnglesOf(cos, scope, width), halfAnglesOf(sin, scope, width)];
     if (cosines === undefined || sines === undefined) return undefined;
     return { value: emitNamed(scope).RotaryEmbedding([x, cosines, sines]) };
   },

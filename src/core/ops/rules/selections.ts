@@ -106,7 +106,7 @@ const slicedShape: PairRule = {
     const rank = firstSite.inputs[0]?.dims?.length;
     if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
     if (first.attributes.size > 0) return undefined;
-    const interval = second.op === "Slice" ? slicedInterval(secondSite, rank) : gatherRange(secondSite, rank);
+    const interval = second.op === "Slice" ? slicedInterval(secondSite, rank) : gatheredInterval(secondSite, rank);
     return interval && { value: emitNamed(scope).Shape([x], interval) };
   },
 };
@@ -123,7 +123,7 @@ function slicedInterval(site: Site, rank: number): Interval | undefined {
   return { start: clamp(starts[0]), end: clamp(ends[0]) };
 }
 
-function gatherRange(site: Site, rank: number): Interval | undefined {
+function gatheredInterval(site: Site, rank: number): Interval | undefined {
   const picks = constantIntegersOf(site.inputs[1]);
   if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
   const [start = 0, ...laterPicks] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
