@@ -8,7 +8,7 @@ import { isFolder } from "./file-paths.ts";
 /** Names of command and pass options whose values are models. */
 const modelFlags = ["original", "teacher", "otherTeachers", "from"];
 
-/** Returns the path of a model. For a folder, returns the model in it and prints a note. */
+/** Replaces the path of a folder by that of its single model, and prints a note. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
   if (!(await isFolder(path))) return path;
   const models: string[] = [];

@@ -43,7 +43,7 @@ export interface OpenedQueue {
   /** Whether the server does not respond. */
   readonly isLost: boolean;
   countWorkers(): Promise<void>;
-  /** Queues a job and waits until it completes or fails. Returns false if the job was removed before a worker started it. */
+  /** Queues a job and waits for it. Returns false if it was no longer wanted and was removed before its start. */
   doOne(work: JobRequest, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
