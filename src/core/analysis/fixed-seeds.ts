@@ -23,7 +23,7 @@ export function haveSameFixedSeeds(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/** Returns a copy in which random nodes without a seed get one from their first output's name. */
+/** Returns the model, or a copy in which random nodes without a seed get one from their first output's name. */
 export function withFixedSeeds(model: Model): Model {
   if (!hasRandomNodes(model)) return model;
   const copy = model.clone();

@@ -92,7 +92,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
   };
 }
 
-/** F1 averaged over the classes (macro), as in scikit-learn. */
+/** F1 averaged over the classes (macro); without `classes`, over those that occur, as in scikit-learn. */
 export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
     const classes = options.classes ?? countClasses(rows);
