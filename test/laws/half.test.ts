@@ -10,7 +10,7 @@ import type { Dense } from "../../src/core/tensor/types.ts";
 import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
 import { castOpset } from "../../src/techniques/quantize/float16.ts";
-import { findHalves, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
+import { findHalfPorts, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, outputsOf, run } from "./harness.ts";
 
 /** Integer and Boolean outputs (sizes, indices, decisions) can change if float values are equal up to rounding. */
@@ -23,7 +23,7 @@ describe("operators compute the same in float16 as in float32", () => {
     if (isRandom(node) || !node.inputs.some((input) => input?.type?.type === "float32")) return;
     raiseOpset(model, castOpset);
     const last = lastNode(model);
-    const halves = findHalves(last, infer(model));
+    const halves = findHalfPorts(last, infer(model));
     if (halves instanceof Miss) return expect(halves.reason).toMatch(/^[a-zA-Z].{8,}[^.]$/);
     const feeds = feedsOf(model, example);
     const names = model.graph.outputs.map(({ name }) => name);

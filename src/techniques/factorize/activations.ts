@@ -21,18 +21,18 @@ interface Whitening {
 }
 
 /** Measures input statistics of layers; undefined if none are requested. Layers must be requested in order, with those that share their weight. */
-export interface Inputs {
+export interface InputStatistics {
   of(readers: readonly Layer[]): Promise<Whitening | Miss | undefined>;
   release(): Promise<void>;
 }
 
 /** @throws PithError E_OPTION without samples. */
-export async function inputsOf(
+export async function inputStatisticsOf(
   model: Model,
   options: Pick<FactorizeOptions, "activations" | "data" | "samples">,
   multiply: Multiply,
   context: Context,
-): Promise<Inputs> {
+): Promise<InputStatistics> {
   const { activations: method, data, samples } = options;
   if (method === undefined) return { of: async () => undefined, release: async () => {} };
   if (data === undefined)

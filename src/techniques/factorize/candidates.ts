@@ -4,7 +4,7 @@ import { Miss, type Model, nodeText, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import type { Inputs } from "./activations.ts";
+import type { InputStatistics } from "./activations.ts";
 import { problemOf, type WeightView, weightViewOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
@@ -15,7 +15,7 @@ export interface Factorization {
   readonly context: Context;
   readonly multiply: Multiply;
   /** Input statistics, measured when they are requested: earlier layers can be factorized already. */
-  readonly inputs: Inputs;
+  readonly inputs: InputStatistics;
 }
 
 export interface Candidate extends Layer {

@@ -26,7 +26,7 @@ import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../../c
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { blockScale } from "../shared/blocks.ts";
-import { inputsOf } from "./activations.ts";
+import { inputStatisticsOf } from "./activations.ts";
 import { type Candidate, type Factorization, findCandidates, findSharing, readProblem, ruleOf } from "./candidates.ts";
 import { factorType, replaceByChain, storeParts, type WeightView } from "./chain.ts";
 import { applyInputWeights, type Problem, wholeCost } from "./decomposition.ts";
@@ -78,7 +78,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       throwIfAborted(context.signal);
       return products.multiply(a, b);
     };
-    const inputs = await inputsOf(model, options, multiply, context);
+    const inputs = await inputStatisticsOf(model, options, multiply, context);
     try {
       const outcome = await factorizeLayers({ model, options, context, multiply, inputs }, all, candidates);
       return { ...outcome, misses: [...misses, ...outcome.misses, ...unsupported] };
@@ -239,7 +239,7 @@ async function planBudget(
   const items: LayerChoices[] = [];
   const fewInputs: string[] = [];
   const misses: Miss[] = [];
-  const inputs = await inputsOf(run.model, options, run.multiply, context);
+  const inputs = await inputStatisticsOf(run.model, options, run.multiply, context);
   try {
     for (const [index, layer] of planned.entries()) {
       throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);

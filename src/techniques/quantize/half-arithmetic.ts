@@ -72,7 +72,7 @@ export async function quantizeToHalfArithmetic(
   return { changes: [...changes, ...clampChanges], misses };
 }
 
-function changesOf(halfNodes: ReadonlyMap<Node, Halves>, layerOfNode: ReadonlyMap<Node, Layer>): Change[] {
+function changesOf(halfNodes: ReadonlyMap<Node, HalfPorts>, layerOfNode: ReadonlyMap<Node, Layer>): Change[] {
   const layers = new Set([...halfNodes.keys()].flatMap((node) => layerOfNode.get(node)?.name ?? []));
   // An operator without float outputs (Shape) reads float16, but does not compute in it.
   const [first, ...further] = [...halfNodes].flatMap(([node, { outputs }]) =>
@@ -88,7 +88,7 @@ function changesOf(halfNodes: ReadonlyMap<Node, Halves>, layerOfNode: ReadonlyMa
 }
 
 /** Positions of the inputs and outputs of a node that become float16. */
-interface Halves {
+interface HalfPorts {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
 }
@@ -103,27 +103,27 @@ function readFill(node: Node): readonly [name: string, tensor: Tensor] | undefin
   return undefined;
 }
 
-export function findHalves(node: Node, inference: Inference): Halves | Miss {
+export function findHalfPorts(node: Node, inference: Inference): HalfPorts | Miss {
   const site = inference.site(node);
   const entry = entryOf(node);
-  const halves = halvesOf(node, schemaAt(node.domain, node.op, site.version));
-  if (halves === undefined) return new Miss("its types are fixed: ONNX has no float16 for it");
+  const ports = halfPortsOf(node, schemaAt(node.domain, node.op, site.version));
+  if (ports === undefined) return new Miss("its types are fixed: ONNX has no float16 for it");
   const reason = entry?.needsFloat32?.(node);
   if (reason !== undefined) return new Miss(reason);
   const inputs = site.inputs.map((operand, index) =>
-    operand !== undefined && halves.inputs.includes(index) ? { ...operand, type: "float16" as const } : operand,
+    operand !== undefined && ports.inputs.includes(index) ? { ...operand, type: "float16" as const } : operand,
   );
   const bound = entry?.at({ ...site, inputs });
   const inferred = bound === undefined || bound instanceof Miss ? undefined : bound.infer();
   const hasFixedHalf = node.outputs.some((output, index) => {
     const becomesHalf = inferred !== undefined && !(inferred instanceof Miss) && inferred[index]?.type === "float16";
-    return isFloat32(output) && becomesHalf && !halves.outputs.includes(index);
+    return isFloat32(output) && becomesHalf && !ports.outputs.includes(index);
   });
-  return hasFixedHalf ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
+  return hasFixedHalf ? new Miss("an output with a type fixed by ONNX would become float16 as well") : ports;
 }
 
 /** Returns the inputs and outputs of a node that can be float16, if ONNX has float16 for them. */
-function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
+function halfPortsOf(node: Node, schema: OperatorSchema | undefined): HalfPorts | undefined {
   if (schema === undefined) return undefined;
   const { input: letterIn, output: letterOut } = schema.half;
   const letters = new Set<string>();
@@ -159,35 +159,35 @@ interface Screening {
 function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, layerOfNode }: Screening) {
   const inference = infer(model);
   const misses: Miss[] = [];
-  const halvesByNode = new Map<Node, Halves>();
+  const portsByNode = new Map<Node, HalfPorts>();
   for (const node of nodes) {
     if (!(node.inputs.some(isFloat32) || readFill(node) !== undefined) || subgraphs(node).length > 0) continue;
-    const halves = findHalves(node, inference);
-    const reason = halves instanceof Miss ? halves.reason : explainFloat(node, unfit);
-    if (!(halves instanceof Miss) && reason === undefined) halvesByNode.set(node, halves);
+    const ports = findHalfPorts(node, inference);
+    const reason = ports instanceof Miss ? ports.reason : explainFloat(node, unfit);
+    if (!(ports instanceof Miss) && reason === undefined) portsByNode.set(node, ports);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, layerOfNode.get(node)?.name ?? nodeText(node)));
   }
   // A second pass is needed: only after the first it is known which nodes stay in float32.
   const isComputedFromIntegers = (value: Value | undefined): boolean => {
     const { producer } = value ?? {};
-    if (producer === undefined || halvesByNode.has(producer) || !isFloat32(value)) return false;
+    if (producer === undefined || portsByNode.has(producer) || !isFloat32(value)) return false;
     const graphs = subgraphs(producer);
     return graphs.length > 0
       ? graphs.some(({ outputs }) => outputs.some(isComputedFromIntegers))
       : computesFloatsFromIntegers(producer, inference);
   };
-  for (const node of [...halvesByNode.keys()].filter(({ inputs }) => inputs.some(isComputedFromIntegers))) {
+  for (const node of [...portsByNode.keys()].filter(({ inputs }) => inputs.some(isComputedFromIntegers))) {
     // Masks are computed from flags, which are exact.
     if (node.inputs.some((input) => input !== undefined && infinities.has(input))) continue;
-    halvesByNode.delete(node);
+    portsByNode.delete(node);
     const layer = layerOfNode.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
-  const isolated = removeIsolated(nodes, halvesByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
+  const isolated = removeIsolated(nodes, portsByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
   const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
   misses.push(...isolated.map((layer) => new Miss(reason, layer)));
-  return { halfNodes: halvesByNode, misses };
+  return { halfNodes: portsByNode, misses };
 }
 
 function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
@@ -210,28 +210,25 @@ function computesFloatsFromIntegers(node: Node, inference: Inference): boolean {
   const { domain, op } = node;
   return (
     entryOf(node)?.codes !== undefined ||
-    halvesOf(node, schemaAt(domain, op, inference.site(node).version)) === undefined
+    halfPortsOf(node, schemaAt(domain, op, inference.site(node).version)) === undefined
   );
 }
 
 /** Removes and returns nodes without a weight to convert whose neighbors stay in float32. */
-function removeIsolated(nodes: readonly Node[], convertible: Map<Node, Halves>): readonly Node[] {
+function removeIsolated(nodes: readonly Node[], convertible: Map<Node, HalfPorts>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
-    const halves = producer === undefined ? undefined : convertible.get(producer);
-    return halves?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
+    const ports = producer === undefined ? undefined : convertible.get(producer);
+    return ports?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
   };
   const isWeight = (value: Value | undefined): boolean => value !== undefined && isLargeMatrix(value);
   return nodes.filter((node) => {
-    const halves = convertible.get(node);
-    if (
-      halves === undefined ||
-      halves.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input]))
-    )
+    const ports = convertible.get(node);
+    if (ports === undefined || ports.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input])))
       return false;
     const reads = node.outputs.flatMap((value) => [...(value?.uses ?? [])]);
     const isRead = reads.some(({ node: reader, input }) => convertible.get(reader)?.inputs.includes(input));
-    return (halves.outputs.length === 0 || !isRead) && convertible.delete(node);
+    return (ports.outputs.length === 0 || !isRead) && convertible.delete(node);
   });
 }
 
@@ -280,7 +277,7 @@ const lowestScore = -halfClampValue / 2;
 
 /** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */
 function maskedSums(
-  halfNodes: ReadonlyMap<Node, Halves>,
+  halfNodes: ReadonlyMap<Node, HalfPorts>,
   infinities: ReadonlySet<Value>,
   inference: Inference,
 ): ReadonlySet<Node> {
@@ -336,7 +333,7 @@ function clipMasked(model: Model, node: Node): Change {
 }
 
 /** Writes nodes in float16. @returns the changes that report clipped values. */
-export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
+export async function writeInHalf(model: Model, halfNodes: ReadonlyMap<Node, HalfPorts>): Promise<readonly Change[]> {
   const clampChanges: Change[] = [];
   const reportClamping = async (at: string, tensor: Tensor): Promise<void> => {
     const numbers = toFloats(await tensor.read());
@@ -410,7 +407,7 @@ function widenedHalves(model: Model): Map<Value, Value> {
   return sources;
 }
 
-function isOnlyHalf(value: Value, halfNodes: ReadonlyMap<Node, Halves>): boolean {
+function isOnlyHalf(value: Value, halfNodes: ReadonlyMap<Node, HalfPorts>): boolean {
   return (
     value.tensor !== undefined &&
     !value.graph.isOutput(value) &&

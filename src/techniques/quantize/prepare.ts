@@ -16,10 +16,9 @@ export const quantizedInside = 'use the scheme "dynamic" or "weights", which qua
 
 export interface Coverage {
   readonly targets: readonly Layer[];
-  /** Activations that are quantized for the targets. */
-  readonly quantized: ReadonlySet<Value>;
+  readonly targetActivations: ReadonlySet<Value>;
   /** Activations that would be quantized for the layers that are not targets. */
-  readonly kept: ReadonlySet<Value>;
+  readonly otherActivations: ReadonlySet<Value>;
   readonly misses: readonly Miss[];
 }
 
@@ -45,7 +44,12 @@ export function findCoverage(model: Model, selection: Selection, inside = false)
         all.filter(({ node }) => targetNodes.has(node) === isTarget),
       );
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
-    return { targetNodes, quantized: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
+    return {
+      targetNodes,
+      targetActivations: integersAt(true),
+      otherActivations: integersAt(false),
+      misses: [...misses, ...excluded],
+    };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };
 }

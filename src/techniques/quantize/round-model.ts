@@ -165,11 +165,11 @@ const perChannelOpset = 13;
  */
 export async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;
-  const { targets, kept, misses: rejected } = findCoverage(model, options, true);
+  const { targets, otherActivations, misses: rejected } = findCoverage(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
   raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
-  removeRoundings(model, existing, targets, (value) => !kept.has(value));
+  removeRoundings(model, existing, targets, (value) => !otherActivations.has(value));
   const movedAxes = moveAxesBehindSums(model);
   const preparation = await prepareModel(model, targets, context);
   const inference = infer(model);
@@ -202,7 +202,8 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
     (layer) => weightMiss(layer) === undefined,
   );
   if (supportedLayers.length > 0) {
-    const keptActivations = existing.activations.size === 0 ? undefined : findCoverage(model, options, true).kept;
+    const keptActivations =
+      existing.activations.size === 0 ? undefined : findCoverage(model, options, true).otherActivations;
     removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);
   }
   const planWeights = () => {

@@ -35,7 +35,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const { model, context, existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
-  const { targets, quantized, misses: rejected } = findCoverage(model, options);
+  const { targets, targetActivations, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
     return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {
@@ -43,7 +43,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
-  removeRoundings(model, existing, targets, (value) => quantized.has(value));
+  removeRoundings(model, existing, targets, (value) => targetActivations.has(value));
   // Normalization is also folded into selected layers that stay in float, so that activations do not depend on which layers these are.
   const selected = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
