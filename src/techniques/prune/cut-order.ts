@@ -1,3 +1,4 @@
+/** The order in which pruning by magnitude removes channels, and the amount from which it removes a channel. */
 import { freeUnits, type Group, outputSliceOf } from "#analysis";
 import { type Model, roundHalfEven } from "#ir";
 import { type Context, completeContext } from "#pass";
