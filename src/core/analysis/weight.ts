@@ -47,10 +47,11 @@ export function weightMatrices(
 ): readonly Matrix[] {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const features = inputs * taps;
-  const all = new Float64Array(values.length);
-  positionsOf(role, dims).forEach((position, index) => {
-    all[position] = values[index] ?? 0;
-  });
+  const all = isInOrder(role) ? new Float64Array(values) : new Float64Array(values.length);
+  if (!isInOrder(role))
+    positionsOf(role, dims).forEach((position, index) => {
+      all[position] = values[index] ?? 0;
+    });
   const size = outputs * features;
   return Array.from({ length: groups }, (_, group) =>
     matrix(outputs, features, all.subarray(group * size, (group + 1) * size)),
@@ -65,11 +66,20 @@ export function weightElements(
 ): Float64Array {
   const { outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
+  if (isInOrder(role)) {
+    const all = new Float64Array(elementCount(dims));
+    for (const [group, { data }] of matrices.entries()) all.set(data, group * size);
+    return all;
+  }
   return Float64Array.from(
     positionsOf(role, dims),
     (position) => matrices[Math.floor(position / size)]?.data[position % size] ?? 0,
   );
 }
+
+/** Returns whether the elements of a weight are those of its matrices in order, as in Conv. */
+const isInOrder = ({ stack, out, outTaps = [], in: input }: WeightRole): boolean =>
+  stack === undefined && [out, ...outTaps, input].every((axis, index) => axis === index);
 
 /** Returns the index of each tensor element in the concatenated matrices. */
 function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {

@@ -2,7 +2,7 @@
 import type { Layer, ScaledSlice, ScaleGroup } from "#analysis";
 import { infer, layers, optionsOfLayer, scaleGroups, selectLayers, weightMatrices, weightShape } from "#analysis";
 import type { Dataset } from "#batches";
-import { emitInto, fixedDims, fromNumbers, Miss, type Model, toNumbers } from "#ir";
+import { emitInto, fixedDims, fromNumbers, Miss, type Model, toFloats } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
@@ -279,7 +279,7 @@ async function readersOf(
     const slice = sliceOf(group, layer);
     const dims = fixedDims(layer.effective.type?.dims);
     if (slice === undefined || dims === undefined) continue;
-    const [weight] = weightMatrices(layer.role, dims, toNumbers(await readStoredValue(model, layer.effective, engine)));
+    const [weight] = weightMatrices(layer.role, dims, toFloats(await readStoredValue(model, layer.effective, engine)));
     if (weight === undefined) continue;
     const taps = weight.columns / slice.unitOf.length;
     const unitOf = Int32Array.from(

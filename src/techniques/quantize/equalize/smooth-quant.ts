@@ -26,7 +26,7 @@ export const smoothQuant: Equalization = {
     // Requires 8-bit activations and a weight scale per output.
     isMeasured: (options) =>
       options.perChannel && options.bits > 4 && !(options.scheme === "static" && isWide(options.activations)),
-    candidates: (group, readers) => alphas.map((alpha) => computeFactors(group, readers, alpha)),
+    candidates: candidateFactors,
     roundedOperands: roundOperands,
     canGain,
     // Outlier channels, which are to be removed, cause most of the error.
@@ -55,7 +55,7 @@ function canGain(
     return readers.reduce((sum, reader) => sum + estimateError(reader, factors, minRange), 0);
   };
   const limit = (1 - estimatedShare * minGain) * errorOf(new Float64Array(group.units).fill(1));
-  return alphas.some((alpha) => errorOf(computeFactors(group, readers, alpha)) < limit);
+  return candidateFactors(group, readers).some((factors) => errorOf(factors) < limit);
 }
 
 function estimateError(
@@ -64,6 +64,7 @@ function estimateError(
   minRange: QuantizationRange | undefined,
 ): number {
   const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const inverse = scale.map((factor) => 1 / factor);
   const { low, high } = rangeOf(inputSample, scale, minRange);
   const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: options.bits < 8 });
   const energies = new Float64Array(weight.columns);
@@ -71,7 +72,7 @@ function estimateError(
   for (let start = 0; start < weight.data.length; start += weight.columns) {
     let largest = 0;
     for (let column = 0; column < weight.columns; column++) {
-      const value = (weight.data[start + column] ?? 0) / (scale[column] ?? 1);
+      const value = (weight.data[start + column] ?? 0) * (inverse[column] ?? 1);
       energies[column] = (energies[column] ?? 0) + value * value;
       largest = Math.max(largest, Math.abs(value));
     }
@@ -87,25 +88,32 @@ function estimateError(
   return power === 0 ? 0 : (((high - low) / 255) ** 2 * energy + rowSteps * squares) / power;
 }
 
-function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
+/** Returns the factors of each α. */
+function candidateFactors({ units, refused }: ScaleGroup, readers: readonly Reader[]): readonly Float64Array[] {
   const [dataReach, weightReach] = [new Float64Array(units), new Float64Array(units)];
-  for (const { inputSample: seen, weight, unitOf } of readers)
+  for (const { inputSample: seen, weight, unitOf } of readers) {
+    const columnReach = new Float64Array(weight.columns);
+    for (let start = 0; start < weight.data.length; start += weight.columns)
+      for (let column = 0; column < weight.columns; column++)
+        columnReach[column] = Math.max(columnReach[column] ?? 0, Math.abs(weight.data[start + column] ?? 0));
     unitOf.forEach((unit, column) => {
       if (unit < 0) return;
       dataReach[unit] = Math.max(dataReach[unit] ?? 0, -(seen.min[column] ?? 0), seen.max[column] ?? 0);
-      for (let row = 0; row < weight.rows; row++)
-        weightReach[unit] = Math.max(weightReach[unit] ?? 0, Math.abs(weight.data[row * weight.columns + column] ?? 0));
+      weightReach[unit] = Math.max(weightReach[unit] ?? 0, columnReach[column] ?? 0);
     });
-  const logs = dataReach.map((data, unit) =>
-    data > 0 && (weightReach[unit] ?? 0) > 0 && !refused.has(unit)
-      ? (1 - alpha) * Math.log2(weightReach[unit] ?? 1) - alpha * Math.log2(data)
-      : Number.NaN,
-  );
-  const finite = logs.filter((log) => !Number.isNaN(log));
-  const mean = finite.reduce((sum, log) => sum + log, 0) / Math.max(1, finite.length);
-  // If some units cannot be scaled and keep the factor 1, the other factors are not normalized.
-  const middle = refused.size > 0 ? 0 : mean;
-  return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
+  }
+  return alphas.map((alpha) => {
+    const logs = dataReach.map((data, unit) =>
+      data > 0 && (weightReach[unit] ?? 0) > 0 && !refused.has(unit)
+        ? (1 - alpha) * Math.log2(weightReach[unit] ?? 1) - alpha * Math.log2(data)
+        : Number.NaN,
+    );
+    const finite = logs.filter((log) => !Number.isNaN(log));
+    const mean = finite.reduce((sum, log) => sum + log, 0) / Math.max(1, finite.length);
+    // If some units cannot be scaled and keep the factor 1, the other factors are not normalized.
+    const middle = refused.size > 0 ? 0 : mean;
+    return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
+  });
 }
 
 function roundOperands(
