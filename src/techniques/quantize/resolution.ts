@@ -10,7 +10,7 @@
  *     noise = s² / 12 / mean x² of the bulk
  */
 
-import { counted, type Dense, fromNumbers, integer, toFloat64, typeCodes, type Value } from "#ir";
+import { counted, type Dense, integer, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
@@ -74,28 +74,23 @@ export function estimateNoise({ counts, start, width, zeros }: Histogram, range:
   return noiseOf(squares, total, step);
 }
 
+/** Number of values of a batch above which few are read. The stride is irrational, so it reads every channel. */
+const [manyValues, sparseStride] = [2 ** 14, 3 + Math.sqrt(5)];
+
 export function noiseStatistic(range: ValueRange, bits: number): Statistic<number> {
   const { step, largest } = stepOf(range, bits);
   return {
-    // Sums over the bulk: the number of values, and their squares.
-    reduce(emit, value) {
-      const bound = (limit: number): Value => emit.constant(fromNumbers("float32", [], [limit]), "bound");
-      const size = emit.Abs([value]);
-      const isBulk = emit.And([emit.Less([size, bound(largest / 4)]), emit.Greater([size, bound(0)])]);
-      const bulk = emit.Cast([isBulk], { to: typeCodes.float32 });
-      return [
-        emit.ReduceSum([bulk], { keepdims: 0 }),
-        emit.ReduceSumSquare([emit.Mul([value, bulk])], { keepdims: 0 }),
-      ];
-    },
     begin() {
       let [total, squares] = [0, 0];
       return {
-        add(batch) {
-          const { data } = batch.matrix();
-          for (let index = 0; index < data.length; index += 2) {
-            total += data[index] ?? 0;
-            squares += data[index + 1] ?? 0;
+        add({ values }) {
+          const numbers = values();
+          const stride = numbers.length < manyValues ? 1 : sparseStride;
+          for (let index = 0, count = 0; index < numbers.length; index = Math.floor(++count * stride)) {
+            const size = Math.abs(numbers[index] ?? 0);
+            if (size === 0 || size >= largest / 4) continue;
+            total += 1;
+            squares += size * size;
           }
         },
         end: () => noiseOf(squares, total, step),
