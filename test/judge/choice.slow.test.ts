@@ -77,7 +77,7 @@ describe("the choice among several candidates", () => {
     };
     expect((await reported(dynamic)).texts).toEqual([
       expect.stringMatching(
-        /^int8 dynamic: The outputs of a sample depend on the others of its batch: 16 samples, alone and in a batch of 64/,
+        /^int8 dynamic: The outputs of a sample depend on the others of its batch: 16 samples, alone and in a batch of 16/,
       ),
     ]);
     expect(await reported(weights)).toEqual({ texts: [], kept: "int8 weights" });

@@ -58,7 +58,10 @@ export async function measureInvariance(
   const runner = await createRunner(engine, model, dataset.name);
   let [done, worst, maxBatch, maxError] = [0, 1, 0, 0];
   try {
-    for await (const rows of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
+    for await (const rows of dataset.batches({
+      size: Math.min(batch, samples),
+      ...(isIndexed(dataset) ? { shuffle: seed } : {}),
+    })) {
       throwIfAborted(signal, "The evaluation was stopped.");
       const count = Math.min(sampleCount(rows, dataset.name), samples - done);
       if (count < 1) break;
