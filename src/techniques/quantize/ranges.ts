@@ -55,7 +55,7 @@ function limitRange({ min, max }: ValueRange, low: number, high: number): ValueR
   return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
 }
 
-const countedSamples = 8;
+const countedSamples = 16;
 
 interface MeasuredRange {
   readonly range: ValueRange;
