@@ -46,17 +46,10 @@ function collectPages(): void {
   );
   for (const { address, source, text } of texts) {
     mkdirSync(dirname(join(pages, address)), { recursive: true });
-    const settings = [
-      ...(tablePages.has(source) ? ["aside: false", `pageClass: ${posix.basename(source, ".md")}`] : []),
-      // The sidebar does not list these pages, so they have no neighbors.
-      ...(address.startsWith("contributing/")
-        ? ["prev: { text: Contributing, link: /contributing }", "next: false"]
-        : []),
-    ];
-    writeFileSync(
-      join(pages, address),
-      `---\n${settings.join("\n")}\n---\n\n${pageText(text, source, places, repository)}`,
-    );
+    const settings = tablePages.has(source)
+      ? `---\naside: false\npageClass: ${posix.basename(source, ".md")}\n---\n\n`
+      : "";
+    writeFileSync(join(pages, address), settings + pageText(text, source, places, repository));
   }
   cpSync(join(root, "docs/images"), join(pages, "public/images"), {
     recursive: true,
@@ -78,7 +71,14 @@ function run(program: string, words: readonly string[], folder: string, env: Nod
   if (status !== 0) throw new Error(`${program} ended with ${status}.`);
 }
 
-/** Writes a module for each entry point, whose path is the name that programs import, with the comment of the entry point. */
+/** Names of entry points → their contents, from the table of the guide. */
+const contents: ReadonlyMap<string, string> = new Map(
+  [...readFileSync(join(root, "docs/programs.md"), "utf8").matchAll(/^\| `(pith[\w/]*)` \| (.*) \|$/gm)].map(
+    ([, name = "", text = ""]) => [name, text],
+  ),
+);
+
+/** Writes a module for each entry point, whose path is the name that programs import, with its contents or the comment of the entry point. */
 function collectEntries(): void {
   const { exports }: { readonly exports: Readonly<Record<string, { readonly "pith-source"?: string }>> } = JSON.parse(
     readFileSync(join(root, "package.json"), "utf8"),
@@ -87,25 +87,29 @@ function collectEntries(): void {
     if (source === undefined) continue;
     const path = join(entries, `${posix.join("pith", name)}.ts`);
     mkdirSync(dirname(path), { recursive: true });
-    const comment = /^\/\*\*.*?\*\/\n/s.exec(readFileSync(join(root, source), "utf8"))?.[0] ?? "";
+    const comment = /^\/\*\*.*?\*\/\n/s.exec(readFileSync(join(root, source), "utf8"))?.[0];
+    const text = contents.get(posix.join("pith", name)) ?? "";
     writeFileSync(
       path,
-      `${comment}export * from ${JSON.stringify(relative(dirname(path), join(root, source)).replaceAll("\\", "/"))};\n`,
+      `${comment ?? `/** ${text.charAt(0).toUpperCase()}${text.slice(1)}. @module */\n`}export * from ${JSON.stringify(relative(dirname(path), join(root, source)).replaceAll("\\", "/"))};\n`,
     );
   }
 }
 
 /**
- * Leaves out the types of a variable that fill a page: the schema of a pass, whose options have a type with a name. A parameter without a name, because
+ * Adds the contents of entry points to their list. Leaves out the types of a variable that fill a page: the schema of a pass, whose options have a type with a name. A parameter without a name, because
  * the function takes its fields, is called "object".
  */
-function shortenTypes(folder: string): void {
+function shortenReference(folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     if (!name.endsWith(".md")) continue;
     const text = readFileSync(join(folder, name), "utf8");
     writeFileSync(
       join(folder, name),
-      text.replace(/^(> `const` .*?\]\([^)\s]*\))\\<.{400,}$/gm, "$1").replace(/\\?_\\?_namedParameters/g, "object"),
+      text
+        .replace(/^- \[(pith[\w/]*)\]\(.*\)$/gm, (line, entry: string) => `${line}: ${contents.get(entry)}`)
+        .replace(/^(> `const` .*?\]\([^)\s]*\))\\<.{400,}$/gm, "$1")
+        .replace(/\\?_\\?_namedParameters/g, "object"),
     );
   }
 }
@@ -123,7 +127,7 @@ try {
     ],
     root,
   );
-  shortenTypes(join(pages, "api"));
+  shortenReference(join(pages, "api"));
   run("vitepress/bin/vitepress.js", ["build"], site, { SITE_PAGES: pages, SITE_REPOSITORY: repository });
   run("vite/bin/vite.js", ["build", "--outDir", join(dist, "studio"), "--emptyOutDir"], join(root, "studio"));
 } finally {

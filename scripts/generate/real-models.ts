@@ -231,7 +231,8 @@ function listFailures(results: readonly RealResult[]): readonly string[] {
     const reason = making ?? node ?? wasm ?? outcome;
     if (reason === undefined || tool === undefined) return [];
     // The log cuts long reasons.
-    const sentences = reason.length < 290 ? reason : reason.slice(0, reason.lastIndexOf(". ") + 1) || reason;
+    const isWhole = reason.length < 200 || reason.endsWith(".");
+    const sentences = isWhole ? reason : reason.slice(0, reason.lastIndexOf(". ") + 1) || reason;
     return [`${name} (${tool}): ${escapeMarkdown(sentences)}`];
   });
 }

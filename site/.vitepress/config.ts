@@ -64,7 +64,11 @@ const keepFlags = (html: string): string =>
 const wrapInlineCode = (html: string, text: string): string =>
   /^\S{1,24}$/.test(text)
     ? html.replace("<code", '<code class="whole"')
-    : keepFlags(html).replace(/(?<=[\w.*>;])[/_](?=[\w.*&{])/g, "$&<wbr>");
+    : keepFlags(html).replace(/(?<=[\w*>;])[/_](?=[\w.*&{])/g, "$&<wbr>");
+
+/** Lets long names, such as those of operators, wrap before a capital letter and after a stop. */
+const wrapNames = (text: string): string =>
+  text.replace(/[A-Za-z.]{15,}/g, (name) => name.replace(/[a-z](?=[A-Z])|\.(?=[a-zA-Z])/g, "$&<wbr>"));
 
 export default defineConfig({
   srcDir: pages,
@@ -77,12 +81,20 @@ export default defineConfig({
   lastUpdated: false,
   // No component of the theme has options, so that Vue's code for them stays out of every page.
   vite: { define: { __VUE_OPTIONS_API__: "false" } },
+  // The sidebar does not list the pages of folders, so they have no neighbors.
+  transformPageData({ relativePath, frontmatter }) {
+    if (!relativePath.includes("/") || relativePath === "api/index.md") return;
+    const isReference = relativePath.startsWith("api/");
+    frontmatter.prev = isReference ? { text: "API", link: "/api/" } : { text: "Contributing", link: "/contributing" };
+    frontmatter.next = false;
+  },
   // The studio is built beside the pages.
   ignoreDeadLinks: [/^\/studio\//],
   // The addresses of headings are those of GitHub, which links in the pages use.
   markdown: {
     config({ renderer }) {
-      const { code_inline: render } = renderer.rules;
+      const { code_inline: render, text: renderText } = renderer.rules;
+      renderer.rules.text = (...input) => wrapNames(renderText?.(...input) ?? "");
       renderer.rules.code_inline = (tokens, index, ...rest) =>
         wrapInlineCode(render?.(tokens, index, ...rest) ?? "", tokens[index]?.content ?? "");
     },
