@@ -151,7 +151,7 @@ describe("the gallery", () => {
       );
       for (const text of [...sizes, accuracy]) expect(row).toContain(text);
       expect(textOf(`gallery/${name}.html`)).toContain(run.original.sha256);
-      expect(existsSync(join(dist, `gallery/${name}.svg`))).toBe(true);
+      for (const end of ["", "-narrow"]) expect(existsSync(join(dist, `gallery/${name}${end}.svg`))).toBe(true);
     }
   });
 

@@ -23,7 +23,8 @@ import { chosenOf, relativeWorkOf, speedupOf } from "../../src/judge/record/verd
 import { type GalleryModel, models } from "./models.ts";
 
 const folder = fileURLToPath(new URL("../../site/gallery", import.meta.url));
-const chartWidth = 660;
+/** Widths of a picture by the end of its name: the narrow one is for phones, so that its text is not scaled down. */
+const chartWidths = { "": 660, "-narrow": 360 };
 
 export const recordPath = (name: string): string => join(folder, `${name}.generated.json`);
 export const recipePath = (name: string): string => join(folder, `${name}.yaml`);
@@ -123,7 +124,7 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
   return [
     `## ${title} {#${name}}`,
     `Technique: ${model.technique}. ${source}`,
-    `![Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}.](/gallery/${name}.svg)`,
+    `<picture><source media="(max-width: 40rem)" srcset="/gallery/${name}-narrow.svg"><img src="/gallery/${name}.svg" alt="Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}."></picture>`,
     pointsSentence(run),
     escapeMarkdown(
       [gain, ...sentences, stepsSentence(run), ...run.warnings.map((text) => `${text}.`)]
@@ -163,15 +164,15 @@ export function galleryFiles(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     models.flatMap(({ name }) => {
       const run = readRecord(name);
-      const picture = drawRunChart(run, chartWidth).markup.replace(
-        /<svg [^>]*>/,
-        (tag) =>
-          `${tag.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background: var(--paper)"')}<style>${sharedStyle}</style>`,
-      );
-      return [
-        [`gallery/${name}.svg`, picture],
-        [`gallery/${name}.html`, reportPage(run)],
-      ];
+      const pictures = Object.entries(chartWidths).map(([end, width]) => {
+        const picture = drawRunChart(run, width).markup.replace(
+          /<svg [^>]*>/,
+          (tag) =>
+            `${tag.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background: var(--paper)"')}<style>${sharedStyle}</style>`,
+        );
+        return [`gallery/${name}${end}.svg`, picture] as const;
+      });
+      return [...pictures, [`gallery/${name}.html`, reportPage(run)] as const];
     }),
   );
 }
