@@ -33,7 +33,7 @@ test("reports swapped models", async () => {
 test("the original is --original or the first of two models", async () => {
   const [original, result] = [at("right.onnx"), at("near.onnx")];
   const { out } = await pith("debug", result, "--original", original);
-  expect(out).toContain(`${result} against ${original}`);
+  expect(out).toContain(`${result} compared with ${original}`);
   expect((await pith("debug", original, result)).out).toBe(out);
   expect(await pith("debug", result)).toMatchObject({
     code: 2,
@@ -55,12 +55,14 @@ test("lists the layer with the largest error first, with its error alone and aft
     expect(Number.isFinite(second?.signalToNoise)).toBe(true);
   }
   const { out: text } = await pith(...words, "--data", at("points.csv"));
-  expect(text).toContain(`${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")}, 32 samples\n`);
+  expect(text).toContain(
+    `${at("spoiled.onnx")} compared with ${at("hidden.onnx")}, on ${at("points.csv")}, 32 samples\n`,
+  );
   expect(text).toMatch(
     /\nlayer +alone +with all before +share of error\nfc1 +Gemm +[\d.]+ dB .* 100\.0 %\nfc2 +Gemm +equal .* –\n/,
   );
   expect(text).toContain(`${decibelsLegend}\ncolumns in dB: signal to noise of the layer's output `);
-  expect(text).toContain("with all before: in the changed model)");
+  expect(text).toContain("with all before: all layers before it are changed, too)");
   expect(text).toMatch(
     /\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nnext: pith inspect \S+ fc1 /,
   );
@@ -73,7 +75,7 @@ test("lists the layer with the largest error first, with its error alone and aft
 test("states the inputs of the values, and warns that random inputs are not real samples", async () => {
   const words = ["debug", at("right.onnx"), at("near.onnx")];
   const random = await pith(...words);
-  expect(random.out).toContain(`against ${at("right.onnx")}, on random inputs, seed 0\n`);
+  expect(random.out).toContain(`compared with ${at("right.onnx")}, on random inputs, seed 0\n`);
   expect(random.err).toContain("the values are for random inputs: on real samples, ");
   const { err } = await pith(...words, "--data", at("points.csv"));
   expect(err).not.toContain("random inputs");
@@ -97,7 +99,7 @@ test("reports no differing layer for a model and itself", async () => {
   const { code, out } = await pith("debug", at("right.onnx"), at("right.onnx"));
   expect({ code, out }).toMatchObject({
     code: 0,
-    out: expect.stringContaining("1 layer as in the original\nNo layer differs."),
+    out: expect.stringContaining("same outputs as in the original: 1 layer\nNo layer differs."),
   });
 });
 

@@ -149,7 +149,7 @@ describe("a run rejects", () => {
     const options = { ...quick, force: true, onStage: (name: string) => stages.push(name) };
     await expect(runRecipe(net, steps, task, options)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/^Nothing changed: fc1: all of its channels score above the lowest 2 %/),
+      message: expect.stringMatching(/^Nothing changed: fc1: no channel is among the lowest-scoring 2 %/),
     });
     expect(stages).not.toContain("train");
     expect(stages).not.toContain("recover");

@@ -11,7 +11,7 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but about as fast: 18 of 19 convolutions compute partial blocks of 16 channels (7, 9, …). A partial block takes as long as a whole one; prune --structured --round-to 16 leaves only whole ones",
+    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels that is not a multiple of 16 (7, 9, …). They take as long as with the next multiple; prune --structured --round-to 16 leaves only multiples",
   );
 });
 

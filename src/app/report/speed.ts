@@ -36,7 +36,7 @@ export function notFasterText(
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 2);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions compute partial blocks of ${blockWidth} channels (${shown}). A partial block takes as long as a whole one; prune --structured --round-to ${blockWidth} leaves only whole ones`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels that is not a multiple of ${blockWidth} (${shown}). They take as long as with the next multiple; prune --structured --round-to ${blockWidth} leaves only multiples`;
 }
 
 /** Returns a warning if the result is clearly slower. */

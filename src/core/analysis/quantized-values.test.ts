@@ -86,7 +86,7 @@ describe("rewrites that change the order of summation", () => {
     ["another value", "f = Floor(x)\n  y = Add(n, f)"],
   ])("folds a batch normalization if the rounding applies to %s", async (_, lines) => {
     const { changes } = await fuseAffine(model(`${normalized}\n  ${lines}`));
-    expect(changes.map(({ what }) => what)).toContain("batch normalization merged into its weights");
+    expect(changes.map(({ what }) => what)).toContain("batch normalization merged into the weights of the layer");
   });
 
   it("folds before a quantization if the pass is called by name", async () => {

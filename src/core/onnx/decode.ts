@@ -59,7 +59,7 @@ export async function decodeModel(
 export class TruncatedFileError extends PithError {
   constructor(bytes: number, min: number) {
     const [available, minimum] = [bytes, min].map((number) => number.toLocaleString("en"));
-    super("E_NOT_ONNX", `it is cut off after ${available} bytes, of at least ${minimum}.`, {
+    super("E_NOT_ONNX", `the file is cut off after ${available} of at least ${minimum} bytes.`, {
       hint: "Copy or download it again.",
     });
   }

@@ -97,7 +97,7 @@ describe("open", () => {
       "truncated model",
       "model.onnx",
       `\x08\x08\x3a\x80\x80\x40${"\0".repeat(994)}`,
-      /model\.onnx": it is cut off after 1,000 bytes, of at least 1,048,582\.$/,
+      /model\.onnx": the file is cut off after 1,000 of at least 1,048,582 bytes\.$/,
       /^Copy or download it again\.$/,
     ],
   ])("names the file type of a %s and suggests what to do", async (_, name, text, sentence, hint) => {

@@ -245,5 +245,9 @@ describe("preprocess of images in files", () => {
       const misspelled = expect.objectContaining({ hint: expect.stringMatching(/^Did you mean imagenet\? Presets: /) });
       expect(() => parsePreprocessing("imagnet")).toThrow(misspelled);
     }
+    const misplaced = expect.objectContaining({
+      hint: expect.stringMatching(/^Did you mean the preset before the set/),
+    });
+    expect(() => parsePreprocessing("crop=224 imagenet")).toThrow(misplaced);
   });
 });

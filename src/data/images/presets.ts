@@ -160,7 +160,7 @@ function isPreset(name: string): name is keyof typeof presets {
 }
 
 function unknownWordError(word: string): PithError {
-  const suggestion = nearest(word, Object.keys(presets));
+  const suggestion = isPreset(word) ? "the preset before the settings" : nearest(word, Object.keys(presets));
   return optionError(`Preprocessing: "${word}" is not understood.`, {
     hint: `${suggestion === undefined ? "" : `Did you mean ${suggestion}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
   });

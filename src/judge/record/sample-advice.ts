@@ -46,7 +46,7 @@ export function adviseOnSamples(
     ].join("; ");
   }
   if (closeToLimit.length > 0 || !Number.isFinite(needed)) return closeToLimit.join("");
-  return `about ${integer(needed)} samples, more than the ${integer(of ?? total)} there are, narrow ${narrowed}`;
+  return `about ${integer(needed)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}`;
 }
 
 export function roundUp(value: number): number {

@@ -83,14 +83,17 @@ describe("the sentence of a goal", () => {
   });
 
   test("states how many samples narrow the interval to the goal, whatever the loss is", () => {
-    const narrow = "narrow the interval to ±1.0 points.";
     for (const value of [-0.004, 0.007, 0.0099])
       expect(adviceFor({}, { ...wide, value })).toContain(
-        `The estimate meets the goal; the interval does not exclude a larger loss. About 6,300 samples, more than the 667 there are, ${narrow}`,
+        `The estimate meets the goal; the interval does not exclude a larger loss. About 6,300 samples would narrow the interval to ±1.0 points, but there are only 667.`,
       );
-    expect(adviceFor({ validation: 333 })).toContain(`. About 9,400 samples, more than the 1,000 there are, ${narrow}`);
+    expect(adviceFor({ validation: 333 })).toContain(
+      `. About 9,400 samples would narrow the interval to ±1.0 points, but there are only 1,000.`,
+    );
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
-    expect(goalSentence(run)).toContain(`. About 2,200 samples, more than the 1,500 there are, ${narrow}`);
+    expect(goalSentence(run)).toContain(
+      `. About 2,200 samples would narrow the interval to ±1.0 points, but there are only 1,500.`,
+    );
   });
 
   test("states how many samples were not used, and which value of --samples is enough", () => {
@@ -102,7 +105,7 @@ describe("the sentence of a goal", () => {
       / loss\. 49,700 of the 50,000 samples were not used \(--samples 2800 narrows the interval to ±1\.0 points\)\.$/,
     );
     expect(adviceFor({ available: 300, searched: 150 }, half)).toContain(
-      "About 2,800 samples, more than the 300 there are",
+      "About 2,800 samples would narrow the interval to ±1.0 points, but there are only 300",
     );
   });
 
@@ -115,7 +118,7 @@ describe("the sentence of a goal", () => {
     );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(phraseOf(beyond)).toBe(
-      "Lost 2.0 points of accuracy (95 % interval −3.0 … +0.4 points; goal: lose at most 1.0 points). With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
+      "Lost 2.0 points of accuracy (95 % interval −3.0 … +0.4 points; goal: lose at most 1.0 points). With 667 samples this could be chance; about 2,000 samples would narrow the interval to ±1.0 points, but there are only 667.",
     );
     expect(phraseOf({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(
       / −3\.0 … −0\.1 points; .*\. The goal is missed\.$/,
@@ -128,9 +131,13 @@ describe("the sentence of a goal", () => {
 
   test("includes the samples of the search in the required number of samples", () => {
     const drop = { ...wide, count: 500 };
-    expect(adviceFor({ searched: 500 }, drop)).toContain("About 9,400 samples, more than the 1,000 there are,");
+    expect(adviceFor({ searched: 500 }, drop)).toContain(
+      "About 9,400 samples would narrow the interval to ±1.0 points, but there are only 1,000",
+    );
     expect(adviceFor({ searched: 499 }, drop)).toContain("About 9,400 samples");
-    expect(adviceFor({ searched: 300 }, drop)).toContain("About 5,000 samples, more than the 800 there are,");
+    expect(adviceFor({ searched: 300 }, drop)).toContain(
+      "About 5,000 samples would narrow the interval to ±1.0 points, but there are only 800",
+    );
     const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
     expect(goalSentence({ ...exampleRun, search })).toContain("About 2,900 samples");
     expect(goalSentence(exampleRun)).toContain("About 1,500 samples");
@@ -458,7 +465,7 @@ test("a rejection states the metric values, the interval and the allowed drop", 
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
   expect(lossText(even, judge(even, strict), strict)).toMatch(
-    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples, more than the 800 there are, narrow the interval to ±0\.3 points$/,
+    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples would narrow the interval to ±0\.3 points, but there are only 800$/,
   );
 });
 

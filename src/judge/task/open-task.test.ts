@@ -91,7 +91,9 @@ describe("images with labels", () => {
     const model = aboveHalf();
     const { task, logged } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
-    expect(task.preprocessing).toMatch(/^guessed "unit".*Set it with `preprocess: "unit"`\.$/);
+    expect(task.preprocessing).toMatch(
+      /^guessed "unit".*Set the one that your application uses: `preprocess: "unit"`\.$/,
+    );
     expect(task.tried?.[0]).toMatchObject({ name: "unit", accuracy: { value: 1 }, fits: true });
     expect(logged).toEqual([]);
     expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([40, 40, 80]);

@@ -115,9 +115,7 @@ const namesOf = (all: readonly Preprocessing[]): string => all.map(({ name }) =>
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const names = namesOf(indistinct);
   const doubt = names === "" ? "" : `; ${names} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
-  const set =
-    names === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that your application uses: `preprocess`.";
-  return `guessed "${name}"${doubt}. ${set}`;
+  return `guessed "${name}", by its accuracy${doubt}. Set the one that your application uses: \`preprocess: "${name}"\`.`;
 }
 
 /** A few suffice: if folders are named by years, for example, all labels are invalid. */

@@ -89,7 +89,10 @@ export async function fuseBatchNorms(
     if (!options.trained && !isNorm && hasProtected(match, node, isProtected)) continue;
     if (await fold(model, node, match, inference))
       changes.push(
-        cleanUpChange(match.layer.name, `${isNorm ? "batch normalization" : "scale or shift"} merged into its weights`),
+        cleanUpChange(
+          match.layer.name,
+          `${isNorm ? "batch normalization" : "scale or shift"} merged into the weights of the layer`,
+        ),
       );
   }
   if (options.arithmetic === true) {

@@ -46,7 +46,7 @@ export async function foldIntoReader(model: Model, node: Node, scope: Scope): Pr
   model.graph.setInput(layer.node, layer.role.data, x);
   model.graph.removeNode(node);
   for (const value of vectors) removeIfUnused(value);
-  return cleanUpChange(layer.name, "scale or shift of its input merged into its weights");
+  return cleanUpChange(layer.name, "scale or shift of the input merged into the weights of the layer");
 }
 
 function matchReader(node: Node, { inference, isProtected, canChange }: Scope): Match | undefined {

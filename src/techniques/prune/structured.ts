@@ -184,7 +184,7 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
   if (set.groups.length > 1)
     return first.position < count
       ? `channels are removed in blocks of ${multiple}, and less than half of a block is among the lowest-scoring ${share} of ${over}`
-      : `all of its channels score above the lowest ${share} of the channels of ${over}`;
+      : `no channel is among the lowest-scoring ${share} of ${over}`;
   if (count === 0) return `${share} of ${parts} rounds to 0`;
   return first.position < count
     ? `${share} of ${parts} is less than half of a block of ${multiple} channels`

@@ -68,7 +68,7 @@ const schema = v.strictObject({
     },
   }),
   /** Bits of a weight (8). With 4 and 2, products and tables use blocks. int8 weights of integer products have 7: sums overflow without VNNI. */
-  bits: option(bits, "bits per weight (weights: 8, 6 to 2; dynamic: 8 or 7; static: 8, 7 or 4; palettes: any)", {
+  bits: option(bits, "bits per weight (default first: weights 8, 6 to 2; dynamic 7, 8; static 7, 8, 4; palettes any)", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halfHint])),

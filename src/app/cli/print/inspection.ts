@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { bytes, count, counted, formatReason, groupBy, integer, percent, times } from "#ir";
+import { bytes, count, counted, formatReason, groupBy, integer, joinList, percent, times } from "#ir";
 import { operationsText } from "../../../judge/record/operation-count.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
@@ -122,7 +122,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pr
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
     terminal.line(
       terminal.color.dim(
-        "rank: outputs of the first of the two layers that pith factorize makes of a layer; up to this rank they are smaller",
+        "rank: pith factorize makes a layer smaller up to this rank (the number of outputs of the first of its two new layers)",
       ),
     );
   if (shown.length < rows.length) {
@@ -208,12 +208,12 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   const large = savings.tables.filter((table) => table.bytes >= minTableShare * file);
   for (const table of large.slice(0, maxNotes)) terminal.line(tableLine(table, file));
   const reasons = groupBy(
-    layers.flatMap(({ kept }) => kept ?? []),
+    layers.flatMap(({ kept, name }) => (kept === undefined ? [] : { ...kept, name })),
     ({ reason }) => reason,
   );
   for (const group of [...reasons.values()].slice(0, maxNotes)) {
-    const layersText = group.length === 1 ? "" : `; in ${counted(group.length, "layer")}`;
-    terminal.line(`channels that cannot be removed: ${formatReason(group[0])}${layersText}`);
+    const names = joinList(group.map(({ name }) => name));
+    terminal.line(`channels of ${names} that cannot be removed: ${formatReason(group[0])}`);
   }
 }
 

@@ -101,7 +101,7 @@ export default async function debug(
     },
     print(terminal) {
       const { bold, dim } = terminal.color;
-      terminal.line(`${bold(modelPath)} against ${originalPath}, on ${on}`);
+      terminal.line(`${bold(modelPath)} compared with ${originalPath}, on ${on}`);
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       if (changedLayers.length > 0) {
         for (const line of layersLegend) terminal.line(dim(line));
@@ -115,7 +115,7 @@ export default async function debug(
         if (jointNote !== "") terminal.line(dim(jointNote));
       }
       const equalCount = layers.length - changedLayers.length;
-      if (equalCount > 0) terminal.line(`${counted(equalCount, "layer")} as in the original`);
+      if (equalCount > 0) terminal.line(`same outputs as in the original: ${counted(equalCount, "layer")}`);
       for (const [reason, group] of groupBy(misses, (miss) => miss.reason)) {
         const names = group.flatMap(({ at }) => at ?? []);
         const place = names.length > 2 ? counted(names.length, "layer") : names.join(", ");

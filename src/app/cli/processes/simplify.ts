@@ -163,8 +163,8 @@ function comparisonLine(comparison: Equivalence | string): string {
   const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
   const differenceText =
     difference === 0
-      ? "equal"
-      : `at most ${difference.toExponential(1)} apart (relative to the largest value; ${Number(tolerance.toPrecision(2))} allowed)`;
+      ? "are equal to the original's"
+      : `differ from the original's by at most ${difference.toExponential(1)} of the largest value (${Number(tolerance.toPrecision(2))} allowed)`;
   const asWritten = fused === undefined ? "" : ", run node by node";
   const fusedText =
     fused === undefined || fused <= tolerance
@@ -174,7 +174,7 @@ function comparisonLine(comparison: Equivalence | string): string {
     own === undefined
       ? ""
       : `; rounding error of the original ${own.toExponential(1)}${isUnsteady(own) ? ": this is weak evidence" : ""}`;
-  return `change: outputs are ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantOutputsNote : ""}${missingOperatorsNote(without)}`;
+  return `change: outputs ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantOutputsNote : ""}${missingOperatorsNote(without)}`;
 }
 
 /** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */
