@@ -25,7 +25,7 @@ export function pageText(
   const change = (whole: string, mark = "", title = "", target?: string): string => {
     // README does not link this page, because the npm package does not contain it.
     const named = whole === "`CONTRIBUTING.md`" ? places.get("CONTRIBUTING.md") : undefined;
-    if (named !== undefined) return `[${named.title}](./${posix.relative(from, named.address)})`;
+    if (named !== undefined) return `[${whole}](./${posix.relative(from, named.address)})`;
     if (target === undefined || /^(https?:|mailto:|#)/.test(target)) return whole;
     const [path = "", anchor] = target.split("#");
     const file = posix.join(posix.dirname(source), path);

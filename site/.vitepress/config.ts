@@ -66,9 +66,11 @@ const wrapInlineCode = (html: string, text: string): string =>
     ? html.replace("<code", '<code class="whole"')
     : keepFlags(html).replace(/(?<=[\w*>;])[/_](?=[\w.*&{])/g, "$&<wbr>");
 
-/** Lets long names, such as those of operators, wrap before a capital letter and after a stop. */
+/** Lets long names, such as those of operators, wrap before a capital letter and after a stop. Sentences wrap only the longest. */
 const wrapNames = (text: string): string =>
-  text.replace(/[A-Za-z.]{15,}/g, (name) => name.replace(/[a-z](?=[A-Z])|\.(?=[a-zA-Z])/g, "$&<wbr>"));
+  text.replace(/[A-Za-z.]{15,}/g, (name) =>
+    name.replace(/[a-z](?=[A-Z])|\.(?=[a-zA-Z])/g, `$&<wbr${name.length > 34 ? "" : ' class="cell"'}>`),
+  );
 
 export default defineConfig({
   srcDir: pages,
