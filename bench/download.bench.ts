@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
-import { bytes, figure, percent, times } from "../src/core/numbers.ts";
+import { bytes, figureText, percent, times } from "../src/core/numbers.ts";
 import { encodedSource } from "../src/core/onnx/encode.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { completeContext } from "../src/core/pass/run-pass.ts";
@@ -129,13 +129,13 @@ async function benchOf(network: Network): Promise<void> {
   const add = (name: string, made: Made): void => void rows.push({ name, made });
   const textOf = (name: string, { result, ...made }: Made, speed: Spread | undefined): string[] => {
     const { difference, unit, candidate } = result.comparison;
-    const change = unit === "share" ? points(difference, 1) : figure(unit, difference.value);
+    const change = unit === "share" ? points(difference, 1) : figureText(unit, difference.value);
     const sizes = [made.bytes, made.gzip, made.brotli].map((size = Number.NaN) => bytes(size));
     return [
       name,
       ...sizes,
       times(speed?.median ?? Number.NaN),
-      figure(unit, candidate.value),
+      figureText(unit, candidate.value),
       change,
       changeOf(result).text,
     ];

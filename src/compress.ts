@@ -9,7 +9,7 @@ export type { Measured, Run } from "./judge/record/run-record.ts";
 export type { Candidate } from "./judge/run/attempt.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/run.ts";
 export { search } from "./search/search.ts";
-export type { SearchOptions } from "./search/search-task.ts";
+export type { SearchOptions } from "./search/search-setup.ts";
 export { allocationFrom } from "./search/sensitivity/allocation.ts";
 export { sensitivity } from "./search/sensitivity/sensitivity.ts";
 export type { Sensitivity } from "./search/sensitivity/sensitivity-record.ts";

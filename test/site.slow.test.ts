@@ -8,7 +8,7 @@ import { models } from "../scripts/gallery/models.ts";
 import { readRecord, resultOf } from "../scripts/gallery/page.ts";
 import { startServer } from "../scripts/site/serve.ts";
 import { openPage } from "../src/app/cli/browser/chromium.ts";
-import { bytes, figure } from "../src/core/numbers.ts";
+import { bytes, figureText } from "../src/core/numbers.ts";
 import { findViolations, siteRules } from "./axe.ts";
 import { browser, root } from "./page.ts";
 import { openAddressIn } from "./studio/open-studio.ts";
@@ -145,7 +145,7 @@ describe("the gallery", () => {
       const run = readRecord(name);
       const { result } = resultOf(run);
       const row = rows.filter((text) => text.includes(title)).join("");
-      const accuracy = figure(run.metric.unit, result.estimate.value);
+      const accuracy = figureText(run.metric.unit, result.estimate.value);
       const sizes = [run.original.bytes, result.bytes, run.original.brotli, result.brotli].map((size = 0) =>
         bytes(size),
       );

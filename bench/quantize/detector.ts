@@ -7,7 +7,7 @@ import { setAside } from "../../src/data/batches/select.ts";
 import { take } from "../../src/data/index.ts";
 import { estimate, measure } from "../../src/judge/index.ts";
 import { openTask } from "../../src/judge/task/index.ts";
-import { boxOverlap } from "../../src/runtime/metrics/boxes.ts";
+import { boxOverlap } from "../../src/runtime/metrics/box-outputs.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, share, table, target } from "../lib/print.ts";

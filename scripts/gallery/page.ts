@@ -12,8 +12,8 @@ import {
   change,
   changeInterval,
   counted,
-  figure,
   figureInterval,
+  figureText,
   integer,
   times,
 } from "../../src/core/numbers.ts";
@@ -103,7 +103,7 @@ function intervalsOf(run: Run): readonly string[] {
     bytes(result.bytes),
     bytes(original.bytes),
     metric.name,
-    figure(metric.unit, result.estimate.value),
+    figureText(metric.unit, result.estimate.value),
     figureInterval(metric.unit, result.estimate),
     changeInterval(metric.unit, comparison.difference),
     integer(result.estimate.count),
@@ -120,7 +120,7 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
   const { result } = resultOf(run);
   const { gain, sentences } = summarize(run);
   const pointText = (measured: Measured): string =>
-    `${bytes(measured.bytes)}, ${metric.name} ${figure(metric.unit, measured.estimate.value)}`;
+    `${bytes(measured.bytes)}, ${metric.name} ${figureText(metric.unit, measured.estimate.value)}`;
   return [
     `## ${title} {#${name}}`,
     `Technique: ${model.technique}. ${source}`,
@@ -156,7 +156,9 @@ function stepsSentence(run: Run): string {
   const { name, unit } = run.metric;
   const evaluated = resultOf(run).steps.flatMap(({ name, after }) => (after === undefined ? [] : [{ name, after }]));
   if (evaluated.length < 2) return "";
-  return evaluated.map((step) => `After ${step.name}: ${name} ${figure(unit, step.after.estimate.value)}.`).join(" ");
+  return evaluated
+    .map((step) => `After ${step.name}: ${name} ${figureText(unit, step.after.estimate.value)}.`)
+    .join(" ");
 }
 
 /** Returns the pictures and the reports, by their address on the site. */

@@ -11,8 +11,8 @@ import {
   difference,
   duration,
   excessText,
-  figure,
   figureInterval,
+  figureText,
   formatDistinct,
   integer,
   intervalNote,
@@ -39,12 +39,12 @@ test("bytes and count write three digits", () => {
 });
 
 test("figure and change write shares in percent, and other metric values as numbers", () => {
-  expect([figure("share", 0.915), figure("", 3.4981)]).toEqual(["91.5 %", "3.498"]);
+  expect([figureText("share", 0.915), figureText("", 3.4981)]).toEqual(["91.5 %", "3.498"]);
   expect([change("share", -0.007), change("share", 0.003), change("", 0.1234)]).toEqual(["−0.7", "+0.3", "+0.123"]);
 });
 
 test("figure, difference and allowance write units", () => {
-  expect([figure("dB", 23.1), figure("nats", -0.5)]).toEqual(["23.10 dB", "−0.5000 nats"]);
+  expect([figureText("dB", 23.1), figureText("nats", -0.5)]).toEqual(["23.10 dB", "−0.5000 nats"]);
   // A drop from 55.56 % to 55.54 % prints as 55.6 % to 55.5 %, so the difference needs another digit.
   expect([-0.0002, 0.0004, -0.00001, 0].map((value) => difference("share", value))).toEqual([
     "−0.02 points",
@@ -67,7 +67,7 @@ test("change writes no sign if the value rounds to zero", () => {
 test("percent and changeInterval use the minus sign U+2212", () => {
   expect(changeInterval("share", { low: -0.02, high: 0.006 })).toBe("−2.0 … +0.6");
   expect(percent(-0.05)).toBe("−5.0 %");
-  expect(figure("dB", Number.POSITIVE_INFINITY)).toBe("∞ dB");
+  expect(figureText("dB", Number.POSITIVE_INFINITY)).toBe("∞ dB");
   expect([1, 0.9995, 0.9999999, 0.0004, 0].map((share) => percent(share))).toEqual([
     "100.0 %",
     "99.95 %",

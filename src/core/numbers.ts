@@ -39,10 +39,10 @@ export function sparsityMatters(share: number | undefined, other: number | undef
 /** Formats two values with enough digits to distinguish them, such as "99.89 %" and "99.90 %". */
 export function formatDistinct(unit: Unit, value: number, other: number): readonly [string, string] {
   for (let extra = 0; extra < 11 && value !== other; extra++) {
-    const [first, second] = [figure(unit, value, extra), figure(unit, other, extra)];
+    const [first, second] = [figureText(unit, value, extra), figureText(unit, other, extra)];
     if (first !== second) return [first, second];
   }
-  return [figure(unit, value), figure(unit, other)];
+  return [figureText(unit, value), figureText(unit, other)];
 }
 
 export interface ChangeTexts {
@@ -61,8 +61,8 @@ export function changeTexts(
   limit = Number.POSITIVE_INFINITY,
 ): ChangeTexts {
   const textsWith = (extra: number): ChangeTexts => ({
-    before: figure(unit, before, extra),
-    after: figure(unit, after, extra),
+    before: figureText(unit, before, extra),
+    after: figureText(unit, after, extra),
     change: difference(unit, value, extra).split(" ")[0] ?? "",
   });
   const printedChange = (texts: ChangeTexts): number => numberIn(texts.after) - numberIn(texts.before);
@@ -97,7 +97,7 @@ export function speedText(
 }
 
 /** Formats a metric value, such as "91.5 %", "3.498", "23.10 dB" or "∞ dB". */
-export function figure(unit: Unit, value: number, extraDigits = 0): string {
+export function figureText(unit: Unit, value: number, extraDigits = 0): string {
   const text = Number.isFinite(value) ? value.toPrecision(4 + extraDigits) : String(value).replace("Infinity", "∞");
   return unit === "share" ? percent(value, 1 + extraDigits) : `${withMinusSign(text)}${unitSuffix(unit)}`;
 }
@@ -105,7 +105,7 @@ export function figure(unit: Unit, value: number, extraDigits = 0): string {
 export function figureInterval(
   unit: Unit,
   { value, low, high }: Pick<Estimate, "value" | "low" | "high">,
-  format = figure,
+  format = figureText,
 ): string {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(low) && !Number.isFinite(high))

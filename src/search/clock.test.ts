@@ -3,7 +3,7 @@ import { completeContext } from "../core/pass/run-pass.ts";
 import { recipeFrom } from "../judge/recipe/check-recipe.ts";
 import { memoryStore, type Store } from "../judge/steps/store.ts";
 import { SearchClock } from "./clock.ts";
-import type { SearchOptions } from "./search-task.ts";
+import type { SearchOptions } from "./search-setup.ts";
 
 let store: Store;
 beforeEach(() => {

@@ -4,7 +4,7 @@ import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/attempt.ts";
 import type { Store } from "../judge/steps/store.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";
-import type { SearchOptions } from "./search-task.ts";
+import type { SearchOptions } from "./search-setup.ts";
 
 /** `at`: end in milliseconds since 1970. `by`: the options of the search. */
 interface CandidateTime {

@@ -18,8 +18,8 @@ import {
   selectUsableTrials,
   type UsableTrial,
 } from "./scored-trials.ts";
+import type { PooledSearchOptions, SearchSetup } from "./search-setup.ts";
 import { splitForSearch } from "./search-splits.ts";
-import type { PooledSearchOptions, SearchTask } from "./search-task.ts";
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ rejectedAs }) => rejectedAs === "off target");
@@ -34,12 +34,12 @@ function meetsGoal(run: Run): boolean {
 }
 
 export class FinalEvaluation {
-  readonly #task: SearchTask;
+  readonly #task: SearchSetup;
   readonly #finalTrials: Trials;
   readonly #rounds: Rounds;
   readonly #objective: Objective;
 
-  constructor(task: SearchTask, finalTrials: Trials, rounds: Rounds, objective: Objective) {
+  constructor(task: SearchSetup, finalTrials: Trials, rounds: Rounds, objective: Objective) {
     this.#task = task;
     this.#finalTrials = finalTrials;
     this.#rounds = rounds;

@@ -22,12 +22,12 @@ import { Rounds } from "./rounds.ts";
 import { nameOfSameFile, type ScoredTrial } from "./scored-trials.ts";
 import {
   openFinalTrials,
-  openSearchTask,
   type PooledSearchOptions,
   type SearchOptions,
-  type SearchTask,
+  type SearchSetup,
+  setUpSearch,
   warnOfSharedSamples,
-} from "./search-task.ts";
+} from "./search-setup.ts";
 import { WorkEstimate } from "./work-estimate.ts";
 
 /**
@@ -59,7 +59,7 @@ export async function searchWithPool(
   const context = completeContext(partialContext);
   return withStore(original, options, async (store) => {
     const started = performance.now();
-    const searchTask = await openSearchTask(store, original, task, options, context);
+    const searchTask = await setUpSearch(store, original, task, options, context);
     const finalTrials = await openFinalTrials(searchTask);
     warnOfSharedSamples(searchTask);
     const { evaluator } = searchTask.trials;
@@ -84,7 +84,7 @@ export async function evaluateIntoStore(
   partialContext: Partial<Context> = {},
 ): Promise<void> {
   await withStore(original, options, async (store) => {
-    const { trials, context } = await openSearchTask(store, original, task, options, completeContext(partialContext));
+    const { trials, context } = await setUpSearch(store, original, task, options, completeContext(partialContext));
     const candidate = trials.candidates.find((candidate) => candidate.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
@@ -97,7 +97,7 @@ export async function evaluateIntoStore(
 const secondsOfTiming = 10;
 
 class Search {
-  readonly #task: SearchTask;
+  readonly #task: SearchSetup;
   readonly #clock: SearchClock;
   readonly #budget: Budget;
   readonly #work: WorkEstimate;
@@ -107,7 +107,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #secondsBefore: number;
 
-  constructor(searchTask: SearchTask, finalTrials: Trials, secondsBefore: number, size: number) {
+  constructor(searchTask: SearchSetup, finalTrials: Trials, secondsBefore: number, size: number) {
     this.#task = searchTask;
     this.#secondsBefore = secondsBefore;
     const { trials, options, store, task, context, combinations } = searchTask;

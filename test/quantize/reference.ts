@@ -11,7 +11,7 @@ import {
   type QuantizedType,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
-} from "../../src/techniques/shared/quantize.ts";
+} from "../../src/techniques/shared/affine-codes.ts";
 
 /** Codes of numbers by one scale and zero point. */
 export const codesOf = (

@@ -31,9 +31,9 @@ export interface ProgramEnvironment {
 }
 
 /** Runs a command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 3 undecided. */
-export async function runProgram(line: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
+export async function runProgram(args: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
   const { signal } = surroundings;
-  const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
+  const words = args.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
   permitModules(words.flatMap(pathsOf));
   // Some programs use -V for the version, and others -v, so Pith accepts both flags.
   if (words[0] === "-V") words[0] = "-v";

@@ -5,7 +5,7 @@ import {
   changeInterval,
   confidenceText,
   counted,
-  figure,
+  figureText,
   integer,
   joinList,
   speedText,
@@ -52,7 +52,7 @@ export function similarityText({
   const confidenceNote = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
   const interval =
     low === undefined || high === undefined ? "" : ` (${confidenceNote}${changeInterval(unit, { low, high })})`;
-  return `${figure(unit, value)}${samplesText}${interval}`;
+  return `${figureText(unit, value)}${samplesText}${interval}`;
 }
 
 /** Returns "q8 3.97 × smaller, agreement 98.3 %; q4 6.10 × smaller, agreement 91.7 %". */
@@ -64,7 +64,8 @@ export function changeText(files: readonly FolderFile[], originals: ReadonlyMap<
       if (row?.bytes !== undefined) [before, after] = [before + originalBytes, after + row.bytes];
     }
     const [nearness] = files.flatMap((row) => (row.dtype === dtype ? (similarityOf(row) ?? []) : []));
-    const nearnessText = nearness === undefined ? "" : `, ${nearness.metric} ${figure(nearness.unit, nearness.value)}`;
+    const nearnessText =
+      nearness === undefined ? "" : `, ${nearness.metric} ${figureText(nearness.unit, nearness.value)}`;
     return `${dtype} ${times(before / after)} smaller${nearnessText}`;
   });
   return texts.join("; ");

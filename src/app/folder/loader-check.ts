@@ -1,6 +1,6 @@
 /** Checks whether transformers.js loads and runs a variant, and how similar the variant's outputs are to the originals'. */
 import * as v from "valibot";
-import { figure, Miss, percent, stripPeriod } from "#ir";
+import { figureText, Miss, percent, stripPeriod } from "#ir";
 import { Difference } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { endToEndLoss } from "./end-to-end.ts";
@@ -184,7 +184,7 @@ function compareOutputs(before: readonly LoaderOutputs[], after: readonly Loader
 function findLoss({ signalToNoise, tokens, same }: LoaderSimilarity): string | undefined {
   if (tokens !== undefined) return endToEndLoss({ tokens, same });
   if (signalToNoise === undefined || signalToNoise >= minDecibels) return undefined;
-  return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
+  return `on the texts, less than half of the original's signal is left (signal to noise ${figureText("dB", signalToNoise)}).`;
 }
 
 /** Formats the similarity: "31.2 dB", "97.4 % of 192". */
@@ -192,7 +192,7 @@ export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: Loa
   if (outcome === "loads" || outcome === "not checked") return outcome;
   if (outcome !== "runs") return "";
   if (tokens > 0) return `${percent(same / tokens)} of ${tokens}`;
-  return signalToNoise === undefined ? "runs" : figure("dB", signalToNoise);
+  return signalToNoise === undefined ? "runs" : figureText("dB", signalToNoise);
 }
 
 export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {

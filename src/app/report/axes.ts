@@ -57,7 +57,7 @@ export function px(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** Formats a tick with digits that follow from the distance of the ticks. */
+/** Formats a tick. A share is a percentage, with a decimal if the ticks are less than 1 % apart. */
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
   if (unit !== "share") return withMinusSign(String(tick));
   return withMinusSign(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);

@@ -6,8 +6,8 @@ import {
   count,
   counted,
   type Estimate,
-  figure,
   figureInterval,
+  figureText,
   groupBy,
   integer,
   percent,
@@ -216,7 +216,7 @@ function keyFigures(run: Run): Markup {
 ${renderFigure("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.gzip !== undefined && renderFigure("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
 ${original.brotli !== undefined && renderFigure(`compressed (${brotliTitle(original, result)})`, fromTo(original.brotli, result?.brotli, bytes))}
-${renderFigure(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
+${renderFigure(metric.name, figureText(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
 ${speed !== undefined && renderFigure("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
 ${original.macs !== undefined && renderFigure("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;

@@ -1,5 +1,5 @@
 /** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
-import { bytes, figure, type Unit } from "#ir";
+import { bytes, figureText, type Unit } from "#ir";
 import type { Run } from "../../judge/record/run-record.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 import {
@@ -129,7 +129,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const size = drawing.isByDownload
     ? { axis: "size after brotli", title: "bytes after brotli" }
     : { axis: "size of the file", title: "bytes" };
-  const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`);
+  const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figureText(unit, point.value)}`);
   const title = `${name} against ${size.title}: ${texts.join("; ")}`;
   const chosenLast = points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
   // An image cannot contain links.
@@ -223,7 +223,7 @@ function drawSearched(
   x: number,
   y: number,
 ): Markup {
-  const point = html`<circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x)}" cy="${px(y)}" r="3"><title>${name}: ${bytes(size)}, ${figure(unit, value)}</title></circle>`;
+  const point = html`<circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x)}" cy="${px(y)}" r="3"><title>${name}: ${bytes(size)}, ${figureText(unit, value)}</title></circle>`;
   return row === undefined ? point : html`<a href="#${row}">${point}</a>`;
 }
 

@@ -2,8 +2,8 @@ import {
   bytes,
   changeInterval,
   count,
-  figure,
   figureInterval,
+  figureText,
   percent,
   sparsityMatters,
   speedText,
@@ -97,7 +97,7 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
         const { estimate } = model;
         const text = index === 0 ? longest : texts[index - 1]?.after;
         return {
-          text: text ?? figure(unit, estimate.value),
+          text: text ?? figureText(unit, estimate.value),
           note: isExact ? undefined : figureInterval(unit, estimate),
         };
       }),

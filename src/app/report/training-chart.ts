@@ -1,5 +1,5 @@
 /** Draws the losses and evaluations of a training, for reports and other pages. */
-import { counted, figure } from "#ir";
+import { counted, figureText } from "#ir";
 import type { StepRecord, TrainedCurve } from "../../judge/record/run-record.ts";
 import {
   type Axis,
@@ -56,13 +56,13 @@ export function trainingChart(
     `${text(points[0]?.value ?? Number.NaN)} → ${text(points.at(-1)?.value ?? Number.NaN)}`;
   const metric = by === undefined ? "" : `validation ${by}`;
   const metricEnds =
-    evaluations.length === 0 ? "" : `; ${metric} ${firstToLast(evaluations, (value) => figure(unit, value))}`;
+    evaluations.length === 0 ? "" : `; ${metric} ${firstToLast(evaluations, (value) => figureText(unit, value))}`;
   const title = `training loss ${firstToLast(losses, (value) => value.toPrecision(3))} over ${counted(last, "step")}${metricEnds}`;
   const stepTicks = ticksOf(first, last, Math.round(width / 140)).filter((tick) => Number.isInteger(tick));
   const drawEvaluations = (axis: Axis): Markup => html`
 <g class="tick">${axis.ticks.map((tick) => labelMarkup(right + 10, axis.scale(tick) + 4, tickText(unit, tick, axis.ticks), "start"))}</g>
 <g class="axis">${labelMarkup(width - 2, top - 8, metric, "end", "evaluated")}</g><path class="evaluated" d="${path(evaluations, axis)}"/>
-${evaluations.map(({ step, value }) => html`<circle class="evaluated" cx="${px(x(step))}" cy="${px(axis.scale(value))}" r="3.5"><title>after ${String(step)} steps: ${figure(unit, value)}</title></circle>`)}`;
+${evaluations.map(({ step, value }) => html`<circle class="evaluated" cx="${px(x(step))}" cy="${px(axis.scale(value))}" r="3.5"><title>after ${String(step)} steps: ${figureText(unit, value)}</title></circle>`)}`;
   return html`<svg class="chart training" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 ${drawGrid(frame, lossAxis, (tick) => tickText("", tick, lossAxis.ticks))}
 <g class="tick">${stepTicks.map((tick) => labelMarkup(x(tick), bottom + 18, String(tick), "middle"))}</g>

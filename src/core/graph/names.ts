@@ -38,7 +38,7 @@ export function hasDistinctNames(model: Model): boolean {
   return true;
 }
 
-/** Returns computed values of a subgraph that have the name of an outer value. ONNX Runtime rejects them if the outer value is computed first. */
+/** Returns computed values of a subgraph with the name of an outer value that can be computed first, which ONNX Runtime rejects. */
 function shadowingValues(graph: Graph): readonly Value[] {
   const containing = new Set<Node>();
   for (let node = graph.parent; node !== undefined; node = node.graph.parent) containing.add(node);

@@ -55,7 +55,7 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
     if (value.producer !== undefined) value.type = output.stated ?? value.type;
     substitute(output, value);
   });
-  // Replacing the last used output has already removed the node.
+  // Replacing the last used output can already have removed the node.
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 

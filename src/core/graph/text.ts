@@ -77,7 +77,7 @@ function completeContents(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/** Longer contents of a tensor are replaced by a fingerprint. */
+/** Abbreviated text replaces longer contents by a fingerprint or `…`. */
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {

@@ -192,8 +192,8 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
 }
 
 /**
- * Returns thresholds that prune the `count` entries with the lowest |score| over all parts. A sample gives a bracket around the threshold. One pass
- * counts the entries below it and collects those inside (Floyd and Rivest 1975, "Expected time bounds for selection").
+ * Returns thresholds that prune the `count` entries with the lowest |score| over all parts. A sample gives a bracket around the threshold, which
+ * grows until it holds it (Floyd and Rivest 1975, "Expected time bounds for selection").
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export async function findThresholds(

@@ -51,45 +51,45 @@ export class Writer {
   }
 
   /** Protobuf encodes negative values in 10 bytes. */
-  integer(number: number, value: number | bigint): void {
-    this.#tag(number, 0);
+  integer(field: number, value: number | bigint): void {
+    this.#tag(field, 0);
     this.#varint(value);
   }
 
-  float(number: number, value: number): void {
-    this.#tag(number, 5);
+  float(field: number, value: number): void {
+    this.#tag(field, 5);
     this.#reserve(4);
     new DataView(this.#buffer.buffer).setFloat32(this.#length, value, true);
     this.#length += 4;
   }
 
-  text(number: number, value: string): void {
+  text(field: number, value: string): void {
     if (value.length > 40 || !isAscii(value)) {
-      this.bytes(number, utf8.encode(value));
+      this.bytes(field, utf8.encode(value));
       return;
     }
-    this.#tag(number, 2);
+    this.#tag(field, 2);
     this.#varint(value.length);
     this.#reserve(value.length);
     for (let index = 0; index < value.length; index++) this.#buffer[this.#length++] = value.charCodeAt(index);
   }
 
-  bytes(number: number, value: Uint8Array): void {
-    this.piece(number, value);
+  bytes(field: number, value: Uint8Array): void {
+    this.piece(field, value);
   }
 
-  piece(number: number, piece: Piece): void {
-    this.#tag(number, 2);
+  piece(field: number, piece: Piece): void {
+    this.#tag(field, 2);
     this.#varint(sizeOf(piece));
     this.#append(piece);
   }
 
-  message(number: number, fill: (writer: Writer) => void, carried?: Uint8Array): void {
+  message(field: number, fill: (writer: Writer) => void, carried?: Uint8Array): void {
     const inner = idleWriters.pop() ?? new Writer();
     inner.#carried = sortedFields(carried);
     fill(inner);
     inner.#carry(Number.POSITIVE_INFINITY);
-    this.#tag(number, 2);
+    this.#tag(field, 2);
     this.#varint(inner.size);
     // A short buffer is copied and serves the next message.
     if (inner.#length >= minPieceBytes) inner.#flush();
@@ -101,8 +101,8 @@ export class Writer {
   }
 
   /** Writes fields unchanged, including tags. */
-  field(number: number, piece: Piece): void {
-    this.#carry(number);
+  field(field: number, piece: Piece): void {
+    this.#carry(field);
     this.#append(piece);
   }
 
@@ -117,18 +117,18 @@ export class Writer {
   }
 
   /** Writes the carried fields with a lower number, and drops those with the same number. */
-  #carry(number: number): void {
+  #carry(field: number): void {
     for (;;) {
       const next = this.#carried[this.#nextCarried];
-      if (next === undefined || next.number > number) return;
+      if (next === undefined || next.number > field) return;
       this.#nextCarried++;
-      if (next.number < number && next.bytes !== undefined) this.#append(next.bytes);
+      if (next.number < field && next.bytes !== undefined) this.#append(next.bytes);
     }
   }
 
-  #tag(number: number, wire: number): void {
-    this.#carry(number);
-    this.#varint(number * 8 + wire);
+  #tag(field: number, wire: number): void {
+    this.#carry(field);
+    this.#varint(field * 8 + wire);
   }
 
   #varint(value: number | bigint): void {

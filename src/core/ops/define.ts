@@ -44,7 +44,7 @@ export type BoundOp = {
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
-/** The facets whose result type differs from `OpDef`, because defaults are filled in. */
+/** The facets whose form differs from `OpDef`. */
 type CompletedFacet = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
 type BoundFacet<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T

@@ -91,8 +91,8 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
  * How indices along one axis relate to indices along another axis.
  * - `{ from, to }`: index i of `from` corresponds to index i of `to`, or to all indices `map(i)`. If all of `map(i)` are removed, so is i.
  * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
- * - `{ refuses, reason }`: indices cannot be removed. `statistics` marks a change that only comes from a mean or variance over fewer indices; these
- *   correspond to the indices of `statistics.to`. With `element`, the refusal holds if a node reads this element of output 0. With `reads`, the node
+ * - `{ refuses, reason }`: indices cannot be removed. With `statistics`, the only reason is that a mean or variance would cover fewer
+ *   indices; these correspond to the indices of `statistics.to`. With `element`, the refusal holds if a node reads this element of output 0. With `reads`, the node
  *   reads only these indices.
  * Indices of an axis without a link cannot be removed.
  */

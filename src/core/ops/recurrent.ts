@@ -127,7 +127,7 @@ function weightRoles(site: Site): readonly WeightRole[] | Miss {
   return storedRoles.length === 0 ? new Miss("the weights are activations") : storedRoles;
 }
 
-/** More unrolled steps would give tens of thousands of nodes. */
+/** More unrolled steps would make the graph too large: a step has up to about 30 nodes. */
 const maxSteps = 512;
 
 interface Direction {

@@ -78,7 +78,6 @@ export const Clip = defineOp({
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
-    // The upper bound takes precedence if low > high.
     const [lowerBound, upperBound] = [low ?? s.low, high ?? s.high];
     const gradientBelowHigh = upperBound === undefined ? up : emit.Where([emit.LessOrEqual([x, upperBound]), up, 0]);
     const gradientInside =

@@ -1,7 +1,7 @@
 /** Converts exceptions to plain data and back, to pass them between processes and threads. */
 import { type ErrorCode, errorCodes, errorMessage, PithError } from "../errors.ts";
 
-/** An exception as plain data. `code` is defined for a `PithError`; all other exceptions indicate a bug. */
+/** An exception as plain data. `code` is defined for a `PithError`. */
 export interface Fault {
   readonly name: string;
   readonly message: string;

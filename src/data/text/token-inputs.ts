@@ -31,7 +31,7 @@ export function isLanguageModel(
   return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
 }
 
-/** Returns a key-value cache whose first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
+/** Returns an empty key-value cache: an axis of unknown size counts cached tokens and has size 0. A bool input (`use_cache_branch`) gets false. */
 export function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";

@@ -6,7 +6,7 @@
  */
 import { dataDependentSizes, type OutputPart, outputPartsOf, selectPart } from "#analysis";
 import type { Dataset } from "#batches";
-import { type Batch, type Dense, dimsText, figure, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
+import { type Batch, type Dense, dimsText, figureText, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { lostFunctionText, originalScoreOf, predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import { minSamples } from "../../runtime/paired/candidate-sizes.ts";
@@ -293,7 +293,7 @@ function findLoss(
     return isFar ? `${inputsPhrase}, which hardly move the original, ${deviationText} it` : undefined;
   }
   if (noise < variation / 2) return undefined;
-  const distanceText = `${inputsPhrase} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
+  const distanceText = `${inputsPhrase} the signal to noise is ${figureText("dB", decibels(variation, noise))}, at least 3 dB are required`;
   if (disagreement !== undefined)
     return isNumeric ? `${distanceText}; ${disagreement}` : `${inputsPhrase} ${disagreement}`;
   if (isAuxiliary || (!ofData && noise < maxRoundingNoise * power)) return undefined;

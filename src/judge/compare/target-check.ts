@@ -1,7 +1,7 @@
 /** Checks a result on its target runtimes: is its error relative to the original larger there than on the native runtime? */
 
 import type { Dataset } from "#batches";
-import { allValues, asPithError, counted, figure, Miss, type Model, stripPeriod } from "#ir";
+import { allValues, asPithError, counted, figureText, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { compareLayers, minDecibels } from "../../runtime/noise/layer-differences.ts";
 import { completeRuns, type PairedRuns, runResult } from "../../runtime/paired/paired-runs.ts";
@@ -10,7 +10,7 @@ import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
 
 export interface OnTarget {
   readonly target: TargetName;
-  /** Runtime and device: "WebGPU in Chrome/156.0.0.0 (google swiftshader)". */
+  /** The place of the run: "Node", or "WebGPU in Chrome/156.0.0.0 (google swiftshader), onnxruntime-web 1.30". */
   readonly where: string;
   /** Whether the outputs are right; undefined if that could not be determined. */
   readonly right: boolean | undefined;
@@ -104,7 +104,7 @@ async function checkTarget(
     return { right: undefined, found: "the inputs do not move the original's output", likeness };
   if (lost === undefined || !isWorse) {
     const inputs = counted(samples, options.samples === undefined ? "random input" : "sample");
-    const text = `signal to noise ${figure("dB", signalToNoise)} on ${inputs}`;
+    const text = `signal to noise ${figureText("dB", signalToNoise)} on ${inputs}`;
     const isWeak = isWorse && unmoved === undefined && signalToNoise < minDecibels;
     return { right: true, found: text, likeness, ...(isWeak ? { isWeak } : {}) };
   }

@@ -1,7 +1,7 @@
 /** Compares models on the test samples, or on the validation samples, on which a result is chosen. */
 
 import { range, testSeed } from "#batches";
-import { allowance, counted, type Estimate, figure, joinArrays, random } from "#ir";
+import { allowance, counted, type Estimate, figureText, joinArrays, random } from "#ir";
 import type { Level } from "../../core/math/confidence-interval.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
@@ -94,7 +94,7 @@ export class Holdout {
     if (original - chance > maxDrop || (isLabelled && atChance)) return undefined;
     if (chance === 1)
       return `the original names the same class for all ${counted(predicted.length, "sample")}, so ${name} shows little: ${numbersAdvice}`;
-    const constantText = `a model that always predicts one class would meet the goal (${name} ${figure("share", chance)} on ${counted(predicted.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
+    const constantText = `a model that always predicts one class would meet the goal (${name} ${figureText("share", chance)} on ${counted(predicted.length, "sample")}; ${allowance("share", maxDrop)} allowed)`;
     return `${constantText}: ${isLabelled ? '`metric: "f1"` counts rare classes as much as others' : "check the data and its preprocessing"}`;
   }
 

@@ -14,7 +14,9 @@ test("the size of a compressed copy is not estimated again", async () => {
     ...{ isForDownload: false, variant: undefined, reference: { path: "original.onnx", model } },
   };
   const [exact, estimated] = await Promise.all(
-    [{ brotli: 1000 }, {}].map(async (copies) => (await measurePair({ ...request, copies }, completeContext())).after),
+    [{ brotli: 1000 }, {}].map(
+      async (copies) => (await measurePair({ ...request, copySizes: copies }, completeContext())).after,
+    ),
   );
   expect(exact).toMatchObject({ brotli: 1000, sampled: false });
   expect(estimated).toMatchObject({ sampled: true });

@@ -38,7 +38,7 @@ export interface MeasuredPair {
 interface PairRequest {
   readonly original: StoredModel & { readonly weight: SizeAndCost };
   readonly result: StoredModel;
-  readonly copies: Partial<CompressedSize>;
+  readonly copySizes: Partial<CompressedSize>;
   /** The size after brotli is then measured even if this takes seconds. */
   readonly isForDownload: boolean;
   /** Present for a variant of a folder. */
@@ -55,7 +55,7 @@ export async function measureSizeAndCost({ model, files }: StoredModel): Promise
 }
 
 export async function measurePair(request: PairRequest, context: Context): Promise<MeasuredPair> {
-  const { original, result, copies, isForDownload, variant, reference, samples } = request;
+  const { original, result, copySizes: copies, isForDownload, variant, reference, samples } = request;
   const { weight, model } = original;
   const resultModel = result.model;
   const maxBytes = !isForDownload ? "quick" : variant === undefined ? maxWholeBytes : undefined;

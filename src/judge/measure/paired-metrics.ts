@@ -1,7 +1,7 @@
 /** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
 
 import { isIndexed, range, view } from "#batches";
-import { counted, dataError, figure, type Model, notFiniteHint } from "#ir";
+import { counted, dataError, figureText, type Model, notFiniteHint } from "#ir";
 import type { Context } from "#pass";
 import type { Level } from "../../core/math/confidence-interval.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
@@ -139,7 +139,7 @@ export class PairedMetrics {
       !(comparesWithOriginal && this.#options.truth !== undefined) &&
       isMeaninglessByNaN(metric, original, this.rows.answers)
     ) {
-      const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
+      const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figureText(metric.unit, original.value)}`;
       throw dataError(
         `The original outputs NaN on some or all of ${counted(original.count, "sample")}: its ${value}. Nothing was done.`,
         { hint: `${notFiniteHint} \`force\` continues anyway.` },

@@ -229,7 +229,7 @@ function checkOptions(
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
-/** Stands for the data that the run adds, because checks of several options need complete ones. */
+/** Stands for the data that the run adds. Without it, checks that concern several options would not run. */
 const runData: Dataset = { name: "the run's data", count: 0, async *batches() {} };
 
 function kindOf(value: unknown): string {

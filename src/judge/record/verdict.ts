@@ -8,7 +8,7 @@ import {
   confidenceText,
   counted,
   difference,
-  figure,
+  figureText,
   integer,
   intervalNote,
   intervalText,
@@ -203,12 +203,12 @@ export function othersSentence(others: Likeness | string): string {
 export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError, language }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   const text =
-    unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+    unmoved === undefined ? `signal to noise ${figureText("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
   if (language === undefined) return text;
   const { agreement, divergence, perplexityRatio: ratio } = language;
   const tokens = counted(agreement.count, "token");
   const [low, high] = [ratio.low, ratio.high].map((bound) => times(bound).replace(" ×", ""));
-  return `${text}, agreement ${percent(agreement.value)} of ${tokens}, KL divergence ${figure("nats", divergence)}, perplexity ${times(ratio.value)} (${low}–${high})`;
+  return `${text}, agreement ${percent(agreement.value)} of ${tokens}, KL divergence ${figureText("nats", divergence)}, perplexity ${times(ratio.value)} (${low}–${high})`;
 }
 
 /** Returns "32 samples", or "448 positions" of texts. */
@@ -290,7 +290,7 @@ export function goalSentence(run: Run): string | undefined {
 }
 
 export function chanceSentence(original: number, chance: number): string {
-  const [scored, guessed] = [original, chance].map((value) => figure("share", value));
+  const [scored, guessed] = [original, chance].map((value) => figureText("share", value));
   return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
 }
 
@@ -387,7 +387,7 @@ export function noGainText(model: string, comparison: Comparison): string | unde
 /** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it disagrees, or the data has labels. */
 function fullAgreementText({ truth, unit, pairs, candidate }: Comparison): string | undefined {
   if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
-  const confidence = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
+  const confidence = `${confidenceText(candidate)}: at least ${figureText(unit, candidate.low)}`;
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${confidence})`;
 }
 

@@ -28,7 +28,7 @@ export interface MetricComparison extends PairedResult {
   readonly measured?: Measured;
 }
 
-/** Compares stored models with the original, or with their reference, on the test samples. */
+/** Compares stored models on the test samples with the model that they must equal. */
 export interface Comparer<C extends MetricComparison = MetricComparison> {
   readonly goal: Goal | undefined;
   /** Number of samples on which options were chosen, which are not compared. */

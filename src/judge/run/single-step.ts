@@ -2,7 +2,7 @@
 
 import { keptChannelsKey } from "#analysis";
 import type { Dataset } from "#batches";
-import { figure, type Model } from "#ir";
+import { figureText, type Model } from "#ir";
 import { minDecibels } from "../../runtime/noise/layer-differences.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minEqualShare } from "../compare/compare-function.ts";
@@ -107,7 +107,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   warnOfTargets(judgement.targets, context);
   if (untrained !== undefined && judgement.metricComparison !== undefined) {
     const [before, after] = [untrained, judgement.metricComparison].map(({ comparison: { unit, candidate } }) =>
-      figure(unit, candidate.value),
+      figureText(unit, candidate.value),
     );
     const text = `the student before training: ${untrained.comparison.metric} ${before}, after it ${after}`;
     context.log({ id: "student", text });

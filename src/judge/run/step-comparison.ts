@@ -1,7 +1,7 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
 
 import { draw } from "#batches";
-import { allowance, asPithError, figure, Miss, type Model } from "#ir";
+import { allowance, asPithError, figureText, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
@@ -167,7 +167,7 @@ async function reportTeacher(
 ): Promise<void> {
   const metrics = await PairedMetrics.create(model, task, settings, context);
   const { metric, unit, original } = metrics.original.comparison;
-  context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figure(unit, original.value)}` });
+  context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figureText(unit, original.value)}` });
   warnAtChance({ path, metrics }, context);
 }
 
@@ -183,7 +183,7 @@ function textBeforeTraining(
   const { metric, unit, original } = metrics.original.comparison;
   const option = reference === undefined ? " (`maxDrop`)" : "";
   const limit = `${allowance(unit, maxDrop)}${option}, with statistical significance`;
-  const value = figure(unit, original.value);
+  const value = figureText(unit, original.value);
   const other = reference === undefined ? "" : ` To limit the drop from ${reference.path} instead: \`maxDrop\`.`;
   return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}${other}`;
 }
@@ -208,7 +208,7 @@ async function warnOfTrainedSamples(
   const onTest = metrics.original.comparison.original;
   const isBetter = metric.better === "higher" ? onValidation.low > onTest.high : onValidation.high < onTest.low;
   if (!isBetter) return;
-  const [seen, unseen] = [onValidation, onTest].map(({ value }) => figure(metric.unit, value));
+  const [seen, unseen] = [onValidation, onTest].map(({ value }) => figureText(metric.unit, value));
   const text = `before training, ${metric.name} is ${seen} on validation samples and ${unseen} on the test samples: the model, or its original, was trained on the former, and they may not show which weights are best; use other data for \`validation\`, or train without it`;
   context.log({ id: "validation", text, level: "warning" });
 }
@@ -216,7 +216,7 @@ async function warnOfTrainedSamples(
 function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Context, "log">): void {
   const { knowledge } = metrics.holdout;
   if (metrics.isAboveChance || knowledge === undefined) return;
-  const [scored, guessed] = [knowledge.original, knowledge.chance].map((value) => figure("share", value));
+  const [scored, guessed] = [knowledge.original, knowledge.chance].map((value) => figureText("share", value));
   const text = `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
   log({ id: "chance", text, level: "warning" });
 }

@@ -6,7 +6,7 @@ export interface RoundContext {
 }
 
 export interface JobPool {
-  /** Maximum number of parallel jobs, which changes when workers of a job queue start or stop. */
+  /** Number of parallel jobs, at least 1. It changes when workers of a job queue start or stop. */
   readonly jobs: number;
   /**
    * Starts the jobs of the round, and if there is capacity, those of `others`. Waits for the jobs of the round. A job that has not started is dropped

@@ -31,7 +31,7 @@ export interface Store {
   file(digest: string): Promise<ByteSource>;
   /** Returns whether the model's file is present and undamaged. */
   has(digest: string): Promise<boolean>;
-  /** Undefined in a store in which every step runs. */
+  /** Undefined in a store that keeps no results of steps. */
   readonly records: RecordStore | undefined;
   /** Removes the least recently used files above the limit, except `needed`. Call it while no process that shares the folder runs a step. */
   trim(needed: readonly string[]): Promise<void>;

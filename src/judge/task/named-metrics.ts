@@ -1,5 +1,5 @@
 /** The metrics that users select by name. */
-import { boxOverlap } from "../../runtime/metrics/boxes.ts";
+import { boxOverlap } from "../../runtime/metrics/box-outputs.ts";
 import { agreement, determination, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement, meanAveragePrecision } from "../../runtime/metrics/detections.ts";
 import { cosine, neighbourOverlap } from "../../runtime/metrics/embedding.ts";

@@ -11,7 +11,7 @@ import {
   outputPartsOf,
 } from "#analysis";
 import { dataError, dimsText, elementCount, type Model } from "#ir";
-import { boxOverlap } from "../../runtime/metrics/boxes.ts";
+import { boxOverlap } from "../../runtime/metrics/box-outputs.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement } from "../../runtime/metrics/detections.ts";
 import { cosine, minSamplesOf, neighbourOverlap } from "../../runtime/metrics/embedding.ts";

@@ -6,4 +6,4 @@ export type { Module, Modules } from "./module.ts";
 export { network, residual, sequential } from "./network.ts";
 export { batchNorm, layerNorm } from "./norm.ts";
 export { averagePool, globalAveragePool, maxPool } from "./pool.ts";
-export { dropout, flatten, gelu, relu, select, sigmoid, silu, tanh } from "./simple.ts";
+export { dropout, flatten, gelu, relu, select, sigmoid, silu, tanh } from "./weightless.ts";

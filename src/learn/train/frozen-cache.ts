@@ -1,5 +1,5 @@
 /**
- * Caches the outputs of a frozen part (a teacher, a backbone) per sample,by a hash of the sample's inputs. Outputs must not depend on other samples
+ * Caches the outputs of a frozen part (a teacher, a backbone) per sample, by a hash of the sample's inputs. Outputs must not depend on other samples
  * of the batch: the first batch is run again, shifted by one sample, and the cache is disabled if outputs differ.
  */
 import { downstreamValues, infer } from "#analysis";

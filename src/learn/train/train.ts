@@ -50,7 +50,7 @@ export const train = definePass({
   run: trainInPlace,
 });
 
-/** Like `train`, but without rollback: a model whose training is stopped keeps its trained weights. */
+/** Like `train`, but a model whose training is stopped keeps its trained weights. */
 export async function trainInPlace(
   model: Model,
   options: v.InferOutput<typeof trainOptions>,

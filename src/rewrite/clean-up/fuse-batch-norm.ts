@@ -18,7 +18,6 @@ import { cleanUpChange } from "./clean-up.ts";
 import { foldIntoReader } from "./fuse-into-reader.ts";
 import { protectedValues } from "./protected.ts";
 
-/** Lists what cannot be folded as misses. Values with a role stay. */
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",
   summary: "Fold batch normalization into the layer before it",

@@ -77,7 +77,7 @@ export const simplify = definePass({
       });
     }
     const requested: Outcome[] = [
-      // Dimensions determine the number of elements of an input.
+      // Dimensions come first: they determine how many elements `set` needs.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),

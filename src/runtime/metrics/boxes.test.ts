@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { boxOverlap, detections, suppressOverlaps } from "./boxes.ts";
+import { boxOverlap, detections } from "./box-outputs.ts";
+import { suppressOverlaps } from "./boxes.ts";
 
 const boxes = [0, 0, 10, 10, 1, 0, 11, 10, 50, 50, 60, 60];
 const detectorOutputs = (scores: readonly number[], places = boxes): Batch => ({

@@ -1,7 +1,7 @@
 /** Checks that a changed model keeps its accuracy above chance. Without labels the original's predictions are the truth. */
 
 import { rowCount } from "#batches";
-import { counted, type Dense, elementCount, figure, integer, toFloat64 } from "#ir";
+import { counted, type Dense, elementCount, figureText, integer, toFloat64 } from "#ir";
 import { mcnemarExact, wilson } from "../../core/math/confidence-interval.ts";
 import { bestClass, containsClasses, mainOutput, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
@@ -138,10 +138,10 @@ export function lostFunctionText(
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const baseline = isConstant
     ? "the original predicts the same for all of them"
-    : `always the most frequent ${name === "agreement" ? "prediction" : "class"}: ${figure("share", chance)}`;
+    : `always the most frequent ${name === "agreement" ? "prediction" : "class"}: ${figureText("share", chance)}`;
   if (name === "agreement")
     return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, unit)} (${baseline})`;
-  const [from, to] = [original, score].map((value) => figure("share", value));
+  const [from, to] = [original, score].map((value) => figureText("share", value));
   return `accuracy falls from ${from} to ${to} (${counted(truth.length, unit)}; ${baseline})`;
 }
 

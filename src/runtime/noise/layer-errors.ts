@@ -98,7 +98,7 @@ export async function layerErrors(
   return { layers, blamed: largest && blameOf(largest, models), misses };
 }
 
-/** Returns, for each place, the layers before it that are not compared. */
+/** Returns, for each place, the uncompared layers between the nearest compared values and this place. */
 function findHiddenValues(
   model: Model,
   places: readonly ValuePair[],

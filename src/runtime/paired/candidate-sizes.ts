@@ -55,7 +55,7 @@ export function* candidateSizes(
     known,
     lengths: hasSeveralSizes ? growingLengths : [...withoutCache, ...likelyLengths],
     batchSizes: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
-    fits: (assignment, batch) => batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork),
+    isAffordable: (assignment, batch) => batch === 1 || costOf(assignment).work <= Math.min(maxWorkPerRun, maxWork),
   })) {
     const { work, obstacle } = costOf(guess.assignment(model));
     yield { ...guess, work: work + workOfReading, obstacle };

@@ -55,7 +55,7 @@ export class Difference {
   }
 }
 
-/** Minimum variance over samples of data, as a share of the mean square: ten times the squared rounding error of float16. */
+/** Minimum variance over samples of data, as a share of the mean square: about ten times the mean squared rounding error of float16. */
 export const minVariationOfData = 1e-6;
 
 /** Minimum change over the samples, as a share of the operator's range, at which the values of a saturating operator are not saturated. */

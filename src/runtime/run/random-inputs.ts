@@ -164,7 +164,7 @@ export interface GuessOptions {
   readonly known?: ReadonlyMap<string, number> | undefined;
   readonly lengths: readonly TrialSizes[];
   readonly batchSizes: readonly number[];
-  readonly fits?: (assignment: Assignment, batch: number) => boolean;
+  readonly isAffordable?: (assignment: Assignment, batch: number) => boolean;
 }
 
 export const likelyLengths: readonly TrialSizes[] = lengthsOf([
@@ -178,7 +178,7 @@ export function lengthsOf(sizes: readonly number[]): readonly TrialSizes[] {
 export function* guesses(
   model: Model,
   inputs: RandomInputs,
-  { known = new Map(), lengths, batchSizes: batches, fits }: GuessOptions,
+  { known = new Map(), lengths, batchSizes: batches, isAffordable: fits }: GuessOptions,
 ): Generator<Guess, void, undefined> {
   const visited = new Set<string>();
   const usual = lengths.flatMap((length) => batches.map((batch) => ({ length, batch, isUsual: true })));

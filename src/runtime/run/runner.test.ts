@@ -5,7 +5,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { memory } from "../../data/index.ts";
-import { boxOverlap, detections } from "../metrics/boxes.ts";
+import { boxOverlap, detections } from "../metrics/box-outputs.ts";
 import { agreement, signalToNoise } from "../metrics/comparison-metrics.ts";
 import { evaluate } from "../metrics/evaluate.ts";
 import { createRunner, withOutputs } from "./runner.ts";

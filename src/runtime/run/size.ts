@@ -1,4 +1,4 @@
-/** Measures the size of a model on disk and as a web server sends it: compressed once with gzip or brotli. */
+/** Measures the size of a model on disk and as a web server sends it: compressed in advance with gzip or brotli. */
 
 import { type ByteSource, PithError } from "#ir";
 import { type Compressor, compressedSize, type Encoding, openFile } from "#platform";

@@ -2,7 +2,7 @@
 import { type BiasedOutput, type Layer, storedRoot } from "#analysis";
 import type { Model, Node, Value } from "#ir";
 import { emitInto, fromNumbers, inMemory, isFloat, replaceUses, toFloat64 } from "#ir";
-import { smallestBiasScale } from "../shared/quantize.ts";
+import { smallestBiasScale } from "../shared/affine-codes.ts";
 
 /** A larger code can leave int32 when the runtime adds products to it. */
 const largestBiasCode = Math.floor(1 / smallestBiasScale(1));

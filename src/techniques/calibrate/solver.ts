@@ -2,7 +2,7 @@
 import type { Layer } from "#analysis";
 import type { Random } from "#ir";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
-import type { QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../shared/quantize.ts";
+import type { QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../shared/affine-codes.ts";
 import type { Statistic } from "./statistic.ts";
 
 /**

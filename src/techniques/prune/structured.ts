@@ -207,7 +207,7 @@ function selectRemovable(
   return { removals, refusals };
 }
 
-/** Returns the groups with a selected layer and no excluded layer. @param freed numbers of units by layer that `throughNorms` can remove. */
+/** Returns the groups to prune, and why selected layers in other groups are kept. @param freed numbers of units by layer that `throughNorms` can remove. */
 function findEligible(
   model: Model,
   names: ReadonlySet<string>,

@@ -4,7 +4,7 @@ import { Miss, type Node, type PithError, type Value } from "#ir";
 import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
-import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/quantize.ts";
+import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/affine-codes.ts";
 import { type Placement, placeQuantization } from "./placement.ts";
 import { channelRanges } from "./quantize-tensor.ts";
 import { measureRanges } from "./ranges.ts";

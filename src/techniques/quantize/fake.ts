@@ -18,7 +18,7 @@ import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readOneRun } from "../../runtime/run/feeding.ts";
-import { fullRange } from "../shared/quantize.ts";
+import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { findCoverage, prepareModel } from "./prepare.ts";

@@ -7,8 +7,6 @@ import type { Layer } from "#analysis";
 import { float32, roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
 import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
-import { type BlockBits, blockScale } from "../shared/blocks.ts";
-import { subdivisionOf } from "../shared/common-step.ts";
 import {
   fullRange,
   type QuantizationRange,
@@ -16,7 +14,9 @@ import {
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
   smallestScale,
-} from "../shared/quantize.ts";
+} from "../shared/affine-codes.ts";
+import { type BlockBits, blockScale } from "../shared/blocks.ts";
+import { subdivisionOf } from "../shared/common-step.ts";
 import { channelRanges, sliceSteps } from "./quantize-tensor.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */

@@ -46,7 +46,7 @@ export async function quantizeMassiveInputs(
   return { changes: changes.map((change) => ({ ...change, what: `${change.what}: ${reasonOf(change)}` })), rest };
 }
 
-/** Returns the largest magnitude in massive inputs, in root mean squares of the median token, by layer name. */
+/** Returns, by layer name, the largest magnitude in massive inputs, divided by the root mean square of the median token. */
 async function findMassiveInputs(
   model: Model,
   settings: DynamicSettings,

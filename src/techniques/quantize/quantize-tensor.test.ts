@@ -4,7 +4,7 @@ import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.t
 import { toFloat32, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-import type { QuantizedType } from "../shared/quantize.ts";
+import type { QuantizedType } from "../shared/affine-codes.ts";
 import { channelRanges, quantizeTensor, quantizeWeights } from "./quantize-tensor.ts";
 
 function weights(dims: readonly number[], seed: number) {

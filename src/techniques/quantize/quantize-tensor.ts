@@ -11,7 +11,6 @@ import {
   shapeError,
   toFloat32,
 } from "#ir";
-import { commonSteps } from "../shared/common-step.ts";
 import {
   type Codes,
   fullRange,
@@ -23,7 +22,8 @@ import {
   quantizeColumns,
   quantizeStretch,
   scaleAndZeroPoint,
-} from "../shared/quantize.ts";
+} from "../shared/affine-codes.ts";
+import { commonSteps } from "../shared/common-step.ts";
 
 /** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {

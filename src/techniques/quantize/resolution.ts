@@ -15,7 +15,7 @@ import type { Context } from "#pass";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import { smallestScale } from "../shared/quantize.ts";
+import { smallestScale } from "../shared/affine-codes.ts";
 import type { MeasureOptions } from "./activation-scales.ts";
 
 /** Maximum noise. A layer that needs a value stays in float with it, so 8 bits must lose most of such a value. */

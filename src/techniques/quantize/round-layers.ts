@@ -17,7 +17,7 @@ import { featuresOf } from "../calibrate/features.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import { smallestScale } from "../shared/quantize.ts";
+import { smallestScale } from "../shared/affine-codes.ts";
 import { measureBlocks } from "./formats/weight-blocks.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";

@@ -7,15 +7,15 @@ import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
-import type { BlockScales } from "../shared/blocks.ts";
-import { areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
 import {
   type Codes,
   makeCodes,
   type QuantizedType,
   type ScaleAndZeroPoint,
   smallestScale,
-} from "../shared/quantize.ts";
+} from "../shared/affine-codes.ts";
+import type { BlockScales } from "../shared/blocks.ts";
+import { areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
 import { centerOf, computeScale, gridOf, maxSteps, type PerAxis, symmetricGrid, type WeightType } from "./grid.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import {

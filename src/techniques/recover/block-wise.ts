@@ -183,7 +183,7 @@ function hasCounterpart({ outputs }: { readonly outputs: readonly Value[] }, ori
   return output !== undefined && outputs.length === 1 && original.graph.value(output.name)?.producer !== undefined;
 }
 
-/** A value that depends on nodes of blocks, even only on sizes, is an input of its part, to avoid running these nodes. */
+/** Returns whether a value is computed from nodes of blocks, if only from sizes. Stored as an input of a part, it spares running them. */
 function dependsOn(value: Value, nodesOfBlocks: ReadonlySet<Node>): boolean {
   const visited = new Set<Node>();
   const pending = [value.producer];

@@ -41,7 +41,7 @@ export function createVariantWriter(
     const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
       ...{ fallback: fallback !== false, jointCheck, judgedTogether: speech !== undefined && !settings.force },
-      ...{ command: "quantize", model: source, out, copiesSidecars: true },
+      ...{ command: "quantize", model: source, out, skipsSidecars: true },
       sizeBefore: brotli === undefined ? {} : { brotli, sampled },
       ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
       options: { ...optionsOfDtype(dtype, passOptions), dtype },

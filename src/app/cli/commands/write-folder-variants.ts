@@ -152,7 +152,7 @@ async function openFolder(
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const hasLowEntropy = isLowEntropy(passOptions);
   const otherDtypes = withoutLowEntropy(dtypeNames, passOptions);
-  // Models that only run jointly are each compared on random inputs, and jointly on the texts.
+  // Samples compare a model that runs alone; `text` and `speech` compare models that only run jointly.
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);

@@ -103,7 +103,7 @@ export async function writeResults(
   return orderedNames.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** Removes the files of an earlier run, except those that the user changed. */
+/** Removes the files of an earlier run, except those that the user changed. Removes nothing if the record was changed. */
 export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
   const written = await readHashes(out, record);
   if (written === undefined || !written.has(record)) return;

@@ -1,4 +1,4 @@
-/** The flag `--target-download`: a size after compression for which a pass chooses its options. */
+/** The flag `--target-download`: a size after brotli, for which a pass chooses its options. */
 import { PithError, usageError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
 import type { JobContext } from "../../../runtime/job/job.ts";

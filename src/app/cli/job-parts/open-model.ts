@@ -25,7 +25,7 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
 interface SaveOptions {
   readonly model: string;
   readonly out: string;
-  readonly copiesSidecars: boolean;
+  readonly skipsSidecars: boolean;
   readonly fileBytes?: number | undefined;
   readonly precompress?: readonly Encoding[] | undefined;
 }
@@ -33,10 +33,10 @@ interface SaveOptions {
 /** Writes a result. Returns its files, and the sizes of compressed copies. */
 export async function saveResult(
   result: Model,
-  { model, out, copiesSidecars, fileBytes, precompress: encodings }: SaveOptions,
+  { model, out, skipsSidecars, fileBytes, precompress: encodings }: SaveOptions,
   { log, stage, writes }: Pick<JobContext, "log" | "stage" | "writes">,
 ): Promise<{ readonly files: readonly string[]; readonly copies: Partial<CompressedSize> }> {
-  const missingSidecars = copiesSidecars ? [] : await storeMissingSidecars(result, model, out);
+  const missingSidecars = skipsSidecars ? [] : await storeMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });

@@ -17,7 +17,7 @@ export interface PassInput
   readonly command: string;
   readonly model: string;
   readonly out: string;
-  readonly copiesSidecars: boolean;
+  readonly skipsSidecars: boolean;
   /** Options of the pass from the command line. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
@@ -49,7 +49,7 @@ export interface UnwrittenOutput extends PassReport {
 }
 
 export interface WrittenOutput extends PassReport, MeasuredPair, Pick<SingleStep, "invariance"> {
-  /** Present if a verdict compares with an input model that is a result of Pith. */
+  /** Present if the verdict compares only with an input model that is a result of Pith. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
   readonly written: string;

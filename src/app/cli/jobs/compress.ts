@@ -1,7 +1,7 @@
 /** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { bytes, bytesOfText, capitalize, counted, figure, joinList, type Model, throwIfAborted } from "#ir";
+import { bytes, bytesOfText, capitalize, counted, figureText, joinList, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, joinPath, packageVersion } from "#platform";
 import { copiesInMemory } from "../../../core/files/compressed-copies.ts";
@@ -17,7 +17,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Metric, Task } from "../../../runtime/metrics/types.ts";
 import { type CompressedSize, measureSize } from "../../../runtime/run/size.ts";
 import { searchWithPool } from "../../../search/search.ts";
-import type { SearchOptions } from "../../../search/search-task.ts";
+import type { SearchOptions } from "../../../search/search-setup.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
 import { reportPage } from "../../report/report-page.ts";
 import { exists, filesOfModel } from "../files/file-paths.ts";
@@ -143,7 +143,7 @@ async function readCandidate(file: RecipeFile, out: string): Promise<Candidate> 
 }
 
 function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {
-  return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
+  return `${name}: ${bytes(weight)}, ${metric.name} ${figureText(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
 /** Writes the result with its reports and recipes, or only the reports. */

@@ -70,7 +70,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
     {
       original: { ...stored, weight: before },
       result: await openFilesOf(result, files),
-      copies,
+      copySizes: copies,
       isForDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
       variant: input.sizeBefore,
       reference: reference ?? request.input,

@@ -1,5 +1,5 @@
 /** Prints what comparisons of outputs show. */
-import { counted, figure } from "#ir";
+import { counted, figureText } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
@@ -63,7 +63,7 @@ function similarityLine(likeness: Likeness | string): string {
   const ofRandom =
     countsPositions === true ? `${comparedCount(likeness)} of random texts` : counted(samples, "random input");
   const count = inputs ?? (ofData ? comparedCount(likeness) : ofRandom);
-  const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figure("dB", cache)}`;
+  const cacheText = cache === undefined || relativeError === 0 ? "" : `; its cache: ${figureText("dB", cache)}`;
   const advice = ofData ? "" : "; use --data for a better test";
   const unmovedText =
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;

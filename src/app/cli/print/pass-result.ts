@@ -4,7 +4,7 @@ import {
   capitalize,
   count,
   counted,
-  figure,
+  figureText,
   integer,
   type PithError,
   percent,
@@ -237,7 +237,7 @@ function trainingText(
 ): string {
   const samplesText = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
   const { best, by, unit, evaluations } = chosen;
-  const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
+  const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figureText(unit, best.figure)}`;
   const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const amongText = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   return `${samplesText}; the weights are those after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;

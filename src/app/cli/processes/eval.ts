@@ -6,8 +6,8 @@ import {
   counted,
   dataError,
   difference,
-  figure,
   figureInterval,
+  figureText,
   formatDistinct,
   integer,
   notFiniteHint,
@@ -207,7 +207,7 @@ function dropGoals({ goal, verdict, comparison, lostKnowledge }: GoalCheck, othe
 function scoreGoals(score: Scores | undefined, maxDrop: number): readonly GoalOutcome[] {
   if (score?.original === undefined) return [];
   const isMet = score.original - score.value <= maxDrop;
-  const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
+  const scores = `${figureText("", score.value)}, original ${figureText("", score.original)}`;
   const text = `${isMet ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`;
   return [{ kind: "score", met: isMet, text }];
 }
@@ -236,8 +236,8 @@ function rowsOf(
   score: Scores | undefined,
 ): [name: string, value: string, interval: string][] {
   const rows: [string, string, string][] = [];
-  if (score !== undefined) rows.push(["score", figure("", score.value), ""]);
-  if (score?.original !== undefined) rows.push(["score of the original", figure("", score.original), ""]);
+  if (score !== undefined) rows.push(["score", figureText("", score.value), ""]);
+  if (score?.original !== undefined) rows.push(["score of the original", figureText("", score.original), ""]);
   return measured === undefined ? rows : [...rows, ...figureRows(measured, comparison)];
 }
 
@@ -245,7 +245,7 @@ function figureRows(
   { figures, truth, invariance }: Measurement,
   comparison: Comparison | undefined,
 ): [name: string, value: string, interval: string][] {
-  const row = (name: string, unit: Unit, estimate: Estimate, format = figure): [string, string, string] => [
+  const row = (name: string, unit: Unit, estimate: Estimate, format = figureText): [string, string, string] => [
     name,
     format(unit, estimate.value),
     figureInterval(unit, estimate, format),

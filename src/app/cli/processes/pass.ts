@@ -53,7 +53,7 @@ export default async function pass(
     ...options,
     ...{ command: name, model, out, seed, data },
     options: Object.fromEntries(keptOptions),
-    copiesSidecars: place.folder !== undefined,
+    skipsSidecars: place.folder !== undefined,
     maxBytes: choosesBits ? parseSize(targetSize) : undefined,
   };
   const result = await passJob(input, session);

@@ -6,8 +6,8 @@ import {
   bytesOfText,
   counted,
   duration,
-  figure,
   figureInterval,
+  figureText,
   integer,
   percent,
   throwIfAborted,
@@ -86,7 +86,7 @@ export default async function sensitivityProcess(
       const { dim, bold } = terminal.color;
       const interval = dim(`95 % interval ${figureInterval(unit, record.original)}`);
       terminal.table(columnsOf("", "", ""), [
-        [`${name} of the original`, figure(unit, record.original.value), interval],
+        [`${name} of the original`, figureText(unit, record.original.value), interval],
       ]);
       const sign = record.metric.better === "higher" ? "−" : "+";
       terminal.line(

@@ -89,7 +89,7 @@ export default async function simplify(
   let writtenBytes = await encodedSize(model);
   if (writes) {
     session.stage("write");
-    const writing = { model: path, out, copiesSidecars: place.folder !== undefined, precompress };
+    const writing = { model: path, out, skipsSidecars: place.folder !== undefined, precompress };
     writtenBytes = await totalBytes((await saveResult(model, writing, session)).files);
     await completeFolder(place, session);
   }

@@ -6,7 +6,7 @@
 import type { Layer, ScaleGroup } from "#analysis";
 import { frobenius, type Matrix, type Multiply, scaleColumns, subtract, transpose } from "../../../core/math/matrix.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
-import type { QuantizationRange } from "../../shared/quantize.ts";
+import type { QuantizationRange } from "../../shared/affine-codes.ts";
 import type { RoundedSettings } from "../settings.ts";
 
 export interface InputSample extends ColumnRange {

@@ -10,7 +10,7 @@ import type { ScaleGroup } from "#analysis";
 import { roundHalfEven } from "#ir";
 import { matrix } from "../../../core/math/matrix.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
-import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/quantize.ts";
+import { fullRange, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../shared/affine-codes.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";
 import { type Operands, type Reader, rangeOf } from "./best-factors.ts";

@@ -10,7 +10,7 @@
  */
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, fixedDims, fromNumbers, int64, Miss, type Value } from "#ir";
-import { makeCodes } from "../../shared/quantize.ts";
+import { makeCodes } from "../../shared/affine-codes.ts";
 import type { BlockSettings } from "../grid.ts";
 import { codesTensor } from "../quantize-tensor.ts";
 import type { Target } from "../target.ts";

@@ -5,7 +5,7 @@ import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";
 import type { Context } from "#pass";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
-import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/quantize.ts";
+import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/affine-codes.ts";
 import type { PerAxis } from "../grid.ts";
 import { channelRanges, type QuantizedTensor } from "../quantize-tensor.ts";
 import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";

@@ -9,7 +9,7 @@
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { columnNorms } from "../../calibrate/column-statistics.ts";
 import type { Grid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { roundingShift, type ScaleAndZeroPoint } from "../../shared/quantize.ts";
+import { roundingShift, type ScaleAndZeroPoint } from "../../shared/affine-codes.ts";
 import { computeScale, rangeOf } from "../grid.ts";
 
 /** Smallest p in percent. */

@@ -1,6 +1,6 @@
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import type { ScaleAndZeroPoint } from "../../shared/affine-codes.ts";
 import { blockScales } from "../../shared/blocks.ts";
-import type { ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { bitsOfBlocks, computeScale, rangeOf } from "../grid.ts";
 
 /** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values that are integer multiples of a step can stay exact. */

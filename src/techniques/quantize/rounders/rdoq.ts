@@ -16,7 +16,7 @@ import { dot } from "../../../core/math/vector.ts";
 import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
 import { type Gram, roundedGramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { type ScaleAndZeroPoint, smallestScale } from "../../shared/quantize.ts";
+import { type ScaleAndZeroPoint, smallestScale } from "../../shared/affine-codes.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, createCorrection, curvaturesOf, roundWithCompensation } from "./gptq.ts";
 
@@ -39,7 +39,7 @@ export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2
 
 type Evidence = Gram | RowReads | undefined;
 
-/** @param onLayer receives the error e of each rounded layer. For a shared weight, e is the sum over the layers that read it. */
+/** @param onLayer receives the error e of each rounded layer. For a shared weight, e is a sum over layers that read it. */
 export function rdoqBy(lambdaOf: LambdaOf, onLayer?: (layer: string, error: number) => void) {
   const lambdaFrom = async (
     { matrices }: SlicedWeight,

@@ -6,8 +6,8 @@
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
 import type { Gram } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight } from "../../calibrate/solver.ts";
+import type { ScaleAndZeroPoint } from "../../shared/affine-codes.ts";
 import { dampDiagonal } from "../../shared/optimal-brain-surgeon.ts";
-import type { ScaleAndZeroPoint } from "../../shared/quantize.ts";
 import { computeScale, roundToGrid } from "../grid.ts";
 import { mse } from "./mse.ts";
 

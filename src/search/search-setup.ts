@@ -29,7 +29,7 @@ export interface PooledSearchOptions extends SearchOptions {
   readonly jobPool?: JobPool | undefined;
 }
 
-export interface SearchTask {
+export interface SearchSetup {
   readonly store: Store;
   readonly original: Model;
   readonly task: Task;
@@ -43,19 +43,19 @@ export interface SearchTask {
   readonly timeLimitController: AbortController;
 }
 
-export async function openSearchTask(
+export async function setUpSearch(
   store: Store,
   original: Model,
   task: Task,
   options: PooledSearchOptions,
   context: Context,
-): Promise<SearchTask> {
+): Promise<SearchSetup> {
   const splits = splitForSearch(task.test);
   const target = (options.targets ?? []).map(({ name }) => name);
   const combinations = await listCombinations(await store.open(store.original), task, { ...options, target });
   const timeLimitController = new AbortController();
   let isOpened = false;
-  const stage: SearchTask["stage"] = {};
+  const stage: SearchSetup["stage"] = {};
   const searchContext: Context = {
     ...context,
     signal: AbortSignal.any([context.signal, timeLimitController.signal]),
@@ -80,14 +80,14 @@ export async function openSearchTask(
   return { store, original, task, options, context, splits, combinations, trials, timeLimitController, stage };
 }
 
-export function warnOfSharedSamples({ splits: { test, isApart }, context }: SearchTask): void {
+export function warnOfSharedSamples({ splits: { test, isApart }, context }: SearchSetup): void {
   if (isApart || test.count === undefined) return;
   const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * minSamples)} or more, so that half are for the evaluation only`;
   context.log({ id: "samples", text, level: "warning" });
 }
 
 /** @throws PithError E_DATA if the original is at chance level on the evaluation samples, unless `force`. */
-export async function openFinalTrials({ store, task, options, context, splits, trials }: SearchTask): Promise<Trials> {
+export async function openFinalTrials({ store, task, options, context, splits, trials }: SearchSetup): Promise<Trials> {
   if (!splits.isApart) return trials;
   const quietContext: Context = { ...context, log: () => {} };
   const quietOptions = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };

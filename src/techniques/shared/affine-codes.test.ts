@@ -9,7 +9,7 @@ import {
   scaleAndZeroPoint,
   smallestBiasScale,
   weightScaleForBias,
-} from "./quantize.ts";
+} from "./affine-codes.ts";
 
 const types = ["int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2"] as const;
 

@@ -1,3 +1,4 @@
+/** Modules without weights: activations, dropout, flatten, select. */
 import { dimsText, float32, int64, optionError } from "#ir";
 import { type Module, mismatch } from "./module.ts";
 
