@@ -30,6 +30,6 @@ export async function digits(): Promise<Example> {
     training: preprocess(train, inputOf(model), presets.unit),
     test: preprocess(memory("digits", samples), inputOf(model), presets.unit),
     epochs: 4,
-    files: { "samples.npz": npzBytes(samples) },
+    files: { "samples.npz": await npzBytes(samples) },
   };
 }

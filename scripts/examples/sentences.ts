@@ -152,7 +152,7 @@ export async function sentences(): Promise<Example> {
       seed: 1,
     },
   );
-  const tokenizer = createTokenizer("tokenizer.json", description, settings, config);
+  const tokenizer = await createTokenizer("tokenizer.json", description, settings, config);
   const prepare = ({ texts, labels }: ReturnType<typeof drawSentences>): Dataset =>
     tokenize(
       memory("sentences", {

@@ -61,6 +61,6 @@ export async function waves(): Promise<Example> {
     training: memory("waves", drawWaves(6000, 1)),
     test: memory("waves", samples),
     epochs: 8,
-    files: { "samples.npz": npzBytes(samples), "config.json": encodeText(JSON.stringify(config)) },
+    files: { "samples.npz": await npzBytes(samples), "config.json": encodeText(JSON.stringify(config)) },
   };
 }

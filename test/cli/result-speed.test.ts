@@ -1,7 +1,7 @@
 /** Tests the speed of results that commands print. */
 import { beforeAll, expect, test } from "vitest";
+import { keysOf } from "../../src/app/cli/flags/check-flags.ts";
 import { asFlags } from "../../src/app/cli/flags/flag-names.ts";
-import { keysOf } from "../../src/app/cli/flags/options.ts";
 import { fasterAdvice } from "../../src/app/cli/job-parts/advice.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";

@@ -18,8 +18,8 @@ export function damagedDetector() {
 
   beforeAll(async () => {
     copyFileSync(detectorFile, model);
-    writeShapes(at("shapes.npz"), drawShapes(100, 7), { labelled: false });
-    writeShapes(at("labelled.npz"), drawShapes(100, 7), { labelled: true });
+    await writeShapes(at("shapes.npz"), drawShapes(100, 7), { labelled: false });
+    await writeShapes(at("labelled.npz"), drawShapes(100, 7), { labelled: true });
     const { code, err } = await pith("prune", model, ...pruning, "--force", "-o", at("pruned.onnx"));
     if (code !== 0) throw new Error(err);
   });

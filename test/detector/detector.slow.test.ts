@@ -10,7 +10,7 @@ import { detectorFile, drawShapes, writeShapes } from "./shapes.ts";
 test("rejects a detector that has lost its scores by a recipe", async () => {
   const folder = temporaryFolder();
   const at = (name: string): string => join(folder, name);
-  writeShapes(at("shapes.npz"), drawShapes(100, 7), { labelled: false });
+  await writeShapes(at("shapes.npz"), drawShapes(100, 7), { labelled: false });
   writeFileSync(at("recipe.yaml"), "version: 1\nsteps:\n  - prune: { amount: 95%, layers: [head.cls*] }\n");
   const words = ["compress", detectorFile, "--recipe", at("recipe.yaml"), "--data", at("shapes.npz"), "-o", at("out")];
   const { code, err } = await pith(...words);

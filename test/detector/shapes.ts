@@ -60,11 +60,11 @@ function isInside(shape: number, x: number, y: number): boolean {
 }
 
 /** Writes images, and on request their labels, as the only split of an archive of arrays. */
-export function writeShapes(
+export async function writeShapes(
   file: string,
   { count, images, labels }: Shapes,
   options: { readonly labelled: boolean },
-): void {
+): Promise<void> {
   const boxes = options.labelled ? { labels: float32([count, maxBoxes, 5], labels) } : {};
-  writeFileSync(file, npzBytes({ images: float32([count, 1, side, side], images), ...boxes }));
+  writeFileSync(file, await npzBytes({ images: float32([count, 1, side, side], images), ...boxes }));
 }

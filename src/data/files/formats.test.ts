@@ -162,16 +162,16 @@ describe("npy", () => {
       branch: { type: "bool", dims: [1], data: Uint8Array.of(1) },
       one: { type: "int32", dims: [], data: Int32Array.of(7) },
     };
-    const file = npzBytes(arrays);
+    const file = await npzBytes(arrays);
     expect(await parseNpz(file, "f")).toEqual(arrays);
     const { TZ } = process.env;
     process.env.TZ = "Asia/Tokyo";
-    const elsewhere = npzBytes(arrays);
+    const elsewhere = await npzBytes(arrays);
     if (TZ === undefined) delete process.env.TZ;
     else process.env.TZ = TZ;
     expect(elsewhere).toEqual(file);
     const text = { type: "string", dims: [1], data: ["a"] } as const;
-    expect(() => npzBytes({ text })).toThrow("NumPy files cannot store string");
+    await expect(npzBytes({ text })).rejects.toThrow("NumPy files cannot store string");
   });
 });
 

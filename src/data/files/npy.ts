@@ -1,6 +1,5 @@
 /** Reads and writes NumPy's .npy and .npz (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html). */
 
-import { zipSync } from "fflate";
 import type { Batch, ByteSource, DataType, Dense } from "#ir";
 import {
   bytesFor,
@@ -126,7 +125,8 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
   return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
 }
 
-export function npzBytes(arrays: Batch): Uint8Array {
+export async function npzBytes(arrays: Batch): Promise<Uint8Array> {
+  const { zipSync } = await import("fflate");
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
   // fflate writes local time, so a fixed local time makes the bytes reproducible.
   return zipSync(Object.fromEntries(files), { level: 0, mtime: new Date(2000, 0, 2) });

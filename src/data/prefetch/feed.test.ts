@@ -46,7 +46,7 @@ const seen = preprocess(images(23), input(4, 3, 8, 8), { ...presets.imagenet, re
 const vocabulary = Object.fromEntries(
   ["[UNK]", "[PAD]", "the", "cat", "sat", "on", "mat"].map((word, at) => [word, at]),
 );
-const tokenizer = createTokenizer(
+const tokenizer = await createTokenizer(
   "words",
   {
     model: { type: "WordLevel", vocab: vocabulary, unk_token: "[UNK]" },

@@ -56,10 +56,10 @@ export interface TokenizeSettings {
 
 export function tokenization(
   { owner, inputs, rest, files }: TokenizeSettings,
-  tokenizer = files && createTokenizer(...files),
+  tokenizer: TextTokenizer | Promise<TextTokenizer> | undefined = files && createTokenizer(...files),
 ): BatchChange {
-  const options = tokenizer === undefined ? rest : { ...rest, tokenizer };
-  return (batch) => tokenizeBatch(batch, inputs, options, owner);
+  if (tokenizer === undefined) return (batch) => tokenizeBatch(batch, inputs, rest, owner);
+  return async (batch) => tokenizeBatch(batch, inputs, { ...rest, tokenizer: await tokenizer }, owner);
 }
 
 /** In public datasets. */

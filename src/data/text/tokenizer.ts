@@ -1,6 +1,6 @@
 /** Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS], and shortens the longer of two texts. */
 
-import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import type { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { dataError, errorMessage, isNestedDeeper, isObject, PithError, type PlainObject } from "#ir";
 import { fileKind, joinPath, readText } from "#platform";
 
@@ -87,21 +87,23 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
 }
 
 /** @throws PithError E_DATA for an unsupported kind of tokenizer. */
-export function createTokenizer(
+export async function createTokenizer(
   name: string,
   file: PlainObject,
   settings: PlainObject,
   model: PlainObject,
-): TextTokenizer {
+): Promise<TextTokenizer> {
   const { model: vocabularyModel } = file;
   if (!isObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
     throw dataError(`${name} is not a tokenizer: its "model" has no vocabulary.`, {
       hint: "Use the tokenizer.json that was exported with the model.",
     });
   }
+  // Loaded here, because most commands read no text.
+  const { Tokenizer } = await import("@huggingface/tokenizers");
   let library: LibraryTokenizer;
   try {
-    library = new LibraryTokenizer(file, settings);
+    library = new Tokenizer(file, settings);
   } catch (cause) {
     const text = `${name}: this kind of tokenizer is not supported (${errorMessage(cause)}).`;
     throw dataError(text, { cause });

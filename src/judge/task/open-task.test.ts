@@ -376,7 +376,7 @@ describe("values that are not finite", () => {
     parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}");
   const warningsOf = async (rows: readonly number[]): Promise<readonly string[]> => {
     const path = join(temporaryFolder(), "rows.npz");
-    writeFileSync(path, npzBytes({ x: float32([rows.length / 2, 2], rows) }));
+    writeFileSync(path, await npzBytes({ x: float32([rows.length / 2, 2], rows) }));
     const { logged } = await opened(model(), { data: path });
     return logged.filter((text) => text.startsWith("not-finite"));
   };

@@ -6,9 +6,9 @@ import { splitOf } from "../../../judge/steps/step-options.ts";
 import { type CommandDefinition, defineCommand } from "../command.ts";
 import { outputName } from "../files/file-paths.ts";
 import { folderOutputNote, precompressFlag } from "../files/result-path.ts";
+import { keysOf } from "../flags/check-flags.ts";
 import { dataFlags } from "../flags/data.ts";
 import { goalFlags, metricFlags } from "../flags/metrics.ts";
-import { keysOf } from "../flags/options.ts";
 import { fork } from "../fork.ts";
 import { passCommands } from "../pass-commands.ts";
 

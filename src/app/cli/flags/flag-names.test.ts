@@ -2,8 +2,8 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { checkWith } from "../../../core/pass/options.ts";
+import { checkFlags } from "./check-flags.ts";
 import { flagName, isPossibleAdvice, withFlagNames } from "./flag-names.ts";
-import { checkFlags } from "./options.ts";
 
 test("flagName returns an option name in kebab case with two dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);

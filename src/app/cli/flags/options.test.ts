@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { factorize } from "../../../techniques/factorize/index.ts";
 import { prune } from "../../../techniques/prune/index.ts";
-import { addFlags, checkFlags, readFlags, separateFlagValues } from "./options.ts";
+import { checkFlags } from "./check-flags.ts";
+import { addFlags, readFlags, separateFlagValues } from "./options.ts";
 
 const schema = v.object({
   maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("largest loss"))),

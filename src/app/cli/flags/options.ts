@@ -1,9 +1,10 @@
 /** Converts between option schemas and flags. Only flags on the command line are passed on, so that the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { capitalize, optionError, type PithError, usageError } from "#ir";
+import { optionError, usageError } from "#ir";
 import type { FlagMetadata, Meanings, PipeItem, SchemaNode } from "#pass";
-import { entriesAt, flattenSchema, isIntegerSchema, problemOf, wording } from "#pass";
+import { entriesAt, flattenSchema, isIntegerSchema, wording } from "#pass";
+import { checkFlags, keysOf, misfitError, requiredKeys } from "./check-flags.ts";
 import { asFlags, flagName } from "./flag-names.ts";
 
 /** Flag whose value is stored under the name of its option. */
@@ -61,31 +62,6 @@ export function readFlags<S extends v.GenericSchema>(command: Command, schema: S
   return checkFlags(schema, options, hint);
 }
 
-export function checkFlags<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
-  const result = v.safeParse(schema, options, wording);
-  if (result.success) return result.output;
-  throw misfitError(schema, result.issues, hint);
-}
-
-function misfitError(
-  schema: v.GenericSchema,
-  issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
-  hint: string,
-): PithError {
-  const keys = keysOf(schema);
-  const misfit = problemOf(schema, issues, { owner: "" });
-  const [key, ...inside] = misfit.path.map(String);
-  // A constraint on several options mentions their names, which become flags.
-  const sentence =
-    key === undefined
-      ? misfit.sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word))
-      : misfit.sentence;
-  const text = [...inside.filter((part) => !/^\d+$/.test(part)), sentence].join(": ");
-  const place =
-    key === undefined ? capitalize(text) : `${flagName(key)}${/^(is|takes) /.test(text) ? "" : ":"} ${text}`;
-  return optionError(`${place}.`, { hint: misfit.hint ?? hint });
-}
-
 /** Separates words that are not the value of a flag with an optional value: `--structured model.onnx` → `--structured=true model.onnx`. */
 export function separateFlagValues(command: Command, words: readonly string[]): string[] {
   const separatedWords: string[] = [];
@@ -121,16 +97,6 @@ function rejectionOf({ parseArg }: Option, word: string): unknown {
   } catch (error) {
     return error;
   }
-}
-
-export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
-  return new Set(entriesAt(schema).keys());
-}
-
-export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
-  const isOptional = ({ type }: SchemaNode): boolean => /^(optional|exact_optional|nullish|undefinedable)$/.test(type);
-  const entries = [...entriesAt(schema)];
-  return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
 }
 
 function helpHint(command: Command): string {

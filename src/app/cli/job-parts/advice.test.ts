@@ -3,8 +3,8 @@ import type { OptionValues } from "../../../core/pass/pass.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/training-advice.ts";
 import { passCommand } from "../commands/pass.ts";
+import { keysOf } from "../flags/check-flags.ts";
 import { asFlags, flagName } from "../flags/flag-names.ts";
-import { keysOf } from "../flags/options.ts";
 import { passCommands } from "../pass-commands.ts";
 import { rejectionError } from "./advice.ts";
 

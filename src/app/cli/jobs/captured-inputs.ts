@@ -36,7 +36,7 @@ export default async function capturedInputsJob(
   for (const [base, { samples, constants }] of inputs) {
     const path = joinPath(out, base, "inputs.npz");
     await makeFolder(joinPath(out, base));
-    await writeFileAtomically(path, [npzBytes(samples)]);
+    await writeFileAtomically(path, [await npzBytes(samples)]);
     files[base] = {
       path,
       set: Object.fromEntries(Object.entries(constants).map(([name, dense]) => [name, [...toFloat64(dense)]])),
