@@ -17,9 +17,8 @@ test("links between pages lead to their addresses, and a file's name becomes the
 test("links to files outside of the site lead to the repository, or are code", () => {
   const text = "A [log](../bench/logs/site.md) and [`action.yml`](../action.yml).";
   expect(pageText(text, "docs/check.md", places)).toBe("A log (`bench/logs/site.md`) and `action.yml`.");
-  expect(pageText("[examples/a.ts](../examples/a.ts) of [examples/](../examples/)", "docs/check.md", places)).toBe(
-    "`examples/a.ts` of `examples`",
-  );
+  const paths = "[examples/a.ts](../examples/a.ts) of [examples/](../examples/), [examples](../examples/index.html)";
+  expect(pageText(paths, "docs/check.md", places)).toBe("`examples/a.ts` of `examples`, `examples/index.html`");
   expect(pageText(text, "docs/check.md", places, "https://example.com/pith")).toBe(
     "A [log](https://example.com/pith/blob/HEAD/bench/logs/site.md) and [`action.yml`](https://example.com/pith/blob/HEAD/action.yml).",
   );

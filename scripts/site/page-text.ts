@@ -35,7 +35,7 @@ export function pageText(
     if (file === "docs/recipe.schema.json") return `[${title}](/recipe.schema.json)`;
     const place = places.get(file);
     if (place === undefined && repository !== undefined) return `[${title}](${repository}/blob/HEAD/${file}${end})`;
-    const isPath = posix.join("/", file).endsWith(posix.join("/", title));
+    const isPath = posix.join("/", file).endsWith(posix.join("/", title)) || file.startsWith(`${title}/`);
     if (place === undefined && title.startsWith("`")) return title;
     const code = `\`${file.replace(/\/$/, "")}\``;
     if (place === undefined) return isPath ? code : `${title} (${code})`;
