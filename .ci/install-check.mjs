@@ -3,7 +3,7 @@
  * then prints its version and quantizes a small model there. It runs on each system and each supported version of Node, without other modules.
  */
 import { execSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -28,7 +28,8 @@ try {
   run(`${commands[manager]} "${resolve(archive)}"`);
   run("npx pith --version");
   run("node model.mjs");
-  run("npx pith quantize model.onnx --scheme weights --force");
+  run("npx pith quantize model.onnx --scheme dynamic --force -o small.onnx");
+  if (!existsSync(join(folder, "small.onnx"))) throw new Error("pith quantize wrote no file.");
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
