@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { changeTexts, figure as figureText } from "../../../src/core/numbers.ts";
+import { changeTexts, figureText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { countText, timesText } from "../format.ts";
 import { comparisonOf, firstSizeFigure, secondSizeFigure, speedOf } from "../measurements.ts";

@@ -1,5 +1,5 @@
 import type { JSX, TargetedSubmitEvent } from "preact";
-import { figure as figureText } from "../../../src/core/numbers.ts";
+import { figureText } from "../../../src/core/numbers.ts";
 import type { SamplesView } from "../backend/backend.ts";
 import { placeOf } from "../chosen-files.ts";
 import { Alert, ProblemAlert } from "../components/alert.tsx";

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { changeInterval as changeIntervalText, figure as figureText } from "../../../src/core/numbers.ts";
+import { changeInterval as changeIntervalText, figureText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { ProblemAlert } from "../components/alert.tsx";
 import { CandidateChart } from "../components/candidate-chart.tsx";
