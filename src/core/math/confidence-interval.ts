@@ -4,7 +4,7 @@
  * suggest: difference = (gained − lost) / n,  variance = (gained + lost) / n − difference².
  */
 import { dataError } from "../errors.ts";
-import type { Estimate } from "../estimate.ts";
+import { type Estimate, earlyConfidence } from "../estimate.ts";
 import { random } from "../tensor/random.ts";
 
 /** The 97.5 % quantile of the normal distribution. */
@@ -18,7 +18,7 @@ export interface Level {
 
 export const defaultLevel: Level = { confidence: 0.95, z: z95 };
 /** The confidence level of 99.73 % for interim analyses (Haybittle-Peto), see docs/verdicts.md. */
-export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
+export const earlyLevel: Level = { confidence: earlyConfidence, z: 3 };
 
 /** Returns the level of each of several intervals so that all contain the true value with a confidence of 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
