@@ -118,6 +118,9 @@ describe("preprocessBatch", () => {
       "the images are 2×2 with 3 channels",
     );
     expect(() => preprocessBatch(planes, input([n, 2, 3, 2]), presets.unit, "d")).toThrow("takes [N, 2, 3, 2]");
+    expect(() => preprocessBatch(planes, input([n], "uint8"), presets.unit, "d")).toThrow(
+      'Input "x" takes uint8[N], which is not the shape of an image: the images are 2×2 with 3 channels.',
+    );
     expect(() => preprocessBatch(planes, input([n, n], "int64"), presets.unit, "d")).toThrow(
       expect.objectContaining({
         message: 'Input "x" takes int64[N, N], which is not the shape of an image: the images are 2×2 with 3 channels.',

@@ -147,7 +147,7 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   const inputChannels = declared.at(channelAxis);
   const ofOtherData = "Is this the data for this model?";
   // The input accepts neither image planes nor flat pixels.
-  const isNoImage = declared.length < 3 && declared.slice(1).some(isSymbolic);
+  const isNoImage = declared.length < 2 || (declared.length < 3 && declared.slice(1).some(isSymbolic));
   const hasOtherChannels = declared.length > 2 && isChannels(inputChannels) && inputChannels !== channels;
   const [text, hint] = isNoImage
     ? [`${input.type?.type}${dimsText(declared)}, which is not the shape of an image:`, ofOtherData]
