@@ -97,7 +97,7 @@ describe("what a command prints", () => {
   test("the help states the default of -o", async () => {
     expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
     expect((await pith("quantize", "--help")).out).toMatch(
-      /\(default: model\.int8-<scheme>\.onnx,\s+model_q4\.onnx, of a folder <folder>\.quantized\)/,
+      /\(default: model\.int8-<scheme>\.onnx,\s+model_q4\.onnx;\s+for\s+a folder: <folder>\.quantized\)/,
     );
   });
 

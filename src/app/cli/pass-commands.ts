@@ -58,7 +58,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
           : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
             ? `.${weights}${weights === "palette" ? bits : ""}`
             : `.int${bits}-${scheme}`,
-    resultNames: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
+    resultNames: "model.int8-<scheme>.onnx, model_q4.onnx; for a folder: <folder>.quantized",
     examples: [
       "quantize model.onnx --dtype q4",
       "quantize model.onnx --scheme weights --bits 4 --rounder mse --zero-points",

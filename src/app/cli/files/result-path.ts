@@ -22,7 +22,7 @@ export const precompressFlag = {
   }),
 };
 
-export const folderOutputNote = "a folder that transformers.js loads gives a folder";
+export const folderOutputNote = "for a folder of transformers.js, the result is a folder";
 
 export interface ResultPath {
   readonly out: string;
