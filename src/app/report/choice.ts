@@ -24,7 +24,7 @@ export interface Summary extends RunOutcome {
   readonly sentences: readonly string[];
 }
 
-/** Returns one word, "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21).", and sentences. */
+/** Returns the outcome in one word, the gain ("7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21)."), and sentences. */
 export function summarize(run: Run): Summary {
   return { ...outcomeOf(run), gain: gainSentence(run), sentences: verdictSentences(run) };
 }

@@ -46,7 +46,7 @@ export function inlineGraph(
 }
 
 export interface InlinedGraph {
-  /** The copied outputs, in order; undefined for an omitted input. */
+  /** The copied outputs, in order; undefined for an output that is an omitted input. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
   readonly names: ReadonlyMap<Value, string>;

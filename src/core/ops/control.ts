@@ -50,7 +50,7 @@ export const If = defineOp({
   },
 });
 
-/** Gives a scalar the dimensions [1] if the body declares it as a vector of length 1. */
+/** Gives a scalar the dimensions [1] if the body declares it as a vector. */
 function matchBodyScalar(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }

@@ -22,7 +22,7 @@ export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
-/** Returns all elements in float64, perhaps in shared memory. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
+/** Returns all elements in float64. The result can be the tensor's own array. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }

@@ -13,7 +13,7 @@ export interface Part {
   readonly numbers: Float64Array;
 }
 
-/** Yields parts of a float tensor: some from the start and the middle, after which many readers stop, then all in order. */
+/** Yields parts of a large float tensor: some from the start and the middle, after which many readers stop, then all in order. */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {

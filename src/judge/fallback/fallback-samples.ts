@@ -84,7 +84,7 @@ const minLossRatio = 0.1;
 export const noiseRatioOf = ({ unmoved, same, signalToNoise }: Likeness): number | undefined =>
   unmoved === undefined && same === undefined ? 10 ** ((minDecibels - signalToNoise) / 10) : undefined;
 
-/** Number of texts or random inputs per attempt. */
+/** Maximum number of texts or random inputs per attempt. */
 const attemptSamples = 8;
 
 /** Compares outputs on texts, or on random inputs, other than those of the final comparison. */

@@ -1,8 +1,8 @@
 /**
  * Decides with as few samples as possible. Interim looks use the first samples, then twice as many, and so on.
  *
- * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). These looks add little to the
- * probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. Sample numbers do not depend on results.
+ * An interim look at a goal decides if its 99.73 % interval is entirely on one side (Haybittle and Peto). These looks add little to the
+ * probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. The sizes of looks do not depend on results.
  */
 
 import { isIndexed, range, testSeed, view } from "#batches";

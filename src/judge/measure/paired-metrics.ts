@@ -163,7 +163,7 @@ export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | u
   log({ id: "batch", text, ...(batchNote.isWarning ? { level: "warning" } : {}) });
 }
 
-/** @param knownRows rows of some first samples, which are not run again. @param first number of samples (default: all). */
+/** @param knownRows rows of some first samples, which are not run again. @param first number of samples of an indexed split (default: all). */
 export async function rowsOf(
   model: Model,
   truth: Model,

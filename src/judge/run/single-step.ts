@@ -46,7 +46,7 @@ export interface StepReport
 export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
   readonly result: Model | undefined;
   readonly invariance?: MetricComparison["invariance"];
-  /** Undefined without a comparison on samples. */
+  /** Undefined if no samples, or all test samples, were compared. */
   readonly tested: (TestSampleCounts & { readonly count: number }) | undefined;
   /** Undefined if the result can be kept, or was not judged. */
   readonly rejection: Rejection | undefined;

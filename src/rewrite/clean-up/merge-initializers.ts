@@ -1,6 +1,5 @@
 /**
- * Stores equal tensors once, in all graphs. Copies in branches move to the outer graph, except small ones, because runtimes look for constants in
- * place. Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
+ * Stores equal tensors once, in all graphs. Larger copies in branches move to the outer graph; runtimes look for small constants in place. Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
 import { infer } from "#analysis";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";

@@ -1,4 +1,4 @@
-/** A job is a function that runs in a separate process, because ONNX Runtime blocks its thread and some graphs abort the process. */
+/** A job is a function that can run in a separate process, because ONNX Runtime blocks its thread and some graphs abort the process. */
 import { statSync } from "node:fs";
 import type { Fault } from "../../core/platform/serialized-error.ts";
 

@@ -249,7 +249,7 @@ async function continueStarts(
   return rows;
 }
 
-/** Returns the token with which a text starts, as files next to the model state it. */
+/** Returns the token with which a text starts, as files next to the model or in the folder above state it. */
 async function startToken(place: string | undefined): Promise<number | undefined> {
   if (place === undefined) return undefined;
   for (const folder of [folderOf(place), joinPath(folderOf(place), "..")])

@@ -23,7 +23,7 @@ interface Outputs {
   bytes: number;
 }
 
-/** Unchanged copies of models by their revision. */
+/** By copy: the copied model, and the revisions of both at that time. */
 const copies = new WeakMap<Model, { readonly revision: number; readonly of: Model; readonly revisionOf: number }>();
 
 /** Returns a copy that shares the known outputs of the model, while both are unchanged. */

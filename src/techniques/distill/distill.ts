@@ -170,7 +170,7 @@ export const distill = definePass({
   },
 });
 
-/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher outputs no classes. */
+/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher's output is not of floats. */
 function requireSameClasses(student: Model, teacher: Model): void {
   if (chooseLoss(student).loss !== undefined) return;
   const [classes, teacherClasses] = [student, teacher].map((model) => {

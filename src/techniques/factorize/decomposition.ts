@@ -81,7 +81,7 @@ export function wholeCost(problem: Problem): Cost {
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
 }
 
-/** Runtimes compute blocks of channels, so ranks are by default multiples of 16 or 8; lower ones are powers of 2. */
+/** Runtimes compute blocks of channels, so ranks of wide layers are by default multiples of 16 or 8; lower ones are powers of 2. */
 export function ranksUpTo(full: number, { matrices: [first], kernel, anyRank = false }: Problem): readonly number[] {
   const width = Math.min(first?.rows ?? 0, (first?.columns ?? 0) / product(kernel));
   const block = anyRank || width < blockWidth ? 1 : width < 8 * blockWidth ? blockWidth / 2 : blockWidth;

@@ -114,7 +114,7 @@ export const mapWeight = (
 export const nearestCodes = (weight: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
   mapWeight(weight, (value, slice) => nearestCode(grid, slice, value));
 
-/** Returns Δ Q − W. */
+/** Returns the error of each weight: (code − zero point) · scale − weight. */
 export const roundingErrors = (
   weight: SlicedWeight,
   { scale, zeroPoint }: ScaledGrid,

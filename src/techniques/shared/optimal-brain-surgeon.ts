@@ -9,7 +9,7 @@ import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "../
 import { product, runWith, type Steps } from "../../core/math/steps.ts";
 import { addRows, axpy } from "../../core/math/vector.ts";
 
-/** The number of columns per matrix product. */
+/** The approximate number of columns per matrix product. */
 const blockSize = 128;
 
 /** The share of the mean of H's diagonal that is added to the diagonal, because H is singular if there are few samples. */

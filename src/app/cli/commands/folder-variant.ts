@@ -17,7 +17,7 @@ import type { SpeechJudge } from "./folder-speech.ts";
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */
   readonly passOptions: Readonly<Record<string, unknown>>;
-  /** Dtypes to which `--rounder` does not apply. */
+  /** Dtypes to which the rounding for small downloads (`rdoq`) does not apply. */
   readonly otherDtypes: readonly string[];
   readonly fallback: boolean | undefined;
   readonly settings: Pick<

@@ -152,7 +152,7 @@ async function openFolder(
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const hasLowEntropy = isLowEntropy(passOptions);
   const otherDtypes = withoutLowEntropy(dtypeNames, passOptions);
-  // Samples compare a model that runs alone; `text` and `speech` compare models that only run jointly.
+  // Data compares a model that runs alone. Models that run jointly are compared end to end, on texts or sounds.
   const samples = isAlone && (!isText || hasLowEntropy) ? data : undefined;
   const speech = await openFolderSpeech(folder, bases, data !== undefined, session);
   const judgedData = samples ?? (speech && data);

@@ -28,7 +28,7 @@ export interface Drawing {
 const layerSize = { width: 236, height: 44 };
 const smallHeight = 24;
 const characterWidth = 6.9;
-/** Width of a character in the dimensions next to a box's foot, and their offset from the box's center. */
+/** A note is the shape of a tensor below a box: the width of its characters, and its offset from the box's center. */
 const noteWidth = 5.4;
 const noteStart = 6;
 const maxTitle = 34;

@@ -63,7 +63,7 @@ export function isModerate(factor: number, type: DataType = "float32"): boolean 
   return size === 0 || (size <= limit && size >= 1 / limit);
 }
 
-/** Rounds numbers once to a type; undefined if a number is not finite or outside its range. */
+/** Rounds numbers once to a float type, or stores integers; undefined if a number is not finite, outside the range or no integer. */
 export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense | undefined {
   if (!isFloat(type) && type !== "int32" && type !== "int64") return undefined;
   const [low, high] = type === "int32" ? integerRange.int32 : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
