@@ -1,3 +1,4 @@
+/** Splits test samples between the comparison of candidates and the evaluation of finalists. */
 import { isIndexed, testSeed, view } from "#batches";
 import { random } from "#ir";
 import type { Dataset } from "../data/index.ts";

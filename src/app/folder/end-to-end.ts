@@ -1,3 +1,4 @@
+/** Compares models of a folder end to end with their originals, on texts that they continue or on samples. */
 import * as v from "valibot";
 import { counted, Miss, type Model, open, percent } from "#ir";
 import type { Context } from "#pass";

@@ -1,3 +1,4 @@
+/** Finds, copies and restores the original files of a folder. */
 import {
   bytesOfText,
   fileError,

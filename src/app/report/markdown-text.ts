@@ -1,3 +1,4 @@
+/** Tables, code and escaped text in Markdown. */
 import type { Column } from "./tables.ts";
 import { escapeUnprintable } from "./unprintable.ts";
 

@@ -1,3 +1,4 @@
+/** Tables of the report: cells, and the variants of a run with their figures. */
 import {
   bytes,
   changeInterval,

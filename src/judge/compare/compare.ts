@@ -1,3 +1,4 @@
+/** Compares a metric of two models on the same samples, with a confidence interval. */
 import type { Dataset } from "#batches";
 import { dataError, type Estimate, type Model } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";

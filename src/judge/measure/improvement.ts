@@ -1,3 +1,4 @@
+/** Decides whether a result improves on the original: smaller, cheaper, faster or more accurate. */
 import { encodedSize, type Model, times } from "#ir";
 import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/run-record.ts";

@@ -1,3 +1,4 @@
+/** Judges the result of a step: returns why it is rejected. */
 import type { Context } from "#pass";
 import { type Comparison, defaultDrop, type Goal, judge } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";

@@ -1,3 +1,4 @@
+/** Times the files of a run relative to the original. */
 import { PithError } from "#ir";
 import type { Context } from "#pass";
 import type { RunTarget } from "../../runtime/run/run-target.ts";

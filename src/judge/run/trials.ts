@@ -1,3 +1,4 @@
+/** Trials of candidates: their steps, the measured original and the goal. */
 import type { Model } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { levelOf } from "../../core/math/confidence-interval.ts";

@@ -1,3 +1,4 @@
+/** Checks before the first step that the layers which its options name exist. */
 import * as v from "valibot";
 import { allLayers, infer, selectLayers } from "#analysis";
 import type { Model } from "#ir";

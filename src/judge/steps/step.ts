@@ -1,3 +1,4 @@
+/** Runs a step: passes the samples that it needs, and checks the changed model. */
 import type { Dataset } from "#batches";
 import { assertValid, type Model, verify } from "#ir";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";

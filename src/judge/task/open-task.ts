@@ -1,3 +1,4 @@
+/** Opens the data of a model as a task: splits, preprocessing and metric. */
 import { assumedScores, outputKind } from "#analysis";
 import { firstBatch, parseState, setAside, setStates, testSeed } from "#batches";
 import { counted, dataError, dimsText, integer, type Model } from "#ir";

@@ -1,3 +1,4 @@
+/** Convolutions in one and two dimensions, as modules. */
 import { optionError } from "#ir";
 import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 

@@ -1,3 +1,4 @@
+/** Networks of modules: creates a model from consecutive modules, and combines modules. */
 import { infer } from "#analysis";
 import { type Dim, dimsText, emitInto, Model, optionError, random, sameDims, symbol, type Value } from "#ir";
 import { applyAll, applyInside, type Module, type ModuleScope, type Modules, mismatch } from "./module.ts";

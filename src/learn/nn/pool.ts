@@ -1,3 +1,4 @@
+/** Pooling as modules: maximum and mean of windows, and the mean of all positions. */
 import { dimsText, optionError, type Value } from "#ir";
 import { type Module, type ModuleScope, mismatch, perAxis } from "./module.ts";
 

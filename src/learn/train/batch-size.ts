@@ -1,3 +1,4 @@
+/** Chooses the batch size of a training, which the model or a memory limit can reduce. */
 import { hasBatchAxis } from "#analysis";
 import { type Dataset, firstBatch } from "#batches";
 import type { Batch, Node, Value } from "#ir";

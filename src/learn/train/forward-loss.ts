@@ -1,3 +1,4 @@
+/** Computes the loss on validation samples by the forward pass alone. */
 import { type Dataset, rowCount } from "#batches";
 import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";

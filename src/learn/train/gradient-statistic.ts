@@ -1,3 +1,4 @@
+/** Statistics of the gradient of a loss by stored tensors, over samples. */
 import { type Dataset, draw, firstBatch, sampleCount } from "#batches";
 import { getOrAdd, type Model, throwIfAborted, unsupportedError } from "#ir";
 import { type Context, completeContext } from "#pass";

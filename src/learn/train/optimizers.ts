@@ -1,3 +1,4 @@
+/** The optimizers: SGD, Adam and AdamW. */
 import { type Floats, flushTiny, stepAgainst, tinyOf, tinyToSquareOf } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 

@@ -1,3 +1,4 @@
+/** Adds a teacher to the graph of its student, and checks that their inputs fit. */
 import { infer } from "#analysis";
 import { fitSample } from "#batches";
 import type { Emit, Model, Value } from "#ir";

@@ -1,3 +1,4 @@
+/** Options of `train`, and their requirements. */
 import * as v from "valibot";
 import { datasetObject, datasetOption } from "#batches";
 import { checkWith, countOption, option, positiveOption, selectionOptions, withHelp } from "#pass";

@@ -1,3 +1,4 @@
+/** Adds a loss to a model as nodes, for one set of batch sizes. */
 import { infer } from "#analysis";
 import { statesText } from "#batches";
 import { type Batch, dimsText, emitInto, extract, getOrAdd, type Model, unsupportedError, type Value } from "#ir";

@@ -1,3 +1,4 @@
+/** Statistics of each column of a value, such as norms, ranges and moments. */
 import type { Statistic } from "./statistic.ts";
 
 /** @param finish receives the sum of a column and the number of rows. */

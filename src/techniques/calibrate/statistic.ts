@@ -1,4 +1,4 @@
-/** Interfaces of statistics over samples, computed batch by batch, so that memory does not depend on the number of samples. */
+/** Statistics over samples, computed batch by batch, so that memory does not depend on the number of samples. */
 import type { Dense, Emit, Model, Value } from "#ir";
 import { axisLayout, elementCount, emitInto, fromNumbers, PithError, toFloat64, typeCodes } from "#ir";
 import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";

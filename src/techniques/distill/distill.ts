@@ -1,3 +1,4 @@
+/** Distillation as a pass: trains a student to imitate a teacher. */
 import * as v from "valibot";
 import { allLayers, infer, learnedCount, learnedTensors, macsPerSample, mainOutput } from "#analysis";
 import { firstBatch, haveSameElements } from "#batches";

@@ -1,3 +1,4 @@
+/** Options of `factorize`, and the rules that choose ranks. */
 import * as v from "valibot";
 import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";

@@ -1,3 +1,4 @@
+/** The pass that applies a mask of the user. */
 import * as v from "valibot";
 import { nameBeforeMasking } from "#analysis";
 import { type Dense, elementCount, fromNumbers, isDense, optionError, sameDims, shapeError, toFloat64 } from "#ir";

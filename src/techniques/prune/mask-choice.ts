@@ -1,3 +1,4 @@
+/** Prunes individual weights: chooses the mask of each layer, and then applies all masks. */
 import { type Layer, maskingOf } from "#analysis";
 import { type Dense, elementCount, integer, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 import type { Change, LayerSelection, Outcome } from "#pass";

@@ -1,3 +1,4 @@
+/** Options of `prune`: amounts, costs, patterns, criteria and solvers. */
 import * as v from "valibot";
 import { datasetOption } from "#batches";
 import type { LayerSelection } from "#pass";

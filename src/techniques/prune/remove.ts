@@ -1,3 +1,4 @@
+/** The pass that makes pruning permanent by folding masks into weights. */
 import * as v from "valibot";
 import { allMaskings, infer, layers as layersOf, type Masking, maskingOf, selectLayers } from "#analysis";
 import { Miss, type Model, optionError } from "#ir";

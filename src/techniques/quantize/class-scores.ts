@@ -1,3 +1,4 @@
+/** Replaces class scores by scores that a constant shift of the logits does not change. */
 import { distributionOf, infer, outputKind } from "#analysis";
 import { emitInto, type Model } from "#ir";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

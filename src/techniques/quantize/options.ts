@@ -1,3 +1,4 @@
+/** Options of `quantize`: schemes, widths, formats, rounding and ranges. */
 import * as v from "valibot";
 import { datasetOption } from "#batches";
 import { optionError } from "#ir";

@@ -1,3 +1,4 @@
+/** Quantization and equalization as passes. */
 import type * as v from "valibot";
 import { definePass, type Pass } from "#pass";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";

@@ -1,3 +1,4 @@
+/** Selects the layers to round, measures their weights, and collects what their rounding method requires. */
 import { allLayers, describeNonFinite, infer, type Layer, type Selection, selectLayers } from "#analysis";
 import {
   type Dense,

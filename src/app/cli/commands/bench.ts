@@ -1,3 +1,4 @@
+/** The command `pith bench`: times models on runtimes, and measures their memory, size and throughput. */
 import * as v from "valibot";
 import { bytes, count, counted, duration, PithError, runTime, speedText } from "#ir";
 import { countOption, option, withHelp } from "#pass";

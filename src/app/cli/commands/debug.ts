@@ -1,3 +1,4 @@
+/** The command `pith debug`: finds the layers in which a changed model differs from its original. */
 import * as v from "valibot";
 import { counted, usageError } from "#ir";
 import { option } from "#pass";

@@ -1,3 +1,4 @@
+/** The command `pith eval`: scores a model on data, and checks goals. */
 import * as v from "valibot";
 import { option } from "#pass";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";

@@ -1,3 +1,4 @@
+/** The command `pith inspect`: shows the contents of a model, or what techniques do to one layer. */
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { optionError } from "#ir";

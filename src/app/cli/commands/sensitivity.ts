@@ -1,3 +1,4 @@
+/** The command `pith sensitivity`: measures each layer alone, and writes recipes. */
 import * as v from "valibot";
 import { countOption, minutesOption, option, positiveOption, selectionOptions, withHelp } from "#pass";
 import { ownTextName } from "../../../runtime/run/text-inputs.ts";

@@ -1,3 +1,4 @@
+/** The command `pith simplify`: reduces the nodes of a model. */
 import * as v from "valibot";
 import { option, withHelp } from "#pass";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";

@@ -1,3 +1,4 @@
+/** Rejects a maximum drop that would allow any loss. */
 import { optionError } from "#ir";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 

@@ -1,3 +1,4 @@
+/** Flags for metric and goal (`--metric`, `--max-drop`, …), and the names of metrics. */
 import * as v from "valibot";
 import { type Meanings, option, withHelp } from "#pass";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";

@@ -1,3 +1,4 @@
+/** Parses the words `name=value` of flags such as `--set` and `--dim`. */
 import { optionError } from "#ir";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
 

@@ -1,3 +1,4 @@
+/** Input and output of the job that runs a pass on one model. */
 import type { Encoding } from "#platform";
 import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";

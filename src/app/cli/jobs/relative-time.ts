@@ -1,3 +1,4 @@
+/** Job that times a changed model relative to its original. */
 import type { Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -1,3 +1,4 @@
+/** Job that measures the sizes of model files after gzip and brotli. */
 import { open } from "#ir";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";

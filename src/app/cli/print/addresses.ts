@@ -1,3 +1,5 @@
+/** Removes secrets from addresses before they are printed. */
+
 /** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
 const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 

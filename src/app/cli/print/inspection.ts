@@ -1,3 +1,4 @@
+/** Prints the result of `pith inspect`: structure, layers, savings and weights. */
 import { basename } from "node:path";
 import { bytes, count, counted, formatReason, groupBy, integer, joinList, percent, times } from "#ir";
 import { operationsText } from "../../../judge/record/operation-count.ts";

@@ -1,3 +1,4 @@
+/** A result that a command prints, and its conversion to Markdown. */
 import { randomUUID } from "node:crypto";
 import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { withFlagNames } from "../flags/flag-names.ts";

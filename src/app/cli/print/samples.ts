@@ -1,3 +1,4 @@
+/** Formats which samples trained, calibrated and tested a model. */
 import { integer } from "#ir";
 import type { SampleUse, UsedSplit } from "../../../judge/recipe/open-samples.ts";
 

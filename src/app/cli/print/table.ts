@@ -1,3 +1,4 @@
+/** Formats tables for the terminal, and merges rows of layers whose cells are equal. */
 import { stripVTControlCharacters } from "node:util";
 import { counted, times } from "#ir";
 import type { Column } from "../../report/tables.ts";

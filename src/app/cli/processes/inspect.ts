@@ -1,3 +1,4 @@
+/** Inspects a model or one of its layers, with statistics of the weights on request. */
 import type * as v from "valibot";
 import { allLayers, infer, learnedTensors } from "#analysis";
 import { counted, integer, joinList, type Model, throwIfAborted } from "#ir";

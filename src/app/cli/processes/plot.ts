@@ -1,3 +1,4 @@
+/** Draws the graph of a model into an SVG file. */
 import type * as v from "valibot";
 import { bytes, bytesOfText, type Model } from "#ir";
 import { writeFileAtomically } from "#platform";

@@ -1,3 +1,4 @@
+/** Stores float constants with few distinct values as indices into a table. */
 import { allLayers, infer, parameterRoots, smallBuffersAmong } from "#analysis";
 import type { Model, Tensor, Value } from "#ir";
 import { blocksOf, buffer, concatBytes, emitInto, float32, replaceUses, throwIfAborted, toFloat32 } from "#ir";

@@ -1,3 +1,4 @@
+/** GPTAQ: rounding that also compensates for changed layer inputs. */
 import { Miss } from "#ir";
 import { cholesky, solveCholesky } from "../../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../../core/math/matrix.ts";

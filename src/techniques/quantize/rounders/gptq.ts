@@ -1,3 +1,4 @@
+/** GPTQ: rounds a weight by columns, and later columns compensate for the error. */
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import { computeInverseHessians } from "../../calibrate/inverse-hessians.ts";
