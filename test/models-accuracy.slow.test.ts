@@ -5,8 +5,8 @@ import { open } from "../src/core/onnx/index.ts";
 import { openDataset, parsePreprocessing, preprocess, presets, take } from "../src/data/index.ts";
 import { accuracy, agreement, compareRows, evaluate, judge, measure } from "../src/judge/index.ts";
 import { guessPreprocessing, imageInput } from "../src/judge/task/guess-preprocessing.ts";
+import { crossEntropy, topK } from "../src/runtime/metrics/class-metrics.ts";
 import { meanKl, signalToNoise } from "../src/runtime/metrics/comparison-metrics.ts";
-import { crossEntropy, topK } from "../src/runtime/metrics/metrics.ts";
 import { shared } from "./shared.ts";
 
 const engine = createEngine();

@@ -8,7 +8,7 @@ import { accuracy, evaluate, type Metric } from "pith/evaluate";
 import { keepLayers } from "pith/prune";
 import { pairedMeans } from "../../src/core/math/confidence-interval.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
-import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
+import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { shared } from "../../test/shared.ts";
 import { shakespeare } from "../learn/disturbed.ts";
 import { figureOf, line, target } from "../lib/print.ts";

@@ -14,7 +14,7 @@ import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train"
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { tokensOfText } from "../../src/data/text/tokens.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
-import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
+import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { shared } from "../../test/shared.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./scratch.ts";

@@ -6,7 +6,8 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { firstThatRuns, guesses, likelyLengths, randomInputs } from "../../src/runtime/run/random-inputs.ts";
+import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
+import { firstThatRuns, guesses, likelyLengths } from "../../src/runtime/run/size-guesses.ts";
 
 /** Maximum number of elements of a random dataset, and its number of samples. */
 const mostNumbers = 4e6;

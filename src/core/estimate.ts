@@ -1,9 +1,3 @@
-/** The unit of a metric: a share of samples (0 to 1), decibels, nats, or none. */
-export type Unit = "share" | "dB" | "nats" | "";
-
-/** The confidence of intervals of interim analyses (`earlyLevel`). */
-export const earlyConfidence = 0.9973;
-
 /** A metric value with its confidence interval and number of samples. */
 export interface Estimate {
   readonly value: number;
@@ -13,3 +7,9 @@ export interface Estimate {
   /** The confidence level of the interval, such as 0.95. */
   readonly confidence: number;
 }
+
+/** The unit of a metric: a share of samples (0 to 1), decibels, nats, or none. */
+export type Unit = "share" | "dB" | "nats" | "";
+
+/** The confidence of intervals of interim analyses (`earlyLevel`). */
+export const earlyConfidence = 0.9973;

@@ -1,8 +1,8 @@
 /** Exports metrics with intervals, paired comparison, speed and size. @module */
 export type { Estimate } from "../core/estimate.ts";
+export { accuracy } from "../runtime/metrics/class-metrics.ts";
 export { agreement } from "../runtime/metrics/comparison-metrics.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, measure } from "../runtime/metrics/evaluate.ts";
-export { accuracy } from "../runtime/metrics/metrics.ts";
 export type { Metric } from "../runtime/metrics/types.ts";
 export { type LayerErrors, layerErrors } from "../runtime/noise/layer-errors.ts";
 export { type Latency, type LatencyOptions, latency } from "../runtime/run/latency.ts";

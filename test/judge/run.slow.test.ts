@@ -12,7 +12,7 @@ import { memory, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import type { Measured } from "../../src/judge/record/run-record.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
-import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
+import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
 
 let net: Model;

@@ -8,7 +8,7 @@ import { modulePath } from "../../src/core/pass/path-options.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
-import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
+import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task } from "./blobs.ts";
 import { candidate, countSteps, cut, folder, net, options, ran } from "./counted-steps.ts";

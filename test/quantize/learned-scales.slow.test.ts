@@ -7,7 +7,7 @@ import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from 
 import { accuracy, compare } from "../../src/judge/index.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
 import { train } from "../../src/learn/train/index.ts";
-import { crossEntropy } from "../../src/runtime/metrics/metrics.ts";
+import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 

@@ -7,7 +7,8 @@ import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { createStep, type Loss, type Step } from "../../src/learn/train/index.ts";
-import { guesses, lengthsOf, randomInputs } from "../../src/runtime/run/random-inputs.ts";
+import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
+import { guesses, lengthsOf } from "../../src/runtime/run/size-guesses.ts";
 import { shared } from "../shared.ts";
 
 /** Number of samples, and length of other free dimensions, such as texts or image sides. */

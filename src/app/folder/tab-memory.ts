@@ -3,7 +3,8 @@ import { bytesOfValue, infer, peakBytes } from "#analysis";
 import { allValues, asPithError, bytes, isSymbolic, open } from "#ir";
 import { completeContext } from "#pass";
 import { fixDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
-import { guesses, randomInputs, type TrialSizes } from "../../runtime/run/random-inputs.ts";
+import { randomInputs } from "../../runtime/run/random-inputs.ts";
+import { guesses, type TrialSizes } from "../../runtime/run/size-guesses.ts";
 import type { FileFigures } from "./records.ts";
 
 /** Tokens of the run, sides of images, and earlier tokens in the cache. */

@@ -1,3 +1,4 @@
+/** Counts the multiply-accumulates of a model and of its nodes, and the bytes of its stored tensors. */
 import { addDims, allNodes, allValues, type Dim, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";

@@ -2,9 +2,6 @@ import { dimValue, formatReason, isSymbolic, Miss, type Model } from "#graph";
 import { cost } from "./cost.ts";
 import { infer } from "./infer.ts";
 
-/** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
-const defaultSize = 64;
-
 /** Returns the multiply-accumulates of one sample. A Miss if they depend on run-time sizes. */
 export function macsPerSample(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
@@ -14,6 +11,9 @@ export function macsPerSample(model: Model): number | Miss {
   const [first] = misses;
   return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
 }
+
+/** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
+const defaultSize = 64;
 
 export function assumedDimSizes({ graph }: Model): Readonly<Record<string, number>> {
   const sizes: Record<string, number> = {};

@@ -1,3 +1,4 @@
+/** Guesses what an output contains: classes, boxes, a vector, numbers or an image. */
 import { type Dim, isFloat, type Model, type Value } from "#graph";
 import { contentProducers } from "./content-producers.ts";
 import { detectionForm } from "./detection-form.ts";

@@ -1,12 +1,5 @@
 import { bytesFor, elementCount, fixedDims, type Graph, subgraphs, type Value } from "#graph";
 
-export function bytesOfValue({ tensor, type }: Value): number {
-  const dims = fixedDims(type?.dims);
-  return tensor !== undefined || type === undefined || type.type === "string" || dims === undefined
-    ? 0
-    : bytesFor(type.type, elementCount(dims));
-}
-
 /** Returns the maximum bytes of values that exist at once, if nodes run in order and values are freed after their last use. */
 export function peakBytes(graph: Graph): number {
   const nodes = [...graph.nodes()];
@@ -34,4 +27,11 @@ export function peakBytes(graph: Graph): number {
     bytes -= sum(freed[index] ?? []);
   }
   return peak;
+}
+
+export function bytesOfValue({ tensor, type }: Value): number {
+  const dims = fixedDims(type?.dims);
+  return tensor !== undefined || type === undefined || type.type === "string" || dims === undefined
+    ? 0
+    : bytesFor(type.type, elementCount(dims));
 }

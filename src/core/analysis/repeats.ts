@@ -1,3 +1,4 @@
+/** Finds pieces of a sequence that occur several times in a row. */
 import { firstIndex } from "#graph";
 
 /** A piece of `period` elements that occurs `count` times in a row, from index `start`. */

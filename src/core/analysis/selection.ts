@@ -1,3 +1,4 @@
+/** Selects layers by the names, patterns and operator types in options. */
 import {
   allNodes,
   type Graph,

@@ -1,3 +1,4 @@
+/** Finds convolutions whose new channel counts do not fill ONNX Runtime's channel blocks. */
 import type { Model } from "#graph";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";

@@ -1,6 +1,6 @@
 /**
- * Converts the weight of any layer to matrices, one per group, and back. Rows are outputs. Columns are features: feature = input · taps + tap, where
- * taps are kernel positions.
+ * Checks whether a technique can change a layer's weight (`weightNeeds`), and converts weights to matrices, one per group, and back. Rows are
+ * outputs. Columns are features: feature = input · taps + tap, where taps are kernel positions.
  *      Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
  *      Conv (groups · outputs, inputs, taps…)                     a group per group of output channels
  *      ConvTranspose (groups · inputs, outputs, taps…)            a group per group of input channels

@@ -1,3 +1,4 @@
+/** The interface of engines, which load models and run them. `onnxruntime.ts` implements it. */
 import { type Batch, bytesOf, type Model } from "#graph";
 
 export interface LoadOptions {

@@ -1,3 +1,4 @@
+/** Computes SHA-256 hashes of files, bytes and texts. */
 import { fileKind, openFile } from "#platform";
 import { bytesOfText, concatBytes, hexadecimal } from "../tensor/dense.ts";
 

@@ -1,3 +1,4 @@
+/** Finds the model function that a node calls, and copies its body for the call. */
 import { getOrAdd } from "../tensor/get-or-add.ts";
 import { copyGraph } from "./copy.ts";
 import { allNodes, type Graph, type Node } from "./graph.ts";

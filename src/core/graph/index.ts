@@ -1,3 +1,4 @@
+/** Exports graphs, tensors and errors to the other folders of `core` (`#graph`). */
 export * from "../errors.ts";
 export * from "../tensor/axis-layout.ts";
 export * from "../tensor/bnb4.ts";

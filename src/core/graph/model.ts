@@ -1,3 +1,4 @@
+/** A model: a graph with its functions and the header of its file. */
 import { copyGraph } from "./copy.ts";
 import type { LocalFunction } from "./functions.ts";
 import { Graph } from "./graph.ts";

@@ -1,9 +1,3 @@
-interface Linked<N> {
-  previous: N | undefined;
-  next: N | undefined;
-  isRemoved: boolean;
-}
-
 /**
  * A linked list of nodes that can change while it is iterated. A node that is inserted before the current node is not visited, so a forward iteration
  * does not visit the result of a rewrite. A removed node keeps references to its neighbors, so that an iteration can continue from it.
@@ -53,4 +47,10 @@ export class NodeList<N extends Linked<N>> {
     this.#count = 0;
     for (const node of nodes) this.insert(node, this.#last);
   }
+}
+
+interface Linked<N> {
+  previous: N | undefined;
+  next: N | undefined;
+  isRemoved: boolean;
 }

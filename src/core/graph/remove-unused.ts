@@ -1,3 +1,4 @@
+/** Removes nodes and stored tensors that no output depends on. */
 import { allGraphs, allValues, type Graph, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 

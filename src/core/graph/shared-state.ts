@@ -1,3 +1,5 @@
+/** State that the main graph and its subgraphs share: names in use, the revision, and tied parameters. */
+
 /** The names in use, with use counts. They are counted at the first lookup, because most copies need no new name. */
 export class Names {
   readonly #list: () => Iterable<string>;

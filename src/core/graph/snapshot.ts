@@ -1,3 +1,4 @@
+/** Saves the state of a model or graph, and restores it. */
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 

@@ -1,10 +1,10 @@
 import { describe, expect, it, test } from "vitest";
 import { compareRows } from "../../judge/compare/compare.ts";
 import { type Comparison, defaultDrop, judge } from "../../judge/compare/goal.ts";
+import { accuracy, crossEntropy, matthews, perplexity } from "../../runtime/metrics/class-metrics.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
-import { accuracy, crossEntropy, matthews, perplexity } from "../../runtime/metrics/metrics.ts";
 import { meanSquaredError, peakSignalToNoise } from "../../runtime/metrics/regression.ts";
 import { random } from "../tensor/random.ts";
 import {

@@ -1,3 +1,4 @@
+/** Computes the numerical rank of a matrix from its singular values, and the rank that keeps a share of its energy. */
 import { optionError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyInJs } from "./matrix.ts";
 import { singularValues } from "./svd.ts";

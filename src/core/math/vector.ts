@@ -1,3 +1,5 @@
+/** Products, sums and rotations of vectors that are ranges of float64 arrays. */
+
 /** Σ a[i] b[i] over `count` elements, in four independent sums: each addition waits for the previous one. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
   let p = 0;

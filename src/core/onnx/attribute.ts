@@ -1,3 +1,4 @@
+/** Reads and writes attributes of nodes (AttributeProto). */
 import { type Attribute, Graph, modelError, type Node, type Tensor, viewOf } from "#graph";
 import { attributeTypes, attributeFields as f } from "./field-numbers.ts";
 import { eachVarint, type Field, fixedBytes, integerOf, isLoaded, joinCarried, payload, textOf } from "./fields.ts";

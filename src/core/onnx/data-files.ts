@@ -1,3 +1,4 @@
+/** Manages the weight files next to a model: chooses names for new ones, and removes those that no model reads. */
 import { type ByteSource, PithError } from "#graph";
 import {
   fileKind,

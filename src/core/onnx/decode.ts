@@ -1,3 +1,4 @@
+/** Reads models (ModelProto, GraphProto), as graphs with tensors that are read on demand. */
 import type { ByteSource, Graph, ModelHeader, Node, Value } from "#graph";
 import { defaultDomain, Model, modelError, PithError, usedValues } from "#graph";
 import { readAttribute } from "./attribute.ts";

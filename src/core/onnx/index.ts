@@ -1,3 +1,4 @@
+/** Opens and saves ONNX models with their weight files. */
 import { allValues, type ByteSource, type Model, optionError, PithError, type Tensor, type Value } from "#graph";
 import {
   blobSource,

@@ -1,3 +1,4 @@
+/** Reads and writes metadata of models, nodes and values, with their roles, and reads opset imports. */
 import { defaultDomain, noMetadata, parseRole, type Role, roleKey, roleText } from "#graph";
 import { entryFields, opsetFields } from "./field-numbers.ts";
 import { type Field, integerOf, subfieldsOf, textOf } from "./fields.ts";

@@ -19,6 +19,7 @@ export * as microsoftGelu from "./microsoft/gelu.ts";
 export * as microsoftInteger from "./microsoft/integers.ts";
 export * as microsoftMatmul from "./microsoft/matmul.ts";
 export * as microsoftNorm from "./microsoft/norm.ts";
+export * as microsoftPool from "./microsoft/pool.ts";
 export * as microsoftQuantized from "./microsoft/quantized.ts";
 export * as microsoftShapesOnly from "./microsoft/shapes-only.ts";
 export * as normalization from "./normalization.ts";

@@ -1,3 +1,4 @@
+/** Finds the definition of an operator: in the registry of Pith, or among operators that users added to a model. */
 import { type Model, type Node, PithError } from "#graph";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";

@@ -1,3 +1,4 @@
+/** Suggests the option or word that a user probably meant. */
 import { allNearest, nearest } from "#graph";
 
 /** Option names of other tools or other commands, in lower case without hyphens, with the equivalent Pith options. */

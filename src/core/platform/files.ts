@@ -1,3 +1,4 @@
+/** Types of file contents that `node.ts` and `browser.ts` share. */
 import type { StoredBytes } from "../tensor/types.ts";
 
 /** Bytes in order, as chunks. A chunk must not change after it was passed. */

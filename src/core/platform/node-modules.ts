@@ -1,3 +1,4 @@
+/** Imports modules of users, and limits which modules this process can import. */
 import { realpathSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";

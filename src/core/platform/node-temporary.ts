@@ -1,3 +1,4 @@
+/** Creates temporary folders, which are removed when the process ends. */
 import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Creates tensors in memory, and converts their elements to bytes and back. */
 import { modelError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";

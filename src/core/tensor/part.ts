@@ -1,3 +1,4 @@
+/** Reads large tensors in parts, so that they do not need to be in memory. */
 import { isFloat, toFloat64 } from "./convert.ts";
 import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";

@@ -1,3 +1,4 @@
+/** The interface of datasets, which yield batches of samples. */
 import type { Batch } from "#ir";
 
 export interface BatchOptions {

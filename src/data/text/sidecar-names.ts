@@ -1,3 +1,5 @@
+/** Names of files in a model's folder that Pith or transformers.js read, such as the tokenizer. */
+
 export const templateName = "chat_template.jinja";
 
 /** Files that Pith or transformers.js read. */

@@ -5,8 +5,8 @@ import { bytesOfBatch, type Dataset, isIndexed, testSeed } from "#batches";
 import { type Batch, type Dense, type Estimate, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
 import { meanInterval, moments, wilson } from "../../core/math/confidence-interval.ts";
+import { perplexity } from "../../runtime/metrics/class-metrics.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
-import { perplexity } from "../../runtime/metrics/metrics.ts";
 import { runCachedSteps } from "../../runtime/paired/cached-steps.ts";
 import type { ModelRun } from "../../runtime/paired/original-runs.ts";
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { accuracy, macroF1 } from "../../runtime/metrics/metrics.ts";
+import { accuracy, macroF1 } from "../../runtime/metrics/class-metrics.ts";
 import { divideSamples, Holdout } from "./holdout.ts";
 
 test("draws a third of the samples for validation, the others, and always the same for testing", () => {

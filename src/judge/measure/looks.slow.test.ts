@@ -7,7 +7,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { accuracy, perplexity } from "../../runtime/metrics/metrics.ts";
+import { accuracy, perplexity } from "../../runtime/metrics/class-metrics.ts";
 import { compareRows } from "../compare/compare.ts";
 import { judge } from "../compare/goal.ts";
 import { Looks } from "./looks.ts";

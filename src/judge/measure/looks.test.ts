@@ -5,7 +5,7 @@ import { earlyLevel } from "../../core/math/confidence-interval.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { openStore } from "../steps/store.ts";
 import { Evaluator, MeasurementRecords } from "./evaluator.ts";

@@ -4,9 +4,9 @@ import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { PairedMetrics } from "./paired-metrics.ts";
 
 const model = (nodes: string) =>

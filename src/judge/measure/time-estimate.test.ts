@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { recipeFrom } from "../recipe/check-recipe.ts";
 import { stepsOf } from "../recipe/pass-steps.ts";

@@ -24,8 +24,8 @@ import {
   withStoredImages,
 } from "../../data/images/preprocess.ts";
 import { candidatePreprocessings, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
+import { accuracy, crossEntropy } from "../../runtime/metrics/class-metrics.ts";
 import { type EvaluateOptions, type Evaluation, estimate, evaluateAll } from "../../runtime/metrics/evaluate.ts";
-import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
 import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";

@@ -1,20 +1,12 @@
 /** The metrics that users select by name. */
 import { boxOverlap } from "../../runtime/metrics/box-outputs.ts";
+import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "../../runtime/metrics/class-metrics.ts";
 import { agreement, determination, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement, meanAveragePrecision } from "../../runtime/metrics/detections.ts";
 import { cosine, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
 import { labelF1, labelPrecision, sameLabels } from "../../runtime/metrics/label-sets.ts";
-import {
-  accuracy,
-  crossEntropy,
-  type MetricOptions,
-  macroF1,
-  matthews,
-  perplexity,
-  topK,
-} from "../../runtime/metrics/metrics.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../../runtime/metrics/regression.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric, MetricOptions } from "../../runtime/metrics/types.ts";
 
 export const namedMetrics = {
   accuracy,

@@ -3,13 +3,8 @@
 import { type IndexedDataset, indexed, joinBatches, testSeed } from "#batches";
 import { type Model, PithError, random, unsupportedError } from "#ir";
 import type { Context } from "#pass";
-import {
-  firstThatRuns,
-  guesses,
-  likelyLengths,
-  randomInputs,
-  type TrialSizes,
-} from "../../runtime/run/random-inputs.ts";
+import { randomInputs } from "../../runtime/run/random-inputs.ts";
+import { firstThatRuns, guesses, likelyLengths, type TrialSizes } from "../../runtime/run/size-guesses.ts";
 
 export const randomName = "random";
 

@@ -7,7 +7,7 @@ import { joinPath } from "#platform";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { expectContinued, type Settings, stopAfter, trained, validation } from "../../../test/train/corners.ts";
 import { processSuffix } from "../../core/platform/node-leftovers.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 
 const settings: readonly (readonly [string, Settings])[] = [
   ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],

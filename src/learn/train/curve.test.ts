@@ -8,7 +8,7 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { train } from "./train.ts";
 import { addLoss, startCurve } from "./training-state.ts";
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { explainUnchanged, recordEvaluation } from "./evaluation.ts";
 import type { Validation } from "./plan.ts";
 import { startCounters } from "./training-state.ts";

@@ -7,7 +7,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { open } from "../../core/onnx/index.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { adam, sgd, train } from "./index.ts";
 
 describe("the loop", () => {

@@ -1,3 +1,4 @@
+/** Makes some values the only outputs of a model, and removes nodes that these do not need. */
 import * as v from "valibot";
 import { infer } from "#analysis";
 import { type Model, PithError, removeUnused, type Value } from "#ir";

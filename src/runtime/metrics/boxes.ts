@@ -1,6 +1,6 @@
 /** Boxes of detectors: overlap, matching, non-maximum suppression, and metrics of matched boxes. */
 import { dataError } from "#ir";
-import { columnSums } from "./metrics.ts";
+import { columnSums } from "./rows.ts";
 import type { Metric } from "./types.ts";
 
 export type Box = readonly [number, number, number, number];

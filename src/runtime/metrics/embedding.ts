@@ -2,9 +2,9 @@
 
 import { attentionMaskOf } from "#batches";
 import { type Batch, dataError, dimsText, elementCount, optionError, toFloat64 } from "#ir";
-import { averageRows, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
-import type { Metric } from "./types.ts";
+import { averageRows } from "./rows.ts";
+import type { Metric, MetricOptions } from "./types.ts";
 
 export interface Embeddings {
   readonly samples: number;

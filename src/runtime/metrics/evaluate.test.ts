@@ -8,9 +8,9 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Dataset, memory } from "../../data/index.ts";
 import { compare } from "../../judge/compare/compare.ts";
 import { latency } from "../run/latency.ts";
+import { accuracy, crossEntropy, macroF1, matthews, perplexity } from "./class-metrics.ts";
 import { agreement, determination, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate, evaluateAll } from "./evaluate.ts";
-import { accuracy, crossEntropy, macroF1, matthews, perplexity } from "./metrics.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 import type { Metric } from "./types.ts";
 

@@ -1,3 +1,4 @@
+/** Evaluates metrics of models on a dataset, with confidence intervals. */
 import { type Dataset, rowCount } from "#batches";
 import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays, type Model, optionError } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";

@@ -5,9 +5,9 @@ import { mcnemarExact, pairedMeans, wilson } from "../../core/math/confidence-in
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
+import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "./class-metrics.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { estimate } from "./evaluate.ts";
-import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "./metrics.ts";
 import { pearson, ranks, spearman } from "./regression.ts";
 import type { Metric } from "./types.ts";
 

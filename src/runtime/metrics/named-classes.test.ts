@@ -4,9 +4,9 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
+import { accuracy, crossEntropy, macroF1, topK } from "./class-metrics.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate } from "./evaluate.ts";
-import { accuracy, crossEntropy, macroF1, topK } from "./metrics.ts";
 import { agreementFlags, predictionRows } from "./predictions.ts";
 
 const engine = createEngine();

@@ -1,7 +1,8 @@
 /** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
-
+import type { DetectionForm, OutputPart } from "#analysis";
 import type { Dataset } from "#batches";
 import type { Batch, Unit } from "#ir";
+import type { ScoreForm } from "./output.ts";
 
 export interface Metric {
   readonly name: string;
@@ -30,6 +31,19 @@ export interface Metric {
   readonly worstPart?: (rows: Float64Array) => string | undefined;
   /** Returns details for reports, such as the number of boxes. */
   detail?(rows: Float64Array): string | undefined;
+}
+
+export interface MetricOptions {
+  /** Output to evaluate; default: "logits", else the first float output, else the first. */
+  readonly output?: string | undefined;
+  /** Whether outputs are scores or probabilities (default: detected from the values of several classes, else scores). */
+  readonly from?: ScoreForm;
+  /** Form of outputs that are not one distribution over classes: independent labels, or boxes with scores. */
+  readonly form?: "label sets" | DetectionForm | undefined;
+  /** Number of elements per sample in the evaluated output, after the last axis whose size the model does not fix (default: 1). */
+  readonly width?: number | undefined;
+  /** Parts of the evaluated output, each with a value of R² and of signal to noise; the worst counts (default: one part). */
+  readonly parts?: readonly OutputPart[] | undefined;
 }
 
 /** Disjoint training, calibration and test samples of a model, and its metric. */

@@ -1,16 +1,8 @@
 /** Sizes of random inputs to try on a model, most likely first, each with the work of a run. */
 import { cachePerRevision, cost, infer } from "#analysis";
 import { bytes, bytesFor, type Dim, getOrAdd, type Model, storedBytes, type Value } from "#ir";
-import {
-  type Assignment,
-  type Guess,
-  guesses,
-  lengthsOf,
-  likelyLengths,
-  type RandomInputs,
-  randomInputs,
-  type TrialSizes,
-} from "../run/random-inputs.ts";
+import { type Assignment, type RandomInputs, randomInputs } from "../run/random-inputs.ts";
+import { type Guess, guesses, lengthsOf, likelyLengths, type TrialSizes } from "../run/size-guesses.ts";
 
 export interface SizeOptions {
   /** "one": many samples of one size. "several": a few runs of growing sizes. */

@@ -1,3 +1,5 @@
+/** Measures elapsed time, and aborts after a given time. */
+
 export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
 
 /** Maximum delay of a timer in milliseconds; a timer with a longer delay runs immediately. */

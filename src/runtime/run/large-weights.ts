@@ -1,3 +1,4 @@
+/** Limits of model sizes: weights that stay in their file, and models that are not timed. */
 import { type Model, storedBytes } from "#ir";
 
 /** Maximum bytes of a model that is timed: WebAssembly addresses 4 GiB. */

@@ -3,7 +3,8 @@ import { parseModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { guesses, lengthsOf, randomInputs } from "./random-inputs.ts";
+import { randomInputs } from "./random-inputs.ts";
+import { guesses, lengthsOf } from "./size-guesses.ts";
 
 const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
 const drawInputs = (

@@ -7,7 +7,8 @@ import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { readOneRun } from "./feeding.ts";
 import { hasLargeWeights } from "./large-weights.ts";
 import type { OwnTextOptions } from "./own-text.ts";
-import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
+import { type RandomInputs, randomInputs } from "./random-inputs.ts";
+import { firstThatRuns, type Guess, guesses, likelyLengths } from "./size-guesses.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
 const [timedLength, timedSide] = [128, 224];

@@ -1,4 +1,4 @@
-/** FusedConv (Conv plus input 3, then an activation), and NhwcMaxPool (of integers, N × spatial × C). */
+/** FusedConv: Conv plus input 3, then an activation. */
 import { Miss } from "#graph";
 import type { AxisLink } from "../define.ts";
 import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
@@ -11,14 +11,9 @@ import {
   convWeight,
   inferConv,
   readConv,
-  toChannelsFirst,
-  toChannelsLast,
-  transposeAround,
 } from "../shared/convolution.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
-import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { inferShape } from "../shared/shapes.ts";
-import { channelAxes, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
+import { lowerFirst } from "../shared/misses.ts";
 
 export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation: Activation }>({
   name: "FusedConv",
@@ -47,16 +42,4 @@ export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation:
   },
   cost: convCost,
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
-});
-
-export const NhwcMaxPool = defineMicrosoftOp<Window>({
-  name: "NhwcMaxPool",
-  read: readPool,
-  infer: (s, site) => inferShape(site, (dims) => toChannelsLast(poolDims(s, toChannelsFirst(dims)))),
-  axes: ({ kernel }) => channelAxes(kernel.length + 1),
-  lower: (s, emit, [data]) => [
-    transposeAround(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
-  ],
-  gradient: new Miss("selects among integers"),
-  quantize: quantizedAlready,
 });

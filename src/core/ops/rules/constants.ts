@@ -1,3 +1,4 @@
+/** Reads, combines and rounds the constants that rules merge. */
 import type { DataType, Dense, Value } from "#graph";
 import { elementCount, fixedDims, fromNumbers, integerRange, isFloat, Miss, toFloat64 } from "#graph";
 import type { Operand } from "../define.ts";

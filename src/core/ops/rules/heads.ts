@@ -1,3 +1,4 @@
+/** Recognizes a Reshape and a Transpose that split attention heads. */
 import { fixedDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";

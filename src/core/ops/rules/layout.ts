@@ -1,3 +1,4 @@
+/** Rules for pairs of operators that change the shape or the order of axes: Reshape, Transpose, Pad. */
 import { type Dim, isSymbolic, multiplyDims, sameDims, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import {

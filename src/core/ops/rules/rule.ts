@@ -1,3 +1,4 @@
+/** Defines rules that replace a pair of nodes, or a larger structure, by fewer nodes. */
 import { type Attribute, type Dim, type Emit, type Match, type Node, operatorName, type Value } from "#graph";
 import type { Operand, Site } from "../define.ts";
 

@@ -1,3 +1,4 @@
+/** Rules that merge two selections of elements: Slice, Gather, Shape, and pieces of a sequence. */
 import { type Dim, type Node, sliceRange, type Use, type Value } from "#graph";
 import type { Site } from "../define.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";

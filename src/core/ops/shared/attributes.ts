@@ -1,3 +1,4 @@
+/** Reads attributes of nodes, and settings that are an attribute or an input, depending on the opset. */
 import { type Attribute, type DataType, modelError, toInteger, typeOfCode } from "#graph";
 import type { Operand, Site } from "../define.ts";
 

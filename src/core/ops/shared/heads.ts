@@ -1,3 +1,4 @@
+/** Writes steps that attention operators share: splitting into heads, appending to the past, rotary positions. */
 import { type Emit, Miss, type Value } from "#graph";
 
 /** N × length × (heads · width) → N × heads × length × width. */

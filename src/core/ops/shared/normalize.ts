@@ -1,3 +1,4 @@
+/** Facets and primitives that normalization operators share. */
 import { type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
 import { alignedAxes, castLike, range, widenToFloat32 } from "./shapes.ts";

@@ -1,3 +1,4 @@
+/** Infers output shapes, links axes, and writes shape constants for operator definitions. */
 import type { DataType, Dense, Dim, Emit, Node, Value } from "#graph";
 import {
   addDims,

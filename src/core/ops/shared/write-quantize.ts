@@ -1,3 +1,4 @@
+/** Writes quantization and dequantization nodes with scales and zero points. */
 import type { DataType, Emit, Value } from "#graph";
 import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./shapes.ts";

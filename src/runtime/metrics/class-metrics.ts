@@ -1,7 +1,5 @@
 /** Metrics for class labels, from the column "label". Labels below 0 (often −100) are not counted. */
-import type { DetectionForm, OutputPart } from "#analysis";
 import { type Batch, type Dense, dataError, dimsText, optionError, toFloat64 } from "#ir";
-import { moments } from "../../core/math/confidence-interval.ts";
 import {
   bestClass,
   binaryScores,
@@ -11,23 +9,10 @@ import {
   numbersHint,
   readScores,
   requireScores,
-  type ScoreForm,
   type Scores,
 } from "./output.ts";
-import type { Metric } from "./types.ts";
-
-export interface MetricOptions {
-  /** Output to evaluate; default: "logits", else the first float output, else the first. */
-  readonly output?: string | undefined;
-  /** Whether outputs are scores or probabilities (default: detected from the values of several classes, else scores). */
-  readonly from?: ScoreForm;
-  /** Form of outputs that are not one distribution over classes: independent labels, or boxes with scores. */
-  readonly form?: "label sets" | DetectionForm | undefined;
-  /** Number of elements per sample in the evaluated output, after the last axis whose size the model does not fix (default: 1). */
-  readonly width?: number | undefined;
-  /** Parts of the evaluated output, each with a value of R² and of signal to noise; the worst counts (default: one part). */
-  readonly parts?: readonly OutputPart[] | undefined;
-}
+import { averageRows, columnSums } from "./rows.ts";
+import type { Metric, MetricOptions } from "./types.ts";
 
 /** Share of samples whose label has the highest score (top-1). NaN counts as wrong; of equal scores the first counts as the highest. */
 export function accuracy(options: MetricOptions = {}): Metric {
@@ -122,13 +107,6 @@ export function matthews(options: MetricOptions = {}): Metric {
   });
 }
 
-export function columnSums(rows: Float64Array, columns: number): Float64Array {
-  const sums = new Float64Array(columns);
-  for (let index = 0; index < rows.length; index++)
-    sums[index % columns] = (sums[index % columns] ?? 0) + (rows[index] ?? 0);
-  return sums;
-}
-
 interface LabeledScores {
   readonly scores: Scores;
   readonly labels: Float64Array;
@@ -201,10 +179,6 @@ function shareCorrect(
         return hits / counted;
       }),
   });
-}
-
-export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric {
-  return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
 /** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, because its NaN would spread to the mean. */
