@@ -1,15 +1,6 @@
 /** Selects layers by the names, patterns and operator types in options. */
-import {
-  allNodes,
-  type Graph,
-  type Node,
-  nearest,
-  nodeName,
-  optionError,
-  PithError,
-  sortBySimilarity,
-  truncateList,
-} from "#graph";
+import type { Graph, Node } from "#graph";
+import { allNodes, nearest, nodeName, optionError, PithError, sortBySimilarity, truncateList } from "#graph";
 
 export interface Selection {
   /** Names of layers or of their nodes, patterns, or operator types: "fc1", "layer1.*", "Conv". Default: all. */

@@ -5,16 +5,8 @@
  */
 import type { DataType, Dim, Emit, Value } from "#graph";
 import { addDims, divideDims, elementCount, Miss, multiplyDims, typeCodes } from "#graph";
-import {
-  type AxisEnd,
-  type AxisLink,
-  type AxisRule,
-  defineOp,
-  type Inferred,
-  type Inputs,
-  type NodeChange,
-  type Site,
-} from "./define.ts";
+import type { AxisEnd, AxisLink, AxisRule, Inferred, Inputs, NodeChange, Site } from "./define.ts";
+import { defineOp } from "./define.ts";
 import { readElementType, readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { appendToPast, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
 import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/shapes.ts";

@@ -9,16 +9,8 @@
  */
 import type { Dim, Emit, Value } from "#graph";
 import { addDims, elementCount, fromNumbers, Miss, multiplyDims, unknownDim } from "#graph";
-import {
-  type AxisEnd,
-  type AxisLink,
-  defineOp,
-  type Inferred,
-  type Inputs,
-  type Op,
-  type Site,
-  type WeightRole,
-} from "./define.ts";
+import type { AxisEnd, AxisLink, Inferred, Inputs, Op, Site, WeightRole } from "./define.ts";
+import { defineOp } from "./define.ts";
 import { type Activation, readActivations, writeActivation } from "./shared/activations.ts";
 import { readFlag, readFloat, readInteger, readString } from "./shared/attributes.ts";
 import {

@@ -1,18 +1,7 @@
 /** Writes files atomically, under temporary names that are synced and renamed. */
 import { writeSync } from "node:fs";
-import {
-  constants,
-  copyFile,
-  type FileHandle,
-  link,
-  lstat,
-  open,
-  realpath,
-  rename,
-  rm,
-  stat,
-  symlink,
-} from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { constants, copyFile, link, lstat, open, realpath, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fileError } from "../errors.ts";

@@ -5,16 +5,8 @@
 
 import { PithError } from "../errors.ts";
 import { getOrAdd } from "./get-or-add.ts";
-import {
-  add,
-  divide,
-  factors,
-  multiply,
-  type Polynomial,
-  parsePolynomial,
-  polynomialText,
-  splitOutside,
-} from "./polynomial.ts";
+import type { Polynomial } from "./polynomial.ts";
+import { add, divide, factors, multiply, parsePolynomial, polynomialText, splitOutside } from "./polynomial.ts";
 import { sliceRange } from "./slice-range.ts";
 
 export interface Symbolic {
