@@ -26,8 +26,9 @@ export { type GradientStatistic, observeGradients } from "./learn/train/gradient
 export { fixInputs } from "./rewrite/edit/set-input-shapes.ts";
 export { type Calibration, calibrate } from "./techniques/calibrate/calibration.ts";
 export { channelMoments, columnNorms, type Moments } from "./techniques/calibrate/column-statistics.ts";
+export type { Features } from "./techniques/calibrate/features.ts";
 export { type Gram, gramMatrices } from "./techniques/calibrate/gram.ts";
 export { histogram } from "./techniques/calibrate/histogram.ts";
 export { observe, valueRange } from "./techniques/calibrate/observe.ts";
 export type { LayerContext, Solver } from "./techniques/calibrate/solver.ts";
-export type { Features, Running, Statistic } from "./techniques/calibrate/statistic.ts";
+export type { Running, Statistic } from "./techniques/calibrate/statistic.ts";

@@ -7,7 +7,7 @@ import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { matrix, multiplyInJs, transpose } from "../../src/core/math/matrix.ts";
-import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
+import { readFeatures } from "../../src/techniques/calibrate/features.ts";
 import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { mse } from "../../src/techniques/quantize/rounders/mse.ts";

@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { channelMoments } from "../../src/techniques/calibrate/column-statistics.ts";
+import { readFeatures } from "../../src/techniques/calibrate/features.ts";
 import { observe } from "../../src/techniques/calibrate/observe.ts";
-import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
 import { recalibrateNorms } from "../../src/techniques/recover/batch-norm.ts";
 import { change, engine, network, numbers, samples, scopeOf } from "./networks.ts";
 

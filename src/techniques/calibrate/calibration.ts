@@ -16,16 +16,9 @@ import { trainPart } from "../../data/sources/open.ts";
 import { type Feeding, feedingOf } from "../../runtime/run/feeding.ts";
 import { PickedElements } from "../../runtime/run/picked-elements.ts";
 import { createRunner, type Runner } from "../../runtime/run/runner.ts";
-import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
-import {
-  type Features,
-  type Layout,
-  type Place,
-  type Running,
-  readFeatures,
-  type Statistic,
-  writeObserved,
-} from "./statistic.ts";
+import { type Features, type Layout, readFeatures } from "./features.ts";
+import { featuresOf, type LayerFeatures, samplesThatFit } from "./layer-features.ts";
+import { type Place, type Running, type Statistic, writeObserved } from "./statistic.ts";
 import { zipAsync } from "./zip-async.ts";
 
 export interface CalibrateOptions {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import { pairedSums } from "./column-statistics.ts";
-import { readFeatures } from "./statistic.ts";
+import { readFeatures } from "./features.ts";
 
 test.each([2, 4])("means of large images contain all phases of an image enlarged %i times", (factor) => {
   const size = 64;

@@ -1,6 +1,7 @@
 import { type Matrix, type Multiply, matrix, multiplyInJs, transpose } from "../../core/math/matrix.ts";
 import { addTo } from "../shared/normal-equations.ts";
-import type { Features, Statistic } from "./statistic.ts";
+import type { Features } from "./features.ts";
+import type { Statistic } from "./statistic.ts";
 
 /**
  * Second moments of layer inputs P, which give the error of an output over all rows. With changed inputs P̂ and changed weights ŵ:

@@ -6,9 +6,10 @@ import type { Context } from "#pass";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { statisticOf } from "../shared/methods.ts";
 import type { Calibration } from "./calibration.ts";
-import { featuresOf } from "./features.ts";
+import type { Features } from "./features.ts";
+import { featuresOf } from "./layer-features.ts";
 import type { LayerContext, Solver } from "./solver.ts";
-import type { Features, Statistic } from "./statistic.ts";
+import type { Statistic } from "./statistic.ts";
 
 interface Samples {
   readonly data?: Dataset | string | undefined;

@@ -8,7 +8,8 @@ import { type Dataset, findStates } from "#batches";
 import { dataError, elementCount, fixedDims, type Model, notFiniteHint, type PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type ObserveOptions, runOverSamples } from "../../runtime/run/run-over-samples.ts";
-import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
+import { readFeatures } from "./features.ts";
+import { type Place, type Statistic, writeObserved } from "./statistic.ts";
 
 /**
  * Computes a separate statistic for each value over the samples of a data set. The model is not changed; without `optimize`, it runs without

@@ -19,7 +19,7 @@ import {
 import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import { ruleOf } from "./target.ts";
-import type { Rounding } from "./weight.ts";
+import type { Rounding } from "./weights/rounding-source.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;

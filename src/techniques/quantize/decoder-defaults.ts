@@ -11,7 +11,7 @@ import { blockShape, hasLattice } from "./formats/weight-blocks.ts";
 import type { FlatOptions } from "./options.ts";
 import { mse, outputMse } from "./rounders/mse.ts";
 import { areIntegers, type RoundedSettings } from "./settings.ts";
-import { weightMiss } from "./weight.ts";
+import { weightMiss } from "./weights/weight-settings.ts";
 
 /** Maximum growth of the weights by 8 bits for the layer that scores tokens. */
 const maxGrowth = 0.15;

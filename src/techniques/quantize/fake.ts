@@ -27,7 +27,9 @@ import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { findRounding, noRoundings, round, scaleDims } from "./rounding.ts";
 import { defaultBits } from "./settings.ts";
-import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
+import { type Rounding, roundingOf } from "./weights/rounding-source.ts";
+import { scaledGrid } from "./weights/weight-scales.ts";
+import { slicedAxis, weightMiss } from "./weights/weight-settings.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
 const activations = withHelp(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");

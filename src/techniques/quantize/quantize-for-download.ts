@@ -19,7 +19,7 @@ import { equalizeModel, quantizeBy } from "./round-model.ts";
 import { matchOriginalOutputs } from "./rounders/gptaq.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import type { RoundedSettings } from "./settings.ts";
-import { staysFloat, weightMiss } from "./weight.ts";
+import { staysFloat, weightMiss } from "./weights/weight-settings.ts";
 
 type DownloadSettings = RoundedSettings & { readonly distortion: number };
 

@@ -14,22 +14,17 @@ import {
 import type { Context, Outcome } from "#pass";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { featuresOf } from "../calibrate/features.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";
+import { featuresOf } from "../calibrate/layer-features.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../shared/affine-codes.ts";
 import { measureBlocks } from "./formats/weight-blocks.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
 import { rounders } from "./rounders/index.ts";
-import {
-  type MeasuredWeight,
-  type RounderOptions,
-  type RoundingSource,
-  rangesOf,
-  scaleAxis,
-  weightMiss,
-} from "./weight.ts";
+import type { MeasuredWeight, RounderOptions, RoundingSource } from "./weights/rounding-source.ts";
+import { rangesOf } from "./weights/weight-scales.ts";
+import { scaleAxis, weightMiss } from "./weights/weight-settings.ts";
 
 /** Runs a scheme on the layers that can be rounded; the others become misses. @param excluded reasons by layer name. */
 export async function roundLayers<O extends Selection & RounderOptions>(

@@ -23,7 +23,8 @@ import {
   type RoundedSettings,
   type WeightsSettings,
 } from "./settings.ts";
-import { type Rounding, type RoundingSource, staysFloat, weightMiss } from "./weight.ts";
+import type { Rounding, RoundingSource } from "./weights/rounding-source.ts";
+import { staysFloat, weightMiss } from "./weights/weight-settings.ts";
 
 export async function prepareWeights(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.

@@ -25,7 +25,7 @@ import { quantizeWeights } from "./quantize-tensor.ts";
 import { missingData } from "./ranges.ts";
 import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
-import type { Rounding } from "./weight.ts";
+import type { Rounding } from "./weights/rounding-source.ts";
 
 /** Opset 13 has per-channel scales. ONNX Runtime has 16- and 4-bit types for older opsets, too, but other runtimes require 21. */
 const opset = 13;

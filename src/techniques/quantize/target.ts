@@ -2,7 +2,7 @@
 import type { Inference, Layer } from "#analysis";
 import { Miss, type Node, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
-import { weightMiss } from "./weight.ts";
+import { weightMiss } from "./weights/weight-settings.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 

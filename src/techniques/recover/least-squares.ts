@@ -30,9 +30,9 @@ import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { deviationRatio } from "../calibrate/biases.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
+import { readFeatures } from "../calibrate/features.ts";
+import { featureSizes, featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/layer-features.ts";
 import type { LayerMatch } from "../calibrate/match-original.ts";
-import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import { addRows, addTo, emptySums, gradientAt, residual, type Sums, solveRidge } from "../shared/normal-equations.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
@@ -154,7 +154,7 @@ async function solveLayer(
   return true;
 }
 
-/** A layer as y = P w, with P from `techniques/calibrate/features.ts`. */
+/** A layer as y = P w, with P from `techniques/calibrate/layer-features.ts`. */
 interface LinearLayer {
   readonly layerFeatures: LayerFeatures;
   readonly features: number;

@@ -28,7 +28,7 @@ import { migrate } from "../../../rewrite/edit/move-factors.ts";
 import { createTrials } from "../../shared/noise-trials.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
 import { ruleOf } from "../target.ts";
-import { weightMiss } from "../weight.ts";
+import { weightMiss } from "../weights/weight-settings.ts";
 import type { Equalization } from "./index.ts";
 
 const maxSweeps = 20;

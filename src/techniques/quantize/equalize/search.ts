@@ -11,12 +11,12 @@ import { migrate } from "../../../rewrite/edit/move-factors.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { type ColumnRange, columnRange } from "../../calibrate/column-statistics.ts";
-import { featuresOf } from "../../calibrate/features.ts";
+import { featuresOf } from "../../calibrate/layer-features.ts";
 import type { Place, Statistic } from "../../calibrate/statistic.ts";
 import { measureOnce, observeOnce } from "../../calibrate/statistics-cache.ts";
 import { findCoverage } from "../prepare.ts";
 import type { RoundedSettings } from "../settings.ts";
-import { staysFloat } from "../weight.ts";
+import { staysFloat } from "../weights/weight-settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { Equalization } from "./index.ts";
 

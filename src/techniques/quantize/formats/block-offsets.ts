@@ -6,7 +6,7 @@
 import { type Layer, nameBeforeMasking } from "#analysis";
 import { type Dense, deferTensor, type Emit, float32, fromNumbers, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
-import { weightReader } from "../weight.ts";
+import { weightReader } from "../weights/round-weight.ts";
 import { emitBeside, oncePerRun, type WriteRun } from "./format.ts";
 import {
   blockShape,

@@ -10,17 +10,9 @@ import type { PerAxis } from "../grid.ts";
 import { channelRanges, type QuantizedTensor } from "../quantize-tensor.ts";
 import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
-import {
-  codesText,
-  existingRounding,
-  integerWeight,
-  productBits,
-  type QuantizedWeight,
-  roundWeight,
-  slicedAxis,
-  type WeightSettings,
-  withLayerName,
-} from "../weight.ts";
+import { codesText, type QuantizedWeight, roundWeight } from "../weights/round-weight.ts";
+import { existingRounding, withLayerName } from "../weights/rounding-source.ts";
+import { integerWeight, productBits, slicedAxis, type WeightSettings } from "../weights/weight-settings.ts";
 import { emitAround, emitBeside, type Format, type FormatFactory, oncePerRun, type WriteRun } from "./format.ts";
 import { writeLookup } from "./lookup.ts";
 

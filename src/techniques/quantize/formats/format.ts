@@ -5,7 +5,8 @@ import type { Change, Context } from "#pass";
 import type { BlockSettings } from "../grid.ts";
 import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";
-import type { Rounding, WeightSettings } from "../weight.ts";
+import type { Rounding } from "../weights/rounding-source.ts";
+import type { WeightSettings } from "../weights/weight-settings.ts";
 
 /** Returns a layer's format, the reason against it, or undefined if not asked for. @param learned existing fake quantization. */
 export type FormatFactory = (

@@ -13,7 +13,7 @@ import type { Layer } from "#analysis";
 import { type Emit, int64, Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
 import { type Lacks, missingSupportOf } from "../runtimes.ts";
-import { integerWeight } from "../weight.ts";
+import { integerWeight } from "../weights/weight-settings.ts";
 import { codesFormat } from "./dequantize-linear.ts";
 import type { Format, FormatFactory } from "./format.ts";
 import { pickRows } from "./lookup.ts";

@@ -10,7 +10,8 @@ import { type Emit, float32, fromNumbers, Miss, type Node, toNumbers, typeCodes,
 import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";
-import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
+import { codesText, roundWeight } from "../weights/round-weight.ts";
+import { productBits, type WeightSettings } from "../weights/weight-settings.ts";
 import { type CodeValues, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";
 import { emitAround, emitBeside, type Format, oncePerRun, type WriteRun } from "./format.ts";
 import { writeProduct } from "./matrix-product.ts";

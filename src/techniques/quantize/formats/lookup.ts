@@ -8,7 +8,7 @@
 import { type Inference, type Layer, storedOutputAxis } from "#analysis";
 import { type Emit, fromNumbers, replaceNode, typeCodes, type Value } from "#ir";
 import { keepLayerName, passOnLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
-import type { WeightSettings } from "../weight.ts";
+import type { WeightSettings } from "../weights/weight-settings.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 
 /** Returns whether a layer multiplies by the transposed table, so that its outputs correspond to rows of the table. */

@@ -11,7 +11,7 @@
 import { type Layer, nameBeforeMasking } from "#analysis";
 import type { Dense, Emit, Value } from "#ir";
 import { deferTensor, elementCount, fixedDims, float32, int64, Miss, parameter, toFloat32 } from "#ir";
-import { weightReader } from "../weight.ts";
+import { weightReader } from "../weights/round-weight.ts";
 import { emitAround, type Format, type FormatFactory, oncePerRun, type WriteRun } from "./format.ts";
 import { assign, kmeans } from "./kmeans.ts";
 import { castToTypeOf, pickRows } from "./lookup.ts";

@@ -7,17 +7,16 @@ import { centeredZeroPoints, findLattice, integerZeroPoints } from "../block-lat
 import { type BlockSettings, blockGrid } from "../grid.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { areIntegers, type WeightsSettings } from "../settings.ts";
-import { sliceWeight } from "../sliced-weight.ts";
+import { computeCodes, weightReader } from "../weights/round-weight.ts";
 import {
-  computeCodes,
-  computeScales,
   type MeasuredBlocks,
   type MeasuredWeight,
   type RoundingSource,
-  scaleAxis,
-  weightReader,
   withLayerName,
-} from "../weight.ts";
+} from "../weights/rounding-source.ts";
+import { sliceWeight } from "../weights/sliced-weight.ts";
+import { computeScales } from "../weights/weight-scales.ts";
+import { scaleAxis } from "../weights/weight-settings.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 import { emitBeside, oncePerRun, type WriteRun } from "./format.ts";
 

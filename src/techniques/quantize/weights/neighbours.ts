@@ -10,9 +10,9 @@
  */
 
 import { type Dense, elementCount, toFloat32 } from "#ir";
-import type { WeightRole } from "../../core/ops/entry.ts";
-import type { ScaledGrid } from "../calibrate/solver.ts";
-import { computeScale, type PerAxis, symmetricGrid } from "./grid.ts";
+import type { WeightRole } from "../../../core/ops/entry.ts";
+import type { ScaledGrid } from "../../calibrate/solver.ts";
+import { computeScale, type PerAxis, symmetricGrid } from "../grid.ts";
 
 interface SliceExtremes {
   readonly min: number;

@@ -1,9 +1,9 @@
 import { type Layer, weightElements, weightMatrices } from "#analysis";
 import { type Dense, toFloat32 } from "#ir";
-import type { Matrix } from "../../core/math/matrix.ts";
-import type { WeightRole } from "../../core/ops/entry.ts";
-import type { SlicedWeight } from "../calibrate/solver.ts";
-import { slicedWeight } from "./grid.ts";
+import type { Matrix } from "../../../core/math/matrix.ts";
+import type { WeightRole } from "../../../core/ops/entry.ts";
+import type { SlicedWeight } from "../../calibrate/solver.ts";
+import { slicedWeight } from "../grid.ts";
 
 /** Reads the weight of a layer as slices that share a scale: one per output, or per `block` elements of a row. */
 export const sliceWeight = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
