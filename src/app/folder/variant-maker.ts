@@ -1,5 +1,4 @@
 /** Makes variants of models, as the default of `FolderOptions.make`. */
-
 import { capitalize, counted, getOrAdd, type Model, open, PithError, save, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";

@@ -1,4 +1,3 @@
-/** Tables, code and escaped text in Markdown. */
 import type { Column } from "./tables.ts";
 import { escapeUnprintable } from "./unprintable.ts";
 

@@ -1,4 +1,3 @@
-/** The report of a run in Markdown, for the summary of a CI job. */
 import type { Run } from "../../judge/record/run-record.ts";
 import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";

@@ -1,5 +1,4 @@
 /** Writes `report.html`, a self-contained file. */
-
 import {
   bytes,
   confidenceText,

@@ -1,5 +1,4 @@
 /** Writes nodes of a training step in channel blocks (NCHWc): ONNX Runtime's optimizer does so only for stored kernels, and these are inputs. */
-
 import type { Inference } from "#analysis";
 import type { Emit, Node, Value } from "#ir";
 import {

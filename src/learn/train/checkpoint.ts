@@ -1,5 +1,4 @@
 /** A checkpoint is the model in the middle of its training, as a valid ONNX file. The state is unused tensors with the role `state`, and metadata. */
-
 import { elementBytes } from "#batches";
 import type { Batch, Dense, Model, PithError, Tensor } from "#ir";
 import {

@@ -1,5 +1,4 @@
 /** The training loop: epochs of seeded minibatches through a step graph. Randomness is a function of seed and epoch, so that training can resume. */
-
 import { firstBatch } from "#batches";
 import { type Batch, counted, dataError, type Model, optionError, PithError, save, throwIfAborted } from "#ir";
 import { type Context, valueText } from "#pass";

@@ -1,5 +1,4 @@
 /** Resumes a training from its checkpoint, after checking that model, data and settings are the same. */
-
 import { contentHash, type Dataset, firstBatch, haveSameElements, memory } from "#batches";
 import { type Model, open, type Tensor, type Value } from "#ir";
 import type { Context } from "#pass";

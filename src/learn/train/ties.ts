@@ -3,7 +3,6 @@
  * training would make them differ. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
  * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
-
 import { type Dense, emitInto, getOrAdd, groupBy, type Model, replaceUses, sameDims, typeCodes, type Value } from "#ir";
 
 export interface Tie {

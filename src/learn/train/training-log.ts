@@ -1,5 +1,4 @@
 /** The log of all steps of a training: a CSV file. */
-
 import { bytesOfText, fileError } from "#ir";
 import { appendFile, fileKind, readText, writeFileAtomically } from "#platform";
 

@@ -6,6 +6,7 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/affine-codes.ts";
 import { type Placement, placeQuantization } from "./placement.ts";
+import { ruleOf } from "./quantizable.ts";
 import { channelRanges } from "./quantize-tensor.ts";
 import { measureRanges } from "./ranges.ts";
 import {
@@ -18,7 +19,6 @@ import {
 } from "./resolution.ts";
 import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
-import { ruleOf } from "./target.ts";
 import type { Rounding } from "./weights/rounding-source.ts";
 
 export interface MeasureOptions extends Selection {

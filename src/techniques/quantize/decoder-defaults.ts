@@ -9,9 +9,9 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { blockShape, hasLattice } from "./formats/weight-blocks.ts";
 import type { FlatOptions } from "./options.ts";
+import { weightMiss } from "./quantizable.ts";
 import { mse, outputMse } from "./rounders/mse.ts";
 import { areIntegers, type RoundedSettings } from "./settings.ts";
-import { weightMiss } from "./weights/weight-settings.ts";
 
 /** Maximum growth of the weights by 8 bits for the layer that scores tokens. */
 const maxGrowth = 0.15;

@@ -22,6 +22,7 @@ import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { findCoverage, prepareModel } from "./prepare.ts";
+import { weightMiss } from "./quantizable.ts";
 import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -29,7 +30,7 @@ import { findRounding, noRoundings, round, scaleDims } from "./rounding.ts";
 import { defaultBits } from "./settings.ts";
 import { type Rounding, roundingOf } from "./weights/rounding-source.ts";
 import { scaledGrid } from "./weights/weight-scales.ts";
-import { slicedAxis, weightMiss } from "./weights/weight-settings.ts";
+import { slicedAxis } from "./weights/weight-settings.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
 const activations = withHelp(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");

@@ -15,7 +15,7 @@ import { Miss, type Model, type Node, nodeText, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
-import { findTarget, type Target } from "./target.ts";
+import { findTarget, type Target } from "./quantizable.ts";
 
 type CodeMove = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
 

@@ -10,10 +10,10 @@ import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
 import { paletteFor } from "./formats/palette.ts";
+import { weightMiss } from "./quantizable.ts";
 import type { ModelRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { existingRounding, type Rounding } from "./weights/rounding-source.ts";
-import { weightMiss } from "./weights/weight-settings.ts";
 
 /** The formats of the weight-only scheme in the order of preference. The name completes the message "not …". */
 const weightFormats: readonly (readonly [name: string, formatOf: FormatFactory])[] = [

@@ -8,8 +8,8 @@ import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
 import { isParameterOrInteger, placeQuantization } from "./placement.ts";
+import { findTarget, ruleOf } from "./quantizable.ts";
 import { dropRoundings } from "./rounding.ts";
-import { findTarget, ruleOf } from "./target.ts";
 
 /** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';

@@ -15,11 +15,12 @@ import type { Solver } from "../calibrate/solver.ts";
 import { measureOnce } from "../calibrate/statistics-cache.ts";
 import { noiseMeter } from "../shared/noise-trials.ts";
 import { withClassScores } from "./class-scores.ts";
+import { weightMiss } from "./quantizable.ts";
 import { equalizeModel, quantizeBy } from "./round-model.ts";
 import { matchOriginalOutputs } from "./rounders/gptaq.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import type { RoundedSettings } from "./settings.ts";
-import { staysFloat, weightMiss } from "./weights/weight-settings.ts";
+import { staysFloat } from "./weights/weight-settings.ts";
 
 type DownloadSettings = RoundedSettings & { readonly distortion: number };
 

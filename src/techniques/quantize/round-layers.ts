@@ -21,10 +21,11 @@ import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../shared/affine-codes.ts";
 import { measureBlocks } from "./formats/weight-blocks.ts";
 import { type BlockSettings, inputsInRows } from "./grid.ts";
+import { weightMiss } from "./quantizable.ts";
 import { rounders } from "./rounders/index.ts";
 import type { MeasuredWeight, RounderOptions, RoundingSource } from "./weights/rounding-source.ts";
 import { rangesOf } from "./weights/weight-scales.ts";
-import { scaleAxis, weightMiss } from "./weights/weight-settings.ts";
+import { scaleAxis } from "./weights/weight-settings.ts";
 
 /** Runs a scheme on the layers that can be rounded; the others become misses. @param excluded reasons by layer name. */
 export async function roundLayers<O extends Selection & RounderOptions>(

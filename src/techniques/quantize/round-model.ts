@@ -14,6 +14,7 @@ import { readsTableTransposed } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import { keepsFloatArithmetic, planLayer, planLayers, requiredOpset, weightFormatChoice, writePlan } from "./plan.ts";
 import { findCoverage, prepareModel } from "./prepare.ts";
+import { weightMiss } from "./quantizable.ts";
 import { roundLayers } from "./round-layers.ts";
 import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import {
@@ -24,7 +25,7 @@ import {
   type WeightsSettings,
 } from "./settings.ts";
 import type { Rounding, RoundingSource } from "./weights/rounding-source.ts";
-import { staysFloat, weightMiss } from "./weights/weight-settings.ts";
+import { staysFloat } from "./weights/weight-settings.ts";
 
 export async function prepareWeights(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.

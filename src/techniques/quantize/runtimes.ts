@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { Miss } from "#ir";
 import { withHelp } from "#pass";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
-import type { WeightedRule } from "./target.ts";
+import type { WeightedRule } from "./quantizable.ts";
 
 export const targetOption = (text: string) =>
   withHelp(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {

@@ -1,4 +1,3 @@
-/** The command `pith plot`: draws the graph of a model. */
 import * as v from "valibot";
 import { option } from "#pass";
 import { defineCommand } from "../command.ts";

@@ -1,4 +1,3 @@
-/** Converts names of options to flags, also in messages of the library: `learningRate` → `--learning-rate`. */
 import { isObject } from "#ir";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */

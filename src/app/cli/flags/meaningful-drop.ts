@@ -1,4 +1,3 @@
-/** Rejects a maximum drop that would allow any loss. */
 import { optionError } from "#ir";
 import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 

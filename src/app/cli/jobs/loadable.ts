@@ -1,4 +1,3 @@
-/** Job that finds models that load only after `pith simplify`. */
 import { asPithError, type Model, open, PithError } from "#ir";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";

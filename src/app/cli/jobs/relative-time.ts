@@ -1,11 +1,10 @@
-/** Job that times a changed model relative to its original. */
 import type { Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
 import { openModel } from "../job-parts/open-model.ts";
 
-/** Returns the times, or why the models cannot be timed. @throws PithError E_ENGINE or E_UNSUPPORTED if one does not run. */
+/** Job: returns the times of two models, or why they cannot be timed. @throws PithError E_ENGINE or E_UNSUPPORTED if one does not run. */
 export default async function relativeTimeJob(
   { original, model, seed }: { readonly original: string; readonly model: string; readonly seed: number },
   context: JobContext,
@@ -14,8 +13,7 @@ export default async function relativeTimeJob(
   if (inputsOf(originalModel) !== inputsOf(changedModel))
     return "the inputs have other names or types than those of the original";
   context.stage("time");
-  const timing = { engine: createEngine(), seed, signal: context.signal };
-  const timer = await relativeTimer(originalModel, timing);
+  const timer = await relativeTimer(originalModel, { engine: createEngine(), seed, signal: context.signal });
   try {
     return await timer.timePair(changedModel);
   } finally {

@@ -1,8 +1,3 @@
-/** Removes secrets from addresses before they are printed. */
-
-/** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
-const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
-
 /** Returns an address without secrets; only its scheme if its parts are ambiguous. */
 export function publicAddress(text: string): string {
   const [scheme = "", rest = ""] = text.split(/(?<=:\/\/)(.*)/s);
@@ -14,6 +9,9 @@ export function publicAddress(text: string): string {
     ? `${scheme}…`
     : `${scheme}${host}${pathname === "/" ? "" : pathname}`;
 }
+
+/** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
+const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));

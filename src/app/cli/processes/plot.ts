@@ -1,4 +1,3 @@
-/** Draws the graph of a model into an SVG file. */
 import type * as v from "valibot";
 import { bytes, bytesOfText, type Model } from "#ir";
 import { writeFileAtomically } from "#platform";

@@ -1,5 +1,4 @@
 /** Computes the drawing of a graph: positions of boxes, curves of edges, and frames around repeated blocks. */
-
 import { groupBy } from "#ir";
 import { layout, type Point } from "./layout.ts";
 import type { GraphBox, Picture } from "./picture.ts";

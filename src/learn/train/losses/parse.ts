@@ -1,5 +1,4 @@
 /** Parses losses from text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
-
 import * as v from "valibot";
 import { nearest, optionError, type PithError } from "#ir";
 import { checkWith } from "#pass";

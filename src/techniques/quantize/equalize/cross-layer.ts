@@ -26,9 +26,8 @@ import { type Change, type Context, scaledKind } from "#pass";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/move-factors.ts";
 import { createTrials } from "../../shared/noise-trials.ts";
+import { ruleOf, weightMiss } from "../quantizable.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
-import { ruleOf } from "../target.ts";
-import { weightMiss } from "../weights/weight-settings.ts";
 import type { Equalization } from "./index.ts";
 
 const maxSweeps = 20;

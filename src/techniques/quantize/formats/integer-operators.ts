@@ -7,9 +7,9 @@
  */
 import { type Inference, type Layer, nameBeforeMasking } from "#analysis";
 import { type Emit, float32, fromNumbers, Miss, type Node, toNumbers, typeCodes, type Value } from "#ir";
+import { findTarget, type Target } from "../quantizable.ts";
 import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
-import { findTarget, type Target } from "../target.ts";
 import { codesText, roundWeight } from "../weights/round-weight.ts";
 import { productBits, type WeightSettings } from "../weights/weight-settings.ts";
 import { type CodeValues, codesOf, type StoredCodes, storeQuantized, transposedCodes } from "./dequantize-linear.ts";

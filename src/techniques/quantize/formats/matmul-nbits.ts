@@ -8,7 +8,7 @@
 import { isInSubgraph } from "#analysis";
 import { Miss, typeCodes, type Value } from "#ir";
 import type { BlockSettings } from "../grid.ts";
-import type { Target } from "../target.ts";
+import type { Target } from "../quantizable.ts";
 import { offsetsOf, sumsOf } from "./block-offsets.ts";
 import type { Format, FormatFactory } from "./format.ts";
 import { requireMatrix, writeProduct } from "./matrix-product.ts";

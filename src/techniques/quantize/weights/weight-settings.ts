@@ -1,6 +1,6 @@
 /** Decides from options and layer how a weight is stored: integer type, bits, and the axis of its scales. */
-import { checkWeight, type Layer, optionsOfLayer, weightNeeds } from "#analysis";
-import { fixedDims, type Miss } from "#ir";
+import { type Layer, optionsOfLayer } from "#analysis";
+import { fixedDims } from "#ir";
 import type { WeightType } from "../grid.ts";
 import type { RoundedSettings, WeightsSettings } from "../settings.ts";
 import type { Kernels } from "./neighbours.ts";
@@ -13,8 +13,6 @@ export interface WeightSettings {
   /** With 7 bits: the order in which kernels add products (`neighbours.ts`). */
   readonly kernels?: Kernels;
 }
-
-export const weightMiss = (layer: Layer): Miss | undefined => checkWeight(layer, weightNeeds.quantize);
 
 /** Returns the axis of the scales: the outputs of a product, or the rows of an embedding table, which are read separately. */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);

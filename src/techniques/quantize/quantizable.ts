@@ -1,8 +1,7 @@
-/** Finds the layers that integer schemes can quantize, and the rules of their operators. */
-import type { Inference, Layer } from "#analysis";
+/** Decides which layers can be quantized: by their weight, and for integer schemes by the rule of their operator. */
+import { checkWeight, type Inference, type Layer, weightNeeds } from "#analysis";
 import { Miss, type Node, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
-import { weightMiss } from "./weights/weight-settings.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
@@ -18,6 +17,8 @@ export interface Target {
   readonly rule: WeightedRule;
   readonly data: Value;
 }
+
+export const weightMiss = (layer: Layer): Miss | undefined => checkWeight(layer, weightNeeds.quantize);
 
 export function findTarget(layer: Layer, inference: Inference): Target | Miss {
   const miss = weightMiss(layer);
