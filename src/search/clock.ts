@@ -1,5 +1,4 @@
 /** Measures how much of its time limit a search has used. The store keeps the seconds, so that a stopped search continues with the rest. */
-
 import type { Context } from "#pass";
 import type { Candidate } from "../judge/run/attempt.ts";
 import type { Store } from "../judge/steps/store.ts";

@@ -8,7 +8,6 @@
  * - `share` is the share of bytes that remains. `fixedShare` is its part that no structural change reduces, such as nodes and names.
  * - The drop of a structural change that leaves the share l of the bytes is proportional to 1/l − 1.
  */
-
 import type { Tradeoff } from "../judge/measure/objective.ts";
 import type { Combination, FallbackOffer, Offer } from "./combinations.ts";
 

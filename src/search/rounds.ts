@@ -1,5 +1,4 @@
 /** Chooses the next candidates of a search: number formats first, then candidates with the highest expected gain per work. */
-
 import type { Objective } from "../judge/measure/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";

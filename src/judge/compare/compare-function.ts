@@ -1,5 +1,4 @@
 /** Checks whether a changed model still computes about the same function. Only large differences count: models are not trained on random inputs. */
-
 import { withFixedSeeds } from "#analysis";
 import { bytesOfBatch, type Dataset, isIndexed, testSeed } from "#batches";
 import { type Batch, type Dense, type Estimate, fromNumbers, Miss, type Model, PithError, stripPeriod } from "#ir";

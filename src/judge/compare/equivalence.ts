@@ -3,7 +3,6 @@
  * original, with and without operator fusion. Models with quantized activations run without fusion, because the runtime fuses some patterns into
  * integer kernels and others into float ones; they also run as users run them, with a larger tolerance.
  */
-
 import { hasQuantizedActivations, infer } from "#analysis";
 import { allValues, type Batch, isFloat, Miss, type Model, sameDims } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";

@@ -1,5 +1,4 @@
 /** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs. Outputs near 0 or 1 hide differences of two models. */
-
 import { contentProducers, convertsQuantization, type Inference, infer } from "#analysis";
 import { emitInto, isFloat, type Model, type Node, type Value } from "#ir";
 

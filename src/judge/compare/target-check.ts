@@ -1,5 +1,4 @@
 /** Checks a result on its target runtimes: is its error relative to the original larger there than on the native runtime? */
-
 import type { Dataset } from "#batches";
 import { allValues, asPithError, counted, figureText, Miss, type Model, stripPeriod } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";

@@ -1,5 +1,4 @@
 /** Splits samples between the search of the precision fallback and the evaluation of its result. */
-
 import { type Dataset, isIndexed, view } from "#batches";
 import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";

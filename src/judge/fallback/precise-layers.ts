@@ -1,5 +1,4 @@
 /** Describes layers that are kept at higher precision, for reports and the command line. */
-
 import { bytes as bytesText, counted, percent } from "#ir";
 import type { OptionValues } from "#pass";
 

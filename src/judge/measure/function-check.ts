@@ -1,5 +1,4 @@
 /** Checks that a result still computes the same outputs as its original, on samples, texts or random inputs. */
-
 import type { Dataset } from "#batches";
 import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";

@@ -1,5 +1,4 @@
 /** Compares models on the test samples, or on the validation samples, on which a result is chosen. */
-
 import { range, testSeed } from "#batches";
 import { allowance, counted, type Estimate, figureText, joinArrays, random } from "#ir";
 import type { Level } from "../../core/math/confidence-interval.ts";

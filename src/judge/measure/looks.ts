@@ -4,7 +4,6 @@
  * An interim look at a goal decides if its 99.73 % interval is entirely on one side (Haybittle and Peto). These looks add little to the
  * probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. The sizes of looks do not depend on results.
  */
-
 import { isIndexed, range, testSeed, view } from "#batches";
 import { type Model, random } from "#ir";
 import type { Context } from "#pass";

@@ -1,5 +1,4 @@
 /** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
-
 import { isIndexed, range, view } from "#batches";
 import { counted, dataError, figureText, type Model, notFiniteHint } from "#ir";
 import type { Context } from "#pass";

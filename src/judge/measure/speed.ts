@@ -1,5 +1,4 @@
 /** Measures the speed of a result relative to another model. */
-
 import type { Dataset } from "#batches";
 import { allNodes, bytes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
 import type { Context } from "#pass";

@@ -1,5 +1,4 @@
 /** Checks recipes: names of passes, their options and their schedules. */
-
 import * as v from "valibot";
 import type { Dataset } from "#batches";
 import { asPithError, integer, isObject, stripPeriod } from "#ir";

@@ -1,5 +1,4 @@
 /** Reads and writes recipes as YAML and JSON. */
-
 import { stringify } from "yaml";
 import { isObject, optionError } from "#ir";
 import type { AnyPass } from "#pass";

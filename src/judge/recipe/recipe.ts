@@ -12,7 +12,6 @@
  * A step is the name of a pass with its options, and optionally "judge". Data is not part of a recipe. Numbers in repeated steps can follow a
  * schedule (`option-schedules.ts`).
  */
-
 import type { OptionValues } from "#pass";
 
 export const recipeVersion = 1;

@@ -1,5 +1,4 @@
 /** Advises how many samples narrow the interval of a drop to the goal. */
-
 import { allowance, counted, type Estimate, integer, type Unit } from "#ir";
 import type { Goal } from "../compare/goal.ts";
 

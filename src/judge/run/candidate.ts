@@ -1,5 +1,4 @@
 /** Runs the steps of a candidate, compares their results with the original, and judges the last one. A command is a candidate of one step. */
-
 import type { Dataset } from "#batches";
 import { capitalize, counted, excessText, Miss, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context, OptionValues } from "#pass";

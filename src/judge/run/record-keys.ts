@@ -1,5 +1,4 @@
 /** Computes keys that identify the samples and settings of a run. */
-
 import { bytesOfBatch, contentHash, isIndexed, range, view } from "#batches";
 import { openModules } from "#pass";
 import { fileKind } from "#platform";

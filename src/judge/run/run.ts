@@ -1,5 +1,4 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
-
 import { asPithError, bytes, type Model, open as openBytes, times } from "#ir";
 import { type AnyPass, type Context, completeContext } from "#pass";
 import { version } from "../../core/version.ts";

@@ -1,5 +1,4 @@
 /** Runs a candidate of one step for a command such as `pith quantize`, and decides whether its result can be kept. */
-
 import { keptChannelsKey } from "#analysis";
 import type { Dataset } from "#batches";
 import { figureText, type Model } from "#ir";

@@ -1,5 +1,4 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
-
 import { draw } from "#batches";
 import { allowance, asPithError, figureText, Miss, type Model } from "#ir";
 import type { Context } from "#pass";

@@ -1,5 +1,4 @@
 /** Store of models and records in a folder, as `<digest>.onnx`, `<key>.json`, and folders of training checkpoints. */
-
 import { bytesOfText, encode, open, PithError, parsePlain, stringifyPlain } from "#ir";
 import {
   fileKind,

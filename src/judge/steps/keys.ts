@@ -1,5 +1,4 @@
 /** Names of files in a store: the SHA-256 of a model's file, or of what determines a record. */
-
 import { bytesOfText, stringifyPlain } from "#ir";
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";

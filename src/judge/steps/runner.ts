@@ -1,5 +1,4 @@
 /** Runs steps on stored models. Records name input, output and samples by digest, so that no finished step is repeated. */
-
 import { isObject, type Miss, Model } from "#ir";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
 import { isModule, namesAt, openModules } from "#pass";

@@ -1,5 +1,4 @@
 /** Stores the results of a run: models under the hash of their file, records under the hash of what determines them. */
-
 import {
   allValues,
   type ByteSource,

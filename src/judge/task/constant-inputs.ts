@@ -1,5 +1,4 @@
 /** Feeds constant values to inputs, also instead of columns of these names: the option `set`, such as `{ sr: 16000 }`. */
-
 import { gatherRows, rowCount } from "#batches";
 import { type Dense, fixedDims, type Model, shapeError } from "#ir";
 import { type Dataset, mapBatches } from "../../data/index.ts";

@@ -1,5 +1,4 @@
 /** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
-
 import { collect, type Dataset, draw, range, rowCount, view } from "#batches";
 import {
   type Batch,

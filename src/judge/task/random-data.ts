@@ -1,5 +1,4 @@
 /** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
-
 import { type IndexedDataset, indexed, joinBatches, testSeed } from "#batches";
 import { type Model, PithError, random, unsupportedError } from "#ir";
 import type { Context } from "#pass";

@@ -1,5 +1,4 @@
 /** Techniques and settings that a sensitivity sweep applies to each layer, and the layers that change together. */
-
 import { allLayers, infer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";

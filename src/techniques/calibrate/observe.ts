@@ -3,7 +3,6 @@
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), ReduceSum(h))
  */
-
 import { type Dataset, findStates } from "#batches";
 import { dataError, elementCount, fixedDims, type Model, notFiniteHint, type PithError, type Value } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";

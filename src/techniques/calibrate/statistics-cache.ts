@@ -1,5 +1,4 @@
 /** Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. */
-
 import { type Dataset, isIndexed } from "#batches";
 import { allTensors, type Graph, type Model, objectId, structureHash, type Tensor } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";

@@ -1,5 +1,4 @@
 /** Candidates that distillation adds to a search: more epochs recover more of a loss. */
-
 import { integer } from "#ir";
 import type { Move, MovesRequest } from "#pass";
 

@@ -2,7 +2,6 @@
  * Computes the whitening of a layer's inputs X: a matrix S with S Sᵀ = XᵀX. A decomposition minimizes ‖(W - Ŵ) S‖, which is the error of
  * the outputs (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378). A ridge on XᵀX keeps inputs that are 0 on all samples.
  */
-
 import type { Layer } from "#analysis";
 import { dataError, Miss, type Model, optionError } from "#ir";
 import type { Context } from "#pass";

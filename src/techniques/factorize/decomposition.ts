@@ -1,5 +1,4 @@
 /** Interface of decompositions: they convert a weight to a chain of layers, and state cost and loss of each rank. */
-
 import { blockWidth } from "#analysis";
 import type { Miss } from "#ir";
 import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";

@@ -1,5 +1,4 @@
 /** The table of pruning criteria. Its keys are the values of the option `importance`. */
-
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import { columnNorms, meanMagnitudes } from "../calibrate/column-statistics.ts";
 import { methodTable } from "../shared/methods.ts";

@@ -1,5 +1,4 @@
 /** The table of pruning solvers. Its keys are the values of the option `solver` in flags, help and recipes. */
-
 import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
 import { computeInverseHessians } from "../calibrate/inverse-hessians.ts";

@@ -2,7 +2,6 @@
  * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`slicedWeight`). ONNX Runtime's integer
  * kernels accept one zero point, so grids with several scales are symmetric, except blocks.
  */
-
 import type { Layer } from "#analysis";
 import { float32, roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";

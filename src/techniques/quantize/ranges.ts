@@ -4,7 +4,6 @@
  *     percentile   excludes a share of 10⁻⁵ of the values, half of it at either end
  *     mse          p · [min, max], p = 1, 0.99, … 0.1, with the lowest squared error of 8 bits, including the error of clipping
  */
-
 import { isIndexed } from "#batches";
 import { type Model, optionError, type PithError, type Value } from "#ir";
 import type { Context } from "#pass";

@@ -9,7 +9,6 @@
  *
  *     noise = s² / 12 / mean x² of the bulk
  */
-
 import { counted, type Dense, integer, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Histogram } from "../calibrate/histogram.ts";

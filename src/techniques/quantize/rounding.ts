@@ -10,7 +10,6 @@
  * values that share it. Adam moves every parameter by about the learning rate, and a scale, a hundredth of a weight, would vanish in a
  * few steps. So the stored parameter is the range r = 2ᵏ s, as large as its values, with 4ᵏ times the gradient by s.
  */
-
 import { isStored, type Layer } from "#analysis";
 import type { Emit, Model, Node, Operands, Role, Tensor, Value } from "#ir";
 import { buffer, float32, parameter, patternMatcher, removeUnused, replaceUses, straightThrough, toNumbers } from "#ir";

@@ -1,5 +1,4 @@
 /** Stores the cache in float16, with Casts after its inputs and before its outputs, which float16 arithmetic then makes redundant. */
-
 import type { State } from "#batches";
 import { emitInto, type Model, typeCodes } from "#ir";
 import { isOfEncoder } from "../../runtime/run/decoding.ts";

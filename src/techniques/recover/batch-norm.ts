@@ -3,7 +3,6 @@
  *
  *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
  */
-
 import { type Inference, infer } from "#analysis";
 import { counted, fromNumbers, inMemory, isFloat, Miss, type Model, type Node, nodeText, type Value } from "#ir";
 import type { Calibration } from "../calibrate/calibration.ts";

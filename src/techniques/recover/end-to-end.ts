@@ -5,7 +5,6 @@
  *
  * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and by which `recover` is measured.
  */
-
 import type { Dataset } from "#batches";
 import { PithError } from "#ir";
 import { parseOptions } from "#pass";

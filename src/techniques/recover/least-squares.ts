@@ -5,7 +5,6 @@
  *
  * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64. Zeros of a weight stay 0. λ is chosen on held-out samples.
  */
-
 import type { Inference, Layer } from "#analysis";
 import {
   biasedOutput,

@@ -5,7 +5,6 @@
  *
  * A stage that does not raise the signal-to-noise ratio of the outputs on held-out samples is undone.
  */
-
 import * as v from "valibot";
 import { macsPerSample } from "#analysis";
 import type { Dataset, IndexedDataset } from "#batches";

@@ -1,5 +1,4 @@
 /** Interface of the recovery stages, and functions that they share. */
-
 import type { IndexedDataset, Storage } from "#batches";
 import { Miss, type Model, PithError } from "#ir";
 import type { Context } from "#pass";

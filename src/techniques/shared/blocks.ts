@@ -5,7 +5,6 @@
  * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear`, this multiplies by 1 / s and rounds halves away from 0. If all elements are
  * multiples of a step, and b bits suffice, they keep their values: s is then the step divided by a power of two.
  */
-
 import type { ScaleAndZeroPoint } from "./affine-codes.ts";
 import { commonSteps, subdivisionOf } from "./common-step.ts";
 

@@ -3,7 +3,6 @@
  *      (PᵀP + λ I) δ = Pᵀ r,    r = y − P w,    so  Pᵀr = PᵀY − PᵀP w
  * The ridge λ does not apply to a feature that is 1 in all rows (the bias).
  */
-
 import { groupBy, Miss } from "#ir";
 import { cholesky, solveCholesky } from "../../core/math/cholesky.ts";
 import { identity, type Matrix, type Multiply, matrix, subtract, transpose } from "../../core/math/matrix.ts";

@@ -178,11 +178,7 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
 function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Printer): void {
   const { int8, float16, channels, lowRank } = savings;
   const layersText = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
-  const sizes = (saving: Saving): string[] => [
-    bytes(saving.before),
-    bytes(saving.after),
-    times(saving.before / saving.after),
-  ];
+  const sizes = ({ before, after }: Saving): string[] => [bytes(before), bytes(after), times(before / after)];
   const rows = [
     int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), layersText(int8.layers)] : [],
     float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), layersText(float16.layers)] : [],

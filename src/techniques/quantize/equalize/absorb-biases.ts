@@ -5,7 +5,6 @@
  *
  * is subtracted from the bias of the layer that computes x, and W · c is added to the biases of the next layers.
  */
-
 import type { Inference, Layer, ScaleGroup } from "#analysis";
 import { biasedOutput, infer, layers, scaleGroups, selectLayers, weightMatrices } from "#analysis";
 import { type Model, throwIfAborted, toFloat64 } from "#ir";

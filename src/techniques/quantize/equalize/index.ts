@@ -1,5 +1,4 @@
 /** Tries transformations that make channels easier to quantize, in a fixed order. */
-
 import { draw } from "#batches";
 import type { Model } from "#ir";
 import type { Change, Context } from "#pass";

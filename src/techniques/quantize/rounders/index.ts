@@ -1,5 +1,4 @@
 /** The table of rounding methods. Its keys are the values of the option `rounder` in flags, help and recipes. */
-
 import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../shared/methods.ts";
 import { gptaq } from "./gptaq.ts";

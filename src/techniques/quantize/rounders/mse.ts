@@ -5,7 +5,6 @@
  *
  * p = 1, 0.99, … 0.1 are tried, because with outliers and few bits the error has several minima.
  */
-
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { columnNorms } from "../../calibrate/column-statistics.ts";
 import type { Grid, SlicedWeight, Solver } from "../../calibrate/solver.ts";

@@ -9,7 +9,6 @@
  *
  *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `shared/optimal-brain-surgeon.ts`)
  */
-
 import { roundHalfEven } from "#ir";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { dot } from "../../../core/math/vector.ts";

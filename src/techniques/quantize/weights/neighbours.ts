@@ -8,7 +8,6 @@
  *
  *     s = max(max |w|, max |w₁ + w₂|) / 127          rounding adds at most 1/2 to each, so |q₁ + q₂| ≤ 127 + 1
  */
-
 import { type Dense, elementCount, toFloat32 } from "#ir";
 import type { WeightRole } from "../../../core/ops/entry.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
