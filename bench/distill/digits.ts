@@ -6,7 +6,7 @@ import { distillation } from "pith/distill";
 import { accuracy, evaluate } from "pith/evaluate";
 import { dropout, flatten, linear, type Modules, network, relu } from "pith/nn";
 import { integer } from "../../src/core/numbers.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { shared } from "../../test/shared.ts";
 import { line, table, target } from "../lib/print.ts";
 import { engine, type Part, type Settings, seedsOf, trained } from "./kept.ts";

@@ -7,7 +7,7 @@ import { type DistillationOptions, distillation } from "pith/distill";
 import { accuracy, evaluate, type Metric } from "pith/evaluate";
 import { keepLayers } from "pith/prune";
 import { pairedMeans } from "../../src/core/math/confidence-interval.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { shared } from "../../test/shared.ts";
 import { shakespeare } from "../learn/disturbed.ts";

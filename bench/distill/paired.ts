@@ -8,7 +8,7 @@ import type { IndexedDataset } from "pith/data";
 import { evaluate, type Metric } from "pith/evaluate";
 import type { Loss } from "pith/train";
 import { meanInterval, moments, pairedMeans } from "../../src/core/math/confidence-interval.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { figureOf, line, points, target } from "../lib/print.ts";
 import { engine, type Settings, type Training, trained } from "./kept.ts";
 

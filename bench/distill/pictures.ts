@@ -6,7 +6,7 @@ import { open } from "pith";
 import { openDataset, preprocess, presets, split, take, view } from "pith/data";
 import { distillation } from "pith/distill";
 import { accuracy, evaluate } from "pith/evaluate";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { shared } from "../../test/shared.ts";
 import { resnet } from "../learn/resnet20.ts";
 import { oneCycle } from "../lib/one-cycle.ts";

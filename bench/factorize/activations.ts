@@ -8,7 +8,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { openTask } from "../../src/judge/task/index.ts";
 import { calibrate } from "../../src/techniques/calibrate/calibration.ts";
 import { type FactorizeOptions, factorize } from "../../src/techniques/factorize/index.ts";

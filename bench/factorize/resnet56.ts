@@ -6,7 +6,7 @@ import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { openDataset, preprocess, presets, take } from "../../src/data/index.ts";
 import { accuracy, compare, latency } from "../../src/judge/index.ts";
 import { train } from "../../src/learn/train/index.ts";

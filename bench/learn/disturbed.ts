@@ -11,7 +11,7 @@ import { createEngine } from "pith/engine";
 import { accuracy, compareRows, type Estimate, type Evaluation, evaluate, type Metric } from "pith/evaluate";
 import { random } from "pith/extend";
 import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { tokensOfText } from "../../src/data/text/tokens.ts";
 import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
 import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";

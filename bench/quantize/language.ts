@@ -20,7 +20,7 @@ import { setAside } from "../../src/data/batches/select.ts";
 import type { Dataset } from "../../src/data/index.ts";
 import { evaluate } from "../../src/judge/index.ts";
 import { openTask } from "../../src/judge/task/index.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored-values.ts";
 import { calibrate } from "../../src/techniques/calibrate/calibration.ts";
 import { type Gram, gramMatrices } from "../../src/techniques/calibrate/gram.ts";
 import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";

@@ -2,8 +2,8 @@
 
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { type Dataset, openDataset, openTokenizer, preprocess, presets, take, tokenize } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";

@@ -6,7 +6,7 @@ import type { ObjectiveOptions } from "../judge/measure/objective.ts";
 import { searchedPasses } from "../judge/recipe/built-in-passes.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";
 import { searchedTechniques } from "../judge/recipe/searched-techniques.ts";
-import type { Task } from "../runtime/metrics/types.ts";
+import type { Task } from "../runtime/metrics/metric.ts";
 import type { TargetName } from "../runtime/run/run-target.ts";
 import { type Combination, combineOffers, recipeOf } from "./combinations.ts";
 

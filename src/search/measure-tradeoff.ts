@@ -6,7 +6,7 @@ import { isBySize, type Objective, type Purpose, type Tradeoff } from "../judge/
 import type { Attempt } from "../judge/run/attempt.ts";
 import { speedOfAttempt, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
-import type { Metric } from "../runtime/metrics/types.ts";
+import type { Metric } from "../runtime/metrics/metric.ts";
 import type { RunTarget } from "../runtime/run/run-target.ts";
 import type { ScoredTrial } from "./scored-trials.ts";
 

@@ -7,7 +7,7 @@ import type { Compressed, RunOptions } from "../judge/run/run.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";
 import type { JobPool } from "../judge/steps/pool.ts";
 import type { Store } from "../judge/steps/store.ts";
-import type { Task } from "../runtime/metrics/types.ts";
+import type { Task } from "../runtime/metrics/metric.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { listCombinations, type OffersOptions } from "./candidates.ts";
 import { type Combination, recipeOf } from "./combinations.ts";

@@ -10,7 +10,7 @@ import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";
 import type { Compressed } from "../judge/run/run.ts";
 import type { Trials } from "../judge/run/trials.ts";
 import { withStore } from "../judge/steps/store.ts";
-import type { Task } from "../runtime/metrics/types.ts";
+import type { Task } from "../runtime/metrics/metric.ts";
 import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
 import { Budget } from "./budget.ts";
 import { SearchClock } from "./clock.ts";

@@ -9,7 +9,7 @@ import { runProgram } from "../../src/app/cli/program.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import type { Run } from "../../src/judge/record/run-record.ts";
 import { task, trained } from "../judge/blobs.ts";
 import { shared } from "../shared.ts";

@@ -2,7 +2,7 @@
 
 import { PithError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
-import { openStorage } from "../../src/data/batches/store.ts";
+import { openStorage } from "../../src/data/batches/batch-store.ts";
 
 const storage = openStorage({ memory: 0 });
 const store = storage.store("values");

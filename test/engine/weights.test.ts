@@ -3,7 +3,7 @@ import { copyFile, mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { handOverBuffers, handOverFiles } from "../../src/core/engine/weights.ts";
+import { handOverBuffers, handOverFiles } from "../../src/core/engine/weight-handover.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { type Model, open, save } from "../../src/index.ts";

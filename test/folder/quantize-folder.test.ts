@@ -6,7 +6,7 @@ import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { measureSize } from "../../src/runtime/run/size.ts";
+import { measureSize } from "../../src/runtime/run/model-size.ts";
 import { files, smallFolders } from "./small-folders.ts";
 
 const { at, source, out, write, modules, run, loaderOf } = smallFolders();

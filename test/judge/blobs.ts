@@ -5,11 +5,11 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import type { Task } from "../../src/runtime/metrics/types.ts";
+import type { Task } from "../../src/runtime/metrics/metric.ts";
 
 export const width = 16;
 export const classes = 8;

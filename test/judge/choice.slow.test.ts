@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { divideSamples } from "../../src/judge/measure/holdout.ts";
 import { recipeNameOf } from "../../src/judge/recipe/pass-steps.ts";

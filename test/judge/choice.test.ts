@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { divideSamples } from "../../src/judge/measure/holdout.ts";

@@ -1,6 +1,6 @@
 /** A model whose smallest channel alone encodes the class of some samples, and recipes that remove a channel. */
 import { parseModel } from "../../src/core/graph/text.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { memory } from "../../src/data/index.ts";
 import { recipe } from "./blobs.ts";
 

@@ -9,7 +9,7 @@ import { reportPage } from "../../src/app/report/report-page.ts";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeNameOf } from "../../src/judge/recipe/pass-steps.ts";
 import { parseRecipe, recipeText } from "../../src/judge/recipe/recipe-text.ts";

@@ -2,12 +2,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { reportPage } from "../../src/app/report/report-page.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import type { Measured } from "../../src/judge/record/run-record.ts";

@@ -6,12 +6,12 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { toFloat32 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { take } from "../../src/data/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { maxCalibrationSamples } from "../../src/judge/recipe/pass-steps.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
-import { size } from "../../src/runtime/run/size.ts";
+import { size } from "../../src/runtime/run/model-size.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
 
 let net: Model;

@@ -1,7 +1,7 @@
 /** A model that was only looked at is saved as it was. */
 import { expect } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
 

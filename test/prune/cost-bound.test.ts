@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodedSize } from "../../src/core/onnx/encode.ts";
 import type { Context } from "../../src/core/pass/pass.ts";

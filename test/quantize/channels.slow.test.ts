@@ -4,8 +4,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";

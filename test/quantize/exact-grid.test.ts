@@ -8,7 +8,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored-values.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";
 import { numbersFor } from "./networks.ts";

@@ -1,7 +1,7 @@
 /** Tests the scheme "float16": half of the bytes, and float32 arithmetic. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";

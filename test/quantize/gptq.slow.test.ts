@@ -12,7 +12,7 @@ import { Miss } from "../../src/core/errors.ts";
 import { matrix, multiplyInJs, scaleColumns, subtract, transpose } from "../../src/core/math/matrix.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored-values.ts";
 import type { Gram } from "../../src/techniques/calibrate/gram.ts";
 import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";
 import { blockGrid } from "../../src/techniques/quantize/grid.ts";

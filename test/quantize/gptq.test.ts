@@ -13,7 +13,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { multiplyInJs, transpose } from "../../src/core/math/matrix.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored-values.ts";
 import { createCodes, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 

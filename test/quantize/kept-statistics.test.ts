@@ -5,7 +5,7 @@ import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import type { Dataset } from "../../src/data/batches/types.ts";
+import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { memory } from "../../src/data/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 

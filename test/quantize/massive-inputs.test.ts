@@ -8,7 +8,7 @@ import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/batches/indexed.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
-import type { Task } from "../../src/runtime/metrics/types.ts";
+import type { Task } from "../../src/runtime/metrics/metric.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 

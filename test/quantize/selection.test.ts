@@ -1,7 +1,7 @@
 /** Quantization does not change excepted layers, unsupported layers, and models without layers to quantize. */
 import { describe, expect, test } from "vitest";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { memory } from "../../src/data/index.ts";

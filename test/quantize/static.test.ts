@@ -1,8 +1,8 @@
 /** Tests the scheme "static": integer arithmetic, layers in float, and the reasons. For exact values see static-golden.test.ts. */
 import { describe, expect, test } from "vitest";
 import type { Value } from "../../src/core/graph/graph.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";

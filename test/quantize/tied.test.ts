@@ -1,8 +1,8 @@
 /** A matrix that a layer shares with an embedding table is not stored twice without a note. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";

@@ -1,6 +1,6 @@
 /** Tests the scheme "weights": layers that dequantize their stored weights. */
 import { describe, expect, test } from "vitest";
-import { structureHash } from "../../src/core/graph/hash.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";

@@ -1,7 +1,7 @@
 /** Block-wise recovery with activations on disk if they do not fit in memory. */
 import { expect, test } from "vitest";
 import { type ScratchFile, scratchFile } from "../../src/core/platform/node.ts";
-import { openStorage, type Storage } from "../../src/data/batches/store.ts";
+import { openStorage, type Storage } from "../../src/data/batches/batch-store.ts";
 import { blockWise } from "../../src/techniques/recover/block-wise.ts";
 import { chain, data, spoiled } from "./chain.ts";
 import { numbers, scopeOf } from "./networks.ts";

@@ -1,7 +1,7 @@
 /** Parts of models that take one sample at a time, and of transformers on texts of several lengths, trained by themselves. */
 import { expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { blockWise } from "../../src/techniques/recover/block-wise.ts";
 import { chain, data, figure, spoiled, unseen } from "./chain.ts";
 import { change, network, scopeOf } from "./networks.ts";

@@ -1,7 +1,7 @@
 /** A chain of layers, data for it, and what is wrong with a copy of it: for tests of blocks that are trained by themselves. */
 
 import type { Model } from "../../src/core/graph/model.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { evaluate } from "../../src/judge/index.ts";
 import { signalToNoise } from "../../src/runtime/metrics/comparison-metrics.ts";
 import { change, engine, network, samples } from "./networks.ts";

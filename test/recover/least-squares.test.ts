@@ -6,7 +6,7 @@ import { mask } from "../../src/core/graph/role.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { matrixOf, multiplyInJs } from "../../src/core/math/matrix.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { memory } from "../../src/data/index.ts";
 import { solveLayers } from "../../src/techniques/recover/least-squares.ts";
 import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/techniques/shared/normal-equations.ts";

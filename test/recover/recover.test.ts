@@ -1,8 +1,8 @@
 /** The `recover` pass keeps a stage only if it helps on held-out samples. */
 import { describe, expect, test } from "vitest";
 import { originalChannelsOf } from "../../src/core/analysis/provenance.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";

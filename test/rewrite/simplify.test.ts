@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
-import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";

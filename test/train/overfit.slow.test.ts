@@ -12,9 +12,9 @@ import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
-import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import {
   memory,
   type OpenDatasetOptions,

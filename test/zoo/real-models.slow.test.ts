@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { structureHash } from "../../src/core/graph/hash.ts";
+import { structureHash } from "../../src/core/graph/structure-hash.ts";
 import { parseModel, printWholeModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";

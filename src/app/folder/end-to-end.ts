@@ -12,7 +12,7 @@ import { compare } from "../../judge/compare/compare.ts";
 import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
 import { findLayerToBlame } from "../../judge/fallback/layer-table.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { blameText } from "../../runtime/noise/layer-errors.ts";
 import {
   type GenerateOptions,

@@ -15,7 +15,7 @@ import type { Encoding } from "#platform";
 import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/confidence-interval.ts";
 import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
-import { isEstimated } from "../../runtime/run/size.ts";
+import { isEstimated } from "../../runtime/run/model-size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
 import { batchNote, batchText, type Similarity, tokenSimilarity } from "./end-to-end.ts";

@@ -5,7 +5,7 @@ import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { wilson, z95 } from "../../core/math/confidence-interval.ts";
 import { type FeatureExtractor, isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
-import { speechNoise } from "../../data/sound/noise.ts";
+import { speechNoise } from "../../data/sound/speech-noise.ts";
 import { readUtterances, type Utterance } from "../../data/sources/utterances.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { compareRows } from "../../judge/compare/compare.ts";

@@ -11,7 +11,7 @@ import { type ChannelRule, channelRules } from "./channel-links.ts";
 import { findRefusals } from "./channel-refusals.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { type Alternatives, closedLinks, findAlternatives, spread } from "./spread.ts";
+import { type Alternatives, closedLinks, findAlternatives, spread } from "./spread-labels.ts";
 import { type Slice, unitGroups } from "./unit-groups.ts";
 
 export type { Slice };

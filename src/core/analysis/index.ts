@@ -35,7 +35,7 @@ export * from "./remove-channels.ts";
 export * from "./required-intervals.ts";
 export * from "./scale-groups.ts";
 export * from "./selection.ts";
-export * from "./spread.ts";
+export * from "./spread-labels.ts";
 export * from "./stale-types.ts";
 export * from "./stored-form.ts";
 export * from "./stored-root.ts";

@@ -11,7 +11,7 @@ import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { sizeAlong, UnitLabels, type ValueAxis } from "./channel-labels.ts";
 import { endKey, type Link, type LinkEnd, labeledEnds, linkEndOf, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
-import { spread } from "./spread.ts";
+import { spread } from "./spread-labels.ts";
 import { type LabeledAxis, type Slice, unitGroups } from "./unit-groups.ts";
 
 /** A stored tensor that is multiplied or divided by the factors of units along an axis. */

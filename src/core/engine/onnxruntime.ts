@@ -13,7 +13,7 @@ import {
   screenSession,
   unsupportedTypeError,
 } from "./screen-model.ts";
-import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
+import { type Handover, handOverBuffers, handOverFiles } from "./weight-handover.ts";
 
 export interface EngineOptions {
   /** The runtime (default: native if installed, otherwise WebAssembly). "webgpu" exists only in browsers. */

@@ -4,11 +4,11 @@ import { topologies } from "../../../test/zoo/topologies.ts";
 import { Miss } from "../errors.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { allValues, type Graph, type Node, subgraphs } from "./graph.ts";
-import { structureHash } from "./hash.ts";
 import { mergeGraph } from "./inline.ts";
 import { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";
 import { mask } from "./role.ts";
+import { structureHash } from "./structure-hash.ts";
 import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
 

@@ -9,8 +9,8 @@ import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
 import { extract } from "./extract.ts";
 import { subgraphs } from "./graph.ts";
-import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
+import { structureHash } from "./structure-hash.ts";
 import { parseModel, printModel } from "./text.ts";
 import { verify } from "./verify.ts";
 

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import { Graph } from "./graph.ts";
 import { allGraphs } from "./graph-elements.ts";
-import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
 import { replaceUses } from "./replace.ts";
 import { parameter } from "./role.ts";
 import { snapshot } from "./snapshot.ts";
+import { structureHash } from "./structure-hash.ts";
 import { parseModel } from "./text.ts";
 import { verify } from "./verify.ts";
 

@@ -15,7 +15,7 @@ import {
   splitFields,
 } from "./fields.ts";
 import { readFunctions } from "./functions.ts";
-import { LazyFile } from "./lazy.ts";
+import { LazyFile } from "./lazy-file.ts";
 import { readMetadata, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { readTensor } from "./tensor.ts";

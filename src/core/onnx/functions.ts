@@ -6,7 +6,7 @@ import { bytesSource } from "#platform";
 import { readAttribute } from "./attribute.ts";
 import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./field-numbers.ts";
 import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
-import { LazyFile } from "./lazy.ts";
+import { LazyFile } from "./lazy-file.ts";
 import { readEntry, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { Writer } from "./writer.ts";

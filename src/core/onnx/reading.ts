@@ -2,7 +2,7 @@
 import type { Dense, Graph, Tensor } from "#graph";
 import type { ExternalFiles } from "./external.ts";
 import type { Field } from "./fields.ts";
-import type { LazyFile } from "./lazy.ts";
+import type { LazyFile } from "./lazy-file.ts";
 import type { UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 

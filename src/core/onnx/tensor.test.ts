@@ -5,7 +5,7 @@ import { bytesOf } from "../tensor/dense.ts";
 import { typeCodes, typeOfCode } from "../tensor/types.ts";
 import { ExternalFiles } from "./external.ts";
 import { tensorFields as f } from "./field-numbers.ts";
-import { LazyFile } from "./lazy.ts";
+import { LazyFile } from "./lazy-file.ts";
 import { originOf } from "./origin.ts";
 import { type ParsedTensor, readTensor } from "./tensor.ts";
 import { writeTensor } from "./write-tensor.ts";

@@ -26,7 +26,7 @@ import {
   payload,
   splitFields,
 } from "./fields.ts";
-import type { LazyFile } from "./lazy.ts";
+import type { LazyFile } from "./lazy-file.ts";
 import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
 import { maxRank } from "./value-info.ts";
 import { decodeText } from "./wire.ts";

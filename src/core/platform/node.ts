@@ -10,7 +10,7 @@ import { throwFileError } from "./node-file-errors.ts";
 
 export type { Chunks, Compressor, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
-export { touchFile, trimFolder } from "./node-bounded.ts";
+export { touchFile, trimFolder } from "./node-cache-folders.ts";
 export { claimFolder } from "./node-claim.ts";
 export { compressed, compressedSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";

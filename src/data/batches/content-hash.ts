@@ -2,8 +2,8 @@
 
 import { bytesOf, bytesOfText, type Dense } from "#ir";
 import { sha256, sha256Text } from "../../core/files/hash.ts";
+import type { Dataset } from "./dataset.ts";
 import { sampleCount } from "./rows.ts";
-import type { Dataset } from "./types.ts";
 
 /** Samples per digest. Another number would change all hashes, also those in existing records. */
 const chunk = 256;

@@ -3,8 +3,8 @@
  * preparation depends on settings, batch and positions, so threads can prepare batches in any order (`feed.ts`).
  */
 import { type Batch, optionError, random } from "#ir";
+import type { BatchOptions, Dataset, IndexedDataset } from "./dataset.ts";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
-import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 export interface BatchPosition {
   readonly samples: Uint32Array;

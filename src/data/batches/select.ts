@@ -1,8 +1,8 @@
 /** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
 import { type Batch, dataError, optionError, random } from "#ir";
+import type { BatchOptions, Dataset, IndexedDataset } from "./dataset.ts";
 import { isIndexed, memory, pendingBatches, range, registerPendingBatches, view } from "./indexed.ts";
 import { joinBatches, rowCount, sampleCount, sliceBatch } from "./rows.ts";
-import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** Seed of draws that decide which samples are tested. It is constant, so that results of several seeds can be compared. */
 export const testSeed = 0;

@@ -13,7 +13,14 @@ import { textLines, textOf } from "../files/lines.ts";
 import { npyColumn, npzColumns } from "../files/npy.ts";
 import { csv, jsonl } from "../files/table.ts";
 import { openWav } from "../files/wav.ts";
-import { findImageFiles, imageFiles, images, isImageFile, isUnreadImage, listImageFiles } from "../images/images.ts";
+import {
+  findImageFiles,
+  imageFiles,
+  images,
+  isImageFile,
+  isUnreadImage,
+  listImageFiles,
+} from "../images/image-folders.ts";
 import { missingTokenizerError, type TextTokenizer } from "../text/tokenizer.ts";
 import { defaultWindow, type TokenFile, tokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";

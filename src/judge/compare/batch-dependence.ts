@@ -19,7 +19,7 @@ import {
 import type { Engine } from "../../core/engine/engine.ts";
 import { sampleVectors } from "../../runtime/metrics/embedding.ts";
 import { defaultBatch } from "../../runtime/metrics/evaluate.ts";
-import type { MetricOptions } from "../../runtime/metrics/types.ts";
+import type { MetricOptions } from "../../runtime/metrics/metric.ts";
 import { Difference } from "../../runtime/run/difference.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { createRunner } from "../../runtime/run/runner.ts";

@@ -18,10 +18,10 @@ import {
 } from "../../runtime/paired/paired-runs.ts";
 import { type Decoder, decoderOf, tokenRows } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
-import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { ResultError } from "../../runtime/run/load-check.ts";
 import { type ObserveOptions, runOverBatches } from "../../runtime/run/run-over-samples.ts";
 import { explainRunError } from "../../runtime/run/runner.ts";
+import { hasLargeWeights } from "../../runtime/run/size-limits.ts";
 import { textInputs } from "../../runtime/run/text-inputs.ts";
 import {
   type ComparedOutput,

@@ -13,8 +13,8 @@ import {
   wilson,
 } from "../../core/math/confidence-interval.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { isAllNaN, type Predictions } from "../../runtime/metrics/predictions.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
 import type { Comparison, Pairs } from "./goal.ts";
 
 /** Compares two models sample by sample, on the same batches. @throws PithError as `evaluate` does. */

@@ -1,7 +1,7 @@
 /** Decides from a comparison of two models whether a goal is met. */
 import type { Estimate, Unit } from "#ir";
 import { z95, zOf } from "../../core/math/confidence-interval.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 
 export interface Comparison {
   readonly metric: string;

@@ -21,9 +21,9 @@ import {
 } from "#ir";
 import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { type ComparedModels, inputsFor } from "../../runtime/paired/paired-runs.ts";
-import { hasLargeWeights } from "../../runtime/run/large-weights.ts";
 import { infinityTest } from "../../runtime/run/mask-values.ts";
 import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
+import { hasLargeWeights } from "../../runtime/run/size-limits.ts";
 import { inputsPhraseOf } from "./output-comparison.ts";
 
 const maxFloat16 = 65_504;

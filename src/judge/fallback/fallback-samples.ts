@@ -2,7 +2,7 @@
 import { type Dataset, isIndexed, view } from "#batches";
 import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { minDecibels } from "../../runtime/noise/layer-differences.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import { compareOnSamples, type Likeness, lostTextOf } from "../compare/compare-function.ts";

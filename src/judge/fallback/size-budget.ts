@@ -2,7 +2,7 @@
 import { bytes as bytesText, encodedSize, encodedSource, type PithError, throwIfAborted, unsupportedError } from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
-import { brotliSize, measureSize } from "../../runtime/run/size.ts";
+import { brotliSize, measureSize } from "../../runtime/run/model-size.ts";
 import { optionsForBits, withFastRounding } from "../../techniques/quantize/precision-fallback.ts";
 import type { StepOutput } from "../steps/runner.ts";
 import { estimateErrors, type LayerTableRequest } from "./layer-table.ts";

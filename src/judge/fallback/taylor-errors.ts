@@ -13,7 +13,7 @@ import { observeGradients } from "../../learn/train/gradient-statistic.ts";
 import { type Loss, outputOf } from "../../learn/train/loss.ts";
 import { scaleParts } from "../../learn/train/losses/imitation.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
 
 /**

@@ -2,7 +2,7 @@
 import type { Dataset } from "#batches";
 import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#ir";
 import type { Context } from "#pass";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { ResultError, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareOnSamples, type Likeness, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";

@@ -8,7 +8,7 @@ import { isIndexed, range, testSeed, view } from "#batches";
 import { type Model, random } from "#ir";
 import type { Context } from "#pass";
 import { defaultLevel, earlyLevel, type Level } from "../../core/math/confidence-interval.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import type { Rows } from "./holdout.ts";
 import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";

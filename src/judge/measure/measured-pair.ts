@@ -3,7 +3,7 @@ import { hasFloatWeights, infer, type UnevenChannels, unevenChannels } from "#an
 import type { Dataset } from "#batches";
 import { type ByteSource, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
-import { type CompressedSize, measureSize } from "../../runtime/run/size.ts";
+import { type CompressedSize, measureSize } from "../../runtime/run/model-size.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { isEqualCount, type OperationCount } from "../record/operation-count.ts";
 import type { ModelSize } from "../record/run-record.ts";

@@ -3,7 +3,7 @@ import { cachePerRevision, cost, infer, learnedCount, learnedTensors } from "#an
 import { asPithError, type ByteSource, encodedSize, encodedSource, type Model } from "#ir";
 import { hasExporterMetadata, removeExporterMetadata } from "#pass";
 import { withStoredWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { zeroShare } from "../../rewrite/edit/stored.ts";
+import { zeroShare } from "../../rewrite/edit/stored-values.ts";
 import { type OperationCount, operationCountOf } from "../record/operation-count.ts";
 import type { ModelSize } from "../record/run-record.ts";
 

@@ -2,9 +2,9 @@
 import type { Dataset } from "#batches";
 import { allNodes, bytes, dimsText, Miss, type Model, storedBytes, stripPeriod } from "#ir";
 import type { Context } from "#pass";
-import { maxTimedBytes } from "../../runtime/run/large-weights.ts";
 import { type Spread, spread } from "../../runtime/run/latency.ts";
 import { type PairedRunTimes, relativeTime } from "../../runtime/run/relative-time.ts";
+import { maxTimedBytes } from "../../runtime/run/size-limits.ts";
 
 /** Speed on one thread relative to the other model, measured in one process. A median of 2 means half the time. */
 export interface Speed extends Spread {

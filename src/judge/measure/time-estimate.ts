@@ -1,6 +1,6 @@
 /** Estimates the duration of a run from the original's time on the samples. */
 import { counted, integer, waitingText } from "#ir";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, splitOf } from "../steps/step-options.ts";
 

@@ -2,8 +2,8 @@
 import type { ErrorCode, Estimate, Unit } from "#ir";
 import type { Change, Learnt } from "#pass";
 import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
+import type { CompressedSize } from "../../runtime/run/model-size.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
-import type { CompressedSize } from "../../runtime/run/size.ts";
 import type { Likeness } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";

@@ -1,6 +1,6 @@
 /** Tries one recipe on a copy of a model, and describes its result as a variant of the run. */
 import { asPithError, Miss, stripPeriod } from "#ir";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { type Goal, judge } from "../compare/goal.ts";
 import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";

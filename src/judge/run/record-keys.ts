@@ -4,7 +4,7 @@ import { openModules } from "#pass";
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import type { Run, Samples } from "../record/run-record.ts";
 import { splitOf } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";

@@ -3,7 +3,7 @@ import { asPithError, bytes, type Model, open as openBytes, times } from "#ir";
 import { type AnyPass, type Context, completeContext } from "#pass";
 import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { compareLayers } from "../../runtime/noise/layer-differences.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";

@@ -1,7 +1,7 @@
 /** Request to run a step on one model: references, data, goal and limits. */
 import type { Model } from "#ir";
 import type { AnyPass, Context, OptionValues } from "#pass";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { TextInputs } from "../../runtime/run/text-inputs.ts";

@@ -2,7 +2,7 @@
 import type { Model } from "#ir";
 import { type Context, completeContext } from "#pass";
 import { levelOf } from "../../core/math/confidence-interval.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Goal } from "../compare/goal.ts";
 import { Evaluator, type EvaluatorOptions, MeasurementRecords } from "../measure/evaluator.ts";

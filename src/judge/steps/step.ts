@@ -5,7 +5,7 @@ import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
 import { namesAt, openModules, removedPortKind } from "#pass";
 import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
-import type { Metric, Task } from "../../runtime/metrics/types.ts";
+import type { Metric, Task } from "../../runtime/metrics/metric.ts";
 import { splitOf, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;

@@ -5,8 +5,8 @@ import { agreement, determination, signalToNoise } from "../../runtime/metrics/c
 import { detectionAgreement, meanAveragePrecision } from "../../runtime/metrics/detections.ts";
 import { cosine, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
 import { labelF1, labelPrecision, sameLabels } from "../../runtime/metrics/label-sets.ts";
+import type { Metric, MetricOptions } from "../../runtime/metrics/metric.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../../runtime/metrics/regression.ts";
-import type { Metric, MetricOptions } from "../../runtime/metrics/types.ts";
 
 export const namedMetrics = {
   accuracy,

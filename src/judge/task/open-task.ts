@@ -23,8 +23,8 @@ import { addTrainingRecord, findTrainingUse, trainedOnKey } from "../../data/sid
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { describeRepeats } from "../../data/sources/repeats.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
+import type { Metric, MetricOptions, Task } from "../../runtime/metrics/metric.ts";
 import { numbersAdvice } from "../../runtime/metrics/output.ts";
-import type { Metric, MetricOptions, Task } from "../../runtime/metrics/types.ts";
 import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
 import type { Settings } from "./constant-inputs.ts";
 import type { MetricName } from "./named-metrics.ts";

@@ -7,7 +7,7 @@ import type { Dataset } from "../../data/index.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { areDetections, hasPixels, objectnessShare, readDetections } from "../../runtime/metrics/detections.ts";
 import { areLabelSets } from "../../runtime/metrics/label-sets.ts";
-import type { MetricOptions } from "../../runtime/metrics/types.ts";
+import type { MetricOptions } from "../../runtime/metrics/metric.ts";
 import { runOverSamples } from "../../runtime/run/run-over-samples.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { readingOf } from "./select-metric.ts";

@@ -16,7 +16,7 @@ import { agreement, determination, meanKl, signalToNoise } from "../../runtime/m
 import { detectionAgreement } from "../../runtime/metrics/detections.ts";
 import { cosine, minSamplesOf, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
 import { sameLabels } from "../../runtime/metrics/label-sets.ts";
-import type { Metric, MetricOptions } from "../../runtime/metrics/types.ts";
+import type { Metric, MetricOptions } from "../../runtime/metrics/metric.ts";
 import { type MetricName, namedMetrics } from "./named-metrics.ts";
 
 export interface MetricSelection {

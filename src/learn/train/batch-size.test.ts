@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64, zeros } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/batches/dataset.ts";
 import { memory } from "../../data/batches/indexed.ts";
-import type { Dataset } from "../../data/batches/types.ts";
 import { chooseBatchSize, fitBatchSize } from "./batch-size.ts";
 import { train } from "./train.ts";
 

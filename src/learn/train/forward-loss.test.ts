@@ -4,7 +4,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "../../data/batches/dataset.ts";
 import { memoryLimit } from "./batch-size.ts";
 import { cacheBySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/numbers.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "../../data/batches/dataset.ts";
 import { memory } from "../../data/index.ts";
 import { train } from "./train.ts";
 

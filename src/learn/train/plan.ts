@@ -6,7 +6,7 @@ import type { Context } from "#pass";
 import { augmented } from "../../data/images/augment.ts";
 import { parseAugmentation } from "../../data/images/augment-options.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { chooseBatchSize, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { parseLoss } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";

@@ -5,7 +5,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-import type { Dataset } from "../../data/batches/types.ts";
+import type { Dataset } from "../../data/batches/dataset.ts";
 import { memory } from "../../data/index.ts";
 import { train } from "./train.ts";
 

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { datasetObject, datasetOption } from "#batches";
 import { checkWith, countOption, option, positiveOption, selectionOptions, withHelp } from "#pass";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";

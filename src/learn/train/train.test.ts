@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { open } from "../../core/onnx/index.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
-import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";

@@ -40,7 +40,7 @@ import { type Change, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { cleanUpChange, dropDeadChannelsDescription } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 /** Lists constant channels that must stay as misses. */
 export const dropDeadChannels = definePass({

@@ -24,9 +24,9 @@ import {
 } from "#ir";
 import { type Change, type Context, definePass, noOptions } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
-import { evaluate } from "../edit/stored.ts";
+import { evaluate } from "../edit/stored-values.ts";
 import { cleanUpChange } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 import { constantOf, storeInPlace } from "./store-constants.ts";
 
 export const foldConstants = definePass({

@@ -12,7 +12,7 @@ import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
 import { listFor } from "../../core/ops/shared/shapes.ts";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 import { storeInPlace } from "./store-constants.ts";
 
 export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic whose result is constant", (model) => {

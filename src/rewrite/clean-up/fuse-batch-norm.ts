@@ -12,11 +12,11 @@ import type { Engine } from "../../core/engine/index.ts";
 import type { Affine } from "../../core/ops/entry.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
 import { stored } from "../edit/mask.ts";
-import { readStoredValue } from "../edit/stored.ts";
+import { readStoredValue } from "../edit/stored-values.ts";
 import { isChannelVector, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
 import { cleanUpChange } from "./clean-up.ts";
 import { foldIntoReader } from "./fuse-into-reader.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",

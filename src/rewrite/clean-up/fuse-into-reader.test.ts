@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { assertValid } from "../../core/graph/verify.ts";
 import { checkEquivalence } from "../../judge/compare/equivalence.ts";

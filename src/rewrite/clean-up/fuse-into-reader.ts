@@ -9,7 +9,7 @@ import { type Dense, fromNumbers, inMemory, isUsed, Miss, type Model, type Node,
 import type { Change } from "#pass";
 import type { Affine } from "../../core/ops/entry.ts";
 import { stored } from "../edit/mask.ts";
-import { createStoredReader } from "../edit/stored.ts";
+import { createStoredReader } from "../edit/stored-values.ts";
 import { isChannelVector, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
 import { cleanUpChange } from "./clean-up.ts";
 

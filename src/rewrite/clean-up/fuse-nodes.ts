@@ -18,7 +18,7 @@ import {
   trainingStepRules,
 } from "../../core/ops/rules/index.ts";
 import { cleanUpChange } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 interface Rules {
   readonly pairs: PairRuleLookup;

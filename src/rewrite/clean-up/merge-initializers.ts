@@ -1,12 +1,12 @@
 /**
- * Stores equal tensors once, in all graphs. Larger copies in branches move to the outer graph; runtimes look for small constants in place. Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
+ * Stores equal tensors once, in all graphs. Larger copies in branches move to the outer graph; runtimes look for small constants in place. Tensors with roles (`protected-values.ts`) stay separate, and so do weights that are inputs of the model.
  */
 import { infer } from "#analysis";
 import type { Dense, Graph, Model, Tensor, Value } from "#ir";
 import { allGraphs, allValues, bytesOf, bytesOfText, groupBy, hexadecimal, replaceUses } from "#ir";
 import type { Change, Context } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 const minMovedBytes = 1024;
 

@@ -6,7 +6,7 @@ import { infer } from "#analysis";
 import { allNodes, canTakeName, isUsed, nodeText, replaceUses } from "#ir";
 import type { Change } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 export const removeIdentities = defineCleanUp("remove-identities", "Remove identity nodes", (model) => {
   const inference = infer(model);

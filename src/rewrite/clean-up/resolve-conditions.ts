@@ -6,7 +6,7 @@ import { type Inference, infer } from "#analysis";
 import { allGraphs, type Graph, inlineGraph, type Node, nodeText, replaceUses, restoreNames } from "#ir";
 import type { Change } from "#pass";
 import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
-import { protectedValues } from "./protected.ts";
+import { protectedValues } from "./protected-values.ts";
 
 export const resolveConditions = defineCleanUp(
   "resolve-conditions",

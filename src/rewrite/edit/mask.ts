@@ -22,7 +22,7 @@ import {
   parameter as parameterRole,
   toFloats,
 } from "#ir";
-import type { Mask, Scores } from "../../core/math/smallest.ts";
+import type { Mask, Scores } from "../../core/math/smallest-entries.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
 /** Removes the mask if nothing else reads it. */

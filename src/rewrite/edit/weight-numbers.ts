@@ -12,7 +12,7 @@ import type { PackedWeight } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { loweringOpset } from "./lower-fused.ts";
 import { raiseOpset } from "./raise-opset.ts";
-import { evaluate, readStoredValue } from "./stored.ts";
+import { evaluate, readStoredValue } from "./stored-values.ts";
 
 export interface WeightNumbers {
   readonly dims: readonly number[];

@@ -1,8 +1,8 @@
 /** Detectors with boxes [images, candidates, 4], as corners or as center and size, and scores [images, candidates, classes]. */
 import { type Batch, counted, dataError, dimsText, toFloat64 } from "#ir";
 import { type Box, boxRatio, type Detection, matchBoxes, suppressOverlaps, threshold } from "./boxes.ts";
+import type { Metric } from "./metric.ts";
 import { outputNamed } from "./output.ts";
-import type { Metric } from "./types.ts";
 
 interface BoxForm {
   readonly isCentered: boolean;

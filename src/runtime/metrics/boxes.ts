@@ -1,7 +1,7 @@
 /** Boxes of detectors: overlap, matching, non-maximum suppression, and metrics of matched boxes. */
 import { dataError } from "#ir";
+import type { Metric } from "./metric.ts";
 import { columnSums } from "./rows.ts";
-import type { Metric } from "./types.ts";
 
 export type Box = readonly [number, number, number, number];
 

@@ -1,5 +1,6 @@
 /** Metrics for class labels, from the column "label". Labels below 0 (often −100) are not counted. */
 import { type Batch, type Dense, dataError, dimsText, optionError, toFloat64 } from "#ir";
+import type { Metric, MetricOptions } from "./metric.ts";
 import {
   bestClass,
   binaryScores,
@@ -12,7 +13,6 @@ import {
   type Scores,
 } from "./output.ts";
 import { averageRows, columnSums } from "./rows.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 /** Share of samples whose label has the highest score (top-1). NaN counts as wrong; of equal scores the first counts as the highest. */
 export function accuracy(options: MetricOptions = {}): Metric {

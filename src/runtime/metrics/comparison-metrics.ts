@@ -4,6 +4,7 @@ import { type Batch, type Dense, dataError, dimsText, elementCount, integer, toF
 import { RunningMeans } from "../../core/math/running-means.ts";
 import { Difference, decibels, minChange, minVariationOfData } from "../run/difference.ts";
 import { fillPredicate } from "../run/mask-values.ts";
+import type { Metric, MetricOptions } from "./metric.ts";
 import {
   bestClass,
   containsClasses,
@@ -16,7 +17,6 @@ import {
   scoreFormOf,
 } from "./output.ts";
 import { averageRows, columnSums } from "./rows.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 /** Share of samples with the same prediction (the class with the highest score) in both models. */
 export function agreement(options: MetricOptions = {}): Metric {

@@ -3,8 +3,8 @@ import { type DetectionForm, fieldAxis } from "#analysis";
 import { counted, type Dense, dataError, dimsText, integer, toFloat64 } from "#ir";
 import { type Box, type BoxLimits, boxRatio, type Detection, matchBoxes, suppressOverlaps } from "./boxes.ts";
 import { labelOf } from "./class-metrics.ts";
+import type { Metric, MetricOptions } from "./metric.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 /** Defaults of `non_max_suppression` of ultralytics (utils/ops.py). */
 const predictionLimits: BoxLimits = { minScore: 0.25, maxOverlap: 0.45, count: 300 };

@@ -2,9 +2,9 @@
 
 import { attentionMaskOf } from "#batches";
 import { type Batch, dataError, dimsText, elementCount, optionError, toFloat64 } from "#ir";
+import type { Metric, MetricOptions } from "./metric.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import { averageRows } from "./rows.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 export interface Embeddings {
   readonly samples: number;

@@ -11,8 +11,8 @@ import { latency } from "../run/latency.ts";
 import { accuracy, crossEntropy, macroF1, matthews, perplexity } from "./class-metrics.ts";
 import { agreement, determination, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate, evaluateAll } from "./evaluate.ts";
+import type { Metric } from "./metric.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
-import type { Metric } from "./types.ts";
 
 const engine = createEngine();
 

@@ -4,7 +4,7 @@ import { counted, dataError, type Estimate, elementCount, fixedDims, joinArrays,
 import type { Engine } from "../../core/engine/engine.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/confidence-interval.ts";
 import { runOverSamples } from "../run/run-over-samples.ts";
-import type { Metric } from "./types.ts";
+import type { Metric } from "./metric.ts";
 
 export interface EvaluateOptions {
   /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses its own size. */

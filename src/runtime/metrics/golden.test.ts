@@ -8,8 +8,8 @@ import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
 import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "./class-metrics.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { estimate } from "./evaluate.ts";
+import type { Metric } from "./metric.ts";
 import { pearson, ranks, spearman } from "./regression.ts";
-import type { Metric } from "./types.ts";
 
 interface Statistics {
   wilson: { successes: number; count: number; value: number; low: number; high: number }[];

@@ -1,9 +1,9 @@
 /** Metrics for models of independent labels (multi-label): an output [N, labels], and labels as rows of 0 and 1. */
 import { type Dense, dataError, dimsText, toFloat64 } from "#ir";
 import { labelOf } from "./class-metrics.ts";
+import type { Metric, MetricOptions } from "./metric.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import { averageRows } from "./rows.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 /** Share of samples with the same set of labels in both models: those with a probability above 0.5. */
 export function sameLabels(options: MetricOptions = {}): Metric {

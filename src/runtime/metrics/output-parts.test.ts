@@ -4,7 +4,7 @@ import { definePart } from "../../core/analysis/output-parts.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { determination, signalToNoise } from "./comparison-metrics.ts";
-import type { Metric } from "./types.ts";
+import type { Metric } from "./metric.ts";
 
 const [samples, rows, boxes] = [16, 9, 8];
 const range = (start: number, end: number) => Array.from({ length: end - start }, (_, index) => start + index);

@@ -3,8 +3,8 @@
 import { rowCount } from "#batches";
 import { counted, type Dense, elementCount, figureText, integer, toFloat64 } from "#ir";
 import { mcnemarExact, wilson } from "../../core/math/confidence-interval.ts";
+import type { Metric } from "./metric.ts";
 import { bestClass, containsClasses, mainOutput, readScores } from "./output.ts";
-import type { Metric } from "./types.ts";
 
 /** Predicted classes and labels, one of each per sample: −1 if there are none or several, and `nanClass` if a score is NaN. */
 export interface Predictions {

@@ -1,9 +1,9 @@
 /** Metrics for numeric outputs, with expected values in the column "label". */
 import { type Batch, dataError, dimsText, elementCount, Miss, toFloat64 } from "#ir";
 import { labelOf } from "./class-metrics.ts";
+import type { Metric, MetricOptions } from "./metric.ts";
 import { mainOutput } from "./output.ts";
 import { averageRows } from "./rows.ts";
-import type { Metric, MetricOptions } from "./types.ts";
 
 /** Mean squared error, averaged over the values of a sample, then over samples. */
 export function meanSquaredError(options: MetricOptions = {}): Metric {

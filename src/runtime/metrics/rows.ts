@@ -1,6 +1,6 @@
 /** Reduces the rows of a metric: to their mean, or to sums of columns. */
 import { moments } from "../../core/math/confidence-interval.ts";
-import type { Metric } from "./types.ts";
+import type { Metric } from "./metric.ts";
 
 export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric {
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };

@@ -1,6 +1,6 @@
 /** Word error rate of transcripts: (substitutions + deletions + insertions) / words of the reference. */
 import type { Batch } from "#ir";
-import type { Metric } from "./types.ts";
+import type { Metric } from "./metric.ts";
 
 /** Name of the column with transcripts, of the model and as labels. */
 export const transcriptColumn = "transcript";

@@ -3,7 +3,7 @@ import { asPithError, elementCount, fixedDims, Miss, type Model, throwIfAborted,
 import type { Engine } from "../../core/engine/engine.ts";
 import { fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
 import { Difference } from "../run/difference.ts";
 

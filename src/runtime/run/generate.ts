@@ -3,7 +3,7 @@
 import { type Batch, type Dense, getOrAdd, type Model, type Random, throwIfAborted, toFloat64 } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { Decoding, decoderOf, lastScores, type TokenRows, tokenFeeds } from "./decoding.ts";
-import { hasLargeWeights } from "./large-weights.ts";
+import { hasLargeWeights } from "./size-limits.ts";
 
 export interface GeneratorModels {
   readonly decoder: Model;

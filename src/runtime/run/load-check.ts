@@ -3,7 +3,7 @@
 import { type Model, PithError, storedBytes } from "#ir";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
-import { hasLargeWeights } from "./large-weights.ts";
+import { hasLargeWeights } from "./size-limits.ts";
 
 export class ResultError extends PithError {
   readonly loading: boolean;

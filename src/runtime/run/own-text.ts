@@ -27,8 +27,8 @@ import { tokenInput } from "../../data/text/token-inputs.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { type Decoder, decoderOf, type TokenRows, tokenFeeds } from "./decoding.ts";
 import { generate, withLoadedOnce } from "./generate.ts";
-import { hasLargeWeights } from "./large-weights.ts";
 import { createRunner } from "./runner.ts";
+import { hasLargeWeights } from "./size-limits.ts";
 
 export interface OwnTextOptions {
   readonly seed?: number | undefined;

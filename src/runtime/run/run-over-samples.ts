@@ -4,9 +4,9 @@ import { type Dataset, sampleCount, sliceBatch } from "#batches";
 import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { prefetched } from "../../data/prefetch/feed.ts";
-import { hasLargeWeights } from "./large-weights.ts";
 import { withKnownOutputs } from "./remembered-outputs.ts";
 import { createRunner, feedsFor, type Runner, withOutputs } from "./runner.ts";
+import { hasLargeWeights } from "./size-limits.ts";
 
 export interface ObserveOptions {
   /** Maximum number of samples (default: all). */

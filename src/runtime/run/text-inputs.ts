@@ -6,7 +6,7 @@ import type { Context } from "#pass";
 import { fileKind, folderOf, joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
 import { isSoundInput, openFeatureExtractor } from "../../data/sound/features.ts";
-import { speechNoise } from "../../data/sound/noise.ts";
+import { speechNoise } from "../../data/sound/speech-noise.ts";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { encode } from "./generate.ts";
 import { createOwnInputs, requireRuns, tryRealisticInputs } from "./own-text.ts";

@@ -5,10 +5,10 @@ import { type Batch, dimsText, elementCount, isFloat, type Model, PithError, ran
 import type { Engine } from "../../core/engine/index.ts";
 import { requireDimensions } from "../../rewrite/clean-up/fix-dimensions.ts";
 import { readOneRun } from "./feeding.ts";
-import { hasLargeWeights } from "./large-weights.ts";
 import type { OwnTextOptions } from "./own-text.ts";
 import { type RandomInputs, randomInputs } from "./random-inputs.ts";
 import { firstThatRuns, type Guess, guesses, likelyLengths } from "./size-guesses.ts";
+import { hasLargeWeights } from "./size-limits.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
 const [timedLength, timedSide] = [128, 224];

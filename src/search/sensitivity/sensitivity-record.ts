@@ -1,7 +1,7 @@
 /** The result of `pith sensitivity` as JSON data (`sensitivity.json`), and sentences about it. */
 import { allowance, change, counted, type Estimate, groupBy, integer, percent } from "#ir";
 import { defaultDrop } from "../../judge/compare/goal.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 import { worstFirst } from "../../runtime/run/difference.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;

@@ -10,7 +10,7 @@ import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
 import { metricInputsOf, recordSplits } from "../../judge/run/record-keys.ts";
 import { recordOnce, type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";

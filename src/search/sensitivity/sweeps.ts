@@ -3,7 +3,7 @@ import { allLayers, infer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
 import { runStep, type StepOutcome } from "../../judge/steps/step.ts";
-import { zeroShare } from "../../rewrite/edit/stored.ts";
+import { zeroShare } from "../../rewrite/edit/stored-values.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { isPruned, prune, remove } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";

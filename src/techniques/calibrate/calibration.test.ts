@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text-parse.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
-import { openStorage } from "../../data/batches/store.ts";
+import { openStorage } from "../../data/batches/batch-store.ts";
 import { memory } from "../../data/index.ts";
 import { Calibration } from "./calibration.ts";
 

@@ -16,7 +16,7 @@ import {
 import { type Dense, isFloat, Miss, type Model, toFloat64 } from "#ir";
 import type { Engine } from "../../core/engine/engine.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 
 export interface LayerMatch {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { type Dataset, memory } from "../../data/index.ts";

@@ -9,7 +9,7 @@ import {
   setWeight,
   weightsOf,
 } from "../../../test/factorize/models.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { linear, network } from "../../learn/nn/index.ts";
 import type { FactorizeOptions } from "./options.ts";

@@ -3,7 +3,7 @@ import { checkWeight, describeNonFinite, type Inference, type Layer, optionsOfLa
 import { Miss, type Model, nodeText, toFloat64, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Multiply } from "../../core/math/matrix.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import type { InputStatistics } from "./activations.ts";
 import { problemOf, type WeightView, weightViewOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";

@@ -5,7 +5,7 @@ import { topologies, topology } from "../../../test/zoo/topologies.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";

@@ -12,7 +12,7 @@ import {
   setWeight,
 } from "../../../test/factorize/models.ts";
 import { topology } from "../../../test/zoo/topologies.ts";
-import { structureHash } from "../../core/graph/hash.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { random } from "../../core/tensor/random.ts";
 import { linear, network } from "../../learn/nn/index.ts";

@@ -2,7 +2,7 @@
 import { optionsOfLayer } from "#analysis";
 import { counted, integer, joinList, Miss, optionError } from "#ir";
 import type { Change, Context } from "#pass";
-import type { CountedThreshold } from "../../core/math/smallest.ts";
+import type { CountedThreshold } from "../../core/math/smallest-entries.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";

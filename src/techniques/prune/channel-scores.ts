@@ -25,7 +25,7 @@ import type { Context } from "#pass";
 import type { Engine } from "../../core/engine/index.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import type { Loss } from "../../learn/train/loss.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
 import { observe } from "../calibrate/observe.ts";
 import { awaitedAnswerOf, statisticOf } from "../shared/methods.ts";

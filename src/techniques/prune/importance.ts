@@ -13,7 +13,7 @@ import type { Dataset } from "#batches";
 import { Miss, type Model, optionError, PithError, random, unsupportedError, type Value } from "#ir";
 import type { Context } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
-import type { Scores } from "../../core/math/smallest.ts";
+import type { Scores } from "../../core/math/smallest-entries.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";

@@ -2,7 +2,13 @@
 import { type Layer, maskingOf } from "#analysis";
 import { type Dense, elementCount, integer, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 import type { Change, LayerSelection, Outcome } from "#pass";
-import { applyMask, type CountedThreshold, createPruner, type Mask, pruneMask } from "../../core/math/smallest.ts";
+import {
+  applyMask,
+  type CountedThreshold,
+  createPruner,
+  type Mask,
+  pruneMask,
+} from "../../core/math/smallest-entries.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { PithError } from "../../core/errors.ts";
-import { findThresholds, pruneMask } from "../../core/math/smallest.ts";
+import { findThresholds, pruneMask } from "../../core/math/smallest-entries.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { channelSquares, intersect, keptCount } from "./mask.ts";
 

@@ -8,7 +8,7 @@
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
 import { modulePath } from "#pass";
-import { pruneLowest } from "../../core/math/smallest.ts";
+import { pruneLowest } from "../../core/math/smallest-entries.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { isMethod } from "../shared/methods.ts";
 import { keptCount } from "./mask.ts";

@@ -3,7 +3,7 @@ import { weightElements, weightMatrices, weightStorage } from "#analysis";
 import { fromNumbers, inMemory, Miss, type Model, optionError, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
-import { findThresholds, type Mask, pruneLowest, type Scores } from "../../core/math/smallest.ts";
+import { findThresholds, type Mask, pruneLowest, type Scores } from "../../core/math/smallest-entries.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";

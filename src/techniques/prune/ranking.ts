@@ -1,7 +1,7 @@
 /** Ranks the entries of a parameter for pruning, and reads its mask. */
 import { describeNonFinite, maskingOf, weightStorage } from "#analysis";
 import { elementCount, Miss, toFloats, type Value } from "#ir";
-import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
+import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest-entries.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";

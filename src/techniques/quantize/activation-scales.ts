@@ -2,7 +2,7 @@
 import { excludesNode, type Inference, type Layer, optionsOfLayer, type Selection } from "#analysis";
 import { Miss, type Node, type PithError, type Value } from "#ir";
 import type { Dataset } from "../../data/index.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/affine-codes.ts";
 import { type Placement, placeQuantization } from "./placement.ts";

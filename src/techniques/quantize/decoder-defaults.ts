@@ -5,7 +5,7 @@
 import { allLayers, infer, isInSubgraph, type Layer } from "#analysis";
 import { elementCount, isFloat, type Model, subgraphs, toFloat32, type Value } from "#ir";
 import type { Engine } from "../../core/engine/index.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
 import { blockShape, hasLattice } from "./formats/weight-blocks.ts";
 import type { FlatOptions } from "./options.ts";

@@ -16,7 +16,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";

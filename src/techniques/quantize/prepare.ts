@@ -6,7 +6,7 @@ import type { Change, Context } from "#pass";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
-import { readStored } from "../../rewrite/edit/stored.ts";
+import { readStored } from "../../rewrite/edit/stored-values.ts";
 import { isParameterOrInteger, placeQuantization } from "./placement.ts";
 import { findTarget, ruleOf } from "./quantizable.ts";
 import { dropRoundings } from "./rounding.ts";

@@ -13,7 +13,7 @@ import {
 } from "#ir";
 import type { Context, Outcome } from "#pass";
 import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";
 import { featuresOf } from "../calibrate/layer-features.ts";
 import type { LayerContext } from "../calibrate/solver.ts";

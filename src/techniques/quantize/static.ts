@@ -15,7 +15,7 @@ import type { Context, Outcome } from "#pass";
 import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { type MeasuredPlacement, placeWithScales, type ScaledType } from "./activation-scales.ts";
 import { dequantizedConstant, floatCodes, measuredCodes } from "./formats/dequantize-linear.ts";
 import type { Placement } from "./placement.ts";

@@ -24,7 +24,7 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
 import { axpy } from "../../core/math/vector.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { deviationRatio } from "../calibrate/biases.ts";

@@ -5,7 +5,7 @@ import { type Model, PithError, withMinusSign } from "#ir";
 import type { Context } from "#pass";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { measure } from "../../runtime/metrics/evaluate.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Metric } from "../../runtime/metrics/metric.ts";
 
 export interface Score {
   /** Signal-to-noise ratio of the outputs in decibels. */

@@ -7,8 +7,8 @@ import { dataDependentSizes } from "../../../src/core/analysis/data-dependent-si
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
 import { emitInto } from "../../../src/core/graph/emit.ts";
-import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
+import { structureHash } from "../../../src/core/graph/structure-hash.ts";
 import { parseModel, printWholeModel } from "../../../src/core/graph/text.ts";
 import { verify } from "../../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../../src/core/onnx/encode.ts";

@@ -4,8 +4,8 @@ import { channelGroups, freeUnits } from "../../../src/core/analysis/channels.ts
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { scaleGroups } from "../../../src/core/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/core/graph/graph.ts";
-import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
+import { structureHash } from "../../../src/core/graph/structure-hash.ts";
 import { encodedSize } from "../../../src/core/onnx/encode.ts";
 import type { Outcome, Pass } from "../../../src/core/pass/pass.ts";
 import { axisLayout } from "../../../src/core/tensor/axis-layout.ts";

@@ -22,7 +22,7 @@ import { type Dataset, memory } from "../../../src/data/index.ts";
 import { foldConstants } from "../../../src/rewrite/clean-up/fold-constants.ts";
 import { fuseBatchNorms } from "../../../src/rewrite/clean-up/fuse-batch-norm.ts";
 import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../src/rewrite/edit/stored-values.ts";
 import { largestDifference } from "../../../src/runtime/run/difference.ts";
 import { equalize, quantize } from "../../../src/techniques/quantize/index.ts";
 import type { Network } from "../network.ts";

@@ -10,7 +10,7 @@ import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
 import { dimsText, elementCount, isUnknownDim } from "../../../src/core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../../src/core/tensor/types.ts";
 import { storeConstants, storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../src/rewrite/edit/stored-values.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 

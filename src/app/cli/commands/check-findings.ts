@@ -5,8 +5,8 @@ import { roundUp } from "../../../judge/record/sample-advice.ts";
 import { formatChange, verdictSentence } from "../../../judge/record/verdict.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
+import type { Size } from "../../../runtime/run/model-size.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
-import type { Size } from "../../../runtime/run/size.ts";
 import type { EvalResult } from "../processes/eval.ts";
 import type { Budgets } from "./check-budgets.ts";
 
@@ -22,7 +22,7 @@ export interface Finding {
   readonly reason?: string | undefined;
 }
 
-/** Share by which an estimated size after brotli can be wrong (`runtime/run/size.ts`). */
+/** Share by which an estimated size after brotli can be wrong (`runtime/run/model-size.ts`). */
 const estimateError = 0.05;
 
 export function sizeFindings({ bytes: maxBytes, download }: Budgets, size: Size): readonly Finding[] {

@@ -7,7 +7,7 @@ import { option } from "#pass";
 import { fileKind, readText, sha256 } from "#platform";
 import { bytesOfFile, isCopy } from "../../../core/files/hash.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import type { Size } from "../../../runtime/run/size.ts";
+import type { Size } from "../../../runtime/run/model-size.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { filesOfModel, isSameFile } from "../files/file-paths.ts";

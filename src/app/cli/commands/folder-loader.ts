@@ -7,7 +7,7 @@ import { realPath } from "#platform";
 import { root } from "#root";
 import { hasSounds } from "../../../data/sources/utterances.ts";
 import { readSettings } from "../../../data/text/tokenizer.ts";
-import { largeBytes, maxTimedBytes } from "../../../runtime/run/large-weights.ts";
+import { largeBytes, maxTimedBytes } from "../../../runtime/run/size-limits.ts";
 import { bytesOfModels } from "../../folder/description-files.ts";
 import { dataFileCounts } from "../../folder/file-names.ts";
 import { fileOf } from "../../folder/folder-run.ts";

@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { bytes, fileError, type Model, PithError, storedBytes } from "#ir";
 import { option } from "#pass";
 import { claimFolder, makeFolder } from "../../../core/platform/node.ts";
-import { folderBytes, trimFolder } from "../../../core/platform/node-bounded.ts";
+import { folderBytes, trimFolder } from "../../../core/platform/node-cache-folders.ts";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { isStoreName } from "../../../judge/steps/keys.ts";
 import type { Terminal } from "../print/terminal.ts";

@@ -9,7 +9,7 @@ import { isCopy } from "../../../core/files/hash.ts";
 import { storeMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { CompressedSize } from "../../../runtime/run/size.ts";
+import type { CompressedSize } from "../../../runtime/run/model-size.ts";
 import { filesOfModel } from "../files/file-paths.ts";
 import { renderTemplate } from "./render-template.ts";
 

@@ -4,7 +4,7 @@ import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/meas
 import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
-import type { CompressedSize } from "../../../runtime/run/size.ts";
+import type { CompressedSize } from "../../../runtime/run/model-size.ts";
 import type { JointCheck } from "../../folder/joint-judge.ts";
 import type { StepOptions } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";

@@ -3,8 +3,8 @@ import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { hasLargeWeights } from "../../../runtime/run/large-weights.ts";
 import { ResultError } from "../../../runtime/run/load-check.ts";
+import { hasLargeWeights } from "../../../runtime/run/size-limits.ts";
 
 /** Job: returns the path of the first model that loads only after `pith simplify`. */
 export default async function loadableJob({ models }: { readonly models: readonly string[] }, context: JobContext) {

@@ -3,7 +3,7 @@ import { link, mkdir, readdir, realpath, symlink, writeFile } from "node:fs/prom
 import { join, resolve } from "node:path";
 import { encodeToBytes, errorMessage, Miss, open } from "#ir";
 import { openFeatureExtractor } from "../../../data/sound/features.ts";
-import { speechNoise } from "../../../data/sound/noise.ts";
+import { speechNoise } from "../../../data/sound/speech-noise.ts";
 import { readUtterances } from "../../../data/sources/utterances.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LoaderOutputs, LoaderRun, ModuleDtypes } from "../../folder/loader-check.ts";

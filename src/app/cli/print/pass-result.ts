@@ -27,7 +27,7 @@ import {
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
-import { isEstimated } from "../../../runtime/run/size.ts";
+import { isEstimated } from "../../../runtime/run/model-size.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-job.ts";

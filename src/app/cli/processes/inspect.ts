@@ -8,7 +8,7 @@ import { fromDense, type Matrix, type Multiply } from "../../../core/math/matrix
 import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
-import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
+import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored-values.ts";
 import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/explain.ts";
 import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";
 import { inspect as inspectModel } from "../../report/inspect/inspect.ts";

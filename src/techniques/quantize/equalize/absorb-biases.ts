@@ -10,7 +10,7 @@ import { biasedOutput, infer, layers, scaleGroups, selectLayers, weightMatrices 
 import { type Model, throwIfAborted, toFloat64 } from "#ir";
 import { type Change, type Context, scaledKind } from "#pass";
 import { trainPart } from "../../../data/sources/open.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored-values.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/statistics-cache.ts";

@@ -8,7 +8,7 @@ import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/move-factors.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored-values.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { type ColumnRange, columnRange } from "../../calibrate/column-statistics.ts";
 import { featuresOf } from "../../calibrate/layer-features.ts";

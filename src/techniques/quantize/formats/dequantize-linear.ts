@@ -3,7 +3,7 @@ import { type Layer, nameBeforeMasking } from "#analysis";
 import type { DataType, Dense, Emit, Model, Value } from "#ir";
 import { fromNumbers, int64, toFloat32, typeCodes } from "#ir";
 import type { Context } from "#pass";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored-values.ts";
 import type { ScaledGrid } from "../../calibrate/solver.ts";
 import { quantizeBias, smallestScale, weightScaleForBias } from "../../shared/affine-codes.ts";
 import type { PerAxis } from "../grid.ts";

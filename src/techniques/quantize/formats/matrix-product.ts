@@ -6,7 +6,7 @@
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, float32, Miss, replaceNode, toFloat32, type Value } from "#ir";
 import { keepLayerName, passOnLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored-values.ts";
 import { findTarget, type Target } from "../quantizable.ts";
 import { oncePerRun, type WriteRun } from "./format.ts";
 

@@ -3,7 +3,7 @@ import type { Layer } from "#analysis";
 import type { Dense, Tensor } from "#ir";
 import { deferTensor, fixedDims, fromNumbers, inMemory, isPacked, optionError, toFloat32 } from "#ir";
 import type { Matrix } from "../../../core/math/matrix.ts";
-import { createStoredReader, readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { createStoredReader, readStoredValue } from "../../../rewrite/edit/stored-values.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type Codes, makeCodes, type QuantizedType } from "../../shared/affine-codes.ts";
 import { areMatrices, awaitedAnswerOf } from "../../shared/methods.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { claimFolder, openFile, touchFile, trimFolder } from "./node.ts";
-import { folderBytes } from "./node-bounded.ts";
+import { folderBytes } from "./node-cache-folders.ts";
 import { processSuffix } from "./node-leftovers.ts";
 
 let folder: string;

@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { random } from "../../core/tensor/random.ts";
-import { size } from "./size.ts";
+import { size } from "./model-size.ts";
 
 const gzipOf = (bytes: Uint8Array): number => gzipSync(bytes, { level: 9 }).length;
 

@@ -1,6 +1,6 @@
 /** Schemas of options that accept a dataset, or the path of one. */
 import * as v from "valibot";
-import type { Dataset } from "./types.ts";
+import type { Dataset } from "./dataset.ts";
 
 export function isDataset(value: unknown): value is Dataset {
   if (typeof value !== "object" || value === null || !("batches" in value) || !("name" in value)) return false;

@@ -4,7 +4,7 @@ import { scratchFile as inBrowser } from "../../core/platform/browser.ts";
 import { type ScratchFile, scratchFile } from "../../core/platform/node.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { openStorage } from "./store.ts";
+import { openStorage } from "./batch-store.ts";
 
 /** Returns values that only a bitwise copy keeps: NaN with a payload, −0, the smallest positive float. */
 function batchOf(first: number, count: number): Batch {

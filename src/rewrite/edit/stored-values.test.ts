@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { isStored } from "../../core/analysis/stored-root.ts";
 import { createEngine, type Engine } from "../../core/engine/index.ts";
-import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
-import { readStored } from "./stored.ts";
+import { readStored } from "./stored-values.ts";
 
 const text = `opset 17
 graph (x: float32[2]) -> (y: float32[2]) {

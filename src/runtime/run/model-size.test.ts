@@ -1,7 +1,7 @@
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { random } from "../../core/tensor/random.ts";
-import { measureSize, size } from "./size.ts";
+import { measureSize, size } from "./model-size.ts";
 
 const brotliOf = (bytes: Uint8Array): number =>
   brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } })

@@ -3,9 +3,9 @@ import { producer, value } from "../../../test/find.ts";
 import { topologies } from "../../../test/zoo/topologies.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { type Graph, type Node, subgraphs, type Value } from "./graph.ts";
-import { structureHash } from "./hash.ts";
 import type { Model } from "./model.ts";
 import { mask } from "./role.ts";
+import { structureHash } from "./structure-hash.ts";
 import { parseModel } from "./text.ts";
 
 const source = `opset 21

@@ -9,7 +9,7 @@ import {
   type RankedEntries,
   type Scores,
   sampleOf,
-} from "./smallest.ts";
+} from "./smallest-entries.ts";
 
 /** Draws scores that include ties, 0, -0, subnormal and infinite values, and two values that differ only in the last digit. */
 function scoresOf(type: "float32" | "float64", seed: number, size: number): Scores {
