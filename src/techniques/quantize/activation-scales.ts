@@ -5,6 +5,7 @@ import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
 import { fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../shared/affine-codes.ts";
+import type { ModelRoundings } from "./fake-rounding.ts";
 import { type Placement, placeQuantization } from "./placement.ts";
 import { ruleOf } from "./quantizable.ts";
 import { channelRanges } from "./quantize-tensor.ts";
@@ -17,7 +18,6 @@ import {
   measureNoise,
   reportUnresolved,
 } from "./resolution.ts";
-import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import type { Rounding } from "./weights/rounding-source.ts";
 

@@ -3,6 +3,7 @@ import { type Inference, type Layer, optionsOfLayer, type Selection } from "#ana
 import { elementCount, emitInto, getOrAdd, Miss, removeReplaced, usedTensors, type Value } from "#ir";
 import { type Change, type Outcome, quantizedKind } from "#pass";
 import { entryOf } from "../../core/ops/index.ts";
+import type { ModelRoundings } from "./fake-rounding.ts";
 import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
 import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
 import type { Format, FormatFactory, LayerPlan } from "./formats/format.ts";
@@ -11,7 +12,6 @@ import { readsTable } from "./formats/lookup.ts";
 import { blocksFor } from "./formats/matmul-nbits.ts";
 import { paletteFor } from "./formats/palette.ts";
 import { weightMiss } from "./quantizable.ts";
-import type { ModelRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { existingRounding, type Rounding } from "./weights/rounding-source.ts";
 

@@ -7,16 +7,17 @@ import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { findCoverage } from "./coverage.ts";
+import { findRoundings, noRoundings, removeRoundings } from "./fake-rounding.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { floatCodes } from "./formats/dequantize-linear.ts";
 import { chooseIntegerFormat } from "./formats/integer-operators.ts";
 import { readsTableTransposed } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import { keepsFloatArithmetic, planLayer, planLayers, requiredOpset, weightFormatChoice, writePlan } from "./plan.ts";
-import { findCoverage, prepareModel } from "./prepare.ts";
+import { prepareModel } from "./prepare.ts";
 import { weightMiss } from "./quantizable.ts";
 import { roundLayers } from "./round-layers.ts";
-import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import {
   type DynamicSettings,
   isHalf,

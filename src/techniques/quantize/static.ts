@@ -17,13 +17,14 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { type MeasuredPlacement, placeWithScales, type ScaledType } from "./activation-scales.ts";
+import { findCoverage, quantizedInside } from "./coverage.ts";
+import { removeRoundings } from "./fake-rounding.ts";
 import { dequantizedConstant, floatCodes, measuredCodes } from "./formats/dequantize-linear.ts";
 import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, planLayers, writePlan } from "./plan.ts";
-import { findCoverage, prepareModel, quantizedInside } from "./prepare.ts";
+import { prepareModel } from "./prepare.ts";
 import { quantizeWeights } from "./quantize-tensor.ts";
 import { missingData } from "./ranges.ts";
-import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import type { Rounding } from "./weights/rounding-source.ts";
 

@@ -14,7 +14,7 @@ import { type ColumnRange, columnRange } from "../../calibrate/column-statistics
 import { featuresOf } from "../../calibrate/layer-features.ts";
 import type { Place, Statistic } from "../../calibrate/statistic.ts";
 import { measureOnce, observeOnce } from "../../calibrate/statistics-cache.ts";
-import { findCoverage } from "../prepare.ts";
+import { findCoverage } from "../coverage.ts";
 import type { RoundedSettings } from "../settings.ts";
 import { staysFloat } from "../weights/weight-settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";

@@ -2,8 +2,8 @@
 import type { Inference, Layer } from "#analysis";
 import { type Emit, emitter, type Graph, type Miss, type Model, type Value } from "#ir";
 import type { Change, Context } from "#pass";
+import type { WeightRounding } from "../fake-rounding.ts";
 import type { BlockSettings } from "../grid.ts";
-import type { WeightRounding } from "../rounding.ts";
 import type { WeightsSettings } from "../settings.ts";
 import type { Rounding } from "../weights/rounding-source.ts";
 import type { WeightSettings } from "../weights/weight-settings.ts";

@@ -5,7 +5,7 @@ import { type Dense, type Model, PithError, type Tensor } from "#ir";
 import type { Context } from "#pass";
 import type { LayerContext, Solver } from "../../calibrate/solver.ts";
 import type { BlockScales } from "../../shared/blocks.ts";
-import type { ModelRoundings, WeightRounding } from "../rounding.ts";
+import type { ModelRoundings, WeightRounding } from "../fake-rounding.ts";
 import { scaleAxis } from "./weight-settings.ts";
 
 export interface RoundingSource {

@@ -7,7 +7,6 @@ import { awaitedAnswerOf } from "../../shared/methods.ts";
 import { centerOf, computeScale, gridOf, maxSteps, type PerAxis, symmetricGrid } from "../grid.ts";
 import { channelRanges, sliceSteps } from "../quantize-tensor.ts";
 import { nearest } from "../rounders/nearest.ts";
-import { neighbourSums, withNeighbours } from "./neighbours.ts";
 import {
   existingRounding,
   type Rounding,
@@ -15,6 +14,7 @@ import {
   type SliceRange,
   withLayerName,
 } from "./rounding-source.ts";
+import { neighbourSums, withNeighbours } from "./scales-without-overflow.ts";
 import { sliceWeight } from "./sliced-weight.ts";
 import { scaleAxis, type WeightSettings } from "./weight-settings.ts";
 
@@ -59,7 +59,7 @@ export function rangesOf(dense: Dense, axis: number | undefined): readonly Slice
   return Array.from(min, (lowest, slice) => ({ min: lowest, max: max[slice] ?? 0, steps: steps[slice] ?? 0 }));
 }
 
-/** Refines a 7-bit grid of "nearest" by the sums of neighboring weights (`neighbours.ts`). */
+/** Refines a 7-bit grid of "nearest" by the sums of neighboring weights (`scales-without-overflow.ts`). */
 export async function refineGrid(
   layer: Layer,
   read: () => Promise<Dense>,

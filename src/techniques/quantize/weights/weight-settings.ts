@@ -3,14 +3,14 @@ import { type Layer, optionsOfLayer } from "#analysis";
 import { fixedDims } from "#ir";
 import type { WeightType } from "../grid.ts";
 import type { RoundedSettings, WeightsSettings } from "../settings.ts";
-import type { Kernels } from "./neighbours.ts";
+import type { Kernels } from "./scales-without-overflow.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
   readonly perChannel: boolean;
   readonly bits: number;
   readonly zeroPoints?: boolean;
-  /** With 7 bits: the order in which kernels add products (`neighbours.ts`). */
+  /** With 7 bits: the order in which kernels add products (`scales-without-overflow.ts`). */
   readonly kernels?: Kernels;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Inserts fake quantization (`rounding.ts`) of the weight of each layer, and of each activation that static quantization gives a scale:
+ * Inserts fake quantization (`fake-rounding.ts`) of the weight of each layer, and of each activation that static quantization gives a scale:
  *
  *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
@@ -20,13 +20,14 @@ import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";
+import { findCoverage } from "./coverage.ts";
+import { findRounding, noRoundings, round, scaleDims } from "./fake-rounding.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
-import { findCoverage, prepareModel } from "./prepare.ts";
+import { prepareModel } from "./prepare.ts";
 import { weightMiss } from "./quantizable.ts";
 import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { findRounding, noRoundings, round, scaleDims } from "./rounding.ts";
 import { defaultBits } from "./settings.ts";
 import { type Rounding, roundingOf } from "./weights/rounding-source.ts";
 import { scaledGrid } from "./weights/weight-scales.ts";

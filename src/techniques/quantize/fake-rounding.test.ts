@@ -11,7 +11,7 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { differentiate } from "../../learn/train/differentiate.ts";
-import { type FakeRounding, findRoundings, round } from "./rounding.ts";
+import { type FakeRounding, findRoundings, round } from "./fake-rounding.ts";
 
 const engine = createEngine();
 

@@ -4,7 +4,7 @@ import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { neighbourSums } from "../../src/techniques/quantize/weights/neighbours.ts";
+import { neighbourSums } from "../../src/techniques/quantize/weights/scales-without-overflow.ts";
 import { numbersFor, stored } from "./networks.ts";
 
 const layer = (input: string, output: string, weight: string, node: string) =>
