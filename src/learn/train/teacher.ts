@@ -24,9 +24,6 @@ import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { fixInputs } from "../../rewrite/edit/set-input-shapes.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
-/** Returns the file name without folders, which differ from run to run. */
-export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
-
 /** Copies the teacher in inference mode into the student's graph, on the student's inputs. Both models get the newer opset. */
 export function addTeacher(model: Model, emit: Emit, reference: Model): NamedValues {
   const teacher = reference.clone();
@@ -60,6 +57,9 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
   if (merged instanceof Miss) throw unsupportedError(`The teacher cannot be used: ${merged.reason}.`);
   return namedValues("teacher", merged.outputs, merged.values, () => teacher);
 }
+
+/** Returns the file name without folders, which differ from run to run. */
+export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
 
 /** Replaces nodes in training mode by their inference form: dropout and batch statistics would add noise to the outputs. */
 function freeze(teacher: Model): void {

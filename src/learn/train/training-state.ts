@@ -1,4 +1,4 @@
-/** The state of a training, which can be stored and restored bit by bit. */
+/** The state of a training, which can be stored and restored bit by bit: arrays, counters and the curve of the loss. */
 import type { Batch, Dense, Model, Unit } from "#ir";
 import type { Context } from "#pass";
 import { removeState } from "./checkpoint.ts";
