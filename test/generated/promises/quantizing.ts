@@ -12,9 +12,9 @@ import { memory } from "../../../src/data/index.ts";
 import { storeConstants } from "../../../src/rewrite/clean-up/store-constants.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
+import { findRounding } from "../../../src/techniques/quantize/fake-rounding.ts";
 import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
 import { channelRanges } from "../../../src/techniques/quantize/quantize-tensor.ts";
-import { findRounding } from "../../../src/techniques/quantize/fake-rounding.ts";
 import type { WeightsSettings } from "../../../src/techniques/quantize/settings.ts";
 import type { Network } from "../network.ts";
 import {
