@@ -3,15 +3,8 @@
 import type { IndexedDataset, Part } from "#batches";
 import { type ByteSource, type Dense, dataError, dimsText, elementCount, viewBytes } from "#ir";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
-import {
-  type Column,
-  columnInFile,
-  columnInMemory,
-  datasetOfColumns,
-  type FileRows,
-  maxBytesInMemory,
-  reshapeSamples,
-} from "./columns.ts";
+import type { Column, FileRows } from "./columns.ts";
+import { columnInFile, columnInMemory, datasetOfColumns, maxBytesInMemory, reshapeSamples } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 
 const types = new Map([

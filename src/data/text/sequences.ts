@@ -8,13 +8,8 @@ import { attentionMask, copyInput, mapBatches, take } from "#batches";
 import { type Batch, type Dense, dataError, truncateList } from "#ir";
 import { imagePathColumn } from "../images/image-batches.ts";
 import { emptyCache, tokenInput } from "./token-inputs.ts";
-import {
-  createTokenizer,
-  type Encoding,
-  missingTokenizerError,
-  type TextTokenizer,
-  type TokenizerFiles,
-} from "./tokenizer.ts";
+import type { Encoding, TextTokenizer, TokenizerFiles } from "./tokenizer.ts";
+import { createTokenizer, missingTokenizerError } from "./tokenizer.ts";
 
 export interface SequenceOptions {
   /** Undefined if the data is already tokenized. */
