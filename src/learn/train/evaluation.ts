@@ -2,9 +2,9 @@
 import { counted, type Model } from "#ir";
 import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
-import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
+import { validationLoss } from "./validation-loss.ts";
 
 /** @param moment "step" before each step, "epoch" after one, "end" of a training inside an epoch. */
 export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {

@@ -19,7 +19,6 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, zerosLike } from "./floats.ts";
-import { cacheBySizes } from "./forward-loss.ts";
 import { cacheBytes } from "./frozen-cache.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
@@ -27,6 +26,7 @@ import { applyCopies } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tieMatrices } from "./ties.ts";
 import { decaysOf, trainedValues } from "./trained-values.ts";
+import { cacheBySizes } from "./validation-loss.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];

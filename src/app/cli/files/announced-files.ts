@@ -1,4 +1,4 @@
-/** Files that jobs announce before they write them. */
+/** Files that an ended process announced: removes its temporary ones, and says whether the first is complete. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseDataName } from "#ir";

@@ -1,3 +1,4 @@
+/** Converts names of options to flags, also in messages of the library. */
 import { isObject } from "#ir";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */

@@ -1,4 +1,4 @@
-/** Computes the loss on validation samples by the forward pass alone. */
+/** The mean loss on validation samples, and the cache of graphs by batch sizes that it shares with training steps. */
 import { type Dataset, rowCount } from "#batches";
 import { type Batch, dataError, type Model, throwIfAborted } from "#ir";
 import type { Context } from "#pass";

@@ -6,8 +6,8 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/dataset.ts";
 import { memoryLimit } from "./batch-size.ts";
-import { cacheBySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/numbers.ts";
+import { cacheBySizes, validationLoss } from "./validation-loss.ts";
 
 test("weights batches of several lengths by their number of samples", async () => {
   const model = parseModel(`opset 21
