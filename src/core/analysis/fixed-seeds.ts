@@ -2,10 +2,6 @@
 import { allNodes, type Model, type Node, random } from "#graph";
 import { isRandom, seedKind } from "./infer.ts";
 
-function randomNodes({ graph }: Model): readonly Node[] {
-  return [...allNodes(graph)].filter(isRandom);
-}
-
 export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
@@ -34,4 +30,8 @@ export function withFixedSeeds(model: Model): Model {
     node.graph.setAttribute(node, "seed", { kind, value });
   }
   return copy;
+}
+
+function randomNodes({ graph }: Model): readonly Node[] {
+  return [...allNodes(graph)].filter(isRandom);
 }

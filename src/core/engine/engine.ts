@@ -1,6 +1,19 @@
 /** The interface of engines, which load models and run them. `onnxruntime.ts` implements it. */
 import { type Batch, bytesOf, type Model } from "#graph";
 
+export interface Engine {
+  load(model: Model, options?: LoadOptions): Promise<Session>;
+}
+
+export interface Session {
+  /**
+   * Runs the graph. The arrays of `feeds` are not copied, and not read after the run.
+   * @param fetch The names of the requested outputs (default: all tensors), or buffers that the outputs are written to.
+   */
+  run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
+  release(): Promise<void>;
+}
+
 export interface LoadOptions {
   /** Whether the runtime optimizes the graph (default: true). */
   readonly optimize?: boolean;
@@ -14,15 +27,6 @@ export interface LoadOptions {
   readonly amongOthers?: boolean;
   /** Whether native threads spin while they wait for work (default: true). */
   readonly spinning?: boolean;
-}
-
-export interface Session {
-  /**
-   * Runs the graph. The arrays of `feeds` are not copied, and not read after the run.
-   * @param fetch The names of the requested outputs (default: all tensors), or buffers that the outputs are written to.
-   */
-  run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
-  release(): Promise<void>;
 }
 
 /** Copies the outputs into the buffers of `fetch`, if it contains buffers. */
@@ -42,8 +46,4 @@ export function requestedNames(fetch: readonly string[] | Batch | undefined): re
 
 export function isNames(fetch: readonly string[] | Batch): fetch is readonly string[] {
   return Array.isArray(fetch);
-}
-
-export interface Engine {
-  load(model: Model, options?: LoadOptions): Promise<Session>;
 }
