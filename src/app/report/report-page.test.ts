@@ -30,7 +30,7 @@ describe("a report", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast (most runs: 1.98–2.34).</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
-      "Accuracy went from 92.6 % to 91.9 %. Lost 0.7 points of accuracy (95 % interval −1.9 … +0.5 points; goal: lose at most 1.0 points). The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
+      "Accuracy went from 92.6 % to 91.9 %. Lost 0.7 points of accuracy (95 % interval −1.9 … +0.5 points; goal: lose at most 1.0 points). The estimate meets the goal; the interval does not exclude a larger loss. About 1,500 samples would narrow the interval to ±1.0 points, but there are only 1,000.",
     );
     expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));

@@ -56,7 +56,7 @@ const fields = v.strictObject({
   /** Criterion that ranks weights or channels: a name, a method, or the path of a module. Default: "magnitude"; for channels with data "taylor", or "activation" without classes. */
   importance: option(
     criteria.schema,
-    "criterion, or a module; the lowest scores are removed (default: magnitude; --structured --data: taylor)",
+    "criterion or module; lowest scores go (default: magnitude; --structured --data: taylor)",
     { value: "criterion", common: true, meanings: criteria.meanings },
   ),
   /** Weights that are removed together: "entries" (default; wanda: "rows"), "rows", or n:m such as "2:4". */
