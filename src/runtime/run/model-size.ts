@@ -10,7 +10,7 @@ const chunkBytes = 2 ** 16;
 const maxCompressedBytes: Readonly<Record<Encoding, number>> = { gzip: 2 ** 23, br: 2 ** 21 };
 
 /** Maximum bytes of quick sizes after brotli at qualities 11 and 10. */
-const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 18];
+const [maxBestBytes, maxGoodBytes] = [2 ** 15, 2 ** 19];
 
 /** Bytes of a larger file from which the gain of quality 10 over 7 is estimated. */
 const ratioBytes = 2 ** 16;
