@@ -84,10 +84,10 @@ describe("the same bytes with 1, 2 and 4 threads", () => {
       expect(seen).toContain(threads);
       results.push(result instanceof Uint8Array ? result : await encodeToBytes(result));
     }
-    const [one = Uint8Array.of(), two = Uint8Array.of(), four = Uint8Array.of()] = results.map((bytes) =>
+    const [ofOneThread = Uint8Array.of(), ofTwo = Uint8Array.of(), ofFour = Uint8Array.of()] = results.map((bytes) =>
       Buffer.from(bytes),
     );
-    expect(one.length).toBeGreaterThan(0);
-    expect([Buffer.compare(one, two), Buffer.compare(one, four)]).toEqual([0, 0]);
+    expect(ofOneThread.length).toBeGreaterThan(0);
+    expect([Buffer.compare(ofOneThread, ofTwo), Buffer.compare(ofOneThread, ofFour)]).toEqual([0, 0]);
   });
 });
