@@ -159,6 +159,11 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     expect(out).toContain(`next: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
   });
 
+  test("with --original, suggests a comparison of speeds if the result is as good as allowed", async () => {
+    const { out } = await pith("eval", at("near.onnx"), ...data, "--original", at("right.onnx"), "--max-drop", "50%");
+    expect(out).toContain(`next: pith bench ${at("right.onnx")} ${at("near.onnx")}\n`);
+  });
+
   test("quotes file names in the next command for a shell", async () => {
     const [original, result] = [at("right $(touch x).onnx"), at("near `y`.onnx")];
     copyFileSync(at("right.onnx"), original);

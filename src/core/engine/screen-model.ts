@@ -84,7 +84,7 @@ export function screenSession(session: InferenceSession): void {
   for (const output of session.outputMetadata) if (output.isTensor) requirePassableType(output.name, output.type);
 }
 
-/** Adds an empty sequence as first output to a copy, if its opset has any: onnxruntime-node then does not copy outputs from buffers. */
+/** Adds an empty sequence as first output to a copy, if its opset has sequences: onnxruntime-node then does not copy outputs from buffers. */
 export function addListOutput(model: Model): Model {
   const copy = model.clone();
   if ((model.opsets.get("") ?? 0) < minSequenceOpset) return copy;

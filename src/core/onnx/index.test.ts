@@ -123,7 +123,10 @@ describe("open", () => {
 
   test("reports an empty file, a missing file and a folder", async () => {
     await writeFile(path, "");
-    await expect(open(path)).rejects.toMatchObject({ code: "E_NOT_ONNX", message: expect.stringMatching(/is empty/) });
+    await expect(open(path)).rejects.toMatchObject({
+      code: "E_NOT_ONNX",
+      message: expect.stringMatching(/is empty \(0 bytes\)/),
+    });
     await expect(open(join(folder, "none.onnx"))).rejects.toMatchObject({
       code: "E_FILE",
       message: expect.stringMatching(/it does not exist/),

@@ -110,7 +110,10 @@ async function explainOpenError(error: unknown, source: ByteSource): Promise<unk
   if (!(error instanceof PithError)) return error;
   const { code } = error;
   if (code === "E_NOT_ONNX") {
-    if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
+    if (source.size === 0) {
+      const hint = "Copy or download it again, or export it again.";
+      return new PithError(code, `"${source.name}" is empty (0 bytes).`, { hint, cause: error });
+    }
     const guess = sniff(await source.read(0, Math.min(sniffedBytes, source.size)), source.name);
     if (guess === undefined && error instanceof TruncatedFileError) return error.reworded({ at: `"${source.name}"` });
     const { what, hint } = guess ?? { what: undefined, hint: error.advice };

@@ -142,7 +142,8 @@ function openEntry(archive: ByteSource, name: string, headerStart: number, size:
   };
 }
 
-function archiveError({ name }: ByteSource): PithError {
+function archiveError({ name, size }: ByteSource): PithError {
+  if (size === 0) return dataError(`${name} is empty (0 bytes).`);
   return dataError(`${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
 }
 

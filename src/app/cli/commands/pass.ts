@@ -61,7 +61,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
     ],
     passSchema: pass.options,
     requiredFlags: reference === undefined ? [] : [reference],
-    // These options of the pass are no flags, because the job sets them, or they have a use only in recipes.
+    // The job sets these options, or only recipes use them, so the command has no flags for them.
     omittedKeys: ["data", "samples", "metric", "threads"],
     examples,
     run([word], options, session) {

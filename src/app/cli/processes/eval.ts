@@ -17,7 +17,7 @@ import {
   usageError,
   withMinusSign,
 } from "#ir";
-import type { Comparison, Verdict } from "../../../judge/compare/goal.ts";
+import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
@@ -124,6 +124,9 @@ export default async function evaluate(
   // Without goals, only a missing output or another shape is a loss.
   if (lost !== undefined && (lost.because === "form" || maxDrop !== undefined || goals.length > 0))
     goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
+  const isMissed = lost !== undefined || goals.some(({ met }) => !met);
+  const isWorse =
+    isMissed || (comparison !== undefined && goals.length === 0 && !judge(comparison, { maxDrop: 0 }).met);
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
   return {
     markdownFile: flags.markdown,
@@ -158,7 +161,7 @@ export default async function evaluate(
         terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
-        terminal.line(`next: ${nextCommand(original, model, data)}`);
+        terminal.line(`next: ${nextCommand(original, model, data, isWorse)}`);
     },
   };
 }
@@ -180,7 +183,13 @@ async function requireMeasured(
   }
 }
 
-function nextCommand(original: string | undefined, model: string, data: DataRequest | undefined): string {
+function nextCommand(
+  original: string | undefined,
+  model: string,
+  data: DataRequest | undefined,
+  isWorse: boolean,
+): string {
+  if (original !== undefined && !isWorse) return `pith bench ${quoteWord(original)} ${quoteWord(model)}`;
   const words = original === undefined ? ["compress", model] : ["debug", original, model];
   return ["pith", ...words, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
 }
