@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { inspect } from "../src/app/report/inspect/inspect.ts";
 import { infer } from "../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../src/core/analysis/layers.ts";
-import { weightMatrices } from "../src/core/analysis/weight.ts";
+import { weightMatrices } from "../src/core/analysis/weight-matrix.ts";
 import { Miss } from "../src/core/errors.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { verify } from "../src/core/graph/verify.ts";

@@ -6,7 +6,7 @@
 import { digits } from "../../examples/digits.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
-import { weightElements, weightMatrices } from "../../src/core/analysis/weight.ts";
+import { weightElements, weightMatrices } from "../../src/core/analysis/weight-matrix.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";

@@ -3,7 +3,8 @@
  * Arguments: name, preparing threads or "auto", steps, runtime threads, seed, and the milliseconds of a step that only blocks (0: a real step).
  */
 import { createStep, crossEntropy, type Step, sgd } from "pith/train";
-import { createFeed, readyWorkers } from "../../src/data/prefetch/feed.ts";
+import { createFeed } from "../../src/data/prefetch/feed.ts";
+import { readyWorkers } from "../../src/data/prefetch/workers.ts";
 import { sets } from "./sets.ts";
 
 export interface FeedingTimes {

@@ -7,7 +7,7 @@ import { createEngine } from "pith/engine";
 import { accuracy, type Estimate, evaluate } from "pith/evaluate";
 import { type PruneOptions, prune } from "pith/prune";
 import { recover } from "pith/recover";
-import { macsPerSample } from "../../src/core/analysis/macs-per-sample.ts";
+import { macsPerSample } from "../../src/core/analysis/cost.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { take } from "../../src/data/batches/select.ts";

@@ -4,7 +4,7 @@
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
-import { weightMatrices } from "../../src/core/analysis/weight.ts";
+import { weightMatrices } from "../../src/core/analysis/weight-matrix.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";

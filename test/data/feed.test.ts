@@ -15,7 +15,8 @@ const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject(
 /** Reads noise through two threads repeatedly, and prints the number of threads after the first batch. */
 const program = `
   const { augmented, memory, preprocess, presets } = await import(${module("index")});
-  const { createFeed, readyWorkers } = await import(${module("prefetch/feed")});
+  const { createFeed } = await import(${module("prefetch/feed")});
+  const { readyWorkers } = await import(${module("prefetch/workers")});
   const images = memory("images", { image: { type: "uint8", dims: [64, 3, 32, 32], data: new Uint8Array(64 * 3072) } });
   const input = { name: "x", type: { type: "float32", dims: [16, 3, 32, 32] } };
   const seen = augmented(preprocess(images, input, presets.unit), { crop: 4 }, { seed: 1 });

@@ -195,7 +195,7 @@ graph (q: float32[1, 1, 0, 4], k: float32[1, 1, 0, 4]) -> (y) {
     versions: "1.30",
     happens: "has no Mul of bfloat16",
     remedy: "does not mask weights of this type",
-    sources: ["core/analysis/weight.ts"],
+    sources: ["core/analysis/weight-needs.ts"],
     shows: "error",
     model: `opset 13
 graph (x: float32[4]) -> (y) {

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { weightElements, weightShape } from "../../src/core/analysis/weight.ts";
+import { weightElements, weightShape } from "../../src/core/analysis/weight-matrix.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";

@@ -22,7 +22,7 @@ import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { roundHalfEven } from "../../src/core/tensor/round.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import { fastWeight } from "../../src/techniques/quantize/runtimes.ts";
+import { fastWeight } from "../../src/techniques/quantize/formats/integer-operators.ts";
 import type { Example } from "../ops/define.examples.ts";
 import {
   difference,

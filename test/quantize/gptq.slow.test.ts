@@ -6,7 +6,7 @@ import { nearest, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
-import { weightMatrices } from "../../src/core/analysis/weight.ts";
+import { weightMatrices } from "../../src/core/analysis/weight-matrix.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { matrix, multiplyInJs, scaleColumns, subtract, transpose } from "../../src/core/math/matrix.ts";

@@ -8,7 +8,7 @@ import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { weightMatrices } from "../../src/core/analysis/weight.ts";
+import { weightMatrices } from "../../src/core/analysis/weight-matrix.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { multiplyInJs, transpose } from "../../src/core/math/matrix.ts";

@@ -6,7 +6,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
-import { textInputs } from "../../src/runtime/run/text-inputs.ts";
+import { textInputs } from "../../src/runtime/run/realistic-inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { speechToText } from "../transformers-js/small-folders.ts";
 

@@ -13,7 +13,7 @@ import { firstBatch } from "../../src/data/batches/select.ts";
 import { compareFunction, lostTextOf } from "../../src/judge/compare/compare-function.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
-import { textInputs } from "../../src/runtime/run/text-inputs.ts";
+import { textInputs } from "../../src/runtime/run/realistic-inputs.ts";
 import { timedInputs } from "../../src/runtime/run/timed-inputs.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { writeVocabulary } from "../folder/small-vocabulary.ts";

@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { macsPerSample } from "../../src/core/analysis/macs-per-sample.ts";
+import { macsPerSample } from "../../src/core/analysis/cost.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";

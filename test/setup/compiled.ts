@@ -22,6 +22,7 @@ const looked = [
   ...[
     "app/cli/program",
     "data/prefetch/feed",
+    "data/prefetch/workers",
     "core/errors",
     "core/engine/observed-runs",
     "runtime/job/run",

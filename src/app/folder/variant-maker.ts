@@ -9,7 +9,7 @@ import { runSingleStep } from "../../judge/run/single-step.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { measureSize } from "../../runtime/run/model-size.ts";
-import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
+import { type TextInputs, textInputs } from "../../runtime/run/realistic-inputs.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsOfDtype } from "../../techniques/quantize/options.ts";
 import { dataFilesOf } from "./file-names.ts";

@@ -1,6 +1,19 @@
 /** Counts the multiply-accumulates of a model and of its nodes, and the bytes of its stored tensors. */
-import { addDims, allNodes, allValues, type Dim, Miss, type Model, type Node, subgraphs, type Value } from "#graph";
-import type { Inference } from "./infer.ts";
+import {
+  addDims,
+  allNodes,
+  allValues,
+  type Dim,
+  dimValue,
+  formatReason,
+  isSymbolic,
+  Miss,
+  type Model,
+  type Node,
+  subgraphs,
+  type Value,
+} from "#graph";
+import { type Inference, infer } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
@@ -40,4 +53,25 @@ const hasWeight = (node: Node): boolean =>
 function isWeight(value: Value | undefined): boolean {
   const root = value === undefined ? undefined : storedRoot(value);
   return root?.tensor !== undefined && root.tensor.dims.length > 1;
+}
+
+/** Returns the multiply-accumulates of one sample. A Miss if they depend on run-time sizes. */
+export function macsPerSample(model: Model): number | Miss {
+  const { macs, misses } = cost(model, infer(model));
+  const value = macs === undefined ? undefined : dimValue(macs, assumedDimSizes(model));
+  const batch = model.graph.feeds[0]?.type?.dims?.[0];
+  if (value !== undefined) return value / (typeof batch === "number" ? batch || 1 : 1);
+  const [first] = misses;
+  return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
+}
+
+/** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
+const defaultSize = 64;
+
+export function assumedDimSizes({ graph }: Model): Readonly<Record<string, number>> {
+  const sizes: Record<string, number> = {};
+  for (const { type } of graph.feeds)
+    for (const [axis, dim] of (type?.dims ?? []).entries())
+      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : defaultSize;
+  return sizes;
 }

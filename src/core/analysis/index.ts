@@ -22,7 +22,7 @@ export * from "./infer.ts";
 export * from "./layer-names.ts";
 export * from "./layers.ts";
 export * from "./learned-tensors.ts";
-export * from "./macs-per-sample.ts";
+
 export * from "./masks.ts";
 export * from "./measured-parts.ts";
 export * from "./output-kind.ts";
@@ -42,4 +42,5 @@ export * from "./stored-root.ts";
 export * from "./uneven-channels.ts";
 export * from "./unit-groups.ts";
 export * from "./unsupported-weights.ts";
-export * from "./weight.ts";
+export * from "./weight-matrix.ts";
+export * from "./weight-needs.ts";

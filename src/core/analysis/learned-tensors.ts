@@ -5,7 +5,7 @@ import type { Inference } from "./infer.ts";
 import { allLayers, weightCount } from "./layers.ts";
 import { parameterReads, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
-import { arithmeticTypes } from "./weight.ts";
+import { arithmeticTypes } from "./weight-needs.ts";
 
 /**
  * Returns the tensors with learned values and their unpacked element counts. Reads small tensors to exclude position tables and masks.

@@ -4,7 +4,7 @@ import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { allMaskings, maskingOf, nameBeforeMasking } from "./masks.ts";
 import { parametersOf } from "./parameters.ts";
-import { checkStored, weightNeeds } from "./weight.ts";
+import { checkStored, weightNeeds } from "./weight-needs.ts";
 
 const model = parseModel(`opset 17
 graph (x: float32[1, 2]) -> (y: float32[1, 2]) {

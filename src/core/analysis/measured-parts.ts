@@ -5,17 +5,6 @@ import { infer } from "./infer.ts";
 import { assumedScores, type OutputKind, outputKind } from "./output-kind.ts";
 import { definePart, joinedParts, type OutputPart, rangeOf, selectPart } from "./output-parts.ts";
 
-/** Ratio of standard deviations above which neighboring spans have different scales. */
-const minScaleRatio = 10;
-/** Maximum size of an axis whose indices can have different meanings. */
-const maxIndices = 1024;
-/** Maximum number of columns of a table of numbers. */
-const maxColumns = 32;
-/** Minimum number of values per index, because few values can differ by chance. */
-const minValues = 4;
-/** Share of the mean square that rounding can explain. */
-const roundingShare = 1e-12;
-
 /**
  * Returns the parts of an output, at least one. Class scores are divided by a Concat only, because scores of rare classes can have any scale.
  * @param values the original's output on some samples. Without values, only the graph decides.
@@ -56,6 +45,17 @@ export function canHaveScales(model: Model, name: string, values: readonly Dense
     dense.type !== "string" && toFloat64(dense).every((value) => value >= 0 && value <= 1);
   return values.length === 0 || !values.every(areShares);
 }
+
+/** Ratio of standard deviations above which neighboring spans have different scales. */
+const minScaleRatio = 10;
+/** Maximum size of an axis whose indices can have different meanings. */
+const maxIndices = 1024;
+/** Maximum number of columns of a table of numbers. */
+const maxColumns = 32;
+/** Minimum number of values per index, because few values can differ by chance. */
+const minValues = 4;
+/** Share of the mean square that rounding can explain. */
+const roundingShare = 1e-12;
 
 function divideByScale(
   name: string,

@@ -9,7 +9,7 @@ import { entryOf } from "../ops/index.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
-import { weightShape } from "./weight.ts";
+import { weightShape } from "./weight-matrix.ts";
 
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const parameters = new Set<Value>();

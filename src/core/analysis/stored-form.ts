@@ -4,7 +4,7 @@ import { bitsOf, fixedDims, isFloat, type Node } from "#graph";
 import { entryOf } from "../ops/index.ts";
 import { type Layer, weightCount } from "./layers.ts";
 import { storedRoot } from "./stored-root.ts";
-import { isQuantized } from "./weight.ts";
+import { isQuantized } from "./weight-needs.ts";
 
 export interface StoredForm {
   readonly dims: readonly number[];

@@ -5,10 +5,11 @@
 import { type Emit, elementCount, type FloatType, fixedDims, fromNumbers, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { readFlag, readFloat } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { blockedFormOf, createBlocks, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
 import { noLowering, noRank } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
-import { range, requireInput, requireValue, sameAxes, sizesOf, typeOf } from "./shared/shapes.ts";
+import { range, requireInput, requireValue, sizesOf, typeOf } from "./shared/shapes.ts";
 
 const emptyVector = new Float64Array(0);
 

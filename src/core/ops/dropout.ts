@@ -5,8 +5,9 @@
 import { type Emit, elementCount, fixedDims, int64, Miss, random, type Tensor, toNumbers, type Value } from "#graph";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { readFloat, readInteger } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { knownScalarOf } from "./shared/elements.ts";
-import { requireInput, sameAxes, scalar, typeOf } from "./shared/shapes.ts";
+import { requireInput, scalar, typeOf } from "./shared/shapes.ts";
 
 function knownNumber(operand: Operand | undefined, defaultValue: number): number | undefined {
   const element = operand === undefined ? defaultValue : knownScalarOf(operand);

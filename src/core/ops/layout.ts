@@ -2,6 +2,7 @@
 import { addDims, type Dim, fixedDims, Miss, modelError, type Node } from "#graph";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { joinedAxes } from "./shared/axis-links.ts";
 import { knownTensorOf, maxElements, withMovedElements, withUncheckedElements } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
@@ -11,7 +12,6 @@ import {
   forwardWanted,
   inputIfSameDims,
   invertPermutation,
-  joinedAxes,
   range,
   replaceLists,
   requireInput,

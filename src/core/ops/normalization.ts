@@ -9,6 +9,7 @@
 import { type DataType, type Dim, type Emit, elementCount, Miss, sameDims, typeCodes, type Value } from "#graph";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { readElementType, readFloat, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   homogeneousAlongLastAxes,
@@ -26,7 +27,6 @@ import {
   requireValue,
   reshapeTo,
   sameAsInput,
-  sameAxes,
   sizesOf,
   typeOf,
   widenToFloat32,

@@ -5,6 +5,7 @@
 import { type DataType, type Dim, Miss, type Value } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import {
   convAttributes,
   convAxes,
@@ -26,7 +27,7 @@ import {
   pickInputs,
   productAxes,
 } from "./shared/products.ts";
-import { range, requireInput, sameAxes } from "./shared/shapes.ts";
+import { range, requireInput } from "./shared/shapes.ts";
 import {
   quantizedTypeOf,
   toScalar,

@@ -2,6 +2,7 @@
 import { type Dim, type Emit, floorDims, Miss, multiplyDims, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op } from "./define.ts";
 import { readFlag, readInteger, readString } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
 import {
   forwardWanted,
@@ -12,7 +13,6 @@ import {
   requireLengths,
   reshapeTo,
   sameAsInput,
-  sameAxes,
   sizesOf,
 } from "./shared/shapes.ts";
 

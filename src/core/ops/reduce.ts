@@ -2,9 +2,10 @@
 import { addDims, type Dim, type Emit, elementCount, extremeDims, Miss, multiplyDims, type Value } from "#graph";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { constantIntegersOf, readAttributeOrInput, readFlag, wrapAxis } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/shapes.ts";
+import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sizesOf } from "./shared/shapes.ts";
 
 interface Settings {
   /** Undefined means all axes, "runtime" axes that are computed at run time. */

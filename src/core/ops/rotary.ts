@@ -6,10 +6,11 @@
 import { Miss, type Value } from "#graph";
 import { type AxisLink, defineOp } from "./define.ts";
 import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
 import { defineMicrosoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/shapes.ts";
+import { countAttribute, range, requireInput, requirePositions, sameAsInput } from "./shared/shapes.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",

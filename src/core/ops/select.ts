@@ -2,17 +2,9 @@
 import { type Dim, isFloat, Miss, sameDims, toFloat64 } from "#graph";
 import { defineOp, type Site } from "./define.ts";
 import { readFloat } from "./shared/attributes.ts";
+import { broadcastAxes, sameAxes } from "./shared/axis-links.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import {
-  broadcast,
-  broadcastAxes,
-  forwardWanted,
-  inferShape,
-  isConstant,
-  requireInput,
-  sameAsInput,
-  sameAxes,
-} from "./shared/shapes.ts";
+import { broadcast, forwardWanted, inferShape, isConstant, requireInput, sameAsInput } from "./shared/shapes.ts";
 
 export const Where = defineOp({
   name: "Where",

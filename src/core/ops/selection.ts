@@ -2,8 +2,9 @@
 import { Miss, toNumbers } from "#graph";
 import { type AxisLink, defineOp, type Op, type Operand } from "./define.ts";
 import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fillWith, inferShape, requireInput, sameAxes, sizesOf, typeOf } from "./shared/shapes.ts";
+import { fillWith, inferShape, requireInput, sizesOf, typeOf } from "./shared/shapes.ts";
 
 const sizeDependsOnData = new Miss("its size depends on the data");
 const outputsIndices = new Miss("outputs indices");

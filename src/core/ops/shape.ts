@@ -1,6 +1,8 @@
 /** Operators that output dimensions or constants, and casts between element types. */
-import type { DataType, Dense, Dim, Tensor } from "#graph";
 import {
+  type DataType,
+  type Dense,
+  type Dim,
   elementCount,
   fixedDims,
   float32,
@@ -9,11 +11,13 @@ import {
   int64,
   isFloat,
   Miss,
+  type Tensor,
   toNumbers,
   typeCodes,
 } from "#graph";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { decodeText, readElementType, readInteger } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import {
   describeStored,
   exactElements,
@@ -25,7 +29,7 @@ import {
   withUncheckedElements,
 } from "./shared/elements.ts";
 import { noLowering } from "./shared/misses.ts";
-import { dimsAt, forwardWanted, range, requireInput, sameAxes, shapeChange } from "./shared/shapes.ts";
+import { dimsAt, forwardWanted, range, requireInput, shapeChange } from "./shared/shapes.ts";
 
 const ignoresElements = new Miss("does not depend on its input's elements");
 

@@ -5,8 +5,9 @@
 import type { Emit, Value } from "#graph";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
 import { readInteger, wrapAxis } from "./shared/attributes.ts";
+import { sameAxes } from "./shared/axis-links.ts";
 import { noLowering, noRank } from "./shared/misses.ts";
-import { range, sameAsInput, sameAxes } from "./shared/shapes.ts";
+import { range, sameAsInput } from "./shared/shapes.ts";
 
 interface Settings {
   /** The normalized axes; undefined if the rank is unknown. */

@@ -22,7 +22,8 @@ import {
   tokenize,
 } from "../index.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
-import { createFeed, endWorkers, type FeedRound, prefetched, readyWorkers } from "./feed.ts";
+import { createFeed, type FeedRound, prefetched } from "./feed.ts";
+import { endWorkers, readyWorkers } from "./workers.ts";
 
 const folder = temporaryFolder();
 mkdirSync(join(folder, "images"));

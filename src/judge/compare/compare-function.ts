@@ -19,10 +19,10 @@ import {
 import { type Decoder, decoderOf, tokenRows } from "../../runtime/run/decoding.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { ResultError } from "../../runtime/run/load-check.ts";
+import { textInputs } from "../../runtime/run/realistic-inputs.ts";
 import { type ObserveOptions, runOverBatches } from "../../runtime/run/run-over-samples.ts";
 import { explainRunError } from "../../runtime/run/runner.ts";
 import { hasLargeWeights } from "../../runtime/run/size-limits.ts";
-import { textInputs } from "../../runtime/run/text-inputs.ts";
 import {
   type ComparedOutput,
   compareEachOutput,

@@ -4,7 +4,7 @@ import { allowance, difference, Miss, type Model } from "#ir";
 import type { Context } from "#pass";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import { minDecibels } from "../../runtime/noise/layer-differences.ts";
-import type { TextInputs } from "../../runtime/run/text-inputs.ts";
+import type { TextInputs } from "../../runtime/run/realistic-inputs.ts";
 import { compareOnSamples, type Likeness, lostTextOf } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import { divideSamples, minDividedSamples } from "../measure/holdout.ts";

@@ -4,7 +4,7 @@ import { type AnyPass, type OptionValues, openModules, parseDownloadSize } from 
 import { realPath } from "#platform";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
-import { type TextInputs, textInputs } from "../../runtime/run/text-inputs.ts";
+import { type TextInputs, textInputs } from "../../runtime/run/realistic-inputs.ts";
 import { countWeights } from "../measure/model-size.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 import { builtInPasses } from "../recipe/built-in-passes.ts";

@@ -3,8 +3,8 @@ import type { Model } from "#ir";
 import type { AnyPass, Context, OptionValues } from "#pass";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
+import type { TextInputs } from "../../runtime/run/realistic-inputs.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
-import type { TextInputs } from "../../runtime/run/text-inputs.ts";
 import type { FallbackJudge } from "../fallback/precision-fallback.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 

@@ -25,7 +25,7 @@ import { describeRepeats } from "../../data/sources/repeats.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
 import type { Metric, MetricOptions, Task } from "../../runtime/metrics/metric.ts";
 import { numbersAdvice } from "../../runtime/metrics/output.ts";
-import { ownTextName, textInputs } from "../../runtime/run/text-inputs.ts";
+import { ownTextName, textInputs } from "../../runtime/run/realistic-inputs.ts";
 import type { Settings } from "./constant-inputs.ts";
 import type { MetricName } from "./named-metrics.ts";
 import { findReading } from "./output-reading.ts";

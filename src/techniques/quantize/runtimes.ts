@@ -1,9 +1,8 @@
-/** The target runtimes, and choices that follow from measurements of their kernels (ONNX Runtime 1.30, native on x64 with VNNI). */
+/** The target runtimes of a quantization, and formats that they cannot run. */
 import * as v from "valibot";
 import { Miss } from "#ir";
 import { withHelp } from "#pass";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
-import type { WeightedRule } from "./quantizable.ts";
 
 export const targetOption = (text: string) =>
   withHelp(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
@@ -17,10 +16,6 @@ export const targetOption = (text: string) =>
       ],
     },
   });
-
-/** Returns the faster weight type: with spatial dimensions, int8 is slower. */
-export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
-  channelDims(1).length > 1 ? "uint8" : "int8";
 
 /** Runtimes that cannot run a format, with the reason. */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;

@@ -1,7 +1,7 @@
 /** The command `pith sensitivity`: measures each layer alone, and writes recipes. */
 import * as v from "valibot";
 import { countOption, minutesOption, option, positiveOption, selectionOptions, withHelp } from "#pass";
-import { ownTextName } from "../../../runtime/run/text-inputs.ts";
+import { ownTextName } from "../../../runtime/run/realistic-inputs.ts";
 import { kindWords, sensitivityCosts, sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
 import { pathNextTo } from "../files/file-paths.ts";

@@ -2,9 +2,11 @@
  * Block-quantized weights: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the flattened matrix),
  * GatherBlockQuantized (rows of a table). ONNX Runtime's kernels can also quantize the data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
-import type { Dense, Dim, Emit, Value } from "#graph";
 import {
   bnb4Tables,
+  type Dense,
+  type Dim,
+  type Emit,
   elementCount,
   fixedDims,
   fromNumbers,
@@ -15,6 +17,7 @@ import {
   toNumbers,
   typeCodes,
   unpack,
+  type Value,
 } from "#graph";
 import type {
   AxisEnd,
@@ -28,6 +31,7 @@ import type {
   WeightRole,
 } from "../define.ts";
 import { readFlag, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { sameAxes } from "../shared/axis-links.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { chainProducts } from "../shared/products.ts";
 import {
@@ -38,7 +42,6 @@ import {
   requireInput,
   requirePositions,
   requireValue,
-  sameAxes,
   scalar,
   typeOf,
   withDims,

@@ -7,8 +7,9 @@
 import type { Emit, Value } from "#graph";
 import type { Op } from "../define.ts";
 import { readFloat } from "../shared/attributes.ts";
+import { alignedAxes, sameAxes } from "../shared/axis-links.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
-import { alignedAxes, sameAsInput, sameAxes } from "../shared/shapes.ts";
+import { sameAsInput } from "../shared/shapes.ts";
 
 function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
   return defineMicrosoftOp({

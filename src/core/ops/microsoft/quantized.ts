@@ -5,11 +5,12 @@
 import { addDims, type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { broadcastAxes, joinedAxes, sameAxes } from "../shared/axis-links.ts";
 import { toChannelsFirst, toChannelsLast, transposeAround } from "../shared/convolution.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
-import { broadcast, broadcastAxes, joinedAxes, range, requireInput, sameAxes } from "../shared/shapes.ts";
+import { broadcast, range, requireInput } from "../shared/shapes.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/write-quantize.ts";
 

@@ -1,10 +1,19 @@
 /** Defines elementwise operators. Backpropagation sums their gradients over broadcast axes. */
 import { commutative, type DataType, type Dim, type Emit, Miss, sameDims, type Value } from "#graph";
-import type { Affine, Derivation, Inferred, Inputs, Op, OpDef, Site } from "../define.ts";
-import { defineOp } from "../define.ts";
+import {
+  type Affine,
+  type Derivation,
+  defineOp,
+  type Inferred,
+  type Inputs,
+  type Op,
+  type OpDef,
+  type Site,
+} from "../define.ts";
 import { readInteger } from "./attributes.ts";
+import { broadcastAxes, sameAxes } from "./axis-links.ts";
 import { combineElements, isIntegerOrBool, withElements, withUncheckedElements } from "./elements.ts";
-import { broadcast, broadcastAxes, inferShape, isConstant, requireInput, sameAxes } from "./shapes.ts";
+import { broadcast, inferShape, isConstant, requireInput } from "./shapes.ts";
 
 interface DerivativeInputs<S> {
   readonly emit: Emit;

@@ -1,7 +1,8 @@
 /** Facets and primitives that normalization operators share. */
 import { type Dim, type Emit, Miss, type Value } from "#graph";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
-import { alignedAxes, castLike, range, widenToFloat32 } from "./shapes.ts";
+import { alignedAxes } from "./axis-links.ts";
+import { castLike, range, widenToFloat32 } from "./shapes.ts";
 
 /** Facets of operators that scale by the stored input 1 and shift by the stored input 2. */
 export const scaleAndShiftFacets = {

@@ -13,7 +13,8 @@ import type {
   WeightRole,
 } from "../define.ts";
 import { readFlag, readFloat } from "./attributes.ts";
-import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./shapes.ts";
+import { alignedAxes } from "./axis-links.ts";
+import { broadcast, inferShape, requireValue, withDims } from "./shapes.ts";
 
 /** Returns a copy of the site with the listed inputs, in this order. */
 export function pickInputs(site: Site, inputs: readonly number[]): Site {

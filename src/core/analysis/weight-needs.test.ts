@@ -4,7 +4,8 @@ import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 import { layerAt, layers } from "./layers.ts";
 import { unsupportedWeights } from "./unsupported-weights.ts";
-import { checkWeight, hasFloatWeights, weightElements, weightMatrices, weightNeeds, weightShape } from "./weight.ts";
+import { weightElements, weightMatrices, weightShape } from "./weight-matrix.ts";
+import { checkWeight, hasFloatWeights, weightNeeds } from "./weight-needs.ts";
 
 const stored = "w: float32[4, 4] = zeros";
 const product = "y = MatMul(x, w)";
