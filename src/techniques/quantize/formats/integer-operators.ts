@@ -23,7 +23,8 @@ export function chooseIntegerFormat(layer: Layer, options: DynamicSettings, infe
 }
 
 /** Returns the weight type that ONNX Runtime 1.30 runs faster (x64 with VNNI): with spatial dimensions, int8 is slower. */
-export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" => (channelDims(1).length > 1 ? "uint8" : "int8");
+export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
+  channelDims(1).length > 1 ? "uint8" : "int8";
 
 const integerFormat = (settings: WeightSettings, target: Target): Format => ({
   bits: 8,
