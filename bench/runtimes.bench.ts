@@ -22,7 +22,7 @@ import type { Model } from "../src/core/graph/model.ts";
 import { open, save } from "../src/core/onnx/index.ts";
 import type { Batch } from "../src/core/tensor/types.ts";
 import { memory } from "../src/data/batches/indexed.ts";
-import { checkTargets, type OnTarget } from "../src/judge/compare/target-check.ts";
+import { checkTargets, type TargetCheck } from "../src/judge/compare/target-check.ts";
 import type { RunTarget } from "../src/runtime/run/run-target.ts";
 import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";
 import { heading, line, table } from "./lib/print.ts";
@@ -181,14 +181,14 @@ async function feedsOf(model: Model): Promise<Batch> {
   return feeds;
 }
 
-const inDecibels = ({ likeness }: OnTarget): number =>
+const inDecibels = ({ likeness }: TargetCheck): number =>
   likeness === undefined
     ? Number.NaN
     : likeness.unmoved === undefined
       ? likeness.signalToNoise
       : -20 * Math.log10(likeness.relativeError);
 
-function cell(found: OnTarget, native: OnTarget | undefined): string {
+function cell(found: TargetCheck, native: TargetCheck | undefined): string {
   if (found.likeness === undefined) return found.right === false ? "✗" : "?";
   const level = inDecibels(found);
   const isWorse = native !== undefined && inDecibels(native) - level > 1;

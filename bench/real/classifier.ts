@@ -55,7 +55,11 @@ export async function classifier({ source, folder, python }: Experiment): Promis
 
   const pruned = await make("pruned", "pruned.onnx", "prune", model, "--structured", "--macs", "90%");
   const recovered = await make("recovered", "recovered.onnx", "recover", pruned.path, "--original", model);
-  const learning = await openTask(await open(model), { data, learns: "answers", trainAlone: Number.POSITIVE_INFINITY });
+  const learning = await openTask(await open(model), {
+    data,
+    learns: "answers",
+    unlabeledTraining: Number.POSITIVE_INFINITY,
+  });
   const lighter = await compared([original, pruned, recovered], learning);
 
   const [float, ownInt8, ownSmall, ...peerResults] = quantized;

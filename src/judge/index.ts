@@ -10,5 +10,5 @@ export { type Size, size } from "../runtime/run/model-size.ts";
 export { compare, compareRows } from "./compare/compare.ts";
 export { compareFunction, type Likeness } from "./compare/compare-function.ts";
 export { type Comparison, type Goal, judge, type Verdict } from "./compare/goal.ts";
-export { checkTargets, type OnTarget } from "./compare/target-check.ts";
+export { checkTargets, type TargetCheck } from "./compare/target-check.ts";
 export { type MetricName, namedMetrics } from "./task/named-metrics.ts";

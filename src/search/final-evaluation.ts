@@ -94,10 +94,12 @@ export class FinalEvaluation {
     // Without labels, a run has no goal for trained candidates by default.
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
-      evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
-        ? splitForSearch(evaluationOptions.seen)
+      evaluationOptions.shownSamples && evaluationOptions.shownSamples.count === task.test.count
+        ? splitForSearch(evaluationOptions.shownSamples)
         : undefined;
-    const samplesToShow = storedParts && { seen: test === splits.search ? storedParts.search : storedParts.test };
+    const samplesToShow = storedParts && {
+      shownSamples: test === splits.search ? storedParts.search : storedParts.test,
+    };
     const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
     const earlier = test === splits.search ? trials : this.#finalTrials;
     return compressWithStore(store, original, candidates, { ...task, test }, runOptions, context, earlier);

@@ -67,14 +67,14 @@ describe("the kept variant of a module", () => {
   test("is one that works with the kept variants of the other modules", async () => {
     await modules("encoder_model", "decoder_model_merged");
     await write("config.json", "{}");
-    const together: FolderOptions["together"] = async (paths) => {
+    const together: FolderOptions["compareEndToEnd"] = async (paths) => {
       const resultOf = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
       const isLost =
         resultOf("decoder_model_merged").includes("_q4") && resultOf("encoder_model").includes("_quantized");
       return { tokens: 100, same: isLost ? 1 : 100, blamed: 'The largest error comes from layer "a"' };
     };
     const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
-    const rows = await run({ make, together, keepSmallest: true });
+    const rows = await run({ make, compareEndToEnd: together, keepSmallest: true });
     expect(rows.find(({ verdict }) => verdict === "rejected")).toMatchObject({
       file: "onnx/decoder_model_merged_q4.onnx",
       reason: expect.stringMatching(

@@ -52,7 +52,7 @@ test.each([
         const bytes = dtype === "q4" && name === "encoder" ? q4 : Number(Reflect.get(sizes, dtype));
         return { bytes, measured: "", nearness };
       },
-      together: (models) => {
+      compareEndToEnd: (models) => {
         const dtypes = models.map(({ result }) => /_(quantized|q4|fp16)/.exec(result)?.[1] ?? "fp32");
         combinations.push(dtypes.join(" + "));
         return Promise.resolve(dtypes.every((dtype) => dtype === "q4") ? { lost: "Both lose too much." } : {});

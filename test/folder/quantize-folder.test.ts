@@ -135,7 +135,7 @@ describe("a folder with one model", () => {
   ])("states that outputs %s depend on their batch", async (_, architecture, together, end) => {
     await modules("model");
     await write("config.json", JSON.stringify({ architectures: [architecture] }));
-    await run({ dtypes: ["q8"], ...copying, together: () => Promise.resolve(together) });
+    await run({ dtypes: ["q8"], ...copying, compareEndToEnd: () => Promise.resolve(together) });
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
   });
@@ -200,7 +200,7 @@ test("rejects the file of fewest bits if files fail together, even if another on
       const nearness = { metric: "word error rate", unit: "share", value: loss, difference: loss } as const;
       return { bytes: dtype === "q4" ? 50 : 60, measured: "", nearness };
     },
-    together: (models) => {
+    compareEndToEnd: (models) => {
       const dtypes = models.map(({ result }) => /_(quantized|q4)/.exec(result)?.[1] ?? "fp32");
       combinations.push(dtypes.join(" + "));
       return Promise.resolve(dtypes.includes("q4") ? { lost: "Both lose too much." } : {});
@@ -239,7 +239,7 @@ describe("a file that fails", () => {
       if (paths.some(({ result }) => result.endsWith("_q4.onnx"))) throw new PithError("E_ENGINE", "They do not run.");
       return {};
     };
-    const rows = await run({ dtypes: ["q4", "q8"], ...copying, together });
+    const rows = await run({ dtypes: ["q4", "q8"], ...copying, compareEndToEnd: together });
     expect(rows.filter(({ verdict }) => verdict === "rejected")).toMatchObject([{ reason: "They do not run." }]);
     expect(rows.filter(({ dtype, verdict }) => dtype === "q8" && verdict === "kept")).toHaveLength(2);
   });

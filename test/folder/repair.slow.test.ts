@@ -126,9 +126,9 @@ describe("a variant that loses generated tokens, although its outputs are near,"
   });
 
   test("is rejected if it loses the test texts, or has no higher-precision format", async () => {
-    const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
+    const together: FolderOptions["compareEndToEnd"] = () => Promise.resolve({ tokens: 100, same: 1 });
     const lost = "Only 1 of 100 generated tokens equal the original's.";
-    expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
+    expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, compareEndToEnd: together })).toMatchObject([
       { verdict: "rejected", reason: `${lost} This includes 2 layers at higher precision.` },
       { verdict: "rejected", reason: `${lost} None of its layers has a higher-precision form.` },
     ]);

@@ -62,8 +62,8 @@ describe("a search of several models", () => {
 
   test("divides the time equally, and keeps the smallest results that work together", async () => {
     const { search, searched } = searching(fronts);
-    const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 100 });
-    expect(listKept(await compress({ search, together }))).toEqual([
+    const together: FolderOptions["compareEndToEnd"] = () => Promise.resolve({ tokens: 100, same: 100 });
+    expect(listKept(await compress({ search, compareEndToEnd: together }))).toEqual([
       ["onnx/decoder_model_merged.onnx", "searched"],
       ["onnx/encoder_model.onnx", "searched"],
     ]);
@@ -75,12 +75,12 @@ describe("a search of several models", () => {
 
   test("replaces results with the fewest added bytes per drop until they work together", async () => {
     const tried: (readonly number[])[] = [];
-    const together: FolderOptions["together"] = async (paths) => {
+    const together: FolderOptions["compareEndToEnd"] = async (paths) => {
       if (paths.some(({ result }) => /_q/.test(result))) return { tokens: 100, same: 100 };
       tried.push(await widthsOf(paths));
       return { tokens: 100, same: tried.length < 4 ? 1 : 100 };
     };
-    const rows = await compress({ search: searching(fronts).search, together });
+    const rows = await compress({ search: searching(fronts).search, compareEndToEnd: together });
     expect(listKept(rows).map(([, dtype]) => dtype)).toEqual(["searched", "searched"]);
     const sizes = new Map<number, number>();
     for (const width of [4, 5, 6, 8]) sizes.set(width, (await readFile(at(`${width}.onnx`))).length);
@@ -90,9 +90,9 @@ describe("a search of several models", () => {
   });
 
   test("keeps the originals and dtypes if no results work together", async () => {
-    const together: FolderOptions["together"] = (paths) =>
+    const together: FolderOptions["compareEndToEnd"] = (paths) =>
       Promise.resolve({ tokens: 100, same: paths.every(({ result }) => /_q/.test(result)) ? 100 : 1 });
-    const rows = await compress({ search: searching(fronts).search, together });
+    const rows = await compress({ search: searching(fronts).search, compareEndToEnd: together });
     expect(
       rows.filter(({ dtype, verdict }) => dtype === "searched" && verdict === "kept").map(({ file }) => file),
     ).toEqual([]);

@@ -256,11 +256,11 @@ test("tries no choice of layers twice", async () => {
 
 describe("layers with unchanged settings keep their rounded weights", () => {
   const calibrated = { ...task, calibrate: task.train };
-  const quantizeWith = async (options: OptionValues, kept: Context["kept"]): Promise<Model> => {
+  const quantizeWith = async (options: OptionValues, kept: Context["intermediates"]): Promise<Model> => {
     const model = sound.clone();
     await runStep(quantize, model, { scheme: "weights", equalize: false, ...options }, calibrated, {
       ...context,
-      kept,
+      intermediates: kept,
     });
     return model;
   };
@@ -271,7 +271,7 @@ describe("layers with unchanged settings keep their rounded weights", () => {
     ["mse", { bits: 4, zeroPoints: true }],
   ])("%s with %o gives the same bits as a run on its own", async (rounder, options) => {
     const overrides = { fc1: { float: true } };
-    const kept: Context["kept"] = new Map();
+    const kept: Context["intermediates"] = new Map();
     await quantizeWith({ ...options, rounder }, kept);
     const rounded = kept.size;
     const again = await quantizeWith({ ...options, rounder, overrides }, kept);
@@ -289,7 +289,7 @@ describe("layers with unchanged settings keep their rounded weights", () => {
         return gptaq.codes(weight, grid, layerContext);
       },
     };
-    const kept: Context["kept"] = new Map();
+    const kept: Context["intermediates"] = new Map();
     for (const overrides of [{}, { fc1: { bits: 8 } }, { fc1: { bits: 8 }, fc3: { float: true } }])
       await quantizeWith({ bits: 4, rounder: counting, overrides }, kept);
     expect(roundings.toSorted()).toEqual(["fc1 15", "fc1 254", "fc2 15", "fc3 15"]);

@@ -44,7 +44,7 @@ async function run(steps: readonly object[]): Promise<Run> {
   if (input === undefined) throw new Error("The network has no input.");
   const test = preprocess(images, input, presets.mnist);
   const task = { test, metric: accuracy() };
-  const result = await runRecipe(net, recipeFrom({ steps }), task, { force: true, rounds: 0, seen: images });
+  const result = await runRecipe(net, recipeFrom({ steps }), task, { force: true, rounds: 0, shownSamples: images });
   return result.run;
 }
 

@@ -44,7 +44,7 @@ export interface FolderOptions {
   /** transformers.js, or the reason why it is not available. */
   readonly loader?: Loader | Miss | undefined;
   /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
-  readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+  readonly compareEndToEnd?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
   /** Whether `make` compares each file together with the originals of the other models. */
   readonly makesTogether?: boolean | undefined;
   /** Searches each model over all techniques. A result better than the variants replaces the copy of the original. */

@@ -78,7 +78,7 @@ export async function checkJointly(
   const { folder, options, context } = run;
   const { texts = [] } = options;
   const compare =
-    options.together ??
+    options.compareEndToEnd ??
     (texts.length === 0
       ? undefined
       : (modules: readonly ModulePaths[]) => compareModules(folder, modules, texts, context));

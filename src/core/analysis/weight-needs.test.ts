@@ -71,7 +71,7 @@ test.each([
 test.each([
   ["from stored parts", "w = Concat(a, b) {axis=0}", ": run `pith simplify` first, which stores it"],
   ["from a scalar", "w = Expand(one, shape)", ""],
-])("noLayers rejects a weight computed %s, with advice if there is any", (_, node, wayOut) => {
+])("noLayers rejects a weight computed %s, with advice if there is any", (_, node, inlineCommand) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 128]) -> (y) {
   a: float32[64, 16] = zeros
@@ -83,7 +83,7 @@ graph (x: float32[n, 128]) -> (y) {
 }`);
   const inference = infer(model);
   expect(unsupportedWeights(model, inference, layers(model, inference)).map((miss) => miss.reason)).toEqual([
-    `its weight is computed from constants${wayOut}`,
+    `its weight is computed from constants${inlineCommand}`,
   ]);
 });
 

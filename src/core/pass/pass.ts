@@ -20,7 +20,7 @@ export interface Context {
   /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
   /** Intermediate results that repeated runs of a pass on one model share, by key: weights that were rounded before. */
-  readonly kept?: Map<string, Promise<unknown>> | undefined;
+  readonly intermediates?: Map<string, Promise<unknown>> | undefined;
   /** Renders the Jinja template of a chat, so that a language model without data also runs on chats. Returns a Miss if it cannot render any. */
   readonly renderTemplate?: ((template: string, values: PlainObject) => Promise<string | Miss>) | undefined;
   /** Measures the model before the pass trains it, if the pass has made it smaller. */

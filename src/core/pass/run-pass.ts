@@ -114,7 +114,7 @@ export function completeContext(context: Partial<Context> = {}): Context {
     log: context.log ?? (() => {}),
     progress: context.progress ?? (() => {}),
     open: context.open ?? open,
-    kept: context.kept,
+    intermediates: context.intermediates,
     renderTemplate: context.renderTemplate,
     ...(context.phase && { phase: context.phase }),
     ...(context.beforeTraining && { beforeTraining: context.beforeTraining }),

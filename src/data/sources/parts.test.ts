@@ -93,7 +93,7 @@ describe("openParts on a table without splits", () => {
     ["train", { calibrate: 5 }],
     ["train", { trains: true }],
     ["all", { calibrate: 5 }],
-    ["all", { trainAlone: 5 }],
+    ["all", { unlabeledTraining: 5 }],
   ] as const)("rejects part %s as test samples if training or calibration uses them: %o", async (part, options) => {
     const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
     await expect(openParts(path, { part, ...options })).rejects.toMatchObject({
@@ -151,7 +151,7 @@ describe("openParts on train and test splits sorted by class", () => {
     ["calibration", { calibrate: 30 }],
     ["calibration and a limit", { calibrate: 30, test: 60 }],
     ["training", { trains: true, calibrate: 30, test: 20 }],
-    ["training without labels", { trainAlone: 100, calibrate: 30 }],
+    ["training without labels", { unlabeledTraining: 100, calibrate: 30 }],
     ["samples of an earlier training", { heldOut: true, calibrate: 10, test: 15 }],
   ])("never changes the test samples of a single split by the seed, with %s", async (_, options) => {
     const path = join(await folder("single", { "rows.csv": sorted(300) }), "rows.csv");
@@ -202,8 +202,8 @@ test("openParts sets aside at most a fifth of a single split, without training s
   expect([parts.train, calibrate.length, judged.length]).toEqual([undefined, 40, 160]);
   expect(new Set([...calibrate, ...judged]).size).toBe(200);
   expect((await openParts(path)).test.count).toBe(200);
-  expect((await openParts(path, { trainAlone: 5 })).train?.count).toBe(5);
-  const divided = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 30 });
+  expect((await openParts(path, { unlabeledTraining: 5 })).train?.count).toBe(5);
+  const divided = await openParts(path, { unlabeledTraining: Number.POSITIVE_INFINITY, calibrate: 30 });
   expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([130, 30, 40]);
   const samples = await all(divided);
   expect(new Set(Object.values(samples).flat()).size).toBe(200);
@@ -214,16 +214,20 @@ test.each([
   [500, 200],
   [300, 150],
   [5, 3],
-])("openParts with leastTested splits %i samples so that %i are for testing", async (count, tested) => {
+])("openParts with minTestSamples splits %i samples so that %i are for testing", async (count, tested) => {
   const path = await folder(`learnt-${count}`, { "test.csv": sorted(count) });
-  const parts = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 200, leastTested: 200 });
+  const parts = await openParts(path, {
+    unlabeledTraining: Number.POSITIVE_INFINITY,
+    calibrate: 200,
+    minTestSamples: 200,
+  });
   expect(parts.test.count).toBe(tested);
   expect((parts.train?.count ?? 0) + (parts.calibrate?.count ?? 0)).toBe(count - tested);
 });
 
-test("openParts with leastTested splits a table, and includes the default test samples", async () => {
+test("openParts with minTestSamples splits a table, and includes the default test samples", async () => {
   const path = await folder("learnt-table", { "reviews.csv": sorted(400) });
-  const parts = await openParts(path, { trains: true, leastTested: 200, calibrate: 50 });
+  const parts = await openParts(path, { trains: true, minTestSamples: 200, calibrate: 50 });
   const { train, calibrate, test: judged } = await all(parts);
   expect([train.length, calibrate.length, judged.length]).toEqual([150, 50, 200]);
   const usual = await column((await openParts(path, { part: "test" })).test);
@@ -232,10 +236,10 @@ test("openParts with leastTested splits a table, and includes the default test s
 });
 
 test.each([
-  ["200 samples", { trainAlone: Number.POSITIVE_INFINITY }, 160],
-  ["30 samples", { trainAlone: 30 }, 30],
-  ["500 samples, with 20 test samples", { trainAlone: 500, test: 20 }, 160],
-  ["500 samples, with at least 100 test samples", { trainAlone: 500, leastTested: 100 }, 100],
+  ["200 samples", { unlabeledTraining: Number.POSITIVE_INFINITY }, 160],
+  ["30 samples", { unlabeledTraining: 30 }, 30],
+  ["500 samples, with 20 test samples", { unlabeledTraining: 500, test: 20 }, 160],
+  ["500 samples, with at least 100 test samples", { unlabeledTraining: 500, minTestSamples: 100 }, 100],
 ])("openParts never trains on the last fifth of a single split, for any seed: %s", async (_, options, count) => {
   const path = await folder("last-fifth", { "test.csv": sorted(200) });
   const parts = await openParts(path, { ...options, seed: 5 });
@@ -253,7 +257,7 @@ test.each([
   [5000, 512, 4488],
 ])("openParts trains on most of %i samples without parts: on %i", async (count, trained, tested) => {
   const path = await folder(`most-${count}`, { "test.csv": sorted(count) });
-  const parts = await openParts(path, { trainAlone: 512 });
+  const parts = await openParts(path, { unlabeledTraining: 512 });
   expect([parts.train?.count, parts.test.count]).toEqual([trained, tested]);
 });
 

@@ -32,9 +32,9 @@ export interface PartsOptions extends SourceOptions {
   /** Number of calibration samples, 0 by default and at most half of the training samples. A single split provides a fifth, or unused samples. */
   readonly calibrate?: number;
   /** Number of training samples from a single split, 0 by default; Infinity requests four fifths. */
-  readonly trainAlone?: number;
+  readonly unlabeledTraining?: number;
   /** Minimum number of test samples if a single split is divided: 0 by default, and at most half of the split. */
-  readonly leastTested?: number;
+  readonly minTestSamples?: number;
   /** Whether a model was trained on a part of the test samples. If true, only the fifth that no training uses is tested on. */
   readonly heldOut?: boolean;
   /** Maximum number of test samples; all by default. The selection does not depend on `seed`. */
@@ -64,9 +64,9 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
 async function divideSource(source: Source, options: PartsOptions): Promise<Parts> {
   const {
     calibrate: calibrationCount = 0,
-    trainAlone = 0,
+    unlabeledTraining = 0,
     trains = false,
-    leastTested = 0,
+    minTestSamples = 0,
     heldOut = false,
     part,
     test: limit,
@@ -82,7 +82,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     return { train: rest, calibrate: drawn };
   };
   if (part === "train" || part === "all") {
-    if (trains || calibrationCount + trainAlone > 0) {
+    if (trains || calibrationCount + unlabeledTraining > 0) {
       const text = `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`;
       const hint = [
         "Omit `part`: all other samples are then used for testing.",
@@ -106,9 +106,10 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   const indexedSplit = indexedOrUndefined(singleSplit);
   const sources = { trainSource: indexedSplit, testSource: indexedSplit };
   // The number of samples in a stream is unknown, so a share of it cannot be computed.
-  const trainCount = singleSplit.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
+  const trainCount =
+    singleSplit.count === undefined && unlabeledTraining === Number.POSITIVE_INFINITY ? 0 : unlabeledTraining;
   const minTested = (count: number): number =>
-    Math.max(defaultTestCount(count), Math.min(leastTested, Math.ceil(count / 2)));
+    Math.max(defaultTestCount(count), Math.min(minTestSamples, Math.ceil(count / 2)));
   const maxTaken = (count: number): number => {
     const spared = trainCount === 0 ? count : Math.max(minTested(count), Math.min(testedAfterTraining, count / 2));
     return trainCount === Number.POSITIVE_INFINITY

@@ -7,7 +7,7 @@ import { completeRuns, type PairedRuns, runResult } from "../../runtime/paired/p
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
 import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
 
-export interface OnTarget {
+export interface TargetCheck {
   readonly target: TargetName;
   /** The place of the run: "Node", or "WebGPU in Chrome/156.0.0.0 (google swiftshader), onnxruntime-web 1.30". */
   readonly where: string;
@@ -52,14 +52,14 @@ export async function checkTargets(
   original: Model,
   result: Model,
   options: TargetCheckOptions,
-): Promise<readonly OnTarget[]> {
+): Promise<readonly TargetCheck[]> {
   const { samples: data, seed, signal } = options;
   const size = { samples: inputCount, batch: inputCount };
   const runs = await runPair({ engine, original, result }, data, { ...size, seed, signal });
   if (runs instanceof Miss)
     return targets.map(({ name, where }) => ({ target: name, where, ...uncompared(runs.reason) }));
   const native = { runs, likeness: compareValues(runs, options) };
-  const checks: OnTarget[] = [];
+  const checks: TargetCheck[] = [];
   for (const target of targets) {
     const check = await checkTarget(engine, target, original, native, options);
     const reason = check.right === false ? findMissingType(target, result) : undefined;
@@ -85,7 +85,7 @@ async function checkTarget(
   original: Model,
   native: NativeRun,
   options: TargetCheckOptions,
-): Promise<Omit<OnTarget, "target" | "where">> {
+): Promise<Omit<TargetCheck, "target" | "where">> {
   const isNative = target.name === "node";
   let { pairs } = native.runs;
   if (!isNative) {

@@ -1,7 +1,7 @@
 /** Judges the result of a step: returns why it is rejected. */
 import type { Context } from "#pass";
 import { type Comparison, defaultDrop, type Goal, judge } from "../compare/goal.ts";
-import type { OnTarget } from "../compare/target-check.ts";
+import type { TargetCheck } from "../compare/target-check.ts";
 import { brokenText, onTargetText, wrongTargetText } from "../record/verdict.ts";
 import type { FunctionCheck, FunctionLoss } from "./function-check.ts";
 import type { HoldoutComparison } from "./holdout.ts";
@@ -29,8 +29,8 @@ export async function judgeResult(
     readonly functionCheck: FunctionCheck | undefined;
   },
   isForced: boolean,
-  checkOnTargets: () => Promise<readonly OnTarget[]>,
-): Promise<{ readonly rejectionCause: RejectionCause | undefined; readonly targets: readonly OnTarget[] }> {
+  checkOnTargets: () => Promise<readonly TargetCheck[]>,
+): Promise<{ readonly rejectionCause: RejectionCause | undefined; readonly targets: readonly TargetCheck[] }> {
   const { comparison, goalMiss, functionCheck } = result;
   const brokenSentence = comparison === undefined ? undefined : brokenText(comparison);
   const lostFunction = functionCheck?.functionLoss;
@@ -47,7 +47,7 @@ export async function judgeResult(
 const rejectionCauseOf = (text: string | undefined, because: RejectionCause["because"]): RejectionCause | undefined =>
   text === undefined ? undefined : { text, because };
 
-export function warnOfTargets(checks: readonly OnTarget[], { log }: Pick<Context, "log">): void {
+export function warnOfTargets(checks: readonly TargetCheck[], { log }: Pick<Context, "log">): void {
   for (const check of checks) {
     if (check.right === undefined || check.isWeak === true)
       log({ id: "target", text: `${check.target}: ${onTargetText(check)}`, level: "warning" });

@@ -52,20 +52,21 @@ export async function openSamples(
   const options = {
     ...taskOptions,
     calibrate: maxOf((recipe) => recipe.samples?.calibration ?? maxCalibrationSamples(recipe)),
-    trainAlone: maxOf(({ samples, ...recipe }) =>
+    unlabeledTraining: maxOf(({ samples, ...recipe }) =>
       samples === undefined ? maxDistillationSamples(recipe) : trainingSampleCount(samples.training),
     ),
     learns: findTrainingTargets(trainingPasses, recipes),
     // A search, or a recipe from a search, divides the test samples in two halves.
-    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
+    minTestSamples: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
-  const { trainAlone } = options;
+  const { unlabeledTraining } = options;
   const { train: storedTrain, ...parts } = await openTask(model, options, context);
   // Without a stated number, each step draws from all training samples.
-  const isStated = trainAlone > 0 && recipes.every(({ samples }) => typeof samples?.training === "number");
-  const train = isStated && storedTrain !== undefined ? draw(storedTrain, trainAlone, context.seed) : storedTrain;
+  const isStated = unlabeledTraining > 0 && recipes.every(({ samples }) => typeof samples?.training === "number");
+  const train =
+    isStated && storedTrain !== undefined ? draw(storedTrain, unlabeledTraining, context.seed) : storedTrain;
   const task = { ...parts, ...(train === undefined ? {} : { train }) };
-  const { seen, stored, calibrate: measuredOn } = task;
+  const { shownSamples, stored, calibrate: measuredOn } = task;
   const { availableTestCount: available } = stored;
   const maxRequestedSamples = Math.max(
     0,
@@ -86,12 +87,17 @@ export async function openSamples(
     samples: {
       calibration: options.calibrate,
       training:
-        Number.isFinite(trainAlone) && (trainAlone === 0 || (train?.count ?? 0) <= trainAlone) ? trainAlone : "all",
+        Number.isFinite(unlabeledTraining) && (unlabeledTraining === 0 || (train?.count ?? 0) <= unlabeledTraining)
+          ? unlabeledTraining
+          : "all",
     },
     sampleUse: {
       train: trainingPasses.length > 0 && train !== undefined ? usedSplitOf(train) : undefined,
       calibrate: measuredOn && usedSplitOf(measuredOn),
-      test: { ...usedSplitOf(seen), ...(available === undefined || available === seen.count ? {} : { available }) },
+      test: {
+        ...usedSplitOf(shownSamples),
+        ...(available === undefined || available === shownSamples.count ? {} : { available }),
+      },
     },
   };
 }

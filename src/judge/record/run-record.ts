@@ -6,7 +6,7 @@ import type { CompressedSize } from "../../runtime/run/model-size.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { Likeness } from "../compare/compare-function.ts";
 import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
-import type { OnTarget } from "../compare/target-check.ts";
+import type { TargetCheck } from "../compare/target-check.ts";
 
 export const runFormat = 1;
 
@@ -178,7 +178,7 @@ export interface Variant {
   readonly likeness?: Likeness | string;
   /** Comparison of outputs that the metric does not evaluate, or why there is none. */
   readonly others?: Likeness | string;
-  readonly targets?: readonly OnTarget[];
+  readonly targets?: readonly TargetCheck[];
 }
 
 export interface ValidationResult {

@@ -21,7 +21,7 @@ import type { Change } from "#pass";
 import { relativeProcessorTime, type Spread } from "../../runtime/run/latency.ts";
 import { type Likeness, minVerdictSamples } from "../compare/compare-function.ts";
 import { type Comparison, defaultDrop, type Goal, isBroken, isWithin, judge, type Verdict } from "../compare/goal.ts";
-import type { OnTarget } from "../compare/target-check.ts";
+import type { TargetCheck } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./run-record.ts";
 import { adviseOnSamples, minSamplesToDecide, type UnusedSamples } from "./sample-advice.ts";
 
@@ -227,17 +227,17 @@ export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";
 
 /** Returns "right on: node ✓ wasm ✓ webgpu ✗", and one line with the finding per target. */
-export function targetLines(checks: readonly OnTarget[]): readonly string[] {
+export function targetLines(checks: readonly TargetCheck[]): readonly string[] {
   const marks = checks.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
   return [`right on: ${marks.join(" ")}`, ...checks.map((check) => `  ${check.target}: ${onTargetText(check)}`)];
 }
 
 /** Returns "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1". */
-export function onTargetText({ where, found, layer }: OnTarget): string {
+export function onTargetText({ where, found, layer }: TargetCheck): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
 }
 
-export function wrongTargetText(checks: readonly OnTarget[]): string | undefined {
+export function wrongTargetText(checks: readonly TargetCheck[]): string | undefined {
   const wrongTarget = checks.find(({ right }) => right === false);
   return wrongTarget === undefined
     ? undefined

@@ -4,7 +4,7 @@ import { capitalize, counted, excessText, Miss, type Model, PithError, throwIfAb
 import type { Context, OptionValues } from "#pass";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
-import { checkTargets, type OnTarget } from "../compare/target-check.ts";
+import { checkTargets, type TargetCheck } from "../compare/target-check.ts";
 import { createJudgeWithoutData, lossRatioOf, noiseRatioOf } from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
@@ -100,7 +100,7 @@ export interface FinishedStep<C extends MetricComparison = MetricComparison>
 
 export interface Judgement<C extends MetricComparison = MetricComparison> extends Findings<C> {
   readonly rejectionCause: RejectionCause | undefined;
-  readonly targets: readonly OnTarget[];
+  readonly targets: readonly TargetCheck[];
 }
 
 type FallbackRecord =
@@ -159,7 +159,7 @@ class CandidateRun<C extends MetricComparison> {
     const kept = step.fallsBack === true && step.pass.fallbackOverrides !== undefined ? new Map() : undefined;
     const options = await this.#chooseOptions(step, input);
     announce?.(options);
-    const result = await runner.run({ ...step, options }, input, { kept });
+    const result = await runner.run({ ...step, options }, input, { intermediates: kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
     const finishedStep = { result, findings: await this.#compareResult(step, result.output) };
     // Layers at higher precision would exceed a maximum size.
@@ -214,12 +214,12 @@ class CandidateRun<C extends MetricComparison> {
     return [steps.length === 0 ? original : withOutputsOf(original, result), result];
   }
 
-  async #checkOnTargets(digest: string): Promise<readonly OnTarget[]> {
+  async #checkOnTargets(digest: string): Promise<readonly TargetCheck[]> {
     const { store, context, metricInputs, test, output, targets = [] } = this.#run;
     if (targets.length === 0) return [];
     const { engine, seed, signal } = context;
     const key = { onTargets: digest, judging: metricInputs, seed, targets: targets.map(({ where }) => where) };
-    const work = async (): Promise<readonly OnTarget[]> => {
+    const work = async (): Promise<readonly TargetCheck[]> => {
       context.stage("targets");
       const [reference, result] = await this.#openPair(digest);
       return checkTargets(engine, targets, reference, result, { samples: test, output, seed, signal });

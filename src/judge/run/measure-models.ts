@@ -87,7 +87,7 @@ export async function measureModels(request: MeasureRequest, context: StepContex
 async function measureOnData(request: MeasureRequest, task: OpenedTask, context: StepContext) {
   const { model, original, output, goal } = request;
   const { engine, signal } = context;
-  const dataset = task.seen;
+  const dataset = task.shownSamples;
   const metrics = metricsFor(request, task);
   const [mainMetric] = metrics;
   const samples = dropUnusedLabels(task, mainMetric);
@@ -144,7 +144,7 @@ async function measureOnData(request: MeasureRequest, task: OpenedTask, context:
 /** Returns the metric of the task, then those that compare the outputs of both models. */
 function metricsFor(
   { model, original, metric, output }: MeasureRequest,
-  { labelled, reading, seen, ...task }: OpenedTask,
+  { labelled, reading, shownSamples, ...task }: OpenedTask,
 ): readonly [Metric, ...Metric[]] {
   const reference = original ?? model;
   const hasOriginal = original !== undefined;
@@ -152,14 +152,14 @@ function metricsFor(
   if (mainMetric.truth === "original" && !hasOriginal)
     throw optionError(`\`metric: "${metric}"\` needs \`original\`: it compares a model with its original.`);
   const furtherMetrics = hasOriginal
-    ? comparisonMetrics(original.model, output, { ...task, reading, samples: seen.count, metric })
+    ? comparisonMetrics(original.model, output, { ...task, reading, samples: shownSamples.count, metric })
     : [];
   return [mainMetric, ...furtherMetrics.filter(({ name }) => name !== mainMetric.name)];
 }
 
 /** Labels that the metric does not use can have a form that does not fit the model. */
 function dropUnusedLabels(task: OpenedTask, { truth }: Metric): Dataset {
-  const samples = task.ready(task.seen);
+  const samples = task.ready(task.shownSamples);
   return truth === "original" && task.labelled ? mapBatches(samples, ({ label: _, ...batch }) => batch) : samples;
 }
 

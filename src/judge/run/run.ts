@@ -55,7 +55,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly rounds?: number;
   /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
-  readonly seen?: Dataset;
+  readonly shownSamples?: Dataset;
   /** Number of all test samples for the report, if the task has only a part of them. */
   readonly available?: number | undefined;
   readonly preprocessing?: string | undefined;
@@ -230,13 +230,15 @@ async function runRecord(
   options: RunOptions,
   context: Context,
 ): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
-  const { about, targets = [], seen } = options;
+  const { about, targets = [], shownSamples } = options;
   const { metrics } = evaluator;
   const { name, unit, better } = task.metric;
   const examined = chosen ?? indexOfSmallestDrop(attempts);
   const evaluation = attempts[examined ?? -1]?.evaluation;
   const disagreements =
-    evaluation === undefined ? [] : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, seen);
+    evaluation === undefined
+      ? []
+      : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, shownSamples);
   return {
     format: runFormat,
     version,

@@ -335,7 +335,7 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   table: float32[7, 7] parameter = zeros
   logits = Gather (table, input_ids) {axis=0}
 }`);
-  const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY, samples: 6 } as const;
+  const learning = { learns: "answers", unlabeledTraining: Number.POSITIVE_INFINITY, samples: 6 } as const;
   const { task, logged } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
   expect([task.train?.count, task.test.count, logged.length]).toEqual([6, 2, 1]);
   expect(logged[0]).toMatch(
@@ -483,7 +483,7 @@ describe("samples that a model was trained on", () => {
     return path;
   };
   const relu = () => parseModel("opset 21\ngraph (x: float32[batch, 1]) -> (y: float32[batch, 1]) {\n  y = Relu(x)\n}");
-  const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY } as const;
+  const learning = { learns: "answers", unlabeledTraining: Number.POSITIVE_INFINITY } as const;
   const copied = (path: string, name: string): string => {
     const copy = join(temporaryFolder(), name);
     copyFileSync(path, copy);
@@ -498,7 +498,7 @@ describe("samples that a model was trained on", () => {
       expect(task.test.count).toBe(8);
       expect(logged.join()).toContain("one of the models was trained on the others");
     }
-    expect((await opened(relu(), { data, alike: relu() })).task.test.count).toBe(40);
+    expect((await opened(relu(), { data, secondModel: relu() })).task.test.count).toBe(40);
   });
 
   test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])("are recorded for any file name: %s", async (name) => {

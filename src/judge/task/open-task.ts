@@ -47,9 +47,9 @@ export interface TaskOptions {
   /** Number of calibration samples (default: 0), set aside from the training samples, or from the only split. */
   readonly calibrate?: number;
   /** Number of training samples without labels if the data has no predefined splits (default: 0). Infinity: four fifths of the samples. */
-  readonly trainAlone?: number;
+  readonly unlabeledTraining?: number;
   /** Minimum number of test samples if the data has no predefined splits (default: 0), but at most half of the samples. A search needs 200. */
-  readonly leastTested?: number;
+  readonly minTestSamples?: number;
   /** Maximum number of training samples and of test samples (default: all). */
   readonly samples?: number | undefined;
   readonly batch?: number | undefined;
@@ -60,7 +60,7 @@ export interface TaskOptions {
   /** Original or teacher of the model. Its preprocessing is the default. */
   readonly reference?: Model | undefined;
   /** Another model that gets the same samples. If both models record a preprocessing, it must be the same. */
-  readonly alike?: Model | undefined;
+  readonly secondModel?: Model | undefined;
   /**
    * Targets of a training, if there is one. A table or array without splits then provides four fifths for training, and the model can be at chance
    * level. "labels" requires training samples.
@@ -100,7 +100,7 @@ export interface OpenedTask extends Task, Preparation {
   readonly assumesScores: boolean;
   readonly reading: MetricOptions | undefined;
   readonly stored: Parts;
-  readonly seen: Dataset;
+  readonly shownSamples: Dataset;
   /** Opens another path in the same way as the task's data, but without preprocessing. */
   openOther(path: string): Promise<Dataset>;
 }
@@ -122,9 +122,9 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const context = completeContext(partialContext);
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
-  const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
+  const { calibrate = 0, unlabeledTraining = 0, minTestSamples = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
-  const models = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
+  const models = [...new Set([model, reference, options.secondModel])].filter((each) => each !== undefined);
   const { stated, isRecorded } = statedPreprocessing(options.preprocess, models);
   const sidecars = await sidecarsOf(models);
   const preparationSettings = { sidecars, stated, set };
@@ -144,8 +144,8 @@ export async function openTask(
               part: options.part,
               calibrate,
               trains: learns !== undefined,
-              leastTested,
-              ...(learns === "answers" ? { trainAlone } : {}),
+              minTestSamples,
+              ...(learns === "answers" ? { unlabeledTraining } : {}),
               ...(samples === undefined ? {} : { test: samples }),
               seed: context.seed,
             },
@@ -254,7 +254,7 @@ export async function openTask(
     reading,
     assumesScores: assumedOutput !== undefined,
     stored,
-    seen: testSamples,
+    shownSamples: testSamples,
     trained: trainedText,
     openOther: (path) => openDataset(path, readingOptions),
   };

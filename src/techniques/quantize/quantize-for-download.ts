@@ -78,7 +78,12 @@ const weightsAlone = {
   biasCorrection: "none",
 } as const;
 
-const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {}, kept: undefined });
+const silenceLog = (context: Context): Context => ({
+  ...context,
+  log: () => {},
+  progress: () => {},
+  intermediates: undefined,
+});
 
 /** Returns the rounding method that adds an error of `distortion` to the outputs. */
 async function distributeError(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {

@@ -62,7 +62,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
   const roundedNames = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
   const fitOptions = misses.length === 0 ? options : { ...options, unfit };
-  const { kept } = context;
+  const { intermediates: kept } = context;
   const settings = JSON.stringify({ ...options, data: undefined, overrides: undefined, rounder: rounder.id });
   const outcome = await withEvidence(model, "rounder", rounder, options, context, (observe) => {
     const contextOf = async (layer: Layer): Promise<LayerContext> => {

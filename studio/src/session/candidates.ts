@@ -88,7 +88,7 @@ async function makeOnSamples(
     name,
     goal: { maxDrop },
     rounds: timingRounds,
-    seen: task.seen,
+    shownSamples: task.shownSamples,
     preprocessing: task.preprocessing,
     available: task.stored.availableTestCount,
     onStage: (next) => {

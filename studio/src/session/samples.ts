@@ -9,7 +9,7 @@ import { engine } from "./engine.ts";
 import type { CallContext, Sampled } from "./session.ts";
 
 /** Minimum number of test samples beside training samples, as for recipes with numbers of samples. */
-const leastTested = 200;
+const minTestSamples = 200;
 const scoresWarning =
   "The outputs are compared as scores of classes. If they are other numbers, ignore classes and percentages.";
 const shownSamples = 6;
@@ -73,19 +73,19 @@ export const openForTraining = (
       data,
       preprocess: task.preset,
       learns: "answers",
-      trainAlone: Number.POSITIVE_INFINITY,
-      leastTested,
+      unlabeledTraining: Number.POSITIVE_INFINITY,
+      minTestSamples,
     },
     { engine, seed: 0, signal },
   );
 
-async function showSamples(model: Model, { test, seen }: OpenedTask): Promise<readonly ShownSample[]> {
+async function showSamples(model: Model, { test, shownSamples: viewed }: OpenedTask): Promise<readonly ShownSample[]> {
   const source = "gather" in test ? (test as IndexedDataset) : await collect(test, shownSamples);
   const count = Math.min(shownSamples, source.count);
   // Samples are often sorted by class, so the shown ones are evenly spread.
   const positions = Array.from({ length: count }, (_, index) => Math.floor((index * source.count) / count));
   const drawn = memory(test.name, await source.gather(Uint32Array.from(positions)));
-  const stored = await sampleViewsOf(positions, test, seen);
+  const stored = await sampleViewsOf(positions, test, viewed);
   const measured = await measure(engine, [model], drawn, [topClasses], { remembered: model });
   const [rows = new Float64Array(0)] = measured[0] ?? [];
   return Promise.all(

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
-import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import type { TargetCheck } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
 import type { Measured, Run, Variant } from "../../../judge/record/run-record.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
@@ -146,7 +146,7 @@ function figuresOf(
 }
 
 /** Lists the targets, with a "?" if the outputs could not be checked. */
-export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
+export function targetsField(targets: readonly TargetCheck[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };
 }

@@ -119,7 +119,8 @@ export async function writeVariants(
         search === undefined || data === undefined || !searchesTexts
           ? undefined
           : createModuleSearch(search, { ...judging, data, together }, bases.length, session),
-      together: data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
+      compareEndToEnd:
+        data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
       makesTogether: speech !== undefined,
     },
     { seed, signal, log: ({ id, text, level }) => terminal.note(id, text, level) },

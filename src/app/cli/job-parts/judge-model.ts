@@ -40,7 +40,7 @@ export async function openModels(
   const explain = (error: unknown): never => {
     throw (original && explainByInputs(model.model, original.model, error)) ?? error;
   };
-  const taskOptions = { alike: model.model, needsLabels: original === undefined, seed: session.seed };
+  const taskOptions = { secondModel: model.model, needsLabels: original === undefined, seed: session.seed };
   const { task } =
     (data && (await openData(context.engine, reference, data, taskOptions, session).catch(explain))) ?? {};
   const inputs = task === undefined ? await textInputs(reference, context) : undefined;
@@ -63,7 +63,7 @@ export async function judgeModel(
   return measureModels(request, context).catch(explain);
 }
 
-async function explainMissingLabels({ seen: dataset, preprocessing }: OpenedTask): Promise<never> {
+async function explainMissingLabels({ shownSamples: dataset, preprocessing }: OpenedTask): Promise<never> {
   const first = await firstBatch(dataset);
   const note = preprocessing === undefined ? "" : ` (${preprocessing})`;
   const text =

@@ -30,7 +30,7 @@ export async function openData(
 
 /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */
 export async function openValidation(
-  { seen, train, ...task }: OpenedTask,
+  { shownSamples: seen, train, ...task }: OpenedTask,
   data: DataRequest,
   path: string,
 ): Promise<Dataset> {

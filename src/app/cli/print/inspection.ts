@@ -51,7 +51,7 @@ function showStructure({ inside, layers, replaceable }: InspectedFile, terminal:
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
-      `subgraphs: ${integer(inside.graphs)}, with ${contents.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+      `subgraphs: ${integer(inside.graphs)}, with ${contents.join(" and ")}; only quantize changes them${inside.inlineCommand === undefined ? "" : `; for the others run ${inside.inlineCommand} first, which inlines the branch that is taken`}`,
     );
   }
   const sharingLayers = layers.filter(({ sharedWith }) => sharedWith.length > 0);

@@ -1,7 +1,7 @@
 /** Prints what comparisons of outputs show. */
 import { counted, figureText } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import type { TargetCheck } from "../../../judge/compare/target-check.ts";
 import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
 import {
   agreementLegend,
@@ -20,7 +20,7 @@ const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend,
 /** Returns the lines, and the legends of the texts. @param above texts above the lines. */
 export function outputLines(
   { likeness, others }: Partial<Pick<FunctionCheck, "likeness" | "others">>,
-  targets: readonly OnTarget[],
+  targets: readonly TargetCheck[],
   above: readonly string[],
   dim: (text: string) => string,
 ): readonly string[] {

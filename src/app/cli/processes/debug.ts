@@ -52,7 +52,7 @@ export default async function debug(
   const [{ engine }, { model }] = [context, compressed];
   const samples = data?.samples ?? tableSamples;
   session.stage("layers");
-  const preparedSamples = task?.ready(task.seen) ?? texts?.test;
+  const preparedSamples = task?.ready(task.shownSamples) ?? texts?.test;
   const lost = await findLostForm({ engine, original, result: model }, preparedSamples, { seed, signal }).catch(
     explain,
   );
@@ -74,7 +74,7 @@ export default async function debug(
   const on =
     task === undefined
       ? (texts?.test.name ?? `random inputs, seed ${seed}`)
-      : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
+      : `${task.shownSamples.name}, ${counted(Math.min(samples, task.shownSamples.count ?? samples), "sample")}`;
   const preprocessing = task?.preprocessing;
   if (out !== undefined) {
     const page = debugPage({ layers, blamed, on, original: originalPath, model: modelPath });

@@ -19,7 +19,7 @@ import {
 } from "#ir";
 import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
-import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import type { TargetCheck } from "../../../judge/compare/target-check.ts";
 import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
 import { warnOfTargets } from "../../../judge/measure/rejection-cause.ts";
 import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
@@ -53,7 +53,7 @@ export interface EvalResult extends Partial<Measurement> {
   /** Difference of the outputs that no step explains. */
   readonly lost: string | undefined;
   /** Checks of the target runtimes, each compared with the original on the native runtime. */
-  readonly targets: readonly OnTarget[];
+  readonly targets: readonly TargetCheck[];
   readonly goals: Readonly<Record<string, boolean>>;
 }
 

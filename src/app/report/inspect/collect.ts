@@ -94,7 +94,9 @@ export async function inspectModel(model: Model): Promise<Inspection> {
       graphs: innerGraphs.length,
       nodes: innerGraphs.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: layers.filter(isInSubgraph).length,
-      wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((advice) => advice !== undefined),
+      inlineCommand: [...graph.nodes()]
+        .map((node) => branchAdvice(node, inference))
+        .find((advice) => advice !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),

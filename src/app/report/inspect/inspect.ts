@@ -86,12 +86,12 @@ export interface Inspection {
   readonly blocks: Blocks;
   readonly savings: Savings;
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Contents of subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of the subgraphs. */
+  /** Contents of subgraphs, which only quantize changes. `inlineCommand` is a command that moves layers out of the subgraphs. */
   readonly inside: {
     readonly graphs: number;
     readonly nodes: number;
     readonly layers: number;
-    readonly wayOut: string | undefined;
+    readonly inlineCommand: string | undefined;
   };
   /** Names of stored tensors that are also inputs, as in old files. Callers can override them. */
   readonly replaceable: readonly string[];

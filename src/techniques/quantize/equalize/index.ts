@@ -53,7 +53,12 @@ function outputNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
   };
   return async (candidate) => {
     const copy = candidate.clone();
-    await quantizeBy(trialSettings, copy, { ...quietContext, log: () => {}, progress: () => {}, kept: undefined });
+    await quantizeBy(trialSettings, copy, {
+      ...quietContext,
+      log: () => {},
+      progress: () => {},
+      intermediates: undefined,
+    });
     return measure(copy);
   };
 }
