@@ -493,7 +493,7 @@ describe("samples that a model was trained on", () => {
   test("are excluded if any of the tested models was trained on them", async () => {
     const [data, trained] = [write("rows.csv", 40), relu()];
     await opened(trained, { data, ...learning });
-    for (const models of [{ alike: trained }, { reference: trained }]) {
+    for (const models of [{ secondModel: trained }, { reference: trained }]) {
       const { task, logged } = await opened(relu(), { data, ...models });
       expect(task.test.count).toBe(8);
       expect(logged.join()).toContain("one of the models was trained on the others");
