@@ -9,6 +9,7 @@
  */
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
+import { corrections } from "./quantize/corrections.ts";
 import { detector } from "./quantize/detector.ts";
 import { entropy } from "./quantize/entropy.ts";
 import { language } from "./quantize/language.ts";
@@ -38,6 +39,7 @@ const experiments: Readonly<Record<string, (settings: Settings) => Promise<boole
   speed,
   entropy,
   detector,
+  corrections,
 };
 const unknown = positionals.find((name) => experiments[name] === undefined);
 if (unknown !== undefined) {
