@@ -12,7 +12,7 @@ import { distill } from "../../src/techniques/distill/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
-import { task, trained } from "../judge/blobs.ts";
+import { createTask, trained } from "../judge/blobs.ts";
 import { convolutions } from "../recover/networks.ts";
 
 const classes = 10;
@@ -69,7 +69,7 @@ const jobs: Record<string, Job> = {
   },
   async compress(_, context) {
     const options = { steps: 6, purpose: "size", rounds: 0, goal: { maxDrop: 0.2 } } as const;
-    const { result } = await search(await trained(), task, options, context);
+    const { result } = await search(await trained(), createTask(), options, context);
     if (result === undefined) throw new Error("The search has no result.");
     return result.bytes;
   },

@@ -32,12 +32,14 @@ function part(name: string, count: number): IndexedDataset {
   });
 }
 
-export const task: Required<Omit<Task, "trained" | "text">> = {
+export const createTask = (): Required<Omit<Task, "trained" | "text">> => ({
   train: part("train", 1600),
   calibrate: part("calibrate", 200),
   test: part("test", 800),
   metric: accuracy(),
-};
+});
+
+export const task = createTask();
 
 /** The network of 16 → 64 → 48 → 8 that `train-blobs.ts` has trained and stored. */
 export const trainedFile = fileURLToPath(new URL("blobs.onnx", import.meta.url));
