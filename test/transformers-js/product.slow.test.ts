@@ -56,13 +56,12 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     const folder = join(out, "speechless");
     await cp(bert ?? "", folder, { recursive: true });
     await writeFile(join(folder, "tokenizer_config.json"), "[]");
-    const broken = await json("quantize", folder, "--dtype", "q8", "-o", `${folder}.out`);
-    expect(broken).toMatchObject({
+    const { code: brokenCode, err } = await pith("quantize", folder, "--dtype", "q8", "-o", `${folder}.out`);
+    expect({ code: brokenCode, err }).toEqual({
       code: 1,
-      files: [
-        { verdict: "unusable", loader: { outcome: "fails", reason: expect.stringContaining("does not make inputs") } },
-      ],
+      err: expect.stringContaining("tokenizer_config.json should hold an object."),
     });
+    await cp(join(bert ?? "", "tokenizer_config.json"), join(folder, "tokenizer_config.json"));
     await rm(join(folder, "tokenizer.json"));
     const { code, out: text } = await pith("compress", folder, "-o", `${folder}.best`);
     expect({ code, text }).toEqual({

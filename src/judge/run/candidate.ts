@@ -164,7 +164,7 @@ class CandidateRun<C extends MetricComparison> {
     const finishedStep = { result, findings: await this.#compareResult(step, result.output) };
     // Layers at higher precision would exceed a maximum size.
     const isFinal = kept === undefined || (step.maxBytes ?? step.maxDownload) !== undefined;
-    const attemptContext = { ...silence(context), kept };
+    const attemptContext = { ...silence(context), intermediates: kept };
     const finalStep = isFinal ? finishedStep : await this.#keepPreciseLayers(step, input, finishedStep, attemptContext);
     return { ...finalStep, searched: this.#comparer?.searched };
   }

@@ -53,7 +53,7 @@ async function openSearch(
       batch: input.data.batch,
       output: input.output,
       preprocessing: task.preprocessing,
-      seen: task.shownSamples,
+      shownSamples: task.shownSamples,
       available: sampleUse.test.available,
       resumeFolder: input.resumeFolder,
       targets,
