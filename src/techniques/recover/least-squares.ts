@@ -57,14 +57,12 @@ export const solveLayers: Stage = {
         if (scope.overdue()) break;
         scope.context.progress(index, matches.length);
         const samples = samplesOf(layer);
-        // A restart runs all earlier layers again, and twice the samples hardly change a fit.
-        if (runs === undefined || samples > 2 * runs.samples) {
+        if (runs === undefined || samples > runs.samples) {
           await runs?.current.release();
           const remaining = matches.slice(index).map((match) => match.layer);
           runs = await startRuns(model, inference, remaining, { ...scope, data: take(scope.data, samples) });
         }
-        const fitted = { ...matched, samples: Math.min(samples, runs.samples) };
-        const solved = await solveLayer(layer, fitted, runs, scope, engineProducts.multiply);
+        const solved = await solveLayer(layer, { ...matched, samples }, runs, scope, engineProducts.multiply);
         if (solved instanceof Miss) misses.push(solved);
         else if (solved) changed++;
       }

@@ -274,7 +274,7 @@ async function attempt(
 }
 
 /** Numbers of samples on which a stage is validated: an eighth within these bounds, but at most a quarter. */
-const [minChecked, maxChecked] = [32, 256];
+const [minChecked, maxChecked] = [32, 512];
 /** Maximum number of samples read from a stream. */
 const maxOfStream = 4096;
 

@@ -124,10 +124,13 @@ export default async function evaluate(
   // Without goals, only a missing output or another shape is a loss.
   if (lost !== undefined && (lost.because === "form" || maxDrop !== undefined || goals.length > 0))
     goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
-  const isMissed = lost !== undefined || goals.some(({ met }) => !met);
-  const isWorse =
-    isMissed || (comparison !== undefined && goals.length === 0 && !judge(comparison, { maxDrop: 0 }).met);
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
+  const isGoalMissed =
+    measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false);
+  const isAsGood =
+    goals.length > 0 ||
+    (comparison === undefined ? functionCheck !== undefined : judge(comparison, { maxDrop: 0 }).met);
+  const isWorse = failure !== undefined || lost !== undefined || isGoalMissed || !isAsGood;
   return {
     markdownFile: flags.markdown,
     json: {
@@ -140,8 +143,7 @@ export default async function evaluate(
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
     failure,
-    isGoalMissed:
-      measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
+    isGoalMissed,
     print(terminal) {
       const samplesText =
         measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
