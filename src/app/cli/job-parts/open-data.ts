@@ -30,12 +30,15 @@ export async function openData(
 
 /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */
 export async function openValidation(
-  { shownSamples: seen, train, ...task }: OpenedTask,
+  { shownSamples, train, ...task }: OpenedTask,
   data: DataRequest,
   path: string,
 ): Promise<Dataset> {
   const samples = await task.openOther(path);
-  const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
+  const uses = [
+    [shownSamples.name, "is test data"],
+    ...(train === undefined ? [] : [[train.name, "is training data"]]),
+  ];
   for (const [name = "", use = ""] of uses) {
     if (!areNested(samplesPath(name), samplesPath(samples.name))) continue;
     throw dataError(`--validation ${path}: ${name} ${use} already${originText(name, data.path)}.`, {
