@@ -8,7 +8,7 @@
  * bound to the sizes of the inputs. Models run in a separate process, because some crash the runtime; a new process then continues.
  */
 import { fork } from "node:child_process";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { infer } from "../src/core/analysis/infer.ts";
@@ -19,7 +19,6 @@ import { fromNumbers } from "../src/core/tensor/convert.ts";
 import { dimValue, elementCount, isSymbolic } from "../src/core/tensor/dims.ts";
 import { random } from "../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
-import { parseNpz } from "../src/data/files/npy.ts";
 import { resolveConditions } from "../src/rewrite/clean-up/resolve-conditions.ts";
 import { backendTests } from "../test/laws/archive.ts";
 import {
@@ -32,6 +31,7 @@ import {
 } from "../test/laws/compare-types.ts";
 import { numeric } from "../test/laws/harness.ts";
 import { shared } from "../test/shared.ts";
+import { readNpz } from "../test/zoo/npz.ts";
 import { heading, line, table } from "./lib/print.ts";
 
 const { values: options } = parseArgs({
@@ -81,7 +81,7 @@ function zoo(): Job[] {
     name: file.slice(folder.length + 1),
     load: async () => {
       const model = await open(file);
-      const arrays = await parseNpz(new Uint8Array(readFileSync(file.replace(/onnx$/, "npz"))), file);
+      const arrays = readNpz(file.replace(/onnx$/, "npz"));
       return { model, feeds: Object.fromEntries(model.graph.feeds.map(({ name }) => [name, arrays[name] as Dense])) };
     },
   }));

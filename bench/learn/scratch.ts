@@ -78,8 +78,8 @@ export async function fromScratch(task: FromScratch, settings: Settings): Promis
       if (pithResult !== undefined) figures.push({ own: pithResult.value, other: undefined });
       continue;
     }
-    writeNpz(join(files, "weights.npz"), before);
-    writeNpz(join(files, "data.npz"), {
+    await writeNpz(join(files, "weights.npz"), before);
+    await writeNpz(join(files, "data.npz"), {
       ...(await columns(data.train, "train.")),
       ...(await columns(data.test, "test.")),
     });

@@ -96,7 +96,7 @@ export async function writeSamples(path: string, data: IndexedDataset, labels = 
     for (const [name, dense] of Object.entries(batch)) if (labels || name !== "label") arrays[`${at}/${name}`] = dense;
     at++;
   }
-  writeNpz(path, arrays);
+  await writeNpz(path, arrays);
 }
 
 const tokens = 128;

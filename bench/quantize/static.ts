@@ -13,7 +13,7 @@ import { meanInterval } from "../../src/core/math/confidence-interval.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { agreement, type Estimate, measure } from "../../src/judge/index.ts";
 import { meanKl } from "../../src/runtime/metrics/comparison-metrics.ts";
-import { minTimesPerRun } from "../../src/runtime/run/relative-time.ts";
+import { timeSeries } from "../../src/runtime/run/relative-time.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { heading, line, points, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
@@ -234,8 +234,8 @@ async function speedsOf(
   for (let turn = 0; turn < sessions; turn++) {
     const loaded = [];
     for (const file of paths) loaded.push(await engine.load(await open(file), { threads: 1, amongOthers: true }));
-    const times = await minTimesPerRun(loaded, feeds, new AbortController().signal);
-    for (const [at, time] of times.entries()) least[at] = Math.min(least[at] ?? time, time);
+    const series = await timeSeries(loaded, feeds, new AbortController().signal);
+    for (const [at, times] of series.entries()) least[at] = Math.min(least[at] ?? Number.POSITIVE_INFINITY, ...times);
     for (const session of loaded) await session.release();
   }
   return new Map(files.map(({ tool }, at) => [tool, (least[0] ?? 0) / (least[at + 1] ?? 0)]));

@@ -34,7 +34,7 @@ export default async function checkJob({ original, result, samples, seed }: Chec
   const inputs = await feedsFor(original, seed);
   if (typeof inputs === "string") return { notRun: inputs };
   const { feeds, noSamples } = inputs;
-  if (samples !== undefined && noSamples === undefined) writeNpz(samples, inputs.samples ?? {});
+  if (samples !== undefined && noSamples === undefined) await writeNpz(samples, inputs.samples ?? {});
   if (result === undefined) return noSamples === undefined ? {} : { noSamples };
   let worst: number | undefined;
   for (const graphOptimizationLevel of levels) {

@@ -22,7 +22,7 @@ type Imports = ReadonlyMap<string, ReadonlySet<string>>;
 const groupOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1];
 
 /** Returns for each folder of `src/` the others that it imports. */
-export function groupImports(sources: readonly Source[]): Imports {
+function groupImports(sources: readonly Source[]): Imports {
   const imports = new Map<string, Set<string>>();
   for (const source of sources) {
     const group = groupOf(source.file);
@@ -38,7 +38,7 @@ export function groupImports(sources: readonly Source[]): Imports {
 }
 
 /** Returns a table with a row for each folder, the lowest first, with the imports that do not follow from others. */
-export function importTable(imports: Imports): string {
+function importTable(imports: Imports): string {
   const reachOf = (folder: string): ReadonlySet<string> =>
     new Set([...(imports.get(folder) ?? [])].flatMap((target) => [target, ...reachOf(target)]));
   const names = (folders: readonly string[]): string => folders.map((folder) => `\`${folder}/\``).join(", ");

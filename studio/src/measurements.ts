@@ -22,7 +22,7 @@ export const missingSpeedText = ({ timing }: Candidate): string =>
   timing?.isUnsteady === true ? "not measured: the machine was too busy" : "not measured";
 
 /** Returns how many predictions differ from the original's; undefined for models without classes. */
-export function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {
+function changedCount(candidate: Candidate): { readonly count: number; readonly of: number } | undefined {
   const { agreement } = variantOf(candidate) ?? {};
   return agreement === undefined
     ? undefined

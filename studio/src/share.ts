@@ -18,7 +18,7 @@ export interface SharedResult extends ResultNumbers {
 }
 
 /** Name of the view in the fragment. */
-export const resultView = "result";
+const resultView = "result";
 
 /** Fragment of the page's address. */
 export const fragment = signal("");

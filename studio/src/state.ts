@@ -81,12 +81,10 @@ export const job = signal<Job | undefined>(undefined);
 export const problem = signal<Problem | undefined>(undefined);
 
 /** Bits of a weight after compression, of formats that the model can be stored in; undefined until they are known. */
-export const downloadRates = signal<DownloadRates | undefined>(undefined);
+const downloadRates = signal<DownloadRates | undefined>(undefined);
 
 /** Bytes after brotli of the preset "smallest download" at its initial settings, with the samples that gave them. */
-export const smallestDownload = signal<{ readonly request: SamplesRequest; readonly bytes: number } | undefined>(
-  undefined,
-);
+const smallestDownload = signal<{ readonly request: SamplesRequest; readonly bytes: number } | undefined>(undefined);
 
 /** The candidate that is shown beside the settings; undefined for the original. */
 export const besideId = signal<string | undefined>(undefined);
@@ -128,7 +126,7 @@ export function estimatedBytes(chosen: Settings): number | undefined {
   if (sizeKind.value === "disk") return estimateSizes(rates?.simplified ?? inspection, chosen)?.total;
   return rates && estimateDownload(inspection, chosen, rates, downloads.value[""]?.brotli);
 }
-export const currentId = computed(() => idOf(settings.value));
+const currentId = computed(() => idOf(settings.value));
 /** The metric that the goal limits. */
 export const goalMetric = computed(() => samples.value?.metric ?? accuracyMetric);
 /** Names the files that the user must choose again before something can run. */

@@ -9,7 +9,7 @@ import { decodeImage } from "../../src/core/platform/node-image.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { archiveMemory, readAll, unpackGzip } from "../../src/data/files/bytes.ts";
 import { idxColumn } from "../../src/data/files/idx.ts";
-import { npzColumns, parseNpz } from "../../src/data/files/npy.ts";
+import { npzColumns } from "../../src/data/files/npy.ts";
 import { openWav } from "../../src/data/files/wav.ts";
 import { csv, jsonl, openDataset } from "../../src/data/index.ts";
 import { readSettings } from "../../src/data/text/tokenizer.ts";
@@ -138,7 +138,7 @@ describe("reading .npz archives", () => {
     [{ size: 1e6 }, /^f: x\.npy: the compressed data is damaged or truncated\.$/],
   ])("rejects an array whose size differs from the directory: %o", async (said, message) => {
     const file = zip([{ name: "x.npy", content: npy("|u1", "10", noise(10)), ...said }]);
-    await expect(parseNpz(file, "f")).rejects.toThrow(message);
+    await expect(npzColumns(bytesSource(file, "f"))).rejects.toThrow(message);
   });
 
   test("reads rows before a wrong checksum, and rejects the last row", async () => {
@@ -158,12 +158,14 @@ describe("reading .npz archives", () => {
 
   test("rejects a truncated archive", async () => {
     const content = npy("|u1", "1000", noise(1000));
-    await expect(parseNpz(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f"))
+    await expect(
+      npzColumns(bytesSource(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f")),
+    )
       .rejects // The deflated data ends early.
       .toThrow(/^f: x\.npy: the compressed data is damaged or truncated\.$/);
     const archive = zip([{ name: "x.npy", content }]);
     for (const length of [0, 10, archive.length - 30, archive.length - 1])
-      await expect(parseNpz(archive.subarray(0, length), "f")).rejects.toMatchObject({ code: "E_DATA" });
+      await expect(npzColumns(bytesSource(archive.subarray(0, length), "f"))).rejects.toMatchObject({ code: "E_DATA" });
   });
 
   test.each([

@@ -18,7 +18,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
 export const textOf = (path: string): Promise<string> => readFile(path, "utf8");
 
 /** Copies the original in place of quantizing it, because these tests only check which files are written. */
-export const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
+const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
   const model = await open(from);
   model.header.metadata.set("by", "test");
   await save(model, to, { fileBytes });

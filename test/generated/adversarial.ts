@@ -60,7 +60,7 @@ const firing = [...plants.filter(({ fires }) => fires), ...cleanUpExamples];
 const firingRules = [...new Set(firing.map(({ rule }) => rule))];
 const otherPlants = [...plants.filter(({ fires }) => !fires), ...starts];
 
-export function adversaryAt(index: number, seed: number): Adversary {
+function adversaryAt(index: number, seed: number): Adversary {
   const numbers = random(seed, "adversary", index);
   const pick = <T>(items: readonly T[]): T | undefined => items[numbers.integer(items.length)];
   const list = (most: number): readonly number[] =>
@@ -74,7 +74,7 @@ export function adversaryAt(index: number, seed: number): Adversary {
 }
 
 /** Builds a network, and looks for a fault of its simplified form. */
-export async function tryAdversary(adversary: Adversary): Promise<Trial> {
+async function tryAdversary(adversary: Adversary): Promise<Trial> {
   try {
     const built = buildAdversary(adversary);
     if (built === undefined) return { adversary, ...skipped };
@@ -246,7 +246,7 @@ function denseText(dense: Dense | undefined): string {
 }
 
 /** Returns the simplest network with a fault, found by leaving out one choice after another. */
-export async function shrink(trial: Trial): Promise<Trial> {
+async function shrink(trial: Trial): Promise<Trial> {
   let smallest = trial;
   const shorter = ({ adversary }: Trial): readonly Adversary[] =>
     (["after", "before", "edits"] as const).flatMap((part) =>
@@ -273,7 +273,7 @@ export interface Built {
 const floats = [0, 1, -1, 0.5, 2, -3, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 6, 1e-7, 50, -0];
 const integers = [0, 1, -1, 2, -2, 3, 4];
 
-export function buildAdversary({ start, seed, edits, before, after }: Adversary): Built | undefined {
+function buildAdversary({ start, seed, edits, before, after }: Adversary): Built | undefined {
   const numbers = random(seed, "build");
   const example = start === undefined ? undefined : examplesByTitle.get(start);
   const model = example === undefined ? blank(numbers) : example.write().model;

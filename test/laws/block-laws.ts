@@ -10,8 +10,8 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/files/npy.ts";
 import { shared } from "../shared.ts";
+import { readNpz } from "../zoo/npz.ts";
 
 const engine = createEngine();
 /** The folder of exported networks; undefined if it is missing. */
@@ -21,7 +21,7 @@ export const networks =
 
 /** Reads the inputs of a network from the folder. */
 export async function inputsOf(name: string): Promise<Batch> {
-  const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  const arrays = readNpz(`${folder}/${name}.npz`);
   return Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
 }
 

@@ -33,7 +33,7 @@ export interface TypeCheck {
 }
 
 /** Returns the sizes of named dimensions from the inputs. */
-export function sizesOf(model: Model, feeds: Batch): Record<string, number> {
+function sizesOf(model: Model, feeds: Batch): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const value of model.graph.feeds) {
     value.type?.dims?.forEach((dim: Dim, axis) => {

@@ -50,7 +50,7 @@ export const loops: Nesting = {
  o${n} = Add(z${n + 1}, p${n}) }}`,
 };
 
-export function nested({ before, node }: Nesting, depth: number): Model {
+function nested({ before, node }: Nesting, depth: number): Model {
   const level = (n: number): string =>
     n > depth ? `z${n} = my.Counted(h${n - 1})` : `${before(n)}\n ${node(n, level(n + 1))}`;
   return parseModel(`opset 21, my 1

@@ -30,7 +30,7 @@ export async function feedStored(model: Model): Promise<Batch> {
   return feeds;
 }
 
-export function isFloat(value: Value | undefined): value is Value {
+function isFloat(value: Value | undefined): value is Value {
   return value?.type?.type === "float32" || value?.type?.type === "float64";
 }
 

@@ -7,8 +7,8 @@ import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { type Dim, isSymbolic } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/files/npy.ts";
 import { shared } from "../shared.ts";
+import { readNpz } from "../zoo/npz.ts";
 import { numberOf, run } from "./harness.ts";
 
 const folder = shared("data/zoo");
@@ -35,7 +35,7 @@ function sizesOf(model: Model, feeds: Batch): Readonly<Record<string, number>> {
 describe.skipIf(folder === undefined)("inferred types inside a network equal those of a run", () => {
   test.each(names)("%s", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const arrays = readNpz(`${folder}/${name}.npz`);
     const feeds = Object.fromEntries(
       model.graph.feeds.map((value) => [value.name, arrays[value.name] as Batch[string]]),
     );

@@ -19,7 +19,7 @@ function load(): protobuf.Root {
   return root;
 }
 
-export const modelProto = load().lookupType("onnx.ModelProto");
+const modelProto = load().lookupType("onnx.ModelProto");
 
 /** A message as plain data: numbers beyond 2⁵³ as texts, bytes as base64. */
 export function toPlain(bytes: Uint8Array): Record<string, unknown> {

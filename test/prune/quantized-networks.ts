@@ -22,7 +22,7 @@ import { choose, difference, feedsOf, run, silencedWhereRead } from "./silenced.
 type Scheme = (feeds: Batch) => Parameters<typeof quantize>[1];
 
 // Some processors multiply signed 8-bit weights in 16-bit sums, which saturate.
-export const schemes: Readonly<Record<string, Scheme>> = {
+const schemes: Readonly<Record<string, Scheme>> = {
   dynamic: () => ({ scheme: "dynamic", weights: "uint8" }),
   "dynamic, per channel": () => ({ scheme: "dynamic", weights: "uint8", perChannel: true }),
   static: (feeds) => ({ scheme: "static", weights: "uint8", data: memory("random", feeds) }),

@@ -9,9 +9,9 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/files/npy.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { shared } from "../shared.ts";
+import { readNpz } from "../zoo/npz.ts";
 import { expectSameAsSilenced } from "./silenced.ts";
 
 const folder = shared("data/zoo");
@@ -57,7 +57,7 @@ const required = new Set([
 describe("a pruned network equals the network with silenced channels", () => {
   test.each(names)("%s", async (name) => {
     const path = `${folder}/${name}.onnx`;
-    const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+    const arrays = readNpz(`${folder}/${name}.npz`);
     const inputs = new Set((await open(path)).graph.feeds.map((value) => value.name));
     const feeds: Batch = Object.fromEntries(Object.entries(arrays).filter(([key]) => inputs.has(key)));
     let change = 0;
@@ -79,7 +79,7 @@ describe("a pruned network equals the network with silenced channels", () => {
     const model = await make();
     const attention = channelGroups(model, infer(model)).filter(({ layers }) => layers[0]?.name.endsWith("self_attn"));
     expect(attention.map((group) => freeUnits(group).length)).toEqual([3, 3]);
-    const { x } = await parseNpz(new Uint8Array(readFileSync(`${folder}/torch_encoder.npz`)), "torch_encoder");
+    const { x } = readNpz(`${folder}/torch_encoder.npz`);
     if (x === undefined) throw new Error("no input");
     for (const seed of [1, 2]) expect(await expectSameAsSilenced(make, { x }, seed, 0.4)).toBeGreaterThan(1e-4);
   });

@@ -64,7 +64,7 @@ export async function run(model: Model, feeds: Batch, options: LoadOptions = {})
 }
 
 /** Returns the first output's dimensions and elements. */
-export async function runDense(
+async function runDense(
   model: Model,
   feeds: Batch,
   options: LoadOptions = {},
@@ -108,7 +108,7 @@ export async function stored(model: Model, name: string): Promise<Dense> {
 }
 
 /** Biases so large that weight scales must grow, a clamp that cannot vanish, a stored operand, and a weight that is not transposed. */
-export const extremes = (): Model =>
+const extremes = (): Model =>
   parseModel(`opset 17
 graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 3]) {
   c1.weight: float32[4, 4, 3, 3] = random(seed 21, from -0.00001 to 0.00001)

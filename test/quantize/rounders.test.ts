@@ -6,11 +6,11 @@ import type { Solver } from "pith/extend";
 import { fromDense, parseModel } from "pith/extend";
 import { fakeQuantize, nearest, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
-import { matrixOf } from "../../src/core/math/matrix.ts";
 import { quantizeTensor } from "../../src/techniques/quantize/quantize-tensor.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { mse } from "../../src/techniques/quantize/rounders/mse.ts";
 import { hasExactProducts } from "../int8-products.ts";
+import { matrixOf } from "../math/matrix-of.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 

@@ -4,13 +4,14 @@ import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { mask } from "../../src/core/graph/role.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { matrixOf, multiplyInJs } from "../../src/core/math/matrix.ts";
+import { multiplyInJs } from "../../src/core/math/matrix.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { IndexedDataset } from "../../src/data/batches/dataset.ts";
 import { memory } from "../../src/data/index.ts";
 import { solveLayers } from "../../src/techniques/recover/least-squares.ts";
 import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/techniques/shared/normal-equations.ts";
 import { value } from "../find.ts";
+import { matrixOf } from "../math/matrix-of.ts";
 import { noise } from "../noise.ts";
 import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts";
 

@@ -104,7 +104,7 @@ export function convolutions(first: number, second: number, outputs: number): Mo
 
 export const data = samples([160, 3, 6, 6]);
 
-export const unseen = samples([64, 3, 6, 6], 2);
+const unseen = samples([64, 3, 6, 6], 2);
 
 export const build = () => convolutions(12, 8, 5);
 

@@ -7,7 +7,7 @@ import type { Answer, SessionProcess } from "../../src/app/cli/studio/session-pr
 import { compiled } from "../cli/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-export const { createSessionProcess }: typeof import("../../src/app/cli/studio/session-process.ts") = await import(
+const { createSessionProcess }: typeof import("../../src/app/cli/studio/session-process.ts") = await import(
   pathToFileURL(compiled("app/cli/studio/session-process.js")).href
 );
 

@@ -14,7 +14,7 @@ export interface TabMemory {
 }
 
 /** Returns the memory of the process that draws the page and runs its workers: the largest renderer that this process has started. */
-export function tabMemory(): TabMemory {
+function tabMemory(): TabMemory {
   const parents = new Map<number, number>();
   const renderers = new Map<number, TabMemory>();
   for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {

@@ -4,11 +4,11 @@ import { describe, expect, it } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/files/npy.ts";
 import { crossEntropy, type Loss, meanSquaredError, sgd } from "../../src/learn/train/index.ts";
 import { sumOfLosses } from "../../src/learn/train/losses/parse.ts";
 import { createStep, type Step } from "../../src/learn/train/step.ts";
 import { shared } from "../shared.ts";
+import { readNpz } from "../zoo/npz.ts";
 
 interface Entry {
   readonly loss: readonly { readonly output: string; readonly kind: string }[];
@@ -52,7 +52,7 @@ function trained(name: string, entry: Entry): readonly string[] {
 
 async function curve(name: string, entry: Entry): Promise<readonly number[]> {
   const model = await open(`${folder}/${name}.onnx`);
-  const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
+  const arrays = readNpz(`${folder}/${name}.npz`);
   const batch: Batch = Object.fromEntries(Object.entries(arrays).filter(([column]) => !column.startsWith("output.")));
   const step: Step = await createStep(
     model,

@@ -232,7 +232,7 @@ function addHelp(
 }
 
 /** Suggests `pith simplify` for a model that ONNX Runtime rejects, if the simplified model loads. */
-export async function adviseSimplify(error: unknown, models: readonly string[], { runJob }: Pick<Session, "runJob">) {
+async function adviseSimplify(error: unknown, models: readonly string[], { runJob }: Pick<Session, "runJob">) {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const model = await runJob<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
   if (model === undefined) return error;

@@ -65,7 +65,7 @@ export async function findOriginals(folder: string): Promise<Originals> {
   return { modules, inputs, copies };
 }
 
-export async function copiesOf(folder: string, { base, source }: FolderModule): Promise<readonly NewFile[]> {
+async function copiesOf(folder: string, { base, source }: FolderModule): Promise<readonly NewFile[]> {
   return filesOf(folder, base, await open(source), await listFolder(joinPath(folder, "onnx")));
 }
 

@@ -89,7 +89,7 @@ export async function timeFile(run: FolderRun, { base, source }: FolderModule, d
   await writeDescriptions(run);
 }
 
-export function forgetFile({ records, written }: FolderRun, file: string): boolean {
+function forgetFile({ records, written }: FolderRun, file: string): boolean {
   const paths = [...written.keys()].filter((path) => isFileOfModel(file, path));
   for (const path of paths) written.delete(path);
   return records.delete(file) || paths.length > 0;

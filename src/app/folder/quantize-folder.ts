@@ -225,7 +225,7 @@ const inputMakers: readonly { readonly inputs: readonly string[]; readonly files
 ];
 
 /** Returns a sentence, without its period, about missing files. @param inputs names of the models' inputs. */
-export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
+function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missingFiles = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
     (name) => !names.includes(name),
@@ -239,7 +239,7 @@ export function missingText(names: readonly string[], inputs: readonly string[])
 export const minSpeed = 0.8;
 
 /** Removes files with a precision fallback that are neither smaller nor faster than a file with a higher-precision dtype. */
-export async function dropRedundant(run: FolderRun): Promise<void> {
+async function dropRedundant(run: FolderRun): Promise<void> {
   const { modules, requestedDtypes, records, out, written } = run;
   let hasDropped = false;
   for (const { base } of modules)

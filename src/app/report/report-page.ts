@@ -161,7 +161,7 @@ function sampleMarkup(sampleView: SampleView): Content {
 }
 
 /** Returns the layers with the lowest signal-to-noise ratio, and the reasons why others were not compared. */
-export function noiseSection(run: Run): Markup | undefined {
+function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
   const changedLayers = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);

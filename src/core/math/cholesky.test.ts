@@ -1,18 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { matrixOf } from "../../../test/math/matrix-of.ts";
 import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invert, solveCholesky } from "./cholesky.ts";
-import {
-  frobenius,
-  identity,
-  type Matrix,
-  matrix,
-  matrixOf,
-  multiply,
-  multiplyInJs,
-  subtract,
-  transpose,
-} from "./matrix.ts";
+import { frobenius, identity, type Matrix, matrix, multiply, multiplyInJs, subtract, transpose } from "./matrix.ts";
 import { runWith } from "./steps.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {

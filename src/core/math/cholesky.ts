@@ -14,7 +14,7 @@ const panel = 128;
  * Returns the lower factor L of a symmetric positive definite matrix; a `Miss` for other matrices. Reads the lower triangle.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
  * @example
- * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
+ * const factor = cholesky(matrix(2, 2, Float64Array.of(4, 2, 2, 5))); // [[2, 0], [1, 2]]
  */
 export function cholesky(source: Matrix): Matrix | Miss;
 export function cholesky(source: Matrix, multiply: Multiply): Promise<Matrix | Miss>;

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { matrixOf } from "../../../test/math/matrix-of.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import {
@@ -7,7 +8,6 @@ import {
   identity,
   largestMagnitude,
   matrix,
-  matrixOf,
   multiply,
   scaleColumns,
   scaleRows,

@@ -22,10 +22,6 @@ export function matrix(rows: number, columns: number, data: Float64Array = new F
   return { rows, columns, data };
 }
 
-export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
-  return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
-}
-
 export function identity(size: number): Matrix {
   const result = matrix(size, size);
   for (let index = 0; index < size; index++) result.data[index * (size + 1)] = 1;

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { matrixOf } from "../../../test/math/matrix-of.ts";
 import { random } from "../tensor/random.ts";
 
-import { matrix, matrixOf, multiplyInJs, transpose } from "./matrix.ts";
+import { matrix, multiplyInJs, transpose } from "./matrix.ts";
 import { energyShares } from "./rank.ts";
 import { singularValues } from "./svd.ts";
 

@@ -36,7 +36,7 @@ export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Bloc
 }
 
 /** Replaces each row x of `target` by Q x for Q = I − Vᵀ T V, or by Qᵀ x if `isInverse`. */
-export function* reflectRows(target: Matrix, { from, v, t }: Block, isInverse: boolean): Steps<void> {
+function* reflectRows(target: Matrix, { from, v, t }: Block, isInverse: boolean): Steps<void> {
   const { rows, columns, data } = target;
   if (rows === 0) return;
   const width = v.columns;

@@ -4,7 +4,7 @@ import type { Op } from "./define.ts";
 import * as families from "./families.ts";
 
 /** Operators by domain and name. A model can have a registry of custom operators (`addOperators`). */
-export class Registry {
+class Registry {
   readonly #entries = new Map<string, Map<string, Op>>();
 
   constructor(entries: Iterable<Op>) {

@@ -14,7 +14,6 @@ import {
   viewBytes,
   viewOf,
 } from "#ir";
-import { bytesSource } from "#platform";
 import { swapBytes } from "./bytes.ts";
 import { type Column, columnInFile, columnInMemory, type FileRows, maxBytesInMemory } from "./columns.ts";
 import { zipEntries } from "./zip.ts";
@@ -148,14 +147,6 @@ function npyBytes(dense: Dense): Uint8Array {
   bytes.set(start);
   bytes.set(elements, length);
   return bytes;
-}
-
-/** @throws PithError as `npzColumns` does. */
-export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
-  const arrays: Record<string, Dense> = {};
-  for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))
-    arrays[array] = parseNpy(await npy.read(0, npy.size), npy.name);
-  return arrays;
 }
 
 /** Reorders elements from Fortran order (column-major) to row-major order. */

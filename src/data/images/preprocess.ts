@@ -43,7 +43,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
 }
 
 /** Decodes and resizes image files; stored images are resized only if `how` states it. */
-export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
+async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
   const files = imagePathColumn(batch);
   if (files !== undefined) {

@@ -80,7 +80,7 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
 const pieceLength = 2 ** 16;
 
 /** Each piece begins at the start of a line, because no token crosses this position. */
-export function* splitIntoPieces(text: string): Iterable<string> {
+function* splitIntoPieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
     const line = /[^\s]\n(?=[^\s])/g;

@@ -279,7 +279,7 @@ export interface LanguageFigures {
 }
 
 /** Returns undefined without scores of tokens, or if no sample has a token after another one. */
-export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly PairedRun[]): LanguageFigures | undefined {
+function measureLanguage({ tokens, logits }: Decoder, pairs: readonly PairedRun[]): LanguageFigures | undefined {
   if (
     tokens === undefined ||
     pairs.some(({ expected, actual }) => (expected[logits] ?? actual[logits])?.dims.length !== 3)
@@ -316,7 +316,7 @@ export function measureLanguage({ tokens, logits }: Decoder, pairs: readonly Pai
 }
 
 /** Returns a reason if significantly fewer than half of the next tokens are the original's. */
-export function lostTokensText({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
+function lostTokensText({ agreement: { value, high, count } }: LanguageFigures): string | undefined {
   if (high >= 0.5) return undefined;
   return `the most likely next token is the original's at only ${Math.round(value * count)} of ${count} positions`;
 }

@@ -62,7 +62,7 @@ function comparesAll(byMetric: Comparison | undefined, trained: TrainingTargets)
   return isFew || isDistance(byMetric);
 }
 
-export const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
+const isDistance = ({ truth, unit }: Pick<Metric, "truth" | "unit">): boolean =>
   truth === "original" && unit !== "share";
 
 /** @throws ResultError if the result does not load, PithError E_DATA if nothing can be compared without data. */

@@ -108,7 +108,7 @@ function maxSamplesOf(
 }
 
 /** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
-export function stepNamesOf({ steps }: Recipe): readonly string[] {
+function stepNamesOf({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);
   const counts = new Map<string, number>();

@@ -61,7 +61,7 @@ export interface JudgedModel {
   /** Undefined without data. */
   readonly measured: Measurement | undefined;
   /** Undefined without an original. */
-  readonly judgement: Omit<Judgement, "lost"> | undefined;
+  readonly judgement: Judgement | undefined;
 }
 
 /** @throws PithError E_OPTION if the metric needs an original and there is none. */

@@ -154,7 +154,7 @@ function optimizerOf(options: TrainOptions): Optimizer {
 }
 
 /** Returns training and validation samples. @param validation a data set or path, or a share that is drawn by the seed. */
-export async function openTrainingData(
+async function openTrainingData(
   data: Dataset | string,
   validation: Dataset | string | number,
   seed: number,

@@ -63,7 +63,7 @@ interface ValueReader {
 }
 
 /** Yields the nodes that read a parameter or state: directly, in part, or after a mask, transposition or expansion. */
-export function* readersOf(value: Value, inference: Inference): Generator<ValueReader> {
+function* readersOf(value: Value, inference: Inference): Generator<ValueReader> {
   const count = sizeOf(value);
   for (const { node, input } of value.uses) {
     const [output] = node.outputs;
@@ -86,14 +86,14 @@ export function* readersOf(value: Value, inference: Inference): Generator<ValueR
 }
 
 /** Returns whether a tensor is a normalization's scale or shift, or a bias (recurrent layers have two-dimensional biases). */
-export function isBiasOrScale({ node, bound, input }: ValueReader): boolean {
+function isBiasOrScale({ node, bound, input }: ValueReader): boolean {
   const roles = rolesOf(bound);
   if (roles.length > 0) return roles.every((role) => role.input !== input);
   const scales = bound.scales().filter((scale) => bound.parameters().includes(scale));
   return scales.some((scale) => scale === input || sizeOf(node.inputs[scale]) === sizeOf(node.inputs[input]));
 }
 
-export const rolesOf = (bound: BoundOp): readonly WeightRole[] => {
+const rolesOf = (bound: BoundOp): readonly WeightRole[] => {
   const roles = bound.weights();
   return roles instanceof Miss ? [] : roles;
 };

@@ -82,7 +82,7 @@ export function shareOfMostFrequent(answers: Float64Array): number | undefined {
 const minGain = 0.05;
 
 /** Returns whether a model is about as accurate as always predicting the most frequent class. @param chance The accuracy of that prediction. */
-export function isAtChance(accuracy: number, chance: number, samples: number): boolean {
+function isAtChance(accuracy: number, chance: number, samples: number): boolean {
   if (accuracy <= chance) return true;
   return accuracy - chance < minGain * (1 - chance) && wilson(Math.round(accuracy * samples), samples).low <= chance;
 }

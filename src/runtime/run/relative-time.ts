@@ -84,13 +84,8 @@ export const shareOfTime = ({ before, after }: PairedRunTimes): number => after 
 const [seriesTime, totalTime] = [0.2, 40];
 const minSeries = 3;
 
-/** Returns each session's fastest processor time per run in milliseconds. @throws PithError as `timeSeries`. */
-export async function minTimesPerRun(...args: Parameters<typeof timeSeries>): Promise<readonly number[]> {
-  return (await timeSeries(...args)).map((times) => Math.min(...times));
-}
-
 /** Returns each session's processor times per run in milliseconds; NaN in browsers. Runs are interleaved. @throws PithError E_STOPPED. */
-async function timeSeries(
+export async function timeSeries(
   sessions: readonly Pick<Session, "run">[],
   feeds: Batch,
   signal: AbortSignal,

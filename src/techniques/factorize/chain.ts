@@ -48,7 +48,7 @@ export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "mul
 }
 
 /** Returns the shape of the weight of a part, one layer of the chain. @param dims shape of the layer's weight. */
-export function partDims(
+function partDims(
   { role }: Layer,
   dims: readonly number[],
   { rows, columns, window }: Omit<PartShape, "name">,

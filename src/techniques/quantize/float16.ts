@@ -133,7 +133,7 @@ export function explainUnfitHalf(
 }
 
 /** Returns the relative rounding error |x − r| / |x|. */
-export function relativeRoundingError(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
+function relativeRoundingError(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
   let [noise, signal] = [0, 0];
   for (let index = 0; index < numbers.length; index++) {
     const number = numbers[index] ?? 0;

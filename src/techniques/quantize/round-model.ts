@@ -166,7 +166,7 @@ const perChannelOpset = 13;
  *
  *     x · W ≈ s · w · Σ (q - z) · Q
  */
-export async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
+async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;
   const { targets, otherActivations, misses: rejected } = findCoverage(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);

@@ -47,7 +47,7 @@ export function isMethod(value: unknown, does: FunctionNames): boolean {
 }
 
 /** Returns a property of any value; undefined if the value is not an object or its getter throws. */
-export function memberOf(value: unknown, name: string): unknown {
+function memberOf(value: unknown, name: string): unknown {
   try {
     return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
   } catch {

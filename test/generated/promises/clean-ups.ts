@@ -83,7 +83,7 @@ async function moveFactors(model: Model): Promise<undefined> {
 }
 
 /** The network after training with masks, or a penalty on channels: of each group of channels that can be cut some are made of zeros alone. */
-export async function withDeadChannels(given: Model): Promise<Model> {
+async function withDeadChannels(given: Model): Promise<Model> {
   const model = given.clone();
   storeWeights(model);
   const numbers = random(4, "dead channels");

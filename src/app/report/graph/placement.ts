@@ -176,7 +176,7 @@ export interface BlockFrame extends PlacedBox {
 const minBoxes = 3;
 const padding = { side: 14, head: 12, foot: 12 };
 
-export function findBlockFrames(boxes: readonly FramedBox[]): readonly BlockFrame[] {
+function findBlockFrames(boxes: readonly FramedBox[]): readonly BlockFrame[] {
   const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: FramedBox[] }>();
   for (const box of boxes) {
     const named = blockOf(box.path);

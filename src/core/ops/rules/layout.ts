@@ -48,7 +48,7 @@ const transposePair: PairRule = {
   },
 };
 
-export const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** At most one dimension of the merged shape can be inferred. */
 const reshapePair: PairRule = {
@@ -120,7 +120,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
 }
 
 /** Returns a Reshape's shape, with symbols as 0 (copied) or -1 (inferred); undefined for two -1, or 0 and -1. */
-export function reshapeTarget(
+function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
 ): readonly number[] | undefined {

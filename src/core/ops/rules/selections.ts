@@ -14,7 +14,7 @@ export interface Bounds {
   readonly steps: readonly number[];
 }
 
-export function boundsOf(site: Site): Bounds | undefined {
+function boundsOf(site: Site): Bounds | undefined {
   const rank = site.inputs[0]?.dims?.length;
   const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;

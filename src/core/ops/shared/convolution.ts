@@ -15,7 +15,7 @@ export function readConv(site: Site): ConvSettings | Miss {
   return { ...readWindow(site, kernel), group: readInteger(site, "group", 1) };
 }
 
-export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] | Miss {
+function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] | Miss {
   const [channels, perGroup] = [x[1], w[1]];
   if (typeof channels === "number" && typeof perGroup === "number" && channels !== perGroup * s.group)
     return new Miss(`the weight has ${perGroup * s.group} input channels, the input has ${channels}`);

@@ -7,7 +7,7 @@ export interface Pair<T = Value> {
   readonly teacher: T;
 }
 
-export const mapPair = ({ student, teacher }: Pair, transform: (value: Value) => Value): Pair => ({
+const mapPair = ({ student, teacher }: Pair, transform: (value: Value) => Value): Pair => ({
   student: transform(student),
   teacher: transform(teacher),
 });
@@ -52,7 +52,7 @@ export function requireSame(pair: Pair): Pair {
 
 export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
-export const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
+const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
 
 export function average(emit: Emit, values: readonly Value[]): Value {
   const sum = values.reduce((total, value) => emit.Add([total, value]));

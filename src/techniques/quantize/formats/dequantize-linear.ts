@@ -154,7 +154,7 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
 /** Up to this many values, the fill is larger than the values. */
 const maxStored = 128;
 
-export function dequantize(
+function dequantize(
   emit: Emit,
   name: string,
   { codes, scale, zeroPoint }: StoredCodes,

@@ -176,7 +176,7 @@ export const nearestBlocks =
 export const blocksKey = (layer: Layer, { bits, block, symmetric, halfScales = false }: BlockSettings): string =>
   `${bits} ${block} ${symmetric} ${halfScales} ${scaleAxis(layer)}`;
 
-export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
+const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
   blockScales(toFloat32(dense), rowsOf(layer), { size, bits, symmetric });
 
 /** Measures the blocks of a weight, also on the lattice of an earlier quantization. */
