@@ -12,6 +12,7 @@ import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
+import { kernels } from "./generate/kernels.ts";
 import { layerImports } from "./generate/layers.ts";
 import { operatorPage } from "./generate/operators.ts";
 import { realModelsPage } from "./generate/real-models.ts";
@@ -24,6 +25,7 @@ const generators: readonly Generator[] = [
   commandList,
   commandPage,
   errorPage,
+  kernels,
   layerImports,
   operatorPage,
   realModelsPage,

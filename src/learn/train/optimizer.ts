@@ -1,6 +1,7 @@
 /** An optimizer is a rule for one parameter and its arrays, changed in place. State belongs to these arrays: another network starts from zero. */
-import { type Batch, getOrAdd, shapeError } from "#ir";
-import { denseOf, type Floats, flushTiny, requireFloats, stepAgainst, tinyOf, zerosLike } from "./floats.ts";
+import { type Batch, getOrAdd } from "#ir";
+import { denseOf, type Floats, requireFloats, zerosLike } from "./floats.ts";
+import { runKernel } from "./kernels.ts";
 
 export interface OptimizedParameter {
   readonly name: string;
@@ -60,9 +61,6 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
     ...(rule.carry === undefined ? {} : { carry: rule.carry }),
     update(parameters, learningRate) {
       for (const parameter of parameters) {
-        const { values, gradient } = parameter;
-        if (gradient.length !== values.length)
-          throw shapeError(`${values.length} parameters have as many gradients, got ${gradient.length}.`);
         const state = stateOf(parameter);
         state.count++;
         rule.step(parameter, state.slots, learningRate, state.count);
@@ -100,7 +98,7 @@ export function createAccumulator(parameters: readonly WithGradient[], count: nu
   return {
     /** Adds the current gradients. Returns whether they were the last of a step: the parameters then have the mean gradient. */
     add(): boolean {
-      for (const { gradient, sum } of sums) stepAgainst(sum, gradient, -1 / count, 0);
+      for (const { gradient, sum } of sums) runKernel("descend", [sum], gradient, -1 / count, 0);
       batchCount++;
       if (batchCount < count) return false;
       for (const { gradient, sum } of sums) gradient.set(sum);
@@ -121,10 +119,7 @@ export function clipByNorm(parameters: readonly WithGradient[], limit: number): 
   const norm = Math.sqrt(squares);
   const factor = limit / (norm + epsilon);
   if (!(factor < 1)) return norm;
-  for (const { gradient } of parameters) {
-    const tiny = tinyOf(gradient);
-    for (let index = 0; index < gradient.length; index++)
-      gradient[index] = factor * flushTiny(gradient[index] as number, tiny);
-  }
+  for (const { gradient } of parameters)
+    for (let index = 0; index < gradient.length; index++) gradient[index] = factor * (gradient[index] as number);
   return norm;
 }

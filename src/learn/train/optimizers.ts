@@ -1,5 +1,5 @@
 /** The optimizers: SGD, Adam and AdamW. */
-import { type Floats, flushTiny, stepAgainst, tinyOf, tinyToSquareOf } from "./floats.ts";
+import { runKernel } from "./kernels.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
@@ -20,15 +20,8 @@ export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimiz
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
       const decay = decays ? weightDecay : 0;
-      if (velocity === undefined) return stepAgainst(values, gradient, rate, decay);
-      const tiny = tinyOf(values);
-      for (let index = 0; index < values.length; index++) {
-        const value = values[index] as number;
-        const slope = flushTiny((gradient[index] as number) + decay * value, tiny);
-        const speed = flushTiny(momentum * (velocity[index] as number) + slope, tiny);
-        velocity[index] = speed;
-        values[index] = value - rate * speed;
-      }
+      if (velocity === undefined) runKernel("descend", [values], gradient, rate, decay);
+      else runKernel("descendWithMomentum", [values, velocity], gradient, rate, momentum, decay);
     },
   });
 }
@@ -68,21 +61,8 @@ function defineAdam(name: string, options: AdamOptions, isDecoupled: boolean): O
       const spread = 1 / Math.sqrt(1 - beta2 ** count);
       const decay = decays ? weightDecay : 0;
       const [coupledDecay, decoupledDecay] = isDecoupled ? [0, learningRate * decay] : [decay, 0];
-      const [first, second] = slots as [Floats, Floats];
-      const tiny = tinyToSquareOf(values);
-      const [meanShare, squareShare] = [1 - beta1, 1 - beta2];
-      // Two arrays per element would take as long as all of the arithmetic.
-      for (let index = 0; index < values.length; index++) {
-        const value = values[index] as number;
-        const slope = (gradient[index] as number) + coupledDecay * value;
-        const oldMean = first[index] as number;
-        const oldSquare = second[index] as number;
-        const mean = flushTiny(oldMean + meanShare * (slope - oldMean), tiny);
-        const square = flushTiny(oldSquare + squareShare * (slope * slope - oldSquare), tiny * tiny);
-        first[index] = mean;
-        second[index] = square;
-        values[index] = value - (rate * mean) / (Math.sqrt(square) * spread + epsilon) - decoupledDecay * value;
-      }
+      const shares = [1 - beta1, 1 - beta2];
+      runKernel("adam", [values, ...slots], gradient, rate, ...shares, spread, epsilon, coupledDecay, decoupledDecay);
     },
   });
 }
