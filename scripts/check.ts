@@ -10,6 +10,7 @@ import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
 import { checkLanguage } from "./check/language.ts";
+import { checkLostProperties } from "./check/lost-properties.ts";
 import { checkNamesInComments } from "./check/names-in-comments.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
 import { checkChangelog, checkPackageSize } from "./check/release.ts";
@@ -81,6 +82,9 @@ async function thorough(): Promise<Outcome[]> {
   const flags = findings("flags of commands and seconds of tests are within scripts/budgets.json", async () =>
     checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags(), measureTests(readSources("."))]),
   );
+  const lost = findings("literals with a spread have only properties of their type", () =>
+    ["tsconfig.build.json", "studio/tsconfig.json"].flatMap(checkLostProperties),
+  );
   const npm = (name: string, ...options: readonly string[]) => command(name, "npm", "--silent", ...options);
   const generated = npm("generated pages and public surface are up to date", "run", "generate", "--", "--check");
   const build = await npm("build", "run", "build");
@@ -93,7 +97,7 @@ async function thorough(): Promise<Outcome[]> {
       await problem("the package can be published, and is small", packageProblem),
     );
   }
-  return [...outcomes, await unused, await generated, await flags];
+  return [...outcomes, await unused, await generated, await flags, await lost];
 }
 
 const outcomes = await fast();

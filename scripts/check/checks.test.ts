@@ -1,9 +1,11 @@
+import ts from "typescript";
 import { expect, test } from "vitest";
 import layers from "../layers.json" with { type: "json" };
 import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
 import { checkLanguage } from "./language.ts";
+import { findLostProperties } from "./lost-properties.ts";
 import { checkNamesInComments } from "./names-in-comments.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
 import { checkRemovals } from "./removals.ts";
@@ -276,4 +278,22 @@ test.each([
   "const text = 'What the layer needs';",
 ])("the language check accepts %j", (text) => {
   expect(language(text)).toEqual([]);
+});
+
+test("reports properties that are lost in a literal with a spread", () => {
+  const text = `interface Options { readonly size?: number; readonly name?: string }
+declare function run(options: Options): void;
+declare const rest: { readonly name: string };
+run({ ...rest, size: 1 });
+run({ ...rest, sise: 1 });
+run({ ...(rest.name === "" ? { sizes: 2 } : {}), name: "a" });
+const free = { ...rest, sise: 1 };
+const keyed: Record<string, unknown> = { ...rest, sise: 1 };`;
+  const file = "src/some.ts";
+  const host = ts.createCompilerHost({});
+  const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+  const readLibrary = host.getSourceFile;
+  host.getSourceFile = (name, ...more) => (name === file ? syntax : readLibrary(name, ...more));
+  const program = ts.createProgram([file], {}, host);
+  expect(places(findLostProperties(program))).toEqual([`${file}:5 lost-properties`, `${file}:6 lost-properties`]);
 });
