@@ -8,7 +8,10 @@ import type { CallContext } from "./session.ts";
 /** Larger files are estimated from evenly spaced chunks of this size. */
 const chunkBytes = 2 ** 16;
 
-let previous: Promise<unknown> = Promise.resolve();
+/** Maximum number of files that are compressed at once. */
+const maxCompressing = 2;
+let compressing = 0;
+const waiting: (() => void)[] = [];
 
 /** Returns the bytes after gzip. @param bytes of the file whose contents these are, or most of them. */
 export async function gzipSize(content: Content, bytes = content.size): Promise<number> {
@@ -19,21 +22,38 @@ export async function gzipSize(content: Content, bytes = content.size): Promise<
 
 /**
  * Returns the bytes after brotli (quality 11); undefined if the compressor does not load. It takes seconds, so it runs while nothing is computed.
- * Otherwise it would slow down what the user waits for, and disturb timings.
+ * Otherwise it would slow down what the user waits for, and disturb timings. The newest file is next, because the page waits for its last result.
  * @param bytes of the file whose contents these are, or most of them.
  */
-export function brotliSize(content: Content, { whenIdle }: CallContext, bytes: number): Promise<number | undefined> {
-  const size = previous.then(async () => {
-    for (;;) {
+export async function brotliSize(
+  content: Content,
+  { whenIdle }: Pick<CallContext, "whenIdle">,
+  bytes: number,
+): Promise<number | undefined> {
+  for (;;) {
+    await whenIdle();
+    await startCompressing();
+    try {
       const interruption = await whenIdle();
       const sample = await sampleOf(content, maxExactBytes.brotli);
       const compressed = await compress(new Uint8Array(await sample.arrayBuffer()), interruption);
       if (!interruption.aborted)
         return compressed && extrapolate(compressed.length, content, bytes, maxExactBytes.brotli);
+    } finally {
+      endCompressing();
     }
-  });
-  previous = size.catch(() => {});
-  return size;
+  }
+}
+
+async function startCompressing(): Promise<void> {
+  if (compressing === maxCompressing) await new Promise<void>((start) => waiting.push(start));
+  else compressing += 1;
+}
+
+function endCompressing(): void {
+  const startNewest = waiting.pop();
+  if (startNewest === undefined) compressing -= 1;
+  else startNewest();
 }
 
 /** Returns all of a content, or evenly spaced chunks of a large one. The browser keeps the bytes outside of the tab's memory. */
