@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../core/graph/text.ts";
 import { recipeFrom } from "../judge/recipe/check-recipe.ts";
-import { stepsOf } from "../judge/recipe/pass-steps.ts";
+import { openSteps } from "../judge/recipe/pass-steps.ts";
 import { listRecipes } from "./candidates.ts";
 
 test("each pass accepts the options that it offers to a search", async () => {
@@ -14,7 +14,8 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[n, 10]) {
   m = ReduceMean(r) {axes=[2, 3], keepdims=0}
   y = MatMul(m, w)
 }`);
-  const offered = (await listRecipes(model, {})).flatMap((recipe) => stepsOf(recipe));
+  const recipes = await listRecipes(model, {});
+  const offered = (await Promise.all(recipes.map((recipe) => openSteps(recipe)))).flat();
   expect(new Set(offered.map(({ id }) => id))).toContain("distill");
   for (const { id, options } of offered) expect(() => recipeFrom({ steps: [{ [id]: options }] })).not.toThrow();
 });

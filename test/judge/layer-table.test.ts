@@ -9,6 +9,7 @@ import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { memory } from "../../src/data/index.ts";
 import { computeLayerTable, estimateErrors } from "../../src/judge/fallback/layer-table.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
 /** Returns an engine that counts the matrix products of samples in all runs. */
@@ -54,7 +55,7 @@ graph (x: float32[batch, 256, 256]) -> (y: float32[batch, 256, 256]) {
   const context = completeContext({ engine });
   const run = async (changed: OptionValues) => {
     const copy = model.clone();
-    return { model: copy, ...(await runStep(quantize, copy, changed, {}, context)) };
+    return { model: copy, ...(await runStep(await parseStep(quantize, changed), copy, {}, context)) };
   };
   const requestedOutput = await run(options);
   counts.products = 0;

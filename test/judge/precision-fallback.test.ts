@@ -19,6 +19,7 @@ import { runRecipe } from "../../src/judge/run/run.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import type { StepOutput } from "../../src/judge/steps/runner.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { modelDigest } from "../../src/judge/steps/store.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
@@ -54,7 +55,7 @@ async function runSpare(original: Model, options: OptionValues, goal: Goal = poi
   if (searchTask instanceof Miss) throw new Error(searchTask.reason);
   const run = async (changed: OptionValues): Promise<StepOutput> => {
     const model = original.clone();
-    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+    return { model, ...(await runStep(await parseStep(quantize, changed), model, task, context)) };
   };
   const plain = await run(options);
   const { search } = searchTask;
@@ -137,7 +138,7 @@ test("a command and a recipe of one step keep the same layers, and are compared 
   const few = { ...task, test: take(task.test, 600) };
   const command = await runSingleStep(
     {
-      ...{ pass: quantize, options: { scheme: "weights" }, task: few, goal: point, fallback: true },
+      ...{ ...(await parseStep(quantize, { scheme: "weights" })), task: few, goal: point, fallback: true },
       input: { path: "original", model: ruined },
     },
     { ...context, engine: watchLoads(context.engine), stage: () => {} },
@@ -155,16 +156,18 @@ describe("a step that passes alone, but not together with the other models of a 
     const logged: string[] = [];
     const judgement = async (model: Model): Promise<FallbackVerdict> =>
       passes(model) ? { met: "clearly", text: "" } : { met: "no", text: "2 of 9 tokens are equal" };
-    const stepResult = runSingleStep(
-      {
-        ...{ pass: quantize, options: { scheme: "weights" }, task, goal: point, fallback: true },
-        input: { path: "original", model: sound },
-        condition: async ({ samples }) => ({ samples, measure: judgement }),
-      },
-      {
-        ...{ ...context, engine: watchLoads(context.engine), stage: () => {} },
-        log: ({ text }) => void logged.push(text),
-      },
+    const stepResult = parseStep(quantize, { scheme: "weights" }).then((step) =>
+      runSingleStep(
+        {
+          ...{ ...step, task, goal: point, fallback: true },
+          input: { path: "original", model: sound },
+          condition: async ({ samples }) => ({ samples, measure: judgement }),
+        },
+        {
+          ...{ ...context, engine: watchLoads(context.engine), stage: () => {} },
+          log: ({ text }) => void logged.push(text),
+        },
+      ),
     );
     return { stepResult, logged };
   };
@@ -216,7 +219,7 @@ async function runWithJudge(judge: (overrides: OptionValues) => FallbackVerdict,
   const run = async (changed: OptionValues): Promise<StepOutput> => {
     tried.push(Object(changed.overrides));
     const model = sound.clone();
-    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+    return { model, ...(await runStep(await parseStep(quantize, changed), model, task, context)) };
   };
   const requestedOutput = await run(options);
   tried.length = 0;
@@ -258,7 +261,7 @@ describe("layers with unchanged settings keep their rounded weights", () => {
   const calibrated = { ...task, calibrate: task.train };
   const quantizeWith = async (options: OptionValues, kept: Context["intermediates"]): Promise<Model> => {
     const model = sound.clone();
-    await runStep(quantize, model, { scheme: "weights", equalize: false, ...options }, calibrated, {
+    await runStep(await parseStep(quantize, { scheme: "weights", equalize: false, ...options }), model, calibrated, {
       ...context,
       intermediates: kept,
     });

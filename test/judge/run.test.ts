@@ -9,7 +9,7 @@ import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { take } from "../../src/data/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { maxCalibrationSamples } from "../../src/judge/recipe/pass-steps.ts";
+import { maxCalibrationSamples, openSteps } from "../../src/judge/recipe/pass-steps.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { size } from "../../src/runtime/run/model-size.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
@@ -96,7 +96,7 @@ describe("a custom pass", () => {
     ]);
     const before = await weights(net, "fc3.bias");
     expect(await weights(model, "fc3.bias")).toEqual(before.map((value) => value / 4));
-    expect(maxCalibrationSamples(mixed, [halve])).toBe(32);
+    expect(maxCalibrationSamples(await openSteps(mixed, [halve]))).toBe(32);
     expect(seen).toEqual(["calibrate"]);
   });
 

@@ -11,6 +11,7 @@ import { firstBatch } from "../../src/data/batches/select.ts";
 import { memory } from "../../src/data/index.ts";
 import { estimateTaylorErrors } from "../../src/judge/fallback/taylor-errors.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { run } from "../quantize/networks.ts";
 import { task, trained } from "./blobs.ts";
@@ -76,7 +77,7 @@ describe("the estimated error of each layer equals its measured error", () => {
 
 test("estimates quantized weights without labels, equally for the same seed", async () => {
   const rounded = model.clone();
-  await runStep(quantize, rounded, { scheme: "weights" }, task, context);
+  await runStep(await parseStep(quantize, { scheme: "weights" }), rounded, task, context);
   const unlabelled = memory("inputs", {
     input: { type: "float32", dims: [64, 16], data: Float32Array.from({ length: 1024 }, random(1, "x").normal) },
   });
@@ -92,7 +93,7 @@ test.each([
   ["products of integers", { scheme: "dynamic" }],
 ])("estimates %s, whose outputs are along another axis", async (_, options) => {
   const rounded = model.clone();
-  await runStep(quantize, rounded, { ...options, equalize: false, rounder: "nearest" }, {}, context);
+  await runStep(await parseStep(quantize, { ...options, equalize: false, rounder: "nearest" }), rounded, {}, context);
   const errors = await estimateTaylorErrors(model, rounded, task.test, { samples: 200 }, context);
   expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
   const all = [...errors.values()].reduce((sum, own) => sum + own, 0);

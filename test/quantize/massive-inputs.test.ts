@@ -8,6 +8,7 @@ import { fromNumbers, toFloats } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/batches/indexed.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import type { Task } from "../../src/runtime/metrics/metric.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
@@ -110,7 +111,12 @@ test("generated text changes nothing in a language model without massive activat
 
 test("a step of a run measures activations on generated text, not on the calibration samples of a task", async () => {
   const downWith = async (parts: Pick<Task, "text" | "calibrate">) => {
-    const { changes } = await runStep(quantize, await languageModel(3000), { dtype: "q8" }, parts, completeContext());
+    const { changes } = await runStep(
+      await parseStep(quantize, { dtype: "q8" }),
+      await languageModel(3000),
+      parts,
+      completeContext(),
+    );
     return changes.find(({ at }) => at === "down")?.what;
   };
   expect(await downWith({ text: data })).toMatch(/^weight in 8 bits, blocks of 32/);

@@ -6,6 +6,7 @@ import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 import { text } from "./settings-network.ts";
@@ -29,7 +30,7 @@ const calibrate = memory("x", { x });
 /** Runs the pass as a command or a recipe does. */
 async function errorOf(options: QuantizeOptions): Promise<number> {
   const model = parseModel(text);
-  await runStep(quantize, model, { ...options }, { calibrate }, completeContext());
+  await runStep(await parseStep(quantize, { ...options }), model, { calibrate }, completeContext());
   return difference(await run(parseModel(text), { x }), await run(model, { x }));
 }
 

@@ -12,6 +12,7 @@ import type { Batch } from "../../src/core/tensor/types.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import { compareFunction, lostTextOf } from "../../src/judge/compare/compare-function.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
+import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { textInputs } from "../../src/runtime/run/realistic-inputs.ts";
 import { timedInputs } from "../../src/runtime/run/timed-inputs.ts";
@@ -116,8 +117,7 @@ test.each([
   const original = cachedDecoder();
   const step = await runSingleStep(
     {
-      pass: quantize,
-      options,
+      ...(await parseStep(quantize, options)),
       input: { path: "decoder.onnx", model: original },
       inputs: await textInputs(original, context),
       force: true,

@@ -7,6 +7,7 @@ import { formatPreciseLayer } from "../../judge/fallback/precise-layers.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runSingleStep } from "../../judge/run/single-step.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
+import { parseStep } from "../../judge/steps/step-options.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { measureSize } from "../../runtime/run/model-size.ts";
 import { type TextInputs, textInputs } from "../../runtime/run/realistic-inputs.ts";
@@ -63,8 +64,7 @@ async function makeVariant(
   context: Context,
 ): Promise<FileFigures> {
   const request: StepRequest = {
-    pass: quantize,
-    options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
+    ...(await parseStep(quantize, { ...optionsOfDtype(dtype, options ?? {}), dtype })),
     input: { path: source, model: original },
     inputs,
     fallback: true,

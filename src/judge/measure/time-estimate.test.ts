@@ -5,18 +5,18 @@ import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { recipeFrom } from "../recipe/check-recipe.ts";
-import { stepsOf } from "../recipe/pass-steps.ts";
+import { openSteps } from "../recipe/pass-steps.ts";
 import { announceDuration, durationText, estimateStepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
 const task = { train: data, calibrate: memory("calibrate", { label: zeros("int64", [500]) }), metric: accuracy() };
-const steps = stepsOf(
+const steps = await openSteps(
   recipeFrom({
     steps: [{ prune: { amount: 0.5 } }, { train: { epochs: 4 } }, { quantize: { scheme: "static", samples: 100 } }],
   }),
 );
 
-test("counts an evaluation per step, five runs per training sample, and the runs of a calibration", () => {
+test("counts an evaluation per step, five runs per training sample, and the runs of a calibration", async () => {
   const runs = quantize.runsPerSample?.({ scheme: "static" }) ?? 0;
   expect(runs).toBeGreaterThan(1);
   // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 50 ms of training, and of calibration `runs` on 100 samples.
@@ -24,12 +24,12 @@ test("counts an evaluation per step, five runs per training sample, and the runs
   expect(estimateStepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(
     60 + 600 + runs,
   );
-  const byDefault = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" } }] }));
+  const byDefault = await openSteps(recipeFrom({ steps: [{ quantize: { scheme: "static" } }] }));
   expect(estimateStepSeconds(byDefault, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(10 + 2 * runs);
 });
 
-test("includes the timing, and says that the precision fallback can take longer", () => {
-  const fallback = stepsOf(recipeFrom({ steps: [{ quantize: { scheme: "static" }, judge: "fallback" }] }));
+test("includes the timing, and says that the precision fallback can take longer", async () => {
+  const fallback = await openSteps(recipeFrom({ steps: [{ quantize: { scheme: "static" }, judge: "fallback" }] }));
   expect(durationText(fallback, { seconds: 0.1, samples: 1000 }, task)).toBeUndefined();
   expect(durationText(fallback, { seconds: 1, samples: 1000 }, task, 60 * 60)).toBe(
     "about 40 seconds: 1 step evaluated on 1,000 samples; longer if layers need higher precision",
@@ -48,9 +48,9 @@ test("prints the duration in words, and nothing if it is short", () => {
   );
 });
 
-test("counts only the steps that are evaluated, and all rounds of a repeat", () => {
+test("counts only the steps that are evaluated, and all rounds of a repeat", async () => {
   const repeat = { repeat: 5, steps: [{ prune: { amount: 0.1 } }, { train: { epochs: { from: 0.6, to: 2 } } }] };
-  const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
+  const rounds = await openSteps(recipeFrom({ steps: [repeat, { remove: {} }] }));
   // 2 × 10 s of evaluation; 1, 1, 1, 2 and 2 epochs of 3,000 × 50 ms.
   expect(estimateStepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 150);
   expect(durationText(rounds, { seconds: 10, samples: 1000 }, task)).toBe(

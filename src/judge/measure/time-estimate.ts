@@ -2,7 +2,6 @@
 import { counted, integer, waitingText } from "#ir";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import { completeOptions, splitOf } from "../steps/step-options.ts";
 
 /** Forward passes per sample of training: 3.7 to 6.8 on four image networks, in batches of 32. */
 const trainingCost = 5;
@@ -24,9 +23,8 @@ export function estimateStepSeconds(
   const secondsPerSample = seconds / Math.max(1, samples);
   // A metric that compares with the original runs both models.
   const evaluationSeconds = seconds * (metric.truth === "original" ? 2 : 1);
-  const passSeconds = ({ pass, options }: PassStep): number => {
-    if (splitOf(pass, options) === undefined) return 0;
-    const complete = completeOptions(pass, options);
+  const passSeconds = ({ pass, complete, split }: PassStep): number => {
+    if (split === undefined) return 0;
     const { epochs, samples } = complete;
     const sampleLimit = typeof samples === "number" ? samples : undefined;
     if (typeof epochs !== "number") {

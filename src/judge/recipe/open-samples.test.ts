@@ -5,7 +5,9 @@ import { temporaryFolder } from "../../../test/temporary.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { recipeFrom } from "./check-recipe.ts";
-import { openSamples } from "./open-samples.ts";
+import { type OpenedRecipe, openSamples } from "./open-samples.ts";
+import { openSteps } from "./pass-steps.ts";
+import type { Recipe } from "./recipe.ts";
 
 const net = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
@@ -13,6 +15,8 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   logits = Gemm "fc" (features, fc.weight) {transB=1}
 }
 `;
+
+const openRecipe = async (recipe: Recipe): Promise<OpenedRecipe> => ({ ...recipe, steps: await openSteps(recipe) });
 
 /** Writes rows of two classes, 60 for training and 30 for the test. */
 function writeSplits(): string {
@@ -32,7 +36,7 @@ test.each([
   const recipe = recipeFrom({ samples: { calibration: 8, training }, steps: [{ train: {} }] });
   const { task, samples } = await openSamples(
     parseModel(net),
-    [recipe],
+    [await openRecipe(recipe)],
     { data: writeSplits() },
     completeContext({ seed: 0 }),
   );
@@ -44,7 +48,7 @@ test("a recipe of a search on data with a training split records that all of it 
   const options = { data: writeSplits() };
   const { samples } = await openSamples(
     parseModel(net),
-    [recipeFrom({ steps })],
+    [await openRecipe(recipeFrom({ steps }))],
     options,
     completeContext({ seed: 0 }),
   );

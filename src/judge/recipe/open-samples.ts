@@ -5,13 +5,18 @@ import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";
 import type { Samples } from "../record/run-record.ts";
-import { splitOf } from "../steps/step-options.ts";
+import type { Parsed } from "../steps/step-options.ts";
 import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
-import { learnsAnswers, maxCalibrationSamples, maxDistillationSamples, openRecipe, stepsOf } from "./pass-steps.ts";
+import { learnsAnswers, maxCalibrationSamples, maxDistillationSamples } from "./pass-steps.ts";
 import type { Recipe, RecipeSamples } from "./recipe.ts";
 
 /** With fewer samples, a search and the evaluation of its result use the same ones. */
 export const minSamples = 100;
+
+/** A recipe with opened steps. */
+export interface OpenedRecipe extends Pick<Recipe, "samples"> {
+  readonly steps: readonly Parsed[];
+}
 
 export interface OpenedSamples {
   readonly task: OpenedTask;
@@ -38,22 +43,19 @@ export interface TestSampleCounts {
 /** @throws PithError as `openTask`; E_DATA early if a step trains on labels and all samples are test samples. */
 export async function openSamples(
   model: Model,
-  writtenRecipes: readonly Recipe[],
+  recipes: readonly OpenedRecipe[],
   taskOptions: TaskOptions,
   context: Context,
 ): Promise<OpenedSamples> {
-  const recipes = await Promise.all(writtenRecipes.map(openRecipe));
-  requireLossOutputs(model, recipes);
-  const trainingPasses = recipes.flatMap((recipe) =>
-    stepsOf(recipe).flatMap(({ pass, options }) => (splitOf(pass, options) === "train" ? [pass] : [])),
-  );
-  const maxOf = (countOf: (recipe: Recipe) => number): number =>
-    Math.max(0, ...recipes.map((recipe) => countOf(recipe)));
+  const steps = recipes.flatMap((recipe) => recipe.steps);
+  requireLossOutputs(model, steps);
+  const trainingPasses = steps.flatMap(({ pass, split }) => (split === "train" ? [pass] : []));
+  const maxOf = (countOf: (recipe: OpenedRecipe) => number): number => Math.max(0, ...recipes.map(countOf));
   const options = {
     ...taskOptions,
-    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? maxCalibrationSamples(recipe)),
-    unlabeledTraining: maxOf(({ samples, ...recipe }) =>
-      samples === undefined ? maxDistillationSamples(recipe) : trainingSampleCount(samples.training),
+    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? maxCalibrationSamples(recipe.steps)),
+    unlabeledTraining: maxOf(({ samples, steps }) =>
+      samples === undefined ? maxDistillationSamples(steps) : trainingSampleCount(samples.training),
     ),
     learns: findTrainingTargets(trainingPasses, recipes),
     // A search, or a recipe from a search, divides the test samples in two halves.
@@ -70,8 +72,7 @@ export async function openSamples(
   const { availableTestCount: available } = stored;
   const maxRequestedSamples = Math.max(
     0,
-    ...recipes
-      .flatMap((recipe) => stepsOf(recipe))
+    ...steps
       // `samples` of a training step counts training samples.
       .filter(({ pass }) => typeof pass.data === "object")
       .map(({ options }) => Number(options.samples ?? 0)),
@@ -108,15 +109,15 @@ const trainingSampleCount = (training: RecipeSamples["training"]): number =>
 /** A recipe from a search has the splits of that search, even if it trains nothing. */
 function findTrainingTargets(
   learning: readonly AnyPass[],
-  recipes: readonly Recipe[],
+  recipes: readonly OpenedRecipe[],
 ): "answers" | "labels" | undefined {
   if (learning.length > 0) return learning.every(learnsAnswers) ? "answers" : "labels";
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 
-function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
+function requireLossOutputs({ graph }: Model, steps: readonly Parsed[]): void {
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
-  for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
+  for (const { options } of steps) {
     if (typeof options.loss !== "string") continue;
     for (const name of outputNames(options.loss)) outputOf({ outputs }, name);
   }

@@ -1,17 +1,15 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
 import { groupBy, optionError } from "#ir";
-import { type AnyPass, type OptionValues, openModules } from "#pass";
-import { completeOptions, splitOf } from "../steps/step-options.ts";
+import type { AnyPass, OptionValues } from "#pass";
+import { type Parsed, parseStep } from "../steps/step-options.ts";
 import { builtInPasses, passesById } from "./built-in-passes.ts";
 import { openScheduleCurves, optionsInRound } from "./option-schedules.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 
-export interface PassStep {
+export interface PassStep extends Parsed {
   readonly id: string;
   /** "train 2" or "prune, round 3 of 10". */
   readonly name: string;
-  readonly pass: AnyPass;
-  readonly options: OptionValues;
   readonly judged: boolean;
   readonly fallsBack?: boolean;
   /** Maximum bytes of the file, for which the bits of each layer are chosen. */
@@ -20,35 +18,33 @@ export interface PassStep {
   readonly maxDownload?: number | undefined;
 }
 
-export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
+/** @throws PithError as `openModules` and `openScheduleCurves`. */
+export async function openSteps(recipe: Recipe, passes: readonly AnyPass[] = []): Promise<readonly PassStep[]> {
   const names = [...stepNamesOf(recipe)];
-  return recipe.steps.flatMap((entry): readonly PassStep[] => {
-    const steps = isRepeat(entry) ? entry.steps : [entry];
+  const openEntry = async (entry: Recipe["steps"][number]): Promise<readonly PassStep[]> => {
+    const [steps, total] = isRepeat(entry) ? [entry.steps, entry.repeat] : [[entry], 1];
     const entryNames = names.splice(0, steps.length);
-    const namedSteps = steps.map((step, index) => ({
-      ...step,
-      pass: passOf(step, passes),
-      name: entryNames[index] ?? step.id,
-    }));
-    if (!isRepeat(entry)) return namedSteps.map(({ judge = true, ...step }) => ({ ...step, ...judgeFlagsOf(judge) }));
-    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, total: entry.repeat })).flatMap(
-      (round) =>
-        namedSteps.map(({ judge, ...step }, index) => ({
-          ...step,
-          name: `${step.name}, round ${round.number} of ${round.total}`,
-          options: optionsInRound(step.pass, step.options, round),
-          ...judgeFlagsOf(judge ?? (round.number === round.total && index === namedSteps.length - 1)),
-        })),
+    const curves = await Promise.all(steps.map((step) => openScheduleCurves(passOf(step, passes), step.options)));
+    const openStep = async ({ judge, ...step }: RecipeStep, index: number, number: number): Promise<PassStep> => {
+      const [pass, options, name] = [passOf(step, passes), curves[index] ?? {}, entryNames[index] ?? step.id];
+      const isLast = number === total && index === steps.length - 1;
+      return {
+        ...step,
+        ...(await parseStep(pass, isRepeat(entry) ? optionsInRound(pass, options, { number, total }) : options)),
+        name: isRepeat(entry) ? `${name}, round ${number} of ${total}` : name,
+        ...judgeFlagsOf(judge ?? isLast),
+      };
+    };
+    const rounds = Array.from({ length: total }, (_, before) =>
+      steps.map((step, index) => openStep(step, index, before + 1)),
     );
-  });
+    return Promise.all(rounds.flat());
+  };
+  return (await Promise.all(recipe.steps.map(openEntry))).flat();
 }
 
 const judgeFlagsOf = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "fallsBack"> =>
   judge === "fallback" ? { judged: true, fallsBack: true } : { judged: judge };
-
-/** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
-export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
-  withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
 
 export const filesOfRecipe = ({ steps }: Recipe): readonly string[] =>
   steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).flatMap(filesOfStep);
@@ -59,9 +55,6 @@ export function filesOfStep({ id, options }: RecipeStep): readonly string[] {
   const texts = [...new Set(names)].flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
   return texts.filter((text): text is string => typeof text === "string" && text !== "original");
 }
-
-export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
-  withOptions(recipe, (step) => openScheduleCurves(passOf(step, passes), step.options));
 
 export async function withOptions(
   recipe: Recipe,
@@ -74,35 +67,27 @@ export async function withOptions(
   return { ...recipe, steps: await Promise.all(steps) };
 }
 
-function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
+function passOf({ id }: RecipeStep, passes: readonly AnyPass[]): AnyPass {
   const pass = passesById(passes).get(id);
   if (pass === undefined) throw optionError(`There is no step "${id}".`);
   return pass;
-}
-
-export function maxCalibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return maxSamplesOf(recipe, passes, (pass, options) => splitOf(pass, options) === "calibrate");
 }
 
 /** Returns whether a training pass learns the outputs of a model (the original or a teacher) instead of labels. */
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
-/** Returns Infinity for all samples. */
-export function maxDistillationSamples(recipe: Recipe): number {
-  return maxSamplesOf(recipe, [], (pass, options) => learnsAnswers(pass) && splitOf(pass, options) === "train");
-}
+export const maxCalibrationSamples = (steps: readonly Parsed[]): number =>
+  maxSamplesOf(steps.filter(({ split }) => split === "calibrate"));
 
-function maxSamplesOf(
-  recipe: Recipe,
-  passes: readonly AnyPass[],
-  usesSamples: (pass: AnyPass, options: OptionValues) => boolean,
-): number {
-  const counts = stepsOf(recipe, passes).map(({ pass, options }) => {
-    const completedOptions = completeOptions(pass, options);
-    if (!usesSamples(pass, completedOptions)) return 0;
-    if (typeof completedOptions.samples === "number") return completedOptions.samples;
-    return splitOf(pass, completedOptions) === "train" ? Number.POSITIVE_INFINITY : 0;
+/** Returns Infinity for all samples. */
+export const maxDistillationSamples = (steps: readonly Parsed[]): number =>
+  maxSamplesOf(steps.filter(({ pass, split }) => learnsAnswers(pass) && split === "train"));
+
+function maxSamplesOf(steps: readonly Parsed[]): number {
+  const counts = steps.map(({ complete: { samples }, split }) => {
+    if (typeof samples === "number") return samples;
+    return split === "train" ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...counts);
 }

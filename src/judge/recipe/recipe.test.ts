@@ -6,7 +6,7 @@ import { definePass } from "../../core/pass/pass.ts";
 import { completeOptions } from "../steps/step-options.ts";
 import { builtInPasses } from "./built-in-passes.ts";
 import { recipeFrom } from "./check-recipe.ts";
-import { maxCalibrationSamples, maxDistillationSamples, recipeNameOf, stepsOf } from "./pass-steps.ts";
+import { maxCalibrationSamples, maxDistillationSamples, openSteps, recipeNameOf } from "./pass-steps.ts";
 import { parseRecipe, recipeText } from "./recipe-text.ts";
 import { searchedTechniques } from "./searched-techniques.ts";
 
@@ -59,21 +59,29 @@ test.each([
   ["prune: { amount: 0.5, importance: wanda }", 256],
   ["prune: { amount: 0.5, solver: sparsegpt }", 256],
   ["lower-fused: {}", 0],
-])("%s calibrates with %i samples", (step, samples) => {
-  expect(maxCalibrationSamples(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml"))).toBe(samples);
+])("%s calibrates with %i samples", async (step, samples) => {
+  expect(maxCalibrationSamples(await openSteps(parseRecipe(`version: 1\nsteps:\n  - ${step}\n`, "r.yaml")))).toBe(
+    samples,
+  );
 });
 
 describe("a recipe", () => {
-  test("has its steps in order, with their options", () => {
+  test("has its steps in order, with their options", async () => {
     const recipe = parseRecipe(recipeYaml);
     expect(recipe.version).toBe(1);
-    expect(stepsOf(recipe).map(({ id }) => id)).toEqual(["prune", "train", "distill", "factorize", "quantize"]);
+    expect((await openSteps(recipe)).map(({ id }) => id)).toEqual([
+      "prune",
+      "train",
+      "distill",
+      "factorize",
+      "quantize",
+    ]);
     expect(recipe.steps[0]).toEqual({ id: "prune", options: { structured: true, amount: 0.3 } });
   });
 
-  test("is equal if read from YAML, JSON, an object or its own text", () => {
+  test("is equal if read from YAML, JSON, an object or its own text", async () => {
     const recipe = parseRecipe(recipeYaml);
-    const data = { version: 1, steps: stepsOf(recipe).map(({ id, options }) => ({ [id]: options })) };
+    const data = { version: 1, steps: (await openSteps(recipe)).map(({ id, options }) => ({ [id]: options })) };
     expect(parseRecipe(JSON.stringify(data))).toEqual(recipe);
     expect(recipeFrom(data)).toEqual(recipe);
     expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
@@ -91,9 +99,12 @@ describe("a recipe", () => {
     });
   });
 
-  test("accepts shares in percent", () => {
+  test("accepts shares in percent", async () => {
     const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { budget: 97.5 % }\n";
-    expect(stepsOf(parseRecipe(text)).map(({ options }) => options)).toEqual([{ amount: 0.3 }, { budget: 0.975 }]);
+    expect((await openSteps(parseRecipe(text))).map(({ options }) => options)).toEqual([
+      { amount: 0.3 },
+      { budget: 0.975 },
+    ]);
     expect(wrong("steps:\n  - prune: { amount: 30 percent }\n").message).toContain("r.yaml:2:");
   });
 
@@ -121,7 +132,7 @@ const gradual = `steps:
 `;
 
 describe("a repeat", () => {
-  test("runs its steps in each round, with numbers along a schedule, rounded for integer options", () => {
+  test("runs its steps in each round, with numbers along a schedule, rounded for integer options", async () => {
     const recipe = parseRecipe(gradual);
     expect(recipe.steps[1]).toEqual({
       repeat: 3,
@@ -131,7 +142,7 @@ describe("a repeat", () => {
       ],
     });
     // 0.8 − 0.75 × 8/27, 0.8 − 0.75 × 1/27; 1 + 2/3 and 1 + 4/3 are rounded.
-    expect(stepsOf(recipe).map(({ name, options, judged }) => [name, options, judged])).toEqual([
+    expect((await openSteps(recipe)).map(({ name, options, judged }) => [name, options, judged])).toEqual([
       ["prune 1", { amount: 0.1 }, true],
       ["prune 2, round 1 of 3", { amount: 0.577777777778, keepMasks: true }, false],
       ["train, round 1 of 3", { epochs: 2 }, false],
@@ -166,7 +177,7 @@ steps:
 `);
   });
 
-  test("varies numbers in nested options, but not options that a pass calls from and to", () => {
+  test("varies numbers in nested options, but not options that a pass calls from and to", async () => {
     const customPass = definePass({
       id: "own",
       summary: "takes a range",
@@ -178,7 +189,7 @@ steps:
       { own: { range: { from: 1, to: 3 }, list: [1, { from: 0, to: 8, curve: "linear" }] } },
     ];
     const recipe = recipeFrom({ steps: [{ repeat: 2, steps: repeated }] }, "recipe", [customPass]);
-    expect(stepsOf(recipe, [customPass]).map(({ options }) => options)).toEqual([
+    expect((await openSteps(recipe, [customPass])).map(({ options }) => options)).toEqual([
       { amount: 0.1, overrides: { from: { amount: 0.25 } } },
       { range: { from: 1, to: 3 }, list: [1, 4] },
       { amount: 0.1, overrides: { from: { amount: 0.5 } } },
@@ -186,40 +197,40 @@ steps:
     ]);
   });
 
-  test("accepts a custom curve as a function, which has no text form", () => {
+  test("accepts a custom curve as a function, which has no text form", async () => {
     const amount = { from: 0, to: 0.4, curve: (t: number) => t ** 2 };
     const recipe = recipeFrom({ steps: [{ repeat: 2, steps: [{ prune: { amount } }] }] });
-    expect(stepsOf(recipe).map(({ options }) => options)).toEqual([{ amount: 0.1 }, { amount: 0.4 }]);
+    expect((await openSteps(recipe)).map(({ options }) => options)).toEqual([{ amount: 0.1 }, { amount: 0.4 }]);
     expect(failure(() => recipeText(recipe)).message).toBe(
       '"curve" is a function, which a recipe in text cannot have.',
     );
   });
 
-  test("a recipe accepts a model as an object, which has no text form", () => {
+  test("a recipe accepts a model as an object, which has no text form", async () => {
     const teacher = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Relu(x)\n}");
     const recipe = recipeFrom({ steps: [{ distill: { teacher } }] });
-    expect(stepsOf(recipe)[0]?.options.teacher).toBe(teacher);
+    expect((await openSteps(recipe))[0]?.options.teacher).toBe(teacher);
     expect(failure(() => recipeText(recipe)).message).toBe(
       '"teacher" is an object, which a recipe in text cannot have.',
     );
   });
 
-  test("evaluates steps as `judge` states, and by default only its last step", () => {
-    const judged = (text: string) => stepsOf(parseRecipe(text)).map((step) => step.judged);
+  test("evaluates steps as `judge` states, and by default only its last step", async () => {
+    const judged = async (text: string) => (await openSteps(parseRecipe(text))).map((step) => step.judged);
     const repeat = "- repeat: 2\n    steps:\n      - train:\n        judge: true\n      - prune: { amount: 0.1 }\n";
-    expect(judged(`steps:\n  ${repeat}`)).toEqual([true, false, true, true]);
-    expect(judged(`steps:\n  ${repeat}        judge: false\n  - train:\n    judge: false\n  - train:`)).toEqual([
+    expect(await judged(`steps:\n  ${repeat}`)).toEqual([true, false, true, true]);
+    expect(await judged(`steps:\n  ${repeat}        judge: false\n  - train:\n    judge: false\n  - train:`)).toEqual([
       ...[true, false, true, false],
       false,
       true,
     ]);
   });
 
-  test("requires the samples of the round with the largest number", () => {
+  test("requires the samples of the round with the largest number", async () => {
     const inside = "- quantize: { scheme: static, samples: { from: 10, to: 50 } }\n      - recover: { samples: 7 }";
     const recipe = parseRecipe(`steps:\n  - repeat: 4\n    steps:\n      ${inside}`);
-    expect(maxCalibrationSamples(recipe)).toBe(50);
-    expect(maxDistillationSamples(recipe)).toBe(7);
+    expect(maxCalibrationSamples(await openSteps(recipe))).toBe(50);
+    expect(maxDistillationSamples(await openSteps(recipe))).toBe(7);
   });
 });
 
@@ -411,13 +422,13 @@ describe("a recipe error", () => {
     );
   });
 
-  test("accepts 10,000 steps, and names each", () => {
+  test("accepts 10,000 steps, and names each", async () => {
     const recipe = recipeFrom({
       steps: [{ repeat: 999, steps: Array(10).fill({ train: {} }) }, ...Array(10).fill({ prune: { amount: 0.5 } })],
     });
-    expect(stepsOf(recipe)).toHaveLength(10_000);
+    expect(await openSteps(recipe)).toHaveLength(10_000);
     const many = recipeFrom({ steps: Array(10_000).fill({ train: {} }) });
-    expect(stepsOf(many).at(-1)?.name).toBe("train 10000");
+    expect((await openSteps(many)).at(-1)?.name).toBe("train 10000");
   });
 
   test("rejects a text of more than 1 MiB before it is read", () => {

@@ -16,6 +16,7 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Measured } from "../record/run-record.ts";
 import { brokenText, lossText } from "../record/verdict.ts";
 import type { Runner, StepOutput, StepResult } from "../steps/runner.ts";
+import { changeStep, type Parsed } from "../steps/step-options.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import { keyOfSamples } from "./record-keys.ts";
 import { checkGoal, type GoalCheck, type Reference } from "./step-comparison.ts";
@@ -66,7 +67,7 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   /** The stored model that is judged without steps. */
   readonly judgedResult?: JudgedResult<C>;
   /** Called before the pass runs, with the chosen options. */
-  announce?(options: OptionValues): void;
+  announce?(step: Parsed): void;
   /** Default: as the step requires. */
   isJudged?(result: StepResult): Promise<boolean>;
   /** @returns false to skip the next steps and the judgement. */
@@ -157,9 +158,9 @@ class CandidateRun<C extends MetricComparison> {
   async runStep(step: PassStep, input: string): Promise<FinishedStep<C>> {
     const { runner, context, announce, isJudged } = this.#run;
     const kept = step.fallsBack === true && step.pass.fallbackOverrides !== undefined ? new Map() : undefined;
-    const options = await this.#chooseOptions(step, input);
-    announce?.(options);
-    const result = await runner.run({ ...step, options }, input, { intermediates: kept });
+    const chosenStep = changeStep(step, await this.#chooseOptions(step, input));
+    announce?.(chosenStep);
+    const result = await runner.run(chosenStep, input, { intermediates: kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
     const finishedStep = { result, findings: await this.#compareResult(step, result.output) };
     // Layers at higher precision would exceed a maximum size.
@@ -262,7 +263,7 @@ class CandidateRun<C extends MetricComparison> {
       original: await store.open(input),
       run(options: OptionValues, pass = step.pass): Promise<StepOutput> {
         throwIfAborted(context.signal);
-        return runner.attempt({ ...step, pass, options }, input, context);
+        return runner.attempt(changeStep(step, options, pass), input, context);
       },
     };
   }
@@ -314,7 +315,7 @@ class CandidateRun<C extends MetricComparison> {
       return fail(failure ?? new Miss(record.reason));
     }
     const { options, changes, misses, fallback } = record;
-    const result = await runner.run({ ...step, options }, input, silence(context));
+    const result = await runner.run(changeStep(step, options), input, silence(context));
     const betterFindings = await this.#compareResult(step, result.output, separated.others);
     const loss = separated.others === comparer ? undefined : findGoalMiss(betterFindings);
     if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));

@@ -1,6 +1,6 @@
 /** Opens the request of a step: checks of model and options, references, and texts. */
 import { open, optionError, type PithError } from "#ir";
-import { type AnyPass, type OptionValues, openModules, parseDownloadSize } from "#pass";
+import { type AnyPass, type OptionValues, parseDownloadSize } from "#pass";
 import { realPath } from "#platform";
 import { tokenInput } from "../../data/text/token-inputs.ts";
 import { decoderOf } from "../../runtime/run/decoding.ts";
@@ -9,13 +9,10 @@ import { countWeights } from "../measure/model-size.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 import { builtInPasses } from "../recipe/built-in-passes.ts";
 import { requireLayers } from "../steps/require-layers.ts";
-import { isTraining, splitOf, textHelps } from "../steps/step-options.ts";
+import { isTraining, type Parsed, parseStep, textHelps } from "../steps/step-options.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "./step-request.ts";
 
-interface CheckedStep {
-  readonly pass: AnyPass;
-  /** With the exports of their modules. */
-  readonly options: OptionValues;
+interface CheckedStep extends Parsed {
   readonly input: NamedModel;
   readonly references: References;
   /** Reason why the pass needs samples; undefined if it needs none. */
@@ -32,16 +29,15 @@ export async function checkStep(
   const pass = builtInPasses.get(id);
   if (pass === undefined) throw new Error(`"${id}" is not a pass.`);
   requireLayers(input.model, options);
-  const opened = await openModules(pass.id, pass.options, options);
-  const needs = typeof pass.data === "object" ? pass.data.when(opened) : undefined;
-  if (needs !== undefined && !hasData) requireTexts(pass, opened, input, needs);
-  await pass.checkModel?.(input.model, opened);
-  return { pass, options: opened, input, references: await openReferences(pass, input, options, original), needs };
+  const step = await parseStep(pass, options);
+  const needs = typeof pass.data === "object" ? pass.data.when(step.opened) : undefined;
+  if (needs !== undefined && !hasData) requireTexts(step, input, needs);
+  await pass.checkModel?.(input.model, step.opened);
+  return { ...step, input, references: await openReferences(step, input, original), needs };
 }
 
 interface StepSettings
-  extends Omit<StepRequest, keyof CheckedStep | "options" | "inputs" | "goal" | "maxDownload">,
-    Pick<StepRequest, "options">,
+  extends Omit<StepRequest, keyof CheckedStep | "inputs" | "goal" | "maxDownload">,
     Pick<GoalOptions, "maxDrop" | "strict"> {
   /** Maximum size of the compressed file: "20 MB", or bits per weight ("2.5 bpw"). */
   readonly targetDownload?: string | undefined;
@@ -54,33 +50,34 @@ export async function openStep(
   { targetDownload, textFile, maxDrop, strict, ...settings }: StepSettings,
   context: StepContext,
 ): Promise<StepRequest> {
-  const { pass, input, references, needs } = step;
+  const { needs, ...request } = step;
   const inputs = await openTexts(step, settings, textFile, context);
   if (settings.task === undefined && inputs === undefined && needs !== undefined)
     throw needsData(
-      pass,
+      step.pass,
       needs,
       "labels are not needed. A model of texts needs no data with tokenizer.json next to it",
     );
   const maxDownload =
     targetDownload === undefined
       ? undefined
-      : parseDownloadSize(targetDownload, (await countWeights(input.model)).parameters);
-  return { ...settings, pass, input, references, inputs, maxDownload, goal: { maxDrop, strict } };
+      : parseDownloadSize(targetDownload, (await countWeights(step.input.model)).parameters);
+  return { ...settings, ...request, inputs, maxDownload, goal: { maxDrop, strict } };
 }
 
 /** Opens texts for a step that they improve, or that has no data. */
 async function openTexts(
-  { pass, options, input: { model }, needs }: CheckedStep,
+  step: CheckedStep,
   { task, judgedTogether, dryRun }: Pick<StepRequest, "task" | "judgedTogether" | "dryRun">,
   textFile: string | undefined,
   context: StepContext,
 ): Promise<TextInputs | undefined> {
-  const textsHelp = splitOf(pass, options) === undefined && textHelps(pass, options) && decoderOf(model) !== undefined;
-  if (isTraining(pass) || !(textsHelp || (task === undefined && judgedTogether !== true))) return undefined;
+  const { input, needs, split } = step;
+  const textsHelp = split === undefined && textHelps(step) && decoderOf(input.model) !== undefined;
+  if (isTraining(step.pass) || !(textsHelp || (task === undefined && judgedTogether !== true))) return undefined;
   if (needs === undefined && dryRun === true) return undefined;
   context.stage("generate text");
-  return textInputs(model, context, textFile);
+  return textInputs(input.model, context, textFile);
 }
 
 const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
@@ -89,17 +86,16 @@ const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
   });
 
 /** A model of texts can get texts (`textInputs`). Noise is no calibration for other models. */
-function requireTexts(pass: AnyPass, options: OptionValues, { model: { graph } }: NamedModel, reason: string): void {
-  const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(options) === true;
+function requireTexts({ pass, opened }: Parsed, { model: { graph } }: NamedModel, reason: string): void {
+  const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(opened) === true;
   if (!isLabelled && tokenInput(graph.feeds) !== undefined) return;
   const labels = isLabelled ? "with labels" : "labels are not needed";
   throw needsData(pass, reason, `${labels}. See \`data\` in pith ${pass.id} --help`);
 }
 
 async function openReferences(
-  { reference, furtherReferences, checkReference }: AnyPass,
+  { pass: { reference, furtherReferences, checkReference }, options }: Parsed,
   input: NamedModel,
-  options: OptionValues,
   original: unknown,
 ): Promise<References> {
   const first = reference === undefined ? original : options[reference];

@@ -1,12 +1,10 @@
 /** Computes keys that identify the samples and settings of a run. */
 import { bytesOfBatch, contentHash, isIndexed, range, view } from "#batches";
-import { openModules } from "#pass";
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import type { Run, Samples } from "../record/run-record.ts";
-import { splitOf } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { CandidateSteps } from "./attempt.ts";
 import type { RunOptions } from "./run.ts";
@@ -55,9 +53,7 @@ export async function recordSplits(
   candidates: readonly CandidateSteps[],
   earlier?: SplitRecords,
 ): Promise<SplitRecords> {
-  const usedParts = new Set<string | undefined>();
-  for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
-    usedParts.add(splitOf(pass, await openModules(pass.id, pass.options, options)));
+  const usedParts = new Set(candidates.flatMap(({ steps }) => steps.map(({ split }) => split)));
   const describeUsed = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = usedParts.has(part) ? task[part] : undefined;
     return samples && (earlier?.[part] ?? samplesOf(samples));

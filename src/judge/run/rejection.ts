@@ -19,7 +19,7 @@ import { FailedFallback } from "../fallback/precision-fallback.ts";
 import type { RejectionCause } from "../measure/rejection-cause.ts";
 import type { Run, Variant } from "../record/run-record.ts";
 import { lossText } from "../record/verdict.ts";
-import { isTraining } from "../steps/step-options.ts";
+import { changeStep, isTraining } from "../steps/step-options.ts";
 import { whyUnchanged } from "./attempt.ts";
 import {
   type CandidateRequest,
@@ -87,7 +87,7 @@ async function blameLayer({
   judgement,
   result,
 }: JudgedStep): Promise<Blame | undefined> {
-  const { pass, options, input, output } = request;
+  const { pass, input, output } = request;
   const { runner, store, context, test } = candidate;
   const { changes } = finishedStep.result;
   const because = judgement.rejectionCause?.because;
@@ -99,7 +99,7 @@ async function blameLayer({
   if (failedFallback instanceof FailedFallback && failedFallback.blamed !== undefined)
     return restrictToChanged(failedFallback.blamed, changedLayers);
   const reference = await equalizedReference(pass, input.model, changes, async (equalizingPass) => {
-    const equalizingStep = { pass: equalizingPass, options };
+    const equalizingStep = changeStep(request, request.options, equalizingPass);
     return (await runner.attempt(equalizingStep, store.original, { log: () => {} })).model;
   });
   const { engine, seed, signal, progress } = context;

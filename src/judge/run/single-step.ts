@@ -56,7 +56,7 @@ export interface SingleStep extends StepReport, Pick<StepResult, "learnt"> {
  * the errors of the pass.
  */
 export async function runSingleStep(request: StepRequest, context: StepContext): Promise<SingleStep> {
-  const { pass, options, input, task, output, dryRun = false, force = false, fallback = false } = request;
+  const { pass, input, task, output, dryRun = false, force = false, fallback = false } = request;
   const store = memoryModelStore(input.model, request.temporary);
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
   const data = stepDataOf(request);
@@ -66,7 +66,9 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   };
   let noGain: string | undefined;
   const { maxBytes, maxDownload, condition, inputs, targets, judgedTogether } = request;
-  const step = { id: pass.id, name: pass.id, pass, options, judged: true, fallsBack: fallback && !force };
+  const { options, complete, opened, split } = request;
+  const parsed = { pass, options, complete, opened, split };
+  const step = { ...parsed, id: pass.id, name: pass.id, judged: true, fallsBack: fallback && !force };
   const candidate: CandidateRequest = {
     ...{ store, context, output, force, condition, inputs, targets, judgedTogether },
     steps: [{ ...step, maxBytes, maxDownload }],
@@ -76,7 +78,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     test: testOf(request),
     calibrate: data.calibrate,
     announce(chosen) {
-      const samples = samplesOf(pass, chosen, data);
+      const samples = samplesOf(chosen, data);
       if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
         context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
     },
@@ -140,9 +142,9 @@ const wasPruned = (model: Model): boolean => model.header.metadata.has(keptChann
 const testOf = ({ task, inputs }: StepRequest): Dataset | undefined => task?.test ?? inputs?.test;
 
 /** Texts serve options that need samples or improve a language model with them, unless the pass uses the data. */
-function stepDataOf({ pass, options, task, inputs }: StepRequest): StepData {
+function stepDataOf({ pass, opened, task, inputs }: StepRequest): StepData {
   if (inputs === undefined) return task ?? {};
-  const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(options) !== undefined;
+  const isNeeded = task === undefined && typeof pass.data === "object" && pass.data.when(opened) !== undefined;
   const calibrate = isNeeded ? { calibrate: inputs.calibrate } : {};
   return { ...task, ...calibrate, text: inputs.isGenerated ? inputs.calibrate : undefined };
 }

@@ -1,12 +1,13 @@
 /** Request to run a step on one model: references, data, goal and limits. */
 import type { Model } from "#ir";
-import type { AnyPass, Context, OptionValues } from "#pass";
+import type { Context } from "#pass";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import type { WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { TextInputs } from "../../runtime/run/realistic-inputs.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { FallbackJudge } from "../fallback/precision-fallback.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
+import type { Parsed } from "../steps/step-options.ts";
 
 export interface NamedModel {
   readonly path: string;
@@ -25,9 +26,7 @@ export interface StepTask extends Task {
   readonly available?: number | undefined;
 }
 
-export interface StepRequest {
-  readonly pass: AnyPass;
-  readonly options: OptionValues;
+export interface StepRequest extends Parsed {
   readonly input: NamedModel;
   readonly references?: References;
   /** Undefined to compare models on `inputs`. */

@@ -7,7 +7,7 @@ import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Goal } from "../compare/goal.ts";
 import { Evaluator, type EvaluatorOptions, MeasurementRecords } from "../measure/evaluator.ts";
 import { goalOf } from "../measure/objective.ts";
-import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
+import { openSteps } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCandidate } from "./attempt.ts";
@@ -38,10 +38,12 @@ export async function openTrials(
   const requestedGoal = goalOf(options) ?? {};
   onStage("original");
   const candidates = await Promise.all(
-    recipes.map(async (candidate): Promise<CandidateSteps> => {
-      const opened = await openCurves(candidate.recipe, options.passes);
-      return { ...candidate, steps: stepsOf(opened, options.passes) };
-    }),
+    recipes.map(
+      async (candidate): Promise<CandidateSteps> => ({
+        ...candidate,
+        steps: await openSteps(candidate.recipe, options.passes),
+      }),
+    ),
   );
   const splits = await recordSplits(task, candidates, earlier?.splits);
   const metricInputs = earlier?.metricInputs ?? (await metricInputsOf(store, task, splits, options));

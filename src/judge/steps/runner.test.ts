@@ -4,6 +4,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import { Runner } from "./runner.ts";
+import { parseStep } from "./step-options.ts";
 import { memoryModelStore } from "./store.ts";
 
 test("an attempt is not run again if its options are chosen, and then logs its messages", async () => {
@@ -26,12 +27,13 @@ test("an attempt is not run again if its options are chosen, and then logs its m
   const texts: string[] = [];
   const runner = new Runner({ store, data: {} }, completeContext({ log: ({ text }) => texts.push(text) }));
   const [chosen, other] = [{ factor: 2 }, { factor: 3 }];
-  for (const options of [other, chosen]) await runner.attempt({ pass, options }, store.original, { log: () => {} });
+  for (const options of [other, chosen])
+    await runner.attempt(await parseStep(pass, options), store.original, { log: () => {} });
   expect(texts).toEqual([]);
-  const { output, warnings } = await runner.run({ pass, options: chosen }, store.original);
+  const { output, warnings } = await runner.run(await parseStep(pass, chosen), store.original);
   expect(ran).toEqual([3, 2]);
   expect([texts, warnings]).toEqual([["by 2"], ["by 2"]]);
   expect((await store.open(output)).header.metadata.get("factor")).toBe("2");
-  await runner.run({ pass, options: { factor: 2 } }, store.original);
+  await runner.run(await parseStep(pass, { factor: 2 }), store.original);
   expect(ran).toEqual([3, 2, 2]);
 });

@@ -1,20 +1,14 @@
 /** Runs steps on stored models. Records name input, output and samples by digest, so that no finished step is repeated. */
 import { isObject, type Miss, Model } from "#ir";
-import type { AnyPass, Change, Context, Learnt, OptionValues } from "#pass";
-import { isModule, namesAt, openModules } from "#pass";
+import { type Change, type Context, type Learnt, namesAt, type OptionValues } from "#pass";
 import { readFile } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
 import { runStep, type StepData, selectionMetric } from "./step.ts";
-import { completeOptions, splitOf } from "./step-options.ts";
+import { changeStep, isOpened, type Parsed } from "./step-options.ts";
 import { modelDigest, type Store } from "./store.ts";
-
-export interface Step {
-  readonly pass: AnyPass;
-  readonly options: OptionValues;
-}
 
 export interface StepResult {
   readonly output: string;
@@ -37,7 +31,7 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
 /** Without options, because these can contain paths of another machine. */
 type RecordedStep = Omit<StepResult, "options">;
 
-interface PerformedStep extends Step {
+interface PerformedStep extends Parsed {
   readonly input: string;
   readonly model: Model;
   readonly result: Omit<RecordedStep, "output">;
@@ -70,7 +64,7 @@ export class Runner {
   }
 
   /** Returns for each step an id and whether its result is stored. Steps with equal inputs and options have equal ids. */
-  async states(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
+  async states(steps: readonly Parsed[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
     const states: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
@@ -83,14 +77,14 @@ export class Runner {
   }
 
   /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass. */
-  async run(step: Step, input: string, changed?: Partial<Context>): Promise<StepResult> {
+  async run(step: Parsed, input: string, changed?: Partial<Context>): Promise<StepResult> {
     const result = await this.#runOnce(step, input, changed);
-    const options = await this.#plain(completeOptions(step.pass, step.options), kindWordOf);
+    const options = await this.#plain(step.complete, kindWordOf);
     return { ...result, options: options as OptionValues };
   }
 
   /** A store without records does not keep the output, because most attempts are discarded. */
-  async attempt(step: Step, input: string, changed: Partial<Context>): Promise<StepOutput> {
+  async attempt(step: Parsed, input: string, changed: Partial<Context>): Promise<StepOutput> {
     const { store } = this.#options;
     if (store.records === undefined) {
       const performed = await this.#perform(step, input, changed);
@@ -101,7 +95,7 @@ export class Runner {
     return { changes, misses, model: await store.open(output) };
   }
 
-  async #runOnce(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runOnce(step: Parsed, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#runAndRecord(step, input, changed);
     const key = await this.keyOf(step, input);
@@ -110,10 +104,10 @@ export class Runner {
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
-    const canResume = splitOf(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
+    const canResume = step.split === "train" && namesAt(step.pass.options).includes("checkpoint");
     const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
-      const result = await this.#runAndRecord({ ...step, options: { ...step.options, ...checkpoint } }, input, changed);
+      const result = await this.#runAndRecord(changeStep(step, { ...step.options, ...checkpoint }), input, changed);
       // Last, because the record implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
@@ -124,7 +118,7 @@ export class Runner {
     }
   }
 
-  async #runAndRecord(step: Step, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runAndRecord(step: Parsed, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const attempt = this.#attempts.get(step.options);
     const isSame = attempt?.pass === step.pass && attempt.input === input;
     const { model, result, events } = isSame ? attempt : await this.#perform(step, input, changed);
@@ -133,7 +127,7 @@ export class Runner {
     return { output: await this.#options.store.keep(model), ...result };
   }
 
-  async #perform({ pass, options }: Step, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
+  async #perform(step: Parsed, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
     const { store, data } = this.#options;
     const model = await store.open(input);
     const events: Parameters<Context["log"]>[0][] = [];
@@ -146,7 +140,7 @@ export class Runner {
       },
     };
     const started = performance.now();
-    const outcome = await runStep(pass, model, options, data, context);
+    const outcome = await runStep(step, model, data, context);
     const { changes, misses, history, curve, training, learnt } = outcome;
     const result = {
       changes,
@@ -155,7 +149,7 @@ export class Runner {
       warnings: events.flatMap(({ level, text }) => (level === "warning" ? [text] : [])),
       seconds: secondsSince(started),
     };
-    return { pass, options, input, model, result, events };
+    return { ...step, input, model, result, events };
   }
 
   async #readResult(key: unknown): Promise<RecordedStep | undefined> {
@@ -164,20 +158,21 @@ export class Runner {
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
-  async keyOf(step: Step, input: string): Promise<unknown> {
-    const { pass, options } = step;
+  async keyOf(step: Parsed, input: string): Promise<unknown> {
+    const { pass, options, complete, split } = step;
     const { samples, data } = this.#options;
-    const split = splitOf(pass, await openModules(pass.id, pass.options, options));
+    // Paths of modules differ between machines, so their hashes identify them.
+    const values = Object.entries(complete).filter(([name, value]) => !isOpened(step, name, value));
     const { reference, furtherReferences } = pass;
     const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();
     const references = reference === undefined ? [] : [options[reference] ?? "original", ...further];
     return {
       step: pass.id,
-      options: await this.#plain(withoutModules(pass, completeOptions(pass, options)), uniqueWordOf),
+      options: await this.#plain(Object.fromEntries(values), uniqueWordOf),
       files: await this.#filesOf(step),
       input,
       samples: split && samples?.[split],
-      metric: selectionMetric(pass, options, data.metric)?.name,
+      metric: selectionMetric(step, data.metric)?.name,
       references: await Promise.all(
         references.map((reference) =>
           typeof reference === "string" ? this.#digestOf(reference) : this.#plain(reference, uniqueWordOf),
@@ -189,10 +184,11 @@ export class Runner {
   }
 
   /** Returns hashes of modules and files that the pass reads, except the models of `furtherReferences`. */
-  async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
+  async #filesOf(step: Parsed): Promise<Readonly<Record<string, string>>> {
+    const { pass, options } = step;
     const readOptions = (pass.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>
-      typeof value === "string" && (readOptions.includes(name) || isModule(pass.options, name, value))
+      typeof value === "string" && (readOptions.includes(name) || isOpened(step, name, value))
         ? [[name, await sha256Text([await readFile(value)])] as const]
         : [],
     );
@@ -223,10 +219,6 @@ export class Runner {
     return Object.fromEntries(await Promise.all(entries));
   }
 }
-
-/** Paths of modules differ between machines; keys have their hashes. */
-const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
-  Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 
 const kindWordOf = (instance: object): string => (typeof instance === "function" ? "a function" : "an object");
 

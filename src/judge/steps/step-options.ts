@@ -1,25 +1,53 @@
-/** Completes the options of a step, and states the samples that they need. */
+/** Completes the options of a step, opens their modules, and states the samples that they need. */
 import * as v from "valibot";
 import { isObject } from "#ir";
-import type { AnyPass, CalibrationData, OptionValues } from "#pass";
+import { type AnyPass, type OptionValues, openModules } from "#pass";
+
+/** A pass with its options, which are opened once, where they enter. */
+export interface Parsed {
+  readonly pass: AnyPass;
+  /** As written: modules are paths. */
+  readonly options: OptionValues;
+  /** `options` with the defaults of the pass, without options that the run sets (`data`, `metric`, …). */
+  readonly complete: OptionValues;
+  /** `options` with the exports of modules, for the pass. */
+  readonly opened: OptionValues;
+  /** The split whose samples the pass uses. A calibrating pass uses samples only with some options. */
+  readonly split: "train" | "calibrate" | undefined;
+}
+
+/** @throws PithError as `openModules`. */
+export const parseStep = async (pass: AnyPass, options: OptionValues): Promise<Parsed> =>
+  completeStep(pass, options, await openModules(pass.id, pass.options, options));
+
+/** Returns a step with other options. Modules that they share with the step stay open. */
+export function changeStep(step: Parsed, options: OptionValues, pass = step.pass): Parsed {
+  const kept = Object.entries(step.opened).filter(([name]) => isOpened(step, name, options[name]));
+  return completeStep(pass, options, { ...options, ...Object.fromEntries(kept) });
+}
+
+/** Returns whether the value of an option is the path of a module. */
+export const isOpened = ({ options, opened }: Parsed, name: string, value: unknown): boolean =>
+  value === options[name] && value !== opened[name];
+
+function completeStep(pass: AnyPass, options: OptionValues, opened: OptionValues): Parsed {
+  return { pass, options, opened, complete: completeOptions(pass, options), split: splitOf(pass, opened) };
+}
 
 export const isTraining = (pass: AnyPass): boolean => pass.data === "train";
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** A calibrating pass needs samples only for some options. */
-export function splitOf(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
+export function splitOf(pass: AnyPass, opened: OptionValues): Parsed["split"] {
   const { data } = pass;
-  if (data === undefined || data === "train") return data;
-  return wantsSamples(data, completeOptions(pass, options)) ? "calibrate" : undefined;
+  if (typeof data !== "object") return data;
+  const complete = completeOptions(pass, opened);
+  return data.when(complete) !== undefined || data.helps?.(complete) === true ? "calibrate" : undefined;
 }
 
 /** Returns whether text that a language model generates improves a step that uses no other samples. */
-export const textHelps = (pass: AnyPass, options: OptionValues): boolean =>
-  typeof pass.data === "object" && pass.data.textHelps?.(options) === true;
-
-const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
-  data.when(options) !== undefined || data.helps?.(options) === true;
+export const textHelps = ({ pass: { data }, opened }: Parsed): boolean =>
+  typeof data === "object" && data.textHelps?.(opened) === true;
 
 /** Adds the pass's defaults, and removes options that the run sets (`data`, `metric`, …). */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {

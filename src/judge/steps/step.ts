@@ -2,42 +2,30 @@
 import type { Dataset } from "#batches";
 import { assertValid, type Model, verify } from "#ir";
 import type { AnyPass, Context, Learnt, OptionValues, Outcome } from "#pass";
-import { namesAt, openModules, removedPortKind } from "#pass";
+import { namesAt, removedPortKind } from "#pass";
 import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/metric.ts";
-import { splitOf, textHelps } from "./step-options.ts";
+import { type Parsed, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 export type StepData = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Returns the metric that selects the weights of a training; undefined if it needs no labels. */
-export function selectionMetric(
-  pass: AnyPass,
-  { validation }: OptionValues,
-  metric: Metric | undefined,
-): Metric | undefined {
-  const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
+export function selectionMetric({ pass, options }: Parsed, metric: Metric | undefined): Metric | undefined {
+  const chooses = options.validation !== undefined && namesAt(pass.options).includes("metric");
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
 
-export function samplesOf(pass: AnyPass, options: OptionValues, stepData: StepData): Dataset | undefined {
-  const part = splitOf(pass, options);
-  return (part && stepData[part]) ?? (textHelps(pass, options) ? stepData.text : undefined);
-}
+export const samplesOf = (step: Parsed, stepData: StepData): Dataset | undefined =>
+  (step.split && stepData[step.split]) ?? (textHelps(step) ? stepData.text : undefined);
 
 /** Runs a step's pass in place. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
-export async function runStep(
-  pass: AnyPass,
-  model: Model,
-  options: OptionValues,
-  stepData: StepData,
-  context: Context,
-): Promise<StepOutcome> {
-  const opened = await openModules(pass.id, pass.options, options);
-  const data = samplesOf(pass, opened, stepData);
-  const metric = selectionMetric(pass, options, stepData.metric);
+export async function runStep(step: Parsed, model: Model, stepData: StepData, context: Context): Promise<StepOutcome> {
+  const { pass, opened } = step;
+  const data = samplesOf(step, stepData);
+  const metric = selectionMetric(step, stepData.metric);
   const passOptions = {
     ...opened,
     ...(data === undefined ? {} : { data }),
@@ -47,7 +35,7 @@ export async function runStep(
   const violations = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
-  if (splitOf(pass, opened) === "train" && stepData.trained !== undefined)
+  if (step.split === "train" && stepData.trained !== undefined)
     model.header.metadata.set(trainedOnKey, stepData.trained);
   assertValid(model, violations);
   requirePorts(pass, before, portsOf(model), outcome);

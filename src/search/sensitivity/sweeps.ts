@@ -3,6 +3,7 @@ import { allLayers, infer } from "#analysis";
 import { asPithError, groupBy, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import type { AnyPass, Change, Context, LayerSelection, OptionValues } from "#pass";
 import { runStep, type StepOutcome } from "../../judge/steps/step.ts";
+import { parseStep } from "../../judge/steps/step-options.ts";
 import { zeroShare } from "../../rewrite/edit/stored-values.ts";
 import { factorize } from "../../techniques/factorize/index.ts";
 import { isPruned, prune, remove } from "../../techniques/prune/index.ts";
@@ -66,7 +67,7 @@ export async function applySettings(
   model: Model,
   context: Context,
 ): Promise<StepOutcome> {
-  const outcome = await runStep(sweeps[kind].pass, model, optionsOf(kind, settings), {}, context);
+  const outcome = await runStep(await parseStep(sweeps[kind].pass, optionsOf(kind, settings)), model, {}, context);
   if (isPruned(model)) await remove(model);
   return outcome;
 }
@@ -133,7 +134,7 @@ export async function unitsOf(
     throwIfAborted(context.signal);
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
     const applyTo = async (options: OptionValues): Promise<StepOutcome> =>
-      runStep(pass, model.clone(), options, {}, context);
+      runStep(await parseStep(pass, options), model.clone(), {}, context);
     // As an option of the whole model, some layers could meet the setting for all, such as a budget of weights.
     const overrides = { "*": layerOptions(widestSetting) };
     const outcome = await applyTo({ ...sharedOptions, overrides, ...selection });

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { PithError, uncapitalize, usageError } from "#ir";
 import { type AnyPass, countOption, downloadOption, option, sizeOption, withHelp } from "#pass";
-import { splitOf } from "../../../judge/steps/step-options.ts";
+import { isTraining } from "../../../judge/steps/step-options.ts";
 import { type CommandDefinition, defineCommand } from "../command.ts";
 import { outputName } from "../files/file-paths.ts";
 import { folderOutputNote, precompressFlag } from "../files/result-path.ts";
@@ -68,7 +68,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
       const { passOptions } = session;
       const model = modelArgument(word, reference === undefined ? options.original : passOptions[reference], name);
       const keeps = passOptions.checkpoint !== undefined;
-      const kinds = { trains: splitOf(pass, passOptions) === "train", keeps, canKeep: flagKeys.has("checkpoint") };
+      const kinds = { trains: isTraining(pass), keeps, canKeep: flagKeys.has("checkpoint") };
       return fork("pass", [name, model], options, session, {
         title: `${name} ${model}`,
         keeps,

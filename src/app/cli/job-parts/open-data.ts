@@ -3,8 +3,7 @@ import { resolve, sep } from "node:path";
 import { dataError, type Model } from "#ir";
 import type { Engine } from "../../../core/engine/index.ts";
 import type { Dataset } from "../../../data/index.ts";
-import { type OpenedSamples, openSamples } from "../../../judge/recipe/open-samples.ts";
-import type { Recipe } from "../../../judge/recipe/recipe.ts";
+import { type OpenedRecipe, type OpenedSamples, openSamples } from "../../../judge/recipe/open-samples.ts";
 import type { OpenedTask, TaskOptions } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -12,7 +11,7 @@ import { withFlagNames } from "../flags/flag-names.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest extends Omit<TaskOptions, "data"> {
-  readonly recipes?: readonly Recipe[];
+  readonly recipes?: readonly OpenedRecipe[];
   readonly seed: number;
 }
 

@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { createEngine } from "../../../core/engine/index.ts";
 import { trainedOnKey } from "../../../data/sidecars/trained-on.ts";
+import { openSteps } from "../../../judge/recipe/pass-steps.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
@@ -32,8 +33,9 @@ async function openSearch(
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { data, seed, metric, output } = input;
-  const recipes =
+  const written =
     fixedRecipes ?? (await listRecipes(model, { target: input.targets, techniques: input.search.techniques }));
+  const recipes = await Promise.all(written.map(async (recipe) => ({ ...recipe, steps: await openSteps(recipe) })));
   const trainedBefore = model.header.metadata.get(trainedOnKey);
   const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;

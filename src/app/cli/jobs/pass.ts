@@ -10,10 +10,10 @@ import {
   planCost,
   type StoredModel,
 } from "../../../judge/measure/measured-pair.ts";
-import { recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep } from "../../../judge/run/single-step.ts";
 import type { References, StepContext } from "../../../judge/run/step-request.ts";
+import { changeStep, type Parsed } from "../../../judge/steps/step-options.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
@@ -137,13 +137,12 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
       if (event.id !== "batch" || input.sizeBefore === undefined) context.log(event);
     },
   });
-  const data = input.data && (await openStepData(original, references, input, input.data, stepContext, context));
+  const data = input.data && (await openStepData(original, checked, input, input.data, stepContext, context));
   const { jointCheck, fallback } = input;
   const request = await openStep(
-    { ...checked, input: { ...named, model: original } },
+    { ...checked, ...changeStep(checked, data?.options ?? checked.options), input: { ...named, model: original } },
     {
       ...{ ...input, targets, fallback: fallback !== false, temporary: context.temporary },
-      options: data?.options ?? input.options,
       task: data && { ...data.task, available: data.samples.test.available },
       usesAllSamples: input.data?.samples !== undefined,
       batch: input.data?.batch,
@@ -157,20 +156,20 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
 /** @throws PithError E_DATA if the data does not fit the model, before anything is run. */
 async function openStepData(
   original: Model,
-  { first }: References,
+  step: Parsed & { readonly references: References },
   input: PassInput,
   data: DataRequest,
   { engine }: StepContext,
   context: JobContext,
 ) {
-  const { command: id, options, metric, output, seed } = input;
+  const { metric, output, seed } = input;
   const request: TaskRequest = {
-    recipes: [{ version: recipeVersion, steps: [{ id, options }] }],
-    ...{ metric, output, seed, reference: first?.model },
+    recipes: [{ steps: [step] }],
+    ...{ metric, output, seed, reference: step.references.first?.model },
   };
   const { task, sampleUse } = await openData(engine, original, data, request, context);
-  const { validation } = options;
+  const { validation } = step.options;
   // A path is replaced by the opened samples.
   const opened = typeof validation === "string" ? { validation: await openValidation(task, data, validation) } : {};
-  return { task, samples: sampleUse, options: { ...options, ...opened } };
+  return { task, samples: sampleUse, options: { ...step.options, ...opened } };
 }
