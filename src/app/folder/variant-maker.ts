@@ -1,10 +1,7 @@
 /** Makes variants of models, as the default of `FolderOptions.make`. */
-import { capitalize, counted, getOrAdd, type Model, open, PithError, save, unsupportedError } from "#ir";
+import { capitalize, getOrAdd, type Model, open, PithError, save, unsupportedError } from "#ir";
 import type { Context } from "#pass";
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
-import type { Likeness } from "../../judge/compare/compare-function.ts";
-import { formatPreciseLayer } from "../../judge/fallback/precise-layers.ts";
-import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runSingleStep } from "../../judge/run/single-step.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { parseStep } from "../../judge/steps/step-options.ts";
@@ -13,28 +10,12 @@ import { measureSize } from "../../runtime/run/model-size.ts";
 import { type TextInputs, textInputs } from "../../runtime/run/realistic-inputs.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsOfDtype } from "../../techniques/quantize/options.ts";
+import { figuresFrom } from "./figures.ts";
 import { dataFilesOf } from "./file-names.ts";
 import type { FolderOptions, FolderVariant } from "./folder-run.ts";
 import { createJointJudge } from "./joint-judge.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
-
-export function similarityWithoutData(
-  likeness: Likeness | string | undefined,
-): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
-  if (typeof likeness !== "object") return { measured: likeness ?? "" };
-  const { same, unmoved, signalToNoise, samples, inputs, language } = likeness;
-  const hasDecibels = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
-  const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
-  const measured = outputDifferenceText(likeness);
-  const judgedOn = [
-    `Compared on ${inputs ?? counted(samples, "random input")}, without data: only a strong difference rejects a file.`,
-  ];
-  if (language === undefined) return { measured, judgedOn, ...(hasDecibels ? { nearness } : {}) };
-  const { value, low, high, count, confidence } = language.agreement;
-  const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };
-  return { measured, judgedOn, nearness: { metric: "agreement", unit: "share", value, samples: count, ...interval } };
-}
 
 /** Returns a function that makes a variant. */
 export function createVariantMaker(
@@ -71,7 +52,7 @@ async function makeVariant(
     condition: jointCheck && ((alone, quietContext) => createJointJudge(jointCheck, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, idle, likeness, rejection, fallback } = await runSingleStep(request, stepContext);
+  const { result, idle, rejection, ...step } = await runSingleStep(request, stepContext);
   if (idle !== undefined) throw unsupportedError(`${capitalize(idle)}.`);
   if (rejection !== undefined) {
     const { text, fallbackText } = rejection;
@@ -81,18 +62,12 @@ async function makeVariant(
   await save(result, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
-  const sizes = await measureSize(parts, context.signal, "quick");
+  const after = await measureSize(parts, context.signal, "quick");
   const originalFiles = new Set([fileNameOf(source), ...weightFilesOf(original)]);
   const originalParts = Array.from(originalFiles, (file) => joinPath(folderOf(source), file));
-  const originalSizes =
+  const before =
     originalBrotli === undefined
       ? await measureSize(originalParts, context.signal, "quick")
-      : { brotli: originalBrotli, sampled: originalSampled };
-  const preciseTexts = (fallback?.preciseLayers ?? []).map(formatPreciseLayer);
-  return {
-    ...sizes,
-    ...{ originalBrotli: originalSizes.brotli, originalSampled: originalSizes.sampled },
-    ...(preciseTexts.length === 0 ? {} : { preciseLayers: preciseTexts }),
-    ...similarityWithoutData(likeness),
-  };
+      : { brotli: originalBrotli, ...(originalSampled === undefined ? {} : { sampled: originalSampled }) };
+  return figuresFrom({ ...step, before, after });
 }

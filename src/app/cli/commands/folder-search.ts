@@ -2,17 +2,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
-import type { TargetCheck } from "../../../judge/compare/target-check.ts";
 import type { Purpose } from "../../../judge/measure/objective.ts";
-import type { Measured, Run, Variant } from "../../../judge/record/run-record.ts";
+import type { Run } from "../../../judge/record/run-record.ts";
 import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { defaultMinutes } from "../../../search/budget.ts";
-import { similarityFrom } from "../../folder/end-to-end.ts";
+import { figuresFrom } from "../../folder/figures.ts";
 import type { ModuleResult, ModuleSearch } from "../../folder/folder-run.ts";
-import { similarityText } from "../../folder/folder-table.ts";
 import { minSpeed } from "../../folder/quantize-folder.ts";
-import type { FileFigures } from "../../folder/records.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";
@@ -20,7 +17,6 @@ import type { WorkerOptions } from "../job-parts/job-pool.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
 import type { CapturedFile } from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
-import { dataLines } from "../print/samples.ts";
 
 export interface FolderSearch {
   readonly folder: string;
@@ -112,41 +108,24 @@ export function captureInputs(
   };
 }
 
-async function candidatesOf(run: Run, folder: string): Promise<readonly ModuleResult[]> {
+async function candidatesOf({ data, original, variants, goal, chosen }: Run, folder: string) {
   const candidates: ModuleResult[] = [];
-  for (const [index, variant] of run.variants.entries()) {
-    const isChosen = index === run.chosen;
-    const name = isChosen ? "model.onnx" : variant.file;
-    const { result, comparison, verdict } = variant;
-    if (name === undefined || result === undefined || comparison === undefined) continue;
-    const recipe = isChosen ? "recipe.yaml" : name.replace(/\.onnx$/, ".yaml");
+  for (const [index, { name, file, result, comparison, verdict, targets = [] }] of variants.entries()) {
+    const isChosen = index === chosen;
+    const modelFile = isChosen ? "model.onnx" : file;
+    if (modelFile === undefined || result === undefined || comparison === undefined) continue;
+    const recipe = isChosen ? "recipe.yaml" : modelFile.replace(/\.onnx$/, ".yaml");
+    const { bytes, gzip, brotli } = result;
+    const [before, after] = [{ brotli: original.brotli }, { bytes, gzip, brotli }];
+    const judged = { before, after, samples: data, preprocessing: data.preprocessing, comparison, targets };
+    const text = await readFile(join(folder, recipe), "utf8");
     const candidate = {
-      path: join(folder, name),
-      drop: (verdict?.drop.value ?? 0) / (run.goal?.maxDrop || 1),
-      figures: figuresOf(run, variant, { ...result, recipe: await readFile(join(folder, recipe), "utf8") }),
+      path: join(folder, modelFile),
+      drop: (verdict?.drop.value ?? 0) / (goal?.maxDrop || 1),
+      figures: { ...figuresFrom(judged), recipe: { name, text } },
     };
     if (isChosen) candidates.unshift(candidate);
     else candidates.push(candidate);
   }
   return candidates;
-}
-
-function figuresOf(
-  { data, original }: Run,
-  { name, comparison, targets = [] }: Variant,
-  { bytes, gzip, brotli, recipe }: Pick<Measured, "bytes" | "gzip" | "brotli"> & { readonly recipe: string },
-): FileFigures {
-  const nearness = comparison && similarityFrom(comparison);
-  const judgedOn = dataLines(data, data.preprocessing);
-  return {
-    ...{ bytes, gzip, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
-    measured: nearness === undefined ? "" : `${nearness.metric} ${similarityText(nearness)}`,
-    recipe: { name, text: recipe },
-  };
-}
-
-/** Lists the targets, with a "?" if the outputs could not be checked. */
-export function targetsField(targets: readonly TargetCheck[]): Pick<FileFigures, "rightOn"> {
-  if (targets.length === 0) return {};
-  return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };
 }

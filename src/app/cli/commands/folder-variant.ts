@@ -1,17 +1,13 @@
 /** Writes one variant of a folder's model, as `pith quantize` would. */
 import { bytes, capitalize, PithError, unsupportedError } from "#ir";
-import { formatPreciseLayer } from "../../../judge/fallback/precise-layers.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import { endToEndLoss, type Similarity, similarityFrom, tokenSimilarity } from "../../folder/end-to-end.ts";
+import { endToEndLoss, tokenSimilarity } from "../../folder/end-to-end.ts";
+import { figuresFrom, similarityFigures } from "../../folder/figures.ts";
 import type { FolderVariant } from "../../folder/folder-run.ts";
-import { similarityText } from "../../folder/folder-table.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import { similarityWithoutData } from "../../folder/variant-maker.ts";
 import type { Session } from "../command.ts";
-import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
+import type { PassInput } from "../job-parts/pass-job.ts";
 import type passJob from "../jobs/pass.ts";
-import { dataLines } from "../print/samples.ts";
-import { targetsField } from "./folder-search.ts";
 import type { SpeechJudge } from "./folder-speech.ts";
 
 interface VariantOptions {
@@ -52,7 +48,7 @@ export function createVariantWriter(
       throw rewordForOneFile(error);
     });
     if (result.written === undefined) throw unsupportedError(`${capitalize(result.idle ?? "nothing changed")}.`);
-    if (speech === undefined || settings.force) return figuresOf(result);
+    if (speech === undefined || settings.force) return figuresFrom(result);
     const models = speech.jointCheck({ source, out });
     const endToEnd = await speech.compare(models.modules);
     const lostText = endToEndLoss(endToEnd);
@@ -60,7 +56,8 @@ export function createVariantWriter(
       return writeVariant({ ...variant, fallback, jointCheck: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenSimilarity(endToEnd);
-    return { ...figuresOf(result), ...measuredField(nearness), judgedOn: speech.describeSamples(endToEnd) };
+    const similarity = similarityFigures(nearness, "no words were transcribed");
+    return { ...figuresFrom(result), ...similarity, judgedOn: speech.describeSamples(endToEnd) };
   };
   return async (variant) => {
     try {
@@ -73,39 +70,6 @@ export function createVariantWriter(
     }
   };
 }
-
-function figuresOf(result: WrittenOutput): FileFigures {
-  const { before, after, samples, preprocessing, fallback, invariance } = result;
-  const preciseField = fallback === undefined ? {} : { preciseLayers: fallback.preciseLayers.map(formatPreciseLayer) };
-  const judgedOn = samples && dataLines(samples, preprocessing);
-  const { bytes, gzip, brotli, sampled } = after;
-  const sizes = { bytes, gzip, brotli, sampled, originalBrotli: before.brotli, originalSampled: before.sampled };
-  const together = invariance && {
-    ...{ batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
-  };
-  return {
-    ...{ ...sizes, ...preciseField, ...similarityOf(result) },
-    ...(judgedOn === undefined ? {} : { judgedOn }),
-    ...(together && { together }),
-  };
-}
-
-function similarityOf(result: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
-  const { comparison, likeness, targets } = result;
-  const nearness = comparison && similarityFrom(comparison);
-  const measured =
-    nearness !== undefined
-      ? measuredField(nearness)
-      : typeof likeness === "object"
-        ? similarityWithoutData(likeness)
-        : { measured: `not compared: ${likeness ?? "it was forced"}` };
-  return { ...measured, ...targetsField(targets) };
-}
-
-const measuredField = (nearness: Similarity | undefined): Pick<FileFigures, "measured" | "nearness"> =>
-  nearness === undefined
-    ? { measured: "no words were transcribed" }
-    : { nearness, measured: `${nearness.metric} ${similarityText(nearness)}` };
 
 function rewordForOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;

@@ -19,11 +19,11 @@ import {
   timingText,
 } from "../../../judge/record/verdict.ts";
 import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
+import { dataLines } from "../../report/samples.ts";
 import { variantColumns } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import type { Printer } from "./printed-result.ts";
-import { dataLines } from "./samples.ts";
 import { columnsOf } from "./table.ts";
 
 export interface ResultDetails {

@@ -12,7 +12,7 @@ import {
   outputDifferenceText,
   targetLines,
 } from "../../../judge/record/verdict.ts";
-import { missingOperatorsNote } from "./samples.ts";
+import { missingOperatorsNote } from "../../report/samples.ts";
 
 /** Legends by a word of the texts that they explain. */
 const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend, " dB": decibelsLegend };

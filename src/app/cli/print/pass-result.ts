@@ -28,12 +28,12 @@ import {
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { isEstimated } from "../../../runtime/run/model-size.ts";
+import { dataLines } from "../../report/samples.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../job-parts/pass-job.ts";
 import { formatChanged, formatPreciseLayers, formatUnchanged, moreText, plannedRows } from "./changes.ts";
 import { outputLines } from "./output-lines.ts";
-import { dataLines } from "./samples.ts";
 import { changeColumns, changeRow } from "./table.ts";
 
 export function resultOfPlan(result: PassOutput): Result {

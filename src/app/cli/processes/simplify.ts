@@ -24,6 +24,7 @@ import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify as simplifyModel } from "../../../rewrite/clean-up/simplify.ts";
 import { ResultError, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fusionOptionsFor } from "../../../techniques/quantize/fuse-decoder.ts";
+import { constantOutputsNote, missingOperatorsNote } from "../../report/samples.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/simplify.ts";
 import {
@@ -39,7 +40,6 @@ import { completeFolder, requireWritableResult, resolveResultPath } from "../fil
 import { parseNamedSizes, parseSettings } from "../flags/named-values.ts";
 import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
 import { rejectUnloadable } from "../jobs/loadable.ts";
-import { constantOutputsNote, missingOperatorsNote } from "../print/samples.ts";
 import { changeColumns, changeRow } from "../print/table.ts";
 
 export default async function simplify(

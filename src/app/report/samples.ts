@@ -1,6 +1,6 @@
 /** Formats which samples trained, calibrated and tested a model. */
 import { integer } from "#ir";
-import type { SampleUse, UsedSplit } from "../../../judge/recipe/open-samples.ts";
+import type { SampleUse, UsedSplit } from "../../judge/recipe/open-samples.ts";
 
 /** Returns the use of samples: `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`. */
 export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & SelectionSamples): string {
