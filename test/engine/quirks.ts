@@ -1,36 +1,33 @@
-/**
- * Errors and limits of ONNX Runtime on the CPU that Pith works around: what happens, what Pith does, and a model that shows it.
- * Sources refer to a quirk by its id: `quirk "dilated-average"`.
- */
+/** How Pith works around the quirks of ONNX Runtime, and a model that shows each. Sources refer to a quirk by its id: `quirk "empty-window"`. */
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { type QuirkId, quirks } from "../../src/core/quirks.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 
 export interface Quirk {
-  readonly id: string;
-  /** Versions of onnxruntime-node in which it was seen. */
-  readonly versions: string;
-  readonly happens: string;
   readonly remedy: string;
-  /** Files of `src` with the remedy. */
-  readonly sources: readonly string[];
-  /** How it shows: an error or outputs of zeros with and without graph optimization, an error or other outputs only with it, or a crash. */
-  readonly shows: "error" | "zeros" | "error if optimized" | "other outputs if optimized" | "crash";
+  /**
+   * How it shows: an error or outputs of zeros with and without graph optimization, an error or other outputs only with it, a crash, or an error in
+   * the build for WebGPU.
+   */
+  readonly shows:
+    | "error"
+    | "zeros"
+    | "error if optimized"
+    | "other outputs if optimized"
+    | "crash"
+    | "error for WebGPU";
   /** All inputs of the graph are float32, float16 or bool. */
   readonly model: string;
 }
 
-export const quirks: readonly Quirk[] = [
-  {
-    id: "dilated-average",
-    versions: "1.30",
-    happens: "fuses a dilated AveragePool between quantized values into QLinearAveragePool, which has no dilations",
+const shownQuirks: Readonly<Record<QuirkId, Quirk>> = {
+  "dilated-average": {
     remedy: "leaves the pool in float",
-    sources: ["core/ops/pool.ts"],
     shows: "error if optimized",
     model: `opset 19
 graph (x: float32[1, 1, 5, 5]) -> (y) {
@@ -43,12 +40,8 @@ graph (x: float32[1, 1, 5, 5]) -> (y) {
   y = DequantizeLinear(r, s, z)
 }`,
   },
-  {
-    id: "two-bit-products",
-    versions: "1.30",
-    happens: "computes wrong products with 2-bit weights of DequantizeLinear if outputs % 4 ≠ 0",
+  "two-bit-products": {
     remedy: "writes 2 bits as MatMulNBits only",
-    sources: ["techniques/quantize/formats/blocked-dequantize-linear.ts"],
     shows: "other outputs if optimized",
     model: `opset 25
 graph (x: float32[1, 32]) -> (y) {
@@ -59,12 +52,8 @@ graph (x: float32[1, 32]) -> (y) {
   y = MatMul(x, d)
 }`,
   },
-  {
-    id: "weight-in-branch",
-    versions: "1.30",
-    happens: "does not find the outer weight of a DequantizeLinear that a MatMul in a branch reads",
+  "weight-in-branch": {
     remedy: "dequantizes in the graph of the weight",
-    sources: ["techniques/quantize/formats/format.ts"],
     shows: "error if optimized",
     model: `opset 21
 graph (x: float32[1, 8], flag: bool[]) -> (y) {
@@ -77,12 +66,8 @@ graph (x: float32[1, 8], flag: bool[]) -> (y) {
   }, else_branch=graph () -> (e) { e = Identity(x) }}
 }`,
   },
-  {
-    id: "axes-of-bias",
-    versions: "1.30",
-    happens: "fuses an integer product with a sum, and loses the additional axes of the bias",
+  "axes-of-bias": {
     remedy: "adds these axes after the sum",
-    sources: ["core/ops/rules/layout.ts"],
     shows: "other outputs if optimized",
     model: `opset 17
 graph (x: float32[3, 8]) -> (y) {
@@ -97,12 +82,8 @@ graph (x: float32[3, 8]) -> (y) {
   y = Add(p, b)
 }`,
   },
-  {
-    id: "half-statistics",
-    versions: "1.30",
-    happens: "overwrites the stored float16 statistics of a BatchNormalization in training mode",
+  "half-statistics": {
     remedy: "keeps such a node in float32",
-    sources: ["core/ops/batch-norm.ts"],
     shows: "other outputs if optimized",
     model: `opset 15
 graph (x: float16[4, 2]) -> (y, m, v) {
@@ -113,12 +94,8 @@ graph (x: float16[4, 2]) -> (y, m, v) {
   y, m, v = BatchNormalization(x, s, b, mean, var) {training_mode=1, momentum=0.5}
 }`,
   },
-  {
-    id: "cast-before-product",
-    versions: "1.24 to 1.30",
-    happens: "crashes on x64 where a Cast stands between a Transpose of the batch axis and a matrix product",
+  "cast-before-product": {
     remedy: "keeps the Transpose in float32",
-    sources: ["core/ops/layout.ts"],
     shows: "crash",
     model: `opset 17
 graph (x: float16[2, 3, 4]) -> (y) {
@@ -127,12 +104,8 @@ graph (x: float16[2, 3, 4]) -> (y) {
   y = MatMul(t, w)
 }`,
   },
-  {
-    id: "gap-in-outputs",
-    versions: "1.30",
-    happens: "crashes on a Split whose outputs have a gap",
+  "gap-in-outputs": {
     remedy: "verify reports the gap",
-    sources: ["core/graph/schema.ts"],
     shows: "crash",
     model: `opset 21
 graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
@@ -140,12 +113,8 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
   a, _, c = Split(x, sizes) {axis=0}
 }`,
   },
-  {
-    id: "stored-padding",
-    versions: "1.30",
-    happens: "fuses a Pad with stored numbers into a pool, and rejects the padding if it is as large as the window",
+  "stored-padding": {
     remedy: "does not store such numbers",
-    sources: ["rewrite/clean-up/fold-shapes.ts"],
     shows: "error if optimized",
     model: `opset 13
 graph (x: float32[1, 1, 5, 5]) -> (y) {
@@ -154,48 +123,32 @@ graph (x: float32[1, 1, 5, 5]) -> (y) {
   y = AveragePool(p) {kernel_shape=[2, 2], count_include_pad=1}
 }`,
   },
-  {
-    id: "padding-of-pool",
-    versions: "1.30",
-    happens: "rejects a pool whose padding is as large as its window",
+  "padding-of-pool": {
     remedy: "does not merge a Pad into such a pool",
-    sources: ["core/ops/entry.ts"],
     shows: "error",
     model: `opset 13
 graph (x: float32[1, 1, 5, 5]) -> (y) {
   y = MaxPool(x) {kernel_shape=[2, 2], pads=[2, 2, 2, 2]}
 }`,
   },
-  {
-    id: "empty-window",
-    versions: "1.30",
-    happens: "rejects a pool over an empty axis",
+  "empty-window": {
     remedy: "does not merge a Pad of an empty axis into the pool",
-    sources: ["core/ops/rules/layout.ts"],
     shows: "error",
     model: `opset 13
 graph (x: float32[1, 1, 0, 5]) -> (y) {
   y = MaxPool(x) {kernel_shape=[2, 2], pads=[1, 1, 1, 1]}
 }`,
   },
-  {
-    id: "empty-attention",
-    versions: "1.30",
-    happens: "rejects an Attention without queries",
+  "empty-attention": {
     remedy: "does not fuse attention over an axis that can be empty",
-    sources: ["core/ops/rules/attention.ts"],
     shows: "error",
     model: `opset 23
 graph (q: float32[1, 1, 0, 4], k: float32[1, 1, 0, 4]) -> (y) {
   y = Attention(q, k, k)
 }`,
   },
-  {
-    id: "bfloat16-product",
-    versions: "1.30",
-    happens: "has no Mul of bfloat16",
+  "bfloat16-product": {
     remedy: "does not mask weights of this type",
-    sources: ["core/analysis/weight-needs.ts"],
     shows: "error",
     model: `opset 13
 graph (x: float32[4]) -> (y) {
@@ -204,13 +157,8 @@ graph (x: float32[4]) -> (y) {
   y = Cast(m) {to=1}
 }`,
   },
-  {
-    id: "level-in-branch",
-    versions: "1.24 to 1.30",
-    happens:
-      "computes zeros for a float16 MatMulNBits with accuracy_level in a branch, next to operators without float16 kernel",
+  "level-in-branch": {
     remedy: "omits the attribute in float16 subgraphs",
-    sources: ["core/ops/entry.ts", "techniques/quantize/formats/matmul-nbits.ts"],
     shows: "zeros",
     model: `opset 21, com.microsoft 1
 graph (x: float16[1, 32], flag: bool[]) -> (y) {
@@ -223,7 +171,68 @@ graph (x: float16[1, 32], flag: bool[]) -> (y) {
   }, else_branch=graph () -> (f) { f = Cast(flag) {to=10} }}
 }`,
   },
-];
+  "odd-zero-points": {
+    remedy: "divides rows into an even number of blocks",
+    // The installed version no longer has it, so the difference from DequantizeLinear is 0.
+    shows: "zeros",
+    model: `opset 21, com.microsoft 1
+graph (x: float32[1]) -> (y) {
+  w: uint4[4, 48] = random(seed 1, from 0 to 16)
+  s: float32[4, 3] = random(seed 2)
+  z: uint4[4, 3] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+  rows: int64[4] = [0, 1, 2, 3]
+  a = com.microsoft.GatherBlockQuantized(w, rows, s, z) {block_size=16, gather_axis=0, quantize_axis=1}
+  b = DequantizeLinear(w, s, z) {axis=1, block_size=16}
+  y = Sub(a, b)
+}`,
+  },
+  "scales-of-rows": {
+    remedy: "lets such a product read the value before rounding",
+    shows: "error if optimized",
+    model: `opset 17
+graph (x: float32[3, 8]) -> (y) {
+  s: float32[] = [0.01]
+  z: int8[] = [0]
+  w: int8[8, 4] = random(seed 1, from -100 to 100)
+  ws: float32[8] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+  q = QuantizeLinear(x, s, z)
+  d = DequantizeLinear(q, s, z)
+  e = DequantizeLinear(w, ws) {axis=0}
+  p = MatMul(d, e)
+  r = QuantizeLinear(p, s, z)
+  y = DequantizeLinear(r, s, z)
+}`,
+  },
+  "web-bfloat16": {
+    remedy: "rejects bfloat16 with WebGPU as target",
+    shows: "error for WebGPU",
+    model: `opset 13
+graph (x: float32[4]) -> (y) {
+  w: bfloat16[4] = random(seed 1)
+  f = Cast(w) {to=1}
+  y = Add(x, f)
+}`,
+  },
+  "web-lookup": {
+    remedy: "writes a lookup that all builds have",
+    shows: "error for WebGPU",
+    model: `opset 21, com.microsoft 1
+graph (x: float32[1, 32]) -> (y) {
+  w: uint8[4, 16] = random(seed 1, from 0 to 256)
+  s: float32[4, 2] = random(seed 2)
+  z: uint8[4, 1] = [17, 18, 19, 20]
+  rows: int64[1] = [1]
+  g = com.microsoft.GatherBlockQuantized(w, rows, s, z) {block_size=16, gather_axis=0, quantize_axis=1, bits=4}
+  y = Add(x, g)
+}`,
+  },
+};
+
+/** Returns quirks by how they show, with their ids and texts. */
+export const quirksThat = (predicate: (shows: Quirk["shows"]) => boolean) =>
+  (Object.keys(quirks) as QuirkId[])
+    .filter((id) => predicate(shownQuirks[id].shows))
+    .map((id) => [id, quirks[id], shownQuirks[id]] as const);
 
 /** Runs the model of a quirk on random inputs. */
 export async function runQuirk({ model: text }: Pick<Quirk, "model">, optimize: boolean): Promise<Batch> {

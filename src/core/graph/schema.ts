@@ -141,7 +141,7 @@ function outputsReason(operator: OperatorSchema, form: NodeForm, place: string):
   const { min, max } = operator.outputs;
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(operator.outputs, "output")}, got ${count}.`;
-  // Variadic outputs must not have gaps: ONNX Runtime crashes on such a Split (quirk "gap-in-outputs").
+  // Variadic outputs must not have gaps: quirk "gap-in-outputs".
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} is required.`;

@@ -3,6 +3,7 @@
  * Training mode is lowered to primitives, because ONNX Runtime's kernel overwrites the running statistics that it is fed.
  */
 import { type Emit, elementCount, type FloatType, fixedDims, fromNumbers, Miss, type Value } from "#graph";
+import { quirks } from "../quirks.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { readFlag, readFloat } from "./shared/attributes.ts";
 import { sameAxes } from "./shared/axis-links.ts";
@@ -154,8 +155,7 @@ export const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
-  // Quirk "half-statistics": in an optimized session, each run starts with the statistics of the previous run.
-  needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
+  needsFloat32: ({ outputs }) => (outputs.length > 1 ? `ONNX Runtime ${quirks["half-statistics"]}` : undefined),
   affine: (s, site) => {
     if (s.isTraining) return new Miss("uses batch statistics", undefined, "normalization");
     if (s.isPerElement) return normalizesPerElement;

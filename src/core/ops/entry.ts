@@ -331,11 +331,11 @@ export interface Traits {
     readonly values?: Readonly<Record<string, string>>;
     readonly absent?: string;
   };
-  /** Returns the maximum padding per spatial axis (starts, then ends). ONNX Runtime rejects pools with more (quirk "padding-of-pool"). */
+  /** Returns the maximum padding per spatial axis (starts, then ends). Others are rejected (quirk "padding-of-pool"). */
   readonly maxPadding?: (site: Site) => readonly number[] | undefined;
   /** Returns why the node must compute in float32 in a float16 model. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
-  /** The attribute that makes ONNX Runtime compute wrong results in float16 subgraphs (quirk "level-in-branch"). */
+  /** The attribute that makes results in float16 subgraphs wrong (quirk "level-in-branch"). */
   readonly wrongInHalfInside?: string;
   /** Attributes that apply if a node omits them, if they determine types or values. */
   readonly defaults?: Readonly<Record<string, Attribute>>;

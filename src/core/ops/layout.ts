@@ -1,5 +1,6 @@
 /** Operators that move, join, split or repeat elements: Transpose, Concat, Split, Expand. */
 import { addDims, type Dim, fixedDims, Miss, modelError, type Node } from "#graph";
+import { quirks } from "../quirks.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { joinedAxes } from "./shared/axis-links.ts";
@@ -34,10 +35,9 @@ function movesBatch({ attributes }: Node): boolean {
 
 export const Transpose = defineOp({
   name: "Transpose",
-  // Quirk "cast-before-product".
   needsFloat32: (node) =>
     movesBatch(node) && [...(node.outputs[0]?.uses ?? [])].some(({ node: reader }) => float32Products.has(reader.op))
-      ? "ONNX Runtime 1.24 to 1.30 crashes on x64 where a Cast stands between it and a matrix product"
+      ? `ONNX Runtime ${quirks["cast-before-product"]}`
       : undefined,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;

@@ -3,9 +3,10 @@
  * GlobalMaxPool, equal maxima share it evenly.
  */
 import { divideDims, elementCount, fromNumbers, Miss } from "#graph";
+import { type QuirkId, quirks } from "../quirks.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegersOf, readFlag } from "./shared/attributes.ts";
-import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
+import { inferenceOnly } from "./shared/misses.ts";
 import { fillWith, inferShape, range, reshapeTo, sizesOf, typeOf } from "./shared/shapes.ts";
 import {
   channelAxes,
@@ -89,9 +90,8 @@ export const AveragePool = defineOp({
     return [emit.ConvTranspose([gradientShare, ones], settings)];
   },
   quantize: (s) => {
-    // Quirk "dilated-average": ONNX Runtime fuses the pool into QLinearAveragePool, which has no dilations.
-    if (s.dilations.some((step) => step !== 1))
-      return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
+    const quirk: QuirkId = "dilated-average";
+    if (s.dilations.some((step) => step !== 1)) return new Miss(`ONNX Runtime ${quirks[quirk]}`, undefined, quirk);
     return { kind: "activation", inputs: [0] };
   },
 });

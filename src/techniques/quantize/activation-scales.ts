@@ -278,7 +278,6 @@ function scalesOf(
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const { producer } = skipClamps(value);
     const setting = { type, symmetric: false };
-    // If a layer follows, ONNX Runtime computes probabilities with an integer kernel that is right only for 0 … 1.
     if (isProbabilities(skipClamps(value), inference)) return scaleAndZeroPoint(0, 1, setting);
     const [input] = producer?.inputs ?? [];
     const rule = ruleOf(producer, inference);

@@ -13,7 +13,7 @@
 import type { Inference, Layer } from "#analysis";
 import { Miss, type Model, type Node, nodeText, type Value } from "#ir";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
-import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
+import type { QuirkId } from "../../core/quirks.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
 import { findTarget, type Target } from "./quantizable.ts";
 
@@ -29,7 +29,7 @@ export interface Placement {
   readonly constants: ReadonlySet<Value>;
   /** Values read only by a clamp, with the clamp's output, whose range they use. */
   readonly clamps: ReadonlyMap<Value, Value>;
-  /** Float operators that read the unrounded value although others read the rounded one: ONNX Runtime (1.30) would break them. */
+  /** Float operators that read the unrounded value although others read the rounded one: the runtime would fuse them (quirks "scales-of-rows", "dilated-average"). */
   readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
 }
@@ -167,7 +167,7 @@ export function placeQuantization(
       readers.some((reader) => !integerNodes.has(reader) && reader.outputs.some(isRounded));
     if (
       node.inputs.some(comesFromCodes) ||
-      kind === mistakenForIntegers ||
+      kind === ("dilated-average" satisfies QuirkId) ||
       (isUnread && kind === "transparent") ||
       (isBetween && (kind === "weighted" || inFloat.has(node)))
     )

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { Miss } from "#ir";
 import { withHelp } from "#pass";
+import { quirks } from "../../core/quirks.ts";
 import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 
 export const targetOption = (text: string) =>
@@ -20,7 +21,7 @@ export const targetOption = (text: string) =>
 /** Runtimes that cannot run a format, with the reason. */
 export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
-export const bfloat16Lacks: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
+export const bfloat16Lacks: Lacks = { webgpu: `not for WebGPU: ONNX Runtime ${quirks["web-bfloat16"]}` };
 
 export function missingSupportOf(
   lacks: Lacks,

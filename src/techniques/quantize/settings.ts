@@ -1,6 +1,7 @@
 /** Parses the flat options of `quantize` into the settings of each step. */
 import { optionError, type PithError } from "#ir";
 import type { OptionValues } from "#pass";
+import { quirks } from "../../core/quirks.ts";
 import { type DtypeStep, dtypeNames, stepsOfDtype } from "./dtypes.ts";
 import type { FlatOptions } from "./options.ts";
 import { gptaq } from "./rounders/gptaq.ts";
@@ -219,7 +220,7 @@ function requireWidth(layer: WeightChoice): void {
       "onnxOnly",
       isInteger && bits === 2 && onnxOnly,
       "blocks have 4 or 8 bits in operators of ONNX, got 2",
-      "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
+      `ONNX Runtime ${quirks["two-bit-products"]}. \`MatMulNBits\`, which Pith writes without \`onnxOnly\`, is right.`,
     ],
   ]);
 }

@@ -168,7 +168,7 @@ const attention: StructureRule = {
     if (typeof outer?.[1] !== "number" || !facts.every((fact) => fact?.type === "float32" && fact.dims?.length === 4))
       return undefined;
     if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
-    // Quirk "empty-attention": ONNX Runtime rejects empty operands.
+    // Quirk "empty-attention".
     if (facts.some((fact) => fact?.dims?.includes(0)) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
     const mask = maskFor(scope, matched);
     if (mask === undefined && matched.mask !== undefined) return undefined;

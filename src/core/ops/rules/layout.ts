@@ -143,7 +143,7 @@ export const padWindowPair: PairRule = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
-    // Quirk "empty-window": ONNX Runtime rejects windows over an empty axis.
+    // Quirk "empty-window".
     if (firstSite.inputs[0]?.dims?.includes(0) === true) return undefined;
     // MaxPool can also output indices, which refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
@@ -171,7 +171,7 @@ export const padWindowPair: PairRule = {
       const isDilated = readIntegers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
-    // ONNX Runtime requires pads smaller than the window.
+    // Quirk "padding-of-pool".
     const kernel = readIntegers(secondSite, "kernel_shape");
     if (second.op !== "Conv" && totalPads.some((pad, index) => pad >= (kernel?.[index % spatialRank] ?? 0)))
       return undefined;

@@ -11,6 +11,3 @@ export const inferenceOnly = new Miss("Pith defines it for inference only");
 export const computesIntegers = new Miss("computes integers");
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
 export const onIntegers = { gradient: computesIntegers, quantize: quantizedAlready };
-
-/** The kind of a Miss: ONNX Runtime fuses the operator with its quantization although it has no integer kernel. */
-export const mistakenForIntegers = "mistaken for integers";

@@ -11,6 +11,7 @@
  */
 import type { Layer } from "#analysis";
 import { type Emit, int64, Miss, typeCodes, type Value } from "#ir";
+import { quirks } from "../../../core/quirks.ts";
 import type { BlockSettings } from "../grid.ts";
 import { type Lacks, missingSupportOf } from "../runtimes.ts";
 import { integerWeight } from "../weights/weight-settings.ts";
@@ -22,7 +23,7 @@ import { requireMatrix } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
 
 const smallestBlock = 16;
-const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
+const lacks: Lacks = { wasm: `ONNX Runtime ${quirks["web-lookup"]}` };
 
 export const rowBlocksFor: FormatFactory = (layer, options) => {
   const requested = blockSettings(options);
@@ -33,7 +34,7 @@ export const rowBlocksFor: FormatFactory = (layer, options) => {
     return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
   // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
   const bits = requested.bits === 2 ? 4 : requested.bits;
-  // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
+  // A row needs an even number of blocks (quirk "odd-zero-points").
   const evenBlock = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
   if (evenBlock < smallestBlock)
     return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
