@@ -205,7 +205,7 @@ class Search {
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
-  /** Starts a timer that stops the running candidate, if a result meets the objective. @returns a function that stops the timer. */
+  /** Starts a timer: it stops the running candidate a tenth after the time limit, if a result meets the objective. @returns a function that stops the timer. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#task.timeLimitController,

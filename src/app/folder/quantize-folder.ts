@@ -201,8 +201,8 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
         )[0]
       : bestFiles.get(mainBase);
     const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
-    // Files of the same dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => bestFiles.get(base)?.dtype;
+    // Unless `combinesDtypes`, files of one dtype were checked end to end when they were made (`checkOrRepair`).
     if (
       row !== undefined &&
       (isMixed || combinesDtypes(options)) &&

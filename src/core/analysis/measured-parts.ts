@@ -50,7 +50,7 @@ export function canHaveScales(model: Model, name: string, values: readonly Dense
 const minScaleRatio = 10;
 /** Maximum size of an axis whose indices can have different meanings. */
 const maxIndices = 1024;
-/** Maximum number of columns of a table of numbers. */
+/** Maximum size of an axis of numbers whose indices count as columns: columns of one scale form a part even if they are not adjacent. */
 const maxColumns = 32;
 /** Minimum number of values per index, because few values can differ by chance. */
 const minValues = 4;

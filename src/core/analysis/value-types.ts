@@ -6,6 +6,7 @@ import { containerOperand } from "../ops/shared/merge-types.ts";
 
 export class ValueTypes {
   readonly #operands = new Map<Value, Operand>();
+  /** Inputs of function bodies that the current call omits. */
   readonly #omitted = new Set<Value>();
   /** The name of each value's unknown dimensions. Values of two subgraphs can share a name, but these names must differ. */
   readonly #dimNames = new Map<Value, string>();
@@ -38,6 +39,7 @@ export class ValueTypes {
     return inputs.map((input) => (this.isPresent(input) ? this.operandOf(input) : undefined));
   }
 
+  /** Records what a call of a function passes for an input of its body; undefined if it omits the input. */
   recordArgument(value: Value, argument: Operand | undefined): void {
     if (argument === undefined) this.#omitted.add(value);
     else {
@@ -74,6 +76,7 @@ export class ValueTypes {
     this.#operands.set(value, { ...inferred, type, dims, stored });
   }
 
+  /** Returns the name for unknown dimensions of an output, unique in the model. */
   dimName(node: Node, output: number): string {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;

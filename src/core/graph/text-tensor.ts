@@ -1,9 +1,9 @@
 /**
- * Reads and writes tensors as text: `= [1, 2, 3]`, optionally nested, `= 0.5` for a scalar, or a recipe:
+ * Reads and writes tensors as text: `= [1, 2, 3]`, optionally nested, `= 0.5` for a scalar, or a fill:
  * - `zeros`, `ones`
  * - `random(seed 1)`: uniform with mean 0. For a matrix or kernel, the variance is 1 / (elements per row). For a vector, the range is ±1.
  * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5). Integer types require a range.
- * A tensor from a recipe is written as the recipe. Elements of small float types can also be bits: `0x7e01`.
+ * A tensor from a fill is written as the fill. Elements of small float types can also be bits: `0x7e01`.
  */
 import { errorMessage, modelError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";

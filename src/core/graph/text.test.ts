@@ -277,7 +277,7 @@ describe("errors of parseModel", () => {
 });
 
 describe("printModel", () => {
-  test("prints the recipe of a tensor if it has one, and otherwise its elements", () => {
+  test("prints the fill of a tensor if it has one, and otherwise its elements", () => {
     const { graph } = parseModel(example);
     const tensor = graph.value("fc1.weight")?.tensor;
     expect(tensor && fillTextOf(tensor)).toBe("random(seed 1)");
@@ -290,7 +290,7 @@ describe("printModel", () => {
     const model = new Model();
     const data = Float32Array.from({ length: 3000 }, (_, index) => index / 7);
     model.graph.addTensor("w", inMemory({ type: "float32", dims: [3000], data }));
-    expect(() => printModel(model)).toThrow("A tensor of 12000 bytes is too large to be printed without a recipe.");
+    expect(() => printModel(model)).toThrow("A tensor of 12000 bytes is too large to be printed without a fill.");
     expect(printModel(model, { abbreviate: true })).toContain("w: float32[3000] = …\n");
     const text = await printWholeModel(model);
     expect((await parseModel(text).graph.value("w")?.tensor?.read())?.data).toEqual(data);

@@ -2,7 +2,7 @@
  * Models as text, for messages and for hand-written tests.
  *      opset 21, com.microsoft 1
  *      graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
- *        fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; recipes: see text-tensor.ts
+ *        fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; fills: see text-tensor.ts
  *        axes: int64[2] = [0, -1]
  *        h: float32[batch, 128] = Gemm "fc1" (x, fc1.weight) {transB=1, alpha=0.5}   # the node's name is optional, and so is the type
  *        a, _, spread = LayerNormalization(h, scale)                   # `_`: an absent output or input
@@ -33,13 +33,13 @@ export type TensorWriter = (tensor: Tensor) => string;
 
 /**
  * Formats a model as text that `parseModel` reads. `abbreviate` omits the elements of larger tensors; such a text cannot be parsed.
- * @throws PithError E_UNSUPPORTED without `abbreviate` if a large tensor has no recipe. Use `printWholeModel` then.
+ * @throws PithError E_UNSUPPORTED without `abbreviate` if a large tensor has no fill. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
   return writeModel(model, options.abbreviate ? abbreviatedContents : completeContents);
 }
 
-/** Formats a model with the elements or recipes of its tensors. */
+/** Formats a model with the elements or fills of its tensors. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {
@@ -70,7 +70,7 @@ function completeContents(tensor: Tensor): string {
   const fillText = fillTextOf(tensor);
   if (fillText !== undefined) return fillText;
   if (tensor.small === undefined) {
-    throw unsupportedError(`A tensor of ${tensor.bytes} bytes is too large to be printed without a recipe.`, {
+    throw unsupportedError(`A tensor of ${tensor.bytes} bytes is too large to be printed without a fill.`, {
       hint: "Use `await printWholeModel(model)`, or `printModel(model, { abbreviate: true })`.",
     });
   }

@@ -36,7 +36,7 @@ export async function chooseDataNames(
   return { names, replacedNames };
 }
 
-/** Removes weight files that no model in the folder reads. Failures are ignored. */
+/** Removes those of the files `names` next to a model that no model in the folder reads. Failures are ignored. */
 export async function removeUnread(path: string, names: Iterable<string>): Promise<void> {
   const folder = folderOf(path);
   let readFiles: ReadonlySet<string> | undefined;

@@ -322,7 +322,7 @@ export interface Traits {
   readonly inSteps?: true | undefined;
   /** The input of which only the element type matters. */
   readonly typeOnly?: number;
-  /** The input with the padding of each axis, which ONNX Runtime can fuse into a convolution or pool that reads output 0. */
+  /** The input with the padding of each axis. ONNX Runtime can fuse this operator into a convolution or pool that reads output 0. */
   readonly padding?: number;
   /** An attribute that changed in opset `since`: `values` maps old to new values, `absent` is the previous default. */
   readonly renamed?: {

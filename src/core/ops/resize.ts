@@ -245,7 +245,7 @@ function defineResize(name: "Resize" | "Upsample"): Op {
 
 export const resizeOperators: readonly Op[] = [defineResize("Resize"), defineResize("Upsample")];
 
-/** Settings along one axis. Coordinates are float32, as in ONNX Runtime. */
+/** How values are interpolated along one axis. */
 interface Interpolation {
   readonly mode: "nearest" | "linear" | "cubic";
   /** `coordinate_transformation_mode`. */
@@ -265,6 +265,7 @@ interface AxisScale {
   readonly scale: number;
 }
 
+/** Returns the position in the input, rounded to float32 as in ONNX Runtime. */
 function inputCoordinate(transformation: string, x: number, { input, output, scale }: AxisScale): number {
   switch (transformation) {
     case "asymmetric":

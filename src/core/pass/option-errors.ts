@@ -86,7 +86,7 @@ export function keyProblem(
   };
 }
 
-/** Prefers a mistyped name to a missing one. */
+/** Prefers a mistyped name to a missing one. @param names missing names of the enclosing issue: unknown in one alternative, but not mistyped. */
 function selectIssue(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;

@@ -371,8 +371,10 @@ describe("openFile over HTTP", () => {
       if (!request.url?.startsWith("/models/")) return response.writeHead(404).end();
       requested.push(request.headers.range);
       const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+      if (request.url.endsWith("/lost.onnx")) return response.writeHead(range === null ? 503 : 416).end();
       if (!ranges || range === null) return response.writeHead(200, { etag }).end(content);
       const [start, end] = [Number(range[1]), Number(range[2])];
+      if (start >= content.length) return response.writeHead(416).end();
       return response
         .writeHead(206, { etag, "content-range": `bytes ${start}-${end}/${content.length}` })
         .end(content.subarray(start, end + 1));
@@ -395,6 +397,19 @@ describe("openFile over HTTP", () => {
     const source = await node.openFile(new URL(`${base}/models/a.onnx`));
     expect(await source.read(100, 200)).toEqual(content.slice(100, 200));
     expect(requested.length).toBe(1);
+  });
+
+  test("reads an empty file, of which servers send no range", async () => {
+    content = new Uint8Array(0);
+    expect((await node.openFile(`${base}/models/a.onnx`)).size).toBe(0);
+    expect(requested).toEqual(["bytes=0-0", undefined]);
+  });
+
+  test("reports a file that the server sends neither in ranges nor as a whole", async () => {
+    await expect(node.openFile(`${base}/models/lost.onnx`)).rejects.toMatchObject({
+      code: "E_FILE",
+      message: expect.stringMatching(/503/),
+    });
   });
 
   test("rejects a file that changed", async () => {

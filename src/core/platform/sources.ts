@@ -32,7 +32,7 @@ export function blobSource(blob: Blob): ByteSource {
   };
 }
 
-/** Opens a file over HTTP: by ranges if the server supports them, otherwise at once. @throws PithError E_FILE if it cannot be fetched. */
+/** Opens a file over HTTP. If the server supports no ranges or states no size, downloads the file now. @throws PithError E_FILE if it cannot be fetched. */
 export async function urlSource(url: URL | string): Promise<ByteSource> {
   const name = String(url);
   const probe = await request(name, 0, 1);
@@ -116,7 +116,7 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   } catch (cause) {
     throw fileError(`${url} cannot be reached.`, { cause });
   }
-  if (response.status === 416) return fetch(url);
+  if (response.status === 416 && start !== undefined) return request(url);
   if (!response.ok) throw fileError(`${url}: the server answered ${response.status}.`);
   return response;
 }

@@ -15,7 +15,7 @@ export interface Speed extends Spread {
 
 export type MeasuredSpeed = { readonly against: string } & (Speed | { readonly unmeasured: string });
 
-/** Returns undefined if operators, weight types and sizes are equal, and so is the speed. */
+/** Returns undefined if operators, and types and dimensions of stored inputs, are equal: the speed is then equal, too, and is not measured. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },

@@ -170,7 +170,7 @@ function findStoredInside(
   return undefined;
 }
 
-/** Splits off forward nodes that depend on an input, but on no parameter or state (`trained`). */
+/** Splits off forward nodes that depend on an input, but on no trained parameter and no state (both are in `trained`). */
 function splitFrozen(
   step: Model,
   forwardNodes: ReadonlySet<Node>,

@@ -116,7 +116,7 @@ function firstUse({ node, input, root }: ParameterRead): Use | undefined {
   return undefined;
 }
 
-/** Returns the learned tensors that a node, or a node before it, shares; undefined if there are none. */
+/** Returns the key in `shared` of a node, or else the joined keys of the nodes that compute its inputs; undefined if there are none. */
 function sharedKey(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
   const neighbors = node.inputs.flatMap((value) =>
     value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),

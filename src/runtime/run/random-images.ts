@@ -1,4 +1,7 @@
-/** Random images of blocks of several sizes, so that filters have nonzero outputs and images differ. */
+/**
+ * Random images of blocks of several sizes, so that filters have nonzero outputs and images differ. A field is a sum of levels: level l
+ * has up to 2^l blocks per side. It is computed on cells, the blocks of the last level, and then enlarged to pixels.
+ */
 import type { Random } from "#ir";
 
 export interface Sides {
@@ -63,7 +66,7 @@ interface Grid {
   readonly starts: readonly Uint32Array[];
   readonly cells: number;
   /** Index of the cell at each position of a side, times the side's stride in the row-major grid of cells. */
-  readonly steps: readonly Uint32Array[];
+  readonly offsets: readonly Uint32Array[];
 }
 
 const maxBlocks = 2 ** (weights.length - 1);
@@ -74,12 +77,12 @@ function gridOf(lengths: readonly number[]): Grid {
     const count = counts[axis] ?? 1;
     return Uint32Array.from({ length: count }, (_, cell) => Math.ceil((cell * length) / count));
   });
-  const steps = lengths.map((length, axis) => stepsAlong(axis, length, counts));
-  return { lengths, positions: productOf(lengths), starts, cells: productOf(counts), steps };
+  const offsets = lengths.map((length, axis) => offsetsAlong(axis, length, counts));
+  return { lengths, positions: productOf(lengths), starts, cells: productOf(counts), offsets };
 }
 
 /** Returns the index of the block at each position of a side, times the side's stride in the row-major grid of blocks. */
-function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
+function offsetsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
   const stride = productOf(counts.slice(axis + 1));
   return Uint32Array.from({ length }, (_, index) => Math.floor((index * (counts[axis] ?? 1)) / length) * stride);
 }
@@ -94,10 +97,10 @@ function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64
     const counts = lengths.map((length) => Math.min(length, 2 ** level));
     const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
     const rows = lengths.map((length, axis) => {
-      const axisSteps = stepsAlong(axis, length, counts);
-      return (starts[axis] ?? axisSteps).map((position) => axisSteps[position] ?? 0);
+      const axisOffsets = offsetsAlong(axis, length, counts);
+      return (starts[axis] ?? axisOffsets).map((position) => axisOffsets[position] ?? 0);
     });
-    writeBlocks(blocks, { steps: rows }, levelValues, 0, 1);
+    writeBlocks(blocks, { offsets: rows }, levelValues, 0, 1);
     for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (levelValues[cell] ?? 0);
   }
   return sum;
@@ -105,19 +108,19 @@ function randomField({ lengths, starts, cells }: Grid, numbers: Random): Float64
 
 function writeBlocks(
   blocks: Float64Array,
-  { steps }: Pick<Grid, "steps">,
+  { offsets }: Pick<Grid, "offsets">,
   target: Float64Array,
   start: number,
   stride: number,
 ): void {
-  const last = steps.at(-1) ?? new Uint32Array(1);
-  const outer = steps
+  const last = offsets.at(-1) ?? new Uint32Array(1);
+  const outer = offsets
     .slice(0, -1)
-    .reduce<readonly number[]>((sums, row) => sums.flatMap((sum) => Array.from(row, (step) => sum + step)), [0]);
+    .reduce<readonly number[]>((sums, row) => sums.flatMap((sum) => Array.from(row, (offset) => sum + offset)), [0]);
   let position = start;
   for (const offset of outer)
-    for (const step of last) {
-      target[position] = blocks[offset + step] ?? 0;
+    for (const lastOffset of last) {
+      target[position] = blocks[offset + lastOffset] ?? 0;
       position += stride;
     }
 }

@@ -58,7 +58,7 @@ export async function requirePrunable(model: Model, options: OptionValues): Prom
 const codesFirst =
   "the weights are quantized, so the loss cannot be recovered later. Prune the float model, recover it, and quantize last";
 
-/** Structured pruning adds no masks; it keeps existing ones. @throws PithError E_OPTION if the model has none. */
+/** Structured pruning adds no masks, so with it, `keepMasks` only keeps those that the model has. @throws PithError E_OPTION if both are set and the model has none. */
 function requireMasks(
   model: Model,
   { structured = false, keepMasks = false }: { readonly structured?: unknown; readonly keepMasks?: unknown },

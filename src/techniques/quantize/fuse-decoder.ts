@@ -1,4 +1,4 @@
-/** Gives language models with a cache operators of their runtimes before quantization (docs/simplify.md). */
+/** Fuses attention, rotary embeddings and normalizations of language models with a cache before quantization (docs/simplify.md). */
 import { allNodes, integer, type Model } from "#ir";
 import type { Context } from "#pass";
 import { cpuRules, parameterRules } from "../../core/ops/rules/index.ts";
@@ -14,7 +14,7 @@ export const fusionOptionsFor = (target: readonly TargetName[]): { readonly rais
   skip: target.includes("webgpu") ? [...cpuRules] : [],
 });
 
-/** Without a target, files of a dtype can be loaded in WebGPU, except those with integer arithmetic. */
+/** Without a target, WebGPU is assumed, except for a dtype with integer arithmetic, which WebGPU lacks. */
 const targetsOf = ({ target, dtype }: FlatOptions): readonly TargetName[] =>
   target ?? [dtype !== undefined && dtypes[dtype].steps[0].scheme === "dynamic" ? "node" : "webgpu"];
 

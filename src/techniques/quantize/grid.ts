@@ -135,6 +135,7 @@ export function computeScale(grid: Grid, min: number, max: number, steps = 0): S
   if (exactScaleOfValues !== undefined) return exactScaleOfValues;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
   if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric, reduceRange: high < fullRange(type).high });
+  // The scale of a grid of int4 (15 steps) or int8 (254 steps), enlarged if this grid has fewer steps.
   const [referenceType, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
   const { scale } = scaleAndZeroPoint(min, max, { type: referenceType });
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: symmetricZeroPoints[type] };

@@ -21,7 +21,7 @@ export default defineCommand({
   arguments: [
     {
       name: "model.onnx",
-      description: "the compressed model, after its original without --original",
+      description: "the compressed model; without --original, name its original first",
       isVariadic: true,
     },
   ],

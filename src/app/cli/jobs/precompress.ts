@@ -1,4 +1,4 @@
-/** Job of a folder: writes compressed copies of files, because only the end of a process interrupts a step of brotli. */
+/** Job that writes compressed copies of files. It has a process, because a step of brotli can only be interrupted by ending the process. */
 import type { Encoding } from "#platform";
 import { type CopySizes, precompress } from "../../../core/files/compressed-copies.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

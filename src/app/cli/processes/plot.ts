@@ -1,3 +1,4 @@
+/** Draws the graph of a model as an SVG image, with its original if one is given. */
 import type * as v from "valibot";
 import { bytes, bytesOfText, type Model } from "#ir";
 import { writeFileAtomically } from "#platform";

@@ -1,12 +1,12 @@
 /**
  * Estimates from shapes how many bytes each technique can save, for `inspect`.
- * Pruning the share f of the prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
+ * Removing the share f of the removable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the removable share of axis a.
  */
 import { type Group, isInSubgraph, type Layer } from "#analysis";
 import { elementCount, isFloat, nodeText, type Value } from "#ir";
 import { payingRank, type RemovableChannels } from "../applicable-techniques.ts";
 
-/** Share of the prunable channels that are assumed to be removed. */
+/** Share of the removable channels that are assumed to be removed. */
 const assumedShare = 0.3;
 
 export interface Saving {
@@ -96,8 +96,8 @@ function channelSavings(
   for (const { slices, refused } of groups) {
     for (const { value, unitOf } of slices) {
       if (value.tensor === undefined) continue;
-      const prunableShare = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
-      keptShares.set(value, (keptShares.get(value) ?? 1) * (1 - assumedShare * prunableShare));
+      const removableShare = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
+      keptShares.set(value, (keptShares.get(value) ?? 1) * (1 - assumedShare * removableShare));
     }
   }
   const result = { layers: 0, before: 0, after: 0, share: assumedShare, cuttable: 0, channels: 0 };

@@ -59,7 +59,7 @@ export function convChain(s: ConvSettings): Chain {
   };
 }
 
-/** Links channels: alone with one group, with their kernels if depthwise, otherwise at the same positions of every group. */
+/** Links a channel with its kernels (depthwise), with the channels at its position in all groups, or, with one group, with no other channel. */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The data's dimensions can be unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
