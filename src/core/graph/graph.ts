@@ -237,9 +237,8 @@ export class Graph implements Carried {
   removeNode(node: Node): void {
     const ownedNode = this.#requireOwnNode(node);
     for (const output of ownedNode.outputs) {
-      if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
+      if (output !== undefined && (output.uses.size > 0 || this.isOutput(output)))
         throw modelError(`${nodeText(node)}: its output "${output.name}" is still used.`);
-      }
     }
     ownedNode.inputs.forEach((_, index) => {
       this.#connect(ownedNode, index, undefined);
@@ -254,9 +253,8 @@ export class Graph implements Carried {
   /** Removes a stored tensor or input. @throws PithError E_MODEL if it is used or has a producer. */
   removeValue(value: Value): void {
     const ownedValue = this.#requireOwn(value);
-    if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue)) {
+    if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue))
       throw modelError(`"${value.name}" cannot be removed: it is still used.`);
-    }
     if (this.#inputs.delete(ownedValue)) this.#inputList = undefined;
     this.#forget(ownedValue);
     if (ownedValue.tensor !== undefined) this.#untie(ownedValue);
@@ -292,9 +290,8 @@ export class Graph implements Carried {
     const { name: before } = ownedValue;
     if (before === name) return;
     const existing = this.value(name);
-    if (existing?.graph === this || this.reads(existing)) {
+    if (existing?.graph === this || this.reads(existing))
       throw new PithError("E_NAME", `"${before}" cannot be renamed: "${name}" exists already.`);
-    }
     this.#forget(ownedValue);
     ownedValue.name = name;
     this.#values.set(name, ownedValue);
@@ -400,9 +397,8 @@ export class Graph implements Carried {
     const isTaken =
       existingValue !== undefined &&
       (existingValue.producer ?? existingValue.tensor ?? existingValue.foreign?.sparse) !== undefined;
-    if (isRepeated || isTaken || (existingValue !== undefined && this.#inputs.has(existingValue))) {
+    if (isRepeated || isTaken || (existingValue !== undefined && this.#inputs.has(existingValue)))
       throw new PithError("E_NAME", `${op} "${node}" produces "${name}", which exists already.`);
-    }
   }
 
   #addProduced(name: string, node: NodeImplementation): ValueImplementation {
@@ -432,9 +428,8 @@ export class Graph implements Carried {
   }
 
   #requireOwn(value: Value): ValueImplementation {
-    if (value.graph !== this || !(value instanceof ValueImplementation)) {
+    if (value.graph !== this || !(value instanceof ValueImplementation))
       throw modelError(`"${value.name}" belongs to another graph.`);
-    }
     return value;
   }
 
@@ -444,9 +439,8 @@ export class Graph implements Carried {
   }
 
   #requireOwnNode(node: Node): NodeImplementation {
-    if (node.graph !== this || !(node instanceof NodeImplementation) || node.isRemoved) {
+    if (node.graph !== this || !(node instanceof NodeImplementation) || node.isRemoved)
       throw modelError(`${nodeText(node)} is not in graph "${this.name}".`);
-    }
     return node;
   }
 }

@@ -67,9 +67,8 @@ export function checkForm(domain: string, op: string, version: number, form: Nod
     if (first === undefined) return new Miss(`There is no operator ${name}.`);
     return new Miss(`${name} exists from ${set} ${first.since} on, the model imports ${version}.`);
   }
-  if (operator.deprecated) {
+  if (operator.deprecated)
     return new Miss(`${name} was removed in ${set} ${operator.since}, the model imports ${version}.`);
-  }
   const place = `${name} in ${set} ${version}`;
   const reason =
     attributesReason(versions, operator, form, place, name, set) ??

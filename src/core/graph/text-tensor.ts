@@ -139,9 +139,8 @@ function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void
 
 function tensorFromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
   const expected = storedNumberCount(type, dims);
-  if (tokens.length !== expected) {
+  if (tokens.length !== expected)
     throw modelError(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
-  }
   if (type === "string") return { type, dims, data: tokens };
   if (isSmallFloat(type)) {
     const codes = tokens.map((token) => encodeElement(type, token));

@@ -58,9 +58,8 @@ function factorizeSmall({ columns: size, data }: Matrix, from: number, order: nu
     }
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
     // Negated so that NaN also fails.
-    if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
+    if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY))
       return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${order} is ${pivot}`);
-    }
     data[start + row] = Math.sqrt(pivot);
   }
   return undefined;
@@ -75,9 +74,8 @@ export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply)
 
 function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
   const size = squareSize(lower);
-  if (right.rows !== size) {
+  if (right.rows !== size)
     throw shapeError(`A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`);
-  }
   return yield* solveBackward(lower, yield* solveForward(lower, matrix(size, right.columns, right.data.slice())));
 }
 
@@ -151,9 +149,8 @@ function invertSmall(lower: Matrix): Matrix {
 }
 
 function squareSize(source: Matrix): number {
-  if (source.rows !== source.columns) {
+  if (source.rows !== source.columns)
     throw shapeError(`A square matrix is needed, got ${source.rows} × ${source.columns}.`);
-  }
   return source.rows;
 }
 

@@ -188,9 +188,8 @@ function bisect(decreasing: (at: number) => number, from: number, to: number, ta
 
 /** Returns the mean difference second − first, with Student's interval. */
 export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
-  if (first.length !== second.length) {
+  if (first.length !== second.length)
     throw dataError(`Pairs need the same samples: got ${first.length} and ${second.length}.`);
-  }
   return meanInterval(
     second.map((value, index) => value - (first[index] ?? 0)),
     level,

@@ -16,9 +16,8 @@ export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
 /** @throws PithError E_SHAPE_MISMATCH if the number of elements is not rows · columns. */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
-  if (data.length !== rows * columns) {
+  if (data.length !== rows * columns)
     throw shapeError(`A ${rows} × ${columns} matrix takes ${rows * columns} numbers, got ${data.length}.`);
-  }
   return { rows, columns, data };
 }
 
@@ -57,9 +56,8 @@ export function transpose(source: Matrix): Matrix {
 
 /** Computes a · b in JavaScript, which is slow for large products. @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ. */
 export function multiply(a: Matrix, b: Matrix): Matrix {
-  if (a.columns !== b.rows) {
+  if (a.columns !== b.rows)
     throw shapeError(`${a.rows} × ${a.columns} times ${b.rows} × ${b.columns}: inner dimensions differ.`);
-  }
   const inner = a.columns;
   const width = b.columns;
   const result = matrix(a.rows, width);
@@ -135,9 +133,8 @@ export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
 }
 
 export function subtract(a: Matrix, b: Matrix): Matrix {
-  if (a.rows !== b.rows || a.columns !== b.columns) {
+  if (a.rows !== b.rows || a.columns !== b.columns)
     throw shapeError(`${a.rows} × ${a.columns} minus ${b.rows} × ${b.columns}: dimensions differ.`);
-  }
   const result = matrix(a.rows, a.columns);
   for (let index = 0; index < a.data.length; index++) result.data[index] = (a.data[index] ?? 0) - (b.data[index] ?? 0);
   return result;

@@ -50,9 +50,8 @@ export async function truncatedSvd(
   options: TruncationOptions = {},
 ): Promise<TruncatedSvd> {
   const smaller = Math.min(source.rows, source.columns);
-  if (!Number.isInteger(rank) || rank < 0 || rank > smaller) {
+  if (!Number.isInteger(rank) || rank < 0 || rank > smaller)
     throw optionError(`The rank of a ${source.rows} × ${source.columns} matrix is from 0 to ${smaller}, got ${rank}.`);
-  }
   const method = options.method ?? (smaller > 600 && 5 * rank <= 2 * smaller ? "randomized" : "exact");
   return method === "exact" ? exactSvd(source, rank, options) : randomizedSvd(source, rank, options);
 }
@@ -79,9 +78,8 @@ const minGain = 2e-3;
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
   const { multiply = multiplyInJs, seed = 0 } = options;
   const norm = frobenius(source);
-  if (!Number.isFinite(norm)) {
+  if (!Number.isFinite(norm))
     throw dataError(`A singular value decomposition needs finite numbers; the matrix holds NaN or infinity.`);
-  }
   if (norm === 0) return exactSvd(source, rank, options);
   // Squares neither overflow nor underflow after scaling.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);

@@ -366,9 +366,7 @@ async function readNode(file: LazyFile, message: Field): Promise<ParsedNode> {
     }
   }
   file.count(1 + outputs.length + attributes.length + metadata.length);
-  if (texts.op === "") {
-    throw modelError(`the node "${texts.name}" at byte ${message.from} has no operator type.`);
-  }
+  if (texts.op === "") throw modelError(`the node "${texts.name}" at byte ${message.from} has no operator type.`);
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }
 

@@ -44,26 +44,22 @@ export async function readExternal(
 ): Promise<StoredBytes> {
   const entries = new Map(fields.map(readEntry));
   const location = entries.get("location");
-  if (location === undefined || location === "") {
+  if (location === undefined || location === "")
     throw modelError(`${place}: its elements are stored in another file, which is not named.`);
-  }
-  if (files.count >= filesLimit && !files.has(location)) {
+  if (files.count >= filesLimit && !files.has(location))
     throw unsupportedError(`${place}: the model keeps its weights in more than ${filesLimit} files.`);
-  }
   const start = parseInteger(entries.get("offset"), 0, place);
   const length = parseInteger(entries.get("length"), bytes, place);
-  if (length !== bytes) {
+  if (length !== bytes)
     throw modelError(`${place}: its dimensions ask for ${bytes} bytes, "${location}" holds ${length} for it.`);
-  }
   const source = await files.find(location, place).catch((error: unknown) => {
     if (!(error instanceof PithError)) throw error;
     const hint = error.hint ?? "Put all files with the model's weights into the model's folder.";
     throw error.reworded({ at: place, hint });
   });
   const end = start + length;
-  if (end > source.size) {
+  if (end > source.size)
     throw modelError(`${place}: its elements end at byte ${end} of "${location}", which has ${source.size}.`);
-  }
   return { source, start, end };
 }
 

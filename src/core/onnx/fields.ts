@@ -86,9 +86,8 @@ export class FieldList {
   finish(): Field[] {
     const header = this.#header;
     if (header === undefined) return this.#fields;
-    if (this.#fields.length >= fieldLimit) {
+    if (this.#fields.length >= fieldLimit)
       throw unsupportedError(`at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
-    }
     const memory = this.#findMemory(this.#from, this.#end);
     this.#fields.push(
       memory === undefined
@@ -193,9 +192,8 @@ export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
 }
 
 function requireLoaded(field: Field, wire: WireType): Uint8Array {
-  if (field.wire !== wire) {
+  if (field.wire !== wire)
     throw malformedError(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
-  }
   return loadedBytes(field);
 }
 

@@ -83,9 +83,8 @@ export class LazyFile {
   /** Counts graph elements. @throws PithError E_UNSUPPORTED if there are too many. */
   count(elements: number): void {
     this.#elements += elements;
-    if (this.#elements > elementsLimit) {
+    if (this.#elements > elementsLimit)
       throw unsupportedError(`its graphs have more than ${elementsLimit} nodes, values and attributes together.`);
-    }
   }
 
   #countFields(fields: Field[]): Field[] {

@@ -98,9 +98,8 @@ export async function readTensor(
     if (field.number === f.dims) {
       const loaded = await file.load(field);
       eachVarint(loaded, (cursor) => {
-        if (dims.push(Number(cursor.signed)) > maxRank) {
+        if (dims.push(Number(cursor.signed)) > maxRank)
           throw modelError(`${owner}: a tensor has more than ${maxRank} dimensions.`);
-        }
       });
     } else if (field.number === f.type) code = Number(lastVarint(field));
     else if (field.number === f.externalData) externalEntries.push(await file.load(field));
@@ -152,15 +151,13 @@ function locateElements(
   data: readonly Field[],
   place: string,
 ): { bytes: number; stored: StoredBytes | undefined } {
-  if (type === "string") {
+  if (type === "string")
     return { bytes: data.reduce((size, field) => size + field.end - field.start, 0), stored: undefined };
-  }
   const bytes = bytesFor(type, elementCount(dims));
   const raw = data.filter((field) => field.number === rawData);
   const [dataField] = raw.length > 0 ? raw : data;
-  if (raw.length > 1 || (raw.length === 1 && data.length > 1)) {
+  if (raw.length > 1 || (raw.length === 1 && data.length > 1))
     throw modelError(`${place}: its elements are given twice.`);
-  }
   if (dataField === undefined) {
     if (bytes > 0) checkCount(elementCount(dims), 0, "elements", place);
     return { bytes, stored: undefined };
@@ -212,9 +209,8 @@ function requireType(code: number, place: string): DataType {
 }
 
 function checkDims(dims: readonly number[], place: string): void {
-  if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims))) {
+  if (dims.some((dim) => !(dim >= 0)) || !Number.isSafeInteger(16 * elementCount(dims)))
     throw modelError(`${place}: ${dimsText(dims)} are not dimensions of a tensor.`);
-  }
 }
 
 const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {

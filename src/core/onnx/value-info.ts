@@ -182,9 +182,7 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
         dim = namedDim !== undefined && isUnknownDim(namedDim) ? undefined : namedDim;
       }
     }
-    if (dims.length >= maxRank) {
-      throw modelError(`"${name}": it has more than ${maxRank} dimensions.`);
-    }
+    if (dims.length >= maxRank) throw modelError(`"${name}": it has more than ${maxRank} dimensions.`);
     dims.push(dim ?? nameUnknownDim(dims.length));
   }
   return dims;

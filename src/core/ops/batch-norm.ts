@@ -27,9 +27,8 @@ interface Settings {
 function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const rank = x?.type?.dims?.length;
-  if (x === undefined || scale === undefined || bias === undefined || mean === undefined || variance === undefined) {
+  if (x === undefined || scale === undefined || bias === undefined || mean === undefined || variance === undefined)
     return new Miss("an operand is missing");
-  }
   if (rank === undefined) return noRank;
   const axes = [0, ...range(rank - 2, 2)];
   const alignToChannels = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);

@@ -110,9 +110,8 @@ async function stage(path: string, links: Links): Promise<StagedFile> {
   const target = links === "followed" ? await realpath(path).catch(() => path) : path;
   const isLink = links === "replaced" && (await lstat(target).catch(() => undefined))?.isSymbolicLink() === true;
   const oldStats = isLink ? undefined : await stat(target).catch(() => undefined);
-  if (oldStats !== undefined && !oldStats.isFile()) {
+  if (oldStats !== undefined && !oldStats.isFile())
     throw fileError(`"${path}" cannot be written: it is ${oldStats.isDirectory() ? "a folder" : "not a file"}.`);
-  }
   const mode = oldStats === undefined ? undefined : oldStats.mode & 0o777;
   // Renaming requires permissions only for the folder, so a read-only file must be rejected explicitly.
   if (mode !== undefined && (mode & 0o222) === 0)

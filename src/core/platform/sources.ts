@@ -99,9 +99,8 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
 
 /** @throws PithError E_FILE if the range exceeds the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
-  if (!(start >= 0 && start <= end && end <= size)) {
+  if (!(start >= 0 && start <= end && end <= size))
     throw fileError(`${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
-  }
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {

@@ -55,9 +55,8 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   numbers: ArrayLike<number>,
 ): Dense<T> {
   const count = elementCount(dims);
-  if (numbers.length !== count) {
+  if (numbers.length !== count)
     throw shapeError(`${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
-  }
   return { type, dims, data: encodeNumbers(type, numbers) } as Dense<T>;
 }
 

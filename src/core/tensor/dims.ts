@@ -135,9 +135,8 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const [first] = names;
   if (first === undefined) return number ?? 0;
   if (names.length === 1 && number === undefined) return first;
-  if (number !== undefined && number <= 0 && names.every(isNonnegative)) {
+  if (number !== undefined && number <= 0 && names.every(isNonnegative))
     return name === "min" ? number : extremeDims(name, names);
-  }
   const texts = names.map(dimText).sort();
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }

@@ -44,9 +44,8 @@ export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const mask = (1 << bits) - 1;
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
-    if (!Number.isInteger(value) || value < low || value > high) {
+    if (!Number.isInteger(value) || value < low || value > high)
       throw dataError(`Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
-    }
     const byteIndex = Math.floor(index / perByte);
     packed[byteIndex] = (packed[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));
   }

@@ -66,9 +66,8 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
   }
 
   function integer(count: number): number {
-    if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
+    if (!Number.isInteger(count) || count < 1 || count > 0x100000000)
       throw optionError(`A random integer needs a count from 1 to 2^32, got ${count}.`);
-    }
     // Redraws numbers above the last multiple of `count`, which would make small results more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {

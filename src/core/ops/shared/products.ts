@@ -83,9 +83,8 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   }
   if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
   const rank = Math.max(a.dims.length, b.dims.length);
-  if (a.stored && !b.stored && a.dims.length === 2 && b.dims.length >= 2) {
+  if (a.stored && !b.stored && a.dims.length === 2 && b.dims.length >= 2)
     return { input: 0, out: 0, in: 1, groups: 1, data: 1, dataAxis: b.dims.length - 2, outputAxis: rank - 2 };
-  }
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
