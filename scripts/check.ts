@@ -79,9 +79,10 @@ async function packageProblem(): Promise<string | undefined> {
 
 /** The package checks read the build, so they wait for it. */
 async function thorough(): Promise<Outcome[]> {
-  const flags = findings("flags of commands and seconds of tests are within scripts/budgets.json", async () =>
-    checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags(), measureTests(readSources("."))]),
-  );
+  const flags = findings("flags of commands and seconds of tests are within scripts/budgets.json", async () => {
+    const { measured, unrecorded } = measureTests(readSources("."));
+    return [...checkBudgets(readFileSync(budgets, "utf8"), [await measureFlags(), measured]), ...unrecorded];
+  });
   const lost = findings("literals with a spread have only properties of their type", () =>
     ["tsconfig.build.json", "studio/tsconfig.json"].flatMap(checkLostProperties),
   );

@@ -27,8 +27,9 @@ function childSeconds(): number {
 }
 
 const start = processorSeconds();
-afterAll(() => {
-  const { folder, file } = recordedSeconds(relative(process.cwd(), expect.getState().testPath ?? ""));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(file, String(processorSeconds() - start));
-});
+const { folder, file } = recordedSeconds(relative(process.cwd(), expect.getState().testPath ?? ""));
+mkdirSync(folder, { recursive: true });
+const record = (): void => writeFileSync(file, String(processorSeconds() - start));
+// Hooks do not run in a file whose tests are all skipped.
+record();
+afterAll(record);
