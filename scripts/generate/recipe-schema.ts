@@ -1,5 +1,6 @@
 /** Generates docs/recipe.schema.json from the options of the passes, so that editors complete and check recipes. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
+import { omitOptions } from "../../src/core/pass/option-schema.ts";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
 import { builtInPasses } from "../../src/judge/recipe/built-in-passes.ts";
 import { maxRounds, recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
@@ -146,14 +147,8 @@ function mapped(
 
 /** Returns the options that a recipe can contain: those that the run fills in, or that only code can create, are omitted. */
 function stepSchema(pass: AnyPass): JsonSchema {
-  const { $schema: _, properties = {}, required = [], ...rest } = toJsonSchema(pass.options, conversion);
-  const isWritable = (name: string): boolean => !runOptionNames.includes(name);
-  const schema: JsonSchema = {
-    ...rest,
-    description: pass.summary,
-    properties: Object.fromEntries(Object.entries(properties).filter(([name]) => isWritable(name))),
-    required: required.filter(isWritable),
-  };
+  const { $schema: _, ...rest } = toJsonSchema(omitOptions(pass.options, runOptionNames), conversion);
+  const schema: JsonSchema = { ...rest, description: pass.summary };
   return needsNothing(pass.id) ? { anyOf: [schema, { type: "null" }] } : schema;
 }
 

@@ -15,11 +15,6 @@ export interface OptionProblem {
   readonly hint: string | undefined;
 }
 
-export interface ProblemContext {
-  readonly owner: string;
-  readonly unavailable?: readonly string[];
-}
-
 interface Issue {
   readonly kind: string;
   readonly type: string;
@@ -37,7 +32,7 @@ interface Issue {
 export function problemOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
-  { owner, unavailable = [] }: ProblemContext,
+  owner: string,
 ): OptionProblem {
   const issue = selectIssue(issues);
   const rejection = rejectionOf(issue);
@@ -45,10 +40,7 @@ export function problemOf(
   // A check of several options names the invalid one in its rejection.
   const path = issuePath.length === 0 && rejection?.at !== undefined ? [rejection.at] : issuePath;
   const last = String(path.at(-1) ?? "");
-  if (isUnknown(issue)) {
-    const names = namesAt(schema, path.slice(0, -1)).filter((name) => !unavailable.includes(name));
-    return keyProblem(path, names, owner);
-  }
+  if (isUnknown(issue)) return keyProblem(path, namesAt(schema, path.slice(0, -1)), owner);
   if (issue.path?.at(-1)?.origin === "key") {
     const sentence = `"${last}" is missing${summaryOf(schema, last)}`;
     return { path: path.slice(0, -1), part: "value", sentence, hint: undefined };
@@ -163,7 +155,7 @@ function isPlain(value: unknown): boolean {
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, wording);
   if (result.success) return result.output;
-  const { path, part, sentence, hint } = problemOf(schema, result.issues, { owner });
+  const { path, part, sentence, hint } = problemOf(schema, result.issues, owner);
   // The message names the owner once.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;

@@ -1,5 +1,5 @@
 /** Reads option schemas. Valibot stores declarations as plain properties. */
-import type * as v from "valibot";
+import * as v from "valibot";
 import { groupBy } from "#graph";
 import type { FlagMetadata } from "./options.ts";
 
@@ -37,6 +37,15 @@ export function entriesAt(
 
 export function namesAt(schema: v.GenericSchema, path: readonly (string | number)[] = []): readonly string[] {
   return [...entriesAt(schema, path).keys()];
+}
+
+/** Returns a schema without some options. Checks that concern several options stay. */
+export function omitOptions(schema: v.GenericSchema, names: readonly string[]): v.GenericSchema {
+  const { pipe: [object, ...checks] = [], entries = {} } = schema as SchemaNode;
+  if (object !== undefined)
+    return v.pipe(omitOptions(object as v.GenericSchema, names), ...(checks as v.GenericPipeAction[]));
+  const keptEntries = Object.entries(entries).filter(([name]) => !names.includes(name));
+  return Object.assign({}, schema, { entries: Object.fromEntries(keptEntries) });
 }
 
 /** Returns which numbers an option accepts: any, or integers only ("whole"). */

@@ -1,8 +1,17 @@
 /** Checks recipes: names of passes, their options and their schedules. */
 import * as v from "valibot";
-import type { Dataset } from "#batches";
 import { asPithError, integer, isObject, stripPeriod } from "#ir";
-import { type AnyPass, didYouMean, keyProblem, namesAt, type OptionValues, problemOf, valueText, wording } from "#pass";
+import {
+  type AnyPass,
+  didYouMean,
+  keyProblem,
+  namesAt,
+  type OptionValues,
+  omitOptions,
+  problemOf,
+  valueText,
+  wording,
+} from "#pass";
 import { runOptionNames } from "../steps/step-options.ts";
 import { passesById } from "./built-in-passes.ts";
 import { findSchedules, type KeyPath, optionsInRound, scheduleSchema, valueInRound } from "./option-schedules.ts";
@@ -177,7 +186,7 @@ function checkSchedule(source: YamlText, path: KeyPath, schedule: unknown, round
   }
   const result = v.safeParse(scheduleSchema, schedule, wording);
   if (!result.success) {
-    const misfit = problemOf(scheduleSchema, result.issues, { owner: "a value that changes" });
+    const misfit = problemOf(scheduleSchema, result.issues, "a value that changes");
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   try {
@@ -205,8 +214,9 @@ function checkOptions(
   stepOptions: OptionValues,
   prefixOf: (at: KeyPath) => string,
 ): void {
-  const { id, options } = pass;
-  const accepted = namesAt(options).filter((name) => !runOptionNames.includes(name));
+  const { id } = pass;
+  const schema = omitOptions(pass.options, runOptionNames);
+  const accepted = namesAt(schema);
   for (const name of Object.keys(stepOptions)) {
     if (accepted.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
@@ -218,18 +228,11 @@ function checkOptions(
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${valueText(stepOptions.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(
-    options,
-    pass.data === undefined ? stepOptions : { ...stepOptions, data: runData },
-    wording,
-  );
+  const result = v.safeParse(schema, stepOptions, wording);
   if (result.success) return;
-  const misfit = problemOf(options, result.issues, { owner: id, unavailable: runOptionNames });
+  const misfit = problemOf(schema, result.issues, id);
   fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
-
-/** Stands for the data that the run adds. Without it, checks that concern several options would not run. */
-const runData: Dataset = { name: "the run's data", count: 0, async *batches() {} };
 
 function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";

@@ -76,7 +76,7 @@ function checkBudgets(source: YamlText, path: readonly string[]): readonly Budge
   for (const key of path) data = isObject(data) ? data[key] : undefined;
   const result = v.safeParse(budgetsSchema, data, wording);
   if (!result.success) {
-    const misfit = problemOf(budgetsSchema, result.issues, { owner: "the check" });
+    const misfit = problemOf(budgetsSchema, result.issues, "the check");
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   const { models } = result.output;

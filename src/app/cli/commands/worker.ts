@@ -85,7 +85,7 @@ const isKind = (kind: string): kind is keyof typeof inputSchemas => Object.hasOw
 function validate<S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> {
   const { success, output, issues } = v.safeParse(schema, data, wording);
   if (success) return output;
-  const { path, sentence } = problemOf(schema, issues, { owner: "a job" });
+  const { path, sentence } = problemOf(schema, issues, "a job");
   const place = path.length === 0 ? "" : `${path.join(".")}: `;
   throw dataError(`The queue has a job that Pith did not put there: ${place}${sentence}.`);
 }

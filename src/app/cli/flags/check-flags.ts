@@ -16,7 +16,7 @@ export function misfitError(
   hint: string,
 ): PithError {
   const keys = keysOf(schema);
-  const misfit = problemOf(schema, issues, { owner: "" });
+  const misfit = problemOf(schema, issues, "");
   const [key, ...inside] = misfit.path.map(String);
   // A constraint on several options mentions their names, which become flags.
   const sentence =

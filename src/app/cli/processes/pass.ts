@@ -1,7 +1,7 @@
 /** The commands of passes: check options and paths, run the pass, and print what changed. */
 import { join } from "node:path";
 import { usageError } from "#ir";
-import { type AnyPass, parseSize } from "#pass";
+import { type AnyPass, omitOptions, parseSize } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
@@ -39,16 +39,14 @@ export default async function pass(
   requireMandatoryFlags(pass, data, referenceModel);
   if (data === undefined && maxDrop !== undefined) throw usageError("--max-drop needs --data, to measure the drop.");
   // Invalid settings are rejected before any data is read.
-  const passKeys = keysOf(pass.options);
-  const dataOption = data !== undefined && passKeys.has("data") ? { data: data.path } : {};
-  checkFlags(pass.options, { ...passed, ...dataOption }, `See pith ${name} --help.`);
+  checkFlags(omitOptions(pass.options, ["data"]), passed, `See pith ${name} --help.`);
   const { namedFolders, seed } = session;
   const place = resolveResultPath({ model, referenceModel, namedFolders }, options.out, command.suffix(passed));
   const { out } = place;
   const files = await checkPaths(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
   // If the pass itself has an option `targetSize`, the flag does not choose bits.
-  const choosesBits = targetSize !== undefined && !passKeys.has("targetSize");
+  const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
   const input: PassInput = {
     ...options,
     ...{ command: name, model, out, seed, data },
