@@ -5,13 +5,14 @@ const conditions = ["pith-source", "node"];
 /** Tests whose files do not depend on each other's state. */
 const shared = [
   "src/**/*.test.ts",
-  "test/{calibrate,folder,generated,judge,laws,math,nn,ops,pass,prune,quantize,report,rewrite,runtime,setup,train,zoo}/**/*.test.ts",
-  "test/{data/images,engine/screen,engine/weights,onnx/foreign,onnx/hostile,onnx/models}.test.ts",
+  "test/{generated,judge,laws,learn,rewrite,runtime,setup,zoo}/**/*.test.ts",
+  "test/{app/{folder,report},core/{math,ops,pass},techniques/{calibrate,prune,quantize}}/**/*.test.ts",
+  "test/{data/images,core/engine/{screen,weights},core/onnx/{foreign,hostile,models}}.test.ts",
   "scripts/**/*.test.ts",
   "studio/src/**/*.test.ts",
 ];
 /** Tests that use the compiled command line. */
-const commands = ["test/{cli,docs,recover}/**/!(*.slow).test.ts"];
+const commands = ["test/{app/cli,docs,techniques/recover}/**/!(*.slow).test.ts"];
 const compiled = "test/setup/compiled.ts";
 const together = { isolate: false, setupFiles: ["test/setup/folders.ts"] };
 

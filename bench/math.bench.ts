@@ -2,10 +2,10 @@
  * Times decompositions of a 3072 × 768 matrix against ml-matrix, SciPy and NumPy (LAPACK) with the same number of threads, and compares ranks with NumPy.
  *
  *     npm run bench -- math [--rounds 3] [--ml] [--python path]
- *     npm run bench -- math --ranks test/math/ranks.json
+ *     npm run bench -- math --ranks test/core/math/ranks.json
  *
  * Rounds alternate, so that both run under the same load; a ratio is the median over the rounds. --ml also runs ml-matrix once, which takes half a
- * minute per SVD. --ranks writes NumPy's ranks of the thousand matrices of test/math/matrices.ts, and prints where Pith's ranks differ.
+ * minute per SVD. --ranks writes NumPy's ranks of the thousand matrices of test/core/math/matrices.ts, and prints where Pith's ranks differ.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ import { reflectByAll, triangularize } from "../src/core/math/reflections.ts";
 import { runWith, type Steps } from "../src/core/math/steps.ts";
 import { singularValues } from "../src/core/math/svd.ts";
 import { truncatedSvd } from "../src/core/math/truncate.ts";
-import { rankCases } from "../test/math/matrices.ts";
+import { rankCases } from "../test/core/math/matrices.ts";
 import { heading, line, median, table, target } from "./lib/print.ts";
 import { pythonWith } from "./lib/python.ts";
 

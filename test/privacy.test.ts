@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { compiled, program } from "./cli/run.ts";
-import { smallModels } from "./cli/small-models.ts";
+import { compiled, program } from "./app/cli/run.ts";
+import { smallModels } from "./app/cli/small-models.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const { at } = smallModels();

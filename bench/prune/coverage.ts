@@ -1,7 +1,7 @@
 /** Experiment "coverage": how many of a network's weights lie in a row or a column that can go, and why the others stay. */
 import { sep } from "node:path";
 import { groupBy } from "../../src/core/tensor/group-by.ts";
-import { type Coverage, causes, coverageOf, freed, modelFiles } from "../../test/prune/coverage.ts";
+import { type Coverage, causes, coverageOf, freed, modelFiles } from "../../test/techniques/prune/coverage.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 
 const enough = 0.95;

@@ -58,8 +58,8 @@ test("lines are counted by folder of src without tests, files by their own folde
 
 test("processor seconds are summed by folder of quick tests, and tests without a current record are findings", () => {
   const files = [
-    "test/cli/a.test.ts",
-    "test/cli/b.slow.test.ts",
+    "test/app/cli/a.test.ts",
+    "test/app/cli/b.slow.test.ts",
     "src/core/ops/c.test.ts",
     "src/core/d.test.ts",
     "src/e.ts",
@@ -67,6 +67,6 @@ test("processor seconds are summed by folder of quick tests, and tests without a
   const seconds: Readonly<Record<string, number>> = { "src/core/ops/c.test.ts": 1.2, "src/core/d.test.ts": 2.4 };
   const sources = files.map((file) => readSource(file, ""));
   const { measured, unrecorded } = measureTests(sources, (file) => seconds[file]);
-  expect(measured).toEqual({ section: "seconds", sizes: { "test/cli": 0, "src/core": 4 } });
-  expect(unrecorded.map(({ file }) => file)).toEqual(["test/cli/a.test.ts"]);
+  expect(measured).toEqual({ section: "seconds", sizes: { "test/app/cli": 0, "src/core": 4 } });
+  expect(unrecorded.map(({ file }) => file)).toEqual(["test/app/cli/a.test.ts"]);
 });

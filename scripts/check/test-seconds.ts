@@ -11,7 +11,7 @@ export function recordedSeconds(test: string): { readonly folder: string; readon
 }
 
 /**
- * Sums the seconds of the quick tests by folder: `test/cli`, `src/core`. Tests that did not run since they changed are findings.
+ * Sums the seconds of the quick tests by folder: `test/app/cli`, `src/core`. Tests that did not run since they changed are findings.
  * @param read returns undefined for such a test.
  */
 export function measureTests(
@@ -22,7 +22,11 @@ export function measureTests(
   const unrecorded: Finding[] = [];
   for (const { file } of sources) {
     if (!/\.test\.tsx?$/.test(file) || file.endsWith(".slow.test.ts")) continue;
-    const folder = path.posix.dirname(file).split("/").slice(0, 2).join("/");
+    const folder = path.posix
+      .dirname(file)
+      .split("/")
+      .slice(0, file.startsWith("test/") ? 3 : 2)
+      .join("/");
     const seconds = read(file);
     sizes[folder] = (sizes[folder] ?? 0) + (seconds ?? 0);
     if (seconds === undefined) {

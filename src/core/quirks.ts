@@ -1,4 +1,4 @@
-/** Errors and limits of ONNX Runtime that Pith works around: versions in which they were seen, and what happens. `test/engine/quirks.ts` shows each. */
+/** Errors and limits of ONNX Runtime that Pith works around: versions in which they were seen, and what happens. `test/core/engine/quirks.ts` shows each. */
 export const quirks = {
   "axes-of-bias": "1.30 fuses an integer product with a sum, and loses the additional axes of the bias",
   "bfloat16-product": "1.30 has no Mul of bfloat16",

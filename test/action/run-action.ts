@@ -6,7 +6,7 @@ import { inject } from "vitest";
 import { parse } from "yaml";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { classifier } from "../cli/small-models.ts";
+import { classifier } from "../app/cli/small-models.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 interface Step {

@@ -14,7 +14,7 @@ import { readSidecars } from "../../src/data/sidecars/sidecars.ts";
 import { openParts } from "../../src/data/sources/parts.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { tokensInFile, tokensOfText } from "../../src/data/text/tokens.ts";
-import { json } from "../cli/run.ts";
+import { json } from "../app/cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { floats, outputs } from "./outputs.ts";

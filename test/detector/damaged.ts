@@ -2,7 +2,7 @@
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll } from "vitest";
-import { pith } from "../cli/run.ts";
+import { pith } from "../app/cli/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { detectorFile, drawShapes, writeShapes } from "./shapes.ts";
 

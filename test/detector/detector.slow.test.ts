@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { pith } from "../cli/run.ts";
+import { pith } from "../app/cli/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { damagedDetector, pruning } from "./damaged.ts";
 import { detectorFile, drawShapes, writeShapes } from "./shapes.ts";

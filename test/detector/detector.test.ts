@@ -1,6 +1,6 @@
 /** Tests that each command judges a detector by its detections, and not by the values of its output as a whole. */
 import { describe, expect, test } from "vitest";
-import { json, pith } from "../cli/run.ts";
+import { json, pith } from "../app/cli/run.ts";
 import { damagedDetector } from "./damaged.ts";
 
 const { at, model, data } = damagedDetector();

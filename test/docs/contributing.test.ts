@@ -6,8 +6,8 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
-import { compiled, json } from "../cli/run.ts";
-import { smallModels } from "../cli/small-models.ts";
+import { compiled, json } from "../app/cli/run.ts";
+import { smallModels } from "../app/cli/small-models.ts";
 import { codeBlocks } from "./markdown.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { pith } from "../cli/run.ts";
+import { pith } from "../app/cli/run.ts";
 import { browser, inPage, root } from "../page.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { codeBlocks, commandLines } from "./markdown.ts";

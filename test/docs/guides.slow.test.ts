@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { program } from "../cli/run.ts";
+import { program } from "../app/cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { codeBlocks, commandLines } from "./markdown.ts";
@@ -140,7 +140,7 @@ describe.skipIf(data === "").each(pages)("docs/%s", (_, text) => {
   });
 
   // The commands run in the order of the page, because later ones read files of earlier ones.
-  // Queues have separate tests (test/cli/queue.slow.test.ts).
+  // Queues have separate tests (test/app/cli/queue.slow.test.ts).
   const commands = commandLines(text).filter(({ words }) => !words.some((word) => word.startsWith("redis")));
   test.each(commands.map(({ words }) => [words.join(" "), words] as const))("npx pith %s", async (_, words) => {
     const { code, said } = await node([program, ...small(words)], folder);

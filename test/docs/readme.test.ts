@@ -19,7 +19,7 @@ import { galleryPage } from "../../scripts/gallery/page.ts";
 import { parseBudgets } from "../../src/app/cli/commands/check-budgets.ts";
 import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { runProgram } from "../../src/app/cli/program.ts";
-import { pith } from "../cli/run.ts";
+import { pith } from "../app/cli/run.ts";
 import { writeDigits } from "../examples/start.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { codeBlocks, commandLines } from "./markdown.ts";

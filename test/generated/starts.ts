@@ -3,10 +3,10 @@ import { infer, isRandom } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import type { Example } from "../core/ops/define.examples.ts";
+import { parseExample, ruleExamples } from "../core/ops/rules/index.ts";
 import { examples } from "../laws/examples.ts";
 import { symbolicModel } from "../laws/harness.ts";
-import type { Example } from "../ops/define.examples.ts";
-import { parseExample, ruleExamples } from "../ops/rules/index.ts";
 import type { Range } from "./grow.ts";
 import { weightOf } from "./weights.ts";
 

@@ -13,7 +13,7 @@ import { estimateTaylorErrors } from "../../src/judge/fallback/taylor-errors.ts"
 import { runStep } from "../../src/judge/steps/step.ts";
 import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { run } from "../quantize/networks.ts";
+import { run } from "../techniques/quantize/networks.ts";
 import { task, trained } from "./blobs.ts";
 
 const context = completeContext({ seed: 3 });

@@ -15,7 +15,7 @@ import { identity } from "../../src/core/math/matrix.ts";
 import type { WeightRole } from "../../src/core/ops/entry.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, outputsOf, run } from "./harness.ts";
 
 function roleOf(model: Model): WeightRole | undefined {

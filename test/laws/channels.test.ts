@@ -19,7 +19,7 @@ import { stridesOf } from "../../src/core/tensor/axis-layout.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import {
   difference,
   examplesFor,

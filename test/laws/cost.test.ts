@@ -11,7 +11,7 @@ import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { examplesFor, fixedModel, lastNode, numberOf, numeric, operatorOf, run, symbolicModel } from "./harness.ts";
 
 function integers(node: Node, name: string): readonly number[] | undefined {

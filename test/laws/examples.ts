@@ -1,8 +1,8 @@
-/** The examples of all operators: what the files of `test/ops/` export. */
+/** The examples of all operators: what the files of `test/core/ops/` export. */
 import { readdirSync } from "node:fs";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 
-const folder = new URL("../ops/", import.meta.url);
+const folder = new URL("../core/ops/", import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
   .map((file) => file.replaceAll("\\", "/"))
   .filter((file) => file.endsWith(".examples.ts") && !file.endsWith("define.examples.ts"));

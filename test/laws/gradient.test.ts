@@ -9,7 +9,7 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import { isFloat } from "../../src/core/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { cotangents, feedStored, gradients, worstGap } from "./differences.ts";
 import {
   difference,

@@ -16,7 +16,7 @@ import { type Dim, dimValue, elementCount } from "../../src/core/tensor/dims.ts"
 import { getOrAdd } from "../../src/core/tensor/get-or-add.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
-import type { Example, Law } from "../ops/define.examples.ts";
+import type { Example, Law } from "../core/ops/define.examples.ts";
 import { examples } from "./examples.ts";
 
 /** The engine that all tests of a file share. */

@@ -6,7 +6,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, outputsOf, run } from "./harness.ts";
 
 const factor = 1.75;

@@ -23,7 +23,7 @@ import { inMemory } from "../../src/core/tensor/dense.ts";
 import { roundHalfEven } from "../../src/core/tensor/round.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { fastWeight } from "../../src/techniques/quantize/formats/integer-operators.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import {
   difference,
   engine,

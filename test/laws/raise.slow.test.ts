@@ -11,7 +11,7 @@ import { verify } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 /** The oldest opset that ONNX Runtime has kernels for. */

@@ -8,7 +8,7 @@ import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { expectSameAsSilenced } from "../prune/silenced.ts";
+import { expectSameAsSilenced } from "../techniques/prune/silenced.ts";
 import { difference, engine, loweredModel, run } from "./harness.ts";
 
 const gates = { RNN: 1, GRU: 3, LSTM: 4 } as const;

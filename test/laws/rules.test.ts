@@ -6,7 +6,7 @@ import { rulesById } from "../../src/core/ops/rules/index.ts";
 import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { fuseNodes } from "../../src/rewrite/clean-up/fuse-nodes.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
-import { parseExample, ruleExamples } from "../ops/rules/index.ts";
+import { parseExample, ruleExamples } from "../core/ops/rules/index.ts";
 
 const engine = createEngine();
 

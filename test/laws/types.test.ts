@@ -10,7 +10,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import type { Example } from "../ops/define.examples.ts";
+import type { Example } from "../core/ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import {
   examplesFor,

@@ -17,7 +17,7 @@ import { watchLoads } from "../../src/runtime/run/load-check.ts";
 import { textInputs } from "../../src/runtime/run/realistic-inputs.ts";
 import { timedInputs } from "../../src/runtime/run/timed-inputs.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { writeVocabulary } from "../folder/small-vocabulary.ts";
+import { writeVocabulary } from "../app/folder/small-vocabulary.ts";
 import { cachedDecoder, mergedDecoder } from "../language-model.ts";
 import { temporaryFolder } from "../temporary.ts";
 

@@ -69,7 +69,7 @@ async function compile(): Promise<string> {
   const dist = join(folder, "dist");
   await bundle(root, dist, looked);
   await build({
-    entryPoints: jobs.map((name) => join(root, `test/cli/jobs/${name}.ts`)),
+    entryPoints: jobs.map((name) => join(root, `test/app/cli/jobs/${name}.ts`)),
     outdir: join(dist, "jobs"),
     bundle: true,
     external: ["#platform", "#root", "#onnxruntime"],

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Answer, SessionProcess } from "../../src/app/cli/studio/session-process.ts";
-import { compiled } from "../cli/run.ts";
+import { compiled } from "../app/cli/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const { createSessionProcess }: typeof import("../../src/app/cli/studio/session-process.ts") = await import(

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { runWithProcesses } from "../cli/run.ts";
+import { runWithProcesses } from "../app/cli/run.ts";
 import { realModel, shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { type Answers, answers } from "./answers.ts";

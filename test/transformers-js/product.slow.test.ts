@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { AutoConfig, env } from "@huggingface/transformers";
 import { describe, expect, test } from "vitest";
 import loaderJob from "../../src/app/cli/jobs/loader.ts";
-import { json, pith, runWithProcesses } from "../cli/run.ts";
+import { json, pith, runWithProcesses } from "../app/cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 

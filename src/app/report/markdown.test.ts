@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { evilName, exampleRun } from "../../../test/report/example-run.ts";
+import { evilName, exampleRun } from "../../../test/app/report/example-run.ts";
 import { reportMarkdown, variantsMarkdown } from "./markdown.ts";
 import { codeSpan, escapeMarkdown } from "./markdown-text.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { evilName, exampleRun, layerNames } from "../../../test/report/example-run.ts";
-import { faults, scripts } from "../../../test/report/well-formed.ts";
+import { evilName, exampleRun, layerNames } from "../../../test/app/report/example-run.ts";
+import { faults, scripts } from "../../../test/app/report/well-formed.ts";
 import type { Run } from "../../judge/record/run-record.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import type { Spread } from "../../runtime/run/latency.ts";

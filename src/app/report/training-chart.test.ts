@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { faults } from "../../../test/report/well-formed.ts";
+import { faults } from "../../../test/app/report/well-formed.ts";
 import { pageMarkup } from "./markup.ts";
 import { trainingChart } from "./training-chart.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { matrixOf } from "../../../test/math/matrix-of.ts";
+import { matrixOf } from "../../../test/core/math/matrix-of.ts";
 import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invert, solveCholesky } from "./cholesky.ts";

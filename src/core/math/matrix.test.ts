@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { matrixOf } from "../../../test/math/matrix-of.ts";
+import { matrixOf } from "../../../test/core/math/matrix-of.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { matrixOf } from "../../../test/math/matrix-of.ts";
+import { matrixOf } from "../../../test/core/math/matrix-of.ts";
 import { random } from "../tensor/random.ts";
 
 import { matrix, multiplyInJs, transpose } from "./matrix.ts";

@@ -1,6 +1,6 @@
 import { Matrix as OracleMatrix, SVD as OracleSvd } from "ml-matrix";
 import { describe, expect, test } from "vitest";
-import { matrixOf } from "../../../test/math/matrix-of.ts";
+import { matrixOf } from "../../../test/core/math/matrix-of.ts";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../../test/shared.ts";
 import { random } from "../tensor/random.ts";
 import {

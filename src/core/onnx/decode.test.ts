@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { message, richModel } from "../../../test/core/onnx/messages.ts";
 import { counting } from "../../../test/counting.ts";
-import { message, richModel } from "../../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
 import { encodeToBytes } from "./encode.ts";
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hex, message, richModel } from "../../../test/onnx/messages.ts";
+import { hex, message, richModel } from "../../../test/core/onnx/messages.ts";
 import { Graph } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
 import { parseModel, printModel, printWholeModel } from "../graph/text.ts";

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
-import { richModel } from "../../../test/onnx/messages.ts";
+import { richModel } from "../../../test/core/onnx/messages.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { Model } from "../graph/model.ts";
 import { float32, inMemory } from "../tensor/dense.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { fromHex, hex, joined, message } from "../../../test/onnx/messages.ts";
+import { fromHex, hex, joined, message } from "../../../test/core/onnx/messages.ts";
 import { bytesSource } from "../platform/sources.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { typeCodes, typeOfCode } from "../tensor/types.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { fromHex, joined, message } from "../../../test/onnx/messages.ts";
+import { fromHex, joined, message } from "../../../test/core/onnx/messages.ts";
 import fc from "../../../test/property.ts";
 import { PithError } from "../errors.ts";
 import { eachVarint, fixedBytes, lastVarint, payload, splitFields } from "./fields.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hex, joined, message } from "../../../test/onnx/messages.ts";
+import { hex, joined, message } from "../../../test/core/onnx/messages.ts";
 import { bytesSource } from "../platform/sources.ts";
 import { sizeOf, streamChunks, Writer } from "./writer.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { exampleRun } from "../../../test/report/example-run.ts";
+import { exampleRun } from "../../../test/app/report/example-run.ts";
 import { choiceSentence } from "../../app/report/choice.ts";
 import { reportMarkdown } from "../../app/report/markdown.ts";
 import { escapeMarkdown } from "../../app/report/markdown-text.ts";

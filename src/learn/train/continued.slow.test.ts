@@ -4,8 +4,8 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { joinPath } from "#platform";
+import { expectContinued, type Settings, stopAfter, trained, validation } from "../../../test/learn/train/corners.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { expectContinued, type Settings, stopAfter, trained, validation } from "../../../test/train/corners.ts";
 import { processSuffix } from "../../core/platform/node-leftovers.ts";
 import { accuracy } from "../../runtime/metrics/class-metrics.ts";
 

@@ -2,7 +2,6 @@
 import { cpSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fileKind, joinPath } from "#platform";
-import { temporaryFolder } from "../../../test/temporary.ts";
 import {
   corners,
   data,
@@ -13,7 +12,8 @@ import {
   trained,
   validation,
   weights,
-} from "../../../test/train/corners.ts";
+} from "../../../test/learn/train/corners.ts";
+import { temporaryFolder } from "../../../test/temporary.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { open } from "../../core/onnx/index.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";

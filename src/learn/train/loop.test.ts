@@ -1,7 +1,15 @@
 /** Tests steps, accumulation, evaluations, and patience of the training loop, and how it ends. */
 import { describe, expect, test } from "vitest";
+import {
+  data,
+  net,
+  type Settings,
+  stopAfter,
+  trained,
+  validation,
+  weights,
+} from "../../../test/learn/train/corners.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { data, net, type Settings, stopAfter, trained, validation, weights } from "../../../test/train/corners.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { open } from "../../core/onnx/index.ts";

@@ -1,7 +1,7 @@
 /** Tests losses that read intermediate values of student and teacher. */
 import { describe, expect, test } from "vitest";
+import { stopAfter } from "../../../test/learn/train/corners.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { stopAfter } from "../../../test/train/corners.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";

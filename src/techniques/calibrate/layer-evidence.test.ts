@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { numbersFor } from "../../../test/quantize/networks.ts";
+import { numbersFor } from "../../../test/techniques/quantize/networks.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import { nearest, quantize } from "../quantize/index.ts";

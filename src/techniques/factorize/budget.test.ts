@@ -8,7 +8,7 @@ import {
   macsOf,
   setWeight,
   weightsOf,
-} from "../../../test/factorize/models.ts";
+} from "../../../test/techniques/factorize/models.ts";
 import { structureHash } from "../../core/graph/structure-hash.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { linear, network } from "../../learn/nn/index.ts";

@@ -1,6 +1,13 @@
 /** Tests which layers can be factorized, and which factors the readers of a shared weight use. */
 import { expect, it } from "vitest";
-import { dims, factorize, listStoredNames, run, setWeight, weightsOf } from "../../../test/factorize/models.ts";
+import {
+  dims,
+  factorize,
+  listStoredNames,
+  run,
+  setWeight,
+  weightsOf,
+} from "../../../test/techniques/factorize/models.ts";
 import { topology } from "../../../test/zoo/topologies.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";

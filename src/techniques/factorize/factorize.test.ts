@@ -1,6 +1,14 @@
 import { expect, it } from "vitest";
-import { dims, errorIn, factorize, inputsOf, listStoredNames, mlp, run } from "../../../test/factorize/models.ts";
 import { value } from "../../../test/find.ts";
+import {
+  dims,
+  errorIn,
+  factorize,
+  inputsOf,
+  listStoredNames,
+  mlp,
+  run,
+} from "../../../test/techniques/factorize/models.ts";
 import { topologies, topology } from "../../../test/zoo/topologies.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";

@@ -10,7 +10,7 @@ import {
   rankOne,
   run,
   setWeight,
-} from "../../../test/factorize/models.ts";
+} from "../../../test/techniques/factorize/models.ts";
 import { topology } from "../../../test/zoo/topologies.ts";
 import { structureHash } from "../../core/graph/structure-hash.ts";
 import { parseModel } from "../../core/graph/text.ts";

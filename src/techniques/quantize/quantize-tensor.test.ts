@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { codesOf, dequantized } from "../../../test/quantize/reference.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
+import { codesOf, dequantized } from "../../../test/techniques/quantize/reference.ts";
 import { toFloat32, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";

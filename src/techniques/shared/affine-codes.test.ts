@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
-import { codesOf } from "../../../test/quantize/reference.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
+import { codesOf } from "../../../test/techniques/quantize/reference.ts";
 import {
   type QuantizedType,
   quantizationRange,

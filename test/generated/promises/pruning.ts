@@ -9,7 +9,7 @@ import { memory } from "../../../src/data/index.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
 import { isPruned, keepLayers, prune, remove } from "../../../src/techniques/prune/index.ts";
 import { recover } from "../../../src/techniques/recover/index.ts";
-import { expectSameAsSilenced } from "../../prune/silenced.ts";
+import { expectSameAsSilenced } from "../../techniques/prune/silenced.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSame, expectSentences, expectThat, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { exampleRun } from "../../../../test/report/example-run.ts";
+import { exampleRun } from "../../../../test/app/report/example-run.ts";
 import { resultOfRun } from "./compress-result.ts";
 
 const hintFor = (ids: readonly string[]): string | undefined => {

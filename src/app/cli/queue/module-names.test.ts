@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { dataAt } from "../../../../test/cli/data-request.ts";
+import { dataAt } from "../../../../test/app/cli/data-request.ts";
 import { temporaryFolder } from "../../../../test/temporary.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe-text.ts";
 

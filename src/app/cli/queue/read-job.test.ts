@@ -1,6 +1,6 @@
 /** Jobs of a queue as a worker reads them: any program can put anything into a queue. */
 import { expect, test } from "vitest";
-import { dataAt } from "../../../../test/cli/data-request.ts";
+import { dataAt } from "../../../../test/app/cli/data-request.ts";
 import { readJob } from "../commands/worker.ts";
 import { ownVersion } from "./queue.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { faults } from "../../../../test/report/well-formed.ts";
+import { faults } from "../../../../test/app/report/well-formed.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { parseModel, printModel } from "../../../core/graph/text.ts";
