@@ -302,12 +302,12 @@ describe("a recipe error", () => {
     [
       "a missing option",
       "steps:\n  - quantize: {}",
-      "r.yaml:2:15: steps[0].quantize: give exactly one of scheme and dtype.",
+      "r.yaml:2:15: steps[0].quantize: give exactly one of `scheme` and `dtype`.",
     ],
     [
       "options that contradict each other",
       "steps:\n  - factorize: { rank: 3, budget: 0.4 }",
-      "r.yaml:2:16: steps[0].factorize: give at most one of budget and rank.",
+      "r.yaml:2:16: steps[0].factorize: give at most one of `budget` and `rank`.",
     ],
     [
       "data, which is not part of a recipe",
@@ -370,7 +370,7 @@ describe("a recipe error", () => {
     [
       "options that contradict each other in a repeat",
       repeated("factorize: { rank: { from: 9, to: 3 }, budget: 0.4 }"),
-      "r.yaml:4:20: steps[0].steps[0].factorize: give at most one of budget and rank.",
+      "r.yaml:4:20: steps[0].steps[0].factorize: give at most one of `budget` and `rank`.",
     ],
     [
       "a repeat in a repeat",

@@ -135,10 +135,10 @@ type Dependent = Partial<
 >;
 
 export function unmetRequirement({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
-  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
+  if (resume && checkpoint === undefined) return "`resume` needs `checkpoint`, the folder to continue from";
   if (validation !== undefined) return undefined;
-  if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
-  if (patience !== undefined) return "patience needs validation, a share held out for evaluation: 10%";
+  if (every !== undefined) return "`every` needs `validation`, a share held out for evaluation: 10%";
+  if (patience !== undefined) return "`patience` needs `validation`, a share held out for evaluation: 10%";
   return undefined;
 }
 

@@ -51,7 +51,7 @@ const makesStudent = ({ shrink, keepLayers }: Pick<DistillSettings, "shrink" | "
 
 function describeLack({ teacher, ...rest }: DistillSettings): string | undefined {
   if (teacher === undefined && !makesStudent(rest))
-    return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
+    return "`teacher` is needed, or `shrink` or `keepLayers`, which make a smaller student of the model itself";
   if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;
   return unmetRequirement(rest);
 }

@@ -57,7 +57,7 @@ export function chooseLoss(
 }
 
 export const settingsOfAnotherLoss =
-  "temperature and alpha are settings of the default, which loss replaces: write them in its text";
+  "`temperature` and `alpha` are settings of the default, which `loss` replaces: write them in its text";
 
 /** Writes the default loss as text, for example "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)". */
 export function hintonText(temperature: number, alpha: number, label = "label"): string {

@@ -289,7 +289,7 @@ graph (input: float32[batch, 4]) -> (logits) {
   test("options with neither a teacher nor a way to build a student", async () => {
     await expect(distill(teacher(), still)).rejects.toMatchObject({
       code: "E_OPTION",
-      message: expect.stringContaining("teacher is needed, or shrink or keepLayers"),
+      message: expect.stringContaining("`teacher` is needed, or `shrink` or `keepLayers`"),
     });
   });
 });

@@ -53,7 +53,7 @@ export const factorizeOptions = v.pipe(
       [options as Rules, ...Object.values(options.overrides ?? {})].every(
         ({ budget, rank }: Rules) => budget === undefined || rank === undefined,
       ),
-    "give at most one of budget and rank",
+    "give at most one of `budget` and `rank`",
   ),
 );
 

@@ -200,7 +200,7 @@ export const pruneOptions = v.pipe(
   onlyBound("macs"),
   onlyBound("targetSize"),
   onlyBound("faster"),
-  v.check((options) => costBounds(options).length < 2, "give only one of macs, targetSize and faster"),
+  v.check((options) => costBounds(options).length < 2, "give only one of `macs`, `targetSize` and `faster`"),
   forChannels("throughNorms", false),
   forChannels("roundTo"),
   rule(

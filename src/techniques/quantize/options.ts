@@ -176,7 +176,7 @@ export const quantizeOptions = v.pipe(
   schema,
   v.check(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
-    "give exactly one of scheme and dtype",
+    "give exactly one of `scheme` and `dtype`",
   ),
   checkWith(settingsOfSteps),
 );

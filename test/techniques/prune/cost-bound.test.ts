@@ -109,7 +109,7 @@ test.each([
 test("rejects two bounds", async () => {
   await expect(prune(network(), { structured: true, macs: 0.5, faster: 2 })).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringContaining("give only one of macs, targetSize and faster"),
+    message: expect.stringContaining("give only one of `macs`, `targetSize` and `faster`"),
   });
 });
 

@@ -41,8 +41,8 @@ test("accepts options that a dtype leaves open, and rejects contradictions", asy
     [{ dtype: "q4", block: 64 }, /`block` is 32/],
     [{ dtype: "uint8", weights: "int8" }, /`weights` is uint8/],
     [{ dtype: "fp16", bits: 4 }, /`bits` is not free/],
-    [{}, /exactly one of scheme and dtype/],
-    [{ dtype: "q4", scheme: "weights" }, /exactly one of scheme and dtype/],
+    [{}, /exactly one of `scheme` and `dtype`/],
+    [{ dtype: "q4", scheme: "weights" }, /exactly one of `scheme` and `dtype`/],
   ] as const)
     await expect(quantize(mlp(), options)).rejects.toMatchObject({
       code: "E_OPTION",

@@ -43,10 +43,7 @@ export function createVariantWriter(
       options: { ...optionsOfDtype(dtype, passOptions), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
-    const work = session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
-    const result = await work.catch((error: unknown) => {
-      throw rewordForOneFile(error);
-    });
+    const result = await session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
     if (result.written === undefined) throw unsupportedError(`${capitalize(result.idle ?? "nothing changed")}.`);
     if (speech === undefined || settings.force) return figuresFrom(result);
     const models = speech.jointCheck({ source, out });
@@ -69,13 +66,4 @@ export function createVariantWriter(
       throw error;
     }
   };
-}
-
-function rewordForOneFile(error: unknown): unknown {
-  if (!(error instanceof PithError)) return error;
-  const { code, message, hint } = error;
-  return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
-    hint,
-    cause: error,
-  });
 }

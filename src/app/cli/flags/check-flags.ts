@@ -15,15 +15,9 @@ export function misfitError(
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
   hint: string,
 ): PithError {
-  const keys = keysOf(schema);
   const misfit = problemOf(schema, issues, "");
   const [key, ...inside] = misfit.path.map(String);
-  // A constraint on several options mentions their names, which become flags.
-  const sentence =
-    key === undefined
-      ? misfit.sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word))
-      : misfit.sentence;
-  const text = [...inside.filter((part) => !/^\d+$/.test(part)), sentence].join(": ");
+  const text = [...inside.filter((part) => !/^\d+$/.test(part)), misfit.sentence].join(": ");
   const place =
     key === undefined ? capitalize(text) : `${flagName(key)}${/^(is|takes) /.test(text) ? "" : ":"} ${text}`;
   return optionError(`${place}.`, { hint: misfit.hint ?? hint });

@@ -29,19 +29,19 @@ test("isPossibleAdvice rejects advice with a shared option that the command lack
   expect(isPossibleAdvice("--force writes it; judge it then (pith eval --original).", [])).toBe(true);
 });
 
-test("fitting keeps a parser's message and hint, and names flags in checks of several options", () => {
+test("fitting keeps a parser's message and hint, and the names of options in checks of several", () => {
   const read = (text: string): void => {
     throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };
   const schema = v.pipe(
     v.object({ loss: v.optional(v.pipe(v.string(), checkWith(read))), every: v.optional(v.number()) }),
-    v.check(({ every }) => every === undefined, "every needs loss"),
+    v.check(({ every }) => every === undefined, "`every` needs `loss`"),
   );
   const asked = (given: unknown) => () => checkFlags(schema, given, "See --help.");
   expect(asked({ loss: "every" })).toThrow(
     expect.objectContaining({ message: '--loss: "every" is no loss.', hint: "Take another loss." }),
   );
   expect(asked({ every: 1 })).toThrow(
-    expect.objectContaining({ message: "--every needs --loss.", hint: "See --help." }),
+    expect.objectContaining({ message: "`every` needs `loss`.", hint: "See --help." }),
   );
 });

@@ -29,7 +29,6 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
 /** Names of options that messages of the library mention. */
 const sharedOptions = [
   "batch",
-  "batchStatistics",
   "data",
   "dim",
   "fix",

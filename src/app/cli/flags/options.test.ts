@@ -220,7 +220,7 @@ describe("an invalid flag", () => {
     [v.object({ n: v.pipe(v.number(), v.gtValue(0)) }), { n: 0 }, "--n: expected more than 0, got 0."],
     [v.object({ n: v.pipe(v.number(), v.integer()) }), { n: 0.5 }, "--n: expected an integer, got 0.5."],
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive, got 0."],
-    [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of --budget and --rank."],
+    [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of `budget` and `rank`."],
     [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with `structured`."],
   ])("is named in errors about options of a pass: %#", (schema, options, message) => {
     expect(() => checkFlags(schema, options, "See --help.")).toThrow(

@@ -8,7 +8,11 @@ import { nextFiles } from "../files/file-paths.ts";
 import { passCommands } from "../pass-commands.ts";
 import type { PassInput } from "./pass-job.ts";
 
-interface AdviceInput extends Pick<PassInput, "model" | "out" | "options"> {
+/** Ends an error. A folder has other files (`sizeBefore`), which can be written. */
+export const unwrittenText = ({ sizeBefore }: Pick<PassInput, "sizeBefore">): string =>
+  sizeBefore === undefined ? "Nothing was written." : "This file was not written.";
+
+interface AdviceInput extends Pick<PassInput, "model" | "out" | "options" | "sizeBefore"> {
   readonly data: { readonly path: string } | undefined;
 }
 
@@ -25,7 +29,7 @@ export function rejectionError(
     ...(blamed === undefined ? [] : [blameText(blamed)]),
     ...(fallbackText === undefined ? [] : [fallbackText]),
   ];
-  const message = `${sentences.map(capitalize).join(". ")}. Nothing was written.`;
+  const message = `${sentences.map(capitalize).join(". ")}. ${unwrittenText(input)}`;
   return new PithError("E_ACCURACY_LOST", message, { hint: lostAdvice(pass, input, rejection, assumesScores) });
 }
 

@@ -41,12 +41,12 @@ async function failsToLoad(model: Model, engine: Engine, threads?: number): Prom
   }
 }
 
-export async function rejectUnloadable<T>(work: () => Promise<T>): Promise<T> {
+export async function rejectUnloadable<T>(work: () => Promise<T>, outcome = "Nothing was written."): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof ResultError) || !error.loading) throw error;
-    throw new PithError(error.code, `${error.message} Nothing was written.`, {
+    throw new PithError(error.code, `${error.message} ${outcome}`, {
       hint: "--force does not write it either, because it could not be loaded.",
       cause: error,
     });

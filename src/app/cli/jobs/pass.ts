@@ -23,7 +23,7 @@ import { createJointJudge } from "../../folder/joint-judge.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
 import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { fasterAdvice, rejectionError } from "../job-parts/advice.ts";
+import { fasterAdvice, rejectionError, unwrittenText } from "../job-parts/advice.ts";
 import { openData, openValidation, type TaskRequest } from "../job-parts/open-data.ts";
 import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "../job-parts/open-model.ts";
 import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-job.ts";
@@ -41,7 +41,7 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   const wasChanged = isResult(opened);
   const { request, context: stepContext, data } = await openStepRequest(input, targets, opened, context);
   const original = request.input.model;
-  const run = await rejectUnloadable(() => runSingleStep(request, stepContext));
+  const run = await rejectUnloadable(() => runSingleStep(request, stepContext), unwrittenText(input));
   const { result, rejection, tested, learnt, invariance, ...step } = run;
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
   const before = await measureSizeAndCost(stored);
