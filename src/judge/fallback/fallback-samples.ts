@@ -13,6 +13,13 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../
 import { findLostKnowledge } from "../measure/rejection-cause.ts";
 import type { FallbackJudge, FallbackVerdict } from "./precision-fallback.ts";
 
+/** Compares models on the samples that are not for the search. */
+export interface OtherSamples {
+  /** Number of samples for the search. */
+  readonly searched: number;
+  compare(model: Model): Promise<PairedResult>;
+}
+
 /** @returns a Miss if there are too few samples. */
 export async function separateSearchSamples(
   original: Model,
@@ -20,7 +27,7 @@ export async function separateSearchSamples(
   options: PairedMetricsOptions,
   goal: Goal,
   context: Context,
-): Promise<Miss | { search: FallbackJudge; searched: number; compare(model: Model): Promise<PairedResult> }> {
+): Promise<Miss | (OtherSamples & { readonly search: FallbackJudge })> {
   const { test } = task;
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
     // Samples that must run in order, or together, are run once, and the rows are split afterwards.

@@ -1,8 +1,7 @@
 /** Tries one recipe on a copy of a model, and describes its result as a variant of the run. */
-import { asPithError, Miss, stripPeriod } from "#ir";
+import { asPithError, stripPeriod } from "#ir";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import { type Goal, judge } from "../compare/goal.ts";
-import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { Purpose } from "../measure/objective.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
@@ -124,24 +123,20 @@ function createComparer(
   evaluator: Evaluator,
   goal: Goal | undefined,
   candidate: string,
-  task: Pick<RunContext, "test" | "metric">,
+  task: Comparer["task"],
 ): Comparer<AttemptEvaluation> {
   const comparer: Comparer<AttemptEvaluation> = {
-    goal,
+    ...{ task, goal },
+    // None of the search samples is set aside for another choice.
+    options: { ...evaluator.options, choice: undefined },
     // A recipe with one step has the name of this step, which is then not repeated.
     async compare(output, name) {
       const title = name.endsWith(` ${candidate}`) ? name : `${candidate}, ${name}`;
       return { ...(await evaluator.measure(output, title, goal)), evaluator };
     },
-    async reserveSamples(goal, context) {
-      const original = await evaluator.open(evaluator.original);
-      // None of the search samples is set aside for another choice.
-      const options = { ...evaluator.options, choice: undefined };
-      const separated = await separateSearchSamples(original, task, options, goal, context);
-      if (separated instanceof Miss) return separated;
+    async without() {
       const divided = await evaluator.reserveValidation();
-      const otherComparer = divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
-      return { search: separated.search, others: otherComparer };
+      return divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
     },
   };
   return comparer;

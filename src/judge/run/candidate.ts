@@ -2,15 +2,22 @@
 import type { Dataset } from "#batches";
 import { capitalize, counted, excessText, Miss, type Model, PithError, throwIfAborted } from "#ir";
 import type { Context, OptionValues } from "#pass";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { requireLoads } from "../../runtime/run/load-check.ts";
 import { type Goal, isWithin, judge, needsFallback } from "../compare/goal.ts";
 import { checkTargets, type TargetCheck } from "../compare/target-check.ts";
-import { createJudgeWithoutData, lossRatioOf, noiseRatioOf } from "../fallback/fallback-samples.ts";
+import {
+  createJudgeWithoutData,
+  lossRatioOf,
+  noiseRatioOf,
+  type OtherSamples,
+  separateSearchSamples,
+} from "../fallback/fallback-samples.ts";
 import { formatSettings, type PrecisionFallback } from "../fallback/precise-layers.ts";
 import { type FallbackJudge, findFallback } from "../fallback/precision-fallback.ts";
 import { fitToBytes, fitToDownload } from "../fallback/size-budget.ts";
 import { checkFunction, type FunctionCheck, trainingOf, withOutputsOf } from "../measure/function-check.ts";
-import type { PairedResult } from "../measure/paired-metrics.ts";
+import type { PairedMetricsOptions, PairedResult } from "../measure/paired-metrics.ts";
 import { judgeResult, type RejectionCause } from "../measure/rejection-cause.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Measured } from "../record/run-record.ts";
@@ -30,18 +37,14 @@ export interface MetricComparison extends PairedResult {
 
 /** Compares stored models on the test samples with the model that they must equal. */
 export interface Comparer<C extends MetricComparison = MetricComparison> {
+  readonly task: Pick<Task, "test" | "metric">;
+  readonly options: PairedMetricsOptions;
   readonly goal: Goal | undefined;
   /** Number of samples on which options were chosen, which are not compared. */
   readonly searched?: number | undefined;
   compare(output: string, name: string): Promise<C>;
-  /** @returns a Miss if there are too few samples. */
-  reserveSamples(goal: Goal, context: Context): Promise<SearchSamples<C> | Miss>;
-}
-
-interface SearchSamples<C extends MetricComparison> {
-  readonly search: FallbackJudge;
-  /** Compares on the samples that are not for the search. */
-  readonly others: Comparer<C> | undefined;
+  /** Returns a comparer on samples that a search for options does not use. */
+  without(searched: OtherSamples): Promise<Comparer<C>>;
 }
 
 export interface CandidateRequest<C extends MetricComparison = MetricComparison>
@@ -64,8 +67,8 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   readonly metricInputs?: unknown;
   /** Whether timing, reports or other candidates need the stored results. */
   readonly keepsResults?: boolean;
-  /** The stored model that is judged without steps. */
-  readonly judgedResult?: JudgedResult<C>;
+  /** The stored model that is judged if there are no steps. */
+  readonly result?: string;
   /** Called before the pass runs, with the chosen options. */
   announce?(step: Parsed): void;
   /** Default: as the step requires. */
@@ -130,7 +133,7 @@ export async function runCandidate<C extends MetricComparison = MetricComparison
   const lastStored = steps[storedCount - 1];
   if (lastStored !== undefined) context.log({ id: "resume", text: `${name}: continued after ${lastStored.name}` });
   let finishedStep: FinishedStep<C> | undefined;
-  let { judgedResult } = candidate;
+  let judgedResult: JudgedResult<C> | undefined;
   for (const [index, step] of steps.entries()) {
     const input: string = finishedStep?.result.output ?? store.original;
     if (candidate.keepsResults !== true) await store.trim([input, original]);
@@ -143,6 +146,8 @@ export async function runCandidate<C extends MetricComparison = MetricComparison
     const { result, findings, searched } = finishedStep;
     judgedResult = findings && { output: result.output, findings, searched };
   }
+  if (candidate.result !== undefined)
+    judgedResult = { output: candidate.result, findings: await run.compareResult(candidate.result) };
   return { finishedStep, judgement: judgedResult && (await run.judge(judgedResult)) };
 }
 
@@ -162,7 +167,7 @@ class CandidateRun<C extends MetricComparison> {
     announce?.(chosenStep);
     const result = await runner.run(chosenStep, input, { intermediates: kept });
     if (!((await isJudged?.(result)) ?? step.judged)) return { result };
-    const finishedStep = { result, findings: await this.#compareResult(step, result.output) };
+    const finishedStep = { result, findings: await this.compareResult(result.output, step) };
     // Layers at higher precision would exceed a maximum size.
     const isFinal = kept === undefined || (step.maxBytes ?? step.maxDownload) !== undefined;
     const attemptContext = { ...silence(context), intermediates: kept };
@@ -183,11 +188,11 @@ class CandidateRun<C extends MetricComparison> {
     return { metricComparison, goalCheck, functionCheck, ...verdict };
   }
 
-  async #compareResult({ name }: PassStep, output: string, comparer = this.#comparer): Promise<Findings<C>> {
+  async compareResult(output: string, step?: PassStep, comparer = this.#comparer): Promise<Findings<C>> {
     const noComparison = { metricComparison: undefined, goalCheck: undefined };
     if (comparer === undefined) return { ...noComparison, functionCheck: await this.#checkFunction(output, undefined) };
-    this.#run.context.stage("evaluate");
-    const metricComparison = await comparer.compare(output, `after ${name}`);
+    if (step !== undefined) this.#run.context.stage("evaluate");
+    const metricComparison = await comparer.compare(output, `after ${step?.name}`);
     const goalCheck = checkGoal(metricComparison, comparer.goal, this.#run.originalName);
     return { metricComparison, goalCheck, functionCheck: undefined };
   }
@@ -248,12 +253,16 @@ class CandidateRun<C extends MetricComparison> {
     return recordOnce(records, key, work);
   }
 
-  async #reserveSamples(): Promise<SearchSamples<C> | Miss> {
+  /** @returns a Miss if there are too few samples. */
+  async #reserveSamples(): Promise<{ search: FallbackJudge; others: Comparer<C> | undefined } | Miss> {
     const comparer = this.#comparer;
-    const { context, store, original, inputs, output } = this.#run;
-    if (comparer?.goal !== undefined) return comparer.reserveSamples(comparer.goal, silence(context));
-    const search = createJudgeWithoutData(await store.read(original), inputs, output, silence(context));
-    return { search, others: comparer };
+    const { store, inputs, output } = this.#run;
+    const [original, context] = [await store.read(this.#run.original), silence(this.#run.context)];
+    if (comparer?.goal === undefined)
+      return { search: createJudgeWithoutData(original, inputs, output, context), others: comparer };
+    const separated = await separateSearchSamples(original, comparer.task, comparer.options, comparer.goal, context);
+    if (separated instanceof Miss) return separated;
+    return { search: separated.search, others: await comparer.without(separated) };
   }
 
   async #requestFor(step: PassStep, input: string, context: Context) {
@@ -316,7 +325,7 @@ class CandidateRun<C extends MetricComparison> {
     }
     const { options, changes, misses, fallback } = record;
     const result = await runner.run(changeStep(step, options), input, silence(context));
-    const betterFindings = await this.#compareResult(step, result.output, separated.others);
+    const betterFindings = await this.compareResult(result.output, step, separated.others);
     const loss = separated.others === comparer ? undefined : findGoalMiss(betterFindings);
     if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));
     this.#comparer = separated.others;

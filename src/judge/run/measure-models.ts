@@ -8,7 +8,6 @@ import type { Metric } from "../../runtime/metrics/metric.ts";
 import { isAllNaN, type Predictions, predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import { type BatchInvariance, chooseBatch, measureInvariance } from "../compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../compare/compare.ts";
-import type { Goal } from "../compare/goal.ts";
 import type { Rows } from "../measure/holdout.ts";
 import { type GoalOptions, PairedMetrics } from "../measure/paired-metrics.ts";
 import { announceDuration } from "../measure/time-estimate.ts";
@@ -18,8 +17,8 @@ import type { MetricName } from "../task/named-metrics.ts";
 import type { OpenedTask } from "../task/open-task.ts";
 import { atChanceWarning } from "../task/prepare-images.ts";
 import { comparisonMetrics, selectMetric } from "../task/select-metric.ts";
-import { type Judgement, type MetricComparison, runCandidate } from "./candidate.ts";
-import { checkGoal } from "./step-comparison.ts";
+import { type Judgement, runCandidate } from "./candidate.ts";
+import { comparerOf } from "./step-comparison.ts";
 import type { NamedModel, StepContext, StepRequest } from "./step-request.ts";
 
 export interface MeasureRequest extends Pick<StepRequest, "inputs" | "targets"> {
@@ -67,24 +66,23 @@ export interface JudgedModel {
 /** @throws PithError E_OPTION if the metric needs an original and there is none. */
 export async function measureModels(request: MeasureRequest, context: StepContext): Promise<JudgedModel> {
   const { model, original, task, inputs, output, targets } = request;
-  const measurement = task && (await measureOnData(request, task, context));
-  if (original === undefined) return { measured: measurement?.measured, judgement: undefined };
+  const comparison = task && (await openJointComparison(request, task, context));
+  if (original === undefined) return { measured: comparison?.measured, judgement: undefined };
   const store = memoryModelStore(keepOnlyOutput(original.model, output), undefined);
-  const metricComparison = measurement?.metricComparison;
-  const goalCheck = metricComparison && checkGoal(metricComparison, measurement.goal, original.path);
-  const findings = { metricComparison, goalCheck, functionCheck: undefined };
   const { judgement } = await runCandidate({
-    ...{ steps: [], store, context, output, targets, originalName: original.path, comparer: undefined },
+    ...{ steps: [], store, context, output, targets, originalName: original.path },
+    comparer: comparison && comparerOf(request, comparison.task, comparison, store),
     runner: new Runner({ store, data: {} }, context),
-    test: measurement?.samples ?? inputs?.test,
+    test: comparison?.task.test ?? inputs?.test,
     // Nothing is written, so targets are checked also if a goal is missed.
     force: true,
-    judgedResult: { output: await store.keep(model.model), findings },
+    result: await store.keep(model.model),
   });
-  return { measured: measurement?.measured, judgement };
+  return { measured: comparison?.measured, judgement };
 }
 
-async function measureOnData(request: MeasureRequest, task: OpenedTask, context: StepContext) {
+/** Measures a model and its original, if there is one, in one pass over the data. */
+async function openJointComparison(request: MeasureRequest, task: OpenedTask, context: StepContext) {
   const { model, original, output, goal } = request;
   const { engine, signal } = context;
   const dataset = task.shownSamples;
@@ -108,9 +106,10 @@ async function measureOnData(request: MeasureRequest, task: OpenedTask, context:
     }),
   );
   const maxDrop = (original && goal.maxDrop) ?? Number.POSITIVE_INFINITY;
+  const comparedTask = { test: samples, metric: mainMetric };
   const paired = await PairedMetrics.create(
     (original ?? model).model,
-    { test: samples, metric: mainMetric },
+    comparedTask,
     { batch, output, maxDrop },
     { ...context, log: (event) => (event.id === "detail" ? undefined : context.log(event)) },
     before,
@@ -136,9 +135,10 @@ async function measureOnData(request: MeasureRequest, task: OpenedTask, context:
     invariance: await invarianceOf(model.model, samples, output, context),
     ...{ note, atChance, unmeasured },
   };
-  const metricComparison: MetricComparison | undefined = original && paired.compareRowsTo(after);
-  const requestedGoal: Goal | undefined = paired.resolveGoal({ ...goal, maxDrop }, false);
-  return { measured, samples, metricComparison, goal: requestedGoal };
+  return {
+    ...{ measured, task: comparedTask, goal: paired.resolveGoal({ ...goal, maxDrop }, false) },
+    compare: async () => paired.compareRowsTo(after),
+  };
 }
 
 /** Returns the metric of the task, then those that compare the outputs of both models. */

@@ -1,10 +1,9 @@
 /** Compares the result of a step with its input model, and with the teacher or original if there is one. */
 import { draw } from "#batches";
-import { allowance, asPithError, figureText, Miss, type Model } from "#ir";
+import { allowance, asPithError, figureText, type Model } from "#ir";
 import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
-import { separateSearchSamples } from "../fallback/fallback-samples.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
 import { findLostKnowledge } from "../measure/rejection-cause.ts";
@@ -36,29 +35,20 @@ export interface GoalCheck {
   readonly lostKnowledge: string | undefined;
 }
 
-export interface StepComparison {
-  readonly goal: Goal | undefined;
+export interface StepComparison extends Pick<Comparer, "goal" | "searched"> {
   compare(result: Model): Promise<MetricComparison>;
 }
 
-export function comparerOf(
-  request: StepRequest,
-  task: StepTask,
-  { goal, compare }: Pick<StepComparison, "goal" | "compare">,
+export const comparerOf = (
+  { batch, output }: Pick<StepRequest, "batch" | "output">,
+  task: Comparer["task"],
+  { goal, searched, compare }: StepComparison,
   store: Store,
-): Comparer {
-  return {
-    goal,
-    compare: async (result) => compare(await store.read(result)),
-    async reserveSamples(goal, context) {
-      const { input, batch, output } = request;
-      const separated = await separateSearchSamples(input.model, task, { batch, output }, goal, context);
-      if (separated instanceof Miss) return separated;
-      const { search, searched, compare } = separated;
-      return { search, others: { ...comparerOf(request, task, { goal, compare }, store), searched } };
-    },
-  };
-}
+): Comparer => ({
+  ...{ task, options: { batch, output }, goal, searched },
+  compare: async (result) => compare(await store.read(result)),
+  without: async (others) => comparerOf({ batch, output }, task, { ...others, goal }, store),
+});
 
 interface MeasuredReference {
   readonly path: string;
