@@ -58,6 +58,14 @@ async function opened(model: Model, options: TaskOptions) {
   return { task, logged };
 }
 
+/** Opens samples, and records in the model that it was trained on them. */
+async function trainedOn(model: Model, options: TaskOptions) {
+  const result = await opened(model, options);
+  result.task.recordIn(model);
+  model.header.metadata.set(trainedOnKey, result.task.trained ?? "");
+  return result;
+}
+
 test("does not run the model to guess preprocessing if required labels are missing", async () => {
   const engine = { ...createEngine(), load: () => Promise.reject(new Error("a model is run")) };
   for (const preprocess of [undefined, "mnist"]) {
@@ -87,7 +95,7 @@ describe("a mean that does not fit the scale", () => {
 });
 
 describe("images with labels", () => {
-  test("are prepared with the best score, which is returned and recorded in the model", async () => {
+  test("are prepared with the best score, which a model records on request", async () => {
     const model = aboveHalf();
     const { task, logged } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
@@ -99,7 +107,9 @@ describe("images with labels", () => {
     expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([40, 40, 80]);
     expect(task.metric.name).toBe("accuracy");
     expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
-    expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
+    expect(model.header.metadata).toEqual(new Map());
+    task.recordIn(model);
+    expect(model.header.metadata).toEqual(new Map([[preprocessingKey, "unit"]]));
     // The next call uses the recorded preprocessing.
     const { preprocessing, tried } = await openTask(model, { data: pixels(["t10k"]) });
     expect([preprocessing, tried]).toEqual(["unit, recorded in the model", undefined]);
@@ -112,8 +122,11 @@ describe("images with labels", () => {
     expect(task.atChance).toBe(true);
     expect(logged).toEqual([expect.stringMatching(/^chance: .*\(50\.0 % against 50\.0 % on 80 samples tried\)\./)]);
     expect(task.warnings).toEqual(logged.map((text) => text.slice("chance: ".length)));
+    task.recordIn(model);
     expect(model.header.metadata.has(preprocessingKey)).toBe(false);
-    expect((await opened(model, { data, learns: "labels" })).logged[0]).toMatch(/untrained network .* too\.$/);
+    const learning = await opened(model, { data, learns: "labels" });
+    expect(learning.logged[0]).toMatch(/untrained network .* too\.$/);
+    learning.task.recordIn(model);
     expect(model.header.metadata.has(preprocessingKey)).toBe(true);
   });
 
@@ -425,7 +438,7 @@ describe("a table without parts", () => {
   test("is tested on samples that the model was not trained on, except on request", async () => {
     const data = table();
     const model = relu();
-    const { task, logged } = await opened(model, { data, learns: "labels" });
+    const { task, logged } = await trainedOn(model, { data, learns: "labels" });
     expect(logged).toEqual([
       `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test; commands that do not train split them otherwise`,
     ]);
@@ -454,14 +467,14 @@ describe("a table without parts", () => {
     const data = table();
     const [model, copy, names] = [relu(), join(temporaryFolder(), "copy.csv"), basename(data)];
     copyFileSync(data, copy);
-    const { task } = await opened(model, { data, learns: "labels" });
+    const { task } = await trainedOn(model, { data, learns: "labels" });
     const later = await opened(model, { data: copy });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
     expect(later.logged).toEqual([
       `parts: ${copy} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others (in ${names})`,
     ]);
     // A model that is also trained on the copy records one of them.
-    await opened(model, { data: copy, learns: "labels" });
+    await trainedOn(model, { data: copy, learns: "labels" });
     expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "")).toEqual([
       ["copy.csv", 40, expect.stringMatching(/^[0-9a-f]{16}$/)],
     ]);
@@ -492,7 +505,7 @@ describe("samples that a model was trained on", () => {
 
   test("are excluded if any of the tested models was trained on them", async () => {
     const [data, trained] = [write("rows.csv", 40), relu()];
-    await opened(trained, { data, ...learning });
+    await trainedOn(trained, { data, ...learning });
     for (const models of [{ secondModel: trained }, { reference: trained }]) {
       const { task, logged } = await opened(relu(), { data, ...models });
       expect(task.test.count).toBe(8);
@@ -503,7 +516,7 @@ describe("samples that a model was trained on", () => {
 
   test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])("are recorded for any file name: %s", async (name) => {
     const [data, model] = [write(name, 40), relu()];
-    await opened(model, { data, ...learning });
+    await trainedOn(model, { data, ...learning });
     expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
     for (const part of [undefined, "test"] as const)
       expect((await opened(model, { data, part })).task.test.count).toBe(8);
@@ -513,7 +526,7 @@ describe("samples that a model was trained on", () => {
 
   test("are excluded from a test file next to a training file", async () => {
     const [data, model] = [write("rows_dev.csv", 40), relu()];
-    await opened(model, { data, ...learning });
+    await trainedOn(model, { data, ...learning });
     writeFileSync(data.replace("dev", "train"), "x,label\n100,0\n101,1\n");
     const { task, logged } = await opened(model, { data: dirname(data) });
     expect(task.test.count).toBe(8);
@@ -525,7 +538,7 @@ describe("samples that a model was trained on", () => {
   test("cause a warning if no other samples remain", async () => {
     const [data, model] = [write("rows_train.csv", 40), relu()];
     writeFileSync(data.replace("train", "dev"), "x,label\n100,0\n101,1\n");
-    await opened(model, { data, learns: "labels" });
+    await trainedOn(model, { data, learns: "labels" });
     expect((await opened(model, { data })).logged).toEqual([]);
     const copy = copied(data, "copy.csv");
     const { task, logged } = await opened(model, { data: copy });
@@ -539,7 +552,7 @@ describe("samples that a model was trained on", () => {
       const png = encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(20 * index) });
       for (const root of [folder, copy]) writeFileSync(join(root, `${index}.png`), png);
     }
-    await opened(model, { data: folder, preprocess: "unit", ...learning });
+    await trainedOn(model, { data: folder, preprocess: "unit", ...learning });
     expect((await opened(model, { data: copy })).task.test.count).toBe(2);
   });
 });
@@ -557,4 +570,17 @@ test.each([
     code,
     message: expect.stringContaining(message),
   });
+});
+
+test("feeds states without a change of the model, and records them on request", async () => {
+  const model = parseModel(
+    "opset 21\ngraph (x: float32[batch, 1], s: float32[batch, 1]) -> (y: float32[batch, 1], t: float32[batch, 1]) {\n  t = Add(x, s)\n  y = Relu(t)\n}",
+  );
+  const path = join(temporaryFolder(), "rows.csv");
+  writeFileSync(path, "x\n1\n2\n3\n");
+  const { task } = await opened(model, { data: path, states: ["y=s"] });
+  expect(task.preprocessing).toBe("carried: s from y");
+  expect(model.header.metadata).toEqual(new Map());
+  task.recordIn(model);
+  expect(model.header.metadata).toEqual(new Map([["pith.states", '[["y","s"]]']]));
 });

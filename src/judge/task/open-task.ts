@@ -19,7 +19,7 @@ import {
   readPreprocessing,
 } from "../../data/sidecars/preprocessing-spec.ts";
 import { datasetOptionsFor, missingSidecars, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
-import { addTrainingRecord, findTrainingUse, trainedOnKey } from "../../data/sidecars/trained-on.ts";
+import { addTrainingRecord, findTrainingUse } from "../../data/sidecars/trained-on.ts";
 import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { describeRepeats } from "../../data/sources/repeats.ts";
 import { areBoxLabels } from "../../runtime/metrics/detections.ts";
@@ -103,16 +103,19 @@ export interface OpenedTask extends Task, Preparation {
   readonly shownSamples: Dataset;
   /** Opens another path in the same way as the task's data, but without preprocessing. */
   openOther(path: string): Promise<Dataset>;
+  /** Records the preprocessing and the states in a model, so that tasks of its results do not guess them. */
+  recordIn(model: Model): void;
 }
 
 /**
  * Opens data for a model in disjoint splits. Preprocessing comes from `preprocess`, the model's metadata, or the files next to the model
- * (preprocessor_config.json, tokenizer.json, config.json), or is guessed for labeled images. It is recorded in the model. Doubts are logged.
+ * (preprocessor_config.json, tokenizer.json, config.json), or is guessed for labeled images. Doubts are logged.
  * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference disagree, or
  * training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
  * @example
  * const task = await openTask(model, { data: "photos/", calibrate: 200 });
  * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
+ * task.recordIn(model); // models made from it then declare this preprocessing
  * const { estimate } = await evaluate(createEngine(), model, task.test, task.metric);
  */
 export async function openTask(
@@ -123,7 +126,8 @@ export async function openTask(
   const context = completeContext(partialContext);
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
   const { calibrate = 0, unlabeledTraining = 0, minTestSamples = 0, onGuess = () => {} } = options;
-  storeStates(model, options.states);
+  const statefulModel = (options.states ?? []).length === 0 ? model : model.clone();
+  storeStates(statefulModel, options.states);
   const models = [...new Set([model, reference, options.secondModel])].filter((each) => each !== undefined);
   const { stated, isRecorded } = statedPreprocessing(options.preprocess, models);
   const sidecars = await sidecarsOf(models);
@@ -170,13 +174,13 @@ export async function openTask(
     texts,
     ...preparation
   } = await prepare(
-    model,
+    statefulModel,
     testSamples,
     {
       ...preparationSettings,
       isRecorded,
       batch: options.batch,
-      reference: reference ?? model,
+      reference: reference ?? statefulModel,
       learns: learns !== undefined,
       calibrates: calibrate > 0,
       needsLabels: options.needsLabels === true,
@@ -189,14 +193,11 @@ export async function openTask(
   const { images, length, frames } = isDoubtful ? {} : preparedSpec;
   const preprocessingText = preprocessingSpecText({ images, length, frames });
   const trainedText = learns !== undefined ? await addTrainingRecord(model, options.data, stored) : undefined;
-  const { metadata } = model.header;
-  if (preprocessingText !== "") metadata.set(preprocessingKey, preprocessingText);
-  if (trainedText !== undefined) metadata.set(trainedOnKey, trainedText);
   const { ready } = preparation;
   const reading =
     typeof metric === "string"
       ? await findReading(
-          reference ?? model,
+          reference ?? statefulModel,
           output,
           ready(testSamples),
           // A model that will be trained on labels has other values afterwards.
@@ -257,6 +258,10 @@ export async function openTask(
     shownSamples: testSamples,
     trained: trainedText,
     openOther: (path) => openDataset(path, readingOptions),
+    recordIn(recorded) {
+      storeStates(recorded, options.states);
+      if (preprocessingText !== "") recorded.header.metadata.set(preprocessingKey, preprocessingText);
+    },
   };
 }
 
@@ -356,7 +361,7 @@ async function createRandomSplits(model: Model, maxTest: number | undefined, con
 }
 
 /** @throws PithError E_NAME for an unknown input or output. */
-export function storeStates(model: Model, states: readonly string[] = []): void {
+function storeStates(model: Model, states: readonly string[] = []): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 

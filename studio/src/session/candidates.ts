@@ -64,9 +64,11 @@ async function prepare(
 ): Promise<{ readonly model: Model; readonly task: OpenedTask }> {
   if ("steps" in made && made.samples === undefined) return { model, task: sampled.task };
   report({ stage: "divide the samples" });
-  // The model records which samples it is fitted on, and other candidates are not.
+  const task = await openForTraining(model, sampled, signal);
+  // Other candidates do not record this preprocessing.
   const copy = model.clone();
-  return { model: copy, task: await openForTraining(copy, sampled, signal) };
+  task.recordIn(copy);
+  return { model: copy, task };
 }
 
 /** Keeps the result of a recipe even if it misses the goal, because the page shows what it costs. */

@@ -33,6 +33,7 @@ export async function openSamples(
   };
   report({ stage: "read the samples" });
   const task = await openTask(model, { ...partSizes, samples, data, preprocess }, context);
+  task.recordIn(model);
   const { metric, test } = task;
   report({ stage: "run the original" });
   const progress = (done: number, total?: number): void => report({ stage: "run the original", done, total });

@@ -9,7 +9,7 @@ import { findImages } from "../../../data/images/preprocess.ts";
 import type { Dataset } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
 import { type JudgedModel, measureModels } from "../../../judge/run/measure-models.ts";
-import { type OpenedTask, storeStates } from "../../../judge/task/open-task.ts";
+import type { OpenedTask } from "../../../judge/task/open-task.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { textInputs } from "../../../runtime/run/realistic-inputs.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
@@ -33,16 +33,14 @@ export async function openModels(
   const original = originalPath === undefined ? undefined : { model: await open(originalPath), path: originalPath };
   // The preprocessing is guessed with the original, because the guess could be wrong with a damaged model.
   const reference = (original ?? model).model;
-  if (original !== undefined) {
-    await warnOfSwap([original, model], wordsOf, session);
-    storeStates(model.model, data?.states);
-  }
+  if (original !== undefined) await warnOfSwap([original, model], wordsOf, session);
   const explain = (error: unknown): never => {
     throw (original && explainByInputs(model.model, original.model, error)) ?? error;
   };
   const taskOptions = { secondModel: model.model, needsLabels: original === undefined, seed: session.seed };
   const { task } =
     (data && (await openData(context.engine, reference, data, taskOptions, session).catch(explain))) ?? {};
+  task?.recordIn(model.model);
   const inputs = task === undefined ? await textInputs(reference, context) : undefined;
   return { context, model, original, reference, task, inputs, explain };
 }

@@ -15,6 +15,7 @@ export interface TaskRequest extends Omit<TaskOptions, "data"> {
   readonly seed: number;
 }
 
+/** Opens the data, and records its preprocessing in the model. */
 export async function openData(
   engine: Engine,
   model: Model,
@@ -24,6 +25,7 @@ export async function openData(
 ): Promise<OpenedSamples> {
   const taskOptions = { ...options, data: path, ...data, onGuess: () => context.stage("preprocessing") };
   const opened = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
+  opened.task.recordIn(model);
   return { ...opened, task: { ...opened.task, preprocessing: withFlagNames(opened.task.preprocessing) } };
 }
 

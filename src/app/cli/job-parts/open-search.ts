@@ -1,7 +1,6 @@
 /** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
 import { createEngine } from "../../../core/engine/index.ts";
-import { trainedOnKey } from "../../../data/sidecars/trained-on.ts";
 import { openSteps } from "../../../judge/recipe/pass-steps.ts";
 import type { Recipe } from "../../../judge/recipe/recipe.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -36,12 +35,8 @@ async function openSearch(
   const written =
     fixedRecipes ?? (await listRecipes(model, { target: input.targets, techniques: input.search.techniques }));
   const recipes = await Promise.all(written.map(async (recipe) => ({ ...recipe, steps: await openSteps(recipe) })));
-  const trainedBefore = model.header.metadata.get(trainedOnKey);
   const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
   const { task, sampleUse } = stepsTask;
-  // Opening the data can record training samples in the model, which only a training step writes into results.
-  if (trainedBefore === undefined) model.header.metadata.delete(trainedOnKey);
-  else model.header.metadata.set(trainedOnKey, trainedBefore);
   return {
     ...stepsTask,
     model,
