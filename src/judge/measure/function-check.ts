@@ -4,17 +4,14 @@ import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#
 import type { Context } from "#pass";
 import type { Metric } from "../../runtime/metrics/metric.ts";
 import { ResultError, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import { compareOnSamples, type Likeness, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
+import { compareOnSamples, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
+import type { ComparedResult } from "../record/run-record.ts";
 import { isTraining } from "../steps/step-options.ts";
 
-export interface FunctionCheck {
-  /** Comparison of all outputs, or why they could not be compared; undefined if the metric covers the main output. */
-  readonly likeness: Likeness | string | undefined;
-  /** Comparison of the outputs that the metric does not evaluate, or why they could not be compared. */
-  readonly others: Likeness | string | undefined;
+export interface FunctionCheck extends Pick<ComparedResult, "likeness" | "others"> {
   readonly functionLoss: FunctionLoss | undefined;
 }
 

@@ -155,7 +155,19 @@ export interface Measured extends ModelSize {
   readonly estimate: Estimate;
 }
 
-export interface Variant {
+/** What comparisons with the original show of a result. */
+export interface ComparedResult {
+  readonly comparison: Comparison | undefined;
+  readonly verdict: Verdict | undefined;
+  /** Comparison of all outputs, or why they could not be compared; undefined if the metric covers the main output. */
+  readonly likeness?: Likeness | string | undefined;
+  /** Comparison of the outputs that the metric does not evaluate, or why they could not be compared. */
+  readonly others?: Likeness | string | undefined;
+  /** Comparisons on the target runtimes, each with the original on the native runtime. */
+  readonly targets?: readonly TargetCheck[];
+}
+
+export interface Variant extends ComparedResult {
   /** Name of the variant, such as "10 × (prune + train) + quantize". */
   readonly name: string;
   readonly steps: readonly StepRecord[];
@@ -163,10 +175,8 @@ export interface Variant {
   readonly result: Measured | undefined;
   /** File name if the variant was written in addition to the kept one. */
   readonly file?: string;
-  readonly comparison: Comparison | undefined;
   /** Share of samples with the same prediction as the original; undefined for models without classes. */
   readonly agreement: Estimate | undefined;
-  readonly verdict: Verdict | undefined;
   /** Reason why the variant cannot be kept, other than its drop. */
   readonly rejected: string | undefined;
   readonly rejectedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
@@ -174,11 +184,6 @@ export interface Variant {
   readonly validation?: ValidationResult | undefined;
   /** Estimated drop on the search samples that are not test samples. */
   readonly searched?: { readonly drop: number; readonly samples: number };
-  /** Comparison of all outputs, or the reason why they could not be compared. */
-  readonly likeness?: Likeness | string;
-  /** Comparison of outputs that the metric does not evaluate, or why there is none. */
-  readonly others?: Likeness | string;
-  readonly targets?: readonly TargetCheck[];
 }
 
 export interface ValidationResult {

@@ -1,7 +1,7 @@
 /** Tries one recipe on a copy of a model, and describes its result as a variant of the run. */
 import { asPithError, stripPeriod } from "#ir";
 import type { Task } from "../../runtime/metrics/metric.ts";
-import { type Goal, judge } from "../compare/goal.ts";
+import type { Goal } from "../compare/goal.ts";
 import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { Purpose } from "../measure/objective.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
@@ -14,6 +14,7 @@ import {
   type CandidateRequest,
   type CandidateResult,
   type Comparer,
+  comparedResultOf,
   type FinishedStep,
   runCandidate,
 } from "./candidate.ts";
@@ -85,11 +86,13 @@ export async function tryCandidate(
   }
   if (records.length < steps.length) return fail(formatUnchanged(records), "unchanged");
   const { finishedStep, judgement } = result;
-  const evaluation = finishedStep?.findings?.metricComparison;
+  const { findings } = finishedStep ?? {};
+  const evaluation = findings?.metricComparison;
   if (evaluation === undefined) return fail("it has no steps");
-  const { evaluator, comparison, agreement, measured, validation } = evaluation;
+  const { evaluator, agreement, measured, validation } = evaluation;
   const unchangedReason = judgement === undefined ? formatUnchanged(records) : undefined;
-  const { rejectionCause, functionCheck, targets = [] } = judgement ?? {};
+  const { rejectionCause } = judgement ?? {};
+  const { targets, ...compared } = comparedResultOf({ ...findings, ...judgement });
   const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =
     hasOtherCandidates && (await comparedSizeOf(measured)) >= (await comparedSizeOf(original))
@@ -100,13 +103,10 @@ export async function tryCandidate(
     ...(candidate.searched === undefined ? {} : { searched: candidate.searched }),
     steps: records,
     result: { ...measured, name },
-    comparison,
+    ...compared,
     agreement,
-    verdict: goal === undefined ? undefined : judge(comparison, goal),
     ...classifyRejection(unchangedReason, rejectionCause?.text, largerReason),
     validation: evaluator.metrics.validate(evaluation, goal),
-    ...(functionCheck?.likeness === undefined ? {} : { likeness: functionCheck.likeness }),
-    ...(functionCheck?.others === undefined ? {} : { others: functionCheck.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
   // Test samples must not influence the choice, so a function that is lost on them does not exclude the candidate.

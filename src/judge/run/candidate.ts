@@ -107,6 +107,11 @@ export interface Judgement<C extends MetricComparison = MetricComparison> extend
   readonly targets: readonly TargetCheck[];
 }
 
+export const comparedResultOf = ({ metricComparison, goalCheck, functionCheck, targets = [] }: Partial<Judgement>) => ({
+  ...{ comparison: metricComparison?.comparison, verdict: goalCheck?.verdict },
+  ...{ likeness: functionCheck?.likeness, others: functionCheck?.others, targets },
+});
+
 type FallbackRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses" | "options"> & { readonly fallback: PrecisionFallback });

@@ -5,35 +5,30 @@ import { figureText, type Model } from "#ir";
 import { minDecibels } from "../../runtime/noise/layer-differences.ts";
 import { isPruned } from "../../techniques/prune/index.ts";
 import { type Likeness, minEqualShare } from "../compare/compare-function.ts";
-import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
+import type { Goal } from "../compare/goal.ts";
 import { inputsPhraseOf } from "../compare/output-comparison.ts";
 import type { PrecisionFallback } from "../fallback/precise-layers.ts";
-import type { FunctionCheck } from "../measure/function-check.ts";
 import { whyNotSmaller } from "../measure/improvement.ts";
 import { warnOfTargets } from "../measure/rejection-cause.ts";
 import type { TestSampleCounts } from "../recipe/open-samples.ts";
+import type { ComparedResult } from "../record/run-record.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { type StepData, samplesOf } from "../steps/step.ts";
 import { isTraining } from "../steps/step-options.ts";
 import { memoryModelStore } from "../steps/store.ts";
-import { type CandidateRequest, type Judgement, type MetricComparison, runCandidate } from "./candidate.ts";
+import { type CandidateRequest, comparedResultOf, type MetricComparison, runCandidate } from "./candidate.ts";
 import { findRejection, type JudgedStep, type Rejection } from "./rejection.ts";
 import { allowsLargeDrop, comparerOf, openComparison, type Reference } from "./step-comparison.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 import { lessLossyAdvice } from "./training-advice.ts";
 
-export interface StepReport
-  extends Pick<StepResult, "changes" | "misses" | "training" | "history">,
-    Partial<Pick<FunctionCheck, "likeness" | "others">> {
+export interface StepReport extends ComparedResult, Pick<StepResult, "changes" | "misses" | "training" | "history"> {
   readonly goal?: Goal | undefined;
-  readonly comparison?: Comparison | undefined;
-  readonly verdict?: Verdict | undefined;
   /** Path of the model that the verdict compares with. */
   readonly against?: string | undefined;
   /** Comparison with the original or teacher; undefined without one, or if it could not run. */
   readonly reference?: Reference | undefined;
-  readonly targets: Judgement["targets"];
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback?: (PrecisionFallback & Pick<TestSampleCounts, "searched">) | undefined;
   /** Present if the input model was pruned before this training, and the training has no reference. */
@@ -102,7 +97,8 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     ...{ changes, misses, training, history, learnt, result, tested, goal: comparison?.goal, idle: noGain },
     fallback: finishedStep.fallback && { ...finishedStep.fallback, searched },
   };
-  if (judgement === undefined || result === undefined) return { ...single, targets: [], rejection: undefined };
+  if (judgement === undefined || result === undefined)
+    return { ...single, ...comparedResultOf({}), rejection: undefined };
   const judged = { request, candidate, finishedStep, judgement, result };
   warnOfDissimilarity(judged);
   warnOfTargets(judgement.targets, context);
@@ -121,16 +117,12 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
       text: `no layers are kept at higher precision: ${failedFallback.reason}`,
       level: "warning",
     });
-  const { metricComparison, goalCheck, functionCheck } = judgement;
+  const { metricComparison, goalCheck } = judgement;
   const hasReference = pass.reference !== undefined || metricComparison?.reference !== undefined;
   return {
-    ...{ ...single, targets: judgement.targets, rejection },
-    comparison: metricComparison?.comparison,
+    ...{ ...single, ...comparedResultOf(judgement), rejection },
     invariance: metricComparison?.invariance,
-    verdict: goalCheck?.verdict,
     against: goalCheck?.against,
-    likeness: functionCheck?.likeness,
-    others: functionCheck?.others,
     reference: metricComparison?.reference,
     pruned: isTraining(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
   };

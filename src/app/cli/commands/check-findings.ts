@@ -95,7 +95,7 @@ export function evalFindings(budgets: Budgets, evaluated: EvalResult): readonly 
     const isMeaningless = evaluated.atChance && broken === undefined;
     findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, evaluated)));
   }
-  for (const { target, right, found } of evaluated.targets) {
+  for (const { target, right, found } of evaluated.targets ?? []) {
     const outcome = right === undefined ? "undecided" : right ? "passed" : "failed";
     findings.push({ budget: `outputs on ${target}`, limit: sameOutputsLimit, measured: found, outcome });
   }

@@ -1,8 +1,7 @@
 /** Prints what comparisons of outputs show. */
 import { counted, figureText } from "#ir";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import type { TargetCheck } from "../../../judge/compare/target-check.ts";
-import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
+import type { ComparedResult } from "../../../judge/record/run-record.ts";
 import {
   agreementLegend,
   comparedCount,
@@ -19,8 +18,7 @@ const legends = { agreement: agreementLegend, "KL divergence": divergenceLegend,
 
 /** Returns the lines, and the legends of the texts. @param above texts above the lines. */
 export function outputLines(
-  { likeness, others }: Partial<Pick<FunctionCheck, "likeness" | "others">>,
-  targets: readonly TargetCheck[],
+  { likeness, others, targets = [] }: ComparedResult,
   above: readonly string[],
   dim: (text: string) => string,
 ): readonly string[] {

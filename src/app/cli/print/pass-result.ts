@@ -124,7 +124,7 @@ export interface ResultDetails {
 export function resultOfWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
-  const { targets, preprocessing, lost, speed } = result;
+  const { preprocessing, lost, speed } = result;
   return {
     json: {
       model,
@@ -155,7 +155,7 @@ export function resultOfWritten(model: string, result: WrittenOutput, shown: Res
       const goalText = lost === undefined ? goalLine(model, result) : `${lost}; written anyway (--force)`;
       if (reference !== undefined && goalText !== undefined) terminal.line(referenceLine(reference, goal));
       const above = [...report, lost ?? "", ...metricCells];
-      const lines = outputLines(result, targets, above, terminal.color.dim);
+      const lines = outputLines(result, above, terminal.color.dim);
       for (const line of lines) terminal.line(line);
       if (training?.chosen !== undefined) terminal.line(`trained: ${trainingText(training.samples, training.chosen)}`);
       if (storesZeros)

@@ -17,14 +17,14 @@ import {
   usageError,
   withMinusSign,
 } from "#ir";
-import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
+import { type Comparison, judge } from "../../../judge/compare/goal.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
-import type { TargetCheck } from "../../../judge/compare/target-check.ts";
-import type { FunctionCheck } from "../../../judge/measure/function-check.ts";
 import { warnOfTargets } from "../../../judge/measure/rejection-cause.ts";
+import type { ComparedResult } from "../../../judge/record/run-record.ts";
 import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { changeTextsOf, verdictSentence } from "../../../judge/record/verdict.ts";
+import { comparedResultOf } from "../../../judge/run/candidate.ts";
 import type { Measurement } from "../../../judge/run/measure-models.ts";
 import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
 import { comparisonMetrics } from "../../../judge/task/select-metric.ts";
@@ -41,19 +41,13 @@ import { columnsOf } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;
 
-export interface EvalResult extends Partial<Measurement> {
+export interface EvalResult extends ComparedResult, Partial<Measurement> {
   readonly model: string;
   readonly original: string | undefined;
   readonly score: Scores | undefined;
-  readonly comparison: Comparison | undefined;
-  readonly verdict: Verdict | undefined;
   readonly lostKnowledge: string | undefined;
-  readonly likeness: FunctionCheck["likeness"];
-  readonly others: FunctionCheck["others"];
   /** Difference of the outputs that no step explains. */
   readonly lost: string | undefined;
-  /** Checks of the target runtimes, each compared with the original on the native runtime. */
-  readonly targets: readonly TargetCheck[];
   readonly goals: Readonly<Record<string, boolean>>;
 }
 
@@ -103,7 +97,9 @@ export default async function evaluate(
   const { measured, judgement } = isScoreAlone
     ? { measured: undefined, judgement: undefined }
     : await withTargets(target, session, (openTargets) => judgeModel(model, data, flags, openTargets, session));
-  const { metricComparison, goalCheck, functionCheck, targets = [] } = judgement ?? {};
+  const { goalCheck, functionCheck } = judgement ?? {};
+  const compared = comparedResultOf(judgement ?? {});
+  const { comparison, targets } = compared;
   warnOfTargets(targets, session);
   const scores =
     score === undefined
@@ -113,7 +109,6 @@ export default async function evaluate(
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
   const goals: GoalOutcome[] = [];
-  const { comparison } = metricComparison ?? {};
   const lost = functionCheck?.functionLoss;
   // The drop of the metric is no goal if an output is lost.
   if (lost === undefined && goalCheck !== undefined && measured !== undefined)
@@ -137,9 +132,7 @@ export default async function evaluate(
       model,
       original,
       ...measured,
-      ...{ comparison, verdict: goalCheck?.verdict, lostKnowledge: goalCheck?.lostKnowledge },
-      ...{ likeness: functionCheck?.likeness, others: functionCheck?.others, lost: lost?.text },
-      ...{ score: scores, targets },
+      ...{ ...compared, lostKnowledge: goalCheck?.lostKnowledge, lost: lost?.text, score: scores },
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
     failure,
@@ -159,8 +152,7 @@ export default async function evaluate(
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(lost.text)}.`);
-      for (const line of outputLines(functionCheck ?? {}, targets, rows.flat(), terminal.color.dim))
-        terminal.line(line);
+      for (const line of outputLines(compared, rows.flat(), terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data, isWorse)}`);
