@@ -35,7 +35,7 @@ export function unsupportedWeights(
 }
 
 /** Returns a `Miss` for each node whose subgraphs contain trained matrices or layers. */
-export function missesInSubgraphs(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
+function missesInSubgraphs(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {

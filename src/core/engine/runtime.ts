@@ -37,10 +37,6 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
   throw missingRuntimeError(requested, failures[0]);
 }
 
-export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName> {
-  return (await findRuntime(requested)).name;
-}
-
 function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown): PithError {
   const nativeMissing = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =

@@ -1,7 +1,7 @@
 /** Tests that WebAssembly computes equal outputs. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createEngine } from "../../../src/core/engine/index.ts";
-import { runtimeName } from "../../../src/core/engine/runtime.ts";
+import { findRuntime } from "../../../src/core/engine/runtime.ts";
 import { PithError } from "../../../src/core/errors.ts";
 import { parseModel } from "../../../src/core/graph/text.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
@@ -24,8 +24,8 @@ afterEach(() => {
 
 describe("the runtime in WebAssembly", () => {
   test("computes the outputs of the native runtime, on request", async () => {
-    expect(await runtimeName()).toBe("native");
-    expect(await runtimeName("wasm")).toBe("wasm");
+    expect(await findRuntime()).toMatchObject({ name: "native" });
+    expect(await findRuntime("wasm")).toMatchObject({ name: "wasm" });
     for (const runtime of ["native", "wasm"] as const) {
       const session = await createEngine({ runtime }).load(parseModel(net), { threads: 1 });
       expect(await session.run({ x })).toMatchObject(y);

@@ -38,7 +38,7 @@ export const poolExamples: readonly Example[] = [
     AveragePool that counts its padding, with the last window partly beyond it |
       1, 4, 5 | kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1], ceil_mode=1, count_include_pad=1
     AveragePool along one axis | 2, 6 | kernel_shape=[4], strides=[2]
-    AveragePool with dilation | opset 19 | 1, 5, 5 | kernel_shape=[2, 2], dilations=[2, 2] | no quantize: ONNX Runtime 1.30 fuses a dilated AveragePool between quantized values into QLinearAveragePool, which has no dilations
+    AveragePool with dilation | opset 19 | 1, 5, 5 | kernel_shape=[2, 2], dilations=[2, 2] | no quantize: ONNX Runtime 1.30 fuses a dilated AveragePool of integers into QLinearAveragePool, which has no dilations
     AveragePool padded to the same size | 1, 5, 5 | kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"
     AveragePool of opset 7 | opset 7 | 2, 4, 4 | kernel_shape=[2, 2]
   `,

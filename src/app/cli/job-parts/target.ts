@@ -1,7 +1,7 @@
 /** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
 import { PithError, unsupportedError } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
-import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
+import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
@@ -59,7 +59,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
 async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenedTarget> {
   const options = name === "node" ? {} : ({ runtime: name } as const);
   const engine = createEngine(options);
-  const runtime = await runtimeName(options.runtime);
+  const { name: runtime } = await findRuntime(options.runtime);
   if (name === "node" && runtime !== "native")
     log({ id: "wasm", text: "onnxruntime-node is not installed: models run in WebAssembly.", level: "warning" });
   return {

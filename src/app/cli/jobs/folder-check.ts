@@ -3,7 +3,7 @@ import { allLayers, infer, isQuantized } from "#analysis";
 import { dataError, Miss, type Model, open } from "#ir";
 import { fileKind, joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
-import { runtimeName } from "../../../core/engine/runtime.ts";
+import { findRuntime } from "../../../core/engine/runtime.ts";
 import { readChatTemplate } from "../../../data/text/chat-template.ts";
 import { templateName } from "../../../data/text/sidecar-names.ts";
 import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
@@ -24,7 +24,7 @@ interface FolderCheckInput extends Pick<EndToEndInput, "folder" | "data" | "isTe
 
 export default async function folderCheckJob(input: FolderCheckInput, context: JobContext): Promise<void> {
   const { folder, bases, data, isText, targets, seed } = input;
-  await runtimeName();
+  await findRuntime();
   const models = new Map<string, Model>();
   for (const base of bases) models.set(base, await open(joinPath(folder, "onnx", `${base}.onnx`)));
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });

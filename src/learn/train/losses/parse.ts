@@ -8,7 +8,6 @@ import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./nu
 
 const commonSettings = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const numberSetting = v.optional(v.pipe(v.string(), v.toNumber()));
-export const positiveSetting = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
 /** A loss that text can name. `Extra` are arguments of `make` in addition to the settings, such as teachers. */
 export interface DeclaredLoss<Extra extends readonly unknown[] = []> {
