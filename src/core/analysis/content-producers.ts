@@ -24,7 +24,7 @@ export function* contentProducers(
     if (bound instanceof Miss || node.outputs[0] !== output) return;
     yield { node, bound, output };
     const affine = throughScaling ? bound.affine() : undefined;
-    if (affine !== undefined && !(affine instanceof Miss)) output = node.inputs[affine.data];
+    if (affine !== undefined && !(affine instanceof Miss)) output = node.inputs[affine.dataInput];
     else if (!keepsContents(node, bound, inference)) return;
     else output = node.inputs[bound.unchanged() ?? 0];
   }

@@ -69,7 +69,7 @@ export function isDeterministic(node: Node): boolean {
 export function seedKind(node: Node): "float" | "int" | undefined {
   const tensorOf = ({ tensor, producer }: Value): Tensor | "computed" =>
     tensor ?? (producer && entryOf(producer)?.holds?.((name) => producer.attributes.get(name))) ?? "computed";
-  return entryOf(node)?.random?.(node.inputs.map((value) => value && tensorOf(value)));
+  return entryOf(node)?.seedKind?.(node.inputs.map((value) => value && tensorOf(value)));
 }
 
 /** Returns the model function that a node calls, unless a custom operator with a Pith definition replaces it. */

@@ -113,7 +113,7 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
 /** Maps the range of an affine node's output to its input by x = (y − shift) / scale, averaged over channels. */
 function requirementsBeforeScaling(
   node: Node,
-  { data, inputs, of, statistics }: Affine,
+  { dataInput, inputs, of, statistics }: Affine,
   output: readonly ValueInterval[],
   inference: Inference,
 ): readonly InputRange[] {
@@ -122,7 +122,7 @@ function requirementsBeforeScaling(
     const [mean, variance] = [numbers(statistics.mean), numbers(statistics.variance)].map(average);
     if (mean === undefined || variance === undefined) return [];
     const halfWidth = 2 * Math.sqrt(Math.max(0, variance));
-    return halfWidth > 0 ? [{ input: data, low: mean - halfWidth, high: mean + halfWidth, strict: false }] : [];
+    return halfWidth > 0 ? [{ input: dataInput, low: mean - halfWidth, high: mean + halfWidth, strict: false }] : [];
   }
   const vectors = inputs.map(numbers);
   if (!vectors.every((vector) => vector !== undefined)) return [];
@@ -131,14 +131,14 @@ function requirementsBeforeScaling(
   if (!Number.isFinite(scale) || !Number.isFinite(shift) || scale === 0) return [];
   return output.flatMap(({ low, high, strict }): InputRange[] => {
     if (scale === 1 && Number.isInteger(shift))
-      return [{ input: data, low: addDims(low, -shift), high: addDims(high, -shift), strict }];
+      return [{ input: dataInput, low: addDims(low, -shift), high: addDims(high, -shift), strict }];
     if (typeof low !== "number" || typeof high !== "number") return [];
     const ends = [(low - shift) / scale, (high - shift) / scale];
     const [first, last] = [Math.min(...ends), Math.max(...ends)];
     return [
       strict
-        ? { input: data, low: Math.ceil(first), high: Math.floor(last), strict }
-        : { input: data, low: first, high: last, strict },
+        ? { input: dataInput, low: Math.ceil(first), high: Math.floor(last), strict }
+        : { input: dataInput, low: first, high: last, strict },
     ];
   });
 }

@@ -4,7 +4,7 @@ type Observer = (isRunning: boolean) => void;
 
 let observer: Observer | undefined;
 let [runs, isReported, lastReported] = [0, false, 0];
-let ending: NodeJS.Timeout | undefined;
+let endTimer: NodeJS.Timeout | undefined;
 
 /** Minimum milliseconds between two reported starts, so that reports do not slow down small models. */
 const interval = 100;
@@ -27,13 +27,13 @@ export async function reportRun<T>(run: () => Promise<T>): Promise<T> {
   } finally {
     runs--;
     if (performance.now() - start >= interval) reportEnd();
-    else ending ??= setTimeout(reportEnd, interval).unref();
+    else endTimer ??= setTimeout(reportEnd, interval).unref();
   }
 }
 
 function reportEnd(): void {
-  clearTimeout(ending);
-  ending = undefined;
+  clearTimeout(endTimer);
+  endTimer = undefined;
   if (runs > 0) return;
   isReported = false;
   observer?.(false);

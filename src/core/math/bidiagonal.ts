@@ -1,6 +1,6 @@
 /** Bidiagonalization A = Q B Pᵀ by blocked Householder reflections (Golub and Van Loan, Matrix Computations, 5.4.8; LAPACK's `dlabrd`). */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
-import { type Block, blockOf, blockSize, reflect } from "./reflections.ts";
+import { type Block, blockOf, blockSize, makeReflector } from "./reflections.ts";
 import { product, type Steps } from "./steps.ts";
 import { addRows, axpy, dot, dotRows } from "./vector.ts";
 
@@ -36,7 +36,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
         axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, pivot, length);
         axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, pivot, length);
       }
-      tauLeft[step] = reflect(v.data, pivot, length - 1);
+      tauLeft[step] = makeReflector(v.data, pivot, length - 1);
       diagonal[at] = v.data[pivot] ?? 0;
       v.data[pivot] = 1;
       if (length === 1) break;
@@ -58,7 +58,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
         if (k < step)
           axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, pivot + 1, length - 1);
       }
-      tauRight[step] = reflect(u.data, pivot + 1, length - 2);
+      tauRight[step] = makeReflector(u.data, pivot + 1, length - 2);
       above[at] = u.data[pivot + 1] ?? 0;
       u.data[pivot + 1] = 1;
       // New row of X without its first entry: τ (A u − Σ (yₖ · u) vₖ − Σ (uₖ · u) xₖ).

@@ -99,7 +99,7 @@ function factorizeQr(columns: Float64Array, length: number, count: number): Floa
   for (let step = 0; step < tau.length; step++) {
     const start = step * length + step;
     const tailLength = length - step - 1;
-    const factor = reflect(columns, start, tailLength);
+    const factor = makeReflector(columns, start, tailLength);
     tau[step] = factor;
     if (factor === 0) continue;
     for (let column = step + 1; column < count; column++) {
@@ -117,7 +117,7 @@ function factorizeQr(columns: Float64Array, length: number, count: number): Floa
 const negligibleSquare = 2 ** -900;
 
 /** Replaces x = (x₀, tail) by (∓‖x‖, v) with (I − τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
-export function reflect(columns: Float64Array, start: number, rest: number): number {
+export function makeReflector(columns: Float64Array, start: number, rest: number): number {
   const tailSquare = dot(columns, start + 1, columns, start + 1, rest);
   const head = columns[start] ?? 0;
   if (tailSquare === 0 || head * head + tailSquare < negligibleSquare) {

@@ -161,7 +161,7 @@ export const BatchNormalization = defineOp<Settings>({
     if (site.outputs > 1) return new Miss("its statistics are outputs", undefined, "normalization");
     return {
       kind: "normalization",
-      data: 0,
+      dataInput: 0,
       axis: 1,
       inputs: [1, 2, 3, 4],
       statistics: { mean: 3, variance: 4 },

@@ -52,7 +52,7 @@ function writeInference(mask: string | undefined, emit: Emit, x: Value | undefin
 
 export const Dropout = defineOp({
   name: "Dropout",
-  random: ([, ratio, training]) => (training === undefined || isZero(training) || isZero(ratio) ? undefined : "int"),
+  seedKind: ([, ratio, training]) => (training === undefined || isZero(training) || isZero(ratio) ? undefined : "int"),
   read: (site) => {
     const hasRatioInput = site.version >= 12;
     const training = hasRatioInput

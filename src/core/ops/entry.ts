@@ -197,7 +197,7 @@ export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: 
 /** y = scale · x + shift with a stored scale and shift per index of an axis, as in batch normalization or a product with a vector. */
 export interface Affine {
   readonly kind: "normalization" | "arithmetic";
-  readonly data: number;
+  readonly dataInput: number;
   /** The axis of x and y along which scale and shift vary; undefined for scalars. */
   readonly axis: number | undefined;
   readonly inputs: readonly number[];
@@ -311,7 +311,7 @@ export interface Traits {
   /** Whether the operator accepts sequences, optionals and maps. */
   readonly containers?: true | undefined;
   /** Returns the kind of the attribute "seed" if the operator draws random values. */
-  readonly random?: (inputs: readonly (Tensor | "computed" | undefined)[]) => "float" | "int" | undefined;
+  readonly seedKind?: (inputs: readonly (Tensor | "computed" | undefined)[]) => "float" | "int" | undefined;
   /** Returns the tensor that an attribute stores and that output 0 equals. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];

@@ -91,7 +91,7 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
 const defineDraw = (name: string, names: readonly string[]): Op =>
   defineInert(randomMiss, {
     name,
-    random: drawsFloats,
+    seedKind: drawsFloats,
     read: (site) => ({ ...readDistribution(site, names), dims: readIntegers(site, "shape") ?? [] }),
     infer: ({ type, dims }) => [{ type, dims }],
   });
@@ -100,7 +100,7 @@ const defineDraw = (name: string, names: readonly string[]): Op =>
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
   defineInert(randomMiss, {
     name,
-    random: drawsFloats,
+    seedKind: drawsFloats,
     read: (site) => readDistribution(site, names),
     infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
     gradient: () => [],
@@ -108,7 +108,7 @@ const defineDrawLike = (name: string, names: readonly string[]): Op =>
 
 export const Multinomial = defineInert(randomMiss, {
   name: "Multinomial",
-  random: drawsFloats,
+  seedKind: drawsFloats,
   read: (site) => ({
     type: readElementType(site, "dtype", "int32") ?? "int32",
     count: readInteger(site, "sample_size", 1),

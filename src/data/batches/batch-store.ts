@@ -111,7 +111,7 @@ class Store implements BatchStore {
 
   async gather(positions: Uint32Array): Promise<Batch> {
     if (positions.length === 0) return sliceBatch(await this.batch(0), 0, 0);
-    const samples = await Promise.all(Array.from(positions, (position) => this.#sample(position)));
+    const samples = await Promise.all(Array.from(positions, (position) => this.#readSample(position)));
     const batch: Record<string, Dense> = {};
     for (const name of this.columns) {
       const rows = samples.map((sample) => sample[name]);
@@ -153,7 +153,7 @@ class Store implements BatchStore {
     return viewBytes(type, dims, bytesRead);
   }
 
-  async #sample(position: number): Promise<Batch> {
+  async #readSample(position: number): Promise<Batch> {
     const next = firstIndex(1, this.#batches.length, (index) => (this.#batches[index]?.first ?? 0) > position);
     const storedBatch = this.#batches[next - 1];
     const row = position - (storedBatch?.first ?? 0);

@@ -6,7 +6,8 @@ import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText 
 import { records } from "../files/delimited.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "../files/labels.ts";
 
-const extensions = [".jpg", ".jpeg", ".png", ".webp"];
+/** Images that some platform decodes. `imageExtensions` are those of this one. */
+const decodableExtensions = [".jpg", ".jpeg", ".png", ".webp"];
 const unreadExtensions = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
 export function isUnreadImage(name: string): boolean {
@@ -14,7 +15,7 @@ export function isUnreadImage(name: string): boolean {
 }
 
 export function isImageFile(name: string): boolean {
-  return extensions.includes(extensionOf(name));
+  return decodableExtensions.includes(extensionOf(name));
 }
 
 export interface ImagesOptions {
@@ -191,7 +192,7 @@ async function readImageTable(
   const titles = first.fields.map((title) => title.trim().toLowerCase());
   const hasHeader = !first.fields.some((field) => isImageFile(field.trim()));
   if (hasHeader) requireDistinct(first.fields, path);
-  const fileColumn = hasHeader ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const fileColumn = hasHeader ? titles.findIndex((title) => fileColumnTitles.includes(title)) : 0;
   const label = labelName(titles);
   const labelColumn = hasHeader ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileColumn < 0 || labelColumn < 0) {
@@ -235,7 +236,7 @@ function missingFile(file: string, location: string, names: ReadonlySet<string>)
   return dataError(`${location}: the file "${file}" does not exist.`, { hint });
 }
 
-const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];
+const fileColumnTitles = ["file", "filename", "file_name", "image", "path", "name"];
 
 async function linesOf(path: string): Promise<readonly string[]> {
   const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());

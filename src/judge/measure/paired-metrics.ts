@@ -40,7 +40,7 @@ export interface GoalOptions extends Omit<Goal, "maxDrop"> {
 export class PairedMetrics {
   readonly holdout: Holdout;
   readonly validation: Holdout | undefined;
-  readonly #truth: Model;
+  readonly #truthModel: Model;
   readonly #task: TestTask;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
@@ -48,7 +48,7 @@ export class PairedMetrics {
 
   private constructor(truth: Model, task: TestTask, options: PairedMetricsOptions, context: Context, allRows: Rows) {
     this.rows = allRows;
-    this.#truth = truth;
+    this.#truthModel = truth;
     this.#task = task;
     this.#options = options;
     this.#context = context;
@@ -114,7 +114,7 @@ export class PairedMetrics {
   }
 
   async rowsOf(model: Model): Promise<Rows> {
-    const rows = await rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
+    const rows = await rowsOf(model, this.#truthModel, this.#task, this.#options, this.#context);
     logBatch(this.#context, rows.batchNote, "the result");
     return rows;
   }

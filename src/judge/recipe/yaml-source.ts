@@ -16,11 +16,11 @@ const tooDeepText = `expected at most ${maxDepth} levels, got values nested deep
 /** Parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
-/** Reads YAML or JSON. @param name of the file. @param shorter how to shorten a long text. @throws PithError E_OPTION with file, line and column. */
-export function readYaml(text: string, name: string, shorter?: string): YamlText {
+/** Reads YAML or JSON. @param name of the file. @param shortenHint how to shorten a long text. @throws PithError E_OPTION with file, line and column. */
+export function readYaml(text: string, name: string, shortenHint?: string): YamlText {
   if (text.length > maxText) {
     const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
-    throw optionError(`${name}: ${reason}.`, { hint: shorter });
+    throw optionError(`${name}: ${reason}.`, { hint: shortenHint });
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });

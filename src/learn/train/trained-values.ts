@@ -14,7 +14,7 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   const all = layersOf(model, inference);
   const selectTensors = (selection: Selection): ReadonlySet<Value> =>
     new Set(selectLayers(all, selection).flatMap(tensorsOf));
-  if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
+  if (parameters.size === 0) throw nothingToTrainError(all.map(({ weight }) => weight));
   const chosen = layers === undefined ? undefined : selectTensors({ layers });
   const excluded = except === undefined ? undefined : selectTensors({ layers: except });
   return new Set(
@@ -36,7 +36,7 @@ export function decaysOf(model: Model): (name: string, dims: readonly number[]) 
   };
 }
 
-function nothingToTrain(weights: readonly Value[]): PithError {
+function nothingToTrainError(weights: readonly Value[]): PithError {
   const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
   const reason = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
   return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${reason}; floats can be trained.`);

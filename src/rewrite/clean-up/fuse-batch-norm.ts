@@ -74,7 +74,7 @@ export async function fuseBatchNorms(
     }
     const isNorm = affine.kind === "normalization";
     if (!isNorm && options.arithmetic !== true) continue;
-    const layer = findLayerBefore(node.inputs[affine.data], inference);
+    const layer = findLayerBefore(node.inputs[affine.dataInput], inference);
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
     const targetLayer = allowed instanceof Miss ? allowed : layer;
@@ -132,7 +132,7 @@ function matchOf(
   layer: Layer,
   { trained, readBias }: { readonly trained: boolean; readonly readBias: BiasReader },
 ): Match | Miss {
-  const x = node.inputs[affine.data];
+  const x = node.inputs[affine.dataInput];
   const values = affine.inputs.map((input) => node.inputs[input]);
   const vectors = values.flatMap((value) => value?.tensor ?? []);
   if (x === undefined) return new Miss("no layer comes before it");
@@ -175,7 +175,7 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
     { length: channels },
     (_, channel) => elementOf(oldBias, channel) * elementOf(factors, channel) + elementOf(shift, channel),
   );
-  const [x, y] = [node.inputs[affine.data], node.outputs[0]];
+  const [x, y] = [node.inputs[affine.dataInput], node.outputs[0]];
   if (x === undefined || y === undefined) return false;
   // A variance of 0 without ε scales by infinity.
   if (![...factors, ...bias].every((number) => Number.isFinite(Math.fround(number)))) return false;

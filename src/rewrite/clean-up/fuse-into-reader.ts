@@ -53,7 +53,7 @@ function matchReader(node: Node, { inference, isProtected, canChange }: Scope): 
   const affine = inference.facet(node, "affine");
   const [output, ...otherOutputs] = node.outputs;
   const [use] = output?.uses ?? [];
-  const x = affine && node.inputs[affine.data];
+  const x = affine && node.inputs[affine.dataInput];
   if (affine === undefined || output === undefined || use === undefined || x === undefined) return undefined;
   if (isImage(x, node)) return undefined;
   if (output.uses.size > 1 || node.graph.isOutput(output) || use.node.graph !== node.graph) return undefined;

@@ -43,7 +43,7 @@ export interface PairOptions extends RandomRunOptions {
   readonly optimize?: boolean;
 }
 
-type ResultOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pick<LoadOptions, "threads">;
+type ResultRunOptions = Pick<PairOptions, "optimize" | "signal" | "progress"> & Pick<LoadOptions, "threads">;
 
 /** Maximum multiply-accumulates of a run on one thread. */
 const maxWorkOfThread = 1e8;
@@ -134,7 +134,7 @@ export const completeRuns = <R extends ModelRun>(runs: readonly R[]): readonly R
 export async function pairWithResult(
   models: ComparedModels,
   runs: readonly ModelRun[],
-  options: ResultOptions,
+  options: ResultRunOptions,
 ): Promise<PairedRuns> {
   const { engine, original, result } = models;
   const pairs = await runResult(engine, result, runs, options);
@@ -160,7 +160,7 @@ export async function runResult(
   engine: Engine,
   model: Model,
   runs: readonly ModelRun[],
-  { optimize = true, threads, signal, progress }: ResultOptions = {},
+  { optimize = true, threads, signal, progress }: ResultRunOptions = {},
 ): Promise<readonly PairedRun[]> {
   const load = { optimize, threads, spinning: false };
   const session = await engine.load(withFixedSeeds(model), load).catch(async (error: unknown) => {
@@ -194,7 +194,7 @@ export async function runResult(
 async function explainOtherDraws(
   { engine, original, result }: ComparedModels,
   runs: readonly ModelRun[],
-  { optimize = true, signal }: ResultOptions,
+  { optimize = true, signal }: ResultRunOptions,
 ): Promise<string | undefined> {
   if (!haveSameFixedSeeds(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!hasRandomNodes(original)) return undefined;

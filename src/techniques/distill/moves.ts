@@ -4,7 +4,7 @@ import type { Move, MovesRequest } from "#pass";
 
 const epochs = [1, 3, 8, 20];
 /** Number of samples that shows whether more training is worth its time. */
-const fewSamples = 4000;
+const trialSamples = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
 const minSamples = 128;
@@ -22,8 +22,8 @@ export function distillMoves({ samples: { train } }: MovesRequest): readonly Mov
     hasTraining: true,
   });
   return [
-    ...(train > 2 * fewSamples
-      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: fewSamples / train })]
+    ...(train > 2 * trialSamples
+      ? [move(`${integer(trialSamples)} samples`, trialSamples / train, { epochs: trialSamples / train })]
       : []),
     ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
   ];

@@ -74,24 +74,24 @@ export function round(
   name: string,
   value: Value,
   rounding: FakeRounding,
-  dims: readonly number[],
+  dimsOfScales: readonly number[],
 ): RoundingNodes {
   const { trainedFor } = rounding;
   const store = (numbers: readonly number[], part: string, role: Role = buffer, shape: readonly number[] = []): Value =>
     emit.constant(float32(shape, numbers), `${name}_${part}`, role);
   const bounds = { low: store([rounding.low], "low"), high: store([rounding.high], "high") };
   if (trainedFor === undefined)
-    return writeFixed(emit, { value, scale: store(rounding.scale, "scale", buffer, dims), ...bounds }, name);
+    return writeFixed(emit, { value, scale: store(rounding.scale, "scale", buffer, dimsOfScales), ...bounds }, name);
   const levels = rounding.high > 0 ? rounding.high : -rounding.low;
   const factor = 2 ** Math.ceil(Math.log2(Math.max(rounding.high, -rounding.low)));
   const ranges = rounding.scale.map((scale) => scale * factor);
   const operands = {
-    range: store(ranges, "range", parameter, dims),
+    range: store(ranges, "range", parameter, dimsOfScales),
     least: store(
       ranges.map((range) => range * minShare),
       "range_least",
       buffer,
-      dims,
+      dimsOfScales,
     ),
     unit: store([1 / factor], "range_unit"),
   };

@@ -13,8 +13,8 @@ import { bfloat16Lacks, missingSupportOf } from "./runtimes.ts";
 export type ActivationType = FlatOptions["activations"];
 export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
-type WeightCodes = NonNullable<FlatOptions["weights"]>;
-type IntegerCodes = Extract<WeightCodes, "int8" | "uint8">;
+type StoredWeightType = NonNullable<FlatOptions["weights"]>;
+type IntegerWeightType = Extract<StoredWeightType, "int8" | "uint8">;
 
 /** `unfit`: names of layers that stay in float because their weights cannot be rounded. */
 type Shared = Pick<FlatOptions, "layers" | "except" | "target" | "data" | "samples"> & {
@@ -36,11 +36,14 @@ export type WeightsSettings = Rounded &
     /** Stores scales of blocks in float16, in products of the main graph. */
     readonly halfScales?: boolean;
   };
-export type DynamicSettings = Rounded & { readonly scheme: "dynamic"; readonly weights?: IntegerCodes | undefined };
+export type DynamicSettings = Rounded & {
+  readonly scheme: "dynamic";
+  readonly weights?: IntegerWeightType | undefined;
+};
 export type StaticSettings = Rounded &
   Pick<FlatOptions, "activations" | "ranges"> & {
     readonly scheme: "static";
-    readonly weights?: IntegerCodes | undefined;
+    readonly weights?: IntegerWeightType | undefined;
   };
 export type RoundedSettings = WeightsSettings | DynamicSettings | StaticSettings;
 export type HalfSettings = Shared & Pick<DtypeStep, "arithmetic"> & { readonly scheme: "float16" | "bfloat16" };
@@ -238,7 +241,7 @@ export const defaultBits = ({
   weights,
 }: {
   readonly scheme: Scheme;
-  readonly weights?: WeightCodes | undefined;
+  readonly weights?: StoredWeightType | undefined;
 }): 7 | 8 => ((scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8);
 
 /** Returns whether the options request integers, which is the default. */

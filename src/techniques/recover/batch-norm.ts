@@ -56,7 +56,7 @@ export function normsOf(model: Model, inference: Inference): readonly (Norm | Mi
     const bound = inference.at(node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     if (affine instanceof Miss || affine.statistics === undefined || affine.axis === undefined) return [];
-    const [data, mean, variance] = [affine.data, affine.statistics.mean, affine.statistics.variance].map(
+    const [data, mean, variance] = [affine.dataInput, affine.statistics.mean, affine.statistics.variance].map(
       (input) => node.inputs[input],
     );
     if (data === undefined || !isReadOnlyBy(mean, node) || !isReadOnlyBy(variance, node))

@@ -23,7 +23,7 @@ import { recalibrateNorms } from "./batch-norm.ts";
 import { blockWise } from "./block-wise.ts";
 import { defaultSteps, endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
-import { isNearer, type Score, type Scorer, scorer, scoreText } from "./score.ts";
+import { isImprovement, type Score, type Scorer, scorer, scoreText } from "./score.ts";
 import {
   defaultBatch,
   type Scope,
@@ -265,7 +265,7 @@ async function attempt(
   if (changed === 0) return undefined;
   const after = await score(model);
   const text = `${scoreText(before, after)}, on ${counted(scope.checked, "other sample")}`;
-  if (!isNearer(before, after)) {
+  if (!isImprovement(before, after)) {
     restore();
     misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
     return undefined;

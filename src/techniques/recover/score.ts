@@ -50,7 +50,7 @@ const [minGain, minGainForClasses] = [0.01, 1];
 const minRise = 1e-6;
 
 /** Returns whether a model improved; any number is better than NaN. */
-export function isNearer(before: Score, after: Score): boolean {
+export function isImprovement(before: Score, after: Score): boolean {
   if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
   const isFurther = (after.divergence ?? 0) > (before.divergence ?? 0) + minRise;
   return after.signalToNoise > before.signalToNoise + (isFurther ? minGainForClasses : minGain);

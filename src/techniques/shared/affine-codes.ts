@@ -62,9 +62,8 @@ export const smallestScale = 2 ** -126;
  * @throws PithError E_DATA if a bound is not finite, or if `min` exceeds `max`.
  */
 export function scaleAndZeroPoint(min: number, max: number, options: ScaleOptions): ScaleAndZeroPoint {
-  if (!Number.isFinite(min) || !Number.isFinite(max) || min > max) {
+  if (!Number.isFinite(min) || !Number.isFinite(max) || min > max)
     throw dataError(`A range to quantize needs finite bounds in order, got ${min} … ${max}.`);
-  }
   const { symmetric = isSigned(options.type), minimumRange } = options;
   const { low, high } = quantizationRange(options);
   let bottom = Math.min(Math.fround(min), 0);
@@ -90,9 +89,8 @@ export function quantizeBias(
   inputScale: number,
   weightScale: ArrayLike<number>,
 ): { readonly codes: Int32Array; readonly scale: Float32Array; readonly saturated: number } {
-  if (weightScale.length !== 1 && weightScale.length !== bias.length) {
+  if (weightScale.length !== 1 && weightScale.length !== bias.length)
     throw shapeError(`A bias of ${bias.length} elements has ${weightScale.length} weight scales: one, or one each.`);
-  }
   const scale = Float32Array.from(weightScale, (value) => inputScale * value);
   const [low, high] = integerRange.int32;
   let saturated = 0;

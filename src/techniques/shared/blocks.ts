@@ -79,17 +79,18 @@ export function blockScales(
   const largest = new Int32Array(1);
   const [nextRow, next] = areColumns ? [1, rows] : [width, 1];
   const patterns = new Int32Array(values.buffer, values.byteOffset, values.length);
-  const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
-  const [min, max] = [new Float32Array(below.buffer), new Float32Array(above.buffer)];
+  const [largestBelowZero, largestAboveZero] = [new Int32Array(tile), new Int32Array(tile)];
+  const [min, max] = [new Float32Array(largestBelowZero.buffer), new Float32Array(largestAboveZero.buffer)];
   for (let first = 0; first < rows; first += tile) {
     const tileRows = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
-      below.fill(0);
-      above.fill(0);
+      largestBelowZero.fill(0);
+      largestAboveZero.fill(0);
       const end = Math.min(width, (block + 1) * size);
       for (let column = block * size; column < end; column += stretch) {
         const steps = Math.min(stretch, end - column);
-        widenRanges(below, above, patterns, first * nextRow + column * next, tileRows, nextRow, steps, next);
+        const from = first * nextRow + column * next;
+        widenRanges(largestBelowZero, largestAboveZero, patterns, from, tileRows, nextRow, steps, next);
       }
       for (let row = 0, index = first * count + block; row < tileRows; row++, index += count) {
         const rowMin = -(min[row] ?? 0);
@@ -101,7 +102,7 @@ export function blockScales(
           : exactScaleOf(values, start, 1, 1, width, rowMin, rowMax, bits, symmetric);
         scale[index] = exactScale === 0 ? scaleOf(rowMin, rowMax, bits, symmetric) : exactScale;
         zeroPoint[index] = zeroPointOf(rowMin, scale[index] ?? 0, bits, symmetric);
-        largest[0] = Math.max(largest[0] ?? 0, below[row] ?? 0, above[row] ?? 0);
+        largest[0] = Math.max(largest[0] ?? 0, largestBelowZero[row] ?? 0, largestAboveZero[row] ?? 0);
       }
     }
   }
@@ -110,8 +111,8 @@ export function blockScales(
 
 /** Compares float32 magnitudes as integers without branches. Avoids destructuring, which is slow until a loop is compiled. */
 function widenRanges(
-  below: Int32Array,
-  above: Int32Array,
+  largestBelowZero: Int32Array,
+  largestAboveZero: Int32Array,
   patterns: Int32Array,
   from: number,
   rows: number,
@@ -120,8 +121,8 @@ function widenRanges(
   next: number,
 ): void {
   for (let row = 0, start = from; row < rows; row++, start += nextRow) {
-    let maxBelow = below[row] ?? 0;
-    let maxAbove = above[row] ?? 0;
+    let maxBelow = largestBelowZero[row] ?? 0;
+    let maxAbove = largestAboveZero[row] ?? 0;
     for (let step = 0, at = start; step < steps; step++, at += next) {
       const pattern = patterns[at] ?? 0;
       const sign = pattern >> 31;
@@ -130,8 +131,8 @@ function widenRanges(
       const excessAbove = ((pattern & ~sign) - maxAbove) | 0;
       maxAbove = (maxAbove + (excessAbove & ~(excessAbove >> 31))) | 0;
     }
-    below[row] = maxBelow;
-    above[row] = maxAbove;
+    largestBelowZero[row] = maxBelow;
+    largestAboveZero[row] = maxAbove;
   }
 }
 

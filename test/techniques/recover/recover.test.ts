@@ -10,7 +10,7 @@ import { matchOriginal } from "../../../src/techniques/calibrate/match-original.
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { quantize } from "../../../src/techniques/quantize/index.ts";
 import { recover } from "../../../src/techniques/recover/index.ts";
-import { isNearer } from "../../../src/techniques/recover/score.ts";
+import { isImprovement } from "../../../src/techniques/recover/score.ts";
 import { build, change, data, engine, network, noiseOf, numbers, samples } from "./networks.ts";
 
 test("brings a pruned model nearer to the original, and reports each stage's gain", async () => {
@@ -43,10 +43,10 @@ test("reports one progress over all stages, which names the stage and never fall
 
 test("a stage that raises the divergence of classes must raise the signal-to-noise ratio by one decibel", () => {
   const before = { signalToNoise: 4.8, divergence: 0.2 };
-  expect(isNearer(before, { signalToNoise: 5.2, divergence: 0.21 })).toBe(false);
-  expect(isNearer(before, { signalToNoise: 5.2, divergence: 0.2 })).toBe(true);
-  expect(isNearer(before, { signalToNoise: 6, divergence: 0.21 })).toBe(true);
-  expect(isNearer({ signalToNoise: 4.8 }, { signalToNoise: 4.9 })).toBe(true);
+  expect(isImprovement(before, { signalToNoise: 5.2, divergence: 0.21 })).toBe(false);
+  expect(isImprovement(before, { signalToNoise: 5.2, divergence: 0.2 })).toBe(true);
+  expect(isImprovement(before, { signalToNoise: 6, divergence: 0.21 })).toBe(true);
+  expect(isImprovement({ signalToNoise: 4.8 }, { signalToNoise: 4.9 })).toBe(true);
 });
 
 test("warns about an original that has other layers", async () => {

@@ -81,9 +81,9 @@ export function resolveInput<I extends SharedInput>(folder: string, input: I): I
   };
 }
 
-/** Prepares a job on a worker. @param rename returns the local file of a module. @throws PithError as `withModules`, `resolveInput`. */
-export async function receiveInput<I extends SharedInput>(store: string, job: I, rename: RenameModule): Promise<I> {
-  const input = await withModules(job, rename);
+/** Prepares a job on a worker. @param findModule returns the local file of a module. @throws PithError as `withModules`, `resolveInput`. */
+export async function receiveInput<I extends SharedInput>(store: string, job: I, findModule: RenameModule): Promise<I> {
+  const input = await withModules(job, findModule);
   const resolvedInput = resolveInput(store, input);
   await requireStored(resolvedInput);
   return resolvedInput;

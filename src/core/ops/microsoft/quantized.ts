@@ -14,12 +14,12 @@ import { broadcast, range, requireInput } from "../shared/shapes.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/write-quantize.ts";
 
-type Port = readonly [codes: number, scale: number, zero: number];
+type OperandInputs = readonly [codes: number, scale: number, zero: number];
 
 interface QuantizedDefinition<S> {
   readonly name: string;
   /** Returns the quantized operands of a node with `count` inputs. */
-  readonly operands: (count: number) => readonly Port[];
+  readonly operands: (count: number) => readonly OperandInputs[];
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
@@ -61,7 +61,7 @@ function defineQuantized<S = null>(row: QuantizedDefinition<S>): Op {
   });
 }
 
-const oneOperand = { operands: (): readonly Port[] => [[0, 1, 2]], result: [3, 4] } as const;
+const oneOperand = { operands: (): readonly OperandInputs[] => [[0, 1, 2]], result: [3, 4] } as const;
 
 function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | undefined | Miss {
   const shapes = inputs.flatMap((input) => (site.inputs[input]?.dims === undefined ? [] : [site.inputs[input].dims]));
@@ -132,7 +132,7 @@ export const QLinearWhere = defineQuantized({
 export const QLinearConcat = defineQuantized({
   name: "QLinearConcat",
   operands: (count) =>
-    range(Math.floor((count - 2) / 3)).map((index): Port => [2 + 3 * index, 3 + 3 * index, 4 + 3 * index]),
+    range(Math.floor((count - 2) / 3)).map((index): OperandInputs => [2 + 3 * index, 3 + 3 * index, 4 + 3 * index]),
   result: [0, 1],
   read: (site) => {
     const rank = site.inputs[2]?.dims?.length;

@@ -192,7 +192,7 @@ function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affi
   if (scaleAndShift(1, side) === undefined) return new Miss("its stored operand is on the left");
   return {
     kind: "arithmetic",
-    data: 1 - constant,
+    dataInput: 1 - constant,
     axis: axis === undefined ? undefined : x.dims.length - c.dims.length + axis,
     inputs: [constant],
     of: ([numbers = new Float64Array(0)]) => ({

@@ -34,11 +34,11 @@ export const floatCodes = ({ role }: Layer, options: RoundedSettings): Format =>
   // An integer product can share the values of an embedding table, so tables have the bits of products.
   codesFormat(integerWeight(options, role.kind === "lookup" ? productBits(options) : 8));
 
-export function measuredCodes(options: StaticSettings, measured: ActivationGrid): Format {
-  if (options.bits === 4) return codesFormat(integerWeight(options, 4), measured);
+export function measuredCodes(options: StaticSettings, inputGrid: ActivationGrid): Format {
+  if (options.bits === 4) return codesFormat(integerWeight(options, 4), inputGrid);
   // 16-bit activations are multiplied in float.
-  const bits = isWide(measured.type) ? 8 : productBits(options);
-  return codesFormat({ ...integerWeight(options, bits), kernels: "fused" }, measured);
+  const bits = isWide(inputGrid.type) ? 8 : productBits(options);
+  return codesFormat({ ...integerWeight(options, bits), kernels: "fused" }, inputGrid);
 }
 
 interface ActivationGrid {
@@ -47,20 +47,20 @@ interface ActivationGrid {
   readonly scale: number;
 }
 
-export const codesFormat = (settings: WeightSettings, measured?: ActivationGrid): Format => ({
+export const codesFormat = (settings: WeightSettings, inputGrid?: ActivationGrid): Format => ({
   // 7 bits are stored in 8 and exclude the largest values.
   bits: settings.bits === 7 ? 8 : settings.bits,
   opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
   text(layer, { rounding }) {
     const weight = codesText(layer, settings, rounding);
-    return measured === undefined ? weight : `inputs as ${measured.type}, ${weight}`;
+    return inputGrid === undefined ? weight : `inputs as ${inputGrid.type}, ${weight}`;
   },
   async begin({ layer, table = layer }, run) {
-    if (measured === undefined) return;
-    const bias = await vectorBias(run.model, measured.target, run.context);
+    if (inputGrid === undefined) return;
+    const bias = await vectorBias(run.model, inputGrid.target, run.context);
     if (bias === undefined) return;
     const biasMap = await layerBiases(run, table.effective, keyOf(table, settings, run), async () => new Map());
-    biasMap.set(layer, { bias, inputScale: measured.scale * (layer.role.productFactor ?? 1) });
+    biasMap.set(layer, { bias, inputScale: inputGrid.scale * (layer.role.productFactor ?? 1) });
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
@@ -71,11 +71,11 @@ export const codesFormat = (settings: WeightSettings, measured?: ActivationGrid)
     read.numbers ??= dequantize(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
     const layerBias = shared.biases.get(layer);
-    if (measured !== undefined && layerBias !== undefined)
-      await writeBias(run.model, emit, measured.target, layerBias, shared.scales);
+    if (inputGrid !== undefined && layerBias !== undefined)
+      await writeBias(run.model, emit, inputGrid.target, layerBias, shared.scales);
   },
   tied: (_, requested) => (requested.onCodes === undefined ? codesFormat(settings) : requested.onCodes(settings)),
-  ...(measured === undefined ? {} : { onCodes: (codes) => codesFormat(codes, measured) }),
+  ...(inputGrid === undefined ? {} : { onCodes: (codes) => codesFormat(codes, inputGrid) }),
 });
 
 interface SharedCodes extends StoredCodes {
@@ -140,7 +140,7 @@ export type StoredCodes = Omit<CodeValues, "zeroPoint"> & { readonly zeroPoint?:
 export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {
   const { type, dims, data } = tensor.quantized;
   const [code = 0] = data;
-  const isFill = data.length > maxStored && data.every((element) => element === code);
+  const isFill = data.length > maxCodesWithoutFill && data.every((element) => element === code);
   const codes = isFill
     ? emit
         .named(`${name}_quantized`)
@@ -152,7 +152,7 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
 }
 
 /** Up to this many values, the fill is larger than the values. */
-const maxStored = 128;
+const maxCodesWithoutFill = 128;
 
 function dequantize(
   emit: Emit,

@@ -18,7 +18,7 @@ import { integerWeight } from "../weights/weight-settings.ts";
 import { codesFormat } from "./dequantize-linear.ts";
 import type { Format, FormatFactory } from "./format.ts";
 import { pickRows } from "./lookup.ts";
-import { blocksFormat } from "./matmul-nbits.ts";
+import { nbitsFormat } from "./matmul-nbits.ts";
 import { requireMatrix } from "./matrix-product.ts";
 import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
 
@@ -56,7 +56,7 @@ const rowsFormat = (settings: BlockSettings, fallback: Format, everywhere: boole
   tied(product, requested, inference) {
     if (requested.onCodes !== undefined) return undefined;
     const target = requireMatrix(product, inference);
-    return target instanceof Miss ? target : blocksFormat(settings, target, true);
+    return target instanceof Miss ? target : nbitsFormat(settings, target, true);
   },
 });
 

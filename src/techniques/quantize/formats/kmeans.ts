@@ -9,13 +9,11 @@ const maxIterations = 300;
  * @throws PithError E_OPTION if `clusters` is not a positive integer; E_DATA if a number is not finite or there are no numbers.
  */
 export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Array {
-  if (!Number.isInteger(clusters) || clusters < 1) {
+  if (!Number.isInteger(clusters) || clusters < 1)
     throw optionError(`Clustering needs a positive number of clusters, got ${clusters}.`);
-  }
   const sorted = Float64Array.from(numbers).sort();
-  if (sorted.length === 0 || !Number.isFinite(sorted[0]) || !Number.isFinite(sorted.at(-1))) {
+  if (sorted.length === 0 || !Number.isFinite(sorted[0]) || !Number.isFinite(sorted.at(-1)))
     throw dataError("Clustering needs finite numbers, and at least one.");
-  }
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
   const centroids = evenlySpaced(sorted, clusters);

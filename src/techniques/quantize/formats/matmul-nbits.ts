@@ -22,11 +22,11 @@ export const blocksFor: FormatFactory = (layer, options, inference) => {
   const target = requireMatrix(layer, inference);
   // The runtime folds casts of constants in the main graph only.
   const halfScales = options.halfScales === true && !isInSubgraph(layer) && layer.effective.type?.type === "float32";
-  return target instanceof Miss ? target : blocksFormat({ ...settings, halfScales }, target);
+  return target instanceof Miss ? target : nbitsFormat({ ...settings, halfScales }, target);
 };
 
 /** @param isTied whether the layer reads the blocks of a table, which have no offsets. */
-export const blocksFormat = (settings: BlockSettings, target: Target, isTied = false): Format => ({
+export const nbitsFormat = (settings: BlockSettings, target: Target, isTied = false): Format => ({
   bits: settings.bits,
   blocks: settings,
   text(layer, { rounding }) {
