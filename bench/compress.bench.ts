@@ -14,7 +14,7 @@ import { open } from "../src/core/onnx/index.ts";
 import { sizeFor } from "../src/judge/measure/objective.ts";
 import type { Measured, Run } from "../src/judge/record/run-record.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
-import { compress } from "../src/judge/run/run.ts";
+import { compress } from "../src/judge/run/compress.ts";
 import { search } from "../src/search/search.ts";
 import type { SearchOptions } from "../src/search/search-setup.ts";
 import { splitForSearch } from "../src/search/search-splits.ts";

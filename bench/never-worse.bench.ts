@@ -16,7 +16,7 @@ import { open } from "../src/core/onnx/index.ts";
 import { isIndexed, range, view } from "../src/data/batches/indexed.ts";
 import { defaultDrop } from "../src/judge/compare/goal.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
-import { compress } from "../src/judge/run/run.ts";
+import { compress } from "../src/judge/run/compress.ts";
 import { search } from "../src/search/search.ts";
 import { splitForSearch } from "../src/search/search-splits.ts";
 import { shared } from "../test/shared.ts";

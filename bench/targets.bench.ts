@@ -17,7 +17,7 @@ import { completeContext } from "../src/core/pass/run-pass.ts";
 import { type ObjectiveOptions, objectiveOf, type Tradeoff } from "../src/judge/measure/objective.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { tryCandidate } from "../src/judge/run/attempt.ts";
-import { compressWithStore } from "../src/judge/run/run.ts";
+import { compressWithStore } from "../src/judge/run/compress.ts";
 import { openTrials } from "../src/judge/run/trials.ts";
 import { openStore } from "../src/judge/steps/store.ts";
 import { listCombinations } from "../src/search/candidates.ts";

@@ -7,7 +7,7 @@ export type { Recipe } from "./judge/recipe/recipe.ts";
 export { parseRecipe, recipeText } from "./judge/recipe/recipe-text.ts";
 export type { Measured, Run } from "./judge/record/run-record.ts";
 export type { Candidate } from "./judge/run/attempt.ts";
-export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/run.ts";
+export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/compress.ts";
 export { search } from "./search/search.ts";
 export type { SearchOptions } from "./search/search-setup.ts";
 export { allocationFrom } from "./search/sensitivity/allocation.ts";

@@ -6,7 +6,7 @@ import { isWithin } from "../judge/compare/goal.ts";
 import { type Objective, objectiveOf, paretoFrontOf } from "../judge/measure/objective.ts";
 import type { Run } from "../judge/record/run-record.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
-import { type Compressed, compressWithStore } from "../judge/run/run.ts";
+import { type Compressed, compressWithStore } from "../judge/run/compress.ts";
 import type { Trials } from "../judge/run/trials.ts";
 import type { Rounds } from "./rounds.ts";
 import {

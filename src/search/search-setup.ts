@@ -3,7 +3,7 @@ import { counted, integer, type Model } from "#ir";
 import type { Context } from "#pass";
 import { minSamples } from "../judge/recipe/open-samples.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
-import type { Compressed, RunOptions } from "../judge/run/run.ts";
+import type { Compressed, RunOptions } from "../judge/run/compress.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";
 import type { JobPool } from "../judge/steps/pool.ts";
 import type { Store } from "../judge/steps/store.ts";

@@ -7,7 +7,7 @@ import { type Context, completeContext } from "#pass";
 import { defaultDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/measure/objective.ts";
 import { type CandidateSteps, tryCandidate } from "../judge/run/attempt.ts";
-import type { Compressed } from "../judge/run/run.ts";
+import type { Compressed } from "../judge/run/compress.ts";
 import type { Trials } from "../judge/run/trials.ts";
 import { withStore } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/metric.ts";

@@ -6,7 +6,7 @@ import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { divideSamples } from "../../src/judge/measure/holdout.ts";
-import { compress, runRecipe } from "../../src/judge/run/run.ts";
+import { compress, runRecipe } from "../../src/judge/run/compress.ts";
 import { quick, recipe, task, trained } from "./blobs.ts";
 import { candidates, count, reliant, relying, seed } from "./reliant.ts";
 

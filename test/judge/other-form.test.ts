@@ -6,7 +6,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { checkEquivalence } from "../../src/judge/compare/equivalence.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { runRecipe } from "../../src/judge/run/run.ts";
+import { runRecipe } from "../../src/judge/run/compress.ts";
 import { task, trained } from "./blobs.ts";
 import { addClass, quick } from "./other-form.ts";
 

@@ -15,7 +15,7 @@ import { separateSearchSamples } from "../../src/judge/fallback/fallback-samples
 import { type FallbackVerdict, findCount, findFallback } from "../../src/judge/fallback/precision-fallback.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { runRecipe } from "../../src/judge/run/run.ts";
+import { runRecipe } from "../../src/judge/run/compress.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import type { StepOutput } from "../../src/judge/steps/runner.ts";
 import { runStep } from "../../src/judge/steps/step.ts";

@@ -14,7 +14,7 @@ import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { recipeNameOf } from "../../src/judge/recipe/pass-steps.ts";
 import { parseRecipe, recipeText } from "../../src/judge/recipe/recipe-text.ts";
 import type { Measured } from "../../src/judge/record/run-record.ts";
-import { runRecipe } from "../../src/judge/run/run.ts";
+import { runRecipe } from "../../src/judge/run/compress.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained, weights } from "./blobs.ts";
 

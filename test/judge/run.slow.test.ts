@@ -11,7 +11,7 @@ import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import type { Measured } from "../../src/judge/record/run-record.ts";
-import { compress, runRecipe } from "../../src/judge/run/run.ts";
+import { compress, runRecipe } from "../../src/judge/run/compress.ts";
 import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
 

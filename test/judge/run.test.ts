@@ -10,7 +10,7 @@ import type { Dataset } from "../../src/data/batches/dataset.ts";
 import { take } from "../../src/data/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { maxCalibrationSamples, openSteps } from "../../src/judge/recipe/pass-steps.ts";
-import { compress, runRecipe } from "../../src/judge/run/run.ts";
+import { compress, runRecipe } from "../../src/judge/run/compress.ts";
 import { size } from "../../src/runtime/run/model-size.ts";
 import { evenly, pruneTuneQuantize, quick, recipe, task, trained, weights } from "./blobs.ts";
 

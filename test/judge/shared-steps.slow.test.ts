@@ -7,7 +7,7 @@ import { definePass } from "../../src/core/pass/pass.ts";
 import { modulePath } from "../../src/core/pass/path-options.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { compress } from "../../src/judge/run/run.ts";
+import { compress } from "../../src/judge/run/compress.ts";
 import { crossEntropy } from "../../src/runtime/metrics/class-metrics.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task } from "./blobs.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../../src/core/errors.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { compress } from "../../src/judge/run/run.ts";
+import { compress } from "../../src/judge/run/compress.ts";
 import { task } from "./blobs.ts";
 import { candidate, countSteps, cut, folder, net, options, ran } from "./counted-steps.ts";
 

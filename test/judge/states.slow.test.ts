@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Metric } from "../../src/judge/index.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe-text.ts";
-import { runRecipe } from "../../src/judge/run/run.ts";
+import { runRecipe } from "../../src/judge/run/compress.ts";
 import { determination } from "../../src/runtime/metrics/comparison-metrics.ts";
 import { engine, model, samples } from "./states.ts";
 

@@ -10,7 +10,7 @@ import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { defaultDrop } from "../../src/judge/compare/goal.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
-import type { Compressed } from "../../src/judge/run/run.ts";
+import type { Compressed } from "../../src/judge/run/compress.ts";
 import { search } from "../../src/search/search.ts";
 import { task, trained } from "../judge/blobs.ts";
 import { outliers } from "../outliers.ts";

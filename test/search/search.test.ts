@@ -1,7 +1,7 @@
 import { decode } from "fast-png";
 import { beforeAll, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import { type Compressed, runRecipe } from "../../src/judge/run/run.ts";
+import { type Compressed, runRecipe } from "../../src/judge/run/compress.ts";
 import { search } from "../../src/search/search.ts";
 import { task, trained } from "../judge/blobs.ts";
 import { bests, brightnessOf, pictures, quick } from "./searches.ts";

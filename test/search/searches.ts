@@ -1,6 +1,6 @@
 /** Options and images of searches. */
 import { memory } from "../../src/data/index.ts";
-import type { Compressed } from "../../src/judge/run/run.ts";
+import type { Compressed } from "../../src/judge/run/compress.ts";
 
 export const bests: Compressed[] = [];
 

@@ -9,7 +9,7 @@ import { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
-import { runRecipe } from "../../src/judge/run/run.ts";
+import { runRecipe } from "../../src/judge/run/compress.ts";
 import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
 import { sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";

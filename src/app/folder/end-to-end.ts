@@ -190,12 +190,12 @@ export async function compareModules(
   { engine, signal }: Context,
   evaluation: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
-  const { originals, results, ...textOptions } = await openModules(folder, modules);
+  const { originals, results, ...textOptions } = await openFolderModels(folder, modules);
   const { samples, metric } = evaluation;
   return compareEndToEnd(engine, originals, results, { ...textOptions, texts, samples, metric, signal });
 }
 
-export async function openModules(folder: string, modules: readonly ModulePaths[]) {
+export async function openFolderModels(folder: string, modules: readonly ModulePaths[]) {
   const openAll = async (side: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
     new Map(await Promise.all(modules.map(async (module) => [module.base, await open(module[side])] as const)));
   const startToken = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;

@@ -11,7 +11,7 @@ import {
   generatedTokens,
   type ModulePaths,
   maxTexts,
-  openModules,
+  openFolderModels,
   promptsOf,
 } from "./end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SoundRequest, type SpeechOptions } from "./speech.ts";
@@ -47,7 +47,7 @@ export async function createJointJudge(
   judgeAlone: FallbackJudge,
   { engine, signal }: Context,
 ): Promise<FallbackJudge> {
-  const { originals, results, tokenizer, startToken = 0 } = await openModules(folder, modules);
+  const { originals, results, tokenizer, startToken = 0 } = await openFolderModels(folder, modules);
   const original = generatorOf(originals);
   const speech = request && (await openSpeech(folder, original?.encoder));
   if (original !== undefined && request !== undefined && speech !== undefined && !(speech instanceof Miss)) {

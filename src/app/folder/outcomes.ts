@@ -9,7 +9,7 @@ import { type FileDtype, type FolderModule, type FolderRun, type FolderVariant, 
 import { findAuthoredFile, hashModelFiles, isFileOfModel, isUnchanged, removeModel } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
-import { type FileFigures, figuresOf } from "./records.ts";
+import { type FileFigures, fileFiguresOf } from "./records.ts";
 import { estimateTabMemory } from "./tab-memory.ts";
 
 const defaultFileBytes = 2e9;
@@ -38,7 +38,7 @@ export async function makeFile(
   const earlierRecord = records.get(file);
   if (earlierRecord?.made_from === madeFrom && (await isUnchanged(out, file, written))) {
     // The file is checked in transformers.js again, because another file could have been missing.
-    rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
+    rows.set(file, { dtype, file, ...fileFiguresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
   const authoredFile = await findAuthoredFile(out, file, written);

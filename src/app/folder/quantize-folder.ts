@@ -29,7 +29,7 @@ import { hashModelFiles, isFileOfModel, isUnchanged } from "./model-files.ts";
 import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
 import { makeFile, rejectFailed, rejectFile, removeResult, sourcesHash, timeFile } from "./outcomes.ts";
 import { precompressFiles, removeCopies } from "./precompressed.ts";
-import { figuresOf, readFolderRecord } from "./records.ts";
+import { fileFiguresOf, readFolderRecord } from "./records.ts";
 import { createVariantMaker } from "./variant-maker.ts";
 
 /** Sidecar files whose contents affect the outputs of models. */
@@ -308,7 +308,7 @@ async function searchModules(run: FolderRun): Promise<void> {
     const file = fileOf(module.base, "searched");
     const record = records.get(file);
     if (record !== undefined) {
-      rows.set(file, { dtype: "searched", file, ...figuresOf(record), verdict: "there" });
+      rows.set(file, { dtype: "searched", file, ...fileFiguresOf(record), verdict: "there" });
       continue;
     }
     const front = await searchFront(run, module, share, options.search);

@@ -66,7 +66,7 @@ const recordSchema = v.object({
   ...figuresSchema.entries,
 });
 
-export function figuresOf(fileRecord: v.InferOutput<typeof recordSchema>): FileFigures {
+export function fileFiguresOf(fileRecord: v.InferOutput<typeof recordSchema>): FileFigures {
   return v.parse(figuresSchema, fileRecord);
 }
 

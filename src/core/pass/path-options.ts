@@ -65,7 +65,7 @@ export function modelOption(): v.GenericSchema<string | Model, Model> {
   return schema;
 }
 
-export async function openModels(
+export async function openOptionModels(
   schema: v.GenericSchema,
   options: OptionValues,
   open: (path: string) => Promise<Model>,

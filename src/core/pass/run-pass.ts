@@ -19,7 +19,7 @@ import { open } from "../onnx/index.ts";
 import { removeExporterMetadata } from "./exporter-metadata.ts";
 import { parseOptions } from "./option-errors.ts";
 import type { Context, OptionValues, Outcome, PassDefinition } from "./pass.ts";
-import { openModels, openModules } from "./path-options.ts";
+import { openModules, openOptionModels } from "./path-options.ts";
 
 /** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
 export const contract = { checked: false };
@@ -35,7 +35,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
     throw optionError(`${id} takes a model, as open() gives it, got ${typeof model}.`);
   const parsed = parseOptions(id, options, await openModules(id, options, values));
   const context = completeContext(outer);
-  const completed = await openModels(options, parsed as OptionValues, context.open);
+  const completed = await openOptionModels(options, parsed as OptionValues, context.open);
   // In a recipe, the name "original" stands for the recipe's input model.
   if (reference === "original" && completed.original === undefined)
     completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));

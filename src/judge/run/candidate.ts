@@ -22,7 +22,7 @@ import { judgeResult, type RejectionCause } from "../measure/rejection-cause.ts"
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Measured } from "../record/run-record.ts";
 import { brokenText, lossText } from "../record/verdict.ts";
-import type { Runner, StepOutput, StepResult } from "../steps/runner.ts";
+import type { StepOutput, StepResult, StepRunner } from "../steps/runner.ts";
 import { changeStep, type Parsed } from "../steps/step-options.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import { keyOfSamples } from "./record-keys.ts";
@@ -53,7 +53,7 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   readonly name?: string;
   readonly steps: readonly PassStep[];
   readonly store: Store;
-  readonly runner: Runner;
+  readonly runner: StepRunner;
   readonly context: StepContext;
   /** Undefined without data. */
   readonly comparer: Comparer<C> | undefined;

@@ -11,7 +11,7 @@ import { isMeaninglessByNaN } from "../compare/compare.ts";
 import type { Rows } from "../measure/holdout.ts";
 import { type GoalOptions, PairedMetrics } from "../measure/paired-metrics.ts";
 import { announceDuration } from "../measure/time-estimate.ts";
-import { Runner } from "../steps/runner.ts";
+import { StepRunner } from "../steps/runner.ts";
 import { memoryModelStore } from "../steps/store.ts";
 import type { MetricName } from "../task/named-metrics.ts";
 import type { OpenedTask } from "../task/open-task.ts";
@@ -40,7 +40,7 @@ export interface Figure {
   readonly detail?: string | undefined;
 }
 
-export interface Measurement {
+export interface ModelMeasurement {
   readonly dataset: string;
   readonly samples: number;
   /** Number of test samples in the data; undefined if all were used. */
@@ -58,7 +58,7 @@ export interface Measurement {
 
 export interface JudgedModel {
   /** Undefined without data. */
-  readonly measured: Measurement | undefined;
+  readonly measured: ModelMeasurement | undefined;
   /** Undefined without an original. */
   readonly judgement: Judgement | undefined;
 }
@@ -72,7 +72,7 @@ export async function measureModels(request: MeasureRequest, context: StepContex
   const { judgement } = await runCandidate({
     ...{ steps: [], store, context, output, targets, originalName: original.path },
     comparer: comparison && comparerOf(request, comparison.task, comparison, store),
-    runner: new Runner({ store, data: {} }, context),
+    runner: new StepRunner({ store, data: {} }, context),
     test: comparison?.task.test ?? inputs?.test,
     // Nothing is written, so targets are checked also if a goal is missed.
     force: true,
@@ -125,7 +125,7 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     context.log({ id: "chance", text, level: "warning" });
   }
   const { availableTestCount: testable } = task.stored;
-  const measured: Measurement = {
+  const measured: ModelMeasurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
     available: testable === dataset.count ? undefined : testable,

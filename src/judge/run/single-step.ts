@@ -13,7 +13,7 @@ import { warnOfTargets } from "../measure/rejection-cause.ts";
 import type { TestSampleCounts } from "../recipe/open-samples.ts";
 import type { ComparedResult } from "../record/run-record.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
-import { Runner, type StepResult } from "../steps/runner.ts";
+import { type StepResult, StepRunner } from "../steps/runner.ts";
 import { type StepData, samplesOf } from "../steps/step.ts";
 import { isTraining } from "../steps/step-options.ts";
 import { memoryModelStore } from "../steps/store.ts";
@@ -68,7 +68,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     ...{ store, context, output, force, condition, inputs, targets, judgedTogether },
     steps: [{ ...step, maxBytes, maxDownload }],
     originalName: input.path,
-    runner: new Runner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
+    runner: new StepRunner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
     comparer: task && comparison && comparerOf(request, task, comparison, store),
     test: testOf(request),
     calibrate: data.calibrate,

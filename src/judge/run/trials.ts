@@ -8,11 +8,11 @@ import type { Goal } from "../compare/goal.ts";
 import { Evaluator, type EvaluatorOptions, MeasurementRecords } from "../measure/evaluator.ts";
 import { goalOf } from "../measure/objective.ts";
 import { openSteps } from "../recipe/pass-steps.ts";
-import { Runner } from "../steps/runner.ts";
+import { StepRunner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCandidate } from "./attempt.ts";
+import type { RunOptions } from "./compress.ts";
 import { metricInputsOf, recordSplits, type SplitRecords, samplesKey } from "./record-keys.ts";
-import type { RunOptions } from "./run.ts";
 
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
@@ -64,7 +64,7 @@ export async function openTrials(
     train: await samplesKey(task.train, splits.train),
     calibrate: await samplesKey(task.calibrate, splits.calibrate),
   };
-  const runner = new Runner({ store, data: task, samples }, context);
+  const runner = new StepRunner({ store, data: task, samples }, context);
   const { targets = [], purpose } = options;
   const { test, calibrate, metric } = task;
   return {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
-import { Runner } from "./runner.ts";
+import { StepRunner } from "./runner.ts";
 import { parseStep } from "./step-options.ts";
 import { memoryModelStore } from "./store.ts";
 
@@ -25,7 +25,7 @@ test("an attempt is not run again if its options are chosen, and then logs its m
     undefined,
   );
   const texts: string[] = [];
-  const runner = new Runner({ store, data: {} }, completeContext({ log: ({ text }) => texts.push(text) }));
+  const runner = new StepRunner({ store, data: {} }, completeContext({ log: ({ text }) => texts.push(text) }));
   const [chosen, other] = [{ factor: 2 }, { factor: 3 }];
   for (const options of [other, chosen])
     await runner.attempt(await parseStep(pass, options), store.original, { log: () => {} });

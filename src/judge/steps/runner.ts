@@ -38,15 +38,15 @@ interface PerformedStep extends Parsed {
   readonly events: readonly Parameters<Context["log"]>[0][];
 }
 
-export interface RunnerOptions {
+export interface StepRunnerOptions {
   readonly store: Store;
   readonly data: StepData;
   /** Identifies the samples of each split; undefined without records. */
   readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
 }
 
-export class Runner {
-  readonly #options: RunnerOptions;
+export class StepRunner {
+  readonly #options: StepRunnerOptions;
   readonly #context: Context;
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
@@ -54,7 +54,7 @@ export class Runner {
   readonly #attempts = new WeakMap<OptionValues, PerformedStep>();
 
   /** @param context is used with a changed `open`: the name "original" opens the store's original. */
-  constructor(options: RunnerOptions, context: Context) {
+  constructor(options: StepRunnerOptions, context: Context) {
     const { store } = options;
     this.#options = options;
     this.#context = {

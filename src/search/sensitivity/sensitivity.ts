@@ -15,7 +15,7 @@ import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { isResolved, kindWords, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";
-import { applySetting, countSavedBytes, type Measurement, orderMeasurements, sweeps, unitsOf } from "./sweeps.ts";
+import { applySetting, countSavedBytes, orderMeasurements, type SweepMeasurement, sweeps, unitsOf } from "./sweeps.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions {
   /** Techniques to try (default: all four). */
@@ -54,7 +54,7 @@ export async function sensitivity(
     const meter = await openDropMeter(store, model, task, options, context);
     const { units, misses } = await unitsOf(meter.model, kinds, alike, { layers, except }, meter.context);
     const measurements = units.flatMap((unit) => sweeps[unit.kind].settings.map((setting) => ({ unit, setting })));
-    const rows = new Map<Measurement, SensitivityRow>();
+    const rows = new Map<SweepMeasurement, SensitivityRow>();
     let open = 0;
     for (const [index, measurement] of orderMeasurements(measurements).entries()) {
       const { unit, setting } = measurement;
@@ -122,7 +122,7 @@ async function openDropMeter(
   const before = macsPerSample(model);
   const resolution = defaultDrop(task.metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
-  const measureChange = async ({ unit, setting }: Measurement): Promise<MeasuredDrop> => {
+  const measureChange = async ({ unit, setting }: SweepMeasurement): Promise<MeasuredDrop> => {
     const { kind, layers } = unit;
     const changed = model.clone();
     const changes = await applySetting(kind, layers, setting, changed, { ...context, log: () => {} });
@@ -138,7 +138,7 @@ async function openDropMeter(
     };
   };
   /** Measures and stores the drop, or returns the stored one; undefined if it `isLate` and none is stored. */
-  const measure = async (measurement: Measurement, isLate: boolean): Promise<MeasuredDrop | undefined> => {
+  const measure = async (measurement: SweepMeasurement, isLate: boolean): Promise<MeasuredDrop | undefined> => {
     const { unit, setting } = measurement;
     const key = { ...shared, kind: unit.kind, layers: unit.layers, setting };
     if (isLate) return (await store.records?.read(key)) as MeasuredDrop | undefined;

@@ -113,7 +113,7 @@ export function middleSettingOf(kind: SensitivityKind): number {
 /** Layers that a technique changes together. */
 export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
 
-export interface Measurement {
+export interface SweepMeasurement {
   readonly unit: Unit;
   readonly setting: number;
 }
@@ -160,8 +160,8 @@ export async function unitsOf(
 }
 
 /** The middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each layer. */
-export function orderMeasurements(measurements: readonly Measurement[]): readonly Measurement[] {
-  const distanceOf = ({ unit: { kind }, setting }: Measurement): number => {
+export function orderMeasurements(measurements: readonly SweepMeasurement[]): readonly SweepMeasurement[] {
+  const distanceOf = ({ unit: { kind }, setting }: SweepMeasurement): number => {
     const { settings } = sweeps[kind];
     return Math.abs(settings.indexOf(setting) - settings.indexOf(middleSettingOf(kind)));
   };

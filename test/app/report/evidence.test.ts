@@ -9,7 +9,7 @@ import { memory, preprocess, presets } from "../../../src/data/index.ts";
 import { accuracy } from "../../../src/judge/index.ts";
 import { recipeFrom } from "../../../src/judge/recipe/check-recipe.ts";
 import type { Run } from "../../../src/judge/record/run-record.ts";
-import { runRecipe } from "../../../src/judge/run/run.ts";
+import { runRecipe } from "../../../src/judge/run/compress.ts";
 import { faults } from "./well-formed.ts";
 
 const network = (): Model =>

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { memory } from "../../../src/data/index.ts";
 import { agreement } from "../../../src/judge/index.ts";
 import { recipeFrom } from "../../../src/judge/recipe/check-recipe.ts";
-import { runRecipe } from "../../../src/judge/run/run.ts";
+import { runRecipe } from "../../../src/judge/run/compress.ts";
 import { noise } from "../../noise.ts";
 import { network } from "./networks.ts";
 

@@ -3,7 +3,7 @@ import { bytes, changeInterval, counted, difference, type Estimate, integer, per
 import { wilson } from "../../../core/math/confidence-interval.ts";
 import { roundUp } from "../../../judge/record/sample-advice.ts";
 import { formatChange, verdictSentence } from "../../../judge/record/verdict.ts";
-import type { Measurement } from "../../../judge/run/measure-models.ts";
+import type { ModelMeasurement } from "../../../judge/run/measure-models.ts";
 import { namedMetrics } from "../../../judge/task/named-metrics.ts";
 import type { Size } from "../../../runtime/run/model-size.ts";
 import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
@@ -76,7 +76,8 @@ const undecidedFinding = (budget: string, limit: string, reason: string): Findin
   reason,
 });
 
-const isMeasured = (evaluated: EvalResult): evaluated is EvalResult & Measurement => evaluated.figures !== undefined;
+const isMeasured = (evaluated: EvalResult): evaluated is EvalResult & ModelMeasurement =>
+  evaluated.figures !== undefined;
 
 export function evalFindings(budgets: Budgets, evaluated: EvalResult): readonly Finding[] {
   const findings: Finding[] = [];
@@ -102,7 +103,7 @@ export function evalFindings(budgets: Budgets, evaluated: EvalResult): readonly 
   return findings;
 }
 
-function sampleFindings(budgets: Budgets, measured: EvalResult & Measurement): readonly Finding[] {
+function sampleFindings(budgets: Budgets, measured: EvalResult & ModelMeasurement): readonly Finding[] {
   const { comparison, verdict, figures } = measured;
   const findings: Finding[] = [];
   if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {

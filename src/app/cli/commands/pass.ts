@@ -40,7 +40,7 @@ const stepFlags = (defaultOut: string) =>
   });
 
 type StepFlags = ReturnType<typeof stepFlags>;
-export type StepOptions = v.InferOutput<StepFlags>;
+export type StepFlagValues = v.InferOutput<StepFlags>;
 
 export function passCommand(pass: AnyPass): CommandDefinition<StepFlags> {
   const { id: name, summary, reference, data: needs } = pass;

@@ -35,14 +35,17 @@ import { captureInputs, createModuleSearch, type FolderSearch } from "./folder-s
 import { createSpeechJudge, openFolderSpeech } from "./folder-speech.ts";
 import { createTimer } from "./folder-timer.ts";
 import { createVariantWriter } from "./folder-variant.ts";
-import type { StepOptions } from "./pass.ts";
+import type { StepFlagValues } from "./pass.ts";
 
 /** Minimum number of texts for a search. */
 const minTexts = 16;
 
 type EvaluationFlags = "output" | "maxDrop" | "targetDownload" | "strict" | "force" | "fallback" | "precompress";
 
-interface FolderArguments extends DataFlags, Pick<StepOptions, "metric">, Partial<Pick<StepOptions, EvaluationFlags>> {
+interface FolderArguments
+  extends DataFlags,
+    Pick<StepFlagValues, "metric">,
+    Partial<Pick<StepFlagValues, EvaluationFlags>> {
   readonly out: string;
   readonly isText?: boolean | undefined;
   readonly search?: FolderSearch | undefined;

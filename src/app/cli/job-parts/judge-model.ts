@@ -21,7 +21,7 @@ import { openData } from "./open-data.ts";
 import { contextOf, openModel, warnOfSwap } from "./open-model.ts";
 
 /** Opens a model, its original if there is one, and samples. @param wordsOf returns the command for models in the other order. */
-export async function openModels(
+export async function openModelAndOriginal(
   path: string,
   originalPath: string | undefined,
   data: DataRequest | undefined,
@@ -54,7 +54,7 @@ export async function judgeModel(
   session: ProcessSession,
 ): Promise<JudgedModel> {
   const wordsOf = (before: string, after: string) => ["eval", after, "--original", before];
-  const { context, explain, ...opened } = await openModels(path, originalPath, data, wordsOf, session);
+  const { context, explain, ...opened } = await openModelAndOriginal(path, originalPath, data, wordsOf, session);
   const { original, task } = opened;
   if (task?.labelled === false && original === undefined) await explainMissingLabels(task);
   const request = { ...opened, targets, metric, output, batch: data?.batch, goal: { maxDrop, strict } };

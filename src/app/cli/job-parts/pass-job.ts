@@ -6,12 +6,12 @@ import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
 import type { StepRequest } from "../../../judge/run/step-request.ts";
 import type { CompressedSize } from "../../../runtime/run/model-size.ts";
 import type { JointCheck } from "../../folder/joint-judge.ts";
-import type { StepOptions } from "../commands/pass.ts";
+import type { StepFlagValues } from "../commands/pass.ts";
 import type { DataRequest } from "../flags/data.ts";
 
 export interface PassInput
   extends Pick<
-      StepOptions,
+      StepFlagValues,
       "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
     >,
     Pick<StepRequest, "maxBytes" | "judgedTogether"> {

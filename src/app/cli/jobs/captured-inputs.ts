@@ -7,7 +7,7 @@ import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/constant-inputs.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generate, generatorOf } from "../../../runtime/run/generate.ts";
-import { generatedTokens, openModules, promptsOf } from "../../folder/end-to-end.ts";
+import { generatedTokens, openFolderModels, promptsOf } from "../../folder/end-to-end.ts";
 import type { FolderModule } from "../../folder/folder-run.ts";
 import { textsForFallback } from "../../folder/joint-judge.ts";
 
@@ -61,7 +61,7 @@ export async function capturedInputs(
   { engine, signal }: Context,
 ): Promise<ReadonlyMap<string, CapturedInputs> | undefined> {
   const paths = modules.map(({ base, source }) => ({ base, original: source, result: source }));
-  const { originals, tokenizer, startToken = 0 } = await openModules(folder, paths);
+  const { originals, tokenizer, startToken = 0 } = await openFolderModels(folder, paths);
   const generator = generatorOf(originals);
   if (generator === undefined || tokenizer === undefined) return undefined;
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };

@@ -11,7 +11,7 @@ import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe-text.ts";
 import type { Machine, Measured, Run } from "../../../judge/record/run-record.ts";
 import type { Candidate } from "../../../judge/run/attempt.ts";
-import { type Compressed, compress } from "../../../judge/run/run.ts";
+import { type Compressed, compress } from "../../../judge/run/compress.ts";
 import { digestOf } from "../../../judge/steps/keys.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Metric, Task } from "../../../runtime/metrics/metric.ts";

@@ -5,7 +5,7 @@ import { createEngine } from "../../../core/engine/index.ts";
 import { readTexts } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
-import { compareModules, type EndToEnd, type ModulePaths, openModules } from "../../folder/end-to-end.ts";
+import { compareModules, type EndToEnd, type ModulePaths, openFolderModels } from "../../folder/end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SpeechOptions } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openData } from "../job-parts/open-data.ts";
@@ -40,7 +40,7 @@ async function compareTranscripts(
   { stage, signal, log }: JobContext,
 ) {
   stage("transcribe");
-  const { originals, results } = await openModules(folder, modules);
+  const { originals, results } = await openFolderModels(folder, modules);
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   const speech = await openSpeech(folder, original?.encoder);
   if (original === undefined || result === undefined || speech === undefined || speech instanceof Miss)

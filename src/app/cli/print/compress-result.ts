@@ -26,13 +26,13 @@ import type { CompressOutput } from "../jobs/compress.ts";
 import type { Printer } from "./printed-result.ts";
 import { columnsOf } from "./table.ts";
 
-export interface ResultDetails {
+export interface RunResultDetails {
   /** Whether a missed goal sets the exit code to 1. */
   readonly isGoalRequired: boolean;
   readonly replaced: boolean;
 }
 
-export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, replaced }: ResultDetails): Result {
+export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, replaced }: RunResultDetails): Result {
   const { rejected } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
   const hint = hintOf(run);

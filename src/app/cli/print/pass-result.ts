@@ -112,7 +112,7 @@ function unchangedError(model: string, misses: UnwrittenOutput["misses"], writte
   return unsupportedError(`${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`);
 }
 
-export interface ResultDetails {
+export interface PassResultDetails {
   /** Whether a missed goal sets the exit code to 1. */
   readonly isGoalRequired: boolean;
   readonly files: OutputFiles;
@@ -121,7 +121,7 @@ export interface ResultDetails {
   readonly comparisonCommand: string;
 }
 
-export function resultOfWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
+export function resultOfWritten(model: string, result: WrittenOutput, shown: PassResultDetails): Result {
   const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { preprocessing, lost, speed } = result;

@@ -24,7 +24,7 @@ import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
 import { dataRequestOf } from "../flags/data.ts";
 import { wrongOriginalHint } from "../job-parts/input-errors.ts";
-import { openModels } from "../job-parts/judge-model.ts";
+import { openModelAndOriginal } from "../job-parts/judge-model.ts";
 import { isResult } from "../job-parts/open-model.ts";
 import { columnsOf, printLayers } from "../print/table.ts";
 
@@ -47,7 +47,7 @@ export default async function debug(
   }
   const replaced = out !== undefined && (await exists(out));
   const wordsOf = (before: string, after: string) => ["debug", before, after];
-  const opened = await openModels(modelPath, originalPath, data, wordsOf, session);
+  const opened = await openModelAndOriginal(modelPath, originalPath, data, wordsOf, session);
   const { context, model: compressed, reference: original, task, inputs: texts, explain } = opened;
   const [{ engine }, { model }] = [context, compressed];
   const samples = data?.samples ?? tableSamples;

@@ -25,7 +25,7 @@ import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { changeTextsOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import { comparedResultOf } from "../../../judge/run/candidate.ts";
-import type { Measurement } from "../../../judge/run/measure-models.ts";
+import type { ModelMeasurement } from "../../../judge/run/measure-models.ts";
 import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
 import { comparisonMetrics } from "../../../judge/task/select-metric.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -41,7 +41,7 @@ import { columnsOf } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;
 
-export interface EvalResult extends ComparedResult, Partial<Measurement> {
+export interface EvalResult extends ComparedResult, Partial<ModelMeasurement> {
   readonly model: string;
   readonly original: string | undefined;
   readonly score: Scores | undefined;
@@ -188,7 +188,7 @@ function nextCommand(
   return ["pith", ...words, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
 }
 
-function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
+function nanFailure({ unmeasured, samples }: Partial<ModelMeasurement> = {}): PithError | undefined {
   if (unmeasured === undefined) return undefined;
   const text = `"${unmeasured}" outputs NaN on some or all of ${counted(samples ?? 0, "sample")}, so these values do not measure it.`;
   return dataError(text, { hint: notFiniteHint });
@@ -215,7 +215,7 @@ function scoreGoals(score: Scores | undefined, maxDrop: number): readonly GoalOu
   return [{ kind: "score", met: isMet, text }];
 }
 
-function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): GoalOutcome {
+function goalOf(measured: ModelMeasurement, kind: string, minimum: number, strict: boolean): GoalOutcome {
   const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
   if (figureOfKind === undefined) {
     const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
@@ -234,7 +234,7 @@ function goalOf(measured: Measurement, kind: string, minimum: number, strict: bo
 }
 
 function rowsOf(
-  measured: Measurement | undefined,
+  measured: ModelMeasurement | undefined,
   comparison: Comparison | undefined,
   score: Scores | undefined,
 ): [name: string, value: string, interval: string][] {
@@ -245,7 +245,7 @@ function rowsOf(
 }
 
 function figureRows(
-  { figures, truth, invariance }: Measurement,
+  { figures, truth, invariance }: ModelMeasurement,
   comparison: Comparison | undefined,
 ): [name: string, value: string, interval: string][] {
   const row = (name: string, unit: Unit, estimate: Estimate, format = figureText): [string, string, string] => [

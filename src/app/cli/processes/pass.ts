@@ -7,7 +7,7 @@ import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
-import type { StepOptions } from "../commands/pass.ts";
+import type { StepFlagValues } from "../commands/pass.ts";
 import { exists, nextFiles, requireNotInput } from "../files/file-paths.ts";
 import { requireModel } from "../files/model-path.ts";
 import { completeFolder, type ResultPath, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
@@ -24,7 +24,7 @@ import { type OutputFiles, resultOfPlan, resultOfUnwritten, resultOfWritten } fr
 
 export default async function pass(
   [name = "", model = ""]: readonly string[],
-  options: StepOptions,
+  options: StepFlagValues,
   session: ProcessSession,
 ): Promise<Result> {
   const [pass, command] = [builtInPasses.get(name), passCommands[name]];
