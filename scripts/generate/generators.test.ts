@@ -293,7 +293,7 @@ test("the table of README has the smallest download with a small loss for each o
   const about = { machine: "two cores", versions: {} };
   const table = withBestRows(readme, { ...about, networks });
   expect(table.match(/\| b \| 4\.00 MB \| 2\.00 MB \|/g)).toHaveLength(4);
-  expect(table).toContain("These commands make the files: `npx --no-install pith b`.");
+  expect(table).toContain("In the order of the rows, these commands make the files: `npx --no-install pith b`.");
   expect(table).toMatch(/^# Pith\n.*\n\| model .*\n<!-- \/known models -->\nend$/s);
   expect(withBestRows(readme, { ...about, networks: { "all-minilm-l6-v2": rows(-1) } })).toBe(readme);
 });

@@ -122,7 +122,7 @@ describe("a classifier", () => {
     await prune(all, { amount: 1 });
     expect(await lostOf(net, some)).toBeUndefined();
     expect(await lostOf(net, all)).toMatch(
-      /^on random inputs the signal to noise is \S+ dB, at least 3 dB are required; the result agrees with the original on \d+ of 32 samples \(always the most frequent prediction: \d+\.\d %\)$/,
+      /^on random inputs the signal to noise is \S+ dB, at least 3 dB are required; the result agrees with the original on \d+ of 32 samples \(a constant prediction would reach \d+\.\d %\)$/,
     );
   });
 });
@@ -150,14 +150,14 @@ describe("a model with numeric outputs", () => {
         field,
       );
     expect(await lostOf(masked(1), masked(1.01))).toBeUndefined();
-    expect(await lostOf(masked(1), masked(-1))).toContain("samples of data would decide");
+    expect(await lostOf(masked(1), masked(-1))).toContain("real samples can give another result");
   });
 
   test("is lost if a constant is as near, or if it outputs NaN", async () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
-      /signal to noise is −0\.\d+ dB, at least 3 dB are required; samples of data would decide$/,
+      /signal to noise is −0\.\d+ dB, at least 3 dB are required; real samples can give another result$/,
     );
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is not a number");
   });
@@ -392,7 +392,7 @@ test.each([-1e9, -1e4])("outputs that a mask sets to %d do not hide that the oth
   y = Where(hidden, fill, s)`,
       "x: float32[batch, 4], m: float32[batch, 4]) -> (y: float32[batch, 4]",
     );
-  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/samples of data would decide/);
+  expect(await lostOf(masked("Neg(x)"), masked("Mul(x, zero)"))).toMatch(/real samples can give another result/);
   expect(await lostOf(masked("Neg(x)"), masked("Neg(x)"))).toBeUndefined();
 });
 
@@ -566,7 +566,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const noisy = (body: string) => line(`r = RandomNormalLike(x) {scale=5.0}\n  ${body}\n  y = Add(z, r)`);
     const factor = (value: number) => noisy(`f: float32[] = ${value}\n  z = Mul(x, f)`);
     const original = noisy("z = Identity(x)");
-    expect(await lostOf(original, factor(0))).toMatch(/samples of data would decide|agrees with/);
+    expect(await lostOf(original, factor(0))).toMatch(/real samples can give another result|agrees with/);
     expect(await compare(original, factor(0.9))).toMatchObject({
       lost: undefined,
       signalToNoise: expect.closeTo(20, -1),

@@ -16,8 +16,8 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["
 }
 
 const summaries = {
-  compress: "search for the smallest model within an accuracy goal that is about as fast, and report",
-  studio: "make a model smaller on a page in the browser, with the native runtime, until stopped",
+  compress: "find the smallest model that meets an accuracy goal and is about as fast",
+  studio: "serve a local web page that makes a model smaller, until stopped",
   inspect: "show inputs, outputs, operators, layers and sizes of a model, or what techniques do to one layer",
   quantize: "store the weights, and optionally compute, in fewer bits",
   prune: "set the lowest-scoring weights to zero, or remove channels or layers",
@@ -32,7 +32,7 @@ const summaries = {
   sensitivity: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
   plot: "draw the graph as an SVG picture",
   check: "check that the models of a repository keep their budgets of bytes, accuracy and speed",
-  worker: "run jobs of commands that use `--queue`, until stopped",
+  worker: "run the jobs that other commands put into a queue (--queue), until stopped",
 };
 
 /** Each command is loaded only if the command line names it. */

@@ -168,7 +168,7 @@ export function folderTable<R extends Row>(
   });
   const notes = [
     timedTargets.length > 0 &&
-      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample; in parentheses: most runs. Texts have 64 generated or 128 other tokens, or the tokenizer's maximum.`,
+      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample; in parentheses: most runs. A text has 64 tokens for models that generate text, 128 for others, or the tokenizer's maximum.`,
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => similarityOf(row)?.low !== undefined) &&
       "In parentheses: the 95 % interval of the difference from the original (in points for shares).",

@@ -40,10 +40,10 @@ test("names the option that uses all samples if a test ended early", () => {
 test("counts the samples of the same file that calibrated, trained or compared candidates", () => {
   const file = (count: number) => part("data/sst2.tsv", count);
   expect(samplesLine({ train: undefined, calibrate: file(174), test: file(698) })).toBe(
-    "calibrated on: sst2.tsv (174)  tested on: sst2.tsv (698; 174 others calibrated)",
+    "calibrated on: sst2.tsv (174)  tested on: sst2.tsv (698; 174 others for calibration)",
   );
   expect(samplesLine({ train: file(500), calibrate: file(100), test: { ...file(200), of: 272 } })).toBe(
-    "trained on: sst2.tsv (500)  calibrated on: sst2.tsv (100)  tested on: sst2.tsv (200 of 272, drawn at random, were enough to decide; --samples 272 takes all; 500 others trained; 100 others calibrated)",
+    "trained on: sst2.tsv (500)  calibrated on: sst2.tsv (100)  tested on: sst2.tsv (200 of 272, drawn at random, were enough to decide; --samples 272 takes all; 500 others for training; 100 others for calibration)",
   );
   expect(samplesLine({ train: undefined, calibrate: undefined, test: file(436), compared: 436 })).toBe(
     "tested on: sst2.tsv (436; 436 others compared the candidates)",

@@ -50,8 +50,8 @@ function partText(
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the candidate`;
   const searchedText = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
   const comparedText = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
-  const otherUses = Object.entries({ trained: others.train, calibrated: others.calibrate }).map(([use, part]) =>
-    part?.count === undefined || part.name !== name ? "" : `; ${integer(part.count)} others ${use}`,
+  const otherUses = Object.entries({ training: others.train, calibration: others.calibrate }).map(([use, part]) =>
+    part?.count === undefined || part.name !== name ? "" : `; ${integer(part.count)} others for ${use}`,
   );
   const enoughText =
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;

@@ -11,12 +11,12 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels that is not a multiple of 16 (7, 9, …). They take as long as with the next multiple; prune --structured --round-to 16 leaves only multiples",
+    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels that is not a multiple of 16 (7, 9, …). Each takes as long as with the next multiple; prune --structured --round-to 16 leaves only multiples",
   );
 });
 
 test("names no reason if none is known", () => {
-  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
+  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time does not depend on MACs alone");
 });
 
 test("returns nothing if the gain is fair, or MACs are nearly equal or not comparable", () => {

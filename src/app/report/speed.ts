@@ -30,13 +30,14 @@ export function notFasterText(
     speed.median - 1 >= minGain * (originalMacs / resultMacs - 1)
   )
     return undefined;
-  const cause = uneven === undefined || uneven.layers === 0 ? "its time is spent elsewhere" : unevenText(uneven);
+  const cause =
+    uneven === undefined || uneven.layers === 0 ? "its time does not depend on MACs alone" : unevenText(uneven);
   return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${speedText(speed)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 2);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels that is not a multiple of ${blockWidth} (${shown}). They take as long as with the next multiple; prune --structured --round-to ${blockWidth} leaves only multiples`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels that is not a multiple of ${blockWidth} (${shown}). Each takes as long as with the next multiple; prune --structured --round-to ${blockWidth} leaves only multiples`;
 }
 
 /** Returns a warning if the result is clearly slower. */

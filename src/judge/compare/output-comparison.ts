@@ -297,7 +297,7 @@ function findLoss(
   if (disagreement !== undefined)
     return isNumeric ? `${distanceText}; ${disagreement}` : `${inputsPhrase} ${disagreement}`;
   if (isAuxiliary || (!ofData && noise < maxRoundingNoise * power)) return undefined;
-  if (!ofData) return `${distanceText}; samples of data would decide`;
+  if (!ofData) return `${distanceText}; real samples can give another result`;
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 

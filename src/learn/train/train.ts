@@ -88,7 +88,7 @@ function logRoles({ declared, separatedParameters: parted }: RoleDeclaration, co
     context.log({ id: "buffers", text: `${text}: the values look like a mask or sinusoidal positions` });
   }
   if (states.length > 0)
-    context.log({ id: "states", text: `${states.length} running statistics are updated from the batches` });
+    context.log({ id: "states", text: `${states.length} batch-norm statistics are updated from the batches` });
 }
 
 /** Minimum share of zeros at which a matrix without a mask counts as pruned. */

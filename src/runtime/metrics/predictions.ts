@@ -138,7 +138,7 @@ export function lostFunctionText(
   if (mcnemarExact(worse, better) >= significance) return undefined;
   const baseline = isConstant
     ? "the original predicts the same for all of them"
-    : `always the most frequent ${name === "agreement" ? "prediction" : "class"}: ${figureText("share", chance)}`;
+    : `a constant prediction would reach ${figureText("share", chance)}`;
   if (name === "agreement")
     return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, unit)} (${baseline})`;
   const [from, to] = [original, score].map((value) => figureText("share", value));

@@ -60,7 +60,7 @@ export const kindWords: Readonly<Record<SensitivityKind, { readonly title: strin
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
   rank: {
     title: "two smaller layers (low rank), by the share of weights kept",
-    text: (ratio) => `rank ${amount(ratio)}`,
+    text: (ratio) => `${amount(ratio)} kept`,
   },
 };
 

@@ -243,9 +243,9 @@ export async function studentText(student: Model, teacher: Model): Promise<strin
   const macs =
     studentSizes.macs === undefined || teacherSizes.macs === undefined
       ? ""
-      : `, ${percent(studentSizes.macs / teacherSizes.macs)} of its MACs`;
+      : `, ${percent(studentSizes.macs / teacherSizes.macs)} of the teacher's MACs`;
   const share = percent(studentSizes.parameters / teacherSizes.parameters);
-  return `student: ${studentSizes.layers} layers (teacher ${teacherSizes.layers}), ${count(studentSizes.parameters)} parameters of ${count(teacherSizes.parameters)} (${share}), ${bytes(studentSizes.bytes)} of weights (${bytes(teacherSizes.bytes)})${macs}`;
+  return `student: ${studentSizes.layers} layers (teacher: ${teacherSizes.layers}), ${count(studentSizes.parameters)} of ${count(teacherSizes.parameters)} parameters (${share}), ${bytes(studentSizes.bytes)} of weights (teacher: ${bytes(teacherSizes.bytes)})${macs}`;
 }
 
 async function sizesOf(model: Model) {

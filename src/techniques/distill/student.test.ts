@@ -40,7 +40,7 @@ describe("distill with a student built from its teacher", () => {
     }
     expect(await weights(student, "layers.1.up.weight")).toEqual([]);
     expect(messages).toEqual([
-      "student: 6 layers (teacher 8), 375 parameters of 537 (69.8 %), 1.50 kB of weights (2.15 kB), 69.6 % of its MACs",
+      "student: 6 layers (teacher: 8), 375 of 537 parameters (69.8 %), 1.50 kB of weights (teacher: 2.15 kB), 69.6 % of the teacher's MACs",
     ]);
   });
 
@@ -67,7 +67,7 @@ describe("distill with a student built from its teacher", () => {
       [4, "batch"],
       [2, 8],
     ] as const)
-      expect(await studentText(modelOf(batch, 3), modelOf(other, 6))).toMatch(/, 50\.0 % of its MACs$/);
+      expect(await studentText(modelOf(batch, 3), modelOf(other, 6))).toMatch(/, 50\.0 % of the teacher's MACs$/);
   });
 
   test("restores the model if the training fails to start", async () => {
@@ -302,7 +302,9 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   h = MatMul "fc" (x, fc.weight)
   y = Add(h, mask)
 }`);
-  expect(await studentText(model, model)).toContain("16 parameters of 16 (100.0 %), 64 bytes of weights (64 bytes)");
+  expect(await studentText(model, model)).toContain(
+    "16 of 16 parameters (100.0 %), 64 bytes of weights (teacher: 64 bytes)",
+  );
 });
 
 describe("callbacks of distill", () => {

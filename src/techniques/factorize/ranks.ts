@@ -26,8 +26,9 @@ export async function chooseSteps(
 ): Promise<readonly MethodStep[] | Miss> {
   const choices: MethodStep[] = [];
   let firstRefusal: Miss | undefined;
+  const alternatives = methods.map((method) => decompositions[method]);
   for (const method of methods) {
-    const step = await chooseStep(rule, decompositions[method], problem, costKind, methods.length === 1);
+    const step = await chooseStep(rule, decompositions[method], problem, costKind, alternatives);
     if (step instanceof Miss) firstRefusal ??= step;
     else choices.push({ method, step });
   }
@@ -37,19 +38,19 @@ export async function chooseSteps(
   return choices.toSorted((a, b) => (a.step[criterion] ?? 0) - (b.step[criterion] ?? 0));
 }
 
-/** @param isOnlyMethod whether no other method is compared: a share then needs no losses, which take long to compute. */
+/** @param alternatives all compared methods. If there is only one, a share needs no losses, which take long to compute. */
 async function chooseStep(
   { rank, share }: RankRule,
   decomposition: Decomposition,
   problem: Problem,
   costKind: keyof Cost,
-  isOnlyMethod: boolean,
+  alternatives: readonly Decomposition[],
 ): Promise<Step | Miss> {
   const layerCost = wholeCost(problem);
   const requireSaving = (step: Step): Step | Miss => {
     if (step.weights < layerCost.weights) return step;
-    let limit = decomposition.stepOfRank(problem, Number.POSITIVE_INFINITY).rank;
-    while (limit > 0 && decomposition.stepOfRank(problem, limit).weights >= layerCost.weights) limit--;
+    const costs = alternatives.map((each) => each.stepOfRank(problem, 1).weights);
+    const limit = Math.ceil(layerCost.weights / Math.min(...costs)) - 1;
     if (limit === 0) return new Miss("no rank makes the layer smaller");
     return new Miss(`rank ${rank ?? step.rank} does not make the layer smaller, ranks up to ${limit} do`);
   };
@@ -57,7 +58,7 @@ async function chooseStep(
   if (share !== undefined) {
     // Rounding down to a block would spend less than the budget of the layer, and other layers cannot use the rest.
     const unrounded = { ...problem, anyRank: true };
-    const steps = isOnlyMethod ? decomposition.steps(unrounded) : await decomposition.spectrum(unrounded);
+    const steps = alternatives.length === 1 ? decomposition.steps(unrounded) : await decomposition.spectrum(unrounded);
     const largestFitting = steps.findLast((step) => step[costKind] <= share * layerCost[costKind]);
     return largestFitting === undefined
       ? new Miss("no rank is small enough for its budget")

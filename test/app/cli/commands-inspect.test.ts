@@ -73,7 +73,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
     ]);
     expect((await pith("inspect", at("hidden.onnx"))).out).toContain(
-      "two smaller layers each for 2 of 2 layers (--weights",
+      "at most 2 of 2 layers become two smaller layers (--weights",
     );
     expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
       /fc +0\.0 % +0\.00100 +1\.00 +2 +2 +2 +2\n/,

@@ -105,7 +105,7 @@ describe("factorize and distill", () => {
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
     expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used instead of samples") });
     expect(none.out).toMatch(
-      /^trained on: random inputs \(50\) {2}tested on: random inputs \(50; 50 others trained\)$/m,
+      /^trained on: random inputs \(50\) {2}tested on: random inputs \(50; 50 others for training\)$/m,
     );
   });
 

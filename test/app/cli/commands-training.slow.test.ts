@@ -364,7 +364,7 @@ describe("recover and distill with a reference model", () => {
       expect(result.out).toMatch(/^change: compared with .*near\.onnx/m);
       if (words[0] === "distill")
         expect(result.out).toMatch(
-          /\. Compared with .*hidden\.onnx, the change is −[\d.]+ points, which --max-drop would limit\.$/m,
+          /\. Compared with .*hidden\.onnx, the change is −[\d.]+ points\. To limit that change instead, set --max-drop\.$/m,
         );
       // A step this small changes nothing.
       if (words[0] === "distill")

@@ -76,7 +76,7 @@ type Options = v.InferOutput<typeof flags>;
 
 export default defineCommand({
   name: "compress",
-  summary: "search for the smallest model within an accuracy goal that is about as fast, and report",
+  summary: "find the smallest model that meets an accuracy goal and is about as fast",
   arguments: [
     {
       name: "model.onnx",

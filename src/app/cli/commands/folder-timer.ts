@@ -34,7 +34,7 @@ export function createTimer(
         const [, timed] = latency.models;
         if (target === targets[0]) work = relativeProcessorTime(latency.models, timed);
         if (timed === undefined || latency.unsteady)
-          warn(`speed on ${target} was not measured: the machine was too busy`);
+          warn(`speed on ${target} was not measured, because the machine was too busy`);
         else {
           const { median: factor, low, high } = timed.speedup;
           speeds.push({ target, where, factor, low, high, milliseconds: timed.milliseconds.median });

@@ -17,7 +17,7 @@ import { createSessionProcess } from "../studio/session-process.ts";
 
 export default defineCommand({
   name: "studio",
-  summary: "make a model smaller on a page in the browser, with the native runtime, until stopped",
+  summary: "serve a local web page that makes a model smaller, until stopped",
   arguments: [{ name: "model.onnx", description: "the model that the page opens", isOptional: true }],
   options: v.object({
     data: option(v.string(), "samples that the page opens: a folder or file of images, text, tables, arrays or sound", {

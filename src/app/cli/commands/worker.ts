@@ -13,7 +13,7 @@ import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
   name: "worker",
-  summary: "run jobs of commands that use `--queue`, until stopped",
+  summary: "run the jobs that other commands put into a queue (--queue), until stopped",
   arguments: [
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],

@@ -48,7 +48,7 @@ export async function saveResult(
 }
 
 function missingText(files: readonly string[]): string {
-  return `not copied to the result: ${files.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
+  return `not copied to the result: ${files.join(", ")}. Commands on texts and transformers.js need these files next to the model; to copy them, set \`--out\` to a folder`;
 }
 
 /** Signs that a model is a result and not an original, the most reliable first. */

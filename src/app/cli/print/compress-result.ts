@@ -46,7 +46,8 @@ export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, 
     isGoalMissed: chosenOf(run) === undefined || (isGoalRequired && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
-      if (run.variants.some(({ name }) => /int8|palettes/.test(name))) terminal.line(terminal.color.dim(formatsLegend));
+      for (const [format, legend] of Object.entries(formatLegends))
+        if (run.variants.some(({ name }) => name.includes(format))) terminal.line(terminal.color.dim(legend));
       if (run.metric.name === "agreement") terminal.line(terminal.color.dim(agreementLegend));
       const timing = steadyTimingOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
@@ -70,8 +71,10 @@ export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, 
   };
 }
 
-const formatsLegend =
-  "int8: 8-bit integers (static: ranges of layer inputs measured on samples; dynamic: in each run; per tensor: one scale for each layer); palettes: weights are indices of a table of values";
+const formatLegends = {
+  int8: "int8: 8-bit integers (weights: arithmetic in float; static: ranges of layer inputs measured on samples; dynamic: in each run; per tensor: one scale for each layer)",
+  palettes: "palettes: weights are indices of a table of values",
+};
 
 function hintOf({ rejected, search, variants }: Run): string {
   const isOffTarget = variants.some(({ rejectedAs }) => rejectedAs === "off target");

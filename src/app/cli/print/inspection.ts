@@ -94,6 +94,9 @@ function showFile(data: InspectedFile, terminal: Printer): void {
   terminal.line();
 }
 
+const rankLegend =
+  "rank: pith factorize --method svd makes a layer smaller up to this rank (the number of outputs of the first of its two new layers)";
+
 function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Printer): void {
   const macs = operationsText(data.macs);
   const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
@@ -120,12 +123,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pr
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   terminal.line(terminal.color.dim("MACs: multiply-adds of a run; names such as N are sizes of the inputs"));
-  if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
-    terminal.line(
-      terminal.color.dim(
-        "rank: pith factorize makes a layer smaller up to this rank (the number of outputs of the first of its two new layers)",
-      ),
-    );
+  if (data.layers.some(({ payingRank = 0 }) => payingRank > 0)) terminal.line(terminal.color.dim(rankLegend));
   if (shown.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
@@ -179,6 +177,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   const { int8, float16, channels, lowRank } = savings;
   const layersText = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
   const sizes = ({ before, after }: Saving): string[] => [bytes(before), bytes(after), times(before / after)];
+  const lowRankText = `at most ${layersText(lowRank.layers)} become two smaller layers (--weights shows ranks)`;
   const rows = [
     int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), layersText(int8.layers)] : [],
     float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), layersText(float16.layers)] : [],
@@ -189,15 +188,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
           `${layersText(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed; accuracy then needs pith recover`,
         ]
       : [],
-    lowRank.layers > 0
-      ? [
-          "factorize --budget 70%",
-          "",
-          "70 %",
-          "",
-          `two smaller layers each for ${layersText(lowRank.layers)} (--weights shows ranks)`,
-        ]
-      : [],
+    lowRank.layers > 0 ? ["factorize --budget 70%", "", "70 %", "", lowRankText] : [],
   ].filter((row) => row.length > 0);
   if (rows.length === 0) return;
   terminal.line();

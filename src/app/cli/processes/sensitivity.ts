@@ -84,7 +84,8 @@ export default async function sensitivityProcess(
     print(terminal) {
       const { name, unit } = record.metric;
       const { dim, bold } = terminal.color;
-      const interval = dim(`95 % interval ${figureInterval(unit, record.original)}`);
+      const { count: samples } = record.original;
+      const interval = dim(`95 % interval ${figureInterval(unit, record.original)}, ${counted(samples, "sample")}`);
       terminal.table(columnsOf("", "", ""), [
         [`${name} of the original`, figureText(unit, record.original.value), interval],
       ]);
