@@ -99,6 +99,33 @@ describe("the site", () => {
     }
   });
 
+  test.skipIf(browser === undefined)(
+    "has no page that scrolls sideways and no table wider than its column, on a phone and on a screen",
+    async () => {
+      const { page, close } = await openPage(temporaryFolder());
+      try {
+        const faults: string[] = [];
+        for (const width of [390, 1280]) {
+          await page.setViewportSize({ width, height: 900 });
+          for (const path of pages()) {
+            await page.goto(served.address + path);
+            const wide = await page.evaluate(() => {
+              const elements = [...document.querySelectorAll("table, .wide, html")];
+              return elements.flatMap((element) => {
+                const excess = element.scrollWidth - element.clientWidth;
+                return excess > 1 ? [`${element.tagName} ${element.textContent?.trim().slice(0, 40)}: ${excess}`] : [];
+              });
+            });
+            faults.push(...wide.map((text) => `${width} ${path} ${text}`));
+          }
+        }
+        expect(faults).toEqual([]);
+      } finally {
+        await close();
+      }
+    },
+  );
+
   test("leads with what visitors download, before and after, for four networks, and three ways to start", () => {
     const page = textOf("index.html");
     expect(page).toMatch(/<h1[^>]*>Your visitors download [\d.]+\sMB\s→\s\d+\skB\./);

@@ -43,7 +43,7 @@ export function galleryPage(): string {
     "---\naside: false\n---",
     "# Gallery",
     "Eight networks, each made smaller by one command. The numbers of the table are from the run records of these commands.",
-    markdownTable(heads(["model", "download", "original", "smaller", "change", "speed"]), rows),
+    markdownTable(heads(["model", "download", "change", "original", "smaller", "speed"]), rows),
     "*Download* and *original* are sizes after brotli; with ≈, they are estimated. *Change* is the result minus the original, in points for accuracies. *Speed* is relative to the original: 2 × is twice as fast.",
     "## Intervals and sizes on disk",
     "Intervals have a confidence of 95 % or more. On a busy machine, the script writes the processor time of a run instead of the speed, where less is better.",
@@ -89,9 +89,9 @@ function numbersOf(run: Run): readonly string[] {
   const work = relativeWorkOf(run, run.chosen);
   return [
     `**${brotliText(result)}**`,
+    change(metric.unit, comparison.difference.value),
     brotliText(original),
     original.brotli === undefined || result.brotli === undefined ? "–" : times(original.brotli / result.brotli),
-    change(metric.unit, comparison.difference.value),
     speedup !== undefined ? times(speedup.median) : work === undefined ? "–" : `${times(work)} the time`,
   ];
 }
@@ -125,7 +125,6 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
     `## ${title} {#${name}}`,
     `Technique: ${model.technique}. ${source}`,
     `<picture><source media="(max-width: 40rem)" srcset="/gallery/${name}-narrow.svg"><img src="/gallery/${name}.svg" alt="Size and ${metric.name} of ${title}. Original: ${pointText(original)}. Result: ${pointText(result)}."></picture>`,
-    pointsSentence(run),
     escapeMarkdown(
       [gain, ...sentences, stepsSentence(run), ...run.warnings.map((text) => `${text}.`)]
         .filter((text) => text !== "")
@@ -141,14 +140,6 @@ function sectionOf({ model, run }: { readonly model: GalleryModel; readonly run:
   ]
     .filter((text) => text !== "")
     .join("\n\n");
-}
-
-/** Returns the full names of several points of the picture, which has room for their starts only. */
-function pointsSentence({ variants }: Run): string {
-  const names = variants.flatMap(({ result, name }) => (result === undefined ? [] : [{ name, size: result.bytes }]));
-  if (names.length < 2) return "";
-  const texts = names.toSorted((a, b) => a.size - b.size).map(({ name, size }) => `${name} (${bytes(size)})`);
-  return escapeMarkdown(`The points from the smallest to the largest file: ${texts.join("; ")}.`);
 }
 
 /** Returns "After quantize: accuracy 55.0 %. After distill: accuracy 76.1 %." for results of several evaluated steps. */

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig } from "vitepress";
 import { headingAnchor } from "../../scripts/generate/heading-anchor.ts";
+import { markWideTables } from "../../scripts/site/narrow-tables.ts";
 
 /** Folder of the pages, the path below which a server has them, such as "/pith/", and the web address of the repository. */
 const { SITE_PAGES: pages = "", SITE_BASE: base = "/", SITE_REPOSITORY: repository } = process.env;
@@ -72,6 +73,10 @@ const wrapNames = (text: string): string =>
     name.replace(/[a-z](?=[A-Z])|\.(?=[a-zA-Z])/g, `$&<wbr${name.length > 34 ? "" : ' class="cell"'}>`),
   );
 
+/** Keeps a number and its unit on one line. */
+const keepUnits = (text: string): string =>
+  text.replace(/(\d) (?=(?:[%×]|[kMGT]?B\b|m?s\b|dB\b|points?\b))/g, "$1\u00a0");
+
 export default defineConfig({
   srcDir: pages,
   base,
@@ -94,9 +99,12 @@ export default defineConfig({
   ignoreDeadLinks: [/^\/studio\//],
   // The addresses of headings are those of GitHub, which links in the pages use.
   markdown: {
-    config({ renderer }) {
+    config({ core, renderer }) {
+      core.ruler.push("wide-tables", ({ tokens }) => markWideTables(tokens));
+      renderer.rules.table_open = (tokens, index, _options, _env, self) =>
+        `<table tabindex="0"${tokens[index] === undefined ? "" : self.renderAttrs(tokens[index])}>`;
       const { code_inline: render, text: renderText } = renderer.rules;
-      renderer.rules.text = (...input) => wrapNames(renderText?.(...input) ?? "");
+      renderer.rules.text = (...input) => keepUnits(wrapNames(renderText?.(...input) ?? ""));
       renderer.rules.code_inline = (tokens, index, ...rest) =>
         wrapInlineCode(render?.(tokens, index, ...rest) ?? "", tokens[index]?.content ?? "");
     },

@@ -3,20 +3,11 @@ import { type Unit, withMinusSign } from "#ir";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Size of an image, and edges of the drawing area inside it. */
-export interface PlotArea {
-  readonly width: number;
-  readonly height: number;
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly bottom: number;
-}
+export type PlotArea = Readonly<Record<"width" | "height" | "left" | "right" | "top" | "bottom", number>>;
 
-export function plotAreaOf(
-  width: number,
-  height: number,
-  margin: { readonly top: number; readonly right: number; readonly bottom: number; readonly left: number },
-): PlotArea {
+type Margin = Pick<PlotArea, "left" | "right" | "top" | "bottom">;
+
+export function plotAreaOf(width: number, height: number, margin: Margin): PlotArea {
   const { left, top } = margin;
   return { width, height, left, right: width - margin.right, top, bottom: height - margin.bottom };
 }
@@ -39,13 +30,9 @@ export function lineMarkup(x1: number, x2: number, y1: number, y2: number, name?
   return html`<line${name !== undefined && html` class="${name}"`} x1="${px(x1)}" x2="${px(x2)}" y1="${px(y1)}" y2="${px(y2)}"/>`;
 }
 
-export function labelMarkup(
-  x: number,
-  y: number,
-  text: string,
-  anchor: "start" | "middle" | "end",
-  name?: string,
-): Markup {
+type Anchor = "start" | "middle" | "end";
+
+export function labelMarkup(x: number, y: number, text: string, anchor: Anchor, name?: string): Markup {
   return html`<text${name !== undefined && html` class="${name}"`} x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${text}</text>`;
 }
 
@@ -61,10 +48,6 @@ export function px(value: number): string {
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
   if (unit !== "share") return withMinusSign(String(tick));
   return withMinusSign(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
-}
-
-export function truncate(name: string, length: number): string {
-  return name.length > length ? `${name.slice(0, length - 1)}…` : name;
 }
 
 /** Returns about `count` round values (1, 2, 5 times a power of ten) between `low` and `high`. */

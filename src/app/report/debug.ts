@@ -49,7 +49,7 @@ export function debugPage({ original, model, on, layers, blamed }: DebugPageCont
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
   const first = dominantLayer(blamed);
   const row = (layer: LayerRow, index: number): Markup =>
-    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1)}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${errorCells(layer).map((cell) => numberCell(cell))}</tr>\n`;
+    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1, undefined, "place")}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${errorCells(layer).map((cell, column) => numberCell(cell, undefined, errorTitles[column]))}</tr>\n`;
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>

@@ -17,10 +17,10 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
   return { markup: pieces.join("") };
 }
 
-/** Returns text in which lines do not break inside flags. */
-export function keepFlagsWhole(text: string): Content {
+/** Returns text in which lines do not break inside flags, and not between a number and its unit. */
+export function keepTermsWhole(text: string): Content {
   return text
-    .split(/(--[a-z][a-z-]*)/)
+    .split(/(--[a-z][a-z-]*|[−+\d][\d.,]* (?:[%×]|[kMGT]?B\b|m?s\b|dB\b|points?\b))/)
     .map((piece, index) => (index % 2 === 1 ? html`<span class="flag">${piece}</span>` : piece));
 }
 

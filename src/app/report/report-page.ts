@@ -37,7 +37,7 @@ import {
   timingText,
 } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";
-import { type Content, html, keepFlagsWhole, type Markup, pageMarkup } from "./markup.ts";
+import { type Content, html, keepTermsWhole, type Markup, pageMarkup } from "./markup.ts";
 import { searchSection } from "./search-table.ts";
 import { chartWidths, drawRunChart } from "./size-chart.ts";
 import { reportStyle } from "./style.ts";
@@ -54,8 +54,8 @@ export function reportPage(run: Run): string {
 <header>
 <div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
 <h1>${gainSentence(run)}</h1>
-<p class="lead"><span class="badge ${mood}">${word}</span> ${keepFlagsWhole(verdictSentences(run).join(" "))}</p>
-${run.warnings.map((warning) => html`<p class="doubt">${keepFlagsWhole(warning)}</p>`)}
+<p class="lead"><span class="badge ${mood}">${word}</span> ${keepTermsWhole(verdictSentences(run).join(" "))}</p>
+${run.warnings.map((warning) => html`<p class="doubt">${keepTermsWhole(warning)}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure>${drawRunChart(run, chartWidths.wide)}${drawRunChart(run, chartWidths.narrow)}
@@ -206,7 +206,7 @@ function keyFigures(run: Run): Markup {
     if (before === undefined) return "–";
     if (after === undefined) return text(before);
     if (text(after) === text(before)) return html`${text(after)}<small>unchanged</small>`;
-    return html`${text(after)}<small>from ${text(before)}${after > 0 && `, ${times(before / after)}`}</small>`;
+    return html`${text(after)}<small>${keepTermsWhole(`from ${text(before)}${after > 0 ? `, ${times(before / after)}` : ""}`)}</small>`;
   };
   const estimate = result?.estimate ?? original.estimate;
   const hasInterval = result !== undefined || !comparesWithOriginal(run);
@@ -217,7 +217,7 @@ ${original.gzip !== undefined && renderFigure("compressed (gzip)", fromTo(origin
 ${original.brotli !== undefined && renderFigure(`compressed (${brotliTitle(original, result)})`, fromTo(original.brotli, result?.brotli, bytes))}
 ${renderFigure(metric.name, figureText(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
 ${speed !== undefined && renderFigure("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
-${original.macs !== undefined && renderFigure("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
+${original.macs !== undefined && renderFigure("MACs", fromTo(original.macs, result?.macs, count))}
 </dl>`;
 }
 
@@ -336,7 +336,7 @@ function lossText({ history }: StepRecord): string {
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const toItem = ([text, places]: readonly [string, readonly Change[]]): Markup =>
-    html`${clip(text)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
+    html`${keepTermsWhole(clip(text))} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
   const all = [...groupBy(changes, changeText)];
   return html`${reasonsList(all.slice(0, maxChanges).map(toItem))}
 ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;

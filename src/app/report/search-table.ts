@@ -26,14 +26,17 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
     if (goal !== undefined && drop !== undefined && drop > goal.maxDrop) return `misses the goal${samplesText}`;
     return isOnFront ? "on the Pareto front" : "";
   };
+  const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];
   const row = (point: SearchedPoint, index: number): Markup => {
     const { name, bytes: fileBytes, brotli, speed, drop, interval, seconds, isOnFront, recipe } = point;
     const [a = Number.NaN, b = Number.NaN] = [interval?.low, interval?.high].map((bound) => sign * (bound ?? 0));
     const intervalText = interval && changeInterval(unit, { low: Math.min(a, b), high: Math.max(a, b) });
+    const bytesText = fileBytes === undefined ? undefined : bytes(sizeOf({ bytes: fileBytes, brotli }));
+    const changeText = drop === undefined ? undefined : change(unit, sign * drop);
+    const texts = [bytesText, changeText, speed === undefined ? undefined : times(speed), duration(1000 * seconds)];
     return html`<tr id="${rowId(index)}" class="${isOnFront ? "tried" : "rejected"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${statusOf(point)}</small></td>
-${numberCell(fileBytes === undefined ? undefined : bytes(sizeOf({ bytes: fileBytes, brotli })))}${numberCell(drop === undefined ? undefined : change(unit, sign * drop), intervalText)}${numberCell(speed === undefined ? undefined : times(speed))}${numberCell(duration(1000 * seconds))}</tr>`;
+${texts.map((text, column) => numberCell(text, column === 1 ? intervalText : undefined, titles[column]))}</tr>`;
   };
-  const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];
   const disjointText =
     search.apart && search.isInterim !== true ? ", which are not among those of the candidates above" : "";
   return html`<h2>Candidates</h2>

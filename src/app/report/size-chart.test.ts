@@ -54,13 +54,25 @@ test("draws the candidates of searches at their differences from the original, u
 
 test("separates names that share a column, to the right and left of their points, and no others", () => {
   const point = (name: string, bytes: number) => ({ name, kind: "variant", bytes, value: 30 }) as const;
-  const svg = draw({ points: [point("4 bits", 0.5e6), point("half of channels", 2.1e6), original], width: 440 });
+  const svg = draw({ points: [point("4 bits", 0.5e6), point("half removed", 2.1e6), original], width: 440 });
   const drawn = (name: string): readonly [side: string | undefined, y: number] => {
     const [, y, side] = new RegExp(`y="([\\d.]+)" text-anchor="(\\w+)">${name}`).exec(svg) ?? [];
     return [side, Number(y)];
   };
-  const [alone, right, leftLabel] = ["4 bits", "half of chan", "original"].map(drawn);
+  const [alone, right, leftLabel] = ["4 bits", "half removed", "original"].map(drawn);
   expect([alone?.[0], right?.[0], leftLabel?.[0]]).toEqual(["start", "start", "end"]);
   expect(right?.[1]).toBe((alone?.[1] ?? 0) - 8.5);
   expect(leftLabel?.[1]).toBe((alone?.[1] ?? 0) + 8.5);
+});
+
+test("lists each name that has no room at its point below the axis, in full", () => {
+  const name = "channels −10 %, recovered, distilled for four epochs on all samples, palettes of 2 bits";
+  const points = [original, { name: "int8 dynamic", kind: "variant", bytes: 2e6, value: 30 } as const];
+  const svg = draw({ points: [...points, { name, kind: "chosen", bytes: 1e6, value: 30 }], width: 440 });
+  const texts = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+  expect(svg).not.toContain("…");
+  expect(texts).toEqual(expect.arrayContaining(["original", "int8 dynamic", "1"]));
+  expect(texts.slice(-2).join(" ")).toBe(`1  ${name}`);
+  const heightOf = (markup: string): number => Number(/viewBox="0 0 \d+ ([\d.]+)"/.exec(markup)?.[1]);
+  expect(heightOf(svg)).toBe(heightOf(draw({ points, width: 440 })) + 8 + 2 * 17);
 });

@@ -1,4 +1,4 @@
-/** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
+/** Draws file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference. A name without room at its point is a number, and stands below the axis. */
 import { bytes, figureText, type Unit } from "#ir";
 import type { Run } from "../../judge/record/run-record.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
@@ -14,7 +14,6 @@ import {
   spreadOut,
   ticksOf,
   tickText,
-  truncate,
   verticalAxis,
 } from "./axes.ts";
 import { html, type Markup } from "./markup.ts";
@@ -120,10 +119,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const { low, high } = withinUnit(metric, { low: lowest - room, high: highest + room });
   const yAxis = verticalAxis(frame, low, high, 5);
   const y = yAxis.scale;
-  const sizes = [
-    ...[...points, ...searched].map((point) => point.bytes),
-    ...(estimate === undefined ? [] : [estimate]),
-  ];
+  const sizes = [...points, ...searched].map((point) => point.bytes).concat(estimate ?? []);
   const xAxis = bytesAxis(sizes, frame, Math.round(width / 140));
   const x = xAxis.scale;
   const size = drawing.isByDownload
@@ -132,9 +128,19 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figureText(unit, point.value)}`);
   const title = `${name} against ${size.title}: ${texts.join("; ")}`;
   const chosenLast = points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
+  const listed = points
+    .filter((point) => labelOf(point).length > maxLabelLength(width))
+    .toSorted((a, b) => a.bytes - b.bytes);
+  const lines = listed.flatMap(({ name, kind }, index) =>
+    wrapText(`${index + 1}  ${name}`, width).map((text) => ({ text, kind })),
+  );
+  const labeled = points.map((point) => ({
+    ...point,
+    label: listed.includes(point) ? String(listed.indexOf(point) + 1) : labelOf(point),
+  }));
   // An image cannot contain links.
   const role = searched.some(({ row }) => row !== undefined) ? "group" : "img";
-  return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="${role}" aria-label="${title}">
+  return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height + (lines.length > 0 ? 8 : 0) + lineHeight * lines.length}" role="${role}" aria-label="${title}">
 ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
 <g class="tick">${sizeTexts(xAxis.ticks).map((text, index) => labelMarkup(x(xAxis.ticks[index] ?? 0), bottom + 18, text, "middle"))}</g>
 <g class="axis">${lineMarkup(left, right, bottom, bottom)}${xAxis.ticks.map((tick) => lineMarkup(x(tick), x(tick), bottom, bottom + 4))}
@@ -144,7 +150,8 @@ ${estimate !== undefined && html`<g class="estimate">${lineMarkup(x(estimate), x
 ${goal !== undefined && html`<g class="goal">${lineMarkup(left, right, y(goal), y(goal))}${labelMarkup(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
 ${searched.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
 ${chosenLast.map((point) => drawPoint(point, x(point.bytes), y))}
-${drawLabels(points, x, y, frame)}
+${drawLabels(labeled, x, y, frame)}
+${lines.length > 0 && html`<g class="names">${lines.map(({ text, kind }, index) => labelMarkup(2, height + 4 + lineHeight * (index + 1), text, "start", kind))}</g>`}
 </svg>`;
 }
 
@@ -217,21 +224,13 @@ function bytesAxis(sizes: readonly number[], { left, right }: PlotArea, count: n
   return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shownTicks, isLogarithmic: true };
 }
 
-function drawSearched(
-  { name, bytes: size, value, isOnFront, row }: SearchedSize,
-  unit: Unit,
-  x: number,
-  y: number,
-): Markup {
+function drawSearched(searched: SearchedSize, unit: Unit, x: number, y: number): Markup {
+  const { name, bytes: size, value, isOnFront, row } = searched;
   const point = html`<circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x)}" cy="${px(y)}" r="3"><title>${name}: ${bytes(size)}, ${figureText(unit, value)}</title></circle>`;
   return row === undefined ? point : html`<a href="#${row}">${point}</a>`;
 }
 
-function drawPoint(
-  { kind, name, value, interval, paired }: SizePoint,
-  x: number,
-  y: (value: number) => number,
-): Markup {
+function drawPoint({ kind, name, value, interval, paired }: SizePoint, x: number, y: Axis["scale"]): Markup {
   const cap = (end: number): Markup => lineMarkup(x - 4, x + 4, y(end), y(end), "own");
   const intervalLine = interval && [
     lineMarkup(x, x, y(interval.low), y(interval.high), "own"),
@@ -242,17 +241,24 @@ function drawPoint(
   return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${pairedLine}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Draws each name next to its point, and separates overlapping names. */
+const labelOf = ({ name, label = name }: SizePoint): string => label;
+const maxLabelLength = (width: number): number => Math.floor((nameShare * width) / letterWidth);
+
+/** Returns lines of at most `width` pixels, if no word is longer. */
+function wrapText(text: string, width: number): readonly string[] {
+  const pattern = new RegExp(`(?:^|\\s)(.{1,${Math.floor(width / letterWidth)}}|\\S+)(?=\\s|$)`, "g");
+  return [...text.matchAll(pattern)].map(([, line = ""]) => line);
+}
+
+/** Draws each label next to its point, and separates overlapping labels. */
 function drawLabels(
-  points: readonly SizePoint[],
+  points: readonly (SizePoint & { readonly label: string })[],
   x: (bytes: number) => number,
   y: (value: number) => number,
-  { width, right, top, bottom }: PlotArea,
+  { right, top, bottom }: PlotArea,
 ): Markup {
-  const nameLength = Math.floor((nameShare * width) / letterWidth);
   const xs = points.map((point) => x(point.bytes));
-  const labels = points.map(({ name, label = name, kind, value, bytes }) => {
-    const text = truncate(label, nameLength);
+  const labels = points.map(({ label: text, kind, value, bytes }) => {
     const start = findFreeX(xs, x(bytes), 1);
     const length = letterWidth * text.length;
     const side = start + length < right ? 1 : -1;
@@ -267,12 +273,8 @@ function drawLabels(
     end = Math.max(end, each.from + each.length);
   }
   const placedLabels = columns.flatMap((members) => {
-    const ys = spreadOut(
-      members.map((each) => each.y),
-      lineHeight,
-      top + 8,
-      bottom - 8,
-    );
+    const preferred = members.map((each) => each.y);
+    const ys = spreadOut(preferred, lineHeight, top + 8, bottom - 8);
     return members.map((each, index) => ({ ...each, labelY: ys[index] ?? 0 }));
   });
   return html`<g class="names">${placedLabels.map(({ text, kind, side, x, y, labelX, labelY }) => {

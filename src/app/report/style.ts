@@ -45,7 +45,7 @@ p { margin: .4rem 0; max-width: 44rem; overflow-wrap: break-word; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; white-space: nowrap; }
 .good { color: var(--good); } .doubt { color: var(--doubt); } .bad { color: var(--bad); }
 dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1.75rem 0 0; padding: 0 1px 1px 0; }
-dl.figures > div { margin: 0 -1px -1px 0; border: 1px solid var(--line); padding: .7rem .9rem .8rem; }
+dl.figures > div { display: grid; grid-row: span 2; grid-template-rows: subgrid; row-gap: 0; margin: 0 -1px -1px 0; border: 1px solid var(--line); padding: .7rem .9rem .8rem; }
 dl.figures dt { color: var(--soft); font-size: .82rem; }
 dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); white-space: normal; }
@@ -85,6 +85,16 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .layers .own { fill: var(--accent); fill-opacity: .35; } .layers .blamed { fill: var(--bad); fill-opacity: .8; }
 .layers polyline { fill: none; stroke: var(--ink); stroke-width: 1.5; }
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.rejected { fill: var(--soft); }
+@media (max-width: 40rem) {
+  /* A table of numbers shows each row as a block: the name, download and change first, and the title of a column in each cell. */
+  table:has([data-label]) { display: block; } table:has([data-label]) :is(thead, td.key) { display: none; } table:has([data-label]) tbody { display: block; border-top: 1px solid var(--soft); }
+  tr:has([data-label]) { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .35rem .8rem; padding: .6rem 0; border-bottom: 1px solid var(--line); }
+  tr:has([data-label]) > * { grid-column: 1 / -1; order: -3; min-width: 0; padding: 0; border: 0; }
+  tr > [data-label] { grid-column: auto; order: 0; text-align: left; white-space: normal; } [data-label] small { white-space: normal; }
+  tr > [data-label]::before { content: attr(data-label); display: block; color: var(--soft); font-size: .82rem; }
+  tr > [data-label^="brotli"] { order: -2; } tr > [data-label^="change"] { order: -1; }
+  tr.chosen:has([data-label]) { padding-inline: .7rem; background: var(--accent-wash); box-shadow: inset 3px 0 var(--accent); } tr.chosen:has([data-label]) > * { background: none; box-shadow: none; padding: 0; }
+}
 ${graphStyle}`;
 
 export const reportStyle = `${sharedStyle}

@@ -28,7 +28,7 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** Returns a table that scrolls sideways if the page is narrow. */
+/** Returns a table. It scrolls sideways if it is wider than the page. */
 export function wideTable(heads: Content, rows: Content): Markup {
   return html`<div class="wide"><table>
 <thead><tr>${heads}</tr></thead>
@@ -40,9 +40,9 @@ ${rows}
 export const textHead = (title: string): Markup => html`<th>${title}</th>`;
 export const numberHead = (title: string): Markup => html`<th class="n">${title}</th>`;
 
-/** Returns a table cell with a number; an undefined text becomes a dash. @param note smaller text below the number. */
-export function numberCell(text: Content, note?: Content): Markup {
-  return html`<td class="n">${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
+/** Returns a table cell with a number; an undefined text becomes a dash. @param note smaller text below it. @param label title of the column, shown in the cell on a narrow page. */
+export function numberCell(text: Content, note?: Content, label?: string): Markup {
+  return html`<td class="n"${label !== undefined && html` data-label="${label}"`}>${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
 }
 
 /** Returns the title of a column of changes, such as "change, points". */
@@ -78,12 +78,8 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
   const texts = variants.map(({ comparison }) => comparison && changeTextsOf(comparison));
   const [longest] = texts.flatMap((text) => text?.before ?? []).toSorted((a, b) => b.length - a.length);
   const columns: readonly VariantColumn[] = [
-    ...[
-      amountColumn("bytes", bytes),
-      amountColumn("gzip", bytes),
-      amountColumn("brotli", bytes),
-      amountColumn("macs", count),
-    ],
+    ...(["bytes", "gzip", "brotli"] as const).map((key) => amountColumn(key, bytes)),
+    amountColumn("macs", count),
     {
       title: "zeros",
       cells: models.map((model) =>
@@ -132,7 +128,8 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
 export function variantsTable(run: Run): Markup {
   const { original, variants, chosen, goal } = run;
   const columns = variantColumns(run);
-  const cellsOf = (row: number): Content => columns.map(({ cells }) => numberCell(cells[row]?.text, cells[row]?.note));
+  const cellsOf = (row: number): Content =>
+    columns.map(({ title, cells }) => numberCell(cells[row]?.text, cells[row]?.note, title));
   const rows = variants.map((variant, index) => {
     const isChosen = chosen === index;
     const kind = isChosen ? "chosen" : variant.rejected === undefined ? "tried" : "rejected";

@@ -15,6 +15,7 @@ export interface Row {
 
 interface Props {
   readonly label: string;
+  /** Class of the table. A narrow window shows each row of "results" as a block, with the titles in the cells. */
   readonly kind?: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
@@ -42,7 +43,11 @@ export function Table({ label, kind, columns, rows }: Props): JSX.Element {
                 {name}
               </th>
               {cells.map((cell, index) => (
-                <td key={index} class={columns[index + 1]?.kind}>
+                <td
+                  key={index}
+                  class={columns[index + 1]?.kind}
+                  data-label={kind === "results" ? columns[index + 1]?.title : undefined}
+                >
                   {cell}
                 </td>
               ))}
