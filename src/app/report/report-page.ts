@@ -200,8 +200,8 @@ function keyFigures(run: Run): Markup {
   const chosen = chosenOf(run);
   const { original, metric } = run;
   const result = chosen?.result;
-  const renderFigure = (title: string, text: Content, note?: Content): Markup =>
-    html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${note}</small>`}</dd></div>`;
+  const renderFigure = (title: string, text: Content, note?: string): Markup =>
+    html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${keepTermsWhole(note)}</small>`}</dd></div>`;
   const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
     if (before === undefined) return "–";
     if (after === undefined) return text(before);

@@ -21,7 +21,7 @@ import {
   notChosenText,
   steadyTimingOf,
 } from "../../judge/record/verdict.ts";
-import { type Content, html, type Markup } from "./markup.ts";
+import { type Content, html, keepTermsWhole, type Markup } from "./markup.ts";
 
 export interface Column {
   readonly title: string;
@@ -42,7 +42,7 @@ export const numberHead = (title: string): Markup => html`<th class="n">${title}
 
 /** Returns a table cell with a number; an undefined text becomes a dash. @param note smaller text below it. @param label title of the column, shown in the cell on a narrow page. */
 export function numberCell(text: Content, note?: Content, label?: string): Markup {
-  return html`<td class="n"${label !== undefined && html` data-label="${label}"`}>${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
+  return html`<td class="n"${label !== undefined && html` data-label="${label}"`}>${text ?? "–"}${note !== undefined && html`<small>${typeof note === "string" ? keepTermsWhole(note) : note}</small>`}</td>`;
 }
 
 /** Returns the title of a column of changes, such as "change, points". */
