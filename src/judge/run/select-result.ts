@@ -87,6 +87,7 @@ export async function selectResult(
   { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
   options: RunOptions,
 ): Promise<Decision> {
+  options.onStage?.("compressed size");
   const [original, ...results] = await Promise.all([
     evaluator.withCompressedSizes(evaluator.original.measured),
     ...attempts.map((attempt) => addCompressedSizes(attempt, evaluator)),
@@ -112,12 +113,10 @@ export async function selectResult(
   return { original, attempts: judgedAttempts, rankedVariants, choice, chosen: isChosen ? choice.place : undefined };
 }
 
-async function addCompressedSizes(
-  { variant, evaluation, ...rest }: Attempt,
-  evaluator: Trials["evaluator"],
-): Promise<Attempt> {
+async function addCompressedSizes(attempt: Attempt, evaluator: Trials["evaluator"]): Promise<Attempt> {
+  const { variant, evaluation } = attempt;
   return {
-    ...rest,
+    ...attempt,
     variant: { ...variant, result: variant.result && (await evaluator.withCompressedSizes(variant.result)) },
     evaluation: evaluation && { ...evaluation, measured: await evaluator.withCompressedSizes(evaluation.measured) },
   };
