@@ -43,7 +43,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
       : quantizeToHalf(options.scheme, model, options, context);
   const migration = await equalizeModel(model, options, context);
   const { scheme } = options;
-  const tied = findFloatReaders(model, options);
+  const floatReaders = findFloatReaders(model, options);
   const inference = infer(model);
   const all = allLayers(model, inference);
   const fixedTensors = options.layers === undefined ? await findBuffers(selectLayers(all, options)) : new Set();
@@ -51,7 +51,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   for (const layer of all) {
     const { name, role, weight } = layer;
     // A quantized copy of a matrix that another node reads in float makes the file larger. Products on integers are worth it.
-    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
+    const reader = scheme === "weights" || role.kind === "lookup" ? floatReaders.get(name) : undefined;
     if (fixedTensors.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
     else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");
     else if (reader !== undefined)
@@ -70,7 +70,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
     roundByScheme(fit, { ...source, existing: await findRoundings(model) });
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
-  const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, tied.get(change.at)));
+  const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, floatReaders.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
   return { ...outcome, changes: [...migration, ...roundingChanges, ...corrected] };
 }
