@@ -30,7 +30,8 @@ const pages = (): readonly string[] =>
     .map((name) => name.replaceAll("\\", "/"))
     .filter((name) => name.endsWith(".html") && !name.startsWith("studio/"));
 
-const textOf = (page: string): string => readFileSync(join(dist, page), "utf8");
+/** Text of a page, whose numbers and units are joined by spaces that do not break. */
+const textOf = (page: string): string => readFileSync(join(dist, page), "utf8").replaceAll("\u00a0", " ");
 const idsOf = (text: string): ReadonlySet<string> =>
   new Set([...text.matchAll(/\sid="([^"]+)"/g)].map(([, id = ""]) => id));
 
