@@ -34,7 +34,7 @@ function minLetters(cell: Cell): number {
   return Math.max(...parts.map(({ length }) => length));
 }
 
-/** Marks the tables that are too wide for a phone with the class "blocks", their cells with the titles of the columns, and cells of texts with the class "long". */
+/** Marks the tables that are too wide for a phone with the class "blocks", their cells with the titles of the columns, and cells of texts with the class "long", and those of downloads and changes with these words. */
 export function markWideTables(tokens: readonly TableToken[]): void {
   let [rows, table]: [Cell[][], TableToken | undefined] = [[], undefined];
   for (const [index, token] of tokens.entries()) {
@@ -61,9 +61,13 @@ function markTable(table: TableToken, [heads = [], ...rows]: readonly (readonly 
   table.attrSet("class", "blocks");
   for (const { head, cells } of columns) {
     const isLong = cells.some(({ text }) => text.length > shortText);
+    // Columns that share a title belong to the columns before them, so they keep their places.
+    const isUnique = heads.filter(({ text }) => text === head.text).length === 1;
+    const kind = isUnique ? /^(?:result, )?(download|brotli|change)/.exec(head.text)?.[1] : undefined;
+    const classes = [isLong && "long", kind].filter((name) => typeof name === "string").join(" ");
     for (const { token } of cells) {
       token.attrSet("data-label", head.text);
-      if (isLong) token.attrSet("class", "long");
+      if (classes !== "") token.attrSet("class", classes);
     }
   }
 }
