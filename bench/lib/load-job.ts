@@ -1,7 +1,7 @@
 /** Job of the engine bench: loads a model, runs it, and returns times and peak memory. */
 
-import { startRuntime } from "../../src/app/cli/job-parts/start-runtime.ts";
 import { startMemoryMeter } from "../../src/app/cli/jobs/memory.ts";
+import { startRuntime } from "../../src/app/cli/jobs/parts/start-runtime.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";

@@ -92,7 +92,7 @@ export function publicEntries(root: string): readonly string[] {
 function jobs(sources: string): readonly string[] {
   return ["app/cli/jobs", "app/cli/processes"].flatMap((folder) =>
     readdirSync(join(sources, folder))
-      .filter((file) => !file.endsWith(".test.ts"))
+      .filter((file) => /^[^.]+\.ts$/.test(file))
       .map((file) => `${folder}/${file.replace(/\.ts$/, "")}`),
   );
 }

@@ -41,7 +41,7 @@ export async function allCommands(): Promise<readonly Line[]> {
 
 async function ownCommands(): Promise<readonly Line[]> {
   const lines: Line[] = [];
-  for (const module of readdirSync("src/app/cli/commands")) {
+  for (const module of readdirSync("src/app/cli/commands").filter((name) => name.endsWith(".ts"))) {
     const { default: definition } = await import(`../../src/app/cli/commands/${module}`);
     if (definition === undefined) continue;
     const { name, summary } = definition;

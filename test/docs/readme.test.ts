@@ -16,7 +16,7 @@ import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { galleryPage } from "../../scripts/gallery/page.ts";
-import { parseBudgets } from "../../src/app/cli/commands/check-budgets.ts";
+import { parseBudgets } from "../../src/app/cli/commands/check/budgets.ts";
 import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { runProgram } from "../../src/app/cli/program.ts";
 import { pith } from "../app/cli/run.ts";

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { speedFinding } from "../../../src/app/cli/commands/check-findings.ts";
+import { speedFinding } from "../../../src/app/cli/commands/check/findings.ts";
 import { parseModel } from "../../../src/core/graph/text.ts";
 import { save } from "../../../src/core/onnx/index.ts";
 import type { PairedRunTimes } from "../../../src/runtime/run/relative-time.ts";

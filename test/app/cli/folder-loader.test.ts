@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { openLoader } from "../../../src/app/cli/commands/folder-loader.ts";
+import { openLoader } from "../../../src/app/cli/commands/folder/loader.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import { temporaryFolder } from "../../temporary.ts";
 

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createModuleSearch } from "../../../src/app/cli/commands/folder-search.ts";
+import { createModuleSearch } from "../../../src/app/cli/commands/folder/search.ts";
 import type { CompressInput, CompressOutput } from "../../../src/app/cli/jobs/compress.ts";
 import { Terminal } from "../../../src/app/cli/print/terminal.ts";
 import { minSpeed } from "../../../src/app/folder/quantize-folder.ts";

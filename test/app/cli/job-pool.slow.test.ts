@@ -1,7 +1,7 @@
 /** Tests jobs in separate processes that run before the command needs their results. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { createProcessPool } from "../../../src/app/cli/job-parts/job-pool.ts";
+import { createProcessPool } from "../../../src/app/cli/jobs/parts/job-pool.ts";
 import type { JobRequest, RecipeInput } from "../../../src/app/cli/queue/job-inputs.ts";
 import { temporaryFolder } from "../../temporary.ts";
 import { dataAt } from "./data-request.ts";

@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { keysOf } from "../../../src/app/cli/flags/check-flags.ts";
 import { asFlags } from "../../../src/app/cli/flags/flag-names.ts";
-import { fasterAdvice } from "../../../src/app/cli/job-parts/advice.ts";
+import { fasterAdvice } from "../../../src/app/cli/jobs/parts/advice.ts";
 import { parseModel } from "../../../src/core/graph/text.ts";
 import { save } from "../../../src/core/onnx/index.ts";
 import { factorize } from "../../../src/techniques/factorize/factorize.ts";

@@ -1,7 +1,7 @@
 /** Runs results of `quantize` in WebAssembly and WebGPU of a real browser: all dtypes of real models, all schemes of a small one. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../../src/app/cli/browser/chromium.ts";
-import { type OpenedTarget, openTarget } from "../../../src/app/cli/job-parts/target.ts";
+import { type OpenedTarget, openTarget } from "../../../src/app/cli/jobs/parts/target.ts";
 import { createEngine } from "../../../src/core/engine/index.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { parseModel } from "../../../src/core/graph/text.ts";

@@ -5,7 +5,7 @@ import { createEngine, type Engine, type LoadOptions, type Session } from "../..
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import { type LatencyReport, timeModels } from "../../../runtime/run/latency.ts";
-import { startRuntime, warmUp } from "../job-parts/start-runtime.ts";
+import { startRuntime, warmUp } from "../jobs/parts/start-runtime.ts";
 import { type Adapter, decodeBatch, encodeBatch, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
 
 declare global {

@@ -18,7 +18,7 @@ import type sizesJob from "../jobs/sizes.ts";
 import type { Colors } from "../print/terminal-escapes.ts";
 import type evaluateProcess from "../processes/eval.ts";
 import type { EvalResult } from "../processes/eval.ts";
-import { type Budgets, parseBudgets } from "./check-budgets.ts";
+import { type Budgets, parseBudgets } from "./check/budgets.ts";
 import {
   type CheckOutcome,
   evalFindings,
@@ -28,7 +28,7 @@ import {
   sizeFindings,
   speedFinding,
   unmeasuredFindings,
-} from "./check-findings.ts";
+} from "./check/findings.ts";
 
 const defaultFile = "pith.check.yaml";
 /** Number of processes that time a model, because the ratio varies between processes. */

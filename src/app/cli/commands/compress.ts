@@ -185,7 +185,7 @@ function requireSingle(models: readonly string[], options: Options): void {
 }
 
 async function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
-  const { writeVariants } = await import("./write-folder-variants.ts");
+  const { writeVariants } = await import("./folder/write-variants.ts");
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
     throw usageError("--force is for a single model: of a folder only what passes the check is kept.", {

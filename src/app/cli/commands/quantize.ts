@@ -81,7 +81,7 @@ export default defineCommand({
         const variantOptions = withDownloadOptions(quantize, sampled, rest.targetDownload, ({ id, text }) =>
           session.terminal.note(id, text),
         );
-        const { writeVariants } = await import("./write-folder-variants.ts");
+        const { writeVariants } = await import("./folder/write-variants.ts");
         return writeVariants(path, { ...rest, out, isText }, { dtypes, fileBytes }, variantOptions, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {

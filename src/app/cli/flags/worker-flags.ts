@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { usageError } from "#ir";
 import { countOption, option } from "#pass";
-import type { WorkerOptions } from "../job-parts/job-pool.ts";
+import type { WorkerOptions } from "../jobs/parts/job-pool.ts";
 
 const group = "Parallel work (docs/scaling.md):";
 

@@ -6,9 +6,9 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/named-values.ts";
-import { constantInputsOfEach } from "../job-parts/constant-inputs.ts";
-import { openModel, warnOfSwap } from "../job-parts/open-model.ts";
-import { openTarget } from "../job-parts/target.ts";
+import { constantInputsOfEach } from "./parts/constant-inputs.ts";
+import { openModel, warnOfSwap } from "./parts/open-model.ts";
+import { openTarget } from "./parts/target.ts";
 
 export interface BenchInput {
   readonly models: readonly string[];

@@ -25,10 +25,10 @@ import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterimResult, removeResults, runContents, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { withFlagNames } from "../flags/flag-names.ts";
-import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
-import { warnOfDefaults } from "../job-parts/open-model.ts";
-import { type OpenedSearch, withSearch } from "../job-parts/open-search.ts";
 import type { CombinationInput, JobRequest, SearchInput } from "../queue/job-inputs.ts";
+import { type WorkerOptions, withJobPool } from "./parts/job-pool.ts";
+import { warnOfDefaults } from "./parts/open-model.ts";
+import { type OpenedSearch, withSearch } from "./parts/open-search.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const rejectedFolder = "rejected";

@@ -8,7 +8,7 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import { compareModules, type EndToEnd, type ModulePaths, openFolderModels } from "../../folder/end-to-end.ts";
 import { compareSpeech, openSpeech, openUtterances, type SpeechOptions } from "../../folder/speech.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { openData } from "../job-parts/open-data.ts";
+import { openData } from "./parts/open-data.ts";
 
 export interface EndToEndInput {
   readonly folder: string;

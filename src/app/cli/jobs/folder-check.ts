@@ -13,9 +13,9 @@ import { generatorOf } from "../../../runtime/run/generate.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { mainOf } from "../../folder/file-names.ts";
 import { openSpeech, openUtterances } from "../../folder/speech.ts";
-import { openData } from "../job-parts/open-data.ts";
-import { withTargets } from "../job-parts/target.ts";
 import type { EndToEndInput } from "./end-to-end.ts";
+import { openData } from "./parts/open-data.ts";
+import { withTargets } from "./parts/target.ts";
 
 interface FolderCheckInput extends Pick<EndToEndInput, "folder" | "data" | "isText" | "seed"> {
   readonly bases: readonly string[];

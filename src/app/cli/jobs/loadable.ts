@@ -1,54 +1,11 @@
-import { asPithError, type Model, open, PithError } from "#ir";
-import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import { findUnknownOperator } from "../../../core/engine/runtime-messages.ts";
-import { simplify } from "../../../rewrite/clean-up/simplify.ts";
+import { open } from "#ir";
+import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { ResultError } from "../../../runtime/run/load-check.ts";
-import { hasLargeWeights } from "../../../runtime/run/size-limits.ts";
+import { simplifyToLoad } from "./parts/load-simplified.ts";
 
 /** Job: returns the path of the first model that loads only after `pith simplify`. */
 export default async function loadableJob({ models }: { readonly models: readonly string[] }, context: JobContext) {
   const engine = createEngine();
   for (const path of models) if ((await simplifyToLoad(await open(path), engine, context)) !== undefined) return path;
   return undefined;
-}
-
-/** Returns the simplified model if only that one loads. @param threads with which the model is loaded next, because the engine keeps sessions. */
-export async function simplifyToLoad(
-  model: Model,
-  engine: Engine,
-  { signal }: Pick<JobContext, "signal">,
-  threads?: number,
-): Promise<Model | undefined> {
-  if (!(await failsToLoad(model, engine, threads))) return undefined;
-  const simplified = model.clone();
-  try {
-    await simplify(simplified, {}, { engine, signal });
-  } catch (error) {
-    asPithError(error);
-    return undefined;
-  }
-  return (await failsToLoad(simplified, engine)) ? undefined : simplified;
-}
-
-async function failsToLoad(model: Model, engine: Engine, threads?: number): Promise<boolean> {
-  try {
-    await (await engine.load(model, { threads, spinning: false, lean: hasLargeWeights(model) })).release();
-    return false;
-  } catch (error) {
-    const pithError = asPithError(error);
-    return pithError.code === "E_ENGINE" && findUnknownOperator(pithError) === undefined;
-  }
-}
-
-export async function rejectUnloadable<T>(work: () => Promise<T>, outcome = "Nothing was written."): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof ResultError) || !error.loading) throw error;
-    throw new PithError(error.code, `${error.message} ${outcome}`, {
-      hint: "--force does not write it either, because it could not be loaded.",
-      cause: error,
-    });
-  }
 }

@@ -5,9 +5,9 @@ import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
-import { constantInputsOf } from "../job-parts/constant-inputs.ts";
-import { startRuntime } from "../job-parts/start-runtime.ts";
 import type { BenchInput } from "./bench.ts";
+import { constantInputsOf } from "./parts/constant-inputs.ts";
+import { startRuntime } from "./parts/start-runtime.ts";
 
 export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"> {
   readonly runtime: RuntimeName;

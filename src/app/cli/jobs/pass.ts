@@ -23,12 +23,12 @@ import { createJointJudge } from "../../folder/joint-judge.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
 import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { fasterAdvice, rejectionError, unwrittenText } from "../job-parts/advice.ts";
-import { openData, openValidation, type TaskRequest } from "../job-parts/open-data.ts";
-import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "../job-parts/open-model.ts";
-import type { PassInput, PassOutput, PassReport } from "../job-parts/pass-job.ts";
-import { withTargets } from "../job-parts/target.ts";
-import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
+import { fasterAdvice, rejectionError, unwrittenText } from "./parts/advice.ts";
+import { rejectUnloadable, simplifyToLoad } from "./parts/load-simplified.ts";
+import { openData, openValidation, type TaskRequest } from "./parts/open-data.ts";
+import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "./parts/open-model.ts";
+import type { PassInput, PassOutput, PassReport } from "./parts/pass-job.ts";
+import { withTargets } from "./parts/target.ts";
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const names = input.dryRun ? [] : targetsOf(input.options.target);

@@ -3,9 +3,9 @@ import { asPithError, counted, integer, type Model, throwIfAborted } from "#ir";
 import { recipeNameOf } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
-import { type WorkerOptions, withJobPool } from "../job-parts/job-pool.ts";
-import { openModel } from "../job-parts/open-model.ts";
 import type { JobRequest, RecipeInput, SearchInput } from "../queue/job-inputs.ts";
+import { type WorkerOptions, withJobPool } from "./parts/job-pool.ts";
+import { openModel } from "./parts/open-model.ts";
 
 interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;

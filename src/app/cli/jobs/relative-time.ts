@@ -2,7 +2,7 @@ import type { Model } from "#ir";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type PairedRunTimes, relativeTimer } from "../../../runtime/run/relative-time.ts";
-import { openModel } from "../job-parts/open-model.ts";
+import { openModel } from "./parts/open-model.ts";
 
 /** Job: returns the times of two models, or why they cannot be timed. @throws PithError E_ENGINE or E_UNSUPPORTED if one does not run. */
 export default async function relativeTimeJob(

@@ -23,9 +23,9 @@ import type { options } from "../commands/debug.ts";
 import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
 import { dataRequestOf } from "../flags/data.ts";
-import { wrongOriginalHint } from "../job-parts/input-errors.ts";
-import { openModelAndOriginal } from "../job-parts/judge-model.ts";
-import { isResult } from "../job-parts/open-model.ts";
+import { wrongOriginalHint } from "../jobs/parts/input-errors.ts";
+import { openModelAndOriginal } from "../jobs/parts/open-data.ts";
+import { isResult } from "../jobs/parts/open-model.ts";
 import { columnsOf, printLayers } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;

@@ -33,9 +33,9 @@ import type { options } from "../commands/eval.ts";
 import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
 import { requireMarkdownFile } from "../flags/markdown.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
-import { judgeModel } from "../job-parts/judge-model.ts";
-import { scoreOf } from "../job-parts/score.ts";
-import { withTargets } from "../job-parts/target.ts";
+import { judgeModel } from "../jobs/parts/judge-model.ts";
+import { scoreOf } from "../jobs/parts/score.ts";
+import { withTargets } from "../jobs/parts/target.ts";
 import { outputLines } from "../print/output-lines.ts";
 import { columnsOf } from "../print/table.ts";
 

@@ -15,7 +15,7 @@ import { inspect as inspectModel } from "../../report/inspect/inspect.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/inspect.ts";
 import { filesOfModel, totalBytes } from "../files/file-paths.ts";
-import { contextOf, openModel } from "../job-parts/open-model.ts";
+import { contextOf, openModel } from "../jobs/parts/open-model.ts";
 import { printInspection, shownEnergies, type WeightStatistics } from "../print/inspection.ts";
 import type { Printer } from "../print/printed-result.ts";
 

@@ -17,7 +17,7 @@ import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
 import { withDownloadOptions } from "../flags/download-goal.ts";
 import { flagName } from "../flags/flag-names.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
-import type { PassInput, WrittenOutput } from "../job-parts/pass-job.ts";
+import type { PassInput, WrittenOutput } from "../jobs/parts/pass-job.ts";
 import passJob from "../jobs/pass.ts";
 import { passCommands } from "../pass-commands.ts";
 import { type OutputFiles, resultOfPlan, resultOfUnwritten, resultOfWritten } from "../print/pass-result.ts";

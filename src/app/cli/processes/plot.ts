@@ -8,7 +8,7 @@ import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/plot.ts";
 import { exists, pathNextTo, requireNotInput, requireNotWeights } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
-import { openModel } from "../job-parts/open-model.ts";
+import { openModel } from "../jobs/parts/open-model.ts";
 
 export default async function plot(
   [path = ""]: readonly string[],

@@ -37,8 +37,8 @@ import { sensitivityContents, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
 import { dataRequestOf, dataWords } from "../flags/data.ts";
 import { withFlagNames } from "../flags/flag-names.ts";
-import { openData } from "../job-parts/open-data.ts";
-import { contextOf, openModel } from "../job-parts/open-model.ts";
+import { openData } from "../jobs/parts/open-data.ts";
+import { contextOf, openModel } from "../jobs/parts/open-model.ts";
 import type { Printer } from "../print/printed-result.ts";
 import { columnsOf, printLayers } from "../print/table.ts";
 

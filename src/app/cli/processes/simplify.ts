@@ -38,8 +38,8 @@ import {
 import { requireModel } from "../files/model-path.ts";
 import { completeFolder, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { parseNamedSizes, parseSettings } from "../flags/named-values.ts";
-import { contextOf, openModel, saveResult, warnOfDefaults } from "../job-parts/open-model.ts";
-import { rejectUnloadable } from "../jobs/loadable.ts";
+import { rejectUnloadable } from "../jobs/parts/load-simplified.ts";
+import { contextOf, openModel, saveResult, warnOfDefaults } from "../jobs/parts/open-model.ts";
 import { changeColumns, changeRow } from "../print/table.ts";
 
 export default async function simplify(

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { OptionValues } from "../../../core/pass/pass.ts";
-import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
-import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/training-advice.ts";
-import { passCommand } from "../commands/pass.ts";
-import { keysOf } from "../flags/check-flags.ts";
-import { asFlags, flagName } from "../flags/flag-names.ts";
-import { passCommands } from "../pass-commands.ts";
+import type { OptionValues } from "../../../../core/pass/pass.ts";
+import { builtInPasses } from "../../../../judge/recipe/built-in-passes.ts";
+import { keepingAdvice, lessLossyAdvice } from "../../../../judge/run/training-advice.ts";
+import { passCommand } from "../../commands/pass.ts";
+import { keysOf } from "../../flags/check-flags.ts";
+import { asFlags, flagName } from "../../flags/flag-names.ts";
+import { passCommands } from "../../pass-commands.ts";
 import { rejectionError } from "./advice.ts";
 
 type Arguments = Parameters<typeof rejectionError>;

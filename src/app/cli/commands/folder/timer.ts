@@ -1,13 +1,13 @@
 /** Times the files of a folder relative to their originals on each target. */
 import { basename } from "node:path";
 import { asPithError } from "#ir";
-import type { Settings } from "../../../judge/task/constant-inputs.ts";
-import { relativeProcessorTime } from "../../../runtime/run/latency.ts";
-import type { TargetName } from "../../../runtime/run/run-target.ts";
-import type { FolderOptions } from "../../folder/folder-run.ts";
-import type { FileFigures } from "../../folder/records.ts";
-import type { Session } from "../command.ts";
-import type benchJob from "../jobs/bench.ts";
+import type { Settings } from "../../../../judge/task/constant-inputs.ts";
+import { relativeProcessorTime } from "../../../../runtime/run/latency.ts";
+import type { TargetName } from "../../../../runtime/run/run-target.ts";
+import type { FolderOptions } from "../../../folder/folder-run.ts";
+import type { FileFigures } from "../../../folder/records.ts";
+import type { Session } from "../../command.ts";
+import type benchJob from "../../jobs/bench.ts";
 
 /** Rounds of timing on a target, and the seconds after which none begins: of one file, and of the files together. */
 const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];

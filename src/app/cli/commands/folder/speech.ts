@@ -1,12 +1,12 @@
 /** Compares the files of a speech model's folder by their transcripts. */
 import { basename, join } from "node:path";
 import { counted, Miss, open, unsupportedError } from "#ir";
-import type { EndToEnd, ModulePaths } from "../../folder/end-to-end.ts";
-import type { FolderVariant } from "../../folder/folder-run.ts";
-import type { JointCheck } from "../../folder/joint-judge.ts";
-import { openSpeech, type SpeechModel, type SpeechOptions } from "../../folder/speech.ts";
-import type { Session } from "../command.ts";
-import type { DataRequest } from "../flags/data.ts";
+import type { EndToEnd, ModulePaths } from "../../../folder/end-to-end.ts";
+import type { FolderVariant } from "../../../folder/folder-run.ts";
+import type { JointCheck } from "../../../folder/joint-judge.ts";
+import { openSpeech, type SpeechModel, type SpeechOptions } from "../../../folder/speech.ts";
+import type { Session } from "../../command.ts";
+import type { DataRequest } from "../../flags/data.ts";
 
 /** Returns a folder's speech model. If it cannot transcribe, warns, or with `hasData` throws PithError E_UNSUPPORTED. */
 export async function openFolderSpeech(

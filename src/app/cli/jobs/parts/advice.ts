@@ -1,11 +1,11 @@
 /** Formats advice for results that are worse than the original. */
 import { capitalize, type Model, PithError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
-import type { Rejection } from "../../../judge/run/rejection.ts";
-import { isTraining } from "../../../judge/steps/step-options.ts";
-import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
-import { nextFiles } from "../files/file-paths.ts";
-import { passCommands } from "../pass-commands.ts";
+import type { Rejection } from "../../../../judge/run/rejection.ts";
+import { isTraining } from "../../../../judge/steps/step-options.ts";
+import { blameText, isSpread } from "../../../../runtime/noise/layer-errors.ts";
+import { nextFiles } from "../../files/file-paths.ts";
+import { passCommands } from "../../pass-commands.ts";
 import type { PassInput } from "./pass-job.ts";
 
 /** Ends an error. A folder has other files (`sizeBefore`), which can be written. */

@@ -3,14 +3,14 @@ import { infer, isQuantized, keptChannelsKey, layers } from "#analysis";
 import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
-import type { Engine } from "../../../core/engine/index.ts";
-import { copiesOf, formatOutdated, outdatedCopies, sizesOfCopies } from "../../../core/files/compressed-copies.ts";
-import { isCopy } from "../../../core/files/hash.ts";
-import { storeMissingSidecars } from "../../../data/sidecars/sidecars.ts";
-import { quoteWord } from "../../../judge/record/shell-command.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import type { CompressedSize } from "../../../runtime/run/model-size.ts";
-import { filesOfModel } from "../files/file-paths.ts";
+import type { Engine } from "../../../../core/engine/index.ts";
+import { copiesOf, formatOutdated, outdatedCopies, sizesOfCopies } from "../../../../core/files/compressed-copies.ts";
+import { isCopy } from "../../../../core/files/hash.ts";
+import { storeMissingSidecars } from "../../../../data/sidecars/sidecars.ts";
+import { quoteWord } from "../../../../judge/record/shell-command.ts";
+import type { JobContext } from "../../../../runtime/job/job.ts";
+import type { CompressedSize } from "../../../../runtime/run/model-size.ts";
+import { filesOfModel } from "../../files/file-paths.ts";
 import { renderTemplate } from "./render-template.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {

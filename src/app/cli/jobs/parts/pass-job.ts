@@ -1,13 +1,13 @@
 /** Input and output of the job that runs a pass on one model. */
 import type { Encoding } from "#platform";
-import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
-import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
-import type { SingleStep, StepReport } from "../../../judge/run/single-step.ts";
-import type { StepRequest } from "../../../judge/run/step-request.ts";
-import type { CompressedSize } from "../../../runtime/run/model-size.ts";
-import type { JointCheck } from "../../folder/joint-judge.ts";
-import type { StepFlagValues } from "../commands/pass.ts";
-import type { DataRequest } from "../flags/data.ts";
+import type { MeasuredPair, PlannedCost, SizeAndCost } from "../../../../judge/measure/measured-pair.ts";
+import type { SampleUse } from "../../../../judge/recipe/open-samples.ts";
+import type { SingleStep, StepReport } from "../../../../judge/run/single-step.ts";
+import type { StepRequest } from "../../../../judge/run/step-request.ts";
+import type { CompressedSize } from "../../../../runtime/run/model-size.ts";
+import type { JointCheck } from "../../../folder/joint-judge.ts";
+import type { StepFlagValues } from "../../commands/pass.ts";
+import type { DataRequest } from "../../flags/data.ts";
 
 export interface PassInput
   extends Pick<

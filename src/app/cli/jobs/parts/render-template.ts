@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Miss } from "#ir";
 import { root } from "#root";
-import type { RenderTemplate } from "../../../data/text/chat-template.ts";
+import type { RenderTemplate } from "../../../../data/text/chat-template.ts";
 import { resolvePackage } from "./resolve-package.ts";
 
 interface Jinja {

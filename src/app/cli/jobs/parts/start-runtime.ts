@@ -1,5 +1,5 @@
 import { parseModel } from "#ir";
-import type { Engine } from "../../../core/engine/index.ts";
+import type { Engine } from "../../../../core/engine/index.ts";
 
 /** Starts the runtime and its threads, so that measurements of later sessions exclude the start. */
 export async function startRuntime(engine: Engine, threads: number | undefined): Promise<void> {

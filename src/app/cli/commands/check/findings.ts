@@ -1,14 +1,14 @@
 /** Decides for each budget of a model: passed, failed, or undecided. */
 import { bytes, changeInterval, counted, difference, type Estimate, integer, percent, times, type Unit } from "#ir";
-import { wilson } from "../../../core/math/confidence-interval.ts";
-import { roundUp } from "../../../judge/record/sample-advice.ts";
-import { formatChange, verdictSentence } from "../../../judge/record/verdict.ts";
-import type { ModelMeasurement } from "../../../judge/run/measure-models.ts";
-import { namedMetrics } from "../../../judge/task/named-metrics.ts";
-import type { Size } from "../../../runtime/run/model-size.ts";
-import type { PairedRunTimes } from "../../../runtime/run/relative-time.ts";
-import type { EvalResult } from "../processes/eval.ts";
-import type { Budgets } from "./check-budgets.ts";
+import { wilson } from "../../../../core/math/confidence-interval.ts";
+import { roundUp } from "../../../../judge/record/sample-advice.ts";
+import { formatChange, verdictSentence } from "../../../../judge/record/verdict.ts";
+import type { ModelMeasurement } from "../../../../judge/run/measure-models.ts";
+import { namedMetrics } from "../../../../judge/task/named-metrics.ts";
+import type { Size } from "../../../../runtime/run/model-size.ts";
+import type { PairedRunTimes } from "../../../../runtime/run/relative-time.ts";
+import type { EvalResult } from "../../processes/eval.ts";
+import type { Budgets } from "./budgets.ts";
 
 /** "undecided": the measurement decides neither way. */
 export type CheckOutcome = "passed" | "failed" | "undecided";

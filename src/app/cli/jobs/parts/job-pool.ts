@@ -3,14 +3,14 @@ import { basename } from "node:path";
 import { counted, joinList, type Model, PithError, storedBytes } from "#ir";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
-import type { Job, JobContext } from "../../../runtime/job/job.ts";
-import { runJob } from "../../../runtime/job/run.ts";
-import { publicAddress } from "../print/addresses.ts";
-import type { JobRequest, SharedInput } from "../queue/job-inputs.ts";
-import { modulesOf } from "../queue/module-names.ts";
-import { type OpenedQueue, openQueue } from "../queue/queue.ts";
-import { openSharedStore, requireStored, resolveInput, shareInput } from "../queue/shared-store.ts";
+import { type JobPool, Pool } from "../../../../judge/steps/pool.ts";
+import type { Job, JobContext } from "../../../../runtime/job/job.ts";
+import { runJob } from "../../../../runtime/job/run.ts";
+import { publicAddress } from "../../print/addresses.ts";
+import type { JobRequest, SharedInput } from "../../queue/job-inputs.ts";
+import { modulesOf } from "../../queue/module-names.ts";
+import { type OpenedQueue, openQueue } from "../../queue/queue.ts";
+import { openSharedStore, requireStored, resolveInput, shareInput } from "../../queue/shared-store.ts";
 
 export interface WorkerOptions {
   readonly jobs: number;

@@ -1,14 +1,14 @@
 /** Writes one variant of a folder's model, as `pith quantize` would. */
 import { bytes, capitalize, PithError, unsupportedError } from "#ir";
-import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import { endToEndLoss, tokenSimilarity } from "../../folder/end-to-end.ts";
-import { figuresFrom, similarityFigures } from "../../folder/figures.ts";
-import type { FolderVariant } from "../../folder/folder-run.ts";
-import type { FileFigures } from "../../folder/records.ts";
-import type { Session } from "../command.ts";
-import type { PassInput } from "../job-parts/pass-job.ts";
-import type passJob from "../jobs/pass.ts";
-import type { SpeechJudge } from "./folder-speech.ts";
+import { optionsOfDtype } from "../../../../techniques/quantize/options.ts";
+import { endToEndLoss, tokenSimilarity } from "../../../folder/end-to-end.ts";
+import { figuresFrom, similarityFigures } from "../../../folder/figures.ts";
+import type { FolderVariant } from "../../../folder/folder-run.ts";
+import type { FileFigures } from "../../../folder/records.ts";
+import type { Session } from "../../command.ts";
+import type { PassInput } from "../../jobs/parts/pass-job.ts";
+import type passJob from "../../jobs/pass.ts";
+import type { SpeechJudge } from "./speech.ts";
 
 interface VariantOptions {
   /** Flags of the pass, without the dtype. */

@@ -1,7 +1,7 @@
 /** Converts the values of `--set` to inputs of models. */
 import type { Batch, Model } from "#ir";
-import type { Settings } from "../../../judge/task/constant-inputs.ts";
-import { contentOf, hasValue } from "../../../rewrite/clean-up/set-inputs.ts";
+import type { Settings } from "../../../../judge/task/constant-inputs.ts";
+import { contentOf, hasValue } from "../../../../rewrite/clean-up/set-inputs.ts";
 
 export function constantInputsOf(model: Model, set: Settings): Batch {
   const settings = Object.entries(set).filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));

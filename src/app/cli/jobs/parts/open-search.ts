@@ -1,13 +1,13 @@
 /** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
-import { createEngine } from "../../../core/engine/index.ts";
-import { openSteps } from "../../../judge/recipe/pass-steps.ts";
-import type { Recipe } from "../../../judge/recipe/recipe.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import type { RunTarget } from "../../../runtime/run/run-target.ts";
-import { listRecipes } from "../../../search/candidates.ts";
-import type { SearchInput } from "../queue/job-inputs.ts";
-import { requireStored } from "../queue/shared-store.ts";
+import { createEngine } from "../../../../core/engine/index.ts";
+import { openSteps } from "../../../../judge/recipe/pass-steps.ts";
+import type { Recipe } from "../../../../judge/recipe/recipe.ts";
+import type { JobContext } from "../../../../runtime/job/job.ts";
+import type { RunTarget } from "../../../../runtime/run/run-target.ts";
+import { listRecipes } from "../../../../search/candidates.ts";
+import type { SearchInput } from "../../queue/job-inputs.ts";
+import { requireStored } from "../../queue/shared-store.ts";
 import { openData } from "./open-data.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";

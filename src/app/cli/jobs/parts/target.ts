@@ -1,11 +1,11 @@
 /** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
 import { PithError, unsupportedError } from "#ir";
-import { createEngine } from "../../../core/engine/index.ts";
-import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import { latency } from "../../../runtime/run/latency.ts";
-import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
-import { type BrowserEngine, openBrowserEngine } from "../browser/engine.ts";
+import { createEngine } from "../../../../core/engine/index.ts";
+import { findRuntime, type RuntimeName } from "../../../../core/engine/runtime.ts";
+import type { JobContext } from "../../../../runtime/job/job.ts";
+import { latency } from "../../../../runtime/run/latency.ts";
+import type { RunTarget, TargetName } from "../../../../runtime/run/run-target.ts";
+import { type BrowserEngine, openBrowserEngine } from "../../browser/engine.ts";
 import { startRuntime, warmUp } from "./start-runtime.ts";
 
 export interface OpenedTarget extends RunTarget {

@@ -2,13 +2,13 @@
 import * as v from "valibot";
 import { isObject } from "#ir";
 import { checkWith, countOption, parseSize, positiveOption, problemOf, sizeOption, wording } from "#pass";
-import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
-import { withShares } from "../../../judge/recipe/check-recipe.ts";
-import { fail, readYaml, requireShallow, type YamlText } from "../../../judge/recipe/yaml-source.ts";
-import { namedMetrics } from "../../../judge/task/named-metrics.ts";
-import { targetNames } from "../../../runtime/run/run-target.ts";
-import { describeAnyLoss } from "../flags/meaningful-drop.ts";
-import { metricNames } from "../flags/metrics.ts";
+import { parsePreprocessingSpec } from "../../../../data/sidecars/preprocessing-spec.ts";
+import { withShares } from "../../../../judge/recipe/check-recipe.ts";
+import { fail, readYaml, requireShallow, type YamlText } from "../../../../judge/recipe/yaml-source.ts";
+import { namedMetrics } from "../../../../judge/task/named-metrics.ts";
+import { targetNames } from "../../../../runtime/run/run-target.ts";
+import { describeAnyLoss } from "../../flags/meaningful-drop.ts";
+import { metricNames } from "../../flags/metrics.ts";
 
 const sizeSchema = v.pipe(
   v.union([v.pipe(v.number(), v.minValue(1)), sizeOption], "takes bytes, or a size such as 310kB"),

@@ -2,21 +2,21 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
-import type { Purpose } from "../../../judge/measure/objective.ts";
-import type { Run } from "../../../judge/record/run-record.ts";
-import type { MetricName } from "../../../judge/task/named-metrics.ts";
-import type { TargetName } from "../../../runtime/run/run-target.ts";
-import { defaultMinutes } from "../../../search/budget.ts";
-import { figuresFrom } from "../../folder/figures.ts";
-import type { ModuleResult, ModuleSearch } from "../../folder/folder-run.ts";
-import { minSpeed } from "../../folder/quantize-folder.ts";
-import { choiceSentence } from "../../report/choice.ts";
-import type { Session } from "../command.ts";
-import type { DataRequest } from "../flags/data.ts";
-import type { WorkerOptions } from "../job-parts/job-pool.ts";
-import type capturedInputsJob from "../jobs/captured-inputs.ts";
-import type { CapturedFile } from "../jobs/captured-inputs.ts";
-import type compressJob from "../jobs/compress.ts";
+import type { Purpose } from "../../../../judge/measure/objective.ts";
+import type { Run } from "../../../../judge/record/run-record.ts";
+import type { MetricName } from "../../../../judge/task/named-metrics.ts";
+import type { TargetName } from "../../../../runtime/run/run-target.ts";
+import { defaultMinutes } from "../../../../search/budget.ts";
+import { figuresFrom } from "../../../folder/figures.ts";
+import type { ModuleResult, ModuleSearch } from "../../../folder/folder-run.ts";
+import { minSpeed } from "../../../folder/quantize-folder.ts";
+import { choiceSentence } from "../../../report/choice.ts";
+import type { Session } from "../../command.ts";
+import type { DataRequest } from "../../flags/data.ts";
+import type capturedInputsJob from "../../jobs/captured-inputs.ts";
+import type { CapturedFile } from "../../jobs/captured-inputs.ts";
+import type compressJob from "../../jobs/compress.ts";
+import type { WorkerOptions } from "../../jobs/parts/job-pool.ts";
 
 export interface FolderSearch {
   readonly folder: string;
