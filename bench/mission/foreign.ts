@@ -6,7 +6,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { PassOutput } from "../../src/app/cli/jobs/parts/pass-job.ts";
+import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
 import type { InspectedFile } from "../../src/app/cli/print/inspection.ts";
 import type { EvalResult } from "../../src/app/cli/processes/eval.ts";
 import { bytes, integer, percent } from "../../src/core/numbers.ts";

@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "pith";
-import type { PassOutput } from "../../src/app/cli/jobs/parts/pass-job.ts";
+import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
 import type { EvalResult } from "../../src/app/cli/processes/eval.ts";
 import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import { shared } from "../../test/shared.ts";

@@ -1,5 +1,6 @@
 /** The commands of passes, by the name of the pass. */
 import type { OptionValues } from "#pass";
+import { quoteWord } from "../../judge/record/shell-command.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 
 export interface PassCommand {
@@ -19,18 +20,18 @@ export interface PassCommand {
   nextCommand?(options: OptionValues, files: NextFiles): string | undefined;
 }
 
-/** Files for the suggested next command line, quoted for a shell. */
-export interface NextFiles {
-  readonly model: string;
-  readonly original: string | undefined;
-  readonly written: string;
-  /** The samples that the user gave, or a placeholder. */
-  readonly data: string;
-  /** Whether weights of the result are floats and can be trained. */
-  readonly isTrainable: boolean;
-  /** Whether evaluation showed that the result meets its goal. */
-  readonly isGoalMet: boolean;
-}
+type NextFiles = ReturnType<typeof nextFiles>;
+
+/** Returns the files for the suggested next command line, quoted for a shell. @param isGoalMet whether evaluation showed it. */
+export const nextFiles = (
+  { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
+  data: { readonly path: string } | undefined,
+  { isTrainable, isGoalMet }: { readonly isTrainable: boolean; readonly isGoalMet: boolean },
+) => ({
+  ...{ isTrainable, isGoalMet, model: quoteWord(model), written: quoteWord(out) },
+  original: typeof original === "string" ? quoteWord(original) : undefined,
+  data: data === undefined ? "SAMPLES" : quoteWord(data.path),
+});
 
 export const passCommands: Readonly<Record<string, PassCommand>> = {
   prune: {

@@ -2,8 +2,6 @@
 import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { allValues, type Model, modelError, optionError } from "#ir";
-import { quoteWord } from "../../../judge/record/shell-command.ts";
-import type { NextFiles } from "../pass-commands.ts";
 
 export function filesOfModel(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
@@ -20,21 +18,6 @@ export async function totalBytes(files: readonly string[]): Promise<number> {
 /** Returns a path with a suffix: `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
   return `${pathNextTo(path, suffix)}.onnx`;
-}
-
-export function nextFiles(
-  { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
-  data: { readonly path: string } | undefined,
-  { isTrainable, isGoalMet }: Pick<NextFiles, "isTrainable" | "isGoalMet">,
-): NextFiles {
-  return {
-    isTrainable,
-    isGoalMet,
-    model: quoteWord(model),
-    original: typeof original === "string" ? quoteWord(original) : undefined,
-    written: quoteWord(out),
-    data: data === undefined ? "SAMPLES" : quoteWord(data.path),
-  };
 }
 
 /** Matches the folder of a model in the cache of the Hugging Face Hub, or a file in it: `models--owner--name/snapshots/…/onnx/model.onnx`. */

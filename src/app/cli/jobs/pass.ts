@@ -1,34 +1,85 @@
 /** Job of the commands that change a model: runs the step, and writes the result unless it is rejected. */
 import { type Model, throwIfAborted } from "#ir";
 import type { AnyPass } from "#pass";
-import { openFile } from "#platform";
+import { type Encoding, openFile } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import {
   type MeasuredPair,
   measurePair,
   measureSizeAndCost,
+  type PlannedCost,
   planCost,
+  type SizeAndCost,
   type StoredModel,
 } from "../../../judge/measure/measured-pair.ts";
+import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
-import { runSingleStep } from "../../../judge/run/single-step.ts";
-import type { References, StepContext } from "../../../judge/run/step-request.ts";
+import { runSingleStep, type SingleStep, type StepReport } from "../../../judge/run/single-step.ts";
+import type { References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import { changeStep, type Parsed } from "../../../judge/steps/step-options.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
+import type { CompressedSize } from "../../../runtime/run/model-size.ts";
 import { type RunTarget, targetsOf } from "../../../runtime/run/run-target.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
-import { createJointJudge } from "../../folder/joint-judge.ts";
+import { createJointJudge, type JointCheck } from "../../folder/joint-judge.ts";
 import { notFasterText, slowerText } from "../../report/speed.ts";
+import type { StepFlagValues } from "../commands/pass.ts";
 import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-paths.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError, unwrittenText } from "./parts/advice.ts";
 import { rejectUnloadable, simplifyToLoad } from "./parts/load-simplified.ts";
 import { openData, openValidation, type TaskRequest } from "./parts/open-data.ts";
 import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "./parts/open-model.ts";
-import type { PassInput, PassOutput, PassReport } from "./parts/pass-job.ts";
 import { withTargets } from "./parts/target.ts";
+
+export interface PassInput
+  extends Pick<
+      StepFlagValues,
+      "original" | "metric" | "output" | "maxDrop" | "strict" | "force" | "fallback" | "dryRun" | "targetDownload"
+    >,
+    Pick<StepRequest, "maxBytes" | "judgedTogether"> {
+  readonly command: string;
+  readonly model: string;
+  readonly out: string;
+  readonly skipsSidecars: boolean;
+  /** Options of the pass from the command line. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly data: DataRequest | undefined;
+  /** Other models of the folder, with which the result must also pass end to end. */
+  readonly jointCheck?: JointCheck | undefined;
+  /** Maximum bytes per file. */
+  readonly fileBytes?: number;
+  readonly precompress?: readonly Encoding[] | undefined;
+  /** Present for a variant of a folder. */
+  readonly sizeBefore?: Partial<CompressedSize>;
+  /** Whether results are chosen by their size after brotli. */
+  readonly forDownload?: boolean;
+  /** File that keeps the text which the model generates. */
+  readonly textFile?: string | undefined;
+  readonly seed: number;
+}
+
+export type PassOutput = WrittenOutput | UnwrittenOutput;
+
+export interface PassReport extends StepReport {
+  readonly before: SizeAndCost;
+  readonly preprocessing?: string | undefined;
+  readonly samples?: SampleUse | undefined;
+}
+
+export interface UnwrittenOutput extends PassReport {
+  readonly written?: undefined;
+  readonly planned?: PlannedCost | undefined;
+}
+
+export interface WrittenOutput extends PassReport, MeasuredPair, Pick<SingleStep, "invariance"> {
+  /** Present if the verdict compares only with an input model that is a result of Pith. */
+  readonly continues?: true | undefined;
+  readonly lost?: string | undefined;
+  readonly written: string;
+}
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const names = input.dryRun ? [] : targetsOf(input.options.target);

@@ -31,7 +31,7 @@ import { isEstimated } from "../../../runtime/run/model-size.ts";
 import { dataLines } from "../../report/samples.ts";
 import { notFasterText, speedLines, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/parts/pass-job.ts";
+import type { PassOutput, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { formatChanged, formatPreciseLayers, formatUnchanged, moreText, plannedRows } from "./changes.ts";
 import { outputLines } from "./output-lines.ts";
 import { changeColumns, changeRow } from "./table.ts";

@@ -8,7 +8,7 @@ import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { StepFlagValues } from "../commands/pass.ts";
-import { exists, nextFiles, requireNotInput } from "../files/file-paths.ts";
+import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireModel } from "../files/model-path.ts";
 import { completeFolder, type ResultPath, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { requireWritable, requireWritableFolder } from "../files/writable.ts";
@@ -17,9 +17,8 @@ import { type DataRequest, dataRequestOf, dataWords } from "../flags/data.ts";
 import { withDownloadOptions } from "../flags/download-goal.ts";
 import { flagName } from "../flags/flag-names.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
-import type { PassInput, WrittenOutput } from "../jobs/parts/pass-job.ts";
-import passJob from "../jobs/pass.ts";
-import { passCommands } from "../pass-commands.ts";
+import passJob, { type PassInput, type WrittenOutput } from "../jobs/pass.ts";
+import { nextFiles, passCommands } from "../pass-commands.ts";
 import { type OutputFiles, resultOfPlan, resultOfUnwritten, resultOfWritten } from "../print/pass-result.ts";
 
 export default async function pass(

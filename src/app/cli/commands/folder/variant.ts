@@ -6,8 +6,8 @@ import { figuresFrom, similarityFigures } from "../../../folder/figures.ts";
 import type { FolderVariant } from "../../../folder/folder-run.ts";
 import type { FileFigures } from "../../../folder/records.ts";
 import type { Session } from "../../command.ts";
-import type { PassInput } from "../../jobs/parts/pass-job.ts";
 import type passJob from "../../jobs/pass.ts";
+import type { PassInput } from "../../jobs/pass.ts";
 import type { SpeechJudge } from "./speech.ts";
 
 interface VariantOptions {

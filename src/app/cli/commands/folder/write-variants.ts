@@ -27,7 +27,7 @@ import { type DataFlags, type DataRequest, dataRequestOf } from "../../flags/dat
 import { parseSettings } from "../../flags/named-values.ts";
 import type endToEndJob from "../../jobs/end-to-end.ts";
 import type folderCheckJob from "../../jobs/folder-check.ts";
-import type { PassInput } from "../../jobs/parts/pass-job.ts";
+import type { PassInput } from "../../jobs/pass.ts";
 import type precompressJob from "../../jobs/precompress.ts";
 import { resultOfFolder } from "../../print/folder-result.ts";
 import type { StepFlagValues } from "../pass.ts";

@@ -4,15 +4,17 @@ import type { AnyPass, OptionValues } from "#pass";
 import type { Rejection } from "../../../../judge/run/rejection.ts";
 import { isTraining } from "../../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../../runtime/noise/layer-errors.ts";
-import { nextFiles } from "../../files/file-paths.ts";
-import { passCommands } from "../../pass-commands.ts";
-import type { PassInput } from "./pass-job.ts";
+import { nextFiles, passCommands } from "../../pass-commands.ts";
 
 /** Ends an error. A folder has other files (`sizeBefore`), which can be written. */
-export const unwrittenText = ({ sizeBefore }: Pick<PassInput, "sizeBefore">): string =>
+export const unwrittenText = ({ sizeBefore }: { readonly sizeBefore?: object | undefined }): string =>
   sizeBefore === undefined ? "Nothing was written." : "This file was not written.";
 
-interface AdviceInput extends Pick<PassInput, "model" | "out" | "options" | "sizeBefore"> {
+interface AdviceInput {
+  readonly model: string;
+  readonly out: string;
+  readonly options: OptionValues;
+  readonly sizeBefore?: object | undefined;
   readonly data: { readonly path: string } | undefined;
 }
 
