@@ -39,7 +39,7 @@ describe("the kept variant of a module", () => {
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain("| 3.00 × (3.00–3.00) |");
-    expect(card).toContain("Speed in Node: compared with the original, for one sample.");
+    expect(card).toContain("Speed in Node: compared with the original, for one sample; in parentheses: most runs.");
     expect(card).not.toContain("WebGPU");
     expect(card).toContain(": the smallest that is about as fast as the original, or faster.");
     expect(await verdicts("size")).toEqual(["passed over", "kept", "passed over"]);
