@@ -13,7 +13,7 @@ import type { FileFigures } from "./records.ts";
 export interface JudgedFile
   extends Partial<Pick<SingleStep, "comparison" | "likeness" | "targets" | "fallback" | "invariance">> {
   /** Sizes of the original, and of the file. */
-  readonly before: Partial<CompressedSize>;
+  readonly before: { readonly brotli?: number | undefined; readonly sampled?: boolean | undefined };
   readonly after: Partial<CompressedSize> & { readonly bytes: number };
   readonly samples?: Parameters<typeof dataLines>[0] | undefined;
   readonly preprocessing?: string | undefined;

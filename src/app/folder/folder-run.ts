@@ -12,7 +12,26 @@ import type { JointCheck } from "./joint-judge.ts";
 import type { createLoaderCheck, Loader } from "./loader-check.ts";
 import type { FileFigures, Records } from "./records.ts";
 
-export interface FolderOptions {
+/** Work on the files of a folder that a command does in other processes. */
+export interface FolderJobs {
+  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares on texts or random inputs. */
+  readonly make?: ((variant: FolderVariant) => Promise<FileFigures>) | undefined;
+  /** Whether `make` compares each file together with the originals of the other models. */
+  readonly makesTogether?: boolean | undefined;
+  /** Writes the compressed copies of files (default: in this process). */
+  readonly compress?: ((files: readonly string[], encodings: readonly Encoding[]) => Promise<CopySizes>) | undefined;
+  readonly time?:
+    | ((file: Pick<FolderVariant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
+    | undefined;
+  /** transformers.js, or the reason why it is not available. */
+  readonly loader?: Loader | Miss | undefined;
+  /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
+  readonly compareEndToEnd?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+  /** Searches each model over all techniques. A result better than the variants replaces the copy of the original. */
+  readonly search?: ModuleSearch | undefined;
+}
+
+export interface FolderOptions extends FolderJobs {
   /** Dtypes of the variants, by the names of transformers.js, or "all". */
   readonly dtypes: readonly DtypeName[] | "all";
   /** Output folder. If it is the input folder, the variants are written next to the existing files. */
@@ -21,18 +40,11 @@ export interface FolderOptions {
   readonly fileBytes?: number | undefined;
   /** Encodings of compressed copies. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Writes the compressed copies of files (default: in this process). */
-  readonly compress?: ((files: readonly string[], encodings: readonly Encoding[]) => Promise<CopySizes>) | undefined;
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
   /** Further settings that affect results and are recorded. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
   /** Hash of the samples and texts. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares on texts or random inputs. */
-  readonly make?: ((variant: FolderVariant) => Promise<FileFigures>) | undefined;
-  readonly time?:
-    | ((file: Pick<FolderVariant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
-    | undefined;
   /** Texts on which variants of text generators are compared with the originals and repaired end to end. */
   readonly texts?: readonly string[] | undefined;
   /** Whether only the best acceptable variant of each module is kept. */
@@ -41,14 +53,6 @@ export interface FolderOptions {
   readonly purpose?: Purpose | undefined;
   /** Command of the user, such as `pith compress`, to be written into README.md. */
   readonly madeWith?: string | undefined;
-  /** transformers.js, or the reason why it is not available. */
-  readonly loader?: Loader | Miss | undefined;
-  /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
-  readonly compareEndToEnd?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
-  /** Whether `make` compares each file together with the originals of the other models. */
-  readonly makesTogether?: boolean | undefined;
-  /** Searches each model over all techniques. A result better than the variants replaces the copy of the original. */
-  readonly search?: ModuleSearch | undefined;
 }
 
 export interface ModuleSearch {

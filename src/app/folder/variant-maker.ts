@@ -1,7 +1,7 @@
-/** Makes variants of models, as the default of `FolderOptions.make`. */
-import { capitalize, getOrAdd, type Model, open, PithError, save, unsupportedError } from "#ir";
+/** Makes variants of models, as the default of `FolderJobs.make`. */
+import { capitalize, getOrAdd, type Model, open, PithError, saveFiles, unsupportedError } from "#ir";
 import type { Context } from "#pass";
-import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
+import { fileNameOf, folderOf, joinPath } from "#platform";
 import { runSingleStep } from "../../judge/run/single-step.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { parseStep } from "../../judge/steps/step-options.ts";
@@ -11,7 +11,6 @@ import { type TextInputs, textInputs } from "../../runtime/run/realistic-inputs.
 import { quantize } from "../../techniques/quantize/index.ts";
 import { optionsOfDtype } from "../../techniques/quantize/options.ts";
 import { figuresFrom } from "./figures.ts";
-import { dataFilesOf } from "./file-names.ts";
 import type { FolderOptions, FolderVariant } from "./folder-run.ts";
 import { createJointJudge } from "./joint-judge.ts";
 import { weightFilesOf } from "./model-files.ts";
@@ -59,15 +58,12 @@ async function makeVariant(
     throw new PithError("E_ACCURACY_LOST", `${capitalize([text, fallbackText ?? []].flat().join("; "))}.`);
   }
   if (result === undefined) throw unsupportedError("Nothing changed.");
-  await save(result, out, { fileBytes });
-  const [folder, name] = [folderOf(out), fileNameOf(out)];
-  const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
-  const after = await measureSize(parts, context.signal, "quick");
+  const after = await measureSize(await saveFiles(result, out, { fileBytes }), context.signal, "quick");
   const originalFiles = new Set([fileNameOf(source), ...weightFilesOf(original)]);
   const originalParts = Array.from(originalFiles, (file) => joinPath(folderOf(source), file));
   const before =
     originalBrotli === undefined
       ? await measureSize(originalParts, context.signal, "quick")
-      : { brotli: originalBrotli, ...(originalSampled === undefined ? {} : { sampled: originalSampled }) };
+      : { brotli: originalBrotli, sampled: originalSampled };
   return figuresFrom({ ...step, before, after });
 }

@@ -40,13 +40,18 @@ async function searched(choice: Choice) {
       return Promise.resolve(output as never);
     },
   };
-  const how = { ...{ folder, resumeFolder: folder, minutes: 1, steps: undefined }, techniques: undefined };
+  const how = {
+    ...{ folder, resumeFolder: folder, minutes: 1, steps: undefined },
+    techniques: undefined,
+    purpose: undefined,
+  };
   const searcher = createModuleSearch(
     { ...how, workers: { jobs: 1, queue: undefined } },
     {
-      ...{ data: dataAt("x.txt"), together: undefined, metric: "accuracy", output: undefined, maxDrop: undefined },
-      ...{ strict: false, targets: [], purpose: undefined },
+      ...{ data: dataAt("x.txt"), metric: "accuracy", output: undefined, targets: [] },
+      goal: { maxDrop: undefined, strict: false },
     },
+    undefined,
     1,
     session,
   );

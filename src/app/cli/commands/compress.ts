@@ -211,7 +211,7 @@ async function compressFolder(path: string, options: Options, session: Session):
   return withTextsAsData(options, (texts) =>
     hasSamples
       ? withStepsFolder(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
-          const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, workers };
+          const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, purpose, workers };
           return writeVariants(path, { ...texts, out, search }, choiceOptions, targetOptions, session);
         })
       : writeVariants(path, { ...texts, out }, choiceOptions, targetOptions, session),

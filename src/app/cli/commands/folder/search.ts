@@ -4,19 +4,17 @@ import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
 import type { Purpose } from "../../../../judge/measure/objective.ts";
 import type { Run } from "../../../../judge/record/run-record.ts";
-import type { MetricName } from "../../../../judge/task/named-metrics.ts";
-import type { TargetName } from "../../../../runtime/run/run-target.ts";
 import { defaultMinutes } from "../../../../search/budget.ts";
 import { figuresFrom } from "../../../folder/figures.ts";
 import type { ModuleResult, ModuleSearch } from "../../../folder/folder-run.ts";
 import { minSpeed } from "../../../folder/quantize-folder.ts";
 import { choiceSentence } from "../../../report/choice.ts";
 import type { Session } from "../../command.ts";
-import type { DataRequest } from "../../flags/data.ts";
 import type capturedInputsJob from "../../jobs/captured-inputs.ts";
 import type { CapturedFile } from "../../jobs/captured-inputs.ts";
 import type compressJob from "../../jobs/compress.ts";
 import type { WorkerOptions } from "../../jobs/parts/job-pool.ts";
+import type { SearchInput } from "../../queue/job-inputs.ts";
 
 export interface FolderSearch {
   readonly folder: string;
@@ -24,28 +22,23 @@ export interface FolderSearch {
   readonly minutes: number | undefined;
   readonly steps: number | undefined;
   readonly techniques: string[] | undefined;
+  /** The quantity that the search minimizes (`--for`). */
+  readonly purpose: Purpose | undefined;
   readonly workers: WorkerOptions;
 }
 
-interface EvaluationOptions {
-  /** Samples of each model. With `together`, they are the inputs that a model gets while the models jointly continue texts. */
-  readonly data: DataRequest;
-  readonly together:
-    | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
-    | undefined;
-  readonly metric: MetricName;
-  readonly output: string | undefined;
-  readonly maxDrop: number | undefined;
-  readonly strict: boolean;
-  readonly targets: readonly TargetName[];
-  /** The quantity that the search minimizes (`--for`). */
-  readonly purpose: Purpose | undefined;
+/** Models that continue texts together. Their inputs are then the samples of each model. */
+interface JointModels {
+  readonly folder: string;
+  readonly bases: readonly string[];
+  readonly texts: readonly string[];
 }
 
 /** Returns the function that searches one model. @param modules number of models, which share the limits of the search. */
 export function createModuleSearch(
-  { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques }: FolderSearch,
-  { data, together, metric, output, maxDrop, strict, targets, purpose }: EvaluationOptions,
+  { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques, purpose }: FolderSearch,
+  evaluation: Pick<SearchInput, "data" | "metric" | "output" | "goal" | "targets">,
+  together: JointModels | undefined,
   modules: number,
   session: Session,
 ): ModuleSearch {
@@ -64,10 +57,9 @@ export function createModuleSearch(
         "compress",
         {
           shared: {
-            ...{ model: source, metric, targets, resumeFolder, force: false, seed: session.seed },
-            data: { ...data, ...capturedFile },
-            output: together === undefined ? output : undefined,
-            goal: { maxDrop, strict },
+            ...evaluation,
+            ...{ model: source, resumeFolder, force: false, seed: session.seed },
+            data: { ...evaluation.data, ...capturedFile },
             search: {
               ...(steps === undefined
                 ? { minutes: minutes * share }
@@ -94,7 +86,7 @@ export function createModuleSearch(
 
 /** Returns a function that returns the inputs that a model gets while the original models jointly continue texts. */
 export function captureInputs(
-  { folder, bases, texts, out }: NonNullable<EvaluationOptions["together"]> & { readonly out: string },
+  { folder, bases, texts, out }: JointModels & { readonly out: string },
   session: Session,
 ): (base: string) => Promise<CapturedFile> {
   let capturedFiles: Promise<Readonly<Record<string, CapturedFile>>> | undefined;

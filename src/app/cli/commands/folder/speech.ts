@@ -24,27 +24,23 @@ export async function openFolderSpeech(
   return undefined;
 }
 
-export interface SpeechJudge {
-  describeSamples(endToEnd: EndToEnd): string[];
-  compare(modules: readonly ModulePaths[]): Promise<EndToEnd>;
-  /** Returns the models with which a file runs. */
-  jointCheck(variant: Pick<FolderVariant, "source" | "out">): JointCheck;
-}
+export type SpeechJudge = ReturnType<typeof createSpeechJudge>;
 
 export const createSpeechJudge = (
   folder: string,
   bases: readonly string[],
   speech: { readonly data: DataRequest | undefined; readonly goal: SpeechOptions["goal"]; readonly seed: number },
-  compare: SpeechJudge["compare"],
-): SpeechJudge => ({
+  compare: (modules: readonly ModulePaths[]) => Promise<EndToEnd>,
+) => ({
   compare,
-  describeSamples: ({ answers, undecided }) => [
+  describeSamples: ({ answers, undecided }: EndToEnd): string[] => [
     speech.data === undefined
       ? "Compared on noise with the spectrum of speech, which is weak evidence: WAV files of speech (--data) show what is lost."
       : `Compared on ${counted(answers?.samples ?? 0, "word")} of ${speech.data.path}, with the originals of the other models.`,
     ...(undecided === undefined ? [] : [undecided]),
   ],
-  jointCheck({ source, out: result }) {
+  /** Returns the models with which a file runs. */
+  jointCheck({ source, out: result }: Pick<FolderVariant, "source" | "out">): JointCheck {
     const changedBase = basename(source, ".onnx");
     const modules = bases.map((base) => {
       const original = join(folder, "onnx", `${base}.onnx`);

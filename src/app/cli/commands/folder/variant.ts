@@ -11,15 +11,10 @@ import type { PassInput } from "../../jobs/pass.ts";
 import type { SpeechJudge } from "./speech.ts";
 
 interface VariantOptions {
-  /** Flags of the pass, without the dtype. */
-  readonly passOptions: Readonly<Record<string, unknown>>;
+  /** Settings of each step. Its options get the dtype of the variant. */
+  readonly settings: Omit<PassInput, "command" | "model" | "out" | "skipsSidecars" | "seed">;
   /** Dtypes to which the rounding for small downloads (`rdoq`) does not apply. */
   readonly otherDtypes: readonly string[];
-  readonly fallback: boolean | undefined;
-  readonly settings: Pick<
-    PassInput,
-    "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload" | "forDownload"
-  >;
   /** Returns the samples of a model that does not run alone. */
   samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
   readonly speech: SpeechJudge | undefined;
@@ -29,18 +24,19 @@ interface VariantOptions {
 
 /** Returns a function that writes a variant, or throws a PithError if it is rejected. */
 export function createVariantWriter(
-  { passOptions, otherDtypes, fallback: commandFallback, settings, samplesOf, speech, textFileOf }: VariantOptions,
+  { otherDtypes, settings, samplesOf, speech, textFileOf }: VariantOptions,
   session: Session,
 ): (variant: FolderVariant) => Promise<FileFigures> {
   const writeVariant = async (variant: FolderVariant): Promise<FileFigures> => {
-    const { source, out, dtype, fileBytes, jointCheck, fallback = commandFallback } = variant;
+    const { source, out, dtype, fileBytes, jointCheck, fallback = settings.fallback } = variant;
     const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
-      ...{ fallback: fallback !== false, jointCheck, judgedTogether: speech !== undefined && !settings.force },
+      ...settings,
+      ...{ fallback, jointCheck, judgedTogether: speech !== undefined && !settings.force },
       ...{ command: "quantize", model: source, out, skipsSidecars: true },
       sizeBefore: brotli === undefined ? {} : { brotli, sampled },
-      ...{ textFile: textFileOf(source), fileBytes, seed: session.seed, ...settings },
-      options: { ...optionsOfDtype(dtype, passOptions), dtype },
+      ...{ textFile: textFileOf(source), fileBytes, seed: session.seed },
+      options: { ...optionsOfDtype(dtype, settings.options), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
     const result = await session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
@@ -49,7 +45,7 @@ export function createVariantWriter(
     const models = speech.jointCheck({ source, out });
     const endToEnd = await speech.compare(models.modules);
     const lostText = endToEndLoss(endToEnd);
-    if (lostText !== undefined && fallback !== false && jointCheck === undefined)
+    if (lostText !== undefined && fallback && jointCheck === undefined)
       return writeVariant({ ...variant, fallback, jointCheck: models });
     if (lostText !== undefined) throw new PithError("E_ACCURACY_LOST", lostText);
     const nearness = endToEnd.answers ?? tokenSimilarity(endToEnd);
@@ -62,8 +58,11 @@ export function createVariantWriter(
       session.terminal.noteFinished(`${bytes(figures.bytes)}, ${figures.measured}`);
       return figures;
     } catch (error) {
-      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.noteFinished("rejected");
-      throw error;
+      if (!(error instanceof PithError)) throw error;
+      const { code, message, hint } = error;
+      if (code !== "E_STOPPED") session.terminal.noteFinished("rejected");
+      const text = message.replace("Nothing was written.", "This file was not written.");
+      throw new PithError(code, text, { hint, cause: error });
     }
   };
 }

@@ -15,7 +15,7 @@ import { isLowEntropy } from "../../../../techniques/quantize/settings.ts";
 import { bytesOfModels } from "../../../folder/description-files.ts";
 import type { EndToEnd, ModulePaths } from "../../../folder/end-to-end.ts";
 import { basesIn, mainOf } from "../../../folder/file-names.ts";
-import { type FolderOptions, type FolderVariant, fileOf } from "../../../folder/folder-run.ts";
+import { type FolderJobs, type FolderOptions, type FolderVariant, fileOf } from "../../../folder/folder-run.ts";
 import { quantizeFolder } from "../../../folder/quantize-folder.ts";
 import { type FileFigures, readFolderRecord } from "../../../folder/records.ts";
 import type { SpeechOptions } from "../../../folder/speech.ts";
@@ -61,7 +61,7 @@ export async function writeVariants(
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, fallback, isText = false, search } = options;
-  const { keepSmallest, purpose } = choice;
+  const { keepSmallest } = choice;
   const { seed, signal, terminal } = session;
   const opened = await openFolder(folder, options, choice, passOptions, session);
   const { bases, dtypeNames, otherDtypes, data, judgedData, speech, settings, targets, texts, searchesTexts } = opened;
@@ -88,7 +88,7 @@ export async function writeVariants(
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
   const writeVariant = createVariantWriter(
-    { passOptions, otherDtypes, samplesOf, fallback, settings, speech: judgeSpeech, textFileOf },
+    { otherDtypes, samplesOf, settings, speech: judgeSpeech, textFileOf },
     session,
   );
   const fileCount = dtypeNames.length * bases.length;
@@ -103,28 +103,34 @@ export async function writeVariants(
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const timedTargets = targets.length === 0 ? (["node"] as const) : targets;
   const set = parseSettings(options.set ?? []);
-  const judging = { data, metric, output, maxDrop, strict, targets, purpose };
   const together = mainOf(bases).isAlone ? undefined : { folder, bases, texts };
+  const evaluation = { metric, output: together === undefined ? output : undefined, goal, targets };
+  const jobs: FolderJobs = {
+    make,
+    makesTogether: speech !== undefined,
+    compress: (files, encodings) =>
+      session.runJob<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
+    loader: force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session),
+    time: allBytes <= maxTimedBytes ? createTimer(timedTargets, set, fileCount, textFileOf, session) : undefined,
+    search:
+      search === undefined || data === undefined || !searchesTexts
+        ? undefined
+        : createModuleSearch(search, { ...evaluation, data }, together, bases.length, session),
+    compareEndToEnd:
+      data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
+  };
   const work = quantizeFolder(
     folder,
     {
-      ...{ ...choice, out, make, precompress: options.precompress },
-      compress: (files, encodings) =>
-        session.runJob<typeof precompressJob>("precompress", { files, encodings }, `compress ${files.join(", ")}`),
-      loader: force ? undefined : await openLoader(folder, out, { texts, data }, allBytes, session),
+      ...choice,
+      ...jobs,
+      out,
+      precompress: options.precompress,
       madeWith: `pith ${session.commandLine[0]}`,
-      time: allBytes <= maxTimedBytes ? createTimer(timedTargets, set, fileCount, textFileOf, session) : undefined,
       settings: { ...settings, maxDrop, fallback, data: judgedData && { ...judgedData, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       // These texts only serve the precision fallback.
       texts: force || fallback === false ? undefined : texts,
-      search:
-        search === undefined || data === undefined || !searchesTexts
-          ? undefined
-          : createModuleSearch(search, { ...judging, data, together }, bases.length, session),
-      compareEndToEnd:
-        data === undefined && speech === undefined ? undefined : (modules) => compareModules(modules, goal),
-      makesTogether: speech !== undefined,
     },
     { seed, signal, log: ({ id, text, level }) => terminal.note(id, text, level) },
   );
@@ -193,7 +199,7 @@ async function openFolder(
   const settings = {
     ...{ options: passOptions, data: samples, metric, output, strict, force, dryRun: false },
     ...(purpose === "download" ? { forDownload: true } : {}),
-    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined },
+    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined, fallback: options.fallback !== false },
   };
   const needsInputs = hasLowEntropy && !isAlone;
   return {
