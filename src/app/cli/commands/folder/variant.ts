@@ -58,11 +58,8 @@ export function createVariantWriter(
       session.terminal.noteFinished(`${bytes(figures.bytes)}, ${figures.measured}`);
       return figures;
     } catch (error) {
-      if (!(error instanceof PithError)) throw error;
-      const { code, message, hint } = error;
-      if (code !== "E_STOPPED") session.terminal.noteFinished("rejected");
-      const text = message.replace("Nothing was written.", "This file was not written.");
-      throw new PithError(code, text, { hint, cause: error });
+      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.noteFinished("rejected");
+      throw error;
     }
   };
 }
