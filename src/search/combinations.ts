@@ -57,7 +57,9 @@ export function combineOffers(offers: readonly Offer[]): readonly Combination[] 
 }
 
 const fallbackOf = (nameWithoutFallback: string, { runs }: Offer): FallbackOffer => ({
-  ...{ name: "sensitive layers at higher precision", pass: "fallback", nameWithoutFallback },
+  name: "sensitive layers at higher precision",
+  pass: "fallback",
+  nameWithoutFallback,
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 

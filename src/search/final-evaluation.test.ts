@@ -62,18 +62,34 @@ test("lists no candidate twice", () => {
 function uncertain(name: string, { drop, ...figures }: Tradeoff, error: number): ScoredTrial {
   const combination = named(name, { drop, ...figures });
   const estimate = (value: number, error = 0) => ({
-    ...{ value, low: value - 2 * error, high: value + 2 * error, count: 100, confidence: 0.95 },
+    value,
+    low: value - 2 * error,
+    high: value + 2 * error,
+    count: 100,
+    confidence: 0.95,
   });
   const evaluation: Evaluation = {
     measured: {
-      ...{ name, sha256: name, brotli: undefined, parameters: 1, macs: undefined, bytes: figures.size },
+      name,
+      sha256: name,
+      brotli: undefined,
+      parameters: 1,
+      macs: undefined,
+      bytes: figures.size,
       estimate: estimate(1 + drop),
     },
     comparison: {
-      ...{ metric: "loss", unit: "", better: "lower", variance: 1, pairs: undefined },
-      ...{ original: estimate(1), candidate: estimate(1 + drop), difference: estimate(drop, error) },
+      metric: "loss",
+      unit: "",
+      better: "lower",
+      variance: 1,
+      pairs: undefined,
+      original: estimate(1),
+      candidate: estimate(1 + drop),
+      difference: estimate(drop, error),
     },
-    ...{ agreement: undefined, validation: undefined },
+    agreement: undefined,
+    validation: undefined,
     answers: { predicted: new Float64Array(), labels: new Float64Array() },
   };
   return { ...combination, attempt: { ...combination.attempt, evaluation } };

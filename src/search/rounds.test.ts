@@ -24,7 +24,8 @@ const opened = (
   some = all,
 ): Rounds =>
   new Rounds({
-    ...{ combinations: some, objective },
+    combinations: some,
+    objective,
     forecast: new Forecast({ size: 1000, speed: 1, drop: 0 }, goal),
     work: new WorkEstimate({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),

@@ -28,7 +28,10 @@ export const nextFiles = (
   data: { readonly path: string } | undefined,
   { isTrainable, isGoalMet }: { readonly isTrainable: boolean; readonly isGoalMet: boolean },
 ) => ({
-  ...{ isTrainable, isGoalMet, model: quoteWord(model), written: quoteWord(out) },
+  isTrainable,
+  isGoalMet,
+  model: quoteWord(model),
+  written: quoteWord(out),
   original: typeof original === "string" ? quoteWord(original) : undefined,
   data: data === undefined ? "SAMPLES" : quoteWord(data.path),
 });

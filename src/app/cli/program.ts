@@ -76,8 +76,13 @@ export async function runProgram(args: readonly string[], surroundings: ProgramE
   const execute = async (options: SharedOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const { seed, passOptions } = options;
     const session: Session = {
-      ...{ terminal, signal, seed, passOptions, runJob },
-      ...{ commandLine: publicWords(words), namedFolders: new Map() },
+      terminal,
+      signal,
+      seed,
+      passOptions,
+      runJob,
+      commandLine: publicWords(words),
+      namedFolders: new Map(),
     };
     const result = await body(session);
     terminal.close();
@@ -253,7 +258,11 @@ function openTerminal(
 ): Terminal {
   const versions = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
-    ...{ out, err, json: words.includes("--json"), env, versions },
+    out,
+    err,
+    json: words.includes("--json"),
+    env,
+    versions,
     asTyped: (text) => replaceProgramName(withFlagNames(text, flagsOf(commandNow())), program),
     withoutSecrets: createSecretRemover(words),
   });

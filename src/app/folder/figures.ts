@@ -30,7 +30,12 @@ export function figuresFrom(file: JudgedFile): FileFigures {
       ? similarityWithoutData(likeness)
       : similarityFigures(nearness, `not compared: ${likeness ?? "it was forced"}`);
   return {
-    ...{ bytes, gzip, brotli, sampled, originalBrotli: before.brotli, originalSampled: before.sampled },
+    bytes,
+    gzip,
+    brotli,
+    sampled,
+    originalBrotli: before.brotli,
+    originalSampled: before.sampled,
     ...similarity,
     ...(samples && { judgedOn: dataLines(samples, preprocessing) }),
     preciseLayers: fallback?.preciseLayers.map(formatPreciseLayer),
@@ -39,9 +44,7 @@ export function figuresFrom(file: JudgedFile): FileFigures {
       targets.length === 0
         ? undefined
         : targets.map(({ target, right }) => `${target}${right === undefined ? "?" : ""}`),
-    together: invariance && {
-      ...{ batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
-    },
+    together: invariance && { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
   };
 }
 

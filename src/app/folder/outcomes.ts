@@ -53,8 +53,14 @@ export async function makeFile(
   if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
     const result = await run.make({
-      ...{ source, out: joinPath(out, file), dtype, fileBytes, jointCheck, fallback },
-      ...{ originalBrotli, originalSampled },
+      source,
+      out: joinPath(out, file),
+      dtype,
+      fileBytes,
+      jointCheck,
+      fallback,
+      originalBrotli,
+      originalSampled,
     });
     for (const [path, hashes] of await hashModelFiles(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };

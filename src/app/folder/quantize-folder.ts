@@ -126,7 +126,13 @@ async function openRun(
   const { files: records, written, others } = await readFolderRecord(out);
   await readSettings(joinPath(out, configName));
   const run: FolderRun = {
-    ...{ folder, out, options, context, modules, written, others },
+    folder,
+    out,
+    options,
+    context,
+    modules,
+    written,
+    others,
     sidecarHashes: outputSidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && createLoaderCheck(options.loader),
     requestedDtypes: dtypesOf(options),
@@ -181,7 +187,8 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     const choice = choose(
       soundDtypes.map(({ bytes, brotli, work }) => ({
         size: bytes && sizeFor(purpose, { bytes, brotli }),
-        ...{ isAcceptable: true, speed: work && 1 / work },
+        isAcceptable: true,
+        speed: work && 1 / work,
       })),
       false,
       objectiveOf({ purpose, minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),

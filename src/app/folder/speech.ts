@@ -118,7 +118,10 @@ export async function transcribe(
     for (const [index, features] of soundFeatures.entries()) {
       const forcedTokens = forced?.[index];
       const options = {
-        ...{ padding: tokenizer.padding, startToken: 0, signal, speech: { ...prompt, inputs: { [input]: features } } },
+        padding: tokenizer.padding,
+        startToken: 0,
+        signal,
+        speech: { ...prompt, inputs: { [input]: features } },
         ...(forcedTokens === undefined ? { steps: maxTokens } : { steps: forcedTokens.length, forced: [forcedTokens] }),
       };
       transcripts.push(...(await generate(loadedEngine, models, [[]], options)));

@@ -3,7 +3,13 @@ import type { LayerRow } from "../../judge/fallback/layer-table.ts";
 import { drawLayerErrors } from "./debug.ts";
 
 const layerWith = (layer: string, own: number | undefined, signalToNoise: number): LayerRow => ({
-  ...{ layer, own, signalToNoise, kind: "layer", operator: "Conv", share: undefined, hidden: [] },
+  layer,
+  own,
+  signalToNoise,
+  kind: "layer",
+  operator: "Conv",
+  share: undefined,
+  hidden: [],
 });
 
 test("draws a bar for each layer, also for ratios that are not finite, and marks the one that dominates", () => {

@@ -18,7 +18,9 @@ export function take(dataset: Dataset, count: number): Dataset {
 function samplesBetween(dataset: Dataset, first: number, end: number): Dataset {
   const { name, classes, synthetic } = dataset;
   return {
-    ...{ name, classes, synthetic },
+    name,
+    classes,
+    synthetic,
     count: dataset.count === undefined ? undefined : Math.max(0, Math.min(end, dataset.count) - first),
     async *batches(options) {
       let start = 0;
@@ -40,10 +42,7 @@ export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const { name, count, classes, synthetic, batches } = dataset;
   const withoutShuffle = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
-  const stream: Dataset = {
-    ...{ name, count, classes, synthetic },
-    batches: (options) => batches(withoutShuffle(options)),
-  };
+  const stream: Dataset = { name, count, classes, synthetic, batches: (options) => batches(withoutShuffle(options)) };
   return registerPendingBatches(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
 }
 
@@ -122,7 +121,9 @@ export async function keepInMemory(
   if (batches.every((batch) => String(sizesOf(batch)) === String(sizesOf(first))))
     return { ...memory(name, joinBatches(batches, name), classes), synthetic };
   return {
-    ...{ name, classes, synthetic },
+    name,
+    classes,
+    synthetic,
     count: batches.reduce((sum, batch) => sum + sampleCount(batch, name), 0),
     async *batches({ size, dropLast }) {
       for (const batch of batches)

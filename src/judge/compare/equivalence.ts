@@ -65,8 +65,11 @@ export async function checkEquivalence(
   const missingOutput = original.graph.outputs.find(({ name }) => !names.has(name));
   if (missingOutput !== undefined)
     return {
-      ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missingOutput.name },
-      ...{ tolerance: toleranceOf(original), run: "as written" },
+      inputs: 0,
+      difference: Number.POSITIVE_INFINITY,
+      at: missingOutput.name,
+      tolerance: toleranceOf(original),
+      run: "as written",
     };
   const models = addSaturatingInputs(original, other);
   if (!hasQuantizedActivations(models.inferred, infer(models.inferred)))
@@ -119,7 +122,11 @@ function findLargest(
   }
   const isConstant = models.original.graph.feeds.length > 0 && areConstant(pairs.map(({ expected }) => expected));
   return {
-    ...{ inputs: pairs.length, difference: largest.difference, at: largest.at, tolerance: largest.tolerance, run },
+    inputs: pairs.length,
+    difference: largest.difference,
+    at: largest.at,
+    tolerance: largest.tolerance,
+    run,
     ...(largest.tolerance > tolerance ? { own: largest.rounding } : {}),
     ...(isConstant ? { constant: true } : {}),
     ...(without.length > 0 ? { without } : {}),

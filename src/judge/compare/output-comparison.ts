@@ -364,7 +364,11 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   const drawsNumbers = values.some(({ exchanged }) => exchanged !== undefined);
   return {
     samples: values.reduce((sum, { samples }) => sum + samples, 0),
-    ...{ finiteCount, equalCount, nonFiniteCount, filled, error },
+    finiteCount,
+    equalCount,
+    nonFiniteCount,
+    filled,
+    error,
     variation: drawsNumbers ? exchangedSquares / 2 : Math.max(0, variation(error.signal, sums, counts)),
     change: highs.reduce((largest, high, position) => Math.max(largest, high - (lows[position] ?? high)), 0),
   };

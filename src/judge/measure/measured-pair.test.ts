@@ -10,8 +10,12 @@ test("the size of a compressed copy is not estimated again", async () => {
   );
   const stored = { model, files: [await encodedSource(model)] };
   const request = {
-    ...{ original: { ...stored, weight: await measureSizeAndCost(stored) }, result: stored, samples: undefined },
-    ...{ isForDownload: false, variant: undefined, reference: { path: "original.onnx", model } },
+    original: { ...stored, weight: await measureSizeAndCost(stored) },
+    result: stored,
+    samples: undefined,
+    isForDownload: false,
+    variant: undefined,
+    reference: { path: "original.onnx", model },
   };
   const [exact, estimated] = await Promise.all(
     [{ brotli: 1000 }, {}].map(

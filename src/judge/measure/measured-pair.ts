@@ -71,7 +71,10 @@ export async function measurePair(request: PairRequest, context: Context): Promi
   ]);
   const masked = isPruned(resultModel);
   return {
-    ...{ before, after, masked, trainable: hasFloatWeights(resultModel, infer(resultModel)) },
+    before,
+    after,
+    masked,
+    trainable: hasFloatWeights(resultModel, infer(resultModel)),
     uneven: isEqualCount(before.macs, after.macs) ? undefined : unevenChannels(model, resultModel),
     // Masks are folded in before a model is used.
     speed: masked || variant !== undefined ? undefined : await measureSpeed(resultModel, reference, context, samples),

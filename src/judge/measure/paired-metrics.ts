@@ -188,7 +188,8 @@ export async function rowsOf(
     ? await chooseBatch(engine, models, test, metric.name, { batch: requestedBatch, signal, output })
     : {};
   const measured = await measure(engine, models, missingSamples, [metric, predictionRows(output, metric)], {
-    ...{ batch, signal },
+    batch,
+    signal,
     progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
     remembered: truth,
@@ -198,7 +199,8 @@ export async function rowsOf(
     metricRows,
     answers: predictionsOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
-    ...{ batch, invariance },
+    batch,
+    invariance,
   };
   return knownRows === undefined ? measuredRows : joinRows(knownRows, measuredRows);
 }

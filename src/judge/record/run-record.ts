@@ -155,7 +155,7 @@ export interface Measured extends ModelSize {
   readonly estimate: Estimate;
 }
 
-/** What comparisons with the original show of a result. */
+/** The result of the comparisons of a model with its original. */
 export interface ComparedResult {
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;

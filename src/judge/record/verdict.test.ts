@@ -40,7 +40,11 @@ const open: Verdict = {
 
 /** Returns a comparison with this drop from 93 %. */
 const dropped = (drop: Verdict["drop"]): Comparison => ({
-  ...{ metric: "accuracy", unit: "share", better: "higher", variance: 0, pairs: undefined },
+  metric: "accuracy",
+  unit: "share",
+  better: "higher",
+  variance: 0,
+  pairs: undefined,
   original: { ...drop, value: 0.93 },
   candidate: { ...drop, value: 0.93 - drop.value },
   difference: { ...drop, value: -drop.value, low: -drop.high, high: -drop.low },

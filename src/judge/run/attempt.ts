@@ -64,14 +64,20 @@ export async function tryCandidate(
   const records: StepRecord[] = [];
   let result: CandidateResult<AttemptEvaluation>;
   const fail = (reason: string, rejectedAs: "failed" | "unchanged" = "failed"): Attempt => ({
-    ...{ isUsable: false, evaluation: undefined },
+    isUsable: false,
+    evaluation: undefined,
     variant: { name, steps: records, ...noResult, rejected: stripPeriod(reason), rejectedAs },
   });
   try {
     result = await runCandidate<AttemptEvaluation>({
-      ...{ ...run, name, steps, output: run.evaluator.output },
+      ...run,
+      name,
+      steps,
+      output: run.evaluator.output,
       comparer: createComparer(run.evaluator, goal, name, run),
-      ...{ original: original.sha256, originalName: original.name, keepsResults: hasOtherCandidates },
+      original: original.sha256,
+      originalName: original.name,
+      keepsResults: hasOtherCandidates,
       onFinished(step, finishedStep, wasStored) {
         records.push(recordOf(step, finishedStep));
         reportStep(step, finishedStep, wasStored, run);
@@ -126,7 +132,8 @@ function createComparer(
   task: Comparer["task"],
 ): Comparer<AttemptEvaluation> {
   const comparer: Comparer<AttemptEvaluation> = {
-    ...{ task, goal },
+    task,
+    goal,
     // None of the search samples is set aside for another choice.
     options: { ...evaluator.options, choice: undefined },
     // A recipe with one step has the name of this step, which is then not repeated.
@@ -157,7 +164,9 @@ function recordOf({ id, name }: PassStep, { result, findings }: FinishedStep<Att
   const { output: _, warnings: __, history, curve, training, ...outcome } = result;
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
-    ...{ id, name, ...outcome },
+    id,
+    name,
+    ...outcome,
     history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
     curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
   };

@@ -108,8 +108,11 @@ export interface Judgement<C extends MetricComparison = MetricComparison> extend
 }
 
 export const comparedResultOf = ({ metricComparison, goalCheck, functionCheck, targets = [] }: Partial<Judgement>) => ({
-  ...{ comparison: metricComparison?.comparison, verdict: goalCheck?.verdict },
-  ...{ likeness: functionCheck?.likeness, others: functionCheck?.others, targets },
+  comparison: metricComparison?.comparison,
+  verdict: goalCheck?.verdict,
+  likeness: functionCheck?.likeness,
+  others: functionCheck?.others,
+  targets,
 });
 
 type FallbackRecord =
@@ -273,7 +276,9 @@ class CandidateRun<C extends MetricComparison> {
   async #requestFor(step: PassStep, input: string, context: Context) {
     const { store, runner, output } = this.#run;
     return {
-      ...{ pass: step.pass, options: step.options, output },
+      pass: step.pass,
+      options: step.options,
+      output,
       original: await store.open(input),
       run(options: OptionValues, pass = step.pass): Promise<StepOutput> {
         throwIfAborted(context.signal);

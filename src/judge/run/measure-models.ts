@@ -70,7 +70,12 @@ export async function measureModels(request: MeasureRequest, context: StepContex
   if (original === undefined) return { measured: comparison?.measured, judgement: undefined };
   const store = memoryModelStore(keepOnlyOutput(original.model, output), undefined);
   const { judgement } = await runCandidate({
-    ...{ steps: [], store, context, output, targets, originalName: original.path },
+    steps: [],
+    store,
+    context,
+    output,
+    targets,
+    originalName: original.path,
     comparer: comparison && comparerOf(request, comparison.task, comparison, store),
     runner: new StepRunner({ store, data: {} }, context),
     test: comparison?.task.test ?? inputs?.test,
@@ -95,7 +100,9 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
   const { batch, note, isWarning } = await chooseBatch(engine, models, samples, mainMetric.name, options);
   const { progress } = announceDuration(context, dataset.count, 1);
   const columns = await measure(engine, models, samples, [...metrics, predictionRows(output, mainMetric)], {
-    ...{ batch, signal, progress },
+    batch,
+    signal,
+    progress,
     held: original !== undefined,
   });
   const [before = noRows, after = before] = columns.map(
@@ -133,10 +140,14 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     figures,
     truth: mainMetric.truth ?? "labels",
     invariance: await invarianceOf(model.model, samples, output, context),
-    ...{ note, atChance, unmeasured },
+    note,
+    atChance,
+    unmeasured,
   };
   return {
-    ...{ measured, task: comparedTask, goal: paired.resolveGoal({ ...goal, maxDrop }, false) },
+    measured,
+    task: comparedTask,
+    goal: paired.resolveGoal({ ...goal, maxDrop }, false),
     compare: async () => paired.compareRowsTo(after),
   };
 }

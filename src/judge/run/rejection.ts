@@ -66,7 +66,8 @@ export async function findRejection(judged: JudgedStep): Promise<Rejection | und
     metricComparison?.reference?.isGoalBaseline === true &&
     isWithin(judge(metricComparison.comparison, goalCheck.goal).drop, goalCheck.goal);
   return {
-    ...{ because, text },
+    because,
+    text,
     fallbackText:
       finishedStep.fallback === undefined
         ? finishedStep.failedFallback?.reason

@@ -65,7 +65,14 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   const parsed = { pass, options, complete, opened, split };
   const step = { ...parsed, id: pass.id, name: pass.id, judged: true, fallsBack: fallback && !force };
   const candidate: CandidateRequest = {
-    ...{ store, context, output, force, condition, inputs, targets, judgedTogether },
+    store,
+    context,
+    output,
+    force,
+    condition,
+    inputs,
+    targets,
+    judgedTogether,
     steps: [{ ...step, maxBytes, maxDownload }],
     originalName: input.path,
     runner: new StepRunner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
@@ -94,7 +101,15 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   const tested = countTested(task, finishedStep.findings?.metricComparison, searched);
   const { changes, misses, training, history, learnt } = outcome;
   const single = {
-    ...{ changes, misses, training, history, learnt, result, tested, goal: comparison?.goal, idle: noGain },
+    changes,
+    misses,
+    training,
+    history,
+    learnt,
+    result,
+    tested,
+    goal: comparison?.goal,
+    idle: noGain,
     fallback: finishedStep.fallback && { ...finishedStep.fallback, searched },
   };
   if (judgement === undefined || result === undefined)
@@ -120,7 +135,9 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   const { metricComparison, goalCheck } = judgement;
   const hasReference = pass.reference !== undefined || metricComparison?.reference !== undefined;
   return {
-    ...{ ...single, ...comparedResultOf(judgement), rejection },
+    ...single,
+    ...comparedResultOf(judgement),
+    rejection,
     invariance: metricComparison?.invariance,
     against: goalCheck?.against,
     reference: metricComparison?.reference,

@@ -45,7 +45,10 @@ export const comparerOf = (
   { goal, searched, compare }: StepComparison,
   store: Store,
 ): Comparer => ({
-  ...{ task, options: { batch, output }, goal, searched },
+  task,
+  options: { batch, output },
+  goal,
+  searched,
   compare: async (result) => compare(await store.read(result)),
   without: async (others) => comparerOf({ batch, output }, task, { ...others, goal }, store),
 });

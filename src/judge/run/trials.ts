@@ -68,8 +68,19 @@ export async function openTrials(
   const { targets = [], purpose } = options;
   const { test, calibrate, metric } = task;
   return {
-    ...{ candidates, splits, goal, runner, metricInputs, evaluator, test, calibrate, metric },
-    ...{ onMeasured, targets, store, purpose },
+    candidates,
+    splits,
+    goal,
+    runner,
+    metricInputs,
+    evaluator,
+    test,
+    calibrate,
+    metric,
+    onMeasured,
+    targets,
+    store,
+    purpose,
     context: { ...context, engine: watchLoads(context.engine), stage: onStage },
     requestedGoal: { stated: false, ...requestedGoal, ...goal },
   };

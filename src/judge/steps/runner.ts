@@ -145,7 +145,10 @@ export class StepRunner {
     const result = {
       changes,
       misses: misses.map(({ at, reason, by }) => ({ at, reason, by })),
-      ...{ history, curve, training, learnt },
+      history,
+      curve,
+      training,
+      learnt,
       warnings: events.flatMap(({ level, text }) => (level === "warning" ? [text] : [])),
       seconds: secondsSince(started),
     };

@@ -59,7 +59,7 @@ async function opened(model: Model, options: TaskOptions) {
 }
 
 /** Opens samples, and records in the model that it was trained on them. */
-async function trainedOn(model: Model, options: TaskOptions) {
+async function recordTraining(model: Model, options: TaskOptions) {
   const result = await opened(model, options);
   result.task.recordIn(model);
   model.header.metadata.set(trainedOnKey, result.task.trained ?? "");
@@ -438,7 +438,7 @@ describe("a table without parts", () => {
   test("is tested on samples that the model was not trained on, except on request", async () => {
     const data = table();
     const model = relu();
-    const { task, logged } = await trainedOn(model, { data, learns: "labels" });
+    const { task, logged } = await recordTraining(model, { data, learns: "labels" });
     expect(logged).toEqual([
       `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test; commands that do not train split them otherwise`,
     ]);
@@ -467,14 +467,14 @@ describe("a table without parts", () => {
     const data = table();
     const [model, copy, names] = [relu(), join(temporaryFolder(), "copy.csv"), basename(data)];
     copyFileSync(data, copy);
-    const { task } = await trainedOn(model, { data, learns: "labels" });
+    const { task } = await recordTraining(model, { data, learns: "labels" });
     const later = await opened(model, { data: copy });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
     expect(later.logged).toEqual([
       `parts: ${copy} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others (in ${names})`,
     ]);
     // A model that is also trained on the copy records one of them.
-    await trainedOn(model, { data: copy, learns: "labels" });
+    await recordTraining(model, { data: copy, learns: "labels" });
     expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "")).toEqual([
       ["copy.csv", 40, expect.stringMatching(/^[0-9a-f]{16}$/)],
     ]);
@@ -505,7 +505,7 @@ describe("samples that a model was trained on", () => {
 
   test("are excluded if any of the tested models was trained on them", async () => {
     const [data, trained] = [write("rows.csv", 40), relu()];
-    await trainedOn(trained, { data, ...learning });
+    await recordTraining(trained, { data, ...learning });
     for (const models of [{ secondModel: trained }, { reference: trained }]) {
       const { task, logged } = await opened(relu(), { data, ...models });
       expect(task.test.count).toBe(8);
@@ -516,7 +516,7 @@ describe("samples that a model was trained on", () => {
 
   test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])("are recorded for any file name: %s", async (name) => {
     const [data, model] = [write(name, 40), relu()];
-    await trainedOn(model, { data, ...learning });
+    await recordTraining(model, { data, ...learning });
     expect(JSON.parse(model.header.metadata.get(trainedOnKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
     for (const part of [undefined, "test"] as const)
       expect((await opened(model, { data, part })).task.test.count).toBe(8);
@@ -526,7 +526,7 @@ describe("samples that a model was trained on", () => {
 
   test("are excluded from a test file next to a training file", async () => {
     const [data, model] = [write("rows_dev.csv", 40), relu()];
-    await trainedOn(model, { data, ...learning });
+    await recordTraining(model, { data, ...learning });
     writeFileSync(data.replace("dev", "train"), "x,label\n100,0\n101,1\n");
     const { task, logged } = await opened(model, { data: dirname(data) });
     expect(task.test.count).toBe(8);
@@ -538,7 +538,7 @@ describe("samples that a model was trained on", () => {
   test("cause a warning if no other samples remain", async () => {
     const [data, model] = [write("rows_train.csv", 40), relu()];
     writeFileSync(data.replace("train", "dev"), "x,label\n100,0\n101,1\n");
-    await trainedOn(model, { data, learns: "labels" });
+    await recordTraining(model, { data, learns: "labels" });
     expect((await opened(model, { data })).logged).toEqual([]);
     const copy = copied(data, "copy.csv");
     const { task, logged } = await opened(model, { data: copy });
@@ -552,7 +552,7 @@ describe("samples that a model was trained on", () => {
       const png = encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(20 * index) });
       for (const root of [folder, copy]) writeFileSync(join(root, `${index}.png`), png);
     }
-    await trainedOn(model, { data: folder, preprocess: "unit", ...learning });
+    await recordTraining(model, { data: folder, preprocess: "unit", ...learning });
     expect((await opened(model, { data: copy })).task.test.count).toBe(2);
   });
 });

@@ -82,7 +82,9 @@ export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Contex
   const teacherHashes: string[] = [];
   for (const teacher of loss.teachers ?? []) teacherHashes.push((await modelHash(teacher)).slice(0, 8));
   return {
-    ...{ seed, batch: size, ...settings },
+    seed,
+    batch: size,
+    ...settings,
     ...(validation === undefined || isShare ? {} : { validation: await contentText(validation.data) }),
     ...(settings.teacher === undefined ? {} : { teacher: [settings.teacher, ...teacherHashes].join(", ") }),
     data: await contentText(data),

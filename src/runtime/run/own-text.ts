@@ -239,7 +239,12 @@ async function continueStarts(
   while (rows.length < starts.length) {
     const prompts = starts.slice(rows.length, rows.length + perRun);
     const options = {
-      ...{ steps: length - 1, padding: 0, startToken: 0, draws, signal, progress },
+      steps: length - 1,
+      padding: 0,
+      startToken: 0,
+      draws,
+      signal,
+      progress,
       encoded: encoded && sliceBatch(encoded, rows.length, prompts.length),
     };
     const generated = await generate(engine, generator, prompts, options);

@@ -68,13 +68,18 @@ export async function sensitivity(
       else rows.set(measurement, { ...unit, setting, ...result });
     }
     return {
-      ...{ format: sensitivityFormatVersion, version, model: name, bytes: storedBytes(meter.model.graph) },
+      format: sensitivityFormatVersion,
+      version,
+      model: name,
+      bytes: storedBytes(meter.model.graph),
       metric: { name: metric.name, unit: metric.unit, better: metric.better },
       original: meter.original,
       data: { name: test.name, count: test.count },
       seed: context.seed,
       rows: measurements.flatMap((measurement) => rows.get(measurement) ?? []),
-      ...{ misses, open, seconds: secondsSince(started) },
+      misses,
+      open,
+      seconds: secondsSince(started),
     };
   });
 }

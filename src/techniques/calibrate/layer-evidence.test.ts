@@ -40,7 +40,9 @@ test.each([
   async ({ of, options, evidence }) => {
     const observed: unknown[] = [];
     const rounder: Solver = {
-      ...{ id: "counting", evidence: rows, of },
+      id: "counting",
+      evidence: rows,
+      of,
       scales(weight, grid, context) {
         observed.push([context.layer.name, context.evidence]);
         return nearest.scales(weight, grid);
@@ -58,7 +60,8 @@ test.each(["original", "changed"] as const)(
     let begun = 0;
     const observed: unknown[] = [];
     const rounder: Solver = {
-      ...{ id: "counting", of },
+      id: "counting",
+      of,
       evidence: {
         begin() {
           begun++;

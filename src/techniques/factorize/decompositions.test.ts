@@ -214,7 +214,9 @@ describe.skipIf(oracle === undefined)("decompositions equal golden values", () =
   const problemWith = ({ shape: [out = 0, , ...kernel], data }: GoldenTensor): Problem => ({
     ...tools,
     matrices: [matrix(out, data.length / out, goldenNumbers({ shape: [], data, dtype: "float64" } as GoldenTensor))],
-    ...{ kernel, reduction: kernel.map(() => 1), lookup: false },
+    kernel,
+    reduction: kernel.map(() => 1),
+    lookup: false,
   });
 
   it("in the error of each rank", async () => {

@@ -36,8 +36,18 @@ export async function quantizeMassiveInputs(
   if (ratios.size === 0) return { changes: [], rest };
   const { changes } = await quantizeBy(
     {
-      ...{ scheme: "weights", bits: 8, block: 32, halfScales: true, layers: [...ratios.keys()], samples, rounder },
-      ...{ perChannel: true, zeroPoints: false, onnxOnly: false, equalize: false, biasCorrection: "none" },
+      scheme: "weights",
+      bits: 8,
+      block: 32,
+      halfScales: true,
+      layers: [...ratios.keys()],
+      samples,
+      rounder,
+      perChannel: true,
+      zeroPoints: false,
+      onnxOnly: false,
+      equalize: false,
+      biasCorrection: "none",
     },
     model,
     context,

@@ -80,7 +80,11 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       return observed;
     };
     return scheme(fitOptions, {
-      ...{ model, context, rounder, measured, contextOf },
+      model,
+      context,
+      rounder,
+      measured,
+      contextOf,
       async roundOnce<T>(layer: Layer, weight: Dense, form: object, round: (context: LayerContext) => Promise<T>) {
         const work = async (): Promise<T> => round(await contextOf(layer));
         if (kept === undefined) return work();

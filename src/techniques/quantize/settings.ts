@@ -58,9 +58,17 @@ const roundedSchemes = ["weights", "dynamic", "static"] as const;
 
 /** Maps an option to the schemes that have it. Options that are not listed apply to all schemes. */
 const schemesByOption: Readonly<Partial<Record<string, readonly Scheme[]>>> = {
-  ...{ bits: roundedSchemes, weights: roundedSchemes, perChannel: roundedSchemes, zeroPoints: roundedSchemes },
-  ...{ rounder: roundedSchemes, overrides: roundedSchemes, distortion: roundedSchemes },
-  ...{ block: ["weights"], onnxOnly: ["weights"], activations: ["static"], ranges: ["static"] },
+  bits: roundedSchemes,
+  weights: roundedSchemes,
+  perChannel: roundedSchemes,
+  zeroPoints: roundedSchemes,
+  rounder: roundedSchemes,
+  overrides: roundedSchemes,
+  distortion: roundedSchemes,
+  block: ["weights"],
+  onnxOnly: ["weights"],
+  activations: ["static"],
+  ranges: ["static"],
 };
 
 export const hasOption = (scheme: Scheme, option: string): boolean =>
@@ -68,7 +76,11 @@ export const hasOption = (scheme: Scheme, option: string): boolean =>
 
 /** Values that change nothing, so that every scheme accepts them. */
 const neutral: OptionValues = {
-  ...{ perChannel: true, zeroPoints: false, onnxOnly: false, activations: "uint8", ranges: "min-max" },
+  perChannel: true,
+  zeroPoints: false,
+  onnxOnly: false,
+  activations: "uint8",
+  ranges: "min-max",
   rounder: nearest.id,
 };
 
@@ -102,7 +114,11 @@ const float16 = { scheme: "float16" } as const;
 type Choices = Omit<FlatOptions, "scheme" | "dtype">;
 
 const sharedSettings = ({ layers, except, target, data, samples }: Choices): Shared => ({
-  ...{ layers, except, target, data, samples },
+  layers,
+  except,
+  target,
+  data,
+  samples,
 });
 
 function settingsOfStep(
@@ -122,7 +138,13 @@ function settingsOfStep(
   const bits = options.bits ?? defaultBits(options);
   const roundedSettings = {
     ...shared,
-    ...{ perChannel, zeroPoints, overrides, equalize, biasCorrection, bits, rounder },
+    perChannel,
+    zeroPoints,
+    overrides,
+    equalize,
+    biasCorrection,
+    bits,
+    rounder,
     ...distortionOf({ ...options, rounder }),
   };
   const layers = everySetting({ scheme, rounder, bits, block, weights, onnxOnly, zeroPoints, overrides });

@@ -79,7 +79,9 @@ export async function openPage(temporary: string): Promise<{
     // Chromium does not start as root with its sandbox.
     chromiumSandbox: process.getuid?.() !== 0,
     // The job that opens the browser handles these signals, so Playwright must not.
-    ...{ handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false },
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
     // Enables WebGPU on Linux.
     args: ["--enable-unsafe-webgpu"],
   };

@@ -63,7 +63,8 @@ export default defineCommand({
     });
     const rows = runs.flatMap(({ target, output, memories }) =>
       models.map((model, index) => ({
-        ...{ model, target },
+        model,
+        target,
         ...sizes[index],
         ...timesOf(output, index),
         memory: memories[index],

@@ -121,11 +121,19 @@ export default defineCommand({
       ]);
     }
     const search = {
-      ...{ data, metric, output, force, seed: session.seed },
+      data,
+      metric,
+      output,
+      force,
+      seed: session.seed,
       targets: target ?? [],
       goal: { maxDrop: options.maxDrop, strict },
       search: {
-        ...{ minutes, steps, purpose, faster, techniques },
+        minutes,
+        steps,
+        purpose,
+        faster,
+        techniques,
         front: keep === "front",
         targetSize: targetSize === undefined ? undefined : parseSize(targetSize),
       },
@@ -135,7 +143,8 @@ export default defineCommand({
       workers: workerOptionsOf(options),
       recipe: recipe === undefined ? undefined : { path: recipe, modules },
       command: ["pith", ...session.commandLine],
-      ...{ out, precompress: options.precompress },
+      out,
+      precompress: options.precompress,
     });
     const replaced = await Promise.all(places.map(({ out }) => exists(join(out, "model.onnx"))));
     const outputs = await compressEach(places, inputOf, fresh, session);

@@ -5,10 +5,25 @@ import type { MetricName } from "../../../judge/task/named-metrics.ts";
 
 /** Names the metrics without loading their code. */
 const metricKeys: Readonly<Record<MetricName, true>> = {
-  ...{ accuracy: true, "top-5": true, "cross-entropy": true, perplexity: true, f1: true, matthews: true },
-  ...{ map: true, "map-50": true, "mean-squared-error": true, psnr: true, "rank-correlation": true },
-  ...{ agreement: true, "r-squared": true, "signal-to-noise": true, cosine: true },
-  ...{ "same-top-10": true, "label-sets": true, "box-overlap": true, detections: true },
+  accuracy: true,
+  "top-5": true,
+  "cross-entropy": true,
+  perplexity: true,
+  f1: true,
+  matthews: true,
+  map: true,
+  "map-50": true,
+  "mean-squared-error": true,
+  psnr: true,
+  "rank-correlation": true,
+  agreement: true,
+  "r-squared": true,
+  "signal-to-noise": true,
+  cosine: true,
+  "same-top-10": true,
+  "label-sets": true,
+  "box-overlap": true,
+  detections: true,
 };
 
 export const metricNames = Object.keys(metricKeys) as [MetricName, ...MetricName[]];

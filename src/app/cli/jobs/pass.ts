@@ -97,7 +97,8 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   const stored = await openFilesOf(original, filesOfModel(original, input.model));
   const before = await measureSizeAndCost(stored);
   const report: PassReport = {
-    ...{ ...step, before },
+    ...step,
+    before,
     preprocessing: data?.task.preprocessing,
     samples: data && {
       ...data.samples,
@@ -132,7 +133,10 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   await warnOfSpeed(measured, request.pass, input, original, context);
   const isContinued = wasChanged && step.verdict !== undefined && reference === undefined;
   return {
-    ...{ ...report, ...measured, written: input.out, lost: rejection?.text },
+    ...report,
+    ...measured,
+    written: input.out,
+    lost: rejection?.text,
     continues: isContinued ? true : undefined,
     // A folder compares tokens of text generators.
     ...(input.sizeBefore !== undefined && generatorOf(new Map([["model", original]])) === undefined
@@ -193,7 +197,10 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
   const request = await openStep(
     { ...checked, ...changeStep(checked, data?.options ?? checked.options), input: { ...named, model: original } },
     {
-      ...{ ...input, targets, fallback: fallback !== false, temporary: context.temporary },
+      ...input,
+      targets,
+      fallback: fallback !== false,
+      temporary: context.temporary,
       task: data && { ...data.task, available: data.samples.test.available },
       usesAllSamples: input.data?.samples !== undefined,
       batch: input.data?.batch,
@@ -216,7 +223,10 @@ async function openStepData(
   const { metric, output, seed } = input;
   const request: TaskRequest = {
     recipes: [{ steps: [step] }],
-    ...{ metric, output, seed, reference: step.references.first?.model },
+    metric,
+    output,
+    seed,
+    reference: step.references.first?.model,
   };
   const { task, sampleUse } = await openData(engine, original, data, request, context);
   const { validation } = step.options;

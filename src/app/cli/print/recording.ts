@@ -29,8 +29,11 @@ export function recordResult(result: Result): RecordedResult {
   const mark = randomUUID();
   const style = (name: keyof Colors) => (text: string) => `${mark}${name}${mark}${text}${mark}${mark}`;
   const color: Colors = {
-    ...{ bold: style("bold"), dim: style("dim") },
-    ...{ green: style("green"), red: style("red"), yellow: style("yellow") },
+    bold: style("bold"),
+    dim: style("dim"),
+    green: style("green"),
+    red: style("red"),
+    yellow: style("yellow"),
   };
   const entries: (string | Table)[] = [];
   print({

@@ -48,7 +48,11 @@ export default async function pass(
   const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
   const input: PassInput = {
     ...options,
-    ...{ command: name, model, out, seed, data },
+    command: name,
+    model,
+    out,
+    seed,
+    data,
     options: Object.fromEntries(keptOptions),
     skipsSidecars: place.folder !== undefined,
     maxBytes: choosesBits ? parseSize(targetSize) : undefined,

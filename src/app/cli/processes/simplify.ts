@@ -100,9 +100,17 @@ export default async function simplify(
   const written = writes ? out : undefined;
   return {
     json: {
-      ...{ model: path, before, after, changes, saved },
+      model: path,
+      before,
+      after,
+      changes,
+      saved,
       misses: misses.map(({ at, reason }) => ({ at, reason })),
-      ...{ comparison, held: roleCount, written, copies, replaced },
+      comparison,
+      held: roleCount,
+      written,
+      copies,
+      replaced,
     },
     print(terminal) {
       if (saved !== undefined) terminal.table(ruleColumns, ruleRows(changes, saved));

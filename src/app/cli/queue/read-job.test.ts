@@ -12,7 +12,10 @@ const shared = {
   metric: "accuracy",
 };
 const search = {
-  ...{ ...shared, targets: ["node"], goal: { maxDrop: 0.01, strict: false }, force: false },
+  ...shared,
+  targets: ["node"],
+  goal: { maxDrop: 0.01, strict: false },
+  force: false,
   search: { steps: 3, purpose: "size", techniques: ["prune"], front: false },
 };
 const inputs = {

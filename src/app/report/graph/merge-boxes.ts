@@ -7,8 +7,16 @@ import type { GraphBox, Picture } from "./picture.ts";
 
 /** Default properties of a box that does not represent a node. */
 export const plainBox = {
-  ...{ name: "", path: "", inputs: [], outputs: [], isCompound: false },
-  ...{ table: undefined, layer: undefined, outputType: undefined, shape: undefined, bits: undefined },
+  name: "",
+  path: "",
+  inputs: [],
+  outputs: [],
+  isCompound: false,
+  table: undefined,
+  layer: undefined,
+  outputType: undefined,
+  shape: undefined,
+  bits: undefined,
 } as const;
 
 const minMembers = 4;

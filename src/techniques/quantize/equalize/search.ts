@@ -122,7 +122,10 @@ export const searchFactors =
       return best;
     };
     const changeAt = ({ name: at }: Layer, description: string): Change => ({
-      ...{ at, what: description, kind: scaledKind, decidedBy: "global" },
+      at,
+      what: description,
+      kind: scaledKind,
+      decidedBy: "global",
     });
     try {
       const changes: Change[] = [];

@@ -58,7 +58,9 @@ export const offsetsOf = (
       nearestBlocks(read, rowsOf(layer), { size, bits, ...lattice }, layout),
     );
     return {
-      ...{ ...settings, ...shape, zeroPoint: undefined },
+      ...settings,
+      ...shape,
+      zeroPoint: undefined,
       codes: emit.constant(codes, `${name}_quantized`),
       scale: emit.constant(fromNumbers(type, [rows, count], scale), `${name}_scale`),
       offset: emit.constant(fromNumbers(type, [count, rows], offset), `${name}_offset`),

@@ -28,7 +28,8 @@ export const integerWeight = (
   bits = 8,
 ): WeightSettings => ({
   type: bits <= 4 ? "int4" : weights === "uint8" ? "uint8" : "int8",
-  ...{ perChannel, bits },
+  perChannel,
+  bits,
   zeroPoints: zeroPoints === true && !perChannel && (bits === 4 || bits > 6),
 });
 

@@ -58,17 +58,25 @@ export function createModuleSearch(
         {
           shared: {
             ...evaluation,
-            ...{ model: source, resumeFolder, force: false, seed: session.seed },
+            model: source,
+            resumeFolder,
+            force: false,
+            seed: session.seed,
             data: { ...evaluation.data, ...capturedFile },
             search: {
               ...(steps === undefined
                 ? { minutes: minutes * share }
                 : { steps: Math.max(1, Math.round(steps * share)) }),
-              ...{ purpose, techniques, minSpeed },
+              purpose,
+              techniques,
+              minSpeed,
               front: modules > 1,
             },
           },
-          ...{ workers, out, recipe: undefined, command: ["pith", ...session.commandLine] },
+          workers,
+          out,
+          recipe: undefined,
+          command: ["pith", ...session.commandLine],
         },
         `search ${source}`,
         { keeps: true },

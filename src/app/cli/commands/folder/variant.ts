@@ -32,10 +32,17 @@ export function createVariantWriter(
     const { originalBrotli: brotli, originalSampled: sampled = false } = variant;
     const input: PassInput = {
       ...settings,
-      ...{ fallback, jointCheck, judgedTogether: speech !== undefined && !settings.force },
-      ...{ command: "quantize", model: source, out, skipsSidecars: true },
+      fallback,
+      jointCheck,
+      judgedTogether: speech !== undefined && !settings.force,
+      command: "quantize",
+      model: source,
+      out,
+      skipsSidecars: true,
       sizeBefore: brotli === undefined ? {} : { brotli, sampled },
-      ...{ textFile: textFileOf(source), fileBytes, seed: session.seed },
+      textFile: textFileOf(source),
+      fileBytes,
+      seed: session.seed,
       options: { ...optionsOfDtype(dtype, settings.options), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };

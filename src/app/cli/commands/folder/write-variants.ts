@@ -197,14 +197,31 @@ async function openFolder(
         : `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
     );
   const settings = {
-    ...{ options: passOptions, data: samples, metric, output, strict, force, dryRun: false },
+    options: passOptions,
+    data: samples,
+    metric,
+    output,
+    strict,
+    force,
+    dryRun: false,
     ...(purpose === "download" ? { forDownload: true } : {}),
-    ...{ targetDownload, maxDrop: speech === undefined ? maxDrop : undefined, fallback: options.fallback !== false },
+    targetDownload,
+    maxDrop: speech === undefined ? maxDrop : undefined,
+    fallback: options.fallback !== false,
   };
   const needsInputs = hasLowEntropy && !isAlone;
   return {
-    ...{ bases, dtypeNames, otherDtypes, data, judgedData, speech },
-    ...{ settings, targets, texts, searchesTexts, needsInputs },
+    bases,
+    dtypeNames,
+    otherDtypes,
+    data,
+    judgedData,
+    speech,
+    settings,
+    targets,
+    texts,
+    searchesTexts,
+    needsInputs,
   };
 }
 

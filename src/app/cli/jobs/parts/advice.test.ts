@@ -10,8 +10,14 @@ import { rejectionError } from "./advice.ts";
 
 type Arguments = Parameters<typeof rejectionError>;
 const rejected: Arguments[2] = {
-  ...{ because: "goal", text: "accuracy fell", fallbackText: undefined, blamed: undefined, changes: [] },
-  ...{ isStrictMiss: false, isLostByEarlierSteps: false, isTrainable: true },
+  because: "goal",
+  text: "accuracy fell",
+  fallbackText: undefined,
+  blamed: undefined,
+  changes: [],
+  isStrictMiss: false,
+  isLostByEarlierSteps: false,
+  isTrainable: true,
 };
 const adviceFor = (
   pass: Arguments[0],
