@@ -17,7 +17,7 @@ export interface RankOptions {
  * Returns the number of singular values above the tolerance, as `numpy.linalg.matrix_rank` does.
  * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
- * matrixRank(matrixOf([[1, 2], [2, 4]])); // 1
+ * matrixRank({ rows: 2, columns: 2, data: Float64Array.of(1, 2, 2, 4) }); // 1
  */
 export function matrixRank(source: Matrix, options: RankOptions = {}): number {
   const s = singularValues(source);
@@ -39,7 +39,7 @@ export function rankTolerance(
  * Returns the squared singular values as shares of their sum, in descending order. Shares within the rounding error are 0.
  * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
- * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
+ * const shares = await energyShares({ rows: 2, columns: 2, data: Float64Array.of(3, 0, 0, 4) }); // [0.64, 0.36]
  */
 export async function energyShares(source: Matrix, multiply: Multiply = multiplyInJs): Promise<Float64Array> {
   const s = await singularValues(source, multiply);

@@ -25,7 +25,7 @@ export interface Svd {
  * several times faster. Errors are a small multiple of 2⁻⁵³ · s[0].
  * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
- * const { u, s, v } = svd(matrixOf([[3, 0], [4, 5]])); // s = [6.708…, 2.236…]
+ * const { u, s, v } = svd({ rows: 2, columns: 2, data: Float64Array.of(3, 0, 4, 5) }); // s = [6.708…, 2.236…]
  */
 export function svd(source: Matrix): Svd;
 export function svd(source: Matrix, multiply: Multiply): Promise<Svd>;
