@@ -11,7 +11,7 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels that is not a multiple of 16 (7, 9, …). Each takes as long as with the next multiple; prune --structured --round-to 16 leaves only multiples",
+    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels that is not a multiple of 16 (7, 9, …). Each takes as long as with the next multiple. Choose multiples with --round-to 16 (prune) or --rank (factorize)",
   );
 });
 

@@ -37,7 +37,7 @@ export function notFasterText(
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = truncateList(counts.map(String), 2);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels that is not a multiple of ${blockWidth} (${shown}). Each takes as long as with the next multiple; prune --structured --round-to ${blockWidth} leaves only multiples`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels that is not a multiple of ${blockWidth} (${shown}). Each takes as long as with the next multiple. Choose multiples with --round-to ${blockWidth} (prune) or --rank (factorize)`;
 }
 
 /** Returns a warning if the result is clearly slower. */

@@ -39,7 +39,7 @@ export const formatPrecision = ({ bits }: OptionValues | PreciseLayer = {}): str
 export function precisionReason({ share, bytes }: PreciseLayer): string {
   const cause =
     share === undefined || share <= 0
-      ? "needed to meet the goal"
+      ? "these layers together meet the goal"
       : share === Number.POSITIVE_INFINITY
         ? "it causes values that are not finite"
         : `it causes ${percent(Math.min(1, share), 0)} of the error`;

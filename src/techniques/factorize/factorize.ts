@@ -152,7 +152,7 @@ async function factorsOf(
   const layerCost = wholeCost(problem);
   const isAuto = !rule.inBudget && rule.rank === undefined && rule.share === undefined;
   const choice = rule.inBudget ? plan?.get(layer.view.source) : undefined;
-  if (rule.inBudget && choice === undefined) return new Miss("the budget is reached without it", name);
+  if (rule.inBudget && choice === undefined) return new Miss("not needed for the budget", name);
   const methods = selectMethods(problem, rule.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
   const possible = choice === undefined ? await chooseSteps(rule, methods, problem, options.cost) : [choice];

@@ -55,7 +55,7 @@ test("lists layers kept at higher precision by error, the largest first", () => 
     "  nan: kept in float; it causes values that are not finite (+1 byte)",
     "  worst: kept at 8 bits; it causes 60 % of the error (+1.00 kB)",
     "  big: kept at 8 bits; it causes 1 % of the error (+9.00 kB)",
-    "  last: kept at 8 bits; needed to meet the goal (+5.00 kB)",
+    "  last: kept at 8 bits; these layers together meet the goal (+5.00 kB)",
   ]);
 });
 

@@ -118,11 +118,11 @@ export interface PassResultDetails {
   readonly files: OutputFiles;
   readonly storesZeros: boolean;
   readonly next: string | undefined;
-  readonly comparisonCommand: string;
+  readonly dataWords: readonly string[];
 }
 
 export function resultOfWritten(model: string, result: WrittenOutput, shown: PassResultDetails): Result {
-  const { isGoalRequired, files, storesZeros, next, comparisonCommand } = shown;
+  const { isGoalRequired, files, storesZeros, next, dataWords } = shown;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { preprocessing, lost, speed } = result;
   return {
@@ -169,7 +169,7 @@ export function resultOfWritten(model: string, result: WrittenOutput, shown: Pas
       ];
       terminal.line(`written: ${names.join("  ")}`);
       terminal.line(`change: ${uncapitalize(goalText ?? changeText(model, result))}`);
-      terminal.line(`next: pith ${next ?? nextAfter(model, result, comparisonCommand)}`);
+      terminal.line(`next: pith ${next ?? nextAfter(model, result, dataWords)}`);
     },
   };
 }
@@ -182,12 +182,13 @@ function changeText(model: string, { reference, comparison, goal }: WrittenOutpu
 function nextAfter(
   model: string,
   { masked, lost, comparison, written, continues }: WrittenOutput,
-  comparisonCommand: string,
+  dataWords: readonly string[],
 ): string {
   if (masked) return foldCommand(written);
-  if (continues === true) return `${comparisonCommand}  # the first original`;
   const [before, after] = [model, written].map(quoteWord);
-  if (lost !== undefined) return `debug ${before} ${after}`;
+  const data = dataWords.map((word) => ` ${quoteWord(word)}`).join("");
+  if (continues === true) return `eval ${after} --original original.onnx${data}  # the first original`;
+  if (lost !== undefined) return `debug ${before} ${after}${data}`;
   return comparison === undefined ? `eval ${after} --original ${before} --data SAMPLES` : `bench ${before} ${after}`;
 }
 

@@ -4,7 +4,6 @@ import { usageError } from "#ir";
 import { type AnyPass, omitOptions, parseSize } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
-import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
 import type { StepFlagValues } from "../commands/pass.ts";
@@ -66,13 +65,8 @@ export default async function pass(
     files,
     storesZeros: command.storesZeros?.(passed) === true,
     next: command.nextCommand?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
-    comparisonCommand: evalCommand(out, data),
+    dataWords: data === undefined ? [] : dataWords(data),
   });
-}
-
-function evalCommand(out: string, data: DataRequest | undefined): string {
-  const words = ["eval", out, "--original", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
-  return words.map(quoteWord).join(" ");
 }
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({
