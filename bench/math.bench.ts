@@ -23,7 +23,7 @@ import { frobenius, identity, matrix, scaleColumns, subtract, transpose } from "
 import { reflectByAll, triangularize } from "../src/core/math/reflections.ts";
 import { runWith, type Steps } from "../src/core/math/steps.ts";
 import { singularValues } from "../src/core/math/svd.ts";
-import { truncatedSvd } from "../src/core/math/truncate.ts";
+import { truncatedSvd } from "../src/techniques/factorize/truncate.ts";
 import { rankCases } from "../test/core/math/matrices.ts";
 import { heading, line, median, table, target } from "./lib/print.ts";
 import { pythonWith } from "./lib/python.ts";

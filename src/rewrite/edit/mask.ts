@@ -6,24 +6,32 @@
  * The product has the old name, so readers see the masked weight, and gradients pass through the mask.
  */
 import { type Masking, maskingOf } from "#analysis";
-import type { Dense, FloatType, Model, Tensor, Value } from "#ir";
 import {
   blocksOf,
   bytesOf,
+  type Dense,
   deferTensor,
   deferTensorInBlocks,
   emitInto,
+  type FloatType,
   float32,
   fromNumbers,
   isFloat,
+  type Model,
   mask as maskRole,
   modelError,
   PithError,
   parameter as parameterRole,
+  type Tensor,
   toFloats,
+  type Value,
 } from "#ir";
-import type { Mask, Scores } from "../../core/math/smallest-entries.ts";
 import { raiseOpset } from "./raise-opset.ts";
+
+/** 1 for kept entries, 0 for pruned ones. */
+export type Mask = Uint8Array;
+
+export type Scores = Float32Array | Float64Array;
 
 /** Removes the mask if nothing else reads it. */
 export async function foldMask(model: Model, masking: Masking): Promise<Value> {

@@ -13,7 +13,6 @@
 import { Miss } from "#ir";
 import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";
 import { energyShares } from "../../core/math/rank.ts";
-import { truncatedSvd } from "../../core/math/truncate.ts";
 import {
   applyInputWeights,
   chainCost,
@@ -27,6 +26,7 @@ import {
   shareOfGroups,
   withMatrices,
 } from "./decomposition.ts";
+import { truncatedSvd } from "./truncate.ts";
 import { type WeightFactors, whitenedSvd } from "./whiten.ts";
 
 function defineSvd(

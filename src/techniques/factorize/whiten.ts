@@ -6,7 +6,7 @@ import { Miss } from "#ir";
 import { cholesky } from "../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, multiplyInJs, scaleColumns, transpose } from "../../core/math/matrix.ts";
 import { svd } from "../../core/math/svd.ts";
-import { type TruncationOptions, truncatedSvd } from "../../core/math/truncate.ts";
+import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
 
 /** Two factors of the approximated weight Ŵ = left · right. */
 export interface WeightFactors {

@@ -1,6 +1,7 @@
 /** Interface of allocations, which decide how much of an amount each layer loses: 50 % of all weights can be 80 % of one layer and 20 % of another. */
 import type { Group, Layer } from "#analysis";
-import type { CountedThreshold, RankedEntries, Scores } from "../../core/math/smallest-entries.ts";
+import type { Scores } from "../../rewrite/edit/mask.ts";
+import type { CountedThreshold, RankedEntries } from "./smallest-entries.ts";
 
 /** A layer as an allocation receives it. */
 export interface RankedLayer extends Pick<RankedEntries, "sample"> {

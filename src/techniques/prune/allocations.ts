@@ -1,8 +1,8 @@
 /** The table of allocations. Its keys are the values of the option `scope` in flags, help and recipes. */
 import { roundHalfEven } from "#ir";
-import { findThresholds } from "../../core/math/smallest-entries.ts";
 import { methodTable } from "../shared/methods.ts";
 import type { Allocation } from "./allocation.ts";
+import { findThresholds } from "./smallest-entries.ts";
 
 export const uniform = {
   id: "uniform",

@@ -2,7 +2,6 @@
 import { optionsOfLayer } from "#analysis";
 import { counted, integer, joinList, Miss, optionError } from "#ir";
 import type { Change, Context } from "#pass";
-import type { CountedThreshold } from "../../core/math/smallest-entries.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { awaitedAnswerOf } from "../shared/methods.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
@@ -10,6 +9,7 @@ import { uniform } from "./allocations.ts";
 import { maxCountOf } from "./choose-units.ts";
 import type { Scorer } from "./importance.ts";
 import { type RankedParameter, readRanked } from "./ranking.ts";
+import type { CountedThreshold } from "./smallest-entries.ts";
 import type { Weight } from "./targets.ts";
 
 interface LayerAmount {

@@ -1,8 +1,8 @@
 /** Interface of pruning criteria: weights with the smallest |score|, or channels with the lowest score, are pruned. */
 import type { Miss, Random } from "#ir";
 import type { Matrix } from "../../core/math/matrix.ts";
-import type { Scores } from "../../core/math/smallest-entries.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
+import type { Scores } from "../../rewrite/edit/mask.ts";
 import type { LayerContext } from "../calibrate/solver.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 

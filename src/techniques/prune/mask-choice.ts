@@ -2,17 +2,11 @@
 import { type Layer, maskingOf } from "#analysis";
 import { type Dense, elementCount, integer, Miss, type Model, type Tensor, toFloats, type Value } from "#ir";
 import type { Change, LayerSelection, Outcome } from "#pass";
-import {
-  applyMask,
-  type CountedThreshold,
-  createPruner,
-  type Mask,
-  pruneMask,
-} from "../../core/math/smallest-entries.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
+import { floatOf, type Keep, type Mask, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import type { RankedParameter } from "./ranking.ts";
+import { applyMask, type CountedThreshold, createPruner, pruneMask } from "./smallest-entries.ts";
 import { selectWeights, type Weight } from "./targets.ts";
 
 export interface MaskChoice {

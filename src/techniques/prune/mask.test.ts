@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { PithError } from "../../core/errors.ts";
-import { findThresholds, pruneMask } from "../../core/math/smallest-entries.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { channelSquares, intersect, keptCount } from "./mask.ts";
+import { findThresholds, pruneMask } from "./smallest-entries.ts";
 
 /** Returns the mask with the `count` entries of smallest magnitude set to 0. */
 async function pruneSmallest(mask: Uint8Array, values: readonly number[], count: number): Promise<Uint8Array> {

@@ -1,6 +1,6 @@
 /** Functions on pruning masks (row-major, 1 for kept and 0 for pruned entries) and sums over channels. */
 import { axisLayout } from "#ir";
-import type { Mask } from "../../core/math/smallest-entries.ts";
+import type { Mask } from "../../rewrite/edit/mask.ts";
 
 export function keptCount(mask: Mask): number {
   let count = 0;

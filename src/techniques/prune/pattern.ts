@@ -8,10 +8,10 @@
 import * as v from "valibot";
 import { joinArrays, roundHalfEven } from "#ir";
 import { modulePath } from "#pass";
-import { pruneLowest } from "../../core/math/smallest-entries.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { isMethod } from "../shared/methods.ts";
 import { keptCount } from "./mask.ts";
+import { pruneLowest } from "./smallest-entries.ts";
 
 /** `prune` implements this pattern without matrices. */
 export const entriesId = "entries";

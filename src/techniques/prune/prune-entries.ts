@@ -3,9 +3,8 @@ import { weightElements, weightMatrices, weightStorage } from "#analysis";
 import { fromNumbers, inMemory, Miss, type Model, optionError, PithError, roundHalfEven } from "#ir";
 import type { Context, Outcome } from "#pass";
 import type { Matrix } from "../../core/math/matrix.ts";
-import { findThresholds, type Mask, pruneLowest, type Scores } from "../../core/math/smallest-entries.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { floatOf, stored } from "../../rewrite/edit/mask.ts";
+import { floatOf, type Mask, type Scores, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/layer-evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../shared/methods.ts";
@@ -15,6 +14,7 @@ import { intersect, keptCount } from "./mask.ts";
 import { type MaskOptions, pruneByMasks, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
 import { entriesPattern } from "./pattern.ts";
 import { readRanked } from "./ranking.ts";
+import { findThresholds, pruneLowest } from "./smallest-entries.ts";
 import type { Weight } from "./targets.ts";
 
 export function pruneByScores(

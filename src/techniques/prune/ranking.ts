@@ -1,10 +1,10 @@
 /** Ranks the entries of a parameter for pruning, and reads its mask. */
 import { describeNonFinite, maskingOf, weightStorage } from "#analysis";
 import { elementCount, Miss, toFloats, type Value } from "#ir";
-import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest-entries.ts";
-import { stored } from "../../rewrite/edit/mask.ts";
+import { type Mask, type Scores, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
+import { applyMask, type RankedEntries, sampleOf } from "./smallest-entries.ts";
 import type { Weight } from "./targets.ts";
 
 /** A parameter's entries, ranked by the stored weights, or by scores that a criterion computed. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { random } from "../tensor/random.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Scores } from "../../rewrite/edit/mask.ts";
 import {
   applyMask,
   createPruner,
@@ -7,7 +8,6 @@ import {
   pruneLowest,
   pruneMask,
   type RankedEntries,
-  type Scores,
   sampleOf,
 } from "./smallest-entries.ts";
 

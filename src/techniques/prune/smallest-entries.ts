@@ -1,12 +1,6 @@
 /** Selects the entries of smallest magnitude for pruning, read in parts to save memory. */
-import { dataError } from "../errors.ts";
-import { joinArrays } from "../tensor/dense.ts";
-import { wordsOf } from "../tensor/small-float.ts";
-
-/** 1 for kept entries, 0 for pruned ones. */
-export type Mask = Uint8Array;
-
-export type Scores = Float32Array | Float64Array;
+import { dataError, joinArrays, wordsOf } from "#ir";
+import type { Mask, Scores } from "../../rewrite/edit/mask.ts";
 
 /** Prunes entries with a magnitude below `limit`, and the first `ties` entries equal to `limit`. */
 export interface Threshold {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { random } from "../tensor/random.ts";
 import {
   frobenius,
   identity,
@@ -12,9 +11,10 @@ import {
   sliceColumns,
   subtract,
   transpose,
-} from "./matrix.ts";
-import { energyShares, largestRankThatSaves, rankForEnergy, truncationError } from "./rank.ts";
-import { singularValues, svd } from "./svd.ts";
+} from "../../core/math/matrix.ts";
+import { energyShares, largestRankThatSaves, rankForEnergy, truncationError } from "../../core/math/rank.ts";
+import { singularValues, svd } from "../../core/math/svd.ts";
+import { random } from "../../core/tensor/random.ts";
 import { orthonormalize, truncatedSvd } from "./truncate.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {

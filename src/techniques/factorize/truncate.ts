@@ -3,9 +3,8 @@
  * randomized (Halko, Martinsson and Tropp 2011) by subspace iteration from a random V until the captured energy ‖Z‖² no longer grows:
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W,   ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s²
  */
-import { dataError, Miss, optionError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import { cholesky, invert } from "./cholesky.ts";
+import { dataError, Miss, optionError, random } from "#ir";
+import { cholesky, invert } from "../../core/math/cholesky.ts";
 import {
   frobenius,
   type Matrix,
@@ -17,12 +16,12 @@ import {
   sliceColumns,
   subtract,
   transpose,
-} from "./matrix.ts";
-import { truncationError } from "./rank.ts";
-import { reflectByAll, triangularize } from "./reflections.ts";
-import { runWith, type Steps } from "./steps.ts";
-import { leadingTriplets, type Svd, svd } from "./svd.ts";
-import { dot } from "./vector.ts";
+} from "../../core/math/matrix.ts";
+import { truncationError } from "../../core/math/rank.ts";
+import { reflectByAll, triangularize } from "../../core/math/reflections.ts";
+import { runWith, type Steps } from "../../core/math/steps.ts";
+import { leadingTriplets, type Svd, svd } from "../../core/math/svd.ts";
+import { dot } from "../../core/math/vector.ts";
 
 export interface TruncatedSvd extends Svd {
   /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm. */
