@@ -50,6 +50,8 @@ export interface Session {
   readonly passOptions: Readonly<Record<string, unknown>>;
   /** Model file → folder that the user named instead of the file. */
   readonly namedFolders: ReadonlyMap<string, string>;
+  /** Flags of the command, such as "--max-drop". */
+  readonly flags: readonly string[];
   /** Runs a job (`jobs/<module>.ts`) in another process, or with `isHere` in this one. */
   runJob<J extends Job>(
     module: string | URL,
@@ -68,7 +70,7 @@ export type ProcessRun<O, D = unknown> = (
 
 export interface ProcessSession
   extends JobContext,
-    Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders"> {}
+    Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders" | "flags"> {}
 
 export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */

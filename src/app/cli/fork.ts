@@ -8,9 +8,9 @@ export async function fork<P extends ProcessRun<never> = ProcessRun<unknown>>(
   name: string,
   words: readonly string[],
   options: Parameters<P>[1],
-  { runJob, seed, commandLine, passOptions, namedFolders }: Session,
+  { runJob, seed, commandLine, passOptions, namedFolders, flags }: Session,
   { title = `${name} ${words[0]}`, ...settings }: JobOptions & { readonly title?: string } = {},
 ): Promise<Awaited<ReturnType<P>>> {
-  const request = { name, words, options, seed, commandLine, passOptions, namedFolders };
+  const request = { name, words, options, seed, commandLine, passOptions, namedFolders, flags };
   return replay(await runJob<typeof commandJob>("command", request, title, settings)) as Awaited<ReturnType<P>>;
 }

@@ -83,10 +83,11 @@ export async function runProgram(args: readonly string[], surroundings: ProgramE
       runJob,
       commandLine: publicWords(words),
       namedFolders: new Map(),
+      flags: flagsOf(command),
     };
     const result = await body(session);
     terminal.close();
-    if (options.json) terminal.printJson(result.json);
+    if (options.json) terminal.printJson(withFlagNames(result.json, flagsOf(command)));
     else result.print(terminal);
     if (result.markdownFile !== undefined) {
       const { markdownOf } = await import("./print/printed-result.ts");
@@ -152,7 +153,10 @@ async function withAdvice(error: unknown, command: Command | undefined, words: r
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
   const suggestion = await suggestPath(failure, words);
-  const hint = suggestion.advice.filter((text) => isPossibleAdvice(text, flagsOf(command)));
+  const { options } = await import("./commands/eval.ts");
+  const hint = suggestion.advice.filter((text) =>
+    isPossibleAdvice(text, flagsOf(command), Object.keys(options.entries)),
+  );
   return suggestion.reworded({ hint });
 }
 

@@ -34,7 +34,7 @@ async function searched(choice: Choice) {
       seed: 0,
       commandLine: [],
     },
-    ...{ signal: new AbortController().signal, passOptions: {}, namedFolders: new Map() },
+    ...{ signal: new AbortController().signal, passOptions: {}, namedFolders: new Map(), flags: [] },
     runJob: (_: string | URL, input: CompressInput) => {
       asked.push(input);
       return Promise.resolve(output as never);

@@ -143,6 +143,7 @@ export default defineCommand({
       workers: workerOptionsOf(options),
       recipe: recipe === undefined ? undefined : { path: recipe, modules },
       command: ["pith", ...session.commandLine],
+      flags: session.flags,
       out,
       precompress: options.precompress,
     });

@@ -16,17 +16,16 @@ test("withFlagNames replaces option names in backquotes by flags, in texts and i
   );
   expect(withFlagNames("Give `data`, or set `seed`.", flags)).toBe("Give `data`, or set --seed.");
   expect(withFlagNames("`overrides`: no layer", ["--override"])).toBe("--override: no layer");
-  expect(withFlagNames("Give `data`, or set `seed`.")).toBe("Give --data, or set `seed`.");
   const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
   expect(withFlagNames(data, flags)).toEqual({
     misses: [{ reason: "--no-per-channel is coarser, and so is --amount 0.8", count: 2 }],
   });
 });
 
-test("isPossibleAdvice rejects advice with a shared option that the command lacks", () => {
-  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--learning-rate"])).toBe(false);
-  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--data"])).toBe(true);
-  expect(isPossibleAdvice("--force writes it; judge it then (pith eval --original).", [])).toBe(true);
+test("isPossibleAdvice rejects advice with an option that the command lacks and others have", () => {
+  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--learning-rate"], ["data"])).toBe(false);
+  expect(isPossibleAdvice("Give `data`, or set `learningRate`.", ["--data"], ["data"])).toBe(true);
+  expect(isPossibleAdvice("--force writes it; judge it then (pith eval --original).", [], ["force"])).toBe(true);
 });
 
 test("fitting keeps a parser's message and hint, and the names of options in checks of several", () => {

@@ -7,10 +7,11 @@ export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-export function isPossibleAdvice(text: string, flags: readonly string[]): boolean {
+/** @param flags of the command. @param optionalKeys options that some commands lack. Others can be options of a recipe's steps. */
+export function isPossibleAdvice(text: string, flags: readonly string[], optionalKeys: readonly string[]): boolean {
   const options = optionNamesOf(flags);
   const words = Array.from(text.matchAll(quotedOption), ([, word = ""]) => word);
-  return words.every((word) => options.includes(word) || !sharedOptions.includes(word));
+  return words.every((word) => options.includes(word) || !optionalKeys.includes(word));
 }
 
 /** Matches an option in a message: `` `metric` `` or `` `metric: "psnr"` ``. */
@@ -26,29 +27,9 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
   });
 }
 
-/** Names of options that messages of the library mention. */
-const sharedOptions = [
-  "batch",
-  "data",
-  "dim",
-  "fix",
-  "force",
-  "loss",
-  "metric",
-  "original",
-  "output",
-  "overrides",
-  "part",
-  "preprocess",
-  "samples",
-  "set",
-  "states",
-  "validation",
-];
-
 /** Writes option names in a text or data as flags. @param flags of the command. */
-export function withFlagNames<T>(value: T, flags?: readonly string[]): T {
-  const keys = new Set(flags === undefined ? sharedOptions : optionNamesOf(flags));
+export function withFlagNames<T>(value: T, flags: readonly string[]): T {
+  const keys = new Set(optionNamesOf(flags));
   const replace = (part: unknown): unknown => {
     if (typeof part === "string") return asFlags(part, keys);
     if (Array.isArray(part)) return part.map(replace);

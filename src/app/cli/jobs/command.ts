@@ -1,10 +1,10 @@
 /** Job of each command with a module in `processes/`: runs the command in this process. */
 import { moduleOf } from "#root";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { ProcessRun, Session } from "../command.ts";
+import type { ProcessRun, ProcessSession } from "../command.ts";
 import { type RecordedResult, recordResult } from "../print/recording.ts";
 
-export interface CommandRequest extends Pick<Session, "seed" | "commandLine" | "passOptions" | "namedFolders"> {
+export interface CommandRequest extends Omit<ProcessSession, keyof JobContext> {
   readonly name: string;
   readonly words: readonly string[];
   readonly options: unknown;

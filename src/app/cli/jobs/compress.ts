@@ -39,6 +39,8 @@ export interface CompressInput {
   readonly out: string;
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
+  /** Flags of the command, which its reports name. */
+  readonly flags: readonly string[];
   readonly precompress?: readonly Encoding[] | undefined;
 }
 
@@ -78,11 +80,14 @@ async function runAndWrite(
     return originalFacts;
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> =>
-    withFlagNames({
-      ...withFileNames(run, others),
-      warnings: [...task.warnings, ...run.warnings].map(capitalize),
-      original: { ...run.original, ...(await factsOf(run)) },
-    });
+    withFlagNames(
+      {
+        ...withFileNames(run, others),
+        warnings: [...task.warnings, ...run.warnings].map(capitalize),
+        original: { ...run.original, ...(await factsOf(run)) },
+      },
+      input.flags,
+    );
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await writeRun(input, await recordOf(best), best, context);
   };

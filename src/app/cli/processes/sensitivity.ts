@@ -61,7 +61,7 @@ export default async function sensitivityProcess(
   session.stage("layers");
   const selection = { kinds, layers, except, alike, minutes, output, batch, name: basename(path) };
   const sweepOptions = { ...selection, resumeFolder, resumeBytes: maxKeptBytes(model) };
-  const record = withFlagNames(await sensitivity(model, task, sweepOptions, context));
+  const record = withFlagNames(await sensitivity(model, task, sweepOptions, context), session.flags);
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     session.progress(index, sensitivityKinds.length, kindWords[kind].title);

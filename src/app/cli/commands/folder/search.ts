@@ -77,6 +77,7 @@ export function createModuleSearch(
           out,
           recipe: undefined,
           command: ["pith", ...session.commandLine],
+          flags: session.flags,
         },
         `search ${source}`,
         { keeps: true },

@@ -6,6 +6,7 @@ import { figuresFrom, similarityFigures } from "../../../folder/figures.ts";
 import type { FolderVariant } from "../../../folder/folder-run.ts";
 import type { FileFigures } from "../../../folder/records.ts";
 import type { Session } from "../../command.ts";
+import { withFlagNames } from "../../flags/flag-names.ts";
 import type passJob from "../../jobs/pass.ts";
 import type { PassInput } from "../../jobs/pass.ts";
 import type { SpeechJudge } from "./speech.ts";
@@ -46,7 +47,8 @@ export function createVariantWriter(
       options: { ...optionsOfDtype(dtype, settings.options), dtype },
       ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
     };
-    const result = await session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
+    const output = await session.runJob<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
+    const result = withFlagNames(output, session.flags);
     if (result.written === undefined) throw unsupportedError(`${capitalize(result.idle ?? "nothing changed")}.`);
     if (speech === undefined || settings.force) return figuresFrom(result);
     const models = speech.jointCheck({ source, out });

@@ -1,4 +1,4 @@
-/** Opens the data of a command, with flags in its texts. */
+/** Opens the data of a command. */
 import { resolve, sep } from "node:path";
 import { dataError, type Model, open } from "#ir";
 import { createEngine, type Engine } from "../../../../core/engine/index.ts";
@@ -10,7 +10,6 @@ import { watchLoads } from "../../../../runtime/run/load-check.ts";
 import { textInputs } from "../../../../runtime/run/realistic-inputs.ts";
 import type { ProcessSession } from "../../command.ts";
 import type { DataRequest } from "../../flags/data.ts";
-import { withFlagNames } from "../../flags/flag-names.ts";
 import { explainByInputs } from "./input-errors.ts";
 import { contextOf, openModel, warnOfSwap } from "./open-model.ts";
 
@@ -30,7 +29,7 @@ export async function openData(
   const taskOptions = { ...options, data: path, ...data, onGuess: () => context.stage("preprocessing") };
   const opened = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
   opened.task.recordIn(model);
-  return { ...opened, task: { ...opened.task, preprocessing: withFlagNames(opened.task.preprocessing) } };
+  return opened;
 }
 
 /** Opens a model, its original if there is one, and samples. @param wordsOf returns the command for models in the other order. */
