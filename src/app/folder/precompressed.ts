@@ -1,7 +1,7 @@
 /** Writes and removes .gz and .br copies of model files, except copies that Pith did not write. */
 import { bytes, joinList } from "#ir";
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
-import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
+import { copiesOf, encodings, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
 import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
 import { writeDescriptions, writeRecorded } from "./description-files.ts";
@@ -21,8 +21,11 @@ export async function removeCopies({ out, written, context }: FolderRun, file: s
     written.delete(copy);
   }
   if (authoredCopies.length > 0)
-    context.log({ id: "outdated", text: formatOutdated(file, joinList(authoredCopies)), level: "warning" });
+    context.log({ id: "outdated", text: formatOutdated(file, authoredCopies), level: "warning" });
 }
+
+export const formatOutdated = (path: string, copies: readonly string[]): string =>
+  `copies of an earlier model stay, and servers send them instead of ${path}: ${joinList(copies)}; remove them, or write new ones: \`pith simplify\` and \`pith quantize\` have \`--precompress\``;
 
 export async function precompressFiles(run: FolderRun): Promise<void> {
   const { records, rows, options } = run;

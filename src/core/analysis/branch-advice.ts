@@ -1,14 +1,14 @@
 import { elementCount, isFloat, type Node, subgraphs, type Value } from "#graph";
 import type { Inference } from "./infer.ts";
 
-/** Returns the `pith simplify` command that replaces an `If` by one of its branches. */
+/** Returns the pass and option that replace an `If` by one of its branches: `` `simplify set: "rate=16000"` ``. */
 export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
   const decision = decidingInput(condition, inference);
   if (decision === undefined) return undefined;
   const { input, number } = decision;
-  return input === undefined ? "`pith simplify`" : `\`pith simplify --set ${input}=${number ?? "…"}\``;
+  return input === undefined ? "`simplify`" : `\`simplify set: "${input}=${number ?? "…"}"\``;
 }
 
 interface DecidingInput {

@@ -165,7 +165,7 @@ describe("infer on functions of the model", () => {
     const net = await open(bytes);
     const [node] = net.graph.nodes();
     expect(node === undefined ? undefined : infer(net).at(node)).toMatchObject({
-      reason: "calls a function of the model: run `pith simplify` first, which inlines it",
+      reason: "calls a function of the model: run `simplify` first, which inlines it",
     });
   });
 

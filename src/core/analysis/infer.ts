@@ -200,7 +200,7 @@ class ModelInference implements Inference {
     const local = calledFunction(this.#model, node);
     if (local !== undefined) {
       const reason = whyNotInlined(this.#model, local);
-      const advice = reason === undefined ? "run `pith simplify` first, which inlines it" : reason;
+      const advice = reason === undefined ? "run `simplify` first, which inlines it" : reason;
       return new Miss(`calls a function of the model: ${advice}`, nodeText(node));
     }
     const op = entryOf(node);

@@ -134,7 +134,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Returns the advice to store a computed weight with `pith simplify`, if this makes the file smaller. */
+/** Returns the advice to store a computed weight with `simplify`, if this makes the file smaller. */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);
@@ -144,7 +144,7 @@ function storageAdvice(weight: Value, dims: readonly number[]): string {
     for (const input of producer?.inputs ?? []) if (input !== undefined) sources.add(input);
   }
   const isStored = type !== undefined && type.type !== "string" && bytesFor(type.type, elementCount(dims)) <= bytes;
-  return isStored ? ": run `pith simplify` first, which stores it" : "";
+  return isStored ? ": run `simplify` first, which stores it" : "";
 }
 
 /** The maximum number of scales or zero points per stored byte of a row. */

@@ -69,7 +69,7 @@ test.each([
 });
 
 test.each([
-  ["from stored parts", "w = Concat(a, b) {axis=0}", ": run `pith simplify` first, which stores it"],
+  ["from stored parts", "w = Concat(a, b) {axis=0}", ": run `simplify` first, which stores it"],
   ["from a scalar", "w = Expand(one, shape)", ""],
 ])("noLayers rejects a weight computed %s, with advice if there is any", (_, node, inlineCommand) => {
   const model = parseModel(`opset 17

@@ -25,9 +25,6 @@ export async function outdatedCopies(path: string, written: readonly Encoding[] 
   return (await Promise.all(copies)).flat();
 }
 
-export const formatOutdated = (path: string, outdated: string): string =>
-  `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones: \`pith simplify\` and \`pith quantize\` have \`--precompress\``;
-
 export interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;

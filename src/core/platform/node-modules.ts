@@ -29,7 +29,7 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
   const absolutePath = resolve(path);
   if (permittedPaths?.has(withoutLinks(absolutePath)) === false)
     throw optionError(`"${path}" is code that the command line does not name.`, {
-      hint: `Code runs with your rights. If you trust it: --modules ${path}`,
+      hint: `Code runs with your rights. If you trust it: \`modules: "${path}"\``,
     });
   const stats = await stat(absolutePath).catch(() => undefined);
   if (stats?.isFile() !== true) {

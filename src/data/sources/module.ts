@@ -53,7 +53,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
     const contents =
       value === undefined ? `only ${truncateList(Object.keys(exports)) || "nothing"}` : `but ${describeValue(value)}`;
     throw dataError(`${name} exports no ${isSplit ? `part "${key}"` : "data set"}, ${contents}.`, {
-      hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
+      hint: "Export the names train and test, or batches, or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
   };
   const parts = mapParts(isSplit ? namedExports : { train: singleExport, test: singleExport }, (_, part) => read(part));

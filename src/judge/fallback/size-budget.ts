@@ -71,7 +71,7 @@ export async function fitToBytes(
 }
 
 const tooLargeError = (text: string): PithError =>
-  unsupportedError(text, { hint: "Remove channels first: pith prune --structured." });
+  unsupportedError(text, { hint: "Remove channels first: `prune structured`." });
 
 /** Finds the least lossy setting within `bytes` after brotli by bisection: more loss compresses better. @throws PithError E_UNSUPPORTED, E_STOPPED. */
 export async function fitToDownload(

@@ -18,7 +18,7 @@ export async function whyNotSmaller(original: Model, result: Model): Promise<str
   const { files } = await plainFile(original);
   const noGainText = noSizeGainText(files[0]?.size ?? before, size);
   if (noGainText === undefined || noSizeGainText(before, size) !== undefined) return noGainText;
-  return `${noGainText} than the original without the exporter's metadata, which \`pith simplify\` drops`;
+  return `${noGainText} than the original without the exporter's metadata, which \`simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {

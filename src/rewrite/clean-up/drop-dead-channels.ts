@@ -230,7 +230,7 @@ function boundaryOf(model: Model, inference: Inference, group: Group): GroupBoun
     const hasUnknownSize = type?.dims?.some(
       (dim, axis) => typeof dim !== "number" && (axis > 0 || !layers.every(({ node }) => isWindow(node))),
     );
-    if (hasUnknownSize !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
+    if (hasUnknownSize !== false) return new Miss("sizes are not known: `simplify fix` sets them");
   }
   return { inputs: [...inputs], readers };
 }

@@ -199,7 +199,7 @@ ${vectors(3, " parameter")}
   y = ${norm}
 }`);
   expect((await fuseBatchNorm(model)).misses.map(({ reason }) => reason)).toEqual([
-    '"scale" is trainable: run `pith simplify --finalize` first (`finalize` in code)',
+    '"scale" is trainable: run `simplify finalize` first',
   ]);
   expect((await fuseBatchNorms(model, { trained: true })).changes).toHaveLength(1);
 });

@@ -154,7 +154,7 @@ function matchOf(
   );
   if (protectedOperand?.role !== undefined)
     return new Miss(
-      `"${protectedOperand.name}" is ${describeRole(protectedOperand.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+      `"${protectedOperand.name}" is ${describeRole(protectedOperand.role)}: run \`simplify finalize\` first`,
     );
   return { layer, affine, bias: read, vectors };
 }

@@ -67,7 +67,7 @@ export async function scorerOf(
         return scores;
       } catch (error) {
         if (error !== noMatricesError) throw error;
-        return new Miss("its weight is computed: `pith simplify` can store it", name);
+        return new Miss("its weight is computed: `simplify` can store it", name);
       }
     },
   };

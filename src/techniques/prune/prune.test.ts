@@ -133,7 +133,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 }`);
     const { misses } = await prune(net.clone(), { structured: 0.5, except: "c" });
     const reason =
-      "the channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
+      "the channels cannot be removed: LayerNormalization normalizes over this axis; `prune throughNorms` allows it";
     expect(misses).toMatchObject([
       { at: "a", reason, by: 'LayerNormalization "first"' },
       { at: "b", reason, by: 'LayerNormalization "second"' },
@@ -155,7 +155,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   y = MatMul "b" (j, b.weight)
 }`);
     const { misses } = await prune(net.clone(), { structured: 0.5, layers: "a" });
-    const reason = "the channels cannot be removed: reports dimensions; `pith prune --through-norms` allows it";
+    const reason = "the channels cannot be removed: reports dimensions; `prune throughNorms` allows it";
     expect(misses).toMatchObject([{ at: "a", reason }]);
     const { changes } = await prune(net, { structured: 0.5, layers: "a", throughNorms: true });
     expect(changes.map(({ at }) => at)).toEqual(["a"]);
@@ -181,7 +181,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 2]${output}) {
   test("gives an embedding table the reason of the channels that its columns belong to", async () => {
     const { misses } = await prune(residual(""), { structured: 0.5 });
     const reason =
-      "the channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
+      "the channels cannot be removed: LayerNormalization normalizes over this axis; `prune throughNorms` allows it";
     expect(misses.filter(({ at }) => at !== "head")).toMatchObject([
       { at: "down", reason },
       { at: "embed", reason },
@@ -194,7 +194,7 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 2]${output}) {
 
   test("does not advise to prune through norms if an output keeps the channels", async () => {
     const { misses } = await prune(residual(", n: float32[batch, 3, 4]"), { structured: 0.5 });
-    expect(misses.map(({ reason }) => reason).join()).not.toContain("--through-norms");
+    expect(misses.map(({ reason }) => reason).join()).not.toContain("throughNorms");
   });
 
   test("keeps a single channel, with a miss", async () => {

@@ -19,7 +19,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   const stacks = findBlocks(model, infer(model)).repeats;
   if (stacks.length > 0) return stacks;
   throw unsupportedError("The network has no repeated layers to remove.", {
-    hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `pith prune --structured`, `pith distill --shrink`.",
+    hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `prune structured`, `distill shrink`.",
   });
 }
 

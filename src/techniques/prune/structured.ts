@@ -240,7 +240,7 @@ function findEligible(
           ? "the channels"
           : `${refusalsOfUnits.length} of the ${unitsTextOf(group)}`;
       const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
-      const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `pith prune --through-norms` allows it";
+      const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `prune throughNorms` allows it";
       misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
     if (freeUnits(group).length > 0) groups.push(group);

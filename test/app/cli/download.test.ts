@@ -15,7 +15,7 @@ describe("--target-download", () => {
     const { code, err } = await pith(...unreachable);
     expect(code).toBe(1);
     expect(err).toMatch(/No setting fits a download of 100 bytes: the smallest has \d+ bytes\./);
-    expect(err).toContain("hint: Remove channels first: pith prune --structured.");
+    expect(err).toContain("hint: Remove channels first: `pith prune --structured`.");
     expect(readdirSync(folder).filter((name) => name !== "out.onnx")).toEqual(before);
   });
 

@@ -91,7 +91,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
-    "layers inside subgraphs are not changed: run `pith simplify` first, which inlines the branch that is taken",
+    "layers inside subgraphs are not changed: run `simplify` first, which inlines the branch that is taken",
   ],
   [
     "a subgraph that an input decides on",
@@ -107,7 +107,7 @@ graph (x: float32[batch, 6], rate: int64[]) -> (y: float32[batch, 4]) {
     e = MatMul(x, v)
   }}
 }`,
-    "layers inside subgraphs are not changed: run `pith simplify --set rate=16000` first, which inlines the branch that is taken",
+    'layers inside subgraphs are not changed: run `simplify set: "rate=16000"` first, which inlines the branch that is taken',
   ],
   [
     "a subgraph that the data decides on",

@@ -144,7 +144,7 @@ graph (ids: int64[n, 2]) -> (y) {
   expect(changes).toEqual([]);
   expect(misses.map(({ reason }) => reason)).toEqual([
     "it is an embedding lookup, without a matrix product",
-    "its weight is computed: `pith simplify` can store it",
+    "its weight is computed: `simplify` can store it",
   ]);
 });
 

@@ -296,7 +296,7 @@ test("static quantization and pruning change no subgraphs, and quantize gives th
   const data = memory("one", { x: numbers(1, 16), flag: flag(true) });
   const statically = await quantize(model, { scheme: "static", data });
   const reason =
-    'layers inside subgraphs are not changed: run `pith simplify --set flag=…` first, which inlines the branch that is taken, or use the scheme "dynamic" or "weights", which quantize them';
+    'layers inside subgraphs are not changed: run `simplify set: "flag=…"` first, which inlines the branch that is taken, or use the scheme "dynamic" or "weights", which quantize them';
   expect(statically.changes).toEqual([]);
   expect(statically.misses).toMatchObject([{ at: 'If "choice"', reason }]);
   expect((await prune(model, { amount: 0.5 })).changes).toEqual([]);

@@ -16,6 +16,9 @@ test("withFlagNames replaces option names in backquotes by flags, in texts and i
   );
   expect(withFlagNames("Give `data`, or set `seed`.", flags)).toBe("Give `data`, or set --seed.");
   expect(withFlagNames("`overrides`: no layer", ["--override"])).toBe("--override: no layer");
+  expect(withFlagNames('Run `simplify`, `simplify finalize` or `simplify set: "rate=1"`.', [])).toBe(
+    "Run `pith simplify`, `pith simplify --finalize` or `pith simplify --set rate=1`.",
+  );
   const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
   expect(withFlagNames(data, flags)).toEqual({
     misses: [{ reason: "--no-per-channel is coarser, and so is --amount 0.8", count: 2 }],

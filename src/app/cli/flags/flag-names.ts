@@ -1,5 +1,6 @@
-/** Converts names of options to flags, also in messages of the library. */
+/** Converts names of options to flags, and names of passes to commands, also in messages of the library. */
 import { isObject } from "#ir";
+import { commands } from "../commands.ts";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {
@@ -19,19 +20,31 @@ const quotedOption = /`(\w+)(?:: ([\w.]+|"[^"`]*"))?`/g;
 
 /** Replaces `` `metric` `` by --metric, and `` `metric: "psnr"` `` by --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {
-  return text.replace(quotedOption, (match, word: string, value?: string) => {
-    if (!keys.has(word)) return match;
-    if (value === "false") return flagName(`no-${word}`);
-    const argument = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
-    return argument === undefined ? flagName(word) : `${flagName(word)} ${argument}`;
-  });
+  return text.replace(quotedOption, (match, word: string, value?: string) =>
+    keys.has(word) ? asFlag(word, value) : match,
+  );
 }
 
-/** Writes option names in a text or data as flags. @param flags of the command. */
+function asFlag(key: string, value?: string): string {
+  if (value === "false") return flagName(`no-${key}`);
+  const argument = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
+  return argument === undefined ? flagName(key) : `${flagName(key)} ${argument}`;
+}
+
+/** Matches a pass in a message, alone or with an option: `` `simplify` `` or `` `simplify fix: "batch=1"` ``. */
+const quotedPass = new RegExp(`\`(${commands.map(({ name }) => name).join("|")})(?: (\\w+)(?:: ([^\`]+))?)?\``, "g");
+
+/** Replaces `` `simplify finalize` `` by `` `pith simplify --finalize` ``. */
+const asCommands = (text: string): string =>
+  text.replace(quotedPass, (_, name: string, key?: string, value?: string) =>
+    key === undefined ? `\`pith ${name}\`` : `\`pith ${name} ${asFlag(key, value)}\``,
+  );
+
+/** Writes the names of options as flags, and those of passes as commands, in a text or data. @param flags of the command. */
 export function withFlagNames<T>(value: T, flags: readonly string[]): T {
   const keys = new Set(optionNamesOf(flags));
   const replace = (part: unknown): unknown => {
-    if (typeof part === "string") return asFlags(part, keys);
+    if (typeof part === "string") return asFlags(asCommands(part), keys);
     if (Array.isArray(part)) return part.map(replace);
     return isObject(part)
       ? Object.fromEntries(Object.entries(part).map(([key, inner]) => [key, replace(inner)]))

@@ -80,7 +80,7 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
     a = Relu (h)
   }, else_branch=graph () -> (b) { b = Neg(x) }}
 }`);
-  expect(inspection.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, inlineCommand: "`pith simplify --set flag=…`" });
+  expect(inspection.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, inlineCommand: '`simplify set: "flag=…"`' });
   expect(inspection.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
 });
 

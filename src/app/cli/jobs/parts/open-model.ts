@@ -4,12 +4,13 @@ import { joinList, type Model, open, passKey, saveFiles } from "#ir";
 import type { Context } from "#pass";
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import type { Engine } from "../../../../core/engine/index.ts";
-import { copiesOf, formatOutdated, outdatedCopies, sizesOfCopies } from "../../../../core/files/compressed-copies.ts";
+import { copiesOf, outdatedCopies, sizesOfCopies } from "../../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../../core/files/hash.ts";
 import { storeMissingSidecars } from "../../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../../runtime/run/model-size.ts";
+import { formatOutdated } from "../../../folder/precompressed.ts";
 import { filesOfModel } from "../../files/file-paths.ts";
 import { renderTemplate } from "./render-template.ts";
 
@@ -39,7 +40,7 @@ export async function saveResult(
   const missingSidecars = skipsSidecars ? [] : await storeMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
+  if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, outdated), level: "warning" });
   if (encodings !== undefined) stage("compress");
   writes([out, ...copiesOf(out, encodings)]);
   const files = await saveFiles(result, out, { fileBytes, precompress: encodings });
