@@ -1,6 +1,6 @@
 /** Converts names of options to flags, and names of passes to commands, also in messages of the library. */
 import { isObject } from "#ir";
-import { commands } from "../commands.ts";
+import { passCommands } from "../pass-commands.ts";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {
@@ -31,8 +31,9 @@ function asFlag(key: string, value?: string): string {
   return argument === undefined ? flagName(key) : `${flagName(key)} ${argument}`;
 }
 
+const passNames = [...Object.keys(passCommands), "simplify"].join("|");
 /** Matches a pass in a message, alone or with an option: `` `simplify` `` or `` `simplify fix: "batch=1"` ``. */
-const quotedPass = new RegExp(`\`(${commands.map(({ name }) => name).join("|")})(?: (\\w+)(?:: ([^\`]+))?)?\``, "g");
+const quotedPass = new RegExp(`\`(${passNames})(?: (\\w+)(?:: ([^\`]+))?)?\``, "g");
 
 /** Replaces `` `simplify finalize` `` by `` `pith simplify --finalize` ``. */
 const asCommands = (text: string): string =>
@@ -55,6 +56,6 @@ export function withFlagNames<T>(value: T, flags: readonly string[]): T {
 
 const optionNamesOf = (flags: readonly string[]): readonly string[] =>
   flags.map((flag) => {
-    if (flag === "--override") return "overrides";
-    return flag.replace(/^--(no-)?/, "").replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
+    const name = flag.replace(/^--(no-)?/, "").replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
+    return name === "override" ? "overrides" : name;
   });
