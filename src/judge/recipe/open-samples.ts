@@ -5,7 +5,7 @@ import { type Dataset, draw } from "../../data/index.ts";
 import { outputOf } from "../../learn/train/loss.ts";
 import { outputNames } from "../../learn/train/losses/parse.ts";
 import type { Samples } from "../record/run-record.ts";
-import type { Parsed } from "../steps/step-options.ts";
+import type { ParsedStep } from "../steps/step-options.ts";
 import { type OpenedTask, openTask, type TaskOptions } from "../task/index.ts";
 import { learnsAnswers, maxCalibrationSamples, maxDistillationSamples } from "./pass-steps.ts";
 import type { Recipe, RecipeSamples } from "./recipe.ts";
@@ -15,7 +15,7 @@ export const minSamples = 100;
 
 /** A recipe with opened steps. */
 export interface OpenedRecipe extends Pick<Recipe, "samples"> {
-  readonly steps: readonly Parsed[];
+  readonly steps: readonly ParsedStep[];
 }
 
 export interface OpenedSamples {
@@ -115,7 +115,7 @@ function findTrainingTargets(
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 
-function requireLossOutputs({ graph }: Model, steps: readonly Parsed[]): void {
+function requireLossOutputs({ graph }: Model, steps: readonly ParsedStep[]): void {
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   for (const { options } of steps) {
     if (typeof options.loss !== "string") continue;

@@ -1,12 +1,12 @@
 /** Expands a recipe into the steps to run, with their passes and rounds. */
 import { groupBy, optionError } from "#ir";
 import type { AnyPass, OptionValues } from "#pass";
-import { type Parsed, parseStep } from "../steps/step-options.ts";
+import { type ParsedStep, parseStep } from "../steps/step-options.ts";
 import { builtInPasses, passesById } from "./built-in-passes.ts";
 import { openScheduleCurves, optionsInRound } from "./option-schedules.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 
-export interface PassStep extends Parsed {
+export interface PassStep extends ParsedStep {
   readonly id: string;
   /** "train 2" or "prune, round 3 of 10". */
   readonly name: string;
@@ -77,14 +77,14 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[]): AnyPass {
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
-export const maxCalibrationSamples = (steps: readonly Parsed[]): number =>
+export const maxCalibrationSamples = (steps: readonly ParsedStep[]): number =>
   maxSamplesOf(steps.filter(({ split }) => split === "calibrate"));
 
 /** Returns Infinity for all samples. */
-export const maxDistillationSamples = (steps: readonly Parsed[]): number =>
+export const maxDistillationSamples = (steps: readonly ParsedStep[]): number =>
   maxSamplesOf(steps.filter(({ pass, split }) => learnsAnswers(pass) && split === "train"));
 
-function maxSamplesOf(steps: readonly Parsed[]): number {
+function maxSamplesOf(steps: readonly ParsedStep[]): number {
   const counts = steps.map(({ complete: { samples }, split }) => {
     if (typeof samples === "number") return samples;
     return split === "train" ? Number.POSITIVE_INFINITY : 0;

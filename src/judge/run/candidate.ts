@@ -23,7 +23,7 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Measured } from "../record/run-record.ts";
 import { brokenText, lossText } from "../record/verdict.ts";
 import type { StepOutput, StepResult, StepRunner } from "../steps/runner.ts";
-import { changeStep, type Parsed } from "../steps/step-options.ts";
+import { changeStep, type ParsedStep } from "../steps/step-options.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import { keyOfSamples } from "./record-keys.ts";
 import { checkGoal, type GoalCheck, type Reference } from "./step-comparison.ts";
@@ -70,7 +70,7 @@ export interface CandidateRequest<C extends MetricComparison = MetricComparison>
   /** The stored model that is judged if there are no steps. */
   readonly result?: string;
   /** Called before the pass runs, with the chosen options. */
-  announce?(step: Parsed): void;
+  announce?(step: ParsedStep): void;
   /** Default: as the step requires. */
   isJudged?(result: StepResult): Promise<boolean>;
   /** @returns false to skip the next steps and the judgement. */

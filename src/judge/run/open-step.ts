@@ -9,10 +9,10 @@ import { countWeights } from "../measure/model-size.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
 import { builtInPasses } from "../recipe/built-in-passes.ts";
 import { requireLayers } from "../steps/require-layers.ts";
-import { isTraining, type Parsed, parseStep, textHelps } from "../steps/step-options.ts";
+import { isTraining, type ParsedStep, parseStep, textHelps } from "../steps/step-options.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "./step-request.ts";
 
-interface CheckedStep extends Parsed {
+interface CheckedStep extends ParsedStep {
   readonly input: NamedModel;
   readonly references: References;
   /** Reason why the pass needs samples; undefined if it needs none. */
@@ -86,7 +86,7 @@ const needsData = ({ id }: AnyPass, reason: string, about: string): PithError =>
   });
 
 /** A model of texts can get texts (`textInputs`). Noise is no calibration for other models. */
-function requireTexts({ pass, opened }: Parsed, { model: { graph } }: NamedModel, reason: string): void {
+function requireTexts({ pass, opened }: ParsedStep, { model: { graph } }: NamedModel, reason: string): void {
   const isLabelled = typeof pass.data === "object" && pass.data.labelled?.(opened) === true;
   if (!isLabelled && tokenInput(graph.feeds) !== undefined) return;
   const labels = isLabelled ? "with labels" : "labels are not needed";
@@ -94,7 +94,7 @@ function requireTexts({ pass, opened }: Parsed, { model: { graph } }: NamedModel
 }
 
 async function openReferences(
-  { pass: { reference, furtherReferences, checkReference }, options }: Parsed,
+  { pass: { reference, furtherReferences, checkReference }, options }: ParsedStep,
   input: NamedModel,
   original: unknown,
 ): Promise<References> {

@@ -62,8 +62,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   let noGain: string | undefined;
   const { maxBytes, maxDownload, condition, inputs, targets, judgedTogether } = request;
   const { options, complete, opened, split } = request;
-  const parsed = { pass, options, complete, opened, split };
-  const step = { ...parsed, id: pass.id, name: pass.id, judged: true, fallsBack: fallback && !force };
+  const parsed = { pass, options, complete, opened, split, id: pass.id, name: pass.id };
   const candidate: CandidateRequest = {
     store,
     context,
@@ -73,7 +72,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     inputs,
     targets,
     judgedTogether,
-    steps: [{ ...step, maxBytes, maxDownload }],
+    steps: [{ ...parsed, judged: true, fallsBack: fallback && !force, maxBytes, maxDownload }],
     originalName: input.path,
     runner: new StepRunner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
     comparer: task && comparison && comparerOf(request, task, comparison, store),

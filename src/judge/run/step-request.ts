@@ -7,7 +7,7 @@ import type { TextInputs } from "../../runtime/run/realistic-inputs.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { FallbackJudge } from "../fallback/precision-fallback.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
-import type { Parsed } from "../steps/step-options.ts";
+import type { ParsedStep } from "../steps/step-options.ts";
 
 export interface NamedModel {
   readonly path: string;
@@ -26,7 +26,7 @@ export interface StepTask extends Task {
   readonly available?: number | undefined;
 }
 
-export interface StepRequest extends Parsed {
+export interface StepRequest extends ParsedStep {
   readonly input: NamedModel;
   readonly references?: References;
   /** Undefined to compare models on `inputs`. */

@@ -7,7 +7,7 @@ import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-s
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
 import { runStep, type StepData, selectionMetric } from "./step.ts";
-import { changeStep, isOpened, type Parsed } from "./step-options.ts";
+import { changeStep, isOpened, type ParsedStep } from "./step-options.ts";
 import { modelDigest, type Store } from "./store.ts";
 
 export interface StepResult {
@@ -31,7 +31,7 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
 /** Without options, because these can contain paths of another machine. */
 type RecordedStep = Omit<StepResult, "options">;
 
-interface PerformedStep extends Parsed {
+interface PerformedStep extends ParsedStep {
   readonly input: string;
   readonly model: Model;
   readonly result: Omit<RecordedStep, "output">;
@@ -64,7 +64,7 @@ export class StepRunner {
   }
 
   /** Returns for each step an id and whether its result is stored. Steps with equal inputs and options have equal ids. */
-  async states(steps: readonly Parsed[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
+  async states(steps: readonly ParsedStep[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
     const states: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
@@ -77,14 +77,14 @@ export class StepRunner {
   }
 
   /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass. */
-  async run(step: Parsed, input: string, changed?: Partial<Context>): Promise<StepResult> {
+  async run(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<StepResult> {
     const result = await this.#runOnce(step, input, changed);
     const options = await this.#plain(step.complete, kindWordOf);
     return { ...result, options: options as OptionValues };
   }
 
   /** A store without records does not keep the output, because most attempts are discarded. */
-  async attempt(step: Parsed, input: string, changed: Partial<Context>): Promise<StepOutput> {
+  async attempt(step: ParsedStep, input: string, changed: Partial<Context>): Promise<StepOutput> {
     const { store } = this.#options;
     if (store.records === undefined) {
       const performed = await this.#perform(step, input, changed);
@@ -95,7 +95,7 @@ export class StepRunner {
     return { changes, misses, model: await store.open(output) };
   }
 
-  async #runOnce(step: Parsed, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runOnce(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#runAndRecord(step, input, changed);
     const key = await this.keyOf(step, input);
@@ -118,7 +118,7 @@ export class StepRunner {
     }
   }
 
-  async #runAndRecord(step: Parsed, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runAndRecord(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
     const attempt = this.#attempts.get(step.options);
     const isSame = attempt?.pass === step.pass && attempt.input === input;
     const { model, result, events } = isSame ? attempt : await this.#perform(step, input, changed);
@@ -127,7 +127,7 @@ export class StepRunner {
     return { output: await this.#options.store.keep(model), ...result };
   }
 
-  async #perform(step: Parsed, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
+  async #perform(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
     const { store, data } = this.#options;
     const model = await store.open(input);
     const events: Parameters<Context["log"]>[0][] = [];
@@ -161,7 +161,7 @@ export class StepRunner {
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
-  async keyOf(step: Parsed, input: string): Promise<unknown> {
+  async keyOf(step: ParsedStep, input: string): Promise<unknown> {
     const { pass, options, complete, split } = step;
     const { samples, data } = this.#options;
     // Paths of modules differ between machines, so their hashes identify them.
@@ -187,7 +187,7 @@ export class StepRunner {
   }
 
   /** Returns hashes of modules and files that the pass reads, except the models of `furtherReferences`. */
-  async #filesOf(step: Parsed): Promise<Readonly<Record<string, string>>> {
+  async #filesOf(step: ParsedStep): Promise<Readonly<Record<string, string>>> {
     const { pass, options } = step;
     const readOptions = (pass.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>

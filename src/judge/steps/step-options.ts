@@ -4,7 +4,7 @@ import { isObject } from "#ir";
 import { type AnyPass, type OptionValues, openModules } from "#pass";
 
 /** A pass with its options, which are opened once, where they enter. */
-export interface Parsed {
+export interface ParsedStep {
   readonly pass: AnyPass;
   /** As written: modules are paths. */
   readonly options: OptionValues;
@@ -17,20 +17,20 @@ export interface Parsed {
 }
 
 /** @throws PithError as `openModules`. */
-export const parseStep = async (pass: AnyPass, options: OptionValues): Promise<Parsed> =>
+export const parseStep = async (pass: AnyPass, options: OptionValues): Promise<ParsedStep> =>
   completeStep(pass, options, await openModules(pass.id, pass.options, options));
 
 /** Returns a step with other options. Modules that they share with the step stay open. */
-export function changeStep(step: Parsed, options: OptionValues, pass = step.pass): Parsed {
+export function changeStep(step: ParsedStep, options: OptionValues, pass = step.pass): ParsedStep {
   const kept = Object.entries(step.opened).filter(([name]) => isOpened(step, name, options[name]));
   return completeStep(pass, options, { ...options, ...Object.fromEntries(kept) });
 }
 
 /** Returns whether the value of an option is the path of a module. */
-export const isOpened = ({ options, opened }: Parsed, name: string, value: unknown): boolean =>
+export const isOpened = ({ options, opened }: ParsedStep, name: string, value: unknown): boolean =>
   value === options[name] && value !== opened[name];
 
-function completeStep(pass: AnyPass, options: OptionValues, opened: OptionValues): Parsed {
+function completeStep(pass: AnyPass, options: OptionValues, opened: OptionValues): ParsedStep {
   return { pass, options, opened, complete: completeOptions(pass, options), split: splitOf(pass, opened) };
 }
 
@@ -38,7 +38,7 @@ export const isTraining = (pass: AnyPass): boolean => pass.data === "train";
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-export function splitOf(pass: AnyPass, opened: OptionValues): Parsed["split"] {
+export function splitOf(pass: AnyPass, opened: OptionValues): ParsedStep["split"] {
   const { data } = pass;
   if (typeof data !== "object") return data;
   const complete = completeOptions(pass, opened);
@@ -46,7 +46,7 @@ export function splitOf(pass: AnyPass, opened: OptionValues): Parsed["split"] {
 }
 
 /** Returns whether text that a language model generates improves a step that uses no other samples. */
-export const textHelps = ({ pass: { data }, opened }: Parsed): boolean =>
+export const textHelps = ({ pass: { data }, opened }: ParsedStep): boolean =>
   typeof data === "object" && data.textHelps?.(opened) === true;
 
 /** Adds the pass's defaults, and removes options that the run sets (`data`, `metric`, …). */

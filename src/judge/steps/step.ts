@@ -6,23 +6,28 @@ import { namesAt, removedPortKind } from "#pass";
 import { trainedOnKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/metric.ts";
-import { type Parsed, textHelps } from "./step-options.ts";
+import { type ParsedStep, textHelps } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 export type StepData = Pick<Task, "train" | "calibrate" | "text" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Returns the metric that selects the weights of a training; undefined if it needs no labels. */
-export function selectionMetric({ pass, options }: Parsed, metric: Metric | undefined): Metric | undefined {
+export function selectionMetric({ pass, options }: ParsedStep, metric: Metric | undefined): Metric | undefined {
   const chooses = options.validation !== undefined && namesAt(pass.options).includes("metric");
   return chooses && metric?.truth !== "original" ? metric : undefined;
 }
 
-export const samplesOf = (step: Parsed, stepData: StepData): Dataset | undefined =>
+export const samplesOf = (step: ParsedStep, stepData: StepData): Dataset | undefined =>
   (step.split && stepData[step.split]) ?? (textHelps(step) ? stepData.text : undefined);
 
 /** Runs a step's pass in place. @throws PithError as the pass, E_MODEL for an invalid result; Error if its ports changed. */
-export async function runStep(step: Parsed, model: Model, stepData: StepData, context: Context): Promise<StepOutcome> {
+export async function runStep(
+  step: ParsedStep,
+  model: Model,
+  stepData: StepData,
+  context: Context,
+): Promise<StepOutcome> {
   const { pass, opened } = step;
   const data = samplesOf(step, stepData);
   const metric = selectionMetric(step, stepData.metric);

@@ -16,7 +16,7 @@ import type { SampleUse } from "../../../judge/recipe/open-samples.ts";
 import { checkStep, openStep } from "../../../judge/run/open-step.ts";
 import { runSingleStep, type SingleStep, type StepReport } from "../../../judge/run/single-step.ts";
 import type { References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
-import { changeStep, type Parsed } from "../../../judge/steps/step-options.ts";
+import { changeStep, type ParsedStep } from "../../../judge/steps/step-options.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { generatorOf } from "../../../runtime/run/generate.ts";
 import { watchLoads } from "../../../runtime/run/load-check.ts";
@@ -214,7 +214,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
 /** @throws PithError E_DATA if the data does not fit the model, before anything is run. */
 async function openStepData(
   original: Model,
-  step: Parsed & { readonly references: References },
+  step: ParsedStep & { readonly references: References },
   input: PassInput,
   data: DataRequest,
   { engine }: StepContext,
