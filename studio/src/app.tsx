@@ -14,7 +14,7 @@ import {
   takenCandidate,
   type ViewName,
   view,
-} from "./state.ts";
+} from "./state/signals.ts";
 import { Compare } from "./views/compare.tsx";
 import { ModelPage } from "./views/model.tsx";
 import { Result } from "./views/result.tsx";

@@ -1,6 +1,6 @@
 /** Three small models with samples, to try the page without a file. `scripts/examples.ts` makes them. */
 import { type ChosenFiles, Failure } from "./backend/backend.ts";
-import { openExampleFiles } from "./state.ts";
+import { openExampleFiles } from "./state/opening.ts";
 
 export interface Example {
   readonly name: string;

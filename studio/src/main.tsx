@@ -6,20 +6,10 @@ import { createBackend } from "./backend/tab.ts";
 import { handoverFragment, takeHandover } from "./handover.ts";
 import { prepareOffline } from "./offline/register.ts";
 import { fragment, sharedResult } from "./share.ts";
-import {
-  estimateWhileIdle,
-  job,
-  model,
-  openModel,
-  openPlace,
-  openSamples,
-  show,
-  useBackend,
-  type ViewName,
-  view,
-  viewNames,
-  wouldLose,
-} from "./state.ts";
+import { useBackend } from "./state/jobs.ts";
+import { openModel, openPlace, openSamples } from "./state/opening.ts";
+import { job, model, show, type ViewName, view, viewNames, wouldLose } from "./state/signals.ts";
+import { estimateWhileIdle } from "./state/sizes.ts";
 import { keepSessions, storageProblem } from "./storage/keep.ts";
 import "virtual:report-style.css";
 import "./style/page.css";

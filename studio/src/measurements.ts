@@ -4,7 +4,7 @@ import type { Latency } from "pith/evaluate";
 import { type Candidate, type DownloadSizes, maxExactBytes } from "./backend/backend.ts";
 import type { Figure } from "./components/figures.tsx";
 import { bytesText, integerText } from "./format.ts";
-import { downloads, model, shownBytes, sizeKind } from "./state.ts";
+import { downloads, model, shownBytes, sizeKind } from "./state/signals.ts";
 
 type Variant = Run["variants"][number];
 

@@ -1,6 +1,6 @@
 /** Makes the files that the user can download. */
 import { type Candidate, Failure } from "./backend/backend.ts";
-import { backendOf, runJob, showProblem } from "./state.ts";
+import { backendOf, runJob, showProblem } from "./state/jobs.ts";
 import { zipFolder } from "./transformers-folder.ts";
 
 export type Product = "model" | "model.gz" | "model.br" | "recipe" | "report" | "folder";

@@ -4,7 +4,7 @@ import type { Candidate, PresetId, Settings } from "./backend/backend.ts";
 import { exampleAt } from "./examples.ts";
 import { type ResultNumbers, resultNumbers } from "./measurements.ts";
 import { findPreset, presets } from "./settings/presets.ts";
-import { maxDrop, model, modelSource, samples, samplesRequest } from "./state.ts";
+import { maxDrop, model, modelSource, samples, samplesRequest } from "./state/signals.ts";
 
 export interface SharedResult extends ResultNumbers {
   /** Name of the model's file. */

@@ -1,7 +1,7 @@
 /** A folder in the layout of transformers.js: config.json beside a folder `onnx` with models. */
 import { computed } from "@preact/signals";
 import type { Candidate, DtypeView } from "./backend/backend.ts";
-import { candidates, chosenFiles, model, modelSource } from "./state.ts";
+import { candidates, chosenFiles, model, modelSource } from "./state/signals.ts";
 
 interface TransformersFolder {
   /** Path with a slash at the end; "" for files without a folder. */

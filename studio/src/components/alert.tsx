@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import { problem, type ViewName } from "../state.ts";
+import { problem, type ViewName } from "../state/signals.ts";
 
 /** A message in the place where something happened: what is wrong, and the way on. */
 export function Alert({ mood = "bad", children }: { mood?: "bad" | "warn"; children: ComponentChildren }): JSX.Element {

@@ -8,7 +8,6 @@ import { goalValue } from "../settings/goal.ts";
 import {
   candidates,
   current,
-  estimatedBytes,
   goalMetric,
   maxDrop,
   model,
@@ -17,7 +16,8 @@ import {
   settings,
   shownBytes,
   sizeKind,
-} from "../state.ts";
+} from "../state/signals.ts";
+import { estimatedBytes } from "../state/sizes.ts";
 import { Drawing } from "./drawings.tsx";
 
 type Point = SizeDrawing["points"][number];

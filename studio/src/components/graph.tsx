@@ -2,7 +2,8 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { backendOf, missingFiles, modelSource, subject } from "../state.ts";
+import { backendOf } from "../state/jobs.ts";
+import { missingFiles, modelSource, subject } from "../state/signals.ts";
 
 /** The drawing of the open model, or why there is none. */
 const drawing = signal<{ readonly key: string; readonly result: { readonly svg: string } | string } | undefined>(

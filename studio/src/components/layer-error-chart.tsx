@@ -2,7 +2,8 @@ import type { LayerErrors } from "pith/evaluate";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Candidate } from "../backend/backend.ts";
-import { layerErrors, measureLayers, missingFiles } from "../state.ts";
+import { measureLayers } from "../state/making.ts";
+import { layerErrors, missingFiles } from "../state/signals.ts";
 import { Drawing, DrawingText } from "./drawings.tsx";
 import { MissingFiles } from "./missing-files.tsx";
 

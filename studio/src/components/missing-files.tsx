@@ -1,17 +1,8 @@
 /** Asks again for the files of a stored session, when something must run. */
 import type { JSX } from "preact";
 import { placeOf } from "../chosen-files.ts";
-import {
-  closeSamples,
-  job,
-  missingFiles,
-  model,
-  modelSource,
-  openSamples,
-  reopenModel,
-  samplesRequest,
-  type ViewName,
-} from "../state.ts";
+import { closeSamples, openSamples, reopenModel } from "../state/opening.ts";
+import { job, missingFiles, model, modelSource, samplesRequest, type ViewName } from "../state/signals.ts";
 import { DropZone } from "./drop-zone.tsx";
 
 export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null {

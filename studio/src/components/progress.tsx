@@ -1,7 +1,8 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { durationText } from "../format.ts";
-import { cancel, job, type ViewName } from "../state.ts";
+import { cancel } from "../state/jobs.ts";
+import { job, type ViewName } from "../state/signals.ts";
 import { LossCurve } from "./drawings.tsx";
 
 /** The running work of this view, with a button that cancels it. */

@@ -4,7 +4,7 @@ import type { Candidate } from "../backend/backend.ts";
 import { countText, timesText } from "../format.ts";
 import { comparisonOf, firstSizeFigure, secondSizeFigure, speedOf } from "../measurements.ts";
 import { goalUnit, lossOf } from "../settings/goal.ts";
-import { candidates, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state.ts";
+import { candidates, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state/signals.ts";
 import { numberOf } from "./candidate-chart.tsx";
 import { figureValue } from "./figures.tsx";
 import { type Row, Table } from "./table.tsx";

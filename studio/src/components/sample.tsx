@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { SampleView } from "../../../src/app/report/index.ts";
 import type { Pixels } from "../backend/backend.ts";
 import { percentText } from "../format.ts";
-import { samples } from "../state.ts";
+import { samples } from "../state/signals.ts";
 import { Drawing } from "./drawings.tsx";
 
 export const Sample = ({ view }: { view: SampleView | undefined }): JSX.Element =>

@@ -4,25 +4,22 @@ import { isServed } from "../backend/kind.ts";
 import { bytesText, durationText, unbroken } from "../format.ts";
 import { resultNumbers, resultSentence } from "../measurements.ts";
 import { findPreset, initialSettings, nameOf, type Preset, presets } from "../settings/presets.ts";
+import { make, settingsOf, startClock } from "../state/making.ts";
 import {
   candidates,
   current,
-  estimatedBytes,
-  estimatedSizes,
   isMaking,
   job,
-  make,
   missingFiles,
   model,
   queue,
   samples,
   selectedId,
   settings,
-  settingsOf,
   show,
   shownBytes,
-  startClock,
-} from "../state.ts";
+} from "../state/signals.ts";
+import { estimatedBytes, estimatedSizes } from "../state/sizes.ts";
 import { folder } from "../transformers-folder.ts";
 import { MissingFiles } from "./missing-files.tsx";
 

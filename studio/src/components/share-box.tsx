@@ -6,7 +6,7 @@ import { bytesText, timesText } from "../format.ts";
 import { type ResultNumbers, resultNumbers, resultSentence } from "../measurements.ts";
 import { saveFile } from "../products.ts";
 import { linkOf } from "../share.ts";
-import { model } from "../state.ts";
+import { model } from "../state/signals.ts";
 
 /** Two bars whose lengths are in proportion to the sizes. */
 export const Bars = ({ numbers: { before, after } }: { numbers: ResultNumbers }): JSX.Element => (

@@ -1,6 +1,6 @@
 /** Chooses whether sizes are those of downloads or those on disk. */
 import type { JSX } from "preact";
-import { sizeKind } from "../state.ts";
+import { sizeKind } from "../state/signals.ts";
 
 const titles = { download: "download", disk: "on disk" } as const;
 

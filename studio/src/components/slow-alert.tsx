@@ -5,7 +5,7 @@ import { isServed } from "../backend/kind.ts";
 import { bytesText, timesText } from "../format.ts";
 import { speedOf } from "../measurements.ts";
 import { findPreset, initialSettings } from "../settings/presets.ts";
-import { candidates, samples, settings, show, shownBytes } from "../state.ts";
+import { candidates, samples, settings, show, shownBytes } from "../state/signals.ts";
 import { Alert } from "./alert.tsx";
 
 /** Speed, relative to the original's, from which a candidate is about as fast. */

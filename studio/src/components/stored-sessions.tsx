@@ -1,7 +1,7 @@
 /** Models whose candidates are stored on this machine. */
 import type { JSX } from "preact";
 import { bytesText, countedText, dayText } from "../format.ts";
-import { job } from "../state.ts";
+import { job } from "../state/signals.ts";
 import { continueSession, remove, removedSession, storageProblem, storedSessions } from "../storage/keep.ts";
 import type { SessionRecord } from "../storage/sessions.ts";
 import { Alert } from "./alert.tsx";

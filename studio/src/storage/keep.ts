@@ -1,7 +1,9 @@
 /** Stores the shown session whenever it changes, and offers the stored ones. */
 import { computed, effect, signal } from "@preact/signals";
 import { type Example, exampleAt, fetchExample } from "../examples.ts";
-import * as state from "../state.ts";
+import { showProblem } from "../state/jobs.ts";
+import { closeModel, openSamples, reopenModel, showSession } from "../state/opening.ts";
+import * as state from "../state/signals.ts";
 import { listSessions, loadSession, removeSession, type Session, type SessionRecord, saveSession } from "./sessions.ts";
 
 /** Milliseconds without a change before the session is stored, so that moving a slider writes once. */
@@ -66,13 +68,13 @@ export async function continueSession({ key }: SessionRecord): Promise<void> {
       const session = await loadSession(key);
       // Another tab can have removed it.
       if (session === undefined) return refresh();
-      state.showSession(session);
+      showSession(session);
     }
     state.show("smaller");
     const example = exampleAt(state.modelSource.value?.place ?? "");
     if (example !== undefined && !state.openFiles.value.model) await reopenExample(example);
   } catch (error) {
-    state.showProblem("start", error);
+    showProblem("start", error);
   }
 }
 
@@ -80,18 +82,18 @@ export async function continueSession({ key }: SessionRecord): Promise<void> {
 async function reopenExample(example: Example): Promise<void> {
   const { preprocess, samples } = state.samplesRequest.value ?? {};
   const { value: isSampled } = state.samples;
-  if (!(await state.reopenModel(await fetchExample(example), "smaller")) || isSampled === undefined) return;
-  await state.openSamples([], `${example.name}/${example.data}`, preprocess, "smaller", samples);
+  if (!(await reopenModel(await fetchExample(example), "smaller")) || isSampled === undefined) return;
+  await openSamples([], `${example.name}/${example.data}`, preprocess, "smaller", samples);
 }
 
 /** Removes a model with all of its candidates. If it is open, it is closed, because its files are read from the storage. */
 export async function remove(record: SessionRecord): Promise<void> {
-  if (state.modelSource.value?.key === record.key) state.closeModel();
+  if (state.modelSource.value?.key === record.key) closeModel();
   try {
     await removeSession(record.key);
     removedSession.value = record;
   } catch (error) {
-    state.showProblem("start", error);
+    showProblem("start", error);
   }
   await refresh();
   if (storageProblem.value !== undefined && shownSession.value !== undefined) await store(shownSession.value);

@@ -12,20 +12,20 @@ import { SlowAlert } from "../components/slow-alert.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText, speedText } from "../format.ts";
 import { downloadFigure, missingSpeedText, resultNumbers, resultSentence, speedOf } from "../measurements.ts";
+import { measureOnGpu } from "../state/making.ts";
 import {
   candidates,
   gpuSpeeds,
   job,
-  measureOnGpu,
   missingFiles,
   model,
-  originalSizes,
   selected,
   selectedId,
   show,
   shownBytes,
   takenId,
-} from "../state.ts";
+} from "../state/signals.ts";
+import { originalSizes } from "../state/sizes.ts";
 
 export function Compare(): JSX.Element {
   const candidate = selected.value ?? candidates.value.at(-1);

@@ -7,7 +7,9 @@ import { Table } from "../components/table.tsx";
 import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, countText, integerText, percentText, unbroken } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
-import { downloads, model, modelSource, openOther, originalSizes } from "../state.ts";
+import { openOther } from "../state/opening.ts";
+import { downloads, model, modelSource } from "../state/signals.ts";
+import { originalSizes } from "../state/sizes.ts";
 import { folder } from "../transformers-folder.ts";
 
 /** Returns how many of the largest layers hold most of the bytes. */

@@ -10,7 +10,9 @@ import { timesText } from "../format.ts";
 import { resultSentence } from "../measurements.ts";
 import { findPreset, nameOf } from "../settings/presets.ts";
 import { type SharedResult, sharedResult } from "../share.ts";
-import { job, make, maxDrop, model, modelSource, openModel, samples, settings, show } from "../state.ts";
+import { make } from "../state/making.ts";
+import { openModel } from "../state/opening.ts";
+import { job, maxDrop, model, modelSource, samples, settings, show } from "../state/signals.ts";
 import { continueSession, storedSessions } from "../storage/keep.ts";
 
 export function Result(): JSX.Element {

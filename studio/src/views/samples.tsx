@@ -9,7 +9,8 @@ import { ProgressBox } from "../components/progress.tsx";
 import { className, NetworkInput, Probabilities, Sample } from "../components/sample.tsx";
 import { Table } from "../components/table.tsx";
 import { integerText, percentText, unbroken } from "../format.ts";
-import { job, missingFiles, openSamples, problem, samples, samplesRequest, triedData } from "../state.ts";
+import { openSamples } from "../state/opening.ts";
+import { job, missingFiles, problem, samples, samplesRequest, triedData } from "../state/signals.ts";
 
 /** Preprocessings of images that the user can choose. */
 const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];

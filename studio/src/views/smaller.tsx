@@ -29,19 +29,17 @@ import {
   best,
   candidates,
   current,
-  estimatedBytes,
-  estimatedSizes,
   goalMetric,
   isMaking,
   job,
   maxDrop,
   model,
-  originalSizes,
   samples,
   settings,
   shownBytes,
   sizeKind,
-} from "../state.ts";
+} from "../state/signals.ts";
+import { estimatedBytes, estimatedSizes, originalSizes } from "../state/sizes.ts";
 
 export function Smaller(): JSX.Element {
   const sizes = originalSizes.value;

@@ -5,7 +5,8 @@ import { DropZone } from "../components/drop-zone.tsx";
 import { ProgressBox } from "../components/progress.tsx";
 import { StoredSessions } from "../components/stored-sessions.tsx";
 import { exampleFile, examples, openExample } from "../examples.ts";
-import { job, openModel, openPlace } from "../state.ts";
+import { openModel, openPlace } from "../state/opening.ts";
+import { job } from "../state/signals.ts";
 
 export function Start(): JSX.Element {
   const open = (event: TargetedSubmitEvent<HTMLFormElement>): void => {

@@ -14,7 +14,7 @@ import { exampleAt, exampleFile } from "../examples.ts";
 import { bytesText } from "../format.ts";
 import { downloadFigure, resultNumbers, resultSentence } from "../measurements.ts";
 import { download, type Product } from "../products.ts";
-import { job, model, modelSource, samples, samplesRequest, takenCandidate, takenId } from "../state.ts";
+import { job, model, modelSource, samples, samplesRequest, takenCandidate, takenId } from "../state/signals.ts";
 import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker, NoCandidate } from "./compare.tsx";
 
