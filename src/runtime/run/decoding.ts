@@ -20,11 +20,12 @@ export function decoderOf(model: Model): Decoder | undefined {
   const { feeds, outputs } = model.graph;
   const caches = cachesOf(model);
   const target = tokenInput(feeds.filter(({ name }) => !attentionMask.test(name)));
+  const vocabularySize = vocabularyOf(model);
   // Without tokens, several caches are required: a single one can be a sequence and its features.
   const isDecoder =
     target === undefined
       ? caches.length > 1
-      : caches.length > 0 || isLanguageModel(feeds, outputs, vocabularyOf(model), undefined);
+      : caches.length > 0 || isLanguageModel(feeds, outputs, vocabularySize, undefined);
   if (!isDecoder) return undefined;
   const otherOutputs = outputs.filter(({ name }) => !caches.some(({ output }) => output === name));
   const logits =
