@@ -21,7 +21,7 @@ import { engineMultiply } from "../src/core/engine/multiply.ts";
 import { cholesky } from "../src/core/math/cholesky.ts";
 import { frobenius, identity, matrix, scaleColumns, subtract, transpose } from "../src/core/math/matrix.ts";
 import { reflectByAll, triangularize } from "../src/core/math/reflections.ts";
-import { runWith, type Steps } from "../src/core/math/steps.ts";
+import { runSteps, type Steps } from "../src/core/math/steps.ts";
 import { singularValues } from "../src/core/math/svd.ts";
 import { truncatedSvd } from "../src/techniques/factorize/truncate.ts";
 import { rankCases } from "../test/core/math/matrices.ts";
@@ -181,7 +181,7 @@ async function compareTimes(): Promise<void> {
       name: "QR",
       file: 0,
       task: "qr",
-      ours: () => runWith(householder(flat), multiply),
+      ours: () => runSteps(householder(flat), multiply),
       ml: (a) => new QrDecomposition(a).orthogonalMatrix,
     },
     {

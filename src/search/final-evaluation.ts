@@ -144,7 +144,7 @@ export function finalistsOf(
     .slice(0, 1);
   const cheapest = meetingObjective.slice(0, Math.ceil(maxFinalists / 2));
   const nearGoal = usableCandidates
-    .filter((candidate) => isNear(candidate, objective))
+    .filter((candidate) => isNearGoal(candidate, objective))
     .toSorted((a, b) => cost(a) - cost(b));
   const cheapestNear = nearGoal.slice(0, 1);
   const chosen = [
@@ -160,7 +160,7 @@ export function finalistsOf(
 }
 
 /** Returns whether the objective is met with a drop about one standard error lower. */
-function isNear(candidate: UsableTrial, objective: Objective): boolean {
+function isNearGoal(candidate: UsableTrial, objective: Objective): boolean {
   const { drop, ...figures } = candidate.tradeoff;
   const { low = drop } = dropIntervalOf(candidate) ?? {};
   return objective.shortfall({ ...figures, drop: drop - (drop - low) / 2 }) === 0;

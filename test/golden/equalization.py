@@ -2,9 +2,9 @@
 
     python test/golden/equalization.py > test/golden/equalization.generated.json
 
-Three layers in a row, W1, W2, W3 as outputs x inputs. Between two neighbours s = sqrt(max |W_next[:, u]| / max |W[u, :]|) multiplies the rows of the first and
+Three layers in a row, W1, W2, W3 as outputs x inputs. Between two neighbors s = sqrt(max |W_next[:, u]| / max |W[u, :]|) multiplies the rows of the first and
 divides the columns of the second, in turn until no factor of a sweep is further from 1 than e^0.01, twenty sweeps at most. The middle of the second network is
-depthwise: a number for each channel, so that both neighbours share it, and all three end at (r1 r2 r3)^(1/3).
+depthwise: a number for each channel, so that both neighbors share it, and all three end at (r1 r2 r3)^(1/3).
 
 """
 

@@ -12,7 +12,7 @@ import {
   compareFunction,
   compareOnSamples,
   compareRuns,
-  lostTextOf,
+  functionLossTextOf,
 } from "../../src/judge/compare/compare-function.ts";
 import { createJudgeWithoutData } from "../../src/judge/fallback/fallback-samples.ts";
 import type { PairedRun } from "../../src/runtime/paired/paired-runs.ts";
@@ -82,7 +82,7 @@ describe("an output with a large common part, on samples", () => {
     line(`scaled = Mul(x, factor)\n  y = Add(scaled, offset)\n  factor: float32[1] = [${factor}]
   offset: float32[1] = [${offset}]`);
   const lossFrom = (original: Model, result: Model) =>
-    compareOnSamples({ engine: createEngine(), original, result }, samples).then(lostTextOf);
+    compareOnSamples({ engine: createEngine(), original, result }, samples).then(functionLossTextOf);
 
   test("is lost if nothing but the common part is left, however small its variation is", async () => {
     expect(await lossFrom(shifted(1, 300), shifted(0.1, 300))).toContain("at least 3 dB are required");
@@ -215,7 +215,7 @@ describe("the shape of outputs", () => {
           rows(40),
           { values, output },
         );
-        expect(lostTextOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
+        expect(functionLossTextOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
       }
   });
 
@@ -228,14 +228,16 @@ describe("the shape of outputs", () => {
         rows(count),
         { values: "all but the answer" },
       );
-      expect(lostTextOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
+      expect(functionLossTextOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
     }
   });
 
   test("is not lost if only values that are not compared differ", async () => {
     const result = two("y = Relu(x)\n  z = Abs(x)");
     const compared = (options: object) =>
-      compareOnSamples({ engine: createEngine(), original: original(), result }, rows(40), options).then(lostTextOf);
+      compareOnSamples({ engine: createEngine(), original: original(), result }, rows(40), options).then(
+        functionLossTextOf,
+      );
     expect(await compared({ values: "none" })).toBeUndefined();
     expect(await compared({ values: "all", output: "y" })).toBeUndefined();
     expect(await compared({ values: "all but the answer" })).toMatch(/^output "z": on the samples/);
@@ -536,7 +538,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
     const comparison = await compareOnSamples({ engine: createEngine(), original, result }, samples(count));
-    expect(lostTextOf(comparison)).toMatch(text);
+    expect(functionLossTextOf(comparison)).toMatch(text);
   });
 
   test("does not report two near models as lost", async () => {
@@ -590,7 +592,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     };
     // Differences along the last axis are not variation over samples.
     expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });
-    expect(lostTextOf(texts(2))).toContain("a constant would be as close");
+    expect(functionLossTextOf(texts(2))).toContain("a constant would be as close");
   });
 });
 

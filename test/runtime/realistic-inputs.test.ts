@@ -10,7 +10,7 @@ import { open, save } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
-import { compareFunction, lostTextOf } from "../../src/judge/compare/compare-function.ts";
+import { compareFunction, functionLossTextOf } from "../../src/judge/compare/compare-function.ts";
 import { runSingleStep } from "../../src/judge/run/single-step.ts";
 import { parseStep } from "../../src/judge/steps/step-options.ts";
 import { watchLoads } from "../../src/runtime/run/load-check.ts";
@@ -174,7 +174,7 @@ test("a decoder on random tokens gets caches that it has computed, in the branch
 
 test("a scrambled cache is found on random tokens as well", async () => {
   const likeness = await compareFunction(createEngine(), withEncoder(), withEncoder({ stored: -3 }));
-  expect(lostTextOf(likeness)).toMatch(
+  expect(functionLossTextOf(likeness)).toMatch(
     /^output "logits \(with its cache\)": on random inputs the signal to noise is −/,
   );
 });

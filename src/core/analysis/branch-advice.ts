@@ -18,7 +18,7 @@ interface DecidingInput {
   readonly number: number | undefined;
 }
 
-/** Returns the only input element that a condition depends on. */
+/** Returns the model input of one element that alone decides a condition, and the first stored number in its computation. */
 function decidingInput(condition: Value, inference: Inference): DecidingInput | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -356,7 +356,7 @@ function powersOf(
   const labeledLinks = directedLinks.filter(
     ({ from, to }) => labels.unitsAt(from) !== undefined && labels.unitsAt(to) !== undefined,
   );
-  const neighbours = groupBy(labeledLinks, ({ from }) => from.value);
+  const neighbors = groupBy(labeledLinks, ({ from }) => from.value);
   const pending: ValueAxis[] = [];
   const setPower = ({ value, axis }: ValueAxis, power: 1 | -1): void => {
     if (value === undefined) return;
@@ -375,7 +375,7 @@ function powersOf(
       const { value, axis } = end;
       const power = value && powers.get(value)?.get(axis);
       if (value === undefined || power === undefined) continue;
-      for (const { from, to, isInverse } of neighbours.get(value) ?? [])
+      for (const { from, to, isInverse } of neighbors.get(value) ?? [])
         if (from.axis === axis) setPower(to, isInverse === (power === 1) ? -1 : 1);
     }
   }

@@ -95,11 +95,11 @@ describe("nodes() during edits", () => {
     const place = (where: "before" | "after") =>
       visit((graph, node) => {
         if (node.op !== "Neg") return;
-        const neighbour = where === "before" ? producer(graph, "c") : producer(graph, "a");
+        const neighbor = where === "before" ? producer(graph, "c") : producer(graph, "a");
         bridge(graph, node);
         graph.addNode(
           { op: "Abs", inputs: graph.inputs },
-          where === "before" ? { before: neighbour } : { after: neighbour },
+          where === "before" ? { before: neighbor } : { after: neighbor },
         );
       });
     expect(place("before")).toEqual(["Relu", "Neg", "Exp", "Tanh"]);

@@ -4,7 +4,7 @@ import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { cholesky, invert, solveCholesky } from "./cholesky.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, multiplyInJs, subtract, transpose } from "./matrix.ts";
-import { runWith } from "./steps.ts";
+import { runSteps } from "./steps.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {
   const stream = random(seed);
@@ -33,7 +33,7 @@ describe("Cholesky factorization", () => {
     const right = normal(size, 3, 7);
     expect(frobenius(subtract(multiply(gram, solveCholesky(lower, right)), right))).toBeLessThan(1e-9);
     expect(
-      frobenius(subtract(multiply(lower, await runWith(invert(lower), multiplyInJs)), identity(size))),
+      frobenius(subtract(multiply(lower, await runSteps(invert(lower), multiplyInJs)), identity(size))),
     ).toBeLessThan(1e-10);
   });
 
@@ -43,7 +43,7 @@ describe("Cholesky factorization", () => {
     const lower = factorOf(gram);
     const right = normal(150, 4, 5);
     expect(await cholesky(gram, multiplyInJs)).toEqual(lower);
-    expect(await runWith(invert(lower), multiplyInJs)).toEqual(runWith(invert(lower), undefined));
+    expect(await runSteps(invert(lower), multiplyInJs)).toEqual(runSteps(invert(lower), undefined));
     expect(await solveCholesky(lower, right, multiplyInJs)).toEqual(solveCholesky(lower, right));
     gram.data[100 * 151] = -1;
     expect(cholesky(gram)).toMatchObject({ reason: expect.stringContaining("pivot 100 of 150") });

@@ -1,7 +1,7 @@
 /** Cholesky factorization A = L · Lᵀ and solvers, blocked (Golub and Van Loan, Matrix Computations, 4.2.9). */
 import { Miss, shapeError } from "../errors.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
-import { product, runWith, type Steps } from "./steps.ts";
+import { product, runSteps, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
 /** Triangular blocks up to this size are solved element by element. */
@@ -19,7 +19,7 @@ const panel = 128;
 export function cholesky(source: Matrix): Matrix | Miss;
 export function cholesky(source: Matrix, multiply: Multiply): Promise<Matrix | Miss>;
 export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | Promise<Matrix | Miss> {
-  return runWith(factorize(source), multiply);
+  return runSteps(factorize(source), multiply);
 }
 
 /** Per panel of columns: subtracts products of previous panels, factorizes the top square C, and solves X · Cᵀ = R for the rows R below. */
@@ -69,7 +69,7 @@ function factorizeSmall({ columns: size, data }: Matrix, from: number, order: nu
 export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  return runWith(solve(lower, right), multiply);
+  return runSteps(solve(lower, right), multiply);
 }
 
 function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {

@@ -8,9 +8,9 @@ export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
   return yield [a, b];
 }
 
-export function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T>;
-export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T>;
-export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T> {
+export function runSteps<T>(steps: Steps<T>, multiply: Multiply): Promise<T>;
+export function runSteps<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T>;
+export function runSteps<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T> {
   return multiply === undefined ? runSync(steps) : runAsync(steps, multiply);
 }
 

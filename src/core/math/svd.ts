@@ -8,7 +8,7 @@ import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
 import { bidiagonalSvd } from "./bidiagonal-svd.ts";
 import { identity, largestMagnitude, type Matrix, type Multiply, matrix, transpose } from "./matrix.ts";
 import { type Block, reflectByAll, triangularize } from "./reflections.ts";
-import { runWith, type Steps } from "./steps.ts";
+import { runSteps, type Steps } from "./steps.ts";
 
 /** The thin decomposition A = U · diag(s) · Vᵀ of an m × n matrix, k = min(m, n). */
 export interface Svd {
@@ -30,14 +30,14 @@ export interface Svd {
 export function svd(source: Matrix): Svd;
 export function svd(source: Matrix, multiply: Multiply): Promise<Svd>;
 export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
-  return runWith(leadingTriplets(source, Math.min(source.rows, source.columns)), multiply);
+  return runSteps(leadingTriplets(source, Math.min(source.rows, source.columns)), multiply);
 }
 
 /** In descending order, at a third of the cost of `svd`. @throws PithError E_DATA if an element is NaN or infinite. */
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
-  return runWith(singularValuesOnly(source), multiply);
+  return runSteps(singularValuesOnly(source), multiply);
 }
 
 /** Returns all singular values, and the singular vectors of the `rank` largest. */

@@ -59,14 +59,14 @@ export async function removeLeftovers(path: string): Promise<void> {
 export async function isAbandoned(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
-  return belongsToDead(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;
+  return belongsToDeadProcess(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;
 }
 
 /** Returns whether a process of this host made the suffix of a file (`processSuffix`). */
 export const hasOwner = (ending: string, owner: number): boolean => ending.startsWith(ownerPrefix(owner));
 
 /** Returns whether a file belongs to a dead process; undefined if the process is on another host. */
-function belongsToDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
+function belongsToDeadProcess({ mtimeMs }: Stats, ending: string): boolean | undefined {
   const [, host, owner] = ownerPattern.exec(ending) ?? [];
   if (host !== hostId) return undefined;
   // A dead process can have had the id of this process: in a container, every start of a program can have the same id.
@@ -90,7 +90,7 @@ export async function removeDeadTemporaries(folder: string): Promise<void> {
     if (stats === undefined || stats.isSymbolicLink()) continue;
     // Without this check, root could remove files of other users.
     if (process.getuid !== undefined && stats.uid !== process.getuid()) continue;
-    if (belongsToDead(stats, name.slice(prefix.length)) === true)
+    if (belongsToDeadProcess(stats, name.slice(prefix.length)) === true)
       await rm(path, { recursive: true, force: true }).catch(() => {});
   }
 }

@@ -1,4 +1,4 @@
-/** Binds columns of a dataset to model inputs by name. Integers change width, floats are rounded. Arrays are not reshaped, except by `fitSample`. */
+/** Binds columns of a dataset to model inputs by name. Integers change their width, and floats are rounded to the precision of the input. Arrays are not reshaped, except by `fitSample`. */
 import type { Batch, Dense, Dim, PithError, ValueType } from "#ir";
 import {
   dataError,
@@ -118,8 +118,8 @@ export function fitSample(
 
 const dropUnitDims = (dims: readonly number[]): readonly number[] => dims.filter((dim) => dim !== 1);
 
-export function flatText(from: readonly number[], to: readonly number[]): string {
-  return `${dimsText(from)} is read as ${dimsText(to)}, in the same order of elements`;
+export function flatText(sampleDims: readonly number[], inputDims: readonly number[]): string {
+  return `${dimsText(sampleDims)} is read as ${dimsText(inputDims)}, in the same order of elements`;
 }
 
 const lengthsHint =

@@ -98,9 +98,9 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
           // The first bytes contain the header. If more are needed, all are, and pages that are not written take no memory.
           const length = count === 0 ? Math.min(size, 2 * value.length) : size;
           memory(length - unpackedBytes.length);
-          const grown = new Uint8Array(length);
-          grown.set(unpackedBytes.subarray(0, count));
-          unpackedBytes = grown;
+          const largerBuffer = new Uint8Array(length);
+          largerBuffer.set(unpackedBytes.subarray(0, count));
+          unpackedBytes = largerBuffer;
         }
         unpackedBytes.set(value, count);
         count += value.length;

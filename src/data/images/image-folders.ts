@@ -40,8 +40,8 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   const contents = await findImageFiles(folder);
   if (contents === undefined) throw dataError(`"${folder}" holds no images (.jpg, .jpeg, .png).`);
   if (contents.skipped.length > 0) options.warn?.(skippedImagesText(folder, contents.skipped));
-  const warnOfUnused = (unused: readonly string[], why: string): void => {
-    if (unused.length > 0) options.warn?.(unusedImagesText(folder, unused, why));
+  const warnOfUnusedImages = (unusedFiles: readonly string[], why: string): void => {
+    if (unusedFiles.length > 0) options.warn?.(unusedImagesText(folder, unusedFiles, why));
   };
   const names = await listFolder(folder);
   const classFile = names.find((name) => name === "names.txt" || name === "classes.txt");
@@ -51,20 +51,20 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   if (contents.kind === "folders") {
     const folders = new Set(contents.folders);
     const unusedFiles = allFiles.filter((file) => file.split("/").length > 2 || !folders.has(file.split("/")[0] ?? ""));
-    warnOfUnused(unusedFiles, "they are in subfolders of class folders");
+    warnOfUnusedImages(unusedFiles, "they are in subfolders of class folders");
     const { dataset, counts } = await readClassFolders(folder, contents.folders, classes);
     if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
   }
   if (table !== undefined) {
     const { dataset, used: usedFiles } = await readImageTable(folder, joinPath(folder, table), new Set(names), classes);
-    warnOfUnused(
+    warnOfUnusedImages(
       allFiles.filter((file) => !usedFiles.has(file)),
       `${table} does not name them`,
     );
     return dataset;
   }
-  warnOfUnused(
+  warnOfUnusedImages(
     allFiles.filter((file) => file.includes("/")),
     "they are in folders beside images without classes",
   );

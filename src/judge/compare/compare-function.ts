@@ -132,10 +132,10 @@ export async function findLostForm(
   data: Dataset | undefined,
   options: Pick<CompareOptions, "seed" | "signal"> = {},
 ): Promise<string | undefined> {
-  return lostTextOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
+  return functionLossTextOf((await compareModels(models, data, { ...options, values: "none" })).likeness);
 }
 
-export function lostTextOf(likeness: Likeness | string | undefined): string | undefined {
+export function functionLossTextOf(likeness: Likeness | string | undefined): string | undefined {
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 

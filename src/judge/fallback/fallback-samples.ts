@@ -5,7 +5,7 @@ import type { Context } from "#pass";
 import type { Task } from "../../runtime/metrics/metric.ts";
 import { minDecibels } from "../../runtime/noise/layer-differences.ts";
 import type { TextInputs } from "../../runtime/run/realistic-inputs.ts";
-import { compareOnSamples, type Likeness, lostTextOf } from "../compare/compare-function.ts";
+import { compareOnSamples, functionLossTextOf, type Likeness } from "../compare/compare-function.ts";
 import { type Comparison, type Goal, isWithin, judge } from "../compare/goal.ts";
 import { divideSamples, minDividedSamples } from "../measure/holdout.ts";
 import { Looks } from "../measure/looks.ts";
@@ -108,7 +108,7 @@ export function createJudgeWithoutData(
       const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
       if (typeof likeness !== "object") return { met: "no", text: likeness ?? "not measured" };
       const lossRatio = noiseRatioOf(likeness);
-      const lost = lostTextOf(likeness);
+      const lost = functionLossTextOf(likeness);
       const met = lost !== undefined ? "no" : lossRatio === undefined || lossRatio <= 1 ? "clearly" : "barely";
       const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
       return { met, text, lossRatio };

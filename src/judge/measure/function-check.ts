@@ -4,7 +4,7 @@ import { asPithError, dataError, type Model, stripPeriod, uncapitalize } from "#
 import type { Context } from "#pass";
 import type { Metric } from "../../runtime/metrics/metric.ts";
 import { ResultError, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import { compareOnSamples, lostTextOf, minVerdictSamples } from "../compare/compare-function.ts";
+import { compareOnSamples, functionLossTextOf, minVerdictSamples } from "../compare/compare-function.ts";
 import type { Comparison } from "../compare/goal.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
@@ -83,7 +83,7 @@ export async function checkFunction(
   const values = trained === "labels" ? "none" : isAll ? "all" : "all but the answer";
   const comparison = await attempt(compareOnSamples(models, test, { ...options, values }));
   const [likeness, otherLikeness] = test === undefined || isAll ? [comparison, undefined] : [undefined, comparison];
-  const text = lostTextOf(comparison);
+  const text = functionLossTextOf(comparison);
   const isOtherForm = typeof comparison === "object" && comparison.otherForm === true;
   const overflow = text === undefined ? await attempt(findHalfOverflow(models, test, { seed, signal })) : undefined;
   await requireLoads(engine, result, original);

@@ -106,7 +106,7 @@ export async function openSamples(
 const trainingSampleCount = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** A recipe from a search has the splits of that search, even if it trains nothing. */
+/** Returns what training steps learn. A recipe from a search sets the training samples of that search aside, even if it trains nothing. */
 function findTrainingTargets(
   learning: readonly AnyPass[],
   recipes: readonly OpenedRecipe[],

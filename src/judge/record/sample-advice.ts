@@ -28,24 +28,24 @@ export function adviseOnSamples(
   const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
   const testSamplesNeeded = used * widthRatio ** 2;
   // A search divides the samples into halves, so it needs as many as the test.
-  const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
+  const samplesNeeded = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
-    const minCount = Math.max(samplesThatDecide, Number.isFinite(needed) ? needed : 0);
+    const minCount = Math.max(samplesThatDecide, Number.isFinite(samplesNeeded) ? samplesNeeded : 0);
     const advice = minCount <= (available ?? 0) ? ` (--samples ${minCount})` : "";
     return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(minCount)} are needed${advice}`;
   }
   const closeToLimit = widthRatio > 1 ? [] : ["the loss is close to the limit"];
   const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
   if (available !== undefined && available > total) {
-    const isEnough = widthRatio > 1 && needed < available;
-    const advice = isEnough ? `--samples ${needed} narrows ${narrowed}` : `--samples ${available} uses all`;
+    const isEnough = widthRatio > 1 && samplesNeeded < available;
+    const advice = isEnough ? `--samples ${samplesNeeded} narrows ${narrowed}` : `--samples ${available} uses all`;
     return [
       ...closeToLimit,
       `${integer(available - total)} of the ${integer(available)} samples were not used (${advice})`,
     ].join("; ");
   }
-  if (closeToLimit.length > 0 || !Number.isFinite(needed)) return closeToLimit.join("");
-  return `about ${integer(needed)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}`;
+  if (closeToLimit.length > 0 || !Number.isFinite(samplesNeeded)) return closeToLimit.join("");
+  return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}`;
 }
 
 export function roundUp(value: number): number {

@@ -3,7 +3,7 @@ import { boxOverlap } from "../../runtime/metrics/box-outputs.ts";
 import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "../../runtime/metrics/class-metrics.ts";
 import { agreement, determination, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement, meanAveragePrecision } from "../../runtime/metrics/detections.ts";
-import { cosine, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import { cosine, neighborOverlap } from "../../runtime/metrics/embedding.ts";
 import { labelF1, labelPrecision, sameLabels } from "../../runtime/metrics/label-sets.ts";
 import type { Metric, MetricOptions } from "../../runtime/metrics/metric.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../../runtime/metrics/regression.ts";
@@ -30,7 +30,7 @@ export const namedMetrics = {
   "r-squared": determination,
   "signal-to-noise": signalToNoise,
   cosine,
-  "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
+  "same-top-10": (options: MetricOptions) => neighborOverlap(10, options),
   "label-sets": sameLabels,
   "box-overlap": () => boxOverlap(),
   detections: detectionAgreement,

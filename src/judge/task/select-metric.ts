@@ -14,7 +14,7 @@ import { dataError, dimsText, elementCount, type Model } from "#ir";
 import { boxOverlap } from "../../runtime/metrics/box-outputs.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { detectionAgreement } from "../../runtime/metrics/detections.ts";
-import { cosine, minSamplesOf, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import { cosine, minSamplesOf, neighborOverlap } from "../../runtime/metrics/embedding.ts";
 import { sameLabels } from "../../runtime/metrics/label-sets.ts";
 import type { Metric, MetricOptions } from "../../runtime/metrics/metric.ts";
 import { type MetricName, namedMetrics } from "./named-metrics.ts";
@@ -92,7 +92,7 @@ export function comparisonMetrics(
     case "vector":
       return [
         cosine(options),
-        ...(samples < minSamplesOf(10) ? [] : [neighbourOverlap(10, options)]),
+        ...(samples < minSamplesOf(10) ? [] : [neighborOverlap(10, options)]),
         signalToNoise(options),
       ];
     case "number":

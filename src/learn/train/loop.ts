@@ -160,7 +160,7 @@ class TrainingLoop {
     else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
-  /** Ends the training at the place where its checkpoint continues. */
+  /** Evaluates and saves a training that a callback stopped inside an epoch, so that it can continue from this step. */
   async #endInsideEpoch(training: TrainingState): Promise<void> {
     await this.#evaluateIfDue(training, "end");
     await this.#save();

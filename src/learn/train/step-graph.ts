@@ -25,14 +25,14 @@ interface StepGraph extends Pick<TrainingGraphs, "gradients" | "carried" | "stop
 
 /** @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model. */
 export async function loadStepGraph(
-  prepared: Model,
+  preparedModel: Model,
   example: Batch,
   trained: ReadonlySet<string>,
   { loss, carry, threads }: StepOptions,
   budget: CacheBudget | undefined,
   context: Context,
 ): Promise<StepGraph> {
-  const stepModel = prepared.clone();
+  const stepModel = preparedModel.clone();
   // The loss adds nodes of the teacher, which keep their inference form.
   const modelNodes = new Set(stepModel.graph.nodes());
   const lossGraph = await writeLoss(stepModel, example, loss, context.log);

@@ -78,11 +78,11 @@ export async function trainInPlace(
   };
 }
 
-function logRoles({ declared, separatedParameters: parted }: RoleDeclaration, context: Context): void {
+function logRoles({ declared, separatedParameters }: RoleDeclaration, context: Context): void {
   const namesOf = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
   const [[buffer, ...more], states] = [namesOf("buffer"), namesOf("state")];
-  logSeparated(parted, context);
+  logSeparated(separatedParameters, context);
   if (buffer !== undefined) {
     const text = more.length === 0 ? `${buffer} is frozen` : `${buffer} and ${more.length} more are frozen`;
     context.log({ id: "buffers", text: `${text}: the values look like a mask or sinusoidal positions` });

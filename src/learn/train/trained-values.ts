@@ -108,14 +108,14 @@ export function quantizedWeights(model: Model, inference: Inference, trained: re
   const trainedDependents = downstreamValues(model.graph, trained, inference);
   return layersOf(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
-    return type === undefined || isFloat(type) || combinesWith(weight, trainedDependents)
+    return type === undefined || isFloat(type) || isCombinedWithAny(weight, trainedDependents)
       ? []
       : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
   });
 }
 
 /** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
-function combinesWith(quantized: Value, values: ReadonlySet<Value>): boolean {
+function isCombinedWithAny(quantized: Value, values: ReadonlySet<Value>): boolean {
   const integers = new Set([quantized]);
   for (const value of integers) {
     for (const { node } of value.uses) {

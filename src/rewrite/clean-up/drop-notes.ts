@@ -12,7 +12,7 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
   for (const graph of allGraphs(model.graph)) {
     for (const node of graph.nodes()) {
       const scopes = node.metadata.get(scopesKey);
-      const remaining = unnamedNodes.has(node) ? innermost(scopes) : undefined;
+      const remaining = unnamedNodes.has(node) ? keepInnermostScopes(scopes) : undefined;
       if (scopes === remaining) continue;
       const otherMetadata = [...node.metadata].filter(([key]) => key !== scopesKey);
       node.metadata = new Map(remaining === undefined ? otherMetadata : [...otherMetadata, [scopesKey, remaining]]);
@@ -30,7 +30,7 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
 });
 
 /** Shortens a list of nested modules: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */
-function innermost(scopes: string | undefined): string | undefined {
+function keepInnermostScopes(scopes: string | undefined): string | undefined {
   const parts = scopes?.match(/'[^']*'/g) ?? [];
   return parts.length < 3 ? scopes : `[${parts.slice(-2).join(", ")}]`;
 }

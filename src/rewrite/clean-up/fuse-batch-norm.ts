@@ -25,7 +25,7 @@ export const fuseBatchNorm = definePass({
   run: (model, _, { engine }) => fuseBatchNorms(model, { trained: false, engine }),
 });
 
-/** Also folds sums and products with stored vectors. Values that are quantized later stay (`quantized-values.ts`). */
+/** Like `fuseBatchNorm`, and also folds sums and products with stored vectors. Layers whose outputs are quantized stay, because folding would change the rounding. */
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before or after them",

@@ -10,7 +10,7 @@ import { memory } from "../../data/index.ts";
 import { chooseBatch, measureInvariance } from "../../judge/compare/batch-dependence.ts";
 import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
 import { cosineText } from "../../judge/compare/same-outputs.ts";
-import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
+import { cosine, embeddings, neighborOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
 
 const engine = createEngine();
@@ -48,7 +48,7 @@ describe("against the original", () => {
   test("ignores the length of vectors", async () => {
     const longer = scaled("[3, 3, 3, 3, 3, 3, 3, 3]");
     expect((await evaluate(engine, longer, data, cosine(), { original })).estimate.value).toBeCloseTo(1, 6);
-    const kept = await evaluate(engine, longer, data, neighbourOverlap(5), { original });
+    const kept = await evaluate(engine, longer, data, neighborOverlap(5), { original });
     expect(kept.estimate).toMatchObject({ value: 1, count: 40 });
   });
 
@@ -56,7 +56,7 @@ describe("against the original", () => {
     const other = scaled("[1, 1, 1, 1, 0, 0, 0, 0]");
     const shares = await Promise.all(
       [3, 40].map(async (batch) => {
-        const { estimate } = await evaluate(engine, other, data, neighbourOverlap(5), { original, batch });
+        const { estimate } = await evaluate(engine, other, data, neighborOverlap(5), { original, batch });
         return estimate.value;
       }),
     );
@@ -81,19 +81,19 @@ describe("against the original", () => {
 
   test("counts no neighbors for vectors of NaN", async () => {
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
-    const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
+    const { estimate } = await evaluate(engine, broken, data, neighborOverlap(5), { original: broken });
     expect(estimate.value).toBe(0);
     const none = { predicted: new Float64Array(), labels: new Float64Array() };
-    expect(isMeaninglessByNaN(neighbourOverlap(5), estimate, none)).toBe(true);
+    expect(isMeaninglessByNaN(neighborOverlap(5), estimate, none)).toBe(true);
   });
 
   test("rejects too few samples for neighbors", async () => {
     const few = memory("few", { x: float32([6, 8], values.slice(0, 48)) });
     // A model that outputs NaN keeps neighbors by chance only.
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
-    expect((await evaluate(engine, broken, data, neighbourOverlap(5), { original })).estimate.value).toBeLessThan(0.3);
-    await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("at least 20");
-    expect(() => neighbourOverlap(0)).toThrow("at least 1");
+    expect((await evaluate(engine, broken, data, neighborOverlap(5), { original })).estimate.value).toBeLessThan(0.3);
+    await expect(evaluate(engine, original, few, neighborOverlap(5), { original })).rejects.toThrow("at least 20");
+    expect(() => neighborOverlap(0)).toThrow("at least 1");
   });
 });
 

@@ -76,9 +76,9 @@ export function cosine(options: MetricOptions = {}): Metric {
 }
 
 /** Share of each sample's k nearest neighbors (by cosine) that the model keeps. @throws PithError E_OPTION for k < 1, E_DATA for too few samples. */
-export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
+export function neighborOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
-    throw optionError(`neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
+    throw optionError(`neighborOverlap: k: expected an integer of at least 1, got ${k}.`);
   return averageRows({
     name: `same top-${k}`,
     unit: "share",

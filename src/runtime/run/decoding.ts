@@ -54,7 +54,7 @@ function cachesOf({ graph, header }: Model): readonly State[] {
   );
 }
 
-/** The inputs of the steps of some sequences. Call `carry` with the outputs of each step before the next one. */
+/** Makes the inputs of each step for a batch of sequences. Call `carry` with the outputs of each step before the next one. */
 export class Decoding {
   readonly #model: Model;
   readonly #caches: readonly State[];

@@ -40,7 +40,7 @@ export interface OwnTextOptions {
   readonly renderTemplate?: RenderTemplate | undefined;
   /** Reports why the text has no chats, or why a tokenizer does not help. */
   readonly log?: Context["log"] | undefined;
-  /** Outputs of the encoder before the model, as its inputs. */
+  /** For a decoder: the outputs of its encoder, by the names of the inputs of the decoder. */
   readonly encoded?: Batch | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;

@@ -47,12 +47,12 @@ export async function calibrate(
 ): Promise<Calibration> {
   const { engine, signal, seed } = completeContext(context);
   const dataset = await trainPart(data);
-  const ordered = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
-  const chosen = ordered ? take(dataset, samples) : draw(dataset, samples, seed);
+  const isOrdered = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
+  const selectedSamples = isOrdered ? take(dataset, samples) : draw(dataset, samples, seed);
   const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samplesThatFit(layers(model, infer(model))))));
   const storage = openStorage({ memory: roomInMemory });
   try {
-    return await Calibration.begin(model, chosen, { engine, signal, batch, storage });
+    return await Calibration.begin(model, selectedSamples, { engine, signal, batch, storage });
   } catch (error) {
     await storage.release();
     throw error;

@@ -16,7 +16,7 @@ interface Samples {
   readonly samples?: number | undefined;
 }
 
-/** @param isObserved whether the statistics include the inputs of a layer: the requested layer, or a later one that shares its weight. */
+/** Returns statistics over the inputs of a layer and of later layers with the same weight. @param isObserved selects which of these layers count (default: all). */
 type ContextReader = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
 
 /** Returns a layer and the later layers that read the same weight along the same axes, in order. */

@@ -1,9 +1,9 @@
 /** The table of decompositions. Its keys are the values of the option `method` in flags, help and recipes. */
 import { Miss } from "#ir";
 import { type Decomposition, type Problem, product } from "./decomposition.ts";
-import { inputChannels, spatial, svd } from "./svd.ts";
+import { inputChannelSvd, spatial, svd } from "./svd.ts";
 
-const table = { svd, "input-channels": inputChannels, spatial } as const satisfies Record<string, Decomposition>;
+const table = { svd, "input-channels": inputChannelSvd, spatial } as const satisfies Record<string, Decomposition>;
 
 export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];

@@ -96,7 +96,7 @@ function defineSvd(
 
 export const svd = defineSvd("a kernel with fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
 
-export const inputChannels = defineSvd(
+export const inputChannelSvd = defineSvd(
   "a matrix (1 × 1) to fewer channels, then a kernel",
   () => 0,
   (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),

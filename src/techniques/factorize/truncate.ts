@@ -19,7 +19,7 @@ import {
 } from "../../core/math/matrix.ts";
 import { truncationError } from "../../core/math/rank.ts";
 import { reflectByAll, triangularize } from "../../core/math/reflections.ts";
-import { runWith, type Steps } from "../../core/math/steps.ts";
+import { runSteps, type Steps } from "../../core/math/steps.ts";
 import { leadingTriplets, type Svd, svd } from "../../core/math/svd.ts";
 import { dot } from "../../core/math/vector.ts";
 
@@ -60,7 +60,7 @@ async function exactSvd(
   rank: number,
   { multiply = multiplyInJs }: TruncationOptions,
 ): Promise<TruncatedSvd> {
-  const { u, s, v } = await runWith(leadingTriplets(source, rank), multiply);
+  const { u, s, v } = await runSteps(leadingTriplets(source, rank), multiply);
   const error = truncationError(s, rank);
   const norm = truncationError(s, 0);
   return { u, s: s.slice(0, rank), v, error, relativeError: norm === 0 ? 0 : error / norm, method: "exact" };
@@ -148,8 +148,8 @@ export async function orthonormalize(source: Matrix, multiply: Multiply): Promis
     if (deviation <= 2 ** -46) break;
     const factor = await cholesky(gram, multiply);
     // A second pass can only correct a small deviation.
-    if (factor instanceof Miss || (pass === 1 && deviation > 0.1)) return runWith(householderBasis(source), multiply);
-    basis = await multiply(basis, transpose(await runWith(invert(factor), multiply)));
+    if (factor instanceof Miss || (pass === 1 && deviation > 0.1)) return runSteps(householderBasis(source), multiply);
+    basis = await multiply(basis, transpose(await runSteps(invert(factor), multiply)));
   }
   return basis;
 }

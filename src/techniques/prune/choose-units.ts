@@ -15,7 +15,7 @@ export interface UnitChoice extends Removal {
   readonly units: readonly number[];
 }
 
-/** A unit, and its position in the order of removal, measured in units of the mean number of channels. */
+/** A unit (channels that are removed together), and its position in the order of removal. A unit takes its number of channels over the mean of all units. */
 export interface UnitRank {
   readonly group: Group;
   readonly unit: number;

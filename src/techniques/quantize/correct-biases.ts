@@ -107,7 +107,7 @@ async function correctLayers(
       if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
       const biased = biasedOutput(layer, inference);
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
-      const needed = layerSamples((counts[index] ?? 0) / layer.outputs, total);
+      const needed = sampleCountForLayer((counts[index] ?? 0) / layer.outputs, total);
       if (walk === undefined || needed > walk.count) [walk, ahead] = [await begin(needed), index];
       const { calibration, reference } = walk;
       // The outputs of both models are stored, so that each layer runs once; those of several layers of the original in one run.
@@ -146,9 +146,9 @@ async function correctLayers(
 }
 
 /** Returns a power of two, or all samples if more than half are needed. */
-function layerSamples(positions: number, total: number): number {
-  const needed = 2 ** Math.ceil(Math.log2(Math.max(minLayerSamples, channelOutputs / Math.max(1, positions))));
-  return needed > total / 2 ? total : needed;
+function sampleCountForLayer(positions: number, total: number): number {
+  const neededCount = 2 ** Math.ceil(Math.log2(Math.max(minLayerSamples, channelOutputs / Math.max(1, positions))));
+  return neededCount > total / 2 ? total : neededCount;
 }
 
 async function readFloatBias(bias: Value | undefined): Promise<Float64Array | undefined> {

@@ -10,7 +10,7 @@ import { findTarget, ruleOf } from "./quantizable.ts";
 /** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
 
-export interface Coverage {
+export interface QuantizationTargets {
   readonly targets: readonly Layer[];
   readonly targetActivations: ReadonlySet<Value>;
   /** Activations that would be quantized for the layers that are not targets. */
@@ -19,7 +19,7 @@ export interface Coverage {
 }
 
 /** Finds the selected layers that can compute on integers; does not change the model. @param inside whether layers in subgraphs count. */
-export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
+export function findQuantizationTargets(model: Model, selection: Selection, inside = false): QuantizationTargets {
   const layersOf = inside ? allLayers : layers;
   const { targetNodes, ...rest } = runAndUndo(model, () => {
     dropRoundings(model);

@@ -20,7 +20,7 @@ import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";
-import { findCoverage } from "./coverage.ts";
+import { findQuantizationTargets } from "./coverage.ts";
 import { findRounding, noRoundings, round, scaleDims } from "./fake-rounding.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { prepareModel } from "./prepare.ts";
@@ -118,7 +118,7 @@ async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Pro
   const rounded = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
   if (rounded.length > 0)
     return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
-  const { targets, misses: rejected } = findCoverage(model, options);
+  const { targets, misses: rejected } = findQuantizationTargets(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
   const staticOptions = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);

@@ -7,7 +7,7 @@ import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { findCoverage } from "./coverage.ts";
+import { findQuantizationTargets } from "./coverage.ts";
 import { findRoundings, noRoundings, removeRoundings } from "./fake-rounding.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { floatCodes } from "./formats/dequantize-linear.ts";
@@ -168,7 +168,7 @@ const perChannelOpset = 13;
  */
 async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;
-  const { targets, otherActivations, misses: rejected } = findCoverage(model, options, true);
+  const { targets, otherActivations, misses: rejected } = findQuantizationTargets(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
   raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
@@ -206,7 +206,7 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
   );
   if (supportedLayers.length > 0) {
     const keptActivations =
-      existing.activations.size === 0 ? undefined : findCoverage(model, options, true).otherActivations;
+      existing.activations.size === 0 ? undefined : findQuantizationTargets(model, options, true).otherActivations;
     removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);
   }
   const planWeights = () => {

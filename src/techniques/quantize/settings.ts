@@ -148,11 +148,11 @@ function settingsOfStep(
     ...distortionOf({ ...options, rounder }),
   };
   const layers = everySetting({ scheme, rounder, bits, block, weights, onnxOnly, zeroPoints, overrides });
-  for (const { weights: codes } of layers)
-    if (scheme !== "weights" && !areIntegers({ weights: codes }))
+  for (const { weights: weightType } of layers)
+    if (scheme !== "weights" && !areIntegers({ weights: weightType }))
       throw rejection(
         "weights",
-        `${codes} is not available in the scheme "${scheme}"`,
+        `${weightType} is not available in the scheme "${scheme}"`,
         'The scheme "weights" stores it.',
       );
   requireRounder(layers);

@@ -17,7 +17,7 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { type MeasuredPlacement, placeWithScales, type ScaledType } from "./activation-scales.ts";
-import { findCoverage, quantizedInside } from "./coverage.ts";
+import { findQuantizationTargets, quantizedInside } from "./coverage.ts";
 import { removeRoundings } from "./fake-rounding.ts";
 import { dequantizedConstant, floatCodes, measuredCodes } from "./formats/dequantize-linear.ts";
 import type { Placement } from "./placement.ts";
@@ -36,7 +36,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const { model, context, existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
-  const { targets, targetActivations, misses: rejected } = findCoverage(model, options);
+  const { targets, targetActivations, misses: rejected } = findQuantizationTargets(model, options);
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
     return { changes: [], misses: rejected };
   const needsOtherWidths = targets.some((layer) => {

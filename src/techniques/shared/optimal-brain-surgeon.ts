@@ -6,7 +6,7 @@
 import { Miss } from "#ir";
 import { factorize, invert } from "../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "../../core/math/matrix.ts";
-import { product, runWith, type Steps } from "../../core/math/steps.ts";
+import { product, runSteps, type Steps } from "../../core/math/steps.ts";
 import { addRows, axpy } from "../../core/math/vector.ts";
 
 /** The approximate number of columns per matrix product. */
@@ -33,7 +33,7 @@ export interface InverseHessian {
 
 /** Returns U of the inverse Hessian, or a `Miss` without one. @param gram H = Σ x xᵀ. @param share damping, as a share of H's mean diagonal (0.01). */
 export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
-  runWith(factorizeInverse(gram, share), multiply);
+  runSteps(factorizeInverse(gram, share), multiply);
 
 /** Factorizes H with rows and columns in reverse order. In the original order, this gives H = L Lᵀ with an upper triangular L, so U = L⁻¹. */
 function* factorizeInverse(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
@@ -67,7 +67,7 @@ export const updateColumns = (
   inverses: readonly InverseHessian[],
   update: ColumnUpdate,
   multiply: Multiply,
-): Promise<readonly Matrix[]> => runWith(updateBlocks(weights, inverses, update), multiply);
+): Promise<readonly Matrix[]> => runSteps(updateBlocks(weights, inverses, update), multiply);
 
 function* updateBlocks(
   weights: readonly Matrix[],

@@ -1,6 +1,6 @@
 import { type Example, table } from "./define.examples.ts";
 
-const cost = "weighing two or four neighbours is not counted as products";
+const cost = "weighing two or four neighbors is not counted as products";
 const gradient = "scales are not varied: the gradient is tried on those to sizes";
 const uncounted = { except: { cost } };
 const scales = (list: string): string => `scales: float32[${list.split(",").length}] = [${list}];`;

@@ -17,11 +17,11 @@ const picked = table(
 export const rotaryExamples: readonly Example[] = [
   ...rotary`
     RotaryEmbedding of heads apart | batch, 2, 3, 4 | batch, 3, 2
-    RotaryEmbedding of neighbours | batch, 2, 3, 4 | batch, 3, 2 | interleaved=1
+    RotaryEmbedding of neighbors | batch, 2, 3, 4 | batch, 3, 2 | interleaved=1
     RotaryEmbedding of a part of each head | 1, 2, 3, 6 | 1, 3, 2 | rotary_embedding_dim=4
   `,
   ...picked`
     RotaryEmbedding by position, heads in one axis | 3, 8 | num_heads=2
-    RotaryEmbedding of neighbours by position | 2, 3, 4 | interleaved=1
+    RotaryEmbedding of neighbors by position | 2, 3, 4 | interleaved=1
   `,
 ];

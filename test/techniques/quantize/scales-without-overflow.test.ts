@@ -4,7 +4,7 @@ import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
 import { memory } from "../../../src/data/index.ts";
 import { quantize } from "../../../src/techniques/quantize/index.ts";
-import { neighbourSums } from "../../../src/techniques/quantize/weights/scales-without-overflow.ts";
+import { neighborSums } from "../../../src/techniques/quantize/weights/scales-without-overflow.ts";
 import { numbersFor, stored } from "./networks.ts";
 
 const layer = (input: string, output: string, weight: string, node: string) =>
@@ -56,25 +56,25 @@ test.each([...networks.map((one) => ["static", ...one] as const), ["dynamic", ..
     expect(codes.type).toBe("int8");
     const numbers = float32([...weight], toNumbers(codes).map(Number));
     expect(
-      Math.max(...neighbourSums(numbers, axis, { in: inputs, groups }, scheme === "static" ? "fused" : "all")),
+      Math.max(...neighborSums(numbers, axis, { in: inputs, groups }, scheme === "static" ? "fused" : "all")),
     ).toBeLessThanOrEqual(128);
     expect(Math.max(...numbers.data.map(Math.abs))).toBeGreaterThan(64);
   },
 );
 
-test("neighbourSums adds adjacent values, in storage order and across channels", () => {
+test("neighborSums adds adjacent values, in storage order and across channels", () => {
   // One output with 2 channels and 3 positions.
   const weight = float32([1, 2, 3], [1, 2, -5, -1, 4, 0]);
   // In storage order, -5 - 1; at one position, 2 + 4.
-  expect([...neighbourSums(weight, 0, { in: 1, groups: 1 })]).toEqual([6]);
-  expect([...neighbourSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 })]).toEqual([7]);
-  expect([...neighbourSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 }, "fused")]).toEqual([5]);
+  expect([...neighborSums(weight, 0, { in: 1, groups: 1 })]).toEqual([6]);
+  expect([...neighborSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 })]).toEqual([7]);
+  expect([...neighborSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 }, "fused")]).toEqual([5]);
   // 7 + 0 is no larger than the weight 7 by itself.
-  expect([...neighbourSums(float32([4, 2], [3, -1, -3, -2, 2, 7, 1, 0]), 1, { in: 0, groups: 1 })]).toEqual([3, 7]);
+  expect([...neighborSums(float32([4, 2], [3, -1, -3, -2, 2, 7, 1, 0]), 1, { in: 0, groups: 1 })]).toEqual([3, 7]);
 });
 
-test("neighbourSums adds the values 2i and 2i + 1 of an output, which a kernel adds in 16 bits", () => {
-  expect([...neighbourSums(float32([5, 1], [1, 2, 9, 3, 20]), 1, { in: 0, groups: 1 })]).toEqual([12]);
+test("neighborSums adds the values 2i and 2i + 1 of an output, which a kernel adds in 16 bits", () => {
+  expect([...neighborSums(float32([5, 1], [1, 2, 9, 3, 20]), 1, { in: 0, groups: 1 })]).toEqual([12]);
 });
 
 test("stores multiples of one step exactly, up to 127 of them, if neighbors allow it", async () => {
@@ -90,6 +90,6 @@ graph (x: float32[n, 8]) -> (y: float32[n, 1]) {
 
 test("has no neighbors in a depthwise convolution with a fused integer kernel", () => {
   const weight = float32([2, 1, 1, 3], [1, 2, 3, -4, -5, 6]);
-  expect([...neighbourSums(weight, 0, { in: 1, groups: 2 }, "fused")]).toEqual([0, 0]);
-  expect([...neighbourSums(weight, 0, { in: 1, groups: 2 })]).toEqual([3, 9]);
+  expect([...neighborSums(weight, 0, { in: 1, groups: 2 }, "fused")]).toEqual([0, 0]);
+  expect([...neighborSums(weight, 0, { in: 1, groups: 2 })]).toEqual([3, 9]);
 });

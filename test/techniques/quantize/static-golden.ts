@@ -30,7 +30,7 @@ export function testGolden(cases: Golden["cases"]): void {
         scheme: "static",
         biasCorrection: "none",
         equalize: false,
-        // Those of 7 bits are of its whole reduced range, without a look at neighbours.
+        // Those of 7 bits are of its whole reduced range, without a look at neighbors.
         ...(options.bits === undefined ? { rounder: { ...nearest, id: "reduced range" } } : {}),
         ...options,
         data: data(network),

@@ -11,8 +11,6 @@ import { dataFlags, dataGroup } from "../flags/data.ts";
 import { metricFlags } from "../flags/metrics.ts";
 import { fork } from "../fork.ts";
 
-const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
-
 export const options = v.object({
   out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/", common: true }),
   kinds: option(v.array(v.picklist(sensitivityKinds)), "techniques to measure (default: all)", {
@@ -21,9 +19,11 @@ export const options = v.object({
   }),
   ...selectionOptions("measure"),
   alike: option(v.boolean(), "group layers whose names differ only in numbers", { common: true }),
-  budget: option(share, "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, low rank 50 % leave)", {
-    common: true,
-  }),
+  budget: option(
+    v.pipe(positiveOption, v.maxValue(1, "must be at most 1")),
+    "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, low rank 50 % leave)",
+    { common: true },
+  ),
   cost: withHelp(v.optional(v.picklist(sensitivityCosts), "bytes"), "what --budget is a share of: bytes, or MACs", {
     common: true,
   }),

@@ -60,17 +60,17 @@ const hash = /^[0-9a-f]{40,64}$/;
  * @throws PithError E_USAGE for another name; E_ENGINE_MISSING without @huggingface/hub; E_FILE if the download fails; E_STOPPED.
  */
 export async function downloadModel(
-  word: string,
+  modelName: string,
   { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
 ): Promise<string> {
-  const [, name, revision = "main", place = ""] = hubName.exec(word) ?? [];
+  const [, name, revision = "main", place = ""] = hubName.exec(modelName) ?? [];
   if (name === undefined)
-    throw usageError(`${word} is not the name of a model on the Hugging Face Hub.`, {
+    throw usageError(`${modelName} is not the name of a model on the Hugging Face Hub.`, {
       hint: "Use hf:owner/name, hf:owner/name@revision, or hf:owner/name/onnx/model.onnx.",
     });
   const library = await loadLibrary();
   const hubUrl = (process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
-  const access = { hubUrl, fetch: await createFetch(word, hubUrl, `${hubUrl}/${name}`, signal) };
+  const access = { hubUrl, fetch: await createFetch(modelName, hubUrl, `${hubUrl}/${name}`, signal) };
   const repo = { type: "model", name } as const;
   const cache = join(library.getHFHubCachePath(), library.getRepoFolderName(repo));
   const reference = join(cache, "refs", revision);
@@ -82,8 +82,8 @@ export async function downloadModel(
   const files = new Map<string, HubFile>();
   const list = isOffline() ? listSnapshot(snapshot) : library.listFiles({ ...repository, recursive: true });
   if (hash.test(sha)) for await (const file of list) if (isOffline() || isSafe(file)) files.set(file.path, file);
-  if (isOffline() && files.size === 0) throw fileError(`${word} is not in the cache.`, onlineHint);
-  const { root, models } = findModels(files, word, place);
+  if (isOffline() && files.size === 0) throw fileError(`${modelName} is not in the cache.`, onlineHint);
+  const { root, models } = findModels(files, modelName, place);
   // Settings are read from the model's folder and its parent folder.
   const folders = new Set(models.flatMap((path) => [posix.join(path, ".."), posix.join(path, "..", "..")]));
   const isSetting = (path: string): boolean => folders.has(posix.dirname(path)) && isSidecarFile(posix.basename(path));
@@ -94,7 +94,7 @@ export async function downloadModel(
   for (const file of queue) {
     const total = queue.reduce((sum, { size }) => sum + size, 0);
     const path = join(snapshot, file.path);
-    received += await downloadFile(file, word, { cache, path }, signal, {
+    received += await downloadFile(file, modelName, { cache, path }, signal, {
       request: () => library.downloadFile({ ...repository, path: file.path, xet: false }),
       progress: (length) =>
         terminal.showEvent({ kind: "progress", done: Math.ceil((done + length) / 1e6), total: Math.ceil(total / 1e6) }),
@@ -110,7 +110,7 @@ export async function downloadModel(
     await fs.writeFile(reference, sha);
   }
   terminal.close();
-  if (received > 0) terminal.note("hub", `${word}: downloaded ${bytes(received)} to ${snapshot}`);
+  if (received > 0) terminal.note("hub", `${modelName}: downloaded ${bytes(received)} to ${snapshot}`);
   return join(snapshot, root);
 }
 

@@ -102,7 +102,7 @@ export default async function loaderJob(
       ...(input.isLarge ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
-    const feeds = await feedsOf(library, folder, model, input);
+    const feeds = await prepareFeeds(library, folder, model, input);
     if (typeof feeds === "string") return { failed: "feed", reason: feeds };
     stage = "run";
     const sessionsRun = watchRuns(model);
@@ -181,7 +181,7 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
 }
 
 /** Returns inputs made from texts, sounds, noise or an image, or the reason why the model has other inputs. */
-async function feedsOf(
+async function prepareFeeds(
   library: TransformersLibrary,
   folder: string,
   model: Model,

@@ -46,7 +46,7 @@ export interface EvalResult extends ComparedResult, Partial<ModelMeasurement> {
   readonly original: string | undefined;
   readonly score: Scores | undefined;
   readonly lostKnowledge: string | undefined;
-  /** Difference of the outputs that no step explains. */
+  /** How the outputs differ from those of the original, if the model computes another function. */
   readonly lost: string | undefined;
   readonly goals: Readonly<Record<string, boolean>>;
 }

@@ -70,8 +70,8 @@ const isZero = (value: Value | undefined, { operand }: StructureScope): boolean 
 const maskedScore = -1e30;
 
 /**
- * Returns the mask for the operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The arithmetic gives
- * equal weights for the lowest number. For -∞ it gives 0 with a guard, and NaN without one.
+ * Returns the mask for the fused operator, which gives the weight 0 to all keys of a query if their masks are the lowest number or -∞. The matched nodes give
+ * equal weights for the lowest number, so the mask is raised to `maskedScore`. For -∞ they give 0 with a guard, and NaN without one.
  */
 function maskFor(scope: StructureScope, { mask, isGuarded, operands, parts }: Arithmetic): Value | undefined {
   const { operand, emit } = scope;

@@ -28,7 +28,7 @@ interface NormalizedPorts {
   readonly reason: string;
 }
 
-/** Links the axes that are not normalized. Indices of normalized axes are part of the statistics. */
+/** Links the axes before `first`. Normalized axes keep all indices, because their mean and variance cover them. */
 export function normalizedAxes(
   site: Site,
   dims: readonly Dim[],

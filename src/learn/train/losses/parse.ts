@@ -21,14 +21,14 @@ export interface DeclaredLoss<Extra extends readonly unknown[] = []> {
   make(settings: unknown, ...extra: Extra): Loss;
 }
 
-interface Definition<Entries extends v.ObjectEntries, Extra extends readonly unknown[]>
+interface LossDefinition<Entries extends v.ObjectEntries, Extra extends readonly unknown[]>
   extends Pick<DeclaredLoss, "name" | "meaning" | "weight"> {
   readonly settings: Entries;
   make(settings: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>, ...extra: Extra): Loss;
 }
 
 export function declareLoss<const Entries extends v.ObjectEntries, Extra extends readonly unknown[] = []>(
-  definition: Definition<Entries, Extra>,
+  definition: LossDefinition<Entries, Extra>,
 ): DeclaredLoss<Extra> {
   const schema = v.strictObject(definition.settings);
   return {

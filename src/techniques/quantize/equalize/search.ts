@@ -14,7 +14,7 @@ import { type ColumnRange, columnRange } from "../../calibrate/column-statistics
 import { featuresOf } from "../../calibrate/layer-features.ts";
 import type { Place, Statistic } from "../../calibrate/statistic.ts";
 import { measureOnce, observeOnce } from "../../calibrate/statistics-cache.ts";
-import { findCoverage } from "../coverage.ts";
+import { findQuantizationTargets } from "../coverage.ts";
 import type { RoundedSettings } from "../settings.ts";
 import { staysFloat } from "../weights/weight-settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
@@ -29,7 +29,7 @@ export const searchFactors =
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
     if (options.data === undefined) return [];
     // Other layers are rounded differently, or not at all.
-    const targets = new Set(findCoverage(model, options).targets.map(({ node }) => node));
+    const targets = new Set(findQuantizationTargets(model, options).targets.map(({ node }) => node));
     if (targets.size === 0) return [];
     const inference = infer(model);
     const all = layers(model, inference);

@@ -20,7 +20,7 @@ import type { Format, FormatFactory } from "./format.ts";
 import { pickRows } from "./lookup.ts";
 import { nbitsFormat } from "./matmul-nbits.ts";
 import { requireMatrix } from "./matrix-product.ts";
-import { blockSettings, blocksOf, blocksText, type StoredBlocks } from "./weight-blocks.ts";
+import { blockSettings, blocksText, type StoredBlocks, storeBlocks } from "./weight-blocks.ts";
 
 const smallestBlock = 16;
 const lacks: Lacks = { wasm: `ONNX Runtime ${quirks["web-lookup"]}` };
@@ -51,7 +51,7 @@ const rowsFormat = (settings: BlockSettings, fallback: Format, everywhere: boole
   async write(emit, { layer, isShared }, run) {
     const indices = layer.node.inputs[layer.role.data];
     const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
-    writeRows(emit, layer, await blocksOf(layer, settings, run, isShared !== true), rank);
+    writeRows(emit, layer, await storeBlocks(layer, settings, run, isShared !== true), rank);
   },
   tied(product, requested, inference) {
     if (requested.onCodes !== undefined) return undefined;

@@ -12,7 +12,7 @@ import type { Target } from "../quantizable.ts";
 import { offsetsOf, sumsOf } from "./block-offsets.ts";
 import type { Format, FormatFactory } from "./format.ts";
 import { requireMatrix, writeProduct } from "./matrix-product.ts";
-import { blockSettings, blocksOf, blocksText, latticeOf } from "./weight-blocks.ts";
+import { blockSettings, blocksText, latticeOf, storeBlocks } from "./weight-blocks.ts";
 
 const int8Accuracy = 4;
 
@@ -36,7 +36,7 @@ export const nbitsFormat = (settings: BlockSettings, target: Target, isTied = fa
   async write(emit, { layer, table = layer }, run) {
     const inSubgraph = isInSubgraph(layer);
     const offsets = !isTied ? await offsetsOf(layer, settings, run, inSubgraph ? "float32" : "float16") : undefined;
-    const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await blocksOf(table, settings, run));
+    const { codes, scale, zeroPoint, width, rows, bits, block } = offsets ?? (await storeBlocks(table, settings, run));
     const attributes = { K: width, N: rows, bits, block_size: block };
     await writeProduct(emit, target, run, async (emit, data) => {
       // Quirk "level-in-branch": the runtime casts such a node to float32 with its scales, and does not fold these casts in subgraphs.

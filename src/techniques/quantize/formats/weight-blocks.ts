@@ -33,7 +33,12 @@ export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 const stored = oncePerRun<StoredBlocks>();
 
 /** @param flat whether the bytes of a row are along one axis: [rows, bytes] instead of [rows, blocks, bytes]. */
-export const blocksOf = (layer: Layer, settings: BlockSettings, run: WriteRun, flat = false): Promise<StoredBlocks> =>
+export const storeBlocks = (
+  layer: Layer,
+  settings: BlockSettings,
+  run: WriteRun,
+  flat = false,
+): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);

@@ -4,7 +4,7 @@
  * so the error Σ ‖x (ŵ − w)ᵀ‖² of the original row w does not increase (QuantEase, Behdin et al. 2023, arXiv 2309.01885).
  */
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "../../../core/math/matrix.ts";
-import { product, runWith, type Steps } from "../../../core/math/steps.ts";
+import { product, runSteps, type Steps } from "../../../core/math/steps.ts";
 import { axpy } from "../../../core/math/vector.ts";
 
 /** The number of columns per matrix product. */
@@ -17,7 +17,7 @@ export const descend = (
   gram: Matrix,
   project: (row: number, column: number, value: number) => number,
   multiply: Multiply,
-): Promise<void> => runWith(descendColumns(weight, rounded, gram, project), multiply);
+): Promise<void> => runSteps(descendColumns(weight, rounded, gram, project), multiply);
 
 function* descendColumns(
   weight: Matrix,

@@ -38,9 +38,9 @@ export interface MeasuredWeight {
 export interface MeasuredBlocks {
   readonly key: string;
   readonly scales: BlockScales;
-  /** Whether the scales keep all values, which were quantized before. */
+  /** Whether the scales represent all values exactly, because the weight was quantized before. */
   readonly isExact: boolean;
-  /** Scales and real zero points that keep all values, if integer zero points do not. */
+  /** Scales and real zero points that represent all values exactly, if no integer zero points do. */
   readonly lattice: BlockScales | undefined;
 }
 

@@ -23,7 +23,7 @@ interface SliceExtremes {
 }
 
 /** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors. Scales are at most those of `grid`, which has -64 … 64. */
-export function withNeighbours(
+export function gridWithoutOverflow(
   grid: ScaledGrid & PerAxis,
   extremesOf: (slice: number) => SliceExtremes,
 ): ScaledGrid & PerAxis {
@@ -47,7 +47,7 @@ export function withNeighbours(
 export type Kernels = "fused" | "all";
 
 /** Returns the largest |w₁ + w₂| over neighbors for each output index, of any signs: a test of random signs takes half of the time. */
-export function neighbourSums(
+export function neighborSums(
   { dims, ...dense }: Dense,
   axis: number,
   { in: inputs, groups }: Pick<WeightRole, "in" | "groups">,

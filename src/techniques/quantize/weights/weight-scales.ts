@@ -14,7 +14,7 @@ import {
   type SliceRange,
   withLayerName,
 } from "./rounding-source.ts";
-import { neighbourSums, withNeighbours } from "./scales-without-overflow.ts";
+import { gridWithoutOverflow, neighborSums } from "./scales-without-overflow.ts";
 import { sliceWeight } from "./sliced-weight.ts";
 import { scaleAxis, type WeightSettings } from "./weight-settings.ts";
 
@@ -70,9 +70,9 @@ export async function refineGrid(
   if (bits !== 7 || rounding.rounder !== nearest || !grid.symmetric) return grid;
   if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
-  const pairSums = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
+  const pairSums = neighborSums(dense, scaleAxis(layer), layer.role, kernels);
   const ranges = measuredRanges(layer, grid, rounding) ?? rangesOf(dense, grid.axis);
-  return withNeighbours(grid, (slice) => ({
+  return gridWithoutOverflow(grid, (slice) => ({
     ...(ranges[slice] ?? { min: 0, max: 0, steps: 0 }),
     pairSum: grid.axis === undefined ? pairSums.reduce((a, b) => Math.max(a, b), 0) : (pairSums[slice] ?? 0),
   }));

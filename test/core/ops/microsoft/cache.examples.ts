@@ -39,7 +39,7 @@ export const microsoftCacheExamples: readonly Example[] = [
     RotaryEmbedding of Microsoft of heads |
       (x: float32[batch, 2, 3, 4], at: int64[batch, 3]) cos: float32[6, 2] = random(seed 1);
       sin: float32[6, 2] = random(seed 2); y = com.microsoft.RotaryEmbedding(x, at, cos, sin) | feeds at: from 0 to 6
-    RotaryEmbedding of Microsoft of a sequence from a place on, neighbours paired |
+    RotaryEmbedding of Microsoft of a sequence from a place on, neighbors paired |
       (x: float32[batch, 3, 8], at: int64[1]) cos: float32[6, 2] = random(seed 1); sin: float32[6, 2] = random(seed 2);
       y = com.microsoft.RotaryEmbedding(x, at, cos, sin) {interleaved=1} | feeds at: 2
     RotaryEmbedding of Microsoft of part of each head |
