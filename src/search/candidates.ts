@@ -20,28 +20,28 @@ const samplesToCalibrate = 200;
 
 export function listCombinations(
   model: Model,
-  { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,
+  { calibrate, train }: Pick<Task, "calibrate" | "train">,
   options: OffersOptions,
 ): Promise<readonly Combination[]> {
   const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
-  return combineMoves(model, { samples, hasLabels: metric.truth !== "original" }, options);
+  return combineMoves(model, samples, options);
 }
 
 /** Returns the recipes of a search before its data is opened. */
 export async function listRecipes(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
   const samples = { calibrate: samplesToCalibrate, train: Number.MAX_SAFE_INTEGER };
-  return (await combineMoves(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
+  return (await combineMoves(model.clone(), samples, options)).map(recipeOf);
 }
 
 async function combineMoves(
   model: Model,
-  taskProperties: Pick<MovesRequest, "samples" | "hasLabels">,
+  samples: MovesRequest["samples"],
   { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
 ): Promise<readonly Combination[]> {
   const request = {
     model,
     inference: infer(model),
-    ...taskProperties,
+    samples,
     target,
     bytes: targetSize,
     forDownload: purpose === "download",

@@ -123,7 +123,7 @@ class Search {
     this.#work = new WorkEstimate(evaluator.originalTime);
     this.#rounds = new Rounds({ combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
-    const timingKey = { machine: about?.machine, judging: trials.metricInputs, threads: options.threads };
+    const timingKey = { machine: about?.machine, judging: trials.metricInputs };
     this.#tradeoffOptions = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
     this.#finalEvaluation = new FinalEvaluation(searchTask, finalTrials, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));

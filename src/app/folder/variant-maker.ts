@@ -38,7 +38,7 @@ interface Original {
 }
 
 async function makeVariant(
-  { source, out, dtype, fileBytes, jointCheck, originalBrotli, originalSampled }: FolderVariant,
+  { source, out, dtype, fileBytes, fallback = true, jointCheck, originalBrotli, originalSampled }: FolderVariant,
   { model: original, inputs }: Original,
   options: FolderOptions["quantize"],
   context: Context,
@@ -47,7 +47,7 @@ async function makeVariant(
     ...(await parseStep(quantize, { ...optionsOfDtype(dtype, options ?? {}), dtype })),
     input: { path: source, model: original },
     inputs,
-    fallback: true,
+    fallback,
     condition: jointCheck && ((alone, quietContext) => createJointJudge(jointCheck, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };

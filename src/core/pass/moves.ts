@@ -38,7 +38,6 @@ export interface MovesRequest {
   readonly inference: Inference;
   /** The number of samples for calibration and for training. */
   readonly samples: { readonly calibrate: number; readonly train: number };
-  readonly hasLabels: boolean;
   readonly bytes?: number | undefined;
   /** Whether the compressed size decides. */
   readonly forDownload?: boolean;

@@ -219,8 +219,7 @@ export class Evaluator {
     const { engine, signal, progress } = this.#measured.context;
     const { feeds } = this.#measured.run;
     const models = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
-    const threads = this.#measured.options.threads;
-    const options = { rounds, signal, progress: (done: number, total?: number) => progress(done, total), threads };
+    const options = { rounds, signal, progress: (done: number, total?: number) => progress(done, total) };
     const report =
       target === undefined
         ? await latency(engine, models, feeds, options)

@@ -17,7 +17,6 @@ export interface PairedMetricsOptions {
   /** Samples per run (64, fewer for large inputs; one if outputs depend on the batch). */
   readonly batch?: number | undefined;
   readonly output?: string | undefined;
-  readonly threads?: number | undefined;
   /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
   readonly choice?: boolean | undefined;
@@ -141,7 +140,7 @@ export class PairedMetrics {
       const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figureText(metric.unit, original.value)}`;
       throw dataError(
         `The original outputs NaN on some or all of ${counted(original.count, "sample")}: its ${value}. Nothing was done.`,
-        { hint: `${notFiniteHint} \`force\` continues anyway.` },
+        { hint: [notFiniteHint, "`force` continues anyway."] },
       );
     }
   }
@@ -150,7 +149,7 @@ export class PairedMetrics {
   requireAboveChance(): void {
     if (this.chanceNote === undefined) return;
     throw dataError(`${this.chanceNote} Nothing was done.`, {
-      hint: "Preprocessing, labels or model do not match; `force` continues anyway.",
+      hint: ["Preprocessing, labels or model do not match.", "`force` continues anyway."],
     });
   }
 }
@@ -167,7 +166,7 @@ export async function rowsOf(
   model: Model,
   truth: Model,
   { test, metric }: TestTask,
-  { batch: requestedBatch, output, threads }: PairedMetricsOptions,
+  { batch: requestedBatch, output }: PairedMetricsOptions,
   context: Context,
   knownRows?: Rows,
   first = Number.POSITIVE_INFINITY,
@@ -191,7 +190,6 @@ export async function rowsOf(
     batch,
     signal,
     progress: (done, total) => context.progress(before + done, total && before + total),
-    threads,
     remembered: truth,
   });
   const [metricRows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];

@@ -50,7 +50,6 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly batch?: number | undefined;
   /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;
-  readonly threads?: number;
   /** Timing rounds at the end (30); 0 disables timing. */
   readonly rounds?: number;
   /** Target runtimes: the result must be correct on all, and is timed on the first. */

@@ -97,7 +97,7 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
   context.stage("evaluate");
   const models = original === undefined ? [model.model] : [original.model, model.model];
   const options = { batch: request.batch, signal, output };
-  const { batch, note, isWarning } = await chooseBatch(engine, models, samples, mainMetric.name, options);
+  const { batch, note, isWarning, invariance } = await chooseBatch(engine, models, samples, mainMetric.name, options);
   const { progress } = announceDuration(context, dataset.count, 1);
   const columns = await measure(engine, models, samples, [...metrics, predictionRows(output, mainMetric)], {
     batch,
@@ -139,7 +139,7 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     preprocessing: task.preprocessing,
     figures,
     truth: mainMetric.truth ?? "labels",
-    invariance: await invarianceOf(model.model, samples, output, context),
+    invariance: invariance ?? (await invarianceOf(model.model, samples, output, context)),
     note,
     atChance,
     unmeasured,

@@ -147,7 +147,7 @@ function offTargetError({ variants }: Run): PithError | undefined {
     return undefined;
   const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
   const sentence = `No candidate is on target: ${offTargetVariant.rejected?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
-  return unsupportedError(sentence, { hint: "Search longer (--minutes), or choose an easier target." });
+  return unsupportedError(sentence, { hint: "Search longer (`minutes`), or choose an easier target." });
 }
 
 function noSmallerError({ variants }: Run): PithError | undefined {

@@ -21,8 +21,6 @@ export interface References {
 }
 
 export interface StepTask extends Task {
-  /** Whether the metric treats the output as class scores, although nothing in the model shows that it has class scores. */
-  readonly assumesScores?: boolean | undefined;
   readonly available?: number | undefined;
 }
 

@@ -64,7 +64,7 @@ export async function openTrials(
     train: await samplesKey(task.train, splits.train),
     calibrate: await samplesKey(task.calibrate, splits.calibrate),
   };
-  const runner = new StepRunner({ store, data: task, samples }, context);
+  const runner = new StepRunner({ store, data: task, samples }, { ...context, phase: onStage });
   const { targets = [], purpose } = options;
   const { test, calibrate, metric } = task;
   return {

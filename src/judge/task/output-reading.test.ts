@@ -122,7 +122,7 @@ it.each([
   async (_, rows) => {
     expect(await readBoxes(rows)).toMatchObject({
       form: undefined,
-      texts: [expect.stringContaining("`--metric detections` reads the first form")],
+      texts: [expect.stringContaining('`metric: "detections"` reads the first form')],
     });
     expect((await readBoxes(rows, "detections")).form).toMatchObject({ layout: "[N, boxes, 5 + classes]" });
   },

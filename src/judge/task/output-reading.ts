@@ -117,7 +117,7 @@ async function findOutputForm(
   const share = hasTwoForms ? objectnessShare(dense, first) : 1;
   if (!isRequested && !(share <= 0.25 || share >= 0.75)) {
     log(
-      `"${name}" can contain detections of the form ${first.layout} or ${second?.layout}: outputs are compared as numbers. \`--metric detections\` reads the first form`,
+      `"${name}" can contain detections of the form ${first.layout} or ${second?.layout}: outputs are compared as numbers. \`metric: "detections"\` reads the first form`,
     );
     return { ...reading, form: undefined };
   }

@@ -114,6 +114,6 @@ export async function describeUnmaskedZeros(model: Model, selection: Selection):
   if (names.length === 0) return undefined;
   return (
     `${percent(zeros / total)} of ${joinList(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
-    "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
+    "to keep them at zero, prune with `prune keepMasks`, train the result, then run `simplify finalize`"
   );
 }

@@ -37,7 +37,7 @@ async function warningsOf(
 test("warns that training overwrites zeros without a mask", async () => {
   expect(await warningsOf(zerosIn(8))).toEqual([
     'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep them at zero, ' +
-      "prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize",
+      "prune with `prune keepMasks`, train the result, then run `simplify finalize`",
   ]);
 });
 

@@ -185,7 +185,7 @@ const startError = (name: string, limit: number): PithError =>
 
 const runError = (name: string, limit: number): PithError =>
   new PithError("E_ENGINE", `${name}: one run of the model did not end within ${limit / 60_000} minutes.`, {
-    hint: "A Loop of the model may not end. For large models, pass a smaller `batch`, or smaller sizes (`--dim`).",
+    hint: "A Loop of the model may not end. For large models, pass a smaller `batch`, or smaller sizes (`dim`).",
   });
 
 type Answer = Exclude<ToParent, { pith: "event" | "begun" | "run" }>;

@@ -1,9 +1,8 @@
 /** Measures the sensitivity of each layer: changes only this layer, by one setting after another, and compares the model with the original. */
 import { macsPerSample } from "#analysis";
-import { dataError, Miss, type Model, storedBytes, throwIfAborted } from "#ir";
+import { Miss, type Model, storedBytes, throwIfAborted } from "#ir";
 import { type Context, completeContext, type LayerSelection } from "#pass";
 import { version } from "../../core/version.ts";
-import { isMeaninglessByNaN } from "../../judge/compare/compare.ts";
 import { defaultDrop, judge } from "../../judge/compare/goal.ts";
 import { Looks } from "../../judge/measure/looks.ts";
 import type { PairedResult } from "../../judge/measure/paired-metrics.ts";
@@ -112,13 +111,11 @@ async function openDropMeter(
   const model = original.clone();
   storeWeights(model);
   const looks = Looks.drawSamples(model, task, { batch, output }, context, firstLook);
-  const { chanceNote, rows, original: ofOriginal } = await looks.measureFirst();
-  const { original: estimate } = ofOriginal.comparison;
-  const failure = isMeaninglessByNaN(task.metric, estimate, rows.answers)
-    ? "The original outputs NaN on some or all samples."
-    : chanceNote;
-  const hint = "Preprocessing, labels or model do not match.";
-  if (failure !== undefined) throw dataError(`${failure} Nothing was measured.`, { hint });
+  const metrics = await looks.measureFirst();
+  metrics.requireAnswers();
+  metrics.requireAboveChance();
+  const { rows } = metrics;
+  const { original: estimate } = metrics.original.comparison;
   // A change of weights does not make outputs depend on the batch.
   const none = new Float64Array();
   const noRows = { ...rows, metricRows: none, answers: { predicted: none, labels: none } };

@@ -11,14 +11,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 1024]) {
 }`);
 
 const offered = (changes: Partial<MovesRequest> = {}) =>
-  quantizeMoves({
-    model,
-    inference: infer(model),
-    samples: { calibrate: 100, train: 0 },
-    hasLabels: true,
-    target: [],
-    ...changes,
-  });
+  quantizeMoves({ model, inference: infer(model), samples: { calibrate: 100, train: 0 }, target: [], ...changes });
 
 test("a search tries static int8 with per-tensor scales if there are calibration samples", () => {
   const options = { scheme: "static", perChannel: false };

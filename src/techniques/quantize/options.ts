@@ -26,9 +26,9 @@ const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
 const integerHint =
-  "8 bits: --scheme static with --data, --scheme dynamic without; --scheme weights stores weights alone.";
-const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
-const halfHint = "16 bits: --scheme float16, or bfloat16.";
+  '8 bits: `scheme: "static"` with `data`, `scheme: "dynamic"` without; `scheme: "weights"` stores weights alone.';
+const fourBits = '4 bits: `scheme: "weights"` `bits: 4`; for transformers.js `dtype: "q4"`.';
+const halfHint = '16 bits: `scheme: "float16"`, or bfloat16.';
 
 const formats = "Formats:";
 const lowEntropy = "Rounding method rdoq (docs/download.md):";

@@ -22,7 +22,7 @@ export function downloadSettings(options: OptionValues): readonly OptionValues[]
     return distortions.map((distortion) => ({ rounder: rdoq.id, distortion }));
   throw optionError(
     "a download size needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
-    { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
+    { hint: 'Use `scheme: "weights"`, dynamic or static, and remove `bits`, `block`, `weights` and `rounder`.' },
   );
 }
 

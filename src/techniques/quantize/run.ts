@@ -65,7 +65,7 @@ export async function runQuantize(
       ({ changes: massiveChanges, rest: step } = await quantizeMassiveInputs(model, step, context));
     }
     if (options.rounder === undefined && step.rounder === gptaq.id) {
-      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
+      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); \`rounder: "mse"\` takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
     const { distortion } = step;

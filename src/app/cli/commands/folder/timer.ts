@@ -8,6 +8,7 @@ import type { FolderOptions } from "../../../folder/folder-run.ts";
 import type { FileFigures } from "../../../folder/records.ts";
 import type { Session } from "../../command.ts";
 import type benchJob from "../../jobs/bench.ts";
+import type { BenchInput } from "../../jobs/bench.ts";
 
 /** Rounds of timing on a target, and the seconds after which none begins: of one file, and of the files together. */
 const [rounds, maxSeconds, maxTotalSeconds] = [15, 20, 30];
@@ -25,12 +26,21 @@ export function createTimer(
   return async ({ source, out }) => {
     const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
     let work: number | undefined;
-    const timing = { models: [source, out], dims: [], set, rounds, seconds, threads: undefined, seed, inOrder: true };
+    const timing: Omit<BenchInput, "target"> = {
+      models: [source, out],
+      dims: [],
+      set,
+      rounds,
+      seconds,
+      threads: undefined,
+      seed,
+      isInOrder: true,
+      textFile: textFileOf(source),
+    };
     for (const target of targets.filter((name) => !unsupported.has(name))) {
       const warn = (text: string): void => terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
-        const input = { ...timing, target, textFile: textFileOf(source) };
-        const { latency, where } = await runJob<typeof benchJob>("bench", input, `time ${out}`);
+        const { latency, where } = await runJob<typeof benchJob>("bench", { ...timing, target }, `time ${out}`);
         const [, timed] = latency.models;
         if (target === targets[0]) work = relativeProcessorTime(latency.models, timed);
         if (timed === undefined || latency.unsteady)
