@@ -7,13 +7,14 @@ import type { Engine } from "../../core/engine/index.ts";
 import { wilson } from "../../core/math/confidence-interval.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
-import { measureInvariance } from "../../judge/compare/batch-dependence.ts";
+import { type BatchInvariance, measureInvariance } from "../../judge/compare/batch-dependence.ts";
 import { compare } from "../../judge/compare/compare.ts";
 import type { Comparison } from "../../judge/compare/goal.ts";
 import { minEqualCosine } from "../../judge/compare/same-outputs.ts";
 import { findLayerToBlame } from "../../judge/fallback/layer-table.ts";
 import type { Metric } from "../../runtime/metrics/metric.ts";
 import { blameText } from "../../runtime/noise/layer-errors.ts";
+import type { TokenRows } from "../../runtime/run/decoding.ts";
 import {
   type GenerateOptions,
   type GeneratorModels,
@@ -93,10 +94,7 @@ export async function compareEndToEnd(
     if (first === undefined || second === undefined || samples === undefined) return {};
     const signalOption = signal === undefined ? {} : { signal };
     const invariance = await measureInvariance(engine, second, samples, signalOption);
-    const batch =
-      invariance instanceof Miss
-        ? {}
-        : { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples };
+    const batch = invariance instanceof Miss ? {} : batchFigures(invariance);
     if (metric === undefined) return batch;
     const comparison = await compare(engine, first, second, samples, metric, { batch: 1, ...signalOption });
     return { answers: similarityFrom(comparison), ...batch };
@@ -104,22 +102,30 @@ export async function compareEndToEnd(
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = promptsOf(tokenizer, texts);
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
-  const counts = { tokens: 0, same: 0, alike: 0 };
   const originalTokens = await continueEach(engine, original, prompts, options);
   const singleTokens = await continueEach(engine, result, prompts, { ...options, forced: originalTokens });
   const batchTokens = await generate(engine, result, prompts, { ...options, forced: originalTokens });
-  for (const [sample, tokens] of originalTokens.entries())
-    for (const [position, token] of tokens.entries()) {
-      counts.tokens++;
-      if (singleTokens[sample]?.[position] === token) counts.same++;
-      if (singleTokens[sample]?.[position] === batchTokens[sample]?.[position]) counts.alike++;
-    }
-  const { tokens, same, alike: sameInBatch } = counts;
-  const equality = { tokens, same, batch: sameInBatch / tokens };
+  const { tokens, same } = countSameTokens(originalTokens, singleTokens);
+  const equality = { tokens, same, batch: countSameTokens(singleTokens, batchTokens).same / tokens };
   if (endToEndLoss(equality) === undefined) return equality;
   const limits = { signal, evaluated: prompts.length };
   const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, limits);
   return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
+}
+
+export const batchFigures = ({ worst, apart, samples }: BatchInvariance) => ({
+  batch: worst,
+  batchApart: apart,
+  batchSamples: samples,
+});
+
+/** Counts the expected tokens, and those that are the same at their position. */
+export function countSameTokens(
+  expected: TokenRows,
+  actual: TokenRows,
+): { readonly tokens: number; readonly same: number } {
+  const isSame = expected.flatMap((row, sample) => row.map((token, step) => actual[sample]?.[step] === token));
+  return { tokens: isSame.length, same: isSame.filter(Boolean).length };
 }
 
 export const promptsOf = (

@@ -6,7 +6,7 @@ import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import type { SingleStep } from "../../judge/run/single-step.ts";
 import type { CompressedSize } from "../../runtime/run/model-size.ts";
 import { dataLines } from "../report/samples.ts";
-import { type Similarity, similarityFrom } from "./end-to-end.ts";
+import { batchFigures, type Similarity, similarityFrom } from "./end-to-end.ts";
 import { similarityText } from "./folder-table.ts";
 import type { FileFigures } from "./records.ts";
 
@@ -44,7 +44,7 @@ export function figuresFrom(file: JudgedFile): FileFigures {
       targets.length === 0
         ? undefined
         : targets.map(({ target, right }) => `${target}${right === undefined ? "?" : ""}`),
-    together: invariance && { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples },
+    together: invariance && batchFigures(invariance),
   };
 }
 

@@ -7,6 +7,7 @@ import type { FallbackJudge, FallbackVerdict } from "../../judge/fallback/precis
 import { generatorOf } from "../../runtime/run/generate.ts";
 import {
   continueEach,
+  countSameTokens,
   endToEndLoss,
   generatedTokens,
   type ModulePaths,
@@ -72,17 +73,13 @@ export async function createJointJudge(
   const prompts = promptsOf(tokenizer, textsForFallback(texts));
   const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
   const forced = await continueEach(engine, original, prompts, options);
-  const expectedTokens = forced.flat();
   return {
     samples: judgeAlone.samples,
     async measure(model) {
       const result = generatorOf(new Map([...results, [base, model]]));
       if (result === undefined) return judgeAlone.measure(model);
       const generated = await continueEach(engine, result, prompts, { ...options, forced });
-      const [tokens, same] = [
-        expectedTokens.length,
-        generated.flat().filter((token, index) => token === expectedTokens[index]).length,
-      ];
+      const { tokens, same } = countSameTokens(forced, generated);
       const verdict = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
       if (verdict === "no") return { met: verdict, text };

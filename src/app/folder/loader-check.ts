@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { figureText, Miss, percent, stripPeriod } from "#ir";
 import { Difference } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { endToEndLoss } from "./end-to-end.ts";
+import { countSameTokens, endToEndLoss } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcomeSchema = v.object({
@@ -155,12 +155,9 @@ type LoaderSimilarity = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">
 
 function compareOutputs(before: readonly LoaderOutputs[], after: readonly LoaderOutputs[]): LoaderSimilarity | string {
   const differences = new Map<string, Difference>();
-  let [tokens, same] = [0, 0];
-  for (const [index, { outputs, tokens: expectedTokens }] of before.entries()) {
-    for (const [step, token] of expectedTokens.entries()) {
-      tokens++;
-      if (after[index]?.tokens[step] === token) same++;
-    }
+  const tokensOf = (runs: readonly LoaderOutputs[]) => runs.map((run) => run.tokens);
+  const { tokens, same } = countSameTokens(tokensOf(before), tokensOf(after));
+  for (const [index, { outputs }] of before.entries()) {
     for (const [name, x] of Object.entries(outputs)) {
       const y = after[index]?.outputs[name];
       if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;

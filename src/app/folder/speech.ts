@@ -13,8 +13,9 @@ import { defaultDrop, isWithin, judge } from "../../judge/compare/goal.ts";
 import { roundUp } from "../../judge/record/sample-advice.ts";
 import { lossText } from "../../judge/record/verdict.ts";
 import { transcriptColumn, wordErrorRate } from "../../runtime/metrics/word-errors.ts";
+import type { TokenRows } from "../../runtime/run/decoding.ts";
 import { type GeneratorModels, generate, type SpeechPrompt, withLoadedOnce } from "../../runtime/run/generate.ts";
-import { type EndToEnd, generatedTokens, similarityFrom } from "./end-to-end.ts";
+import { countSameTokens, type EndToEnd, generatedTokens, similarityFrom } from "./end-to-end.ts";
 
 export interface SpeechModel {
   readonly extractor: FeatureExtractor;
@@ -130,8 +131,6 @@ export async function transcribe(
   });
 }
 
-type TokenSequences = readonly (readonly number[])[];
-
 export interface SpeechOptions {
   readonly utterances: readonly Utterance[];
   readonly goal: {
@@ -141,7 +140,7 @@ export interface SpeechOptions {
     readonly isTentative?: boolean;
   };
   /** Transcripts of the original as tokens. */
-  readonly expected?: TokenSequences | undefined;
+  readonly expected?: TokenRows | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -152,7 +151,7 @@ export async function compareSpeech(
   result: GeneratorModels,
   speech: SpeechModel,
   { utterances, goal, expected, signal }: SpeechOptions,
-): Promise<{ readonly endToEnd: EndToEnd; readonly expected: TokenSequences }> {
+): Promise<{ readonly endToEnd: EndToEnd; readonly expected: TokenRows }> {
   const sounds = utterances.map(({ samples }) => samples);
   if (utterances.every(({ name }) => name === noiseName)) {
     // A transcript of noise would end after few tokens.
@@ -160,15 +159,12 @@ export async function compareSpeech(
     const prompt = { ...speech.prompt, end: undefined, suppressed: [...suppressed, ...tokensIn(end)] };
     const endless = { ...speech, prompt, maxTokens: generatedTokens };
     const before = expected ?? (await transcribe(engine, original, endless, sounds, { signal }));
-    const after = (await transcribe(engine, result, endless, sounds, { forced: before, signal })).flat();
-    const tokens = before.flat();
-    const same = tokens.filter((token, index) => token === after[index]).length;
-    return { endToEnd: { tokens: tokens.length, same }, expected: before };
+    const after = await transcribe(engine, result, endless, sounds, { forced: before, signal });
+    return { endToEnd: countSameTokens(before, after), expected: before };
   }
   const before = expected ?? (await transcribe(engine, original, speech, sounds, { signal }));
   const after = await transcribe(engine, result, speech, sounds, { signal });
-  const textsOf = (tokens: TokenSequences): Batch =>
-    textBatch(tokens.map((ids) => speech.tokenizer.decode?.(ids) ?? ""));
+  const textsOf = (tokens: TokenRows): Batch => textBatch(tokens.map((ids) => speech.tokenizer.decode?.(ids) ?? ""));
   const [first, second] = [textsOf(before), textsOf(after)];
   const labels = utterances.flatMap(({ transcript }) => transcript ?? []);
   const metric = wordErrorRate(labels.length > 0 ? "labels" : "original");

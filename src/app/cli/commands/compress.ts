@@ -13,6 +13,7 @@ import { readInterimResult, recipeFileName, requireFreeFolder, runContents } fro
 import { precompressFlag } from "../files/result-path.ts";
 import { freshFlag, withStepsFolder, withStepsFolders } from "../files/steps-folder.ts";
 import { dataFlags, dataRequestOf } from "../flags/data.ts";
+import { flagName } from "../flags/flag-names.ts";
 import { requireMeaningfulDrop } from "../flags/meaningful-drop.ts";
 import { goalFlags, metricFlags } from "../flags/metrics.ts";
 import { textFlag, withTextsAsData } from "../flags/texts.ts";
@@ -168,9 +169,7 @@ const searchOptions = ["minutes", "steps", "targetSize", "faster", "techniques",
 const folderFlags: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
 const givenFlags = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
-  names
-    .filter((name) => options[name] !== undefined)
-    .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
+  names.filter((name) => options[name] !== undefined).map(flagName);
 
 function requireCompatibleFlags(options: Options): void {
   if (givenFlags(options, ["minutes", "steps"]).length > 1)

@@ -26,21 +26,12 @@ export function createTimer(
   return async ({ source, out }) => {
     const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
     let work: number | undefined;
-    const timing: Omit<BenchInput, "target"> = {
-      models: [source, out],
-      dims: [],
-      set,
-      rounds,
-      seconds,
-      threads: undefined,
-      seed,
-      isInOrder: true,
-      textFile: textFileOf(source),
-    };
+    const timing = { set, rounds, seconds, threads: undefined, seed, isInOrder: true } satisfies Partial<BenchInput>;
     for (const target of targets.filter((name) => !unsupported.has(name))) {
       const warn = (text: string): void => terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
-        const { latency, where } = await runJob<typeof benchJob>("bench", { ...timing, target }, `time ${out}`);
+        const input = { ...timing, models: [source, out], dims: [], target, textFile: textFileOf(source) };
+        const { latency, where } = await runJob<typeof benchJob>("bench", input, `time ${out}`);
         const [, timed] = latency.models;
         if (target === targets[0]) work = relativeProcessorTime(latency.models, timed);
         if (timed === undefined || latency.unsteady)
