@@ -1,5 +1,4 @@
 /** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
-import { bytes, difference, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
 import type { Evaluation, Evaluator } from "../judge/measure/evaluator.ts";
 import { isBySize, type Objective, type Purpose, type Tradeoff } from "../judge/measure/objective.ts";
@@ -8,7 +7,6 @@ import { speedOfAttempt, timeFiles } from "../judge/run/timing.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Metric } from "../runtime/metrics/metric.ts";
 import type { RunTarget } from "../runtime/run/run-target.ts";
-import type { ScoredTrial } from "./scored-trials.ts";
 
 export interface TradeoffOptions {
   readonly evaluator: Evaluator;
@@ -50,36 +48,8 @@ function dropOf({ comparison, agreement, validation }: Evaluation, { truth, inte
   return isAccuracy ? estimateDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Returns undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
-async function measureSpeed(
-  attempt: Attempt,
-  { measured }: Evaluation,
-  { evaluator, objective, store: { records }, targets, timingKey }: TradeoffOptions,
-): Promise<number | undefined> {
-  if (isBySize(objective)) return undefined;
-  const target = targets?.[0]?.name;
-  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed: timingKey, target };
-  const recordedSpeed = (await records?.read(key)) as number | undefined;
-  if (recordedSpeed !== undefined) return recordedSpeed;
-  const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
-  const speed = speedOfAttempt(timing, 0);
-  if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
-  return speed ?? (objective.id === "faster" ? 0 : undefined);
-}
-
-/** Returns "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
-export function describeTrial(
-  { combination: { name }, attempt: { variant }, tradeoff, sameAs }: ScoredTrial,
-  { metric: { name: metric, unit, better }, objective }: Pick<TradeoffOptions, "metric" | "objective">,
-): string {
-  if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
-  if (tradeoff === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
-  const changeText = difference(unit, (better === "higher" ? -1 : 1) * tradeoff.drop);
-  const speed = tradeoff.speed === undefined ? "" : `, roughly ${times(tradeoff.speed)} as fast`;
-  const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
-  const sizeNote = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(tradeoff.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
-}
+const netLossShare = 0.4;
+const netLossDeviation = 0.15;
 
 /**
  * Estimates the drop of accuracy on other samples. With few samples, the measured difference d₁ is mostly noise, but the share f of changed
@@ -101,5 +71,19 @@ export function estimateDrop(measured: {
   return (drop / variance + (netLossShare * f) / changeVariance) / (1 / variance + 1 / changeVariance);
 }
 
-const netLossShare = 0.4;
-const netLossDeviation = 0.15;
+/** Returns undefined if irrelevant, 0 if required but not measurable. Timings of a busy machine are not recorded. */
+async function measureSpeed(
+  attempt: Attempt,
+  { measured }: Evaluation,
+  { evaluator, objective, store: { records }, targets, timingKey }: TradeoffOptions,
+): Promise<number | undefined> {
+  if (isBySize(objective)) return undefined;
+  const target = targets?.[0]?.name;
+  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed: timingKey, target };
+  const recordedSpeed = (await records?.read(key)) as number | undefined;
+  if (recordedSpeed !== undefined) return recordedSpeed;
+  const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
+  const speed = speedOfAttempt(timing, 0);
+  if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
+  return speed ?? (objective.id === "faster" ? 0 : undefined);
+}

@@ -1,10 +1,12 @@
 /** Tried candidates of a search with their results, and their record for reports (`run.search`). */
+import { bytes, difference, times } from "#ir";
 import { judge } from "../judge/compare/goal.ts";
-import { type Purpose, paretoFrontOf, type Tradeoff } from "../judge/measure/objective.ts";
+import { type Objective, type Purpose, paretoFrontOf, type Tradeoff } from "../judge/measure/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples } from "../judge/recipe/recipe.ts";
 import { recipeText } from "../judge/recipe/recipe-text.ts";
 import type { SearchRecord } from "../judge/record/run-record.ts";
 import type { Attempt } from "../judge/run/attempt.ts";
+import type { Metric } from "../runtime/metrics/metric.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Trial } from "./forecast.ts";
 
@@ -17,6 +19,20 @@ export interface ScoredTrial extends Trial {
 }
 
 export type UsableTrial = ScoredTrial & { readonly tradeoff: Tradeoff };
+
+/** Returns "palettes of 4 bits: 7.08 kB, accuracy −0.1 points, roughly 0.98 × as fast". */
+export function describeTrial(
+  { combination: { name }, attempt: { variant }, tradeoff, sameAs }: ScoredTrial,
+  { metric: { name: metric, unit, better }, objective }: { readonly metric: Metric; readonly objective: Objective },
+): string {
+  if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
+  if (tradeoff === undefined) return `${name}: rejected: ${variant.rejected ?? "it cannot be evaluated"}`;
+  const changeText = difference(unit, (better === "higher" ? -1 : 1) * tradeoff.drop);
+  const speed = tradeoff.speed === undefined ? "" : `, roughly ${times(tradeoff.speed)} as fast`;
+  const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
+  const sizeNote = objective.id === "download" ? " after brotli" : "";
+  return `${name}: ${bytes(tradeoff.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
+}
 
 export const isUsable = (scored: ScoredTrial): scored is UsableTrial =>
   scored.tradeoff !== undefined && scored.attempt.isUsable && scored.attempt.variant.rejected === undefined;

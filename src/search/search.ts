@@ -17,9 +17,9 @@ import { SearchClock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
 import { FinalEvaluation, maxFinalists } from "./final-evaluation.ts";
 import { Forecast } from "./forecast.ts";
-import { describeTrial, measureTradeoff, type TradeoffOptions } from "./measure-tradeoff.ts";
+import { measureTradeoff, type TradeoffOptions } from "./measure-tradeoff.ts";
 import { Rounds } from "./rounds.ts";
-import { nameOfSameFile, type ScoredTrial } from "./scored-trials.ts";
+import { describeTrial, nameOfSameFile, type ScoredTrial } from "./scored-trials.ts";
 import {
   openFinalTrials,
   type PooledSearchOptions,

@@ -7,8 +7,8 @@ import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
 import { PairedMetrics } from "../../src/judge/measure/paired-metrics.ts";
 import { findLostKnowledge } from "../../src/judge/measure/rejection-cause.ts";
+import { lostFunctionText, originalScoreOf } from "../../src/runtime/metrics/lost-function.ts";
 import type { Metric } from "../../src/runtime/metrics/metric.ts";
-import { lostFunctionText, originalScoreOf } from "../../src/runtime/metrics/predictions.ts";
 
 const count = 100;
 const model = parseModel(`opset 21

@@ -2,7 +2,7 @@
  * Finds the parts of an output: the spans along an axis that different branches compute and a Concat joins. A detector joins boxes from
  * 0 to 640 with scores from 0 to 1. A part follows its indices through the axis links of later nodes, up to nodes that mix them.
  */
-import { type Dense, elementCount, isFloat, Miss, type Model, type Node, type Value } from "#graph";
+import { type Dense, isFloat, Miss, type Model, type Node, takeIndices, type Value } from "#graph";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { cachePerRevision } from "./cache-per-revision.ts";
 import { keepsContents, saturationBounds } from "./content-producers.ts";
@@ -66,29 +66,8 @@ function spanText(indices: readonly number[] | undefined): string {
 }
 
 export function selectPart(dense: Dense, { indices }: Pick<OutputPart, "indices">): Dense {
-  return [...indices].reduce((selected, [axis, positions]) => selectAlong(selected, axis, positions), dense);
-}
-
-function selectAlong(dense: Dense, axis: number, positions: readonly number[]): Dense {
   if (dense.type === "string") return dense;
-  const size = dense.dims[axis] ?? 0;
-  const inner = elementCount(dense.dims.slice(axis + 1));
-  const outer = elementCount(dense.dims.slice(0, axis));
-  const data = dense.data.slice(0, outer * positions.length * inner) as Exclude<Dense, Dense<"string">>["data"];
-  // Consecutive indices are copied together.
-  const isStart = (position: number, index: number): boolean => index === 0 || positions[index - 1] !== position - 1;
-  const starts = [...positions.entries()].filter(([index, position]) => isStart(position, index));
-  const runs = starts.map(
-    ([index, first], run) => [first, (starts[run + 1]?.[0] ?? positions.length) - index] as const,
-  );
-  let offset = 0;
-  for (let block = 0; block < outer; block++)
-    for (const [first, length] of runs) {
-      const start = (block * size + first) * inner;
-      data.set(dense.data.subarray(start, start + length * inner) as never, offset);
-      offset += length * inner;
-    }
-  return { ...dense, dims: dense.dims.with(axis, positions.length), data } as Dense;
+  return [...indices].reduce<Dense>((selected, [axis, positions]) => takeIndices(selected, axis, positions), dense);
 }
 
 type Region = Pick<OutputPart, "indices" | "range">;

@@ -7,8 +7,9 @@
 import { dataDependentSizes, type OutputPart, outputPartsOf, selectPart } from "#analysis";
 import type { Dataset } from "#batches";
 import { type Batch, type Dense, dimsText, figureText, groupBy, isFloat, sameDims, toFloat64 } from "#ir";
+import { lostFunctionText, originalScoreOf } from "../../runtime/metrics/lost-function.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
-import { lostFunctionText, originalScoreOf, predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
+import { predictionRows, predictionsOf } from "../../runtime/metrics/predictions.ts";
 import { minSamples } from "../../runtime/paired/candidate-sizes.ts";
 import { countSamples } from "../../runtime/paired/original-runs.ts";
 import type { PairedRun, PairedRuns } from "../../runtime/paired/paired-runs.ts";

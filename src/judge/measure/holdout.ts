@@ -4,15 +4,10 @@ import { allowance, counted, type Estimate, figureText, joinArrays, random } fro
 import type { Level } from "../../core/math/confidence-interval.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
+import { lostFunctionText, type OriginalScore, originalScoreOf } from "../../runtime/metrics/lost-function.ts";
 import type { Metric } from "../../runtime/metrics/metric.ts";
 import { numbersAdvice } from "../../runtime/metrics/output.ts";
-import {
-  agreementFlags,
-  lostFunctionText,
-  type OriginalScore,
-  originalScoreOf,
-  type Predictions,
-} from "../../runtime/metrics/predictions.ts";
+import { agreementFlags, type Predictions } from "../../runtime/metrics/predictions.ts";
 import type { BatchInvariance, BatchNote } from "../compare/batch-dependence.ts";
 import { compareRows } from "../compare/compare.ts";
 import type { Comparison } from "../compare/goal.ts";

@@ -25,9 +25,9 @@ import {
 import { candidatePreprocessings, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/class-metrics.ts";
 import { type EvaluateOptions, type Evaluation, estimate, evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import { shareOfMostFrequent } from "../../runtime/metrics/lost-function.ts";
 import type { Metric } from "../../runtime/metrics/metric.ts";
 import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
-import { shareOfMostFrequent } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 
 /** Numbers of samples in the rounds of successive halving. */

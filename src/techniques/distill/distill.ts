@@ -18,7 +18,7 @@ import { type Change, type Context, checkWith, definePass, modelOption, type Out
 import { preprocessingSpecText, readPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { fitBatchSize } from "../../learn/train/batch-size.ts";
-import { lossNames } from "../../learn/train/losses/parse.ts";
+import { lossNames } from "../../learn/train/losses/declared-losses.ts";
 import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";

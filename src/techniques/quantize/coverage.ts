@@ -3,7 +3,7 @@ import type { Inference, Layer, Selection } from "#analysis";
 import { allLayers, infer, layers, selectLayers, unsupportedWeights } from "#analysis";
 import { Miss, type Model, type Node, runAndUndo, type Value } from "#ir";
 import { lowerTypeCasts } from "../../rewrite/edit/lower-fused.ts";
-import { dropRoundings } from "./fake-rounding.ts";
+import { removeAllRoundings } from "./fake-rounding.ts";
 import { placeQuantization } from "./placement.ts";
 import { findTarget, ruleOf } from "./quantizable.ts";
 
@@ -22,7 +22,7 @@ export interface QuantizationTargets {
 export function findQuantizationTargets(model: Model, selection: Selection, inside = false): QuantizationTargets {
   const layersOf = inside ? allLayers : layers;
   const { targetNodes, ...rest } = runAndUndo(model, () => {
-    dropRoundings(model);
+    removeAllRoundings(model);
     lowerTypeCasts(model);
     const inference = infer(model);
     const all = layersOf(model, inference);

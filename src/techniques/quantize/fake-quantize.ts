@@ -21,7 +21,7 @@ import { readOneRun } from "../../runtime/run/feeding.ts";
 import { fullRange } from "../shared/affine-codes.ts";
 import { placeWithScales } from "./activation-scales.ts";
 import { findQuantizationTargets } from "./coverage.ts";
-import { findRounding, noRoundings, round, scaleDims } from "./fake-rounding.ts";
+import { findRounding, noRoundings, scaleDims, writeFakeRounding } from "./fake-rounding.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { prepareModel } from "./prepare.ts";
 import { weightMiss } from "./quantizable.ts";
@@ -142,7 +142,7 @@ async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Pro
     const range = { low: low - grid.zeroPoint, high: high - grid.zeroPoint };
     const { name } = value;
     const rounding = { scale: [grid.scale], ...range, ...trainingSettings(options, elements.get(value)) };
-    const { result, division } = round(emit, name, value, rounding, []);
+    const { result, division } = writeFakeRounding(emit, name, value, rounding, []);
     replaceUses(value, result, division);
     const text = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
     changes.push({ at: name, what: text, decidedBy: "global" });
@@ -218,7 +218,7 @@ async function roundWeight(
   const dims = scaleDims(dense.dims, axis, scale.length);
   const valuesPerScale = elementCount(dense.dims) / scale.length;
   const weightRounding = { scale: [...scale], low, high, ...trainingSettings(options, valuesPerScale) };
-  const { result } = round(emit, nameBeforeMasking(layer.weight), layer.effective, weightRounding, dims);
+  const { result } = writeFakeRounding(emit, nameBeforeMasking(layer.weight), layer.effective, weightRounding, dims);
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 

@@ -11,7 +11,7 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { differentiate } from "../../learn/train/differentiate.ts";
-import { type FakeRounding, findRoundings, round } from "./fake-rounding.ts";
+import { type FakeRounding, findRoundings, writeFakeRounding } from "./fake-rounding.ts";
 
 const engine = createEngine();
 
@@ -59,7 +59,7 @@ graph (up: float32[${dims.join()}]) -> (loss) {
   if (v === undefined || product === undefined) throw new Error("values are missing");
   const rounding: FakeRounding = { scale, low, high, ...(trainedFor === undefined ? {} : { trainedFor }) };
   const scaleDims = axis === undefined ? [] : dims.map((size, index) => (index === axis ? size : 1));
-  const { result } = round(emitInto(model, { by: "test", before: product }), "v", v, rounding, scaleDims);
+  const { result } = writeFakeRounding(emitInto(model, { by: "test", before: product }), "v", v, rounding, scaleDims);
   graph.setInput(product, 0, result);
   expect(verify(model)).toEqual([]);
   return open(await encodeToBytes(model));

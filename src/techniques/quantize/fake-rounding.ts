@@ -1,5 +1,5 @@
 /**
- * Writes and finds fake quantization: rounding in float arithmetic, through which gradients can pass.
+ * Writes, finds and removes the nodes of fake quantization: rounding in float arithmetic, through which gradients can pass.
  *
  *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)                                   the scale s is fixed
  *
@@ -69,7 +69,7 @@ const minShare = 2 ** -10;
 export const scaleDims = (dims: readonly number[], axis: number | undefined, count: number): readonly number[] =>
   axis === undefined ? [] : dims.map((_, index) => (index === axis ? count : 1));
 
-export function round(
+export function writeFakeRounding(
   emit: Emit,
   name: string,
   value: Value,
@@ -157,11 +157,13 @@ export async function findRoundings(model: Model): Promise<ModelRoundings> {
   return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
 }
 
-export function dropRoundings(model: Model): void {
+/** Removes all fake quantization of a model. */
+export function removeAllRoundings(model: Model): void {
   for (const [rounded, { value }] of roundingsOf(model)) replaceUses(rounded, value);
   removeUnused(model.graph);
 }
 
+/** Removes the fake quantization of the weights of some layers, and of some activations. */
 export function removeRoundings(
   model: Model,
   { roundings, activations }: ModelRoundings,

@@ -37,6 +37,24 @@ import { addRows, addTo, emptySums, gradientAt, residual, type Sums, solveRidge 
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import { type Scope, type Stage, startCalibration } from "./stage.ts";
 
+/** Rows of inputs per feature; more rows add little. */
+const rowsPerFeature = 16;
+const minRows = 1024;
+const rowsFor = (width: number): number => Math.max(minRows, rowsPerFeature * width);
+/** Every fourth batch is held out to choose λ. */
+const checkEvery = 4;
+
+/** Maximum rows of one sample that count, since further positions of an image are similar to these, and minimum number of samples. */
+const [maxRowsPerSample, minSamples] = [64, 32];
+
+/** Returns few samples, a power of two, for a layer with many positions per sample: storing their values takes most of the time. */
+function samplesNeeded(layer: Layer, count: number): number {
+  const { perGroup, positions } = featureSizes(layer) ?? {};
+  if (perGroup === undefined || positions === undefined) return count;
+  const samples = rowsFor(perGroup + 1) / Math.min(positions, maxRowsPerSample);
+  return Math.min(count, Math.max(minSamples, 2 ** Math.ceil(Math.log2(samples))));
+}
+
 export const solveLayers: Stage = {
   name: "least-squares",
   async run(model, scope) {
@@ -104,17 +122,6 @@ async function startRuns(
 
 /** A layer with the number of samples that it is fitted on. */
 type SampledMatch = LayerMatch & { readonly samples: number };
-
-/** Maximum rows of one sample that count, since further positions of an image are similar to these, and minimum number of samples. */
-const [maxRowsPerSample, minSamples] = [64, 32];
-
-/** Returns few samples, a power of two, for a layer with many positions per sample: storing their values takes most of the time. */
-function samplesNeeded(layer: Layer, count: number): number {
-  const { perGroup, positions } = featureSizes(layer) ?? {};
-  if (perGroup === undefined || positions === undefined) return count;
-  const samples = rowsFor(perGroup + 1) / Math.min(positions, maxRowsPerSample);
-  return Math.min(count, Math.max(minSamples, 2 ** Math.ceil(Math.log2(samples))));
-}
 
 async function solveLayer(
   layer: Layer,
@@ -297,13 +304,6 @@ interface FitAndCheck {
   readonly fit: readonly Sums[];
   readonly check: readonly Sums[];
 }
-
-/** Rows of inputs per feature; more rows add little. */
-const rowsPerFeature = 16;
-const minRows = 1024;
-const rowsFor = (width: number): number => Math.max(minRows, rowsPerFeature * width);
-/** Every fourth batch is held out to choose λ. */
-const checkEvery = 4;
 
 async function collectSums(
   layer: Layer,

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../../src/core/graph/text.ts";
 import { save } from "../../../src/core/onnx/index.ts";
-import { lossNames } from "../../../src/learn/train/losses/parse.ts";
+import { lossNames } from "../../../src/learn/train/losses/declared-losses.ts";
 import type { Epoch } from "../../../src/learn/train/training-state.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";

@@ -35,7 +35,7 @@ import {
   meanSquaredError,
   type Step,
 } from "../../../src/learn/train/index.ts";
-import { sumOfLosses } from "../../../src/learn/train/losses/parse.ts";
+import { sumOfLosses } from "../../../src/learn/train/losses/weighted-sum.ts";
 import { shared } from "../../shared.ts";
 
 const count = 64;

@@ -5,7 +5,7 @@ import { open } from "../../../src/core/onnx/index.ts";
 import { completeContext } from "../../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../../src/core/tensor/types.ts";
 import { crossEntropy, type Loss, meanSquaredError, sgd } from "../../../src/learn/train/index.ts";
-import { sumOfLosses } from "../../../src/learn/train/losses/parse.ts";
+import { sumOfLosses } from "../../../src/learn/train/losses/weighted-sum.ts";
 import { createStep, type Step } from "../../../src/learn/train/step.ts";
 import { shared } from "../../shared.ts";
 import { readNpz } from "../../zoo/npz.ts";

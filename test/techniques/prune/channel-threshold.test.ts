@@ -1,7 +1,7 @@
 /** Tests the amount from which `prune` removes a channel, as `inspect` prints it. */
 import { parseModel } from "pith/extend";
 import { expect, test } from "vitest";
-import { explainLayer } from "../../../src/search/sensitivity/inspect-layer.ts";
+import { explainLayer } from "../../../src/search/sensitivity/explain-layer.ts";
 import { amountThatCuts } from "../../../src/techniques/prune/cut-order.ts";
 import { topology } from "../../zoo/topologies.ts";
 import { checkThresholds, ordersOf, residual } from "./thresholds.ts";

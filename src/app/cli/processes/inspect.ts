@@ -9,7 +9,7 @@ import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored-values.ts";
-import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/inspect-layer.ts";
+import type { ChannelsExplanation, Explanation } from "../../../search/sensitivity/explain-layer.ts";
 import { kindWords } from "../../../search/sensitivity/sensitivity-record.ts";
 import { inspect as inspectModel } from "../../report/inspect/inspect.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -30,7 +30,7 @@ export default async function inspect(
   const model = await openModel(path, session);
   if (layer !== undefined) {
     // Most inspections do not need the techniques, which take time to load.
-    const { explainLayer } = await import("../../../search/sensitivity/inspect-layer.ts");
+    const { explainLayer } = await import("../../../search/sensitivity/explain-layer.ts");
     const explanation = await explainLayer(model, layer, channel, contextOf(createEngine(), session, session));
     return { json: { model: path, ...explanation }, print: (page) => showExplanation(path, explanation, page) };
   }

@@ -7,7 +7,8 @@ import type { Loss } from "../loss.ts";
 import { createStep } from "../step.ts";
 import { binaryCrossEntropy, crossEntropy } from "./cross-entropy.ts";
 import { cosineDistance, huber, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
-import { parseLoss, sumOfLosses } from "./parse.ts";
+import { parseLoss } from "./parse.ts";
+import { sumOfLosses } from "./weighted-sum.ts";
 
 interface Operand {
   readonly name: string;

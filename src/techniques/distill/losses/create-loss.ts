@@ -11,8 +11,8 @@ import {
   type Target,
 } from "../../../learn/train/loss.ts";
 import { labelRows, scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
+import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/declared-losses.ts";
 import { scaleParts } from "../../../learn/train/losses/imitation.ts";
-import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
 import { average, dimsOf, type LossEmit, mismatch, type OutputKind, type Pair, type Pairs } from "./value-pairs.ts";
 
 /** Arguments of a distillation loss. `student` and `teacher`, settings of the loss, are the names of the values to compare. */

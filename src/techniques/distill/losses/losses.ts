@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { type Emit, optionError, type Value } from "#ir";
 import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
-import { numberSetting } from "../../../learn/train/losses/parse.ts";
+import { numberSetting } from "../../../learn/train/losses/declared-losses.ts";
 import { type DistillationLoss, distillationLoss } from "./create-loss.ts";
 import {
   average,

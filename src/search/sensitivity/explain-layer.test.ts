@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { prune } from "../../techniques/prune/index.ts";
-import { explainLayer } from "./inspect-layer.ts";
+import { explainLayer } from "./explain-layer.ts";
 
 /** The outputs of "first" have the norms 1, 2, 3 and 4. */
 const chain = () =>
