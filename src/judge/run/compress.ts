@@ -1,69 +1,25 @@
 /** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
-import { asPithError, bytes, type Model, open as openBytes, times } from "#ir";
-import { type AnyPass, type Context, completeContext } from "#pass";
-import { version } from "../../core/version.ts";
-import type { Dataset } from "../../data/index.ts";
+import { bytes, type Model, open, times } from "#ir";
+import { type Context, completeContext } from "#pass";
 import type { Task } from "../../runtime/metrics/metric.ts";
-import { compareLayers } from "../../runtime/noise/layer-differences.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";
-import type { RunTarget } from "../../runtime/run/run-target.ts";
-import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
-import type { ObjectiveOptions } from "../measure/objective.ts";
-import { type GoalOptions, logBatch } from "../measure/paired-metrics.ts";
+import type { Evaluation } from "../measure/evaluator.ts";
+import { logBatch } from "../measure/paired-metrics.ts";
 import { durationText } from "../measure/time-estimate.ts";
 import { type PassStep, recipeNameOf } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import {
-  type Disagreement,
-  type Measured,
-  type Noise,
-  type Run,
-  runFormat,
-  type StepRecord,
-  type Timing,
-} from "../record/run-record.ts";
-import { sampleViewsOf } from "../record/sample-views.ts";
+import type { Measured, Run } from "../record/run-record.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
-import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
+import { type Store, withStore } from "../steps/store.ts";
 import { type Attempt, type Candidate, tryCandidate } from "./attempt.ts";
-import type { SplitRecords } from "./record-keys.ts";
+import { describeRun } from "./describe-run.ts";
 import { errorOfRun } from "./rejection.ts";
-import { type Decision, indexOfSmallestDrop, otherFrontIndices, selectResult } from "./select-result.ts";
+import type { RunOptions } from "./run-options.ts";
+import { type Decision, otherFrontIndices, selectResult } from "./select-result.ts";
 import { defaultRounds, timeIfChanged } from "./timing.ts";
 import { openTrials, type Trials } from "./trials.ts";
-
-/** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
-export interface RunOptions extends StoreOptions, ObjectiveOptions {
-  readonly name?: string;
-  readonly passes?: readonly AnyPass[];
-  /** Largest accepted drop of the metric (default: `defaultDrop`), and with `strict`, that its whole confidence interval must be within it. */
-  readonly goal?: GoalOptions | undefined;
-  readonly force?: boolean;
-  /** Reserve a third of the test samples for choosing among results (default: true for several results). */
-  readonly choice?: boolean | undefined;
-  /** Also return the other acceptable results on the Pareto front of bytes, accuracy and speed (false). */
-  readonly front?: boolean | undefined;
-  /** Number of results compared on the test samples, which widens confidence intervals (Bonferroni). Default: 1. */
-  readonly compared?: number | undefined;
-  readonly batch?: number | undefined;
-  /** The evaluated output: "logits", else the first float output. */
-  readonly output?: string | undefined;
-  /** Timing rounds at the end (30); 0 disables timing. */
-  readonly rounds?: number;
-  /** Target runtimes: the result must be correct on all, and is timed on the first. */
-  readonly targets?: readonly RunTarget[];
-  readonly shownSamples?: Dataset;
-  /** Number of all test samples for the report, if the task has only a part of them. */
-  readonly available?: number | undefined;
-  readonly preprocessing?: string | undefined;
-  readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
-  /** Called when a stage begins. Progress then refers to this stage. */
-  readonly onStage?: (name: string) => void;
-  /** Called with each measurement of the original or a step's output. */
-  readonly onMeasured?: (measured: Measured) => void;
-}
 
 export interface Compressed {
   readonly run: Run;
@@ -149,7 +105,7 @@ export async function compressWithStore(
     logBatch(context, keptAttempt.evaluation.batchNote, keptAttempt.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
   if (keptAttempt !== undefined) warnOfDropAndSize(keptAttempt, decision, trials.goal, context);
-  const record = await runRecord(decision, trials, timing, task, options, context);
+  const record = await describeRun(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (keptAttempt?.evaluation === undefined) {
     const { code, message } = errorOfRun(run);
@@ -160,7 +116,7 @@ export async function compressWithStore(
     return file.read(0, file.size);
   };
   const bytes = await bytesOf(keptAttempt.evaluation);
-  const result = await openBytes(bytes);
+  const result = await open(bytes);
   result.graph.operators = original.graph.operators;
   const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
   for (const place of options.front === true ? otherFrontIndices(rankedVariants, chosen) : []) {
@@ -219,128 +175,4 @@ function notSmallerText(original: Measured, result: Measured): string {
       ? `; after brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${compressedText}`;
-}
-
-async function runRecord(
-  { original, attempts, choice, chosen }: Decision,
-  { evaluator, splits, goal }: Trials,
-  timing: Timing | undefined,
-  task: Task,
-  options: RunOptions,
-  context: Context,
-): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
-  const { about, targets = [], shownSamples } = options;
-  const { metrics } = evaluator;
-  const { name, unit, better } = task.metric;
-  const examined = chosen ?? indexOfSmallestDrop(attempts);
-  const evaluation = attempts[examined ?? -1]?.evaluation;
-  const disagreements =
-    evaluation === undefined
-      ? []
-      : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, shownSamples);
-  return {
-    format: runFormat,
-    version,
-    command: about?.command,
-    paths: about?.paths,
-    ...(targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) }),
-    seed: context.seed,
-    machine: about?.machine,
-    data: {
-      ...dataRecord(task, splits, evaluator, options, attempts[chosen ?? 0]?.variant.steps ?? []),
-      ...classNamesOf(disagreements, task.test.classes),
-    },
-    metric: { name, unit, better },
-    goal,
-    original,
-    variants: attempts.map(({ variant }) => variant),
-    chosen,
-    ...(choice === undefined || chosen === undefined || attempts.length < 2 ? {} : { choice }),
-    missed: chosen !== undefined || attempts.length < 2 || metrics.validation === undefined ? undefined : choice?.place,
-    latency: timing,
-    ...(examined === undefined ? {} : { examined }),
-    disagreements,
-    ...(evaluation === undefined
-      ? {}
-      : {
-          noise: await noiseOf(
-            await evaluator.open(evaluator.original),
-            await evaluator.open(evaluation),
-            task.test,
-            context,
-          ),
-        }),
-  };
-}
-
-function dataRecord(
-  task: Task,
-  splits: SplitRecords,
-  { metrics }: Evaluator,
-  { preprocessing, available }: RunOptions,
-  steps: readonly StepRecord[],
-): Run["data"] {
-  // If several steps train, the record has the samples of the step that used the most.
-  const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
-  return {
-    name: task.test.name,
-    preprocessing,
-    ...splits,
-    train: splits.train && { ...splits.train, ...learnt },
-    validation: metrics.validation?.samples.length,
-    ...(available === undefined ? {} : { available }),
-    chance: metrics.chance,
-    ...(metrics.chanceNote === undefined ? {} : { atChance: metrics.chanceNote }),
-  };
-}
-
-function classNamesOf(samples: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
-  const names = samples
-    .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
-    .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
-  return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
-}
-
-const comparedSamples = 16;
-
-/** @param ready samples as the models receive them. @param stored before preprocessing, if available. */
-async function addSampleViews(
-  disagreements: readonly Disagreement[],
-  ready: Dataset,
-  stored: Dataset | undefined,
-): Promise<readonly Disagreement[]> {
-  const views = await sampleViewsOf(
-    disagreements.map(({ sample }) => sample),
-    ready,
-    stored,
-  );
-  return disagreements.map((disagreement, index) => {
-    const shown = views[index];
-    return shown === undefined ? disagreement : { ...disagreement, shown };
-  });
-}
-
-async function noiseOf(original: Model, result: Model, test: Dataset, context: Context): Promise<Noise> {
-  const { engine, signal } = context;
-  try {
-    const { layers, misses } = await compareLayers(engine, original, result, test, {
-      samples: comparedSamples,
-      signal,
-    });
-    const finiteLayers = layers.filter(({ signalToNoise }) => signalToNoise > -Infinity);
-    const brokenLayers = layers.filter((layer) => !finiteLayers.includes(layer));
-    return {
-      samples: Math.min(comparedSamples, test.count ?? comparedSamples),
-      layers: finiteLayers.map(({ layer, signalToNoise }) => ({
-        layer,
-        signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
-      })),
-      misses: [
-        ...brokenLayers.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
-        ...misses.map(({ at, reason }) => ({ at, reason })),
-      ],
-    };
-  } catch (error) {
-    return { samples: 0, layers: [], misses: [{ at: undefined, reason: asPithError(error).message }] };
-  }
 }

@@ -7,7 +7,7 @@ import type { Task } from "../../runtime/metrics/metric.ts";
 import type { Run, Samples } from "../record/run-record.ts";
 import type { Store } from "../steps/store.ts";
 import type { CandidateSteps } from "./attempt.ts";
-import type { RunOptions } from "./compress.ts";
+import type { RunOptions } from "./run-options.ts";
 
 export async function metricInputsOf(
   { original }: Store,

@@ -5,7 +5,7 @@ import { type Objective, objectiveOf, paretoFrontOf, sizeFor, type Tradeoff } fr
 import type { Choice, Measured, Timing } from "../record/run-record.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
-import type { RunOptions } from "./compress.ts";
+import type { RunOptions } from "./run-options.ts";
 import { speedOfAttempt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 

@@ -6,7 +6,7 @@ import type { Evaluation, Evaluator } from "../measure/evaluator.ts";
 import type { Timing } from "../record/run-record.ts";
 import { relativeWorkOf } from "../record/verdict.ts";
 import type { Attempt } from "./attempt.ts";
-import type { RunOptions } from "./compress.ts";
+import type { RunOptions } from "./run-options.ts";
 
 export const defaultRounds = 30;
 

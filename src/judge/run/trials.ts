@@ -11,8 +11,8 @@ import { openSteps } from "../recipe/pass-steps.ts";
 import { StepRunner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, tryCandidate } from "./attempt.ts";
-import type { RunOptions } from "./compress.ts";
 import { metricInputsOf, recordSplits, type SplitRecords, samplesKey } from "./record-keys.ts";
+import type { RunOptions } from "./run-options.ts";
 
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
