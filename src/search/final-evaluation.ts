@@ -94,15 +94,21 @@ export class FinalEvaluation {
     // Without labels, a run has no goal for trained candidates by default.
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
-      evaluationOptions.shownSamples && evaluationOptions.shownSamples.count === task.test.count
-        ? splitForSearch(evaluationOptions.shownSamples)
-        : undefined;
+      task.shownSamples && task.shownSamples.count === task.test.count ? splitForSearch(task.shownSamples) : undefined;
     const samplesToShow = storedParts && {
       shownSamples: test === splits.search ? storedParts.search : storedParts.test,
     };
-    const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
+    const runOptions = { ...evaluationOptions, goal, choice: false, compared, onMeasured: () => {} };
     const earlier = test === splits.search ? trials : this.#finalTrials;
-    return compressWithStore(store, original, candidates, { ...task, test }, runOptions, context, earlier);
+    return compressWithStore(
+      store,
+      original,
+      candidates,
+      { ...task, test, ...samplesToShow },
+      runOptions,
+      context,
+      earlier,
+    );
   }
 
   #withRecord(result: Compressed, isInterim = false): Compressed {

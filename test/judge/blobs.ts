@@ -32,7 +32,7 @@ function part(name: string, count: number): IndexedDataset {
   });
 }
 
-export const createTask = (): Required<Omit<Task, "trained" | "text">> => ({
+export const createTask = (): Task & Required<Pick<Task, "train" | "calibrate">> => ({
   train: part("train", 1600),
   calibrate: part("calibrate", 200),
   test: part("test", 800),

@@ -21,11 +21,11 @@ let net: Model;
 
 beforeAll(async () => {
   net = await trained();
-  searchResult = await search(net, task, {
-    ...quick,
-    shownSamples: pictures,
-    onBest: async (best) => void bests.push(best),
-  });
+  searchResult = await search(
+    net,
+    { ...task, shownSamples: pictures },
+    { ...quick, onBest: async (best) => void bests.push(best) },
+  );
 });
 
 let searchResult: Compressed;

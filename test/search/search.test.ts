@@ -11,11 +11,11 @@ let searchResult: Compressed;
 
 beforeAll(async () => {
   net = await trained();
-  searchResult = await search(net, task, {
-    ...quick,
-    shownSamples: pictures,
-    onBest: async (best) => void bests.push(best),
-  });
+  searchResult = await search(
+    net,
+    { ...task, shownSamples: pictures },
+    { ...quick, onBest: async (best) => void bests.push(best) },
+  );
 });
 
 test("shows the stored images of the samples that the final candidates were evaluated on", () => {

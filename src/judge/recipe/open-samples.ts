@@ -68,8 +68,7 @@ export async function openSamples(
   const train =
     isStated && storedTrain !== undefined ? draw(storedTrain, unlabeledTraining, context.seed) : storedTrain;
   const task = { ...parts, ...(train === undefined ? {} : { train }) };
-  const { shownSamples, stored, calibrate: measuredOn } = task;
-  const { availableTestCount: available } = stored;
+  const { shownSamples, available, calibrate: measuredOn } = task;
   const maxRequestedSamples = Math.max(
     0,
     ...steps
@@ -95,10 +94,7 @@ export async function openSamples(
     sampleUse: {
       train: trainingPasses.length > 0 && train !== undefined ? usedSplitOf(train) : undefined,
       calibrate: measuredOn && usedSplitOf(measuredOn),
-      test: {
-        ...usedSplitOf(shownSamples),
-        ...(available === undefined || available === shownSamples.count ? {} : { available }),
-      },
+      test: { ...usedSplitOf(shownSamples), ...(available === undefined ? {} : { available }) },
     },
   };
 }

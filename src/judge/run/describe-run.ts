@@ -29,7 +29,7 @@ export async function describeRun(
   options: RunOptions,
   context: Context,
 ): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
-  const { about, targets = [], shownSamples } = options;
+  const { about, targets = [] } = options;
   const { metrics } = evaluator;
   const { name, unit, better } = task.metric;
   const examined = chosen ?? indexOfSmallestDrop(attempts);
@@ -37,7 +37,7 @@ export async function describeRun(
   const disagreements =
     evaluation === undefined
       ? []
-      : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, shownSamples);
+      : await addSampleViews(evaluator.findDisagreements(evaluation), task.test, task.shownSamples);
   return {
     format: runFormat,
     version,
@@ -47,7 +47,7 @@ export async function describeRun(
     seed: context.seed,
     machine: about?.machine,
     data: {
-      ...dataRecord(task, splits, evaluator, options, attempts[chosen ?? 0]?.variant.steps ?? []),
+      ...dataRecord(task, splits, evaluator, attempts[chosen ?? 0]?.variant.steps ?? []),
       ...classNamesOf(disagreements, task.test.classes),
     },
     metric: { name, unit, better },
@@ -74,16 +74,15 @@ export async function describeRun(
 }
 
 function dataRecord(
-  task: Task,
+  { test, preprocessing, available }: Task,
   splits: SplitRecords,
   { metrics }: Evaluator,
-  { preprocessing, available }: RunOptions,
   steps: readonly StepRecord[],
 ): Run["data"] {
   // If several steps train, the record has the samples of the step that used the most.
   const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
   return {
-    name: task.test.name,
+    name: test.name,
     preprocessing,
     ...splits,
     train: splits.train && { ...splits.train, ...learnt },

@@ -131,11 +131,10 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     const text = atChanceWarning(task.preset, knowledge.original, knowledge.chance);
     context.log({ id: "chance", text, level: "warning" });
   }
-  const { availableTestCount: testable } = task.stored;
   const measured: ModelMeasurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
-    available: testable === dataset.count ? undefined : testable,
+    available: task.available,
     preprocessing: task.preprocessing,
     figures,
     truth: mainMetric.truth ?? "labels",

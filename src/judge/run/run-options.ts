@@ -27,10 +27,6 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly rounds?: number;
   /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
-  readonly shownSamples?: Dataset;
-  /** Number of all test samples for the report, if the task has only a part of them. */
-  readonly available?: number | undefined;
-  readonly preprocessing?: string | undefined;
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
   /** Called when a stage begins. Progress then refers to this stage. */
   readonly onStage?: (name: string) => void;

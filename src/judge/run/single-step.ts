@@ -20,7 +20,7 @@ import { memoryModelStore } from "../steps/store.ts";
 import { type CandidateRequest, comparedResultOf, type MetricComparison, runCandidate } from "./candidate.ts";
 import { findRejection, type JudgedStep, type Rejection } from "./rejection.ts";
 import { allowsLargeDrop, comparerOf, openComparison, type Reference } from "./step-comparison.ts";
-import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
 import { lessLossyAdvice } from "./training-advice.ts";
 
 export interface StepReport extends ComparedResult, Pick<StepResult, "changes" | "misses" | "training" | "history"> {
@@ -178,7 +178,7 @@ function formatDissimilarity({ output, same }: Likeness, test: Dataset | undefin
 }
 
 function countTested(
-  task: StepTask | undefined,
+  task: StepRequest["task"],
   metricComparison: MetricComparison | undefined,
   searched: number | undefined,
 ): SingleStep["tested"] {

@@ -3,6 +3,7 @@ import { draw } from "#batches";
 import { allowance, asPithError, figureText, type Model } from "#ir";
 import type { Context } from "#pass";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
+import type { Task } from "../../runtime/metrics/metric.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/goal.ts";
 import { Looks } from "../measure/looks.ts";
 import { PairedMetrics, type PairedMetricsOptions } from "../measure/paired-metrics.ts";
@@ -11,7 +12,7 @@ import { announceDuration } from "../measure/time-estimate.ts";
 import { isTraining } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { Comparer, MetricComparison } from "./candidate.ts";
-import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
 import { keepingAdvice } from "./training-advice.ts";
 
 export interface Reference {
@@ -82,11 +83,7 @@ export function checkGoal(
 }
 
 /** @throws PithError E_DATA if the input is at chance level, unless the pass trains it or `force`. */
-export async function openComparison(
-  request: StepRequest,
-  task: StepTask,
-  context: StepContext,
-): Promise<StepComparison> {
+export async function openComparison(request: StepRequest, task: Task, context: StepContext): Promise<StepComparison> {
   const { pass, input, references, force, usesAllSamples, batch, output } = request;
   context.stage("original");
   // Without labels, the evaluation of the result runs the original again.
@@ -106,7 +103,7 @@ export async function openComparison(
 
 async function compareOnAll(
   request: StepRequest,
-  task: StepTask,
+  task: Task,
   settings: PairedMetricsOptions,
   context: Context,
 ): Promise<StepComparison> {
@@ -153,7 +150,7 @@ async function compareOnAll(
 async function reportTeacher(
   path: string,
   model: Model,
-  task: StepTask,
+  task: Task,
   settings: PairedMetricsOptions,
   context: Context,
 ): Promise<void> {
@@ -185,7 +182,7 @@ const maxCheckedSamples = 512;
 /** A model that is far more accurate on validation than on test samples was probably trained on the former. */
 async function warnOfTrainedSamples(
   { input, options: { validation } }: StepRequest,
-  { train, metric }: StepTask,
+  { train, metric }: Task,
   metrics: PairedMetrics,
   { batch }: PairedMetricsOptions,
   context: Context,
@@ -217,7 +214,7 @@ function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Contex
 async function measureBoth(
   { input, references }: StepRequest,
   isNeeded: boolean,
-  task: StepTask,
+  task: Task,
   settings: PairedMetricsOptions,
   context: Context,
 ): Promise<{ readonly metrics: PairedMetrics; readonly reference: MeasuredReference | undefined }> {

@@ -20,15 +20,11 @@ export interface References {
   readonly others: readonly NamedModel[];
 }
 
-export interface StepTask extends Task {
-  readonly available?: number | undefined;
-}
-
 export interface StepRequest extends ParsedStep {
   readonly input: NamedModel;
   readonly references?: References;
   /** Undefined to compare models on `inputs`. */
-  readonly task?: StepTask | undefined;
+  readonly task?: Task | undefined;
   /** Texts that the step or a comparison without data reads; undefined for random inputs. */
   readonly inputs?: TextInputs | undefined;
   readonly goal?: GoalOptions;

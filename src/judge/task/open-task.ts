@@ -95,7 +95,7 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   return { ...sidecars, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
 }
 
-export interface OpenedTask extends Task, Preparation {
+export interface OpenedTask extends Omit<Task, keyof Preparation>, Preparation {
   /** Whether the metric treats outputs as class scores, although nothing in the model shows that they are scores. */
   readonly assumesScores: boolean;
   readonly reading: MetricOptions | undefined;
@@ -256,6 +256,7 @@ export async function openTask(
     assumesScores: assumedOutput !== undefined,
     stored,
     shownSamples: testSamples,
+    available: stored.availableTestCount === testSamples.count ? undefined : stored.availableTestCount,
     trained: trainedText,
     openOther: (path) => openDataset(path, readingOptions),
     recordIn(recorded) {

@@ -54,6 +54,12 @@ export interface Task {
   readonly text?: Dataset | undefined;
   readonly test: Dataset;
   readonly metric: Metric;
+  /** The test samples before preprocessing, for reports. */
+  readonly shownSamples?: Dataset;
+  /** How samples are prepared, in words. */
+  readonly preprocessing?: string | undefined;
+  /** Number of test samples in the data, if `test` has only a part of them. */
+  readonly available?: number | undefined;
   /** Text in the metadata of models that are trained on these samples, which must not test them. */
   readonly trained?: string | undefined;
 }

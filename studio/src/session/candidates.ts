@@ -90,9 +90,6 @@ async function makeOnSamples(
     name,
     goal: { maxDrop },
     rounds: timingRounds,
-    shownSamples: task.shownSamples,
-    preprocessing: task.preprocessing,
-    available: task.stored.availableTestCount,
     onStage: (next) => {
       stage = next;
       report({ stage });

@@ -43,8 +43,8 @@ async function run(steps: readonly object[]): Promise<Run> {
   const [input] = net.graph.feeds;
   if (input === undefined) throw new Error("The network has no input.");
   const test = preprocess(images, input, presets.mnist);
-  const task = { test, metric: accuracy() };
-  const result = await runRecipe(net, recipeFrom({ steps }), task, { force: true, rounds: 0, shownSamples: images });
+  const task = { test, metric: accuracy(), shownSamples: images };
+  const result = await runRecipe(net, recipeFrom({ steps }), task, { force: true, rounds: 0 });
   return result.run;
 }
 

@@ -36,7 +36,6 @@ async function openSearch(
     fixedRecipes ?? (await listRecipes(model, { target: input.targets, techniques: input.search.techniques }));
   const recipes = await Promise.all(written.map(async (recipe) => ({ ...recipe, steps: await openSteps(recipe) })));
   const stepsTask = await openData(engine, model, data, { recipes, seed, metric, output }, context);
-  const { task, sampleUse } = stepsTask;
   return {
     ...stepsTask,
     model,
@@ -49,9 +48,6 @@ async function openSearch(
       force: input.force,
       batch: input.data.batch,
       output: input.output,
-      preprocessing: task.preprocessing,
-      shownSamples: task.shownSamples,
-      available: sampleUse.test.available,
       resumeFolder: input.resumeFolder,
       targets,
     },
