@@ -1,6 +1,5 @@
 /** Options of a run over recipes. */
 import type { AnyPass } from "#pass";
-import type { Dataset } from "../../data/index.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { ObjectiveOptions } from "../measure/objective.ts";
 import type { GoalOptions } from "../measure/paired-metrics.ts";
