@@ -110,7 +110,7 @@ test("figureInterval and intervalNote describe missing bounds in words", () => {
     "(95 % interval −0.200 … +∞, 5 samples)",
   );
   expect(intervalNote("share", { value: -0.752, low: -0.806, high: -0.686, count: 512, confidence: 0.9973 })).toBe(
-    "(99.7 % interval, wider because fewer samples decided: −80.6 … −68.6 points, 512 samples)",
+    "(99.7 % interval, wider because the evaluation ended early: −80.6 … −68.6 points, 512 samples)",
   );
   expect(intervalNote("share", { value: -0.01, low: -0.02, high: 0, count: 500, confidence: 0.9875 })).toBe(
     "(98.8 % interval, wider because several results are compared: −2.0 … 0.0 points, 500 samples)",

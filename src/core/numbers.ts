@@ -137,7 +137,7 @@ export function confidenceText({ confidence }: Pick<Estimate, "confidence">): st
 /** Formats an interval, such as "95 % interval −3.6 … −0.6 points". */
 export function intervalText(unit: Unit, estimate: Omit<Estimate, "value" | "count">): string {
   if (!Number.isFinite(estimate.low) && !Number.isFinite(estimate.high)) return "too few samples for an interval";
-  const cause = estimate.confidence === earlyConfidence ? "fewer samples decided" : "several results are compared";
+  const cause = estimate.confidence === earlyConfidence ? "the evaluation ended early" : "several results are compared";
   const reason = estimate.confidence > 0.95 ? `, wider because ${cause}:` : "";
   return `${confidenceText(estimate)} interval${reason} ${changeInterval(unit, estimate)}${unitSuffix(unitOfChange(unit))}`;
 }

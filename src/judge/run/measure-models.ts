@@ -138,7 +138,7 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     preprocessing: task.preprocessing,
     figures,
     truth: mainMetric.truth ?? "labels",
-    invariance: invariance ?? (await invarianceOf(model.model, samples, output, context)),
+    invariance: await embeddingInvariance(invariance, model.model, samples, output, context),
     note,
     atChance,
     unmeasured,
@@ -194,14 +194,16 @@ function keepOnlyOutput(model: Model, name: string | undefined): Model {
   return copy;
 }
 
-/** Returns undefined for outputs that are not embeddings, and if it cannot be measured. */
-async function invarianceOf(
+/** Returns undefined for outputs that are not embeddings, and if it cannot be measured. @param known measured by `chooseBatch`. */
+async function embeddingInvariance(
+  known: BatchInvariance | undefined,
   model: Model,
   samples: Dataset,
   output: string | undefined,
   { engine, signal }: Context,
 ): Promise<BatchInvariance | undefined> {
   if (outputKind(model, output) !== "vector") return undefined;
+  if (known !== undefined) return known;
   const invariance = await measureInvariance(engine, model, samples, { signal, output });
   return invariance instanceof Miss ? undefined : invariance;
 }

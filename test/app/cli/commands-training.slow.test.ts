@@ -94,7 +94,7 @@ describe("train of a pruned model", () => {
     expect(err).not.toContain("swapped");
     // Training with the rate 1e-6 changes nothing, so pruning caused the loss.
     expect(err).toMatch(
-      /\nhint: Train longer \(--epochs\), start from a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
+      /\nhint: Train longer \(--epochs\), or start from a model that lost less than \S+thin\.onnx, or allow more \(--max-drop\)\. --force writes it anyway\.\n$/,
     );
     expect(err).toMatch(
       /Nothing is written if accuracy is worse than the 100\.0 % of \S+hidden\.onnx by more than 1\.0 points/,

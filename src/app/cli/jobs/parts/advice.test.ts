@@ -72,9 +72,8 @@ test("the advice names changed layers, recovery for a spread loss, and another m
         changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
       },
     );
-  const anyway = "or write it anyway: --force";
   expect(advice(["b"], ["a", "b"], 0.9, { except: "c" })).toBe(
-    `Use a smaller amount, skip that layer: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
+    "Use a smaller amount, or skip that layer (--except c,b), or allow more (--max-drop). --force writes it anyway, for instance before fine-tuning. Then pith debug shows every layer.",
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
   const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>
@@ -85,19 +84,19 @@ test("the advice names changed layers, recovery for a spread loss, and another m
       assumesScores,
     );
   expect(judged("goal", true)).toContain(
-    "use --metric r-squared if the outputs are not class scores, allow more (--max-drop)",
+    "use --metric r-squared if the outputs are not class scores, or allow more (--max-drop)",
   );
   expect(judged("goal", false)).not.toContain("--metric");
   expect(judged("function", true)).not.toMatch(/--metric|--max-drop/);
   expect(judged("target", true)).toBe(
-    "Use a smaller amount, try another version of ONNX Runtime, or write it anyway: --force.",
+    "Use a smaller amount, or try another version of ONNX Runtime. --force writes it anyway.",
   );
   for (const spread of [
     advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }),
     advice(["a"], ["a", "b"], 0.1, { structured: 0.3 }),
   ])
     expect(spread).toMatch(
-      /^Use a smaller amount, allow more \(--max-drop\), or write it anyway: --force, then pith recover thin\.onnx --original m\.onnx --data /,
+      /^Use a smaller amount, or allow more \(--max-drop\)\. --force writes it anyway, then pith recover thin\.onnx --original m\.onnx --data /,
     );
   expect(advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }, false)).not.toContain("recover");
 });

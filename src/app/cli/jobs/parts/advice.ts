@@ -49,7 +49,7 @@ function lostAdvice(
   const isSpreadError = blamed !== undefined && isSpread(blamed);
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
-    blamedLayer === undefined ? undefined : `skip that layer: --except ${exceptText(options, blamedLayer)}`;
+    blamedLayer === undefined ? undefined : `skip that layer (--except ${exceptText(options, blamedLayer)})`;
   const state = { isTrainable, isGoalMet: false };
   const nextCommand = isSpreadError
     ? passCommands[pass.id]?.nextCommand?.(options, nextFiles({ model, out }, data, state))
@@ -71,11 +71,11 @@ function lostAdvice(
         : []),
   ];
   const timeText =
-    isTraining(pass) || nextCommand !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
-  const debugAdvice = blamed === undefined ? "" : "; then pith debug shows every layer";
-  const ending = nextCommand === undefined ? `${debugAdvice}.` : `, then pith ${nextCommand.replace(/ +#.*$/, "")}`;
-  const forceAdvice = `${suggestions.length === 0 ? "" : "or "}write it anyway: --force`;
-  return `${checkpointText}${capitalize([...suggestions, forceAdvice].join(", "))}${timeText}${ending}`;
+    isTraining(pass) || nextCommand !== undefined || because === "target" ? "" : ", for instance before fine-tuning";
+  const debugAdvice = blamed === undefined ? "." : ". Then pith debug shows every layer.";
+  const ending = nextCommand === undefined ? debugAdvice : `, then pith ${nextCommand.replace(/ +#.*$/, "")}`;
+  const advice = suggestions.length === 0 ? "" : `${capitalize(suggestions.join(", or "))}. `;
+  return `${checkpointText}${advice}--force writes it anyway${timeText}${ending}`;
 }
 
 function exceptText({ except }: OptionValues, layer: string): string {
