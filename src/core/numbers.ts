@@ -24,8 +24,8 @@ export function counted(count: number, noun: string): string {
 /** Formats a percentage, such as "91.5 %". */
 export function percent(fraction: number, digits = 1): string {
   const text = (100 * fraction).toFixed(digits);
-  const rounded = Number(text) / 100;
-  const isMisleading = (rounded === 1 || rounded === 0) && rounded !== fraction;
+  const roundedFraction = Number(text) / 100;
+  const isMisleading = (roundedFraction === 1 || roundedFraction === 0) && roundedFraction !== fraction;
   return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${withMinusSign(text)} %`;
 }
 
@@ -151,9 +151,9 @@ export function allowance(unit: Unit, value: number): string {
 }
 
 /** Returns "1.5 points lost, 1.0 points allowed". */
-export function excessText(unit: Unit, lost: number, allowed: number): string {
-  const allowedText = allowance(unit, allowed);
-  const texts = [0, 1, 2].map((extra) => difference(unit, lost, extra).replace("+", ""));
+export function excessText(unit: Unit, loss: number, allowedLoss: number): string {
+  const allowedText = allowance(unit, allowedLoss);
+  const texts = [0, 1, 2].map((extra) => difference(unit, loss, extra).replace("+", ""));
   const isMore = (text: string): boolean => numberIn(text) > numberIn(allowedText);
   return `${texts.find(isMore) ?? texts[0]} lost, ${allowedText} allowed`;
 }

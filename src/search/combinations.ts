@@ -65,12 +65,12 @@ const fallbackOf = (nameWithoutFallback: string, { runs }: Offer): FallbackOffer
 
 /** Returns for each move the cheapest move of each cheaper family and this move; also the empty sequence. */
 function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
-  const sorted = offers.toSorted((a, b) => a.runs - b.runs);
-  const families = [...new Set(sorted.map(({ family }) => family))];
-  const cheapestMoves = families.map((family) => sorted.find((offer) => offer.family === family));
+  const sortedOffers = offers.toSorted((a, b) => a.runs - b.runs);
+  const families = [...new Set(sortedOffers.map(({ family }) => family))];
+  const cheapestMoves = families.map((family) => sortedOffers.find((offer) => offer.family === family));
   return [
     [],
-    ...sorted.map((offer) => [
+    ...sortedOffers.map((offer) => [
       ...cheapestMoves.slice(0, families.indexOf(offer.family)).filter((offer) => offer !== undefined),
       offer,
     ]),

@@ -63,8 +63,8 @@ export class FinalEvaluation {
     const samplesText = `on ${splits.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => ["resume", "one-class"].includes(event.id) || context.log(event);
-    const evaluateAll = (scored: readonly ScoredTrial[], evaluationOptions: PooledSearchOptions) =>
-      this.#evaluate(scored, splits.test, evaluationOptions, { ...context, log });
+    const evaluateAll = (scoredTrials: readonly ScoredTrial[], evaluationOptions: PooledSearchOptions) =>
+      this.#evaluate(scoredTrials, splits.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);
     const reserveCandidates = reservesOf(tried, finalists, this.#objective);
     if (meetsGoal(result.run) || reserveCandidates.length === 0) return this.#withRecord(result);
@@ -77,7 +77,7 @@ export class FinalEvaluation {
   }
 
   async #evaluate(
-    scored: readonly ScoredTrial[],
+    scoredTrials: readonly ScoredTrial[],
     test: Dataset,
     evaluationOptions: PooledSearchOptions,
     context: Context,
@@ -85,12 +85,12 @@ export class FinalEvaluation {
     const { store, original, task, options, splits, trials } = this.#task;
     // The number of compared candidates widens the confidence intervals.
     const isApart = splits.isApart && test === splits.test;
-    const candidates = scored.map(({ combination, attempt, tradeoff }) => ({
+    const candidates = scoredTrials.map(({ combination, attempt, tradeoff }) => ({
       name: combination.name,
       recipe: resolveRecipe(combination, attempt, options.samples),
       ...(isApart && tradeoff && { searched: { drop: tradeoff.drop, samples: evaluatedSamplesOf(attempt) ?? 0 } }),
     }));
-    const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
+    const compared = Math.max(1, isApart ? scoredTrials.length : this.#rounds.tried.length);
     // Without labels, a run has no goal for trained candidates by default.
     const goal = trials.goal === undefined ? evaluationOptions.goal : { stated: false, ...trials.goal };
     const storedParts =
@@ -131,12 +131,12 @@ export const maxFinalists = 4;
 
 /** Selects the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of the Pareto front. */
 export function finalistsOf(
-  tried: readonly ScoredTrial[],
+  scoredTrials: readonly ScoredTrial[],
   objective: Objective,
   bySize: Objective,
 ): readonly ScoredTrial[] {
-  const usableCandidates = selectUsableTrials(tried);
-  if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
+  const usableCandidates = selectUsableTrials(scoredTrials);
+  if (usableCandidates.length === 0) return scoredTrials.slice(0, maxFinalists);
   const cost = (candidate: UsableTrial): number => objective.cost(candidate.tradeoff);
   const misses = (candidate: UsableTrial): number => objective.shortfall(candidate.tradeoff);
   const meetingObjective = usableCandidates
@@ -153,7 +153,7 @@ export function finalistsOf(
     .filter((candidate) => isNearGoal(candidate, objective))
     .toSorted((a, b) => cost(a) - cost(b));
   const cheapestNear = nearGoal.slice(0, 1);
-  const chosen = [
+  const chosenTrials = [
     ...new Set([
       ...cheapest,
       ...smallest,
@@ -161,8 +161,8 @@ export function finalistsOf(
       ...paretoFrontOf(meetingObjective, ({ tradeoff }) => tradeoff),
     ]),
   ].slice(0, maxFinalists);
-  const cheaperNearGoal = nearGoal.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
-  return [...new Set([...chosen, ...cheaperNearGoal])].slice(0, maxFinalists);
+  const cheaperNearGoal = nearGoal.filter((candidate) => chosenTrials.some((other) => cost(candidate) < cost(other)));
+  return [...new Set([...chosenTrials, ...cheaperNearGoal])].slice(0, maxFinalists);
 }
 
 /** Returns whether the objective is met with a drop about one standard error lower. */
@@ -174,11 +174,11 @@ function isNearGoal(candidate: UsableTrial, objective: Objective): boolean {
 
 /** Returns candidates to try after failed finalists: those with the smallest drop and the fastest. */
 export function reservesOf(
-  tried: readonly ScoredTrial[],
+  scoredTrials: readonly ScoredTrial[],
   finalists: readonly ScoredTrial[],
   objective: Objective,
 ): readonly ScoredTrial[] {
-  const candidates = selectUsableTrials(tried).filter(
+  const candidates = selectUsableTrials(scoredTrials).filter(
     (candidate) => !finalists.includes(candidate) && objective.shortfall(candidate.tradeoff) === 0,
   );
   const byDrop = candidates.toSorted((a, b) => a.tradeoff.drop - b.tradeoff.drop);

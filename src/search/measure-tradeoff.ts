@@ -59,13 +59,13 @@ const netLossDeviation = 0.15;
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n
  */
-export function estimateDrop(measured: {
+export function estimateDrop(measurement: {
   readonly drop: number;
   /** Share of predictions that differ from the original's. */
   readonly changed: number;
   readonly samples: number;
 }): number {
-  const { drop, changed: f, samples: n } = measured;
+  const { drop, changed: f, samples: n } = measurement;
   if (f <= 0) return drop;
   const [variance, changeVariance] = [f / n, (netLossDeviation * f) ** 2 + (netLossShare ** 2 * f * (1 - f)) / n];
   return (drop / variance + (netLossShare * f) / changeVariance) / (1 / variance + 1 / changeVariance);

@@ -40,33 +40,33 @@ export const isUsable = (scored: ScoredTrial): scored is UsableTrial =>
 export const selectUsableTrials = (tried: readonly ScoredTrial[]): readonly UsableTrial[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
-export function nameOfSameFile({ evaluation }: Attempt, tried: readonly ScoredTrial[]): string | undefined {
+export function nameOfSameFile({ evaluation }: Attempt, scoredTrials: readonly ScoredTrial[]): string | undefined {
   if (evaluation === undefined) return undefined;
   const { sha256 } = evaluation.measured;
-  return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
+  return scoredTrials.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
 }
 
 export function searchRecordOf(
-  tried: readonly ScoredTrial[],
+  scoredTrials: readonly ScoredTrial[],
   samples: number,
   isApart: boolean,
   recipeSamples: RecipeSamples | undefined,
   isInterim: boolean,
   purpose: Purpose | undefined,
 ): SearchRecord {
-  const front = new Set<ScoredTrial>(paretoFrontOf(selectUsableTrials(tried), ({ tradeoff }) => tradeoff));
-  const points = tried.map((scored) => ({
-    name: scored.combination.name,
-    bytes: scored.tradeoff && scored.attempt.evaluation?.measured.bytes,
-    ...(purpose === "download" ? { brotli: scored.tradeoff?.size } : {}),
-    speed: scored.tradeoff?.speed,
-    drop: scored.tradeoff?.drop,
-    samples: evaluatedSamplesOf(scored.attempt),
-    interval: dropIntervalOf(scored),
-    isOnFront: front.has(scored),
-    rejected: scored.sameAs === undefined ? scored.attempt.variant.rejected : `the same file as ${scored.sameAs}`,
-    seconds: scored.seconds,
-    recipe: recipeText(resolveRecipe(scored.combination, scored.attempt, recipeSamples)),
+  const front = new Set<ScoredTrial>(paretoFrontOf(selectUsableTrials(scoredTrials), ({ tradeoff }) => tradeoff));
+  const points = scoredTrials.map((trial) => ({
+    name: trial.combination.name,
+    bytes: trial.tradeoff && trial.attempt.evaluation?.measured.bytes,
+    ...(purpose === "download" ? { brotli: trial.tradeoff?.size } : {}),
+    speed: trial.tradeoff?.speed,
+    drop: trial.tradeoff?.drop,
+    samples: evaluatedSamplesOf(trial.attempt),
+    interval: dropIntervalOf(trial),
+    isOnFront: front.has(trial),
+    rejected: trial.sameAs === undefined ? trial.attempt.variant.rejected : `the same file as ${trial.sameAs}`,
+    seconds: trial.seconds,
+    recipe: recipeText(resolveRecipe(trial.combination, trial.attempt, recipeSamples)),
   }));
   return { samples, apart: isApart, ...(isInterim ? { isInterim } : {}), points };
 }

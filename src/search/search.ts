@@ -58,7 +58,7 @@ export async function searchWithPool(
 ): Promise<Compressed> {
   const context = completeContext(partialContext);
   return withStore(original, options, async (store) => {
-    const started = performance.now();
+    const startTime = performance.now();
     const searchTask = await setUpSearch(store, original, task, options, context);
     const finalTrials = await openFinalTrials(searchTask);
     warnOfSharedSamples(searchTask);
@@ -66,12 +66,12 @@ export async function searchWithPool(
     const searchProcess = new Search(
       searchTask,
       finalTrials,
-      secondsSince(started),
+      secondsSince(startTime),
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
     await searchProcess.run().finally(() => options.jobPool?.close());
     const result = await searchProcess.evaluateFinalists();
-    return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
+    return { ...result, run: { ...result.run, seconds: secondsSince(startTime) } };
   });
 }
 
@@ -87,9 +87,9 @@ export async function evaluateIntoStore(
     const { trials, context } = await setUpSearch(store, original, task, options, completeContext(partialContext));
     const candidate = trials.candidates.find((candidate) => candidate.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
-    const started = performance.now();
+    const startTime = performance.now();
     await tryCandidate(candidate, true, trials);
-    await new SearchClock(store, options, trials.metricInputs, context).measure(candidate, started);
+    await new SearchClock(store, options, trials.metricInputs, context).measure(candidate, startTime);
   });
 }
 
@@ -150,13 +150,13 @@ class Search {
           return;
         }
         throwIfAborted(context.signal, `Stopped before ${combination.name}.`);
-        const scored = await this.#try(combination);
-        if (scored === undefined) {
+        const scoredTrial = await this.#try(combination);
+        if (scoredTrial === undefined) {
           const text = `${combination.name}: stopped without a result, because the time for the search was over`;
           context.log({ id: "late", text });
           return;
         }
-        await this.#recordAttempt(scored);
+        await this.#recordAttempt(scoredTrial);
         await this.#trim();
       }
     }
@@ -222,12 +222,12 @@ class Search {
     const bestText = best === undefined ? "" : `, best ${best.combination.name}`;
     stage.name = `${combination.name} (${integer(tried.length)} tried${bestText}, ${this.#budget.leftText})`;
     options.onStage?.(stage.name);
-    const started = performance.now();
+    const startTime = performance.now();
     const cancel = this.#stopWhenLate();
     try {
       const attempt = await tryCandidate(candidate, true, trials);
       const tradeoff = await measureTradeoff(attempt, this.#tradeoffOptions);
-      const { seconds, spent } = await this.#clock.measure(candidate, started);
+      const { seconds, spent } = await this.#clock.measure(candidate, startTime);
       return { combination, attempt, tradeoff, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };
     } catch (error) {
       if (timeLimit.signal.aborted && !context.signal.aborted) return undefined;
@@ -237,14 +237,14 @@ class Search {
     }
   }
 
-  async #recordAttempt(scored: ScoredTrial): Promise<void> {
+  async #recordAttempt(scoredTrial: ScoredTrial): Promise<void> {
     const { context, options } = this.#task;
-    this.#budget.spend(scored.spent / (options.jobPool?.jobs ?? 1));
-    const isBest = this.#rounds.add(scored);
-    context.log({ id: "tried", text: describeTrial(scored, this.#tradeoffOptions) });
+    this.#budget.spend(scoredTrial.spent / (options.jobPool?.jobs ?? 1));
+    const isBest = this.#rounds.add(scoredTrial);
+    context.log({ id: "tried", text: describeTrial(scoredTrial, this.#tradeoffOptions) });
     if (!isBest) return;
     // Before the message, so that a user who stops after the message finds the result.
-    if (options.onBest !== undefined) await options.onBest(await this.#finalEvaluation.evaluateInterim(scored));
-    context.log({ id: "best", text: `best so far: ${scored.combination.name}` });
+    if (options.onBest !== undefined) await options.onBest(await this.#finalEvaluation.evaluateInterim(scoredTrial));
+    context.log({ id: "best", text: `best so far: ${scoredTrial.combination.name}` });
   }
 }

@@ -75,8 +75,8 @@ export interface ProcessSession
 export interface JobOptions extends Pick<RunJobOptions, "keeps"> {
   /** The job runs no model and reads little, so it cannot block or crash this process. */
   readonly isHere?: boolean;
-  /** Returns the error of a stopped job with what was kept. @param written a sentence about the complete file. */
-  describeStop?(error: PithError, written: string | undefined): PithError;
+  /** Returns the error of a stopped job with what was kept. @param completeFileText a sentence about the complete file. */
+  describeStop?(error: PithError, completeFileText: string | undefined): PithError;
 }
 
 export interface Result<D = unknown> extends PrintedResult {
@@ -150,12 +150,12 @@ export function buildCommand<S extends v.GenericSchema>(
     passSchema === undefined ? [] : [...keysOf(passSchema)].filter((key) => !omittedKeys.includes(key));
   if (passSchema !== undefined) addFlags(command, passSchema, new Set([...omittedKeys, ...keysOf(sharedOptions)]));
   addFlags(command, ownSchema, new Set([...flaglessKeys, ...passedKeys]));
-  const required = new Set([
+  const requiredNames = new Set([
     ...(definition.requiredFlags ?? []),
     ...requiredKeys(ownSchema),
     ...(passSchema === undefined ? [] : requiredKeys(passSchema)),
   ]);
-  for (const flag of command.options) if (required.has(flag.attributeName())) flag.description += " (required)";
+  for (const flag of command.options) if (requiredNames.has(flag.attributeName())) flag.description += " (required)";
   addFlags(command, sharedOptions, new Set(definition.isDeterministic === true ? ["seed"] : []));
   addHelp(command, definition, { program, isFullHelp });
   return command.action(async () => {

@@ -51,14 +51,14 @@ export async function runProgram(args: readonly string[], surroundings: ProgramE
       : (await import("../../runtime/job/run.ts")).runJob;
     const run = surroundings.runJob ?? defaultWorker;
     let stage = "";
-    const announced: AnnouncedFiles[] = [];
+    const announcedFiles: AnnouncedFiles[] = [];
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      if (event.kind === "writes") announced.push(event);
+      if (event.kind === "writes") announcedFiles.push(event);
       else terminal.showEvent(event);
     };
     const { removeTemporaries, describeCompleteFile: describeComplete } = await import("./files/announced-files.ts");
-    const removeAnnounced = (): void => announced.forEach(removeTemporaries);
+    const removeAnnounced = (): void => announcedFiles.forEach(removeTemporaries);
     // The job's process is killed before its files are removed, because `runJob` puts its exit listener first.
     process.on("exit", removeAnnounced);
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
@@ -66,9 +66,9 @@ export async function runProgram(args: readonly string[], surroundings: ProgramE
       return await run<J>(url, input, { ...runOptions, name, signal, onEvent });
     } catch (error) {
       removeAnnounced();
-      const described = describeStoppedStage(error, words[0] ?? "", stage);
-      if (!(described instanceof PithError) || described.code !== "E_STOPPED") throw described;
-      throw describeStop(described, describeComplete(announced));
+      const stageError = describeStoppedStage(error, words[0] ?? "", stage);
+      if (!(stageError instanceof PithError) || stageError.code !== "E_STOPPED") throw stageError;
+      throw describeStop(stageError, describeComplete(announcedFiles));
     } finally {
       process.off("exit", removeAnnounced);
     }

@@ -109,8 +109,8 @@ export async function compareEndToEnd(
   const equality = { tokens, same, batch: countSameTokens(singleTokens, batchTokens).same / tokens };
   if (endToEndLoss(equality) === undefined) return equality;
   const limits = { signal, evaluated: prompts.length };
-  const blamed = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, limits);
-  return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
+  const blame = await findLayerToBlame(engine, original.decoder, result.decoder, undefined, limits);
+  return { ...equality, ...(blame === undefined ? {} : { blamed: blameText(blame) }) };
 }
 
 export const batchFigures = ({ worst, apart, samples }: BatchInvariance) => ({

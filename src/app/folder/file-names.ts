@@ -18,8 +18,8 @@ export function basesIn(files: readonly string[]): readonly string[] {
 
 /** Returns the models that transformers.js runs: not the two decoders that a merged one replaces. */
 export function usedBases(bases: readonly string[]): readonly string[] {
-  const replaced = bases.includes("decoder_model_merged") ? ["decoder_model", "decoder_with_past_model"] : [];
-  return bases.filter((base) => !replaced.includes(base));
+  const replacedBases = bases.includes("decoder_model_merged") ? ["decoder_model", "decoder_with_past_model"] : [];
+  return bases.filter((base) => !replacedBases.includes(base));
 }
 
 /** Returns the module whose outputs are the predictions, and whether it runs without other modules. */

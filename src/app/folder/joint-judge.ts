@@ -59,9 +59,9 @@ export async function createJointJudge(
       async measure(model) {
         const result = generatorOf(new Map([...results, [base, model]])) ?? original;
         const options = { utterances, goal: request.goal, expected, signal };
-        const compared = await compareSpeech(engine, original, result, speech, options);
-        expected = compared.expected;
-        const lostText = endToEndLoss(compared.endToEnd);
+        const speechComparison = await compareSpeech(engine, original, result, speech, options);
+        expected = speechComparison.expected;
+        const lostText = endToEndLoss(speechComparison.endToEnd);
         return {
           met: lostText === undefined ? "clearly" : "no",
           text: uncapitalize(stripPeriod(lostText ?? "the goal is met")),
@@ -78,8 +78,8 @@ export async function createJointJudge(
     async measure(model) {
       const result = generatorOf(new Map([...results, [base, model]]));
       if (result === undefined) return judgeAlone.measure(model);
-      const generated = await continueEach(engine, result, prompts, { ...options, forced });
-      const { tokens, same } = countSameTokens(forced, generated);
+      const generatedRows = await continueEach(engine, result, prompts, { ...options, forced });
+      const { tokens, same } = countSameTokens(forced, generatedRows);
       const verdict = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
       if (verdict === "no") return { met: verdict, text };

@@ -74,9 +74,9 @@ export function createLoaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes)
     const originalAnswer = canCompare ? await originals(dtypes) : undefined;
     if (originalAnswer !== undefined && "failed" in originalAnswer && originalAnswer.failed !== "feed")
       return notTried(originalAnswer);
-    const forced =
+    const forcedRows =
       originalAnswer && "answers" in originalAnswer ? originalAnswer.answers.map(({ tokens }) => tokens) : undefined;
-    const variantAnswer = await loader.run(dtypes, forced);
+    const variantAnswer = await loader.run(dtypes, forcedRows);
     if ("failed" in variantAnswer) {
       const { failed, reason } = variantAnswer;
       if (failed === "feed") return assignOutcome(dtypes, { outcome: "loads", version, reason });
@@ -96,10 +96,10 @@ export function createLoaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes)
     const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
     const isUsed = (base: string): boolean => variantAnswer.sessions.includes(keys.get(base) ?? base);
-    const unused = [...outcomes.keys()].filter((base) => !isUsed(base));
+    const unusedBases = [...outcomes.keys()].filter((base) => !isUsed(base));
     for (const base of outcomes.keys())
-      if (unused.includes(base))
-        outcomes.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
+      if (unusedBases.includes(base))
+        outcomes.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unusedBases, isUsed) });
       else if (!variantAnswer.ran.includes(keys.get(base) ?? base))
         outcomes.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
     return outcomes;

@@ -94,7 +94,7 @@ export async function copySidecars(
   const links = await outerLinks(folder);
   if (links.length > 0) log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
   const config = links.includes(configName) ? undefined : await readSettings(joinPath(folder, configName));
-  const written: FileHashes = new Map();
+  const writtenHashes: FileHashes = new Map();
   if (config !== undefined) {
     const modelNames = [...(await listFolder(joinPath(out, subfolder))), ...copies.map(({ path }) => fileNameOf(path))];
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
@@ -113,9 +113,9 @@ export async function copySidecars(
       earlierSettings !== undefined &&
       formatJson({ ...earlierSettings, ...layers }) === formatJson({ ...newConfig, ...layers })
     )
-      written.set(configName, [await fileHash(joinPath(out, configName))]);
+      writtenHashes.set(configName, [await fileHash(joinPath(out, configName))]);
   }
-  const { writes, kept } = await planWrites(out, copies, written);
+  const { writes, kept } = await planWrites(out, copies, writtenHashes);
   for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
   for (const path of kept) log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
 }
@@ -195,9 +195,9 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);
   if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
-  const uncopied = (await findUncopied(folder, files)).filter((path) => !links.includes(path));
-  if (uncopied.length > 0) {
-    const text = `not copied, because transformers.js does not load them: ${joinList(uncopied, maxListed)}`;
+  const uncopiedFiles = (await findUncopied(folder, files)).filter((path) => !links.includes(path));
+  if (uncopiedFiles.length > 0) {
+    const text = `not copied, because transformers.js does not load them: ${joinList(uncopiedFiles, maxListed)}`;
     context.log({ id: "left", text });
   }
   // If a search result has replaced an original, it is kept.

@@ -64,8 +64,8 @@ export async function quantizeFolder(
 }
 
 async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
-  const tried = new Set<string>();
-  if (combinesDtypes(run.options)) await makeSmallest(run, tried);
+  const triedKeys = new Set<string>();
+  if (combinesDtypes(run.options)) await makeSmallest(run, triedKeys);
   else
     for (const dtype of run.requestedDtypes) {
       for (const module of run.modules) await makeAndTime(run, module, dtype);
@@ -77,7 +77,7 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   await dropRedundant(run);
   if (run.options.keepSmallest === true) {
     await searchModules(run);
-    await keepBest(run, tried);
+    await keepBest(run, triedKeys);
   }
   await precompressFiles(run);
   return [...run.rows.values()];
@@ -91,7 +91,7 @@ async function makeAndTime(run: FolderRun, module: FolderModule, dtype: DtypeNam
 }
 
 /** Makes files of each module, fewest bits first, until one is acceptable and fast. */
-async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
+async function makeSmallest(run: FolderRun, triedKeys: Set<string>): Promise<void> {
   const { modules, requestedDtypes, rows, options } = run;
   const byBits = requestedDtypes.toSorted((a, b) => dtypeBits(a) - dtypeBits(b));
   const attempts = [
@@ -102,8 +102,8 @@ async function makeSmallest(run: FolderRun, tried: Set<string>): Promise<void> {
     for (const { dtype, fallback } of attempts) {
       const file = fileOf(module.base, dtype);
       const key = `${file} ${fallback}`;
-      if (!tried.has(key)) await makeAndTime(run, module, dtype, fallback);
-      tried.add(key);
+      if (!triedKeys.has(key)) await makeAndTime(run, module, dtype, fallback);
+      triedKeys.add(key);
       const { verdict, work = 1 } = rows.get(file) ?? {};
       if (verdict !== "rejected" && work * minSpeed <= 1 && options.purpose !== "speed") break;
     }
@@ -177,7 +177,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 }
 
 /** Keeps only the best acceptable file of each module. Different dtypes must also pass the end-to-end check. */
-async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
+async function keepBest(run: FolderRun, triedKeys: Set<string>): Promise<void> {
   const { modules, mainBase, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
     const soundDtypes = [...requestedDtypes, "searched" as const]
@@ -196,7 +196,7 @@ async function keepBest(run: FolderRun, tried: Set<string>): Promise<void> {
     return soundDtypes[choice?.place ?? -1];
   };
   for (;;) {
-    if (combinesDtypes(options)) await makeSmallest(run, tried);
+    if (combinesDtypes(options)) await makeSmallest(run, triedKeys);
     const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const chosenRows = [mainBase, ...bestFiles.keys()].flatMap((base) => bestFiles.get(base) ?? []);
     // If the files fail together, the one with the fewest bits is rejected, then the one that loses most alone, then the smallest.

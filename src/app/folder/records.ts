@@ -82,6 +82,6 @@ export interface FolderRecord {
 
 export async function readFolderRecord(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
-  const parsed = v.safeParse(v.record(v.string(), recordSchema), files);
-  return { files: parsed.success ? parsed.output : {}, written: parseFileHashes(written), others };
+  const parsedFiles = v.safeParse(v.record(v.string(), recordSchema), files);
+  return { files: parsedFiles.success ? parsedFiles.output : {}, written: parseFileHashes(written), others };
 }

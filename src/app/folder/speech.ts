@@ -65,13 +65,13 @@ function promptOf(settings: PlainObject): Omit<SpeechPrompt, "inputs"> {
     lang_to_id,
     task_to_id,
   } = settings;
-  const forced = [forced_decoder_ids].flat().flatMap((pair) => (Array.isArray(pair) ? tokensIn(pair[1]) : []));
+  const forcedIds = [forced_decoder_ids].flat().flatMap((pair) => (Array.isArray(pair) ? tokensIn(pair[1]) : []));
   const idIn = (ids: unknown, key: string): readonly number[] => (isObject(ids) ? tokensIn(ids[key]) : []);
-  const chosen =
-    is_multilingual === true ? [...idIn(lang_to_id, `<|${language}|>`), ...idIn(task_to_id, "transcribe")] : forced;
-  const plain = tokensIn(settings.no_timestamps_token_id).filter((token) => !chosen.includes(token));
+  const chosenIds =
+    is_multilingual === true ? [...idIn(lang_to_id, `<|${language}|>`), ...idIn(task_to_id, "transcribe")] : forcedIds;
+  const plain = tokensIn(settings.no_timestamps_token_id).filter((token) => !chosenIds.includes(token));
   return {
-    start: [...tokensIn(decoder_start_token_id), ...chosen, ...plain],
+    start: [...tokensIn(decoder_start_token_id), ...chosenIds, ...plain],
     end: tokensIn(settings.eos_token_id)[0],
     suppressed: tokensIn(settings.suppress_tokens),
     suppressedFirst: tokensIn(settings.begin_suppress_tokens),
@@ -182,8 +182,8 @@ export async function compareSpeech(
   const nearness = similarityFrom(comparison);
   const answers = nearness && { ...nearness, samples: words };
   if (!isMet) {
-    const needed = isStated || !isTooFew ? "" : ` ${neededText(words, judgedGoal.maxDrop)}`;
-    const lost = `${capitalize(lossText(comparison, verdict, judgedGoal))}.${needed}`;
+    const neededNote = isStated || !isTooFew ? "" : ` ${neededText(words, judgedGoal.maxDrop)}`;
+    const lost = `${capitalize(lossText(comparison, verdict, judgedGoal))}.${neededNote}`;
     return { endToEnd: { answers, lost }, expected: before };
   }
   const undecided = verdict.verdict === "kept" ? {} : { undecided: undecidedText(words, judgedGoal.maxDrop) };
@@ -197,8 +197,8 @@ const neededText = (words: number, maxDrop: number): string =>
   `To show a loss of at most ${allowance("share", maxDrop)} takes at least ${integer(roundUp(neededWords(maxDrop)))} words, and there are ${integer(words)}.`;
 
 function undecidedText(words: number, maxDrop: number): string {
-  const needed = neededWords(maxDrop);
-  if (words >= needed || !Number.isFinite(needed))
+  const neededCount = neededWords(maxDrop);
+  if (words >= neededCount || !Number.isFinite(neededCount))
     return `Undecided: ${counted(words, "word")} do not exclude a loss of more than ${allowance("share", maxDrop)}, see the intervals.`;
   const reached = allowance("share", wilson(0, Math.max(1, words)).high);
   return `Undecided: ${uncapitalize(neededText(words, maxDrop))} Even if none of them changes, the interval reaches ${reached}.`;

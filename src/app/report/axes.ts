@@ -72,8 +72,8 @@ export function spreadOut(preferred: readonly number[], gap: number, low: number
   const order = preferred.map((_, index) => index).sort((a, b) => (preferred[a] ?? 0) - (preferred[b] ?? 0));
   const clusters: { sum: number; members: number[] }[] = [];
   const startOf = ({ sum, members }: { sum: number; members: number[] }): number => {
-    const centered = sum / members.length - ((members.length - 1) * gap) / 2;
-    return Math.max(low, Math.min(centered, high - (members.length - 1) * gap));
+    const centeredStart = sum / members.length - ((members.length - 1) * gap) / 2;
+    return Math.max(low, Math.min(centeredStart, high - (members.length - 1) * gap));
   };
   for (const index of order) {
     let cluster = { sum: preferred[index] ?? 0, members: [index] };

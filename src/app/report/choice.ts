@@ -42,16 +42,16 @@ const unchangedSentences = (run: Run): readonly string[] =>
   (chosenOf(run)?.steps ?? []).flatMap(({ id, name, changes, misses }) => {
     const isUndone = ({ at = "" }: StepRecord["misses"][number]): boolean =>
       id === "recover" && trainingStages.includes(at);
-    const named = changes.length > 0 ? misses.filter(isUndone) : misses.slice(0, 1);
+    const shownMisses = changes.length > 0 ? misses.filter(isUndone) : misses.slice(0, 1);
     const title = changes.length > 0 ? name : `${name} changed nothing`;
-    return named.map(({ at, reason }) => `${title}: ${at === undefined ? "" : `${at}: `}${reason}.`);
+    return shownMisses.map(({ at, reason }) => `${title}: ${at === undefined ? "" : `${at}: `}${reason}.`);
   });
 
 export function choiceSentence(run: Run): string | undefined {
-  const chosen = chosenOf(run);
-  if (chosen === undefined) return undefined;
+  const chosenVariant = chosenOf(run);
+  if (chosenVariant === undefined) return undefined;
   const clause = choiceClause(run);
-  const reason = clause === undefined ? undefined : `${chosen.name} is ${clause}.${slowerText(run)}`;
+  const reason = clause === undefined ? undefined : `${chosenVariant.name} is ${clause}.${slowerText(run)}`;
   const sentences = [reason, samplesSentence(run), smallerButLostSentence(run), searchMissSentence(run)].filter(
     (text) => text !== undefined,
   );

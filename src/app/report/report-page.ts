@@ -197,9 +197,9 @@ const maxLength = 300;
 const maxChanges = 12;
 
 function keyFigures(run: Run): Markup {
-  const chosen = chosenOf(run);
+  const chosenVariant = chosenOf(run);
   const { original, metric } = run;
-  const result = chosen?.result;
+  const result = chosenVariant?.result;
   const renderFigure = (title: string, text: Content, note?: string): Markup =>
     html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${keepTermsWhole(note)}</small>`}</dd></div>`;
   const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
@@ -222,10 +222,10 @@ ${original.macs !== undefined && renderFigure("MACs", fromTo(original.macs, resu
 }
 
 function doneSection(run: Run): Markup | undefined {
-  const chosen = chosenOf(run);
-  if (chosen === undefined || chosen.steps.length === 0) return undefined;
+  const chosenVariant = chosenOf(run);
+  if (chosenVariant === undefined || chosenVariant.steps.length === 0) return undefined;
   return html`<h2>Steps</h2>
-${chosen.steps.map(
+${chosenVariant.steps.map(
   (step) => html`<h3>${step.name}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
 ${trainingChart(step)}${changesOf(step)}`,
@@ -237,7 +237,7 @@ function rejectedSection(run: Run): Markup | undefined {
   const misses = run.variants.flatMap(({ steps }) =>
     steps.flatMap((step) => step.misses.map(({ at, reason }) => ({ at, reason: `${step.id}: ${reason}` }))),
   );
-  const skipped = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxNames).map(([reason, members]) => {
+  const skippedRows = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxNames).map(([reason, members]) => {
     const names = [...new Set(members.flatMap(({ at }) => at ?? []))];
     if (names.length === 0) return clip(reason);
     return html`${clip(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
@@ -245,7 +245,7 @@ function rejectedSection(run: Run): Markup | undefined {
   const rejectedItems = variants.map(({ name, rejected = "" }) => html`<strong>${name}</strong>: ${clip(rejected)}`);
   const sections = [
     ["Rejected candidates", rejectedItems],
-    ["Skipped layers", skipped],
+    ["Skipped layers", skippedRows],
   ] as const;
   return html`${sections.map(([title, items]) => items.length > 0 && html`<h2>${title}</h2>\n${reasonsList(items)}\n`)}`;
 }
@@ -343,9 +343,9 @@ ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - max
 }
 
 function namesText(names: readonly string[]): Content {
-  const shown = names.slice(0, maxNames);
-  const list = shown.map((name, index) => [index > 0 && ", ", html`<span class="name">${clip(name)}</span>`]);
-  const hiddenCount = names.length - shown.length;
+  const shownNames = names.slice(0, maxNames);
+  const list = shownNames.map((name, index) => [index > 0 && ", ", html`<span class="name">${clip(name)}</span>`]);
+  const hiddenCount = names.length - shownNames.length;
   return [list, hiddenCount > 0 && ` and ${integer(hiddenCount)} more`];
 }
 

@@ -95,7 +95,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const [goal, estimate] = [drawing.goal, drawing.estimate].map((value) =>
     Number.isFinite(value) ? value : undefined,
   );
-  const searched = selectSearched(drawing, rowOf).filter(isFinitePoint);
+  const searchedPoints = selectSearched(drawing, rowOf).filter(isFinitePoint);
   const points = drawing.points
     .filter(isFinitePoint)
     .map(({ interval, paired, ...point }) => ({
@@ -107,7 +107,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const { height, left, right, top, bottom } = frame;
   const { name, unit, better } = metric;
   const values = [
-    ...searched.map(({ value }) => value),
+    ...searchedPoints.map(({ value }) => value),
     ...points.flatMap(({ value, interval, paired }) => [
       value,
       ...[interval, paired].flatMap((each) => (each === undefined ? [] : [each.low, each.high])),
@@ -119,7 +119,7 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const { low, high } = withinUnit(metric, { low: lowest - room, high: highest + room });
   const yAxis = verticalAxis(frame, low, high, 5);
   const y = yAxis.scale;
-  const sizes = [...points, ...searched].map((point) => point.bytes).concat(estimate ?? []);
+  const sizes = [...points, ...searchedPoints].map((point) => point.bytes).concat(estimate ?? []);
   const xAxis = bytesAxis(sizes, frame, Math.round(width / 140));
   const x = xAxis.scale;
   const size = drawing.isByDownload
@@ -128,18 +128,18 @@ function drawChart(drawing: SizeDrawing, rowOf?: (index: number) => string): Mar
   const texts = drawing.points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figureText(unit, point.value)}`);
   const title = `${name} against ${size.title}: ${texts.join("; ")}`;
   const chosenLast = points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
-  const listed = points
+  const listedPoints = points
     .filter((point) => labelOf(point).length > maxLabelLength(width))
     .toSorted((a, b) => a.bytes - b.bytes);
-  const lines = listed.flatMap(({ name, kind }, index) =>
+  const lines = listedPoints.flatMap(({ name, kind }, index) =>
     wrapText(`${index + 1}  ${name}`, width).map((text) => ({ text, kind })),
   );
-  const labeled = points.map((point) => ({
+  const labeledPoints = points.map((point) => ({
     ...point,
-    label: listed.includes(point) ? String(listed.indexOf(point) + 1) : labelOf(point),
+    label: listedPoints.includes(point) ? String(listedPoints.indexOf(point) + 1) : labelOf(point),
   }));
   // An image cannot contain links.
-  const role = searched.some(({ row }) => row !== undefined) ? "group" : "img";
+  const role = searchedPoints.some(({ row }) => row !== undefined) ? "group" : "img";
   return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height + (lines.length > 0 ? 8 : 0) + lineHeight * lines.length}" role="${role}" aria-label="${title}">
 ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
 <g class="tick">${sizeTexts(xAxis.ticks).map((text, index) => labelMarkup(x(xAxis.ticks[index] ?? 0), bottom + 18, text, "middle"))}</g>
@@ -148,9 +148,9 @@ ${labelMarkup(right, height - 6, `${size.axis}${xAxis.isLogarithmic ? " (logarit
 ${labelMarkup(2, top - 20, `${better === "higher" ? "↑" : "↓"} ${name}`, "start")}</g>
 ${estimate !== undefined && html`<g class="estimate">${lineMarkup(x(estimate), x(estimate), top, bottom)}</g>`}
 ${goal !== undefined && html`<g class="goal">${lineMarkup(left, right, y(goal), y(goal))}${labelMarkup(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
-${searched.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
+${searchedPoints.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
 ${chosenLast.map((point) => drawPoint(point, x(point.bytes), y))}
-${drawLabels(labeled, x, y, frame)}
+${drawLabels(labeledPoints, x, y, frame)}
 ${lines.length > 0 && html`<g class="names">${lines.map(({ text, kind }, index) => labelMarkup(2, height + 4 + lineHeight * (index + 1), text, "start", kind))}</g>`}
 </svg>`;
 }
@@ -224,8 +224,8 @@ function bytesAxis(sizes: readonly number[], { left, right }: PlotArea, count: n
   return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shownTicks, isLogarithmic: true };
 }
 
-function drawSearched(searched: SearchedSize, unit: Unit, x: number, y: number): Markup {
-  const { name, bytes: size, value, isOnFront, row } = searched;
+function drawSearched(searchedSize: SearchedSize, unit: Unit, x: number, y: number): Markup {
+  const { name, bytes: size, value, isOnFront, row } = searchedSize;
   const point = html`<circle class="searched ${isOnFront ? "front" : ""}" cx="${px(x)}" cy="${px(y)}" r="3"><title>${name}: ${bytes(size)}, ${figureText(unit, value)}</title></circle>`;
   return row === undefined ? point : html`<a href="#${row}">${point}</a>`;
 }
@@ -273,8 +273,8 @@ function drawLabels(
     end = Math.max(end, each.from + each.length);
   }
   const placedLabels = columns.flatMap((members) => {
-    const preferred = members.map((each) => each.y);
-    const ys = spreadOut(preferred, lineHeight, top + 8, bottom - 8);
+    const preferredYs = members.map((each) => each.y);
+    const ys = spreadOut(preferredYs, lineHeight, top + 8, bottom - 8);
     return members.map((each, index) => ({ ...each, labelY: ys[index] ?? 0 }));
   });
   return html`<g class="names">${placedLabels.map(({ text, kind, side, x, y, labelX, labelY }) => {

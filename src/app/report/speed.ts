@@ -41,20 +41,20 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
 }
 
 /** Returns a warning if the result is clearly slower. */
-export function slowerText(timed: MeasuredSpeed | undefined): string | undefined {
-  if (timed === undefined || "unmeasured" in timed || timed.high >= 1) return undefined;
-  return `the result is slower than ${timed.against} on one thread: ${speedText(timed)}`;
+export function slowerText(speed: MeasuredSpeed | undefined): string | undefined {
+  if (speed === undefined || "unmeasured" in speed || speed.high >= 1) return undefined;
+  return `the result is slower than ${speed.against} on one thread: ${speedText(speed)}`;
 }
 
-export function timeRow(model: string, timed: MeasuredSpeed | undefined): string[][] {
-  if (timed === undefined || timed.against !== model || "unmeasured" in timed) return [];
-  return [["time, 1 thread", runTime(timed.before), runTime(timed.milliseconds), speedText(timed)]];
+export function timeRow(model: string, speed: MeasuredSpeed | undefined): string[][] {
+  if (speed === undefined || speed.against !== model || "unmeasured" in speed) return [];
+  return [["time, 1 thread", runTime(speed.before), runTime(speed.milliseconds), speedText(speed)]];
 }
 
-export function speedLines(model: string, written: string, timed: MeasuredSpeed | undefined): string[] {
-  if (timed === undefined) return [];
-  const { against } = timed;
-  if ("unmeasured" in timed)
-    return [`speed: not measured, ${timed.unmeasured}; ${benchCommand([against, written])} measures it`];
-  return against === model ? [] : [`speed, compared with ${against} on one thread: ${speedText(timed)}`];
+export function speedLines(model: string, writtenPath: string, speed: MeasuredSpeed | undefined): string[] {
+  if (speed === undefined) return [];
+  const { against } = speed;
+  if ("unmeasured" in speed)
+    return [`speed: not measured, ${speed.unmeasured}; ${benchCommand([against, writtenPath])} measures it`];
+  return against === model ? [] : [`speed, compared with ${against} on one thread: ${speedText(speed)}`];
 }

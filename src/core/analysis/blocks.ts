@@ -134,12 +134,12 @@ function hasRepeats(
   parts: readonly NodeSegment[],
   index: number,
   pieceCount: number,
-  ignored: readonly Value[],
+  ignoredValues: readonly Value[],
   context: Context,
 ): boolean {
   let dependents: ReadonlySet<Value> | undefined;
   const dependsOnIgnored = (value: Value): boolean => {
-    dependents ??= downstreamValues(context.graph, ignored, context.inference);
+    dependents ??= downstreamValues(context.graph, ignoredValues, context.inference);
     return dependents.has(value);
   };
   return repeatsOfSegments(parts, context).some(({ start, period, count }) => {
@@ -149,7 +149,7 @@ function hasRepeats(
         .slice(start + piece * period, start + (piece + 1) * period)
         .flatMap(({ nodes }) => nodes.flatMap(usedValues)),
     );
-    const isReadByAll = valuesPerPiece.every((used) => used.some((value) => ignored.includes(value)));
+    const isReadByAll = valuesPerPiece.every((used) => used.some((value) => ignoredValues.includes(value)));
     const isLarge = period > 1 || valuesPerPiece.some((used) => used.length >= minNodes);
     return isReadByAll || (isLarge && !valuesPerPiece.flat().some(dependsOnIgnored));
   });
@@ -178,11 +178,11 @@ function longestLivedValues({ nodes, ignored }: NodeSegment, { dependents }: Con
 /** Returns the nodes that compute these values, unless other nodes read their intermediate results. */
 function exclusiveProducersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
-  const needed = new Set(values);
+  const neededValues = new Set(values);
   for (const node of nodes.toReversed()) {
-    if (!node.outputs.some((output) => output !== undefined && needed.has(output))) continue;
+    if (!node.outputs.some((output) => output !== undefined && neededValues.has(output))) continue;
     makers.add(node);
-    for (const value of usedValues(node)) needed.add(value);
+    for (const value of usedValues(node)) neededValues.add(value);
   }
   const isShared = [...makers].some((node) =>
     node.outputs.some(
@@ -206,8 +206,8 @@ function cutSegment({ nodes, ignored }: NodeSegment, { dependents }: Context): N
 type Boundary = Pick<Block, "inputs" | "sideInputs" | "outputs" | "structureId">;
 
 function boundaryOf(nodes: readonly Node[], context: Context): Boundary {
-  const cached = context.boundaries.get(nodes);
-  if (cached !== undefined) return cached;
+  const cachedBoundary = context.boundaries.get(nodes);
+  if (cachedBoundary !== undefined) return cachedBoundary;
   const edges = boundaryValuesOf(nodes, context);
   const text = structureText(edges.outputs, [...edges.inputs, ...edges.sideInputs]);
   const structureId = context.structureIds.get(text) ?? context.structureIds.size;
@@ -231,30 +231,30 @@ function blockOf(nodes: readonly Node[], layersByNode: ReadonlyMap<Node, readonl
 
 function boundaryValuesOf(nodes: readonly Node[], context: Context): Omit<Boundary, "structureId"> {
   const members = new Set(nodes);
-  const produced = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
+  const producedValues = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
   const inputs = new Set<Value>();
   const sideInputs = new Set<Value>();
   for (const node of nodes) {
     for (const value of usedValues(node)) {
-      if (produced.has(value) || isStored(value, context)) continue;
+      if (producedValues.has(value) || isStored(value, context)) continue;
       if (context.dependents.has(value)) inputs.add(value);
     }
   }
   /** Values that are computed only from the block's values, the sizes of its inputs, and stored tensors. */
-  const derived = new Set<Value>();
+  const derivedValues = new Set<Value>();
   const isDerived = (value: Value): boolean =>
-    produced.has(value) || inputs.has(value) || isStored(value, context) || derived.has(value);
+    producedValues.has(value) || inputs.has(value) || isStored(value, context) || derivedValues.has(value);
   const makersOf = (node: Node): readonly Node[] =>
     usedValues(node).flatMap((value) =>
       isDerived(value) || context.dependents.has(value) || value.producer === undefined ? [] : [value.producer],
     );
   for (const node of sortTopologically(nodes.flatMap(makersOf), makersOf, nodeText))
     if (usedValues(node).every(isDerived))
-      for (const output of node.outputs) if (output !== undefined) derived.add(output);
+      for (const output of node.outputs) if (output !== undefined) derivedValues.add(output);
   for (const node of nodes) {
     for (const value of usedValues(node)) if (!inputs.has(value) && !isDerived(value)) sideInputs.add(value);
   }
-  const outputs = [...produced].filter(
+  const outputs = [...producedValues].filter(
     (value) =>
       context.graph.isOutput(value) ||
       (context.dependents.has(value) && [...readersOf(value)].some((reader) => !members.has(reader))),
@@ -293,7 +293,7 @@ function commonName(names: readonly string[]): string | undefined {
 export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "structureId"> {
   const members = new Set(run);
   const readElsewhere = new Set(all.flatMap((block) => (members.has(block) ? [] : block.inputs)));
-  const produced = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
+  const producedValues = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
   const unique = (values: readonly Value[]): readonly Value[] => [...new Set(values)];
   const layerNames = run.flatMap(({ layers: names }) => names);
   const outputs = run
@@ -302,7 +302,7 @@ export function joinBlocks(model: Model, run: readonly Block[], all: readonly Bl
   return {
     name: commonName(layerNames) ?? rangeName(layerNames) ?? run[0]?.name ?? "",
     nodes: run.flatMap(({ nodes }) => nodes),
-    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !produced.has(value)))),
+    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !producedValues.has(value)))),
     sideInputs: unique(run.flatMap(({ sideInputs }) => sideInputs)),
     outputs,
     layers: layerNames,

@@ -134,15 +134,15 @@ export class UnitLabels {
   /** Returns the unit that all positions have; -1 if there is none. */
   commonUnit(units: Int32Array, positions: readonly number[]): number {
     // Plain loops are deliberate: iterator objects were 40 % of the allocations when pruning a transformer.
-    let shared = -1;
+    let sharedUnit = -1;
     for (let index = 0; index < positions.length; index++) {
       const unit = units[positions[index] ?? 0] ?? -1;
       if (unit < 0) return -1;
       const root = this.rootOf(unit);
-      if (shared >= 0 && root !== shared) return -1;
-      shared = root;
+      if (sharedUnit >= 0 && root !== sharedUnit) return -1;
+      sharedUnit = root;
     }
-    return shared;
+    return sharedUnit;
   }
 
   #put(track: AxisLabels, index: number, unit: number): void {

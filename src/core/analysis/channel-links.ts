@@ -69,10 +69,10 @@ function channelRuleOf(node: Node, inference: Inference, withStatistics: boolean
 }
 
 /** Returns whether a node, other than those that only move or convert elements, reads an element of a vector. */
-function isElementRead(value: Value, element: number, inference: Inference, visited = new Set<string>()): boolean {
+function isElementRead(value: Value, element: number, inference: Inference, visitedKeys = new Set<string>()): boolean {
   const key = `${element} ${value.name}`;
-  if (visited.has(key)) return false;
-  visited.add(key);
+  if (visitedKeys.has(key)) return false;
+  visitedKeys.add(key);
   const isReadBy = ({ node, input }: Use): boolean => {
     if (node.graph !== value.graph) return true;
     const isInput = ([port, axis]: AxisEnd): boolean => port === `in${input}` && axis === 0;
@@ -84,8 +84,8 @@ function isElementRead(value: Value, element: number, inference: Inference, visi
       const end = linkEndOf(node, isInput(from) ? to : from);
       if (end.value === undefined || end.port.startsWith("in") || end.axis !== 0) return [true];
       const outputs = Array.from({ length: sizeAlong(end) ?? 0 }, (_, index) => index);
-      const moved = isInput(from) ? map(element) : outputs.filter((index) => map(index).includes(element));
-      return [moved.some((index) => isElementRead(end.value ?? value, index, inference, visited))];
+      const targetIndices = isInput(from) ? map(element) : outputs.filter((index) => map(index).includes(element));
+      return [targetIndices.some((index) => isElementRead(end.value ?? value, index, inference, visitedKeys))];
     });
     return readings === undefined || readings.length === 0 || readings.includes(true);
   };

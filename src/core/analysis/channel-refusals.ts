@@ -10,13 +10,13 @@ export function findRefusals(
   labels: UnitLabels,
   closed: ReadonlySet<Link>,
 ): ReadonlyMap<number, Miss> {
-  const refused = new Map<number, Miss>();
+  const missesByUnit = new Map<number, Miss>();
   for (const { axis, miss } of listRefusedAxes(model, rules, labels, closed))
     labels.unitsAt(axis)?.forEach((label) => {
       const unit = label < 0 ? -1 : labels.rootOf(label);
-      if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
+      if (unit >= 0 && !missesByUnit.has(unit)) missesByUnit.set(unit, miss);
     });
-  return refused;
+  return missesByUnit;
 }
 
 interface RefusedAxis {

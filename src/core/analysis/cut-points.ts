@@ -6,16 +6,16 @@ import type { Inference } from "./infer.ts";
 /** Returns the values that depend on parameters and are computed at run time, and the float model inputs of nodes with weights. */
 export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
-  const affected = downstreamValues(graph, sources, inference);
-  const weights = new Set([...affected].filter((value) => inference.operand(value)?.stored === true));
-  const computed = [...affected].filter((value) => value.producer !== undefined && !weights.has(value));
+  const affectedValues = downstreamValues(graph, sources, inference);
+  const weights = new Set([...affectedValues].filter((value) => inference.operand(value)?.stored === true));
+  const computedValues = [...affectedValues].filter((value) => value.producer !== undefined && !weights.has(value));
   const data = graph.feeds.filter(
     ({ type, uses }) =>
       type !== undefined &&
       isFloat(type.type) &&
       [...uses].some(({ node }) => node.inputs.some((input) => input !== undefined && weights.has(input))),
   );
-  return new Set([...data, ...computed]);
+  return new Set([...data, ...computedValues]);
 }
 
 export function producersOf(graph: Graph, values: ReadonlySet<Value>): readonly Node[] {

@@ -15,11 +15,11 @@ export function distributionOf(value: Value, inference: Inference): Distribution
 /** Returns the form if the normalized axes can be the class axis (the last axis, or axis 1 of images). */
 function formIfOverClasses(
   { form, axes }: Distribution,
-  normalized: Value,
+  normalizedValue: Value,
   value: Value,
   inference: Inference,
 ): Distribution["form"] | undefined {
-  const normalizedDims = inference.operand(normalized)?.dims;
+  const normalizedDims = inference.operand(normalizedValue)?.dims;
   const dims = inference.operand(value)?.dims;
   if (normalizedDims === undefined || axes === undefined || dims === undefined) return form;
   const sizes = axes.map((axis) => normalizedDims[axis]);

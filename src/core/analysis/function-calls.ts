@@ -51,8 +51,8 @@ export class FunctionCalls {
     const inputs = this.#types.inputsOf(node);
     const operands = operandsText(inputs);
     const call = JSON.stringify([objectId(local), attributesText(node), operands]);
-    const cached = this.#results.get(call);
-    if (cached !== undefined) return cached;
+    const cachedResult = this.#results.get(call);
+    if (cachedResult !== undefined) return cachedResult;
     if (this.#visitedNodes > maxCallNodes)
       return new Miss(
         `calls of functions expand to more than the ${maxCallNodes.toLocaleString("en")} nodes that are looked into`,

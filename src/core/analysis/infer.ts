@@ -48,9 +48,9 @@ const cache = new WeakMap<Graph, CachedInference>();
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
-  const cached = cache.get(graph);
-  if (cached?.revision === graph.revision && cached.opsets === opsets && cached.functions === functions)
-    return cached.inference;
+  const cachedEntry = cache.get(graph);
+  if (cachedEntry?.revision === graph.revision && cachedEntry.opsets === opsets && cachedEntry.functions === functions)
+    return cachedEntry.inference;
   const inference = new ModelInference(model);
   cache.set(graph, { revision: graph.revision, opsets, functions, inference });
   return inference;
@@ -140,7 +140,7 @@ class ModelInference implements Inference {
       local === undefined ? this.#inferOutputs(node) : withNodeInErrors(node, () => this.#calls.infer(node, local));
     // Also infers subgraphs that the definition did not request, such as branches that are not taken.
     for (const graph of innerGraphs) if (!this.#inferredGraphs.has(graph)) this.#inferTolerantly(graph, node);
-    const stored =
+    const isStored =
       innerGraphs.length === 0 &&
       local === undefined &&
       !isRandom(node) &&
@@ -160,7 +160,7 @@ class ModelInference implements Inference {
     const fallbackType = type && container === undefined ? { type, dims: keepsDims ? dims : undefined } : undefined;
     node.outputs.forEach((value, index) => {
       if (value !== undefined)
-        this.#types.record(value, outputs instanceof Miss ? fallbackType : outputs[index], stored);
+        this.#types.record(value, outputs instanceof Miss ? fallbackType : outputs[index], isStored);
     });
   };
 
@@ -172,8 +172,8 @@ class ModelInference implements Inference {
       const { graph } = this.#model;
       if (revision !== graph.revision || changes !== this.#types.changes) results.clear();
       [revision, changes] = [graph.revision, this.#types.changes];
-      const cached = results.get(key);
-      if (cached !== undefined) return cached;
+      const cachedResult = results.get(key);
+      if (cachedResult !== undefined) return cachedResult;
       const result = compute(key);
       results.set(key, result);
       return result;

@@ -36,8 +36,8 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   return counts;
 }
 
-export function learnedCount(learned: ReadonlyMap<Value, number>): number {
+export function learnedCount(countsByTensor: ReadonlyMap<Value, number>): number {
   let sum = 0;
-  for (const count of learned.values()) sum += count;
+  for (const count of countsByTensor.values()) sum += count;
   return sum;
 }

@@ -17,11 +17,11 @@ export function createFixedPointInference(): (body: Graph) => Body["inferFixedPo
     (start, iterate, open): FixedPoint | Miss => {
       if (depth === 0) lastStates.clear();
       const initialStates = start.map(withoutContents);
-      const merged = initialStates.map((state, index) => {
+      const mergedStates = initialStates.map((state, index) => {
         const last = lastStates.get(body)?.[index];
         return last === undefined ? state : mergeOperands(state, last, (axis) => open(index, axis));
       });
-      let states = merged.every((state) => state !== undefined) ? merged : initialStates;
+      let states = mergedStates.every((state) => state !== undefined) ? mergedStates : initialStates;
       depth++;
       try {
         for (let count = 0; count < maxIterations; count++) {

@@ -15,14 +15,14 @@ export function outputPartsOf(model: Model, name: string, values: readonly Dense
   const wholeOutput = definePart(name, new Map(), output && rangeOf(output, inference));
   const kind = outputKind(model, name);
   if (output === undefined || kind === "vector") return [wholeOutput];
-  const joined = joinedParts(model, inference).get(output) ?? [wholeOutput];
+  const outputParts = joinedParts(model, inference).get(output) ?? [wholeOutput];
   const isMeasured = values.length > 0 && canHaveScales(model, name, values);
   const dims = inference.operand(output)?.dims ?? [];
   const axes = isMeasured ? columnAxes(dims, kind).filter((axis) => typeof dims[axis] === "number") : [];
   const isAssumed = assumedScores(model, name) !== undefined;
   const divide = (part: OutputPart) => divideByScale(name, part, axes, values, kind === "number" ? maxColumns : 0);
   if (isAssumed && divide(wholeOutput).length < 2) return [wholeOutput];
-  return joined.flatMap(divide);
+  return outputParts.flatMap(divide);
 }
 
 /** Returns the axes whose indices can have different meanings, such as channels. */
@@ -65,10 +65,10 @@ function divideByScale(
   columns: number,
 ): readonly OutputPart[] {
   if (axes.length === 0) return [part];
-  const selected = values.map((dense) => selectPart(dense, part));
-  const sizes = selected[0]?.dims.slice(1) ?? [];
-  if (!selected.every(({ type, dims }) => isFloat(type) && sameDims(dims.slice(1), sizes))) return [part];
-  const statistics = positionStatistics(selected, elementCount(sizes));
+  const selectedValues = values.map((dense) => selectPart(dense, part));
+  const sizes = selectedValues[0]?.dims.slice(1) ?? [];
+  if (!selectedValues.every(({ type, dims }) => isFloat(type) && sameDims(dims.slice(1), sizes))) return [part];
+  const statistics = positionStatistics(selectedValues, elementCount(sizes));
   for (const axis of axes) {
     const size = sizes[axis - 1] ?? 0;
     if (part.indices.has(axis) || size < 2 || size > maxIndices) continue;

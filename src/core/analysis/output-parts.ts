@@ -32,9 +32,9 @@ export const joinedParts = cachePerRevision(
       model.graph.outputs.flatMap((output) => {
         // Spans of samples that a Concat has joined have the same parts.
         const spans = (regions.get(output) ?? []).flatMap(({ indices, range }) => {
-          const listed = [...indices].filter(([axis]) => axis > 0);
-          const part = definePart(output.name, new Map(listed), range);
-          return listed.length === 0 ? [] : [[JSON.stringify(listed), part] as const];
+          const indexEntries = [...indices].filter(([axis]) => axis > 0);
+          const part = definePart(output.name, new Map(indexEntries), range);
+          return indexEntries.length === 0 ? [] : [[JSON.stringify(indexEntries), part] as const];
         });
         const parts = [...new Map(spans).values()];
         return parts.length < 2 ? [] : [[output, parts] as const];
@@ -74,18 +74,18 @@ type Region = Pick<OutputPart, "indices" | "range">;
 
 function regionsOf(
   node: Node,
-  known: ReadonlyMap<Value, readonly Region[]>,
+  regionsByValue: ReadonlyMap<Value, readonly Region[]>,
   inference: Inference,
 ): readonly (readonly [Value, readonly Region[]])[] {
   const rule = inference.facet(node, "quantize");
   const isJoin = rule?.kind === "activation" && rule.joins === true;
-  if (!isJoin && !node.inputs.some((input) => input !== undefined && known.has(input))) return [];
+  if (!isJoin && !node.inputs.some((input) => input !== undefined && regionsByValue.has(input))) return [];
   const links = inference.facet(node, "axes")?.links ?? [];
   return node.outputs.flatMap((output, index) => {
     if (output === undefined || !isNumeric(output, inference)) return [];
     const regions = isJoin
-      ? joinRegions(node, links, known, inference)
-      : followRegions(node, links, `out${index}`, known, inference);
+      ? joinRegions(node, links, regionsByValue, inference)
+      : followRegions(node, links, `out${index}`, regionsByValue, inference);
     return regions.length < 2 || regions.length > maxParts ? [] : [[output, regions] as const];
   });
 }
@@ -99,22 +99,22 @@ function isNumeric(value: Value, inference: Inference): boolean {
 function joinRegions(
   node: Node,
   links: readonly AxisLink[],
-  known: ReadonlyMap<Value, readonly Region[]>,
+  regionsByValue: ReadonlyMap<Value, readonly Region[]>,
   inference: Inference,
 ): readonly Region[] {
   const regions = node.inputs.map((input, index): readonly Region[] => {
     if (input === undefined) return [];
-    return (known.get(input) ?? [{ indices: new Map(), range: rangeOf(input, inference) }]).flatMap(
+    return (regionsByValue.get(input) ?? [{ indices: new Map(), range: rangeOf(input, inference) }]).flatMap(
       ({ indices, range }) => {
-        const moved = new Map(indices);
+        const movedIndices = new Map(indices);
         for (const link of links) {
           if (!("from" in link) || link.map === undefined || link.from[0] !== `in${index}`) continue;
           const [, axis] = link.from;
           const size = inference.operand(input)?.dims?.[axis];
           if (typeof size !== "number") return [];
           const before = indices.get(axis) ?? Array.from({ length: size }, (_, position) => position);
-          moved.set(link.to[1], before.flatMap(link.map));
-          return [{ indices: moved, range }];
+          movedIndices.set(link.to[1], before.flatMap(link.map));
+          return [{ indices: movedIndices, range }];
         }
         return [];
       },
@@ -128,13 +128,13 @@ function followRegions(
   node: Node,
   links: readonly AxisLink[],
   port: AxisEnd[0],
-  known: ReadonlyMap<Value, readonly Region[]>,
+  regionsByValue: ReadonlyMap<Value, readonly Region[]>,
   inference: Inference,
 ): readonly Region[] {
   const computed = node.inputs.flatMap((value, index) => {
     if (value === undefined || inference.operand(value)?.stored !== false || !isNumeric(value, inference)) return [];
     const joints = links.flatMap((link) => axisMoveOf(link, `in${index}`, port, node, inference) ?? []);
-    return [{ joints, regions: known.get(value)?.map((region) => moveRegion(region, joints)) }];
+    return [{ joints, regions: regionsByValue.get(value)?.map((region) => moveRegion(region, joints)) }];
   });
   const [first = [], ...otherRegions] = computed.flatMap(({ regions }) => (regions === undefined ? [] : [regions]));
   if (first.some((region) => region === undefined) || otherRegions.some((other) => !haveSameIndices(first, other)))
@@ -190,29 +190,29 @@ function axisMoveOf(
     to: from,
     move(indices) {
       if (typeof size !== "number") return undefined;
-      const selected = new Set(indices);
+      const selectedIndices = new Set(indices);
       const images = Array.from({ length: size }, (_, index) => ({ index, sources: map(index) }));
-      const touched = images.filter(({ sources }) => sources.some((source) => selected.has(source)));
-      const isWhole = touched.every(({ sources }) => sources.every((source) => selected.has(source)));
-      return isWhole ? touched.map(({ index }) => index) : undefined;
+      const touchedImages = images.filter(({ sources }) => sources.some((source) => selectedIndices.has(source)));
+      const isWhole = touchedImages.every(({ sources }) => sources.every((source) => selectedIndices.has(source)));
+      return isWhole ? touchedImages.map(({ index }) => index) : undefined;
     },
   };
 }
 
 function moveRegion({ indices, range }: Region, joints: readonly AxisMove[]): Region | undefined {
-  const moved = new Map<number, readonly number[]>();
+  const movedIndices = new Map<number, readonly number[]>();
   for (const [axis, before] of indices) {
     const [end] = joints.flatMap(({ from, to, move }) => {
       const after = from === axis ? move(before) : undefined;
       return after === undefined ? [] : [{ to, after }];
     });
     if (end === undefined) return undefined;
-    const other = moved.get(end.to);
+    const other = movedIndices.get(end.to);
     const after = other === undefined ? end.after : other.filter((index) => end.after.includes(index));
-    moved.set(
+    movedIndices.set(
       end.to,
       after.toSorted((a, b) => a - b),
     );
   }
-  return { indices: moved, range };
+  return { indices: movedIndices, range };
 }

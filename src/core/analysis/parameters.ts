@@ -139,9 +139,9 @@ class ParameterSearch {
   }
 
   /** Returns the stored tensor that a node repeats or slices. */
-  #spreadRoot(used: readonly Value[]): Value | undefined {
+  #spreadRoot(values: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
-    for (const value of used) {
+    for (const value of values) {
       const operand = this.#inference.operand(value);
       const root = this.rootOfRepeated.get(value);
       if (root !== undefined) roots.add(root);

@@ -14,9 +14,9 @@ export function peakBytes(graph: Graph): number {
     for (const value of [...node.inputs, ...node.outputs]) if (value?.graph === graph) lastUses.set(value, index);
     for (const body of subgraphs(node)) use(body, index);
   }
-  const kept = new Set([...graph.inputs, ...graph.outputs]);
-  const freed: Value[][] = nodes.map(() => []);
-  for (const [value, index] of lastUses) if (!kept.has(value)) freed[index]?.push(value);
+  const keptValues = new Set([...graph.inputs, ...graph.outputs]);
+  const freedValues: Value[][] = nodes.map(() => []);
+  for (const [value, index] of lastUses) if (!keptValues.has(value)) freedValues[index]?.push(value);
   const sum = (values: readonly (Value | undefined)[]): number =>
     values.reduce((total, value) => total + (value === undefined ? 0 : bytesOfValue(value)), 0);
   let bytes = sum(graph.inputs);
@@ -24,7 +24,7 @@ export function peakBytes(graph: Graph): number {
   for (const [index, node] of nodes.entries()) {
     bytes += sum(node.outputs);
     peak = Math.max(peak, bytes + Math.max(0, ...subgraphs(node).map(peakBytes)));
-    bytes -= sum(freed[index] ?? []);
+    bytes -= sum(freedValues[index] ?? []);
   }
   return peak;
 }

@@ -118,11 +118,11 @@ export function outputScaleFactors({ outputs: [result] }: Node, inference: Infer
     const otherInputs = node.inputs.filter(
       (other, index) => index !== input && other !== undefined,
     ) as readonly Value[];
-    const quantized = entryOf(node)?.codes?.find((entry) => entry.input === input);
-    const scale = quantized?.scale === undefined ? undefined : node.inputs[quantized.scale];
+    const codesEntry = entryOf(node)?.codes?.find((entry) => entry.input === input);
+    const scale = codesEntry?.scale === undefined ? undefined : node.inputs[codesEntry.scale];
     const factors = scale === undefined ? (isFactor(node, input, inference) ? otherInputs : []) : [scale];
-    const stored = factors.flatMap((factor) => storedFactors(factor, inference));
-    if (stored.length > 0) return stored;
+    const scaleFactors = factors.flatMap((factor) => storedFactors(factor, inference));
+    if (scaleFactors.length > 0) return scaleFactors;
     if (
       factors.length === 0 &&
       !(otherInputs.length === 0 && !isFloatValue(value, inference) && isFloatValue(node.outputs[0], inference))

@@ -43,9 +43,9 @@ export async function removeChannels(model: Model, removals: readonly Removal[])
   return inference;
 }
 
-function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, readonly number[]> {
+function keptChannels(model: Model, removals: Removals): ReadonlyMap<string, readonly number[]> {
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
-    const indices = new Set(removed.get(effective)?.get(role.out));
+    const indices = new Set(removals.get(effective)?.get(role.out));
     const size = effective.type?.dims?.[role.out];
     // Packed values share bytes, so one index can hold several channels.
     const channelsPerIndex = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
@@ -102,7 +102,7 @@ function* rewritesOf({ slices, changes }: RemovalPlan): Generator<TensorRewrite,
 }
 
 function removedIndices(removals: readonly Removal[]): Removals {
-  const removed = new Map<Value, Map<number, readonly number[]>>();
+  const indicesByValue = new Map<Value, Map<number, readonly number[]>>();
   for (const { group, units } of removals) {
     const isRemoved = new Uint8Array(group.units);
     for (const unit of units) isRemoved[unit] = 1;
@@ -112,15 +112,15 @@ function removedIndices(removals: readonly Removal[]): Removals {
       const indices = indicesByUnits.get(unitOf) ?? indicesOf(unitOf, isRemoved);
       indicesByUnits.set(unitOf, indices);
       if (indices.length === 0) continue;
-      const axes = removed.get(value) ?? new Map<number, readonly number[]>();
+      const axes = indicesByValue.get(value) ?? new Map<number, readonly number[]>();
       const earlierIndices = axes.get(axis);
-      removed.set(
+      indicesByValue.set(
         value,
         axes.set(axis, earlierIndices === undefined ? indices : [...earlierIndices, ...indices].sort((a, b) => a - b)),
       );
     }
   }
-  return removed;
+  return indicesByValue;
 }
 
 function indicesOf(unitOf: Int32Array, isRemoved: Uint8Array): readonly number[] {
@@ -129,20 +129,20 @@ function indicesOf(unitOf: Int32Array, isRemoved: Uint8Array): readonly number[]
   return indices;
 }
 
-function nodeChanges(model: Model, inference: Inference, removed: Removals): ReadonlyMap<Node, NodeChange> {
+function nodeChanges(model: Model, inference: Inference, removals: Removals): ReadonlyMap<Node, NodeChange> {
   const changes = new Map<Node, NodeChange>();
   for (const node of model.graph.nodes()) {
-    if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removed.has(value))) continue;
+    if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removals.has(value))) continue;
     const rule = inference.facet(node, "axes");
-    if (rule?.resize !== undefined) changes.set(node, rule.resize(channelCut(node, removed)));
+    if (rule?.resize !== undefined) changes.set(node, rule.resize(channelCut(node, removals)));
   }
   return changes;
 }
 
-function channelCut(node: Node, removed: Removals): ChannelRemoval {
+function channelCut(node: Node, removals: Removals): ChannelRemoval {
   const indicesAlong = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
-    return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];
+    return (value === undefined ? undefined : removals.get(value)?.get(axis)) ?? [];
   };
   const dims = (port: AxisEnd[0]): readonly Dim[] => {
     const value = valueAt(node, port);
@@ -159,7 +159,7 @@ function applyPlan(
   tensorOf: (rewrite: TensorRewrite) => Tensor,
 ): Inference | Miss {
   const before = infer(model);
-  const expected: [Value, readonly Dim[]][] = [];
+  const expectedDims: [Value, readonly Dim[]][] = [];
   for (const [value, axes] of removed) {
     const type = value.type ?? value.tensor;
     const newDims = type?.dims?.map((dim, axis) =>
@@ -168,7 +168,7 @@ function applyPlan(
     value.type = type && { type: type.type, dims: newDims };
     const slice = slices.get(value);
     if (slice !== undefined) value.tensor = tensorOf(slice);
-    else if (value.type?.dims !== undefined) expected.push([value, value.type.dims]);
+    else if (value.type?.dims !== undefined) expectedDims.push([value, value.type.dims]);
   }
   for (const [node, change] of changes) {
     applyChange(model, node, change);
@@ -178,11 +178,11 @@ function applyPlan(
   const inference = infer(model);
   const newMiss = inference.misses.find((miss) => !previousMisses.has(missText(miss)));
   if (newMiss !== undefined) return newMiss;
-  for (const [value, dims] of expected) {
-    const inferred = value.type?.dims;
-    if (inferred !== undefined && sameDims(inferred, dims)) continue;
+  for (const [value, dims] of expectedDims) {
+    const inferredDims = value.type?.dims;
+    if (inferredDims !== undefined && sameDims(inferredDims, dims)) continue;
     const location = value.producer === undefined ? value.name : nodeText(value.producer);
-    return new Miss(`its output would be ${dimsText(inferred)} where ${dimsText(dims)} is needed`, location);
+    return new Miss(`its output would be ${dimsText(inferredDims)} where ${dimsText(dims)} is needed`, location);
   }
   return inference;
 }
@@ -204,11 +204,11 @@ function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): 
   let result = dense;
   // Outer axes come first, because their slices are contiguous.
   for (const [axis, indices] of [...axes].sort(([a], [b]) => a - b)) {
-    const removed = new Set(indices);
-    const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter(
-      (index) => !removed.has(index),
+    const excludedIndices = new Set(indices);
+    const keptIndices = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter(
+      (index) => !excludedIndices.has(index),
     );
-    result = takeIndices(result, axis, kept);
+    result = takeIndices(result, axis, keptIndices);
   }
   return result;
 }

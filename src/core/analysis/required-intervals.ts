@@ -55,12 +55,12 @@ function requirementsOf(
   if (rule instanceof Miss || rule.kind !== "transparent") return direct;
   const intervals = outputs.flat();
   const [type] = node.outputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.type));
-  const rearranged = node.inputs.flatMap((value, input) =>
+  const rearrangedRanges = node.inputs.flatMap((value, input) =>
     value !== undefined && inference.operand(value)?.type === type
       ? intervals.map((interval) => ({ input, ...interval }))
       : [],
   );
-  return [...direct, ...rearranged];
+  return [...direct, ...rearrangedRanges];
 }
 
 /** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0. */

@@ -64,10 +64,10 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   spread(flows, labels);
   const links = flows.flatMap((flow) => flow.links);
   const { powers, conflicts } = powersOf(links, starts, labels);
-  const refused = new Map<number, Miss>();
+  const missesByUnit = new Map<number, Miss>();
   const refuse = (units: Iterable<number>, miss: Miss): void => {
     for (const unit of units)
-      if (unit >= 0 && !refused.has(labels.rootOf(unit))) refused.set(labels.rootOf(unit), miss);
+      if (unit >= 0 && !missesByUnit.has(labels.rootOf(unit))) missesByUnit.set(labels.rootOf(unit), miss);
   };
   for (const axis of conflicts)
     refuse(labels.unitsAt(axis) ?? [], new Miss("it meets its own inverse", axis.value?.name));
@@ -75,7 +75,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   const ends = flows.flatMap(({ node, scaledOperands }) =>
     scaledOperands.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
   );
-  return unitGroups(starts, labels, ends, refused).map(({ starts: indices, ...group }) => ({
+  return unitGroups(starts, labels, ends, missesByUnit).map(({ starts: indices, ...group }) => ({
     ...group,
     starts: indices.flatMap((index) => starts[index] ?? []),
   }));
@@ -189,21 +189,21 @@ function* flowsAlongOutputs(
     const end = linkEndOf(node, out);
     const isBlocked = products.some((product) => {
       const operands = product.filter((input) => linkedAxes.has(input));
-      const stored = operands.find(
+      const storedInput = operands.find(
         (input) => !factorsByInput.has(input) && adjustableTensor(node, input) !== undefined,
       );
-      if (stored === undefined) {
+      if (storedInput === undefined) {
         const computed = operands.filter((input) => adjustableTensor(node, input) === undefined);
         const carrier = computed.find((input) => !isInhomogeneous(node.inputs[input], inference)) ?? computed[0];
         if (carrier === undefined || computed.length < operands.length) return true;
         carrierInputs.add(carrier);
         return false;
       }
-      const rest = operands.filter((input) => input !== stored);
+      const rest = operands.filter((input) => input !== storedInput);
       // A stored operand cannot be rescaled along a part of an axis.
-      if ([stored, ...rest].some((input) => intoOutput.filter(({ from }) => inputOf(from) === input).length !== 1))
+      if ([storedInput, ...rest].some((input) => intoOutput.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
-      factorsByInput.set(stored, remainingFactors(node, end, rest, intoOutput, factorsByInput));
+      factorsByInput.set(storedInput, remainingFactors(node, end, rest, intoOutput, factorsByInput));
       return false;
     });
     if (isBlocked) continue;

@@ -59,9 +59,9 @@ export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   const optionSets = [...operatorOverrides, ...layerOverrides].flatMap(([, values]) =>
     exclusive.some((option) => Reflect.get(values, option) !== undefined) ? [unsetOptions, values] : [values],
   );
-  const merged: O = Object.assign({}, options, ...optionSets);
+  const mergedOptions: O = Object.assign({}, options, ...optionSets);
   return {
-    options: merged,
+    options: mergedOptions,
     decidedBy: layerOverrides.length > 0 ? "layer" : operatorOverrides.length > 0 ? "op" : "global",
   };
 }
@@ -75,8 +75,8 @@ function namesHint(pattern: string, names: readonly string[]): string {
   // No name is suggested if several names are equally similar.
   const isUnique = suggestion === nearest(pattern, names.toReversed());
   const question = suggestion === undefined || !isUnique ? "" : `Did you mean "${suggestion}"? `;
-  const sorted = sortBySimilarity(pattern, names);
-  return `${question}Layers: ${truncateList(sorted, maxHintNames)}.`;
+  const sortedNames = sortBySimilarity(pattern, names);
+  return `${question}Layers: ${truncateList(sortedNames, maxHintNames)}.`;
 }
 
 const matchesLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
@@ -101,8 +101,8 @@ export function matchesName(patterns: Selection["layers"], name: string): boolea
 }
 
 function matches(pattern: string, name: string): boolean {
-  const escaped = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${escaped.join(".*")}$`).test(name);
+  const escapedParts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${escapedParts.join(".*")}$`).test(name);
 }
 
 function splitPatterns(patterns: string | readonly string[] | undefined): readonly string[] | undefined {

@@ -36,9 +36,9 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
  * If no link of a set of alternatives allows the step backward, the units within each images(i) of one link merge.
  */
 export function spread(rules: readonly LinkRule[], labels: UnitLabels, alternatives = findAlternatives(rules)): void {
-  const closed = closedLinks(alternatives);
+  const excludedLinks = closedLinks(alternatives);
   const openLinks = rules.flatMap(({ links }) =>
-    links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
+    links.filter((link) => !excludedLinks.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
   );
   for (const part of independentParts(openLinks, alternatives, labels)) spreadPart(part, labels);
 }

@@ -14,14 +14,14 @@ export interface StoredForm {
 
 export function storedForm(layer: Layer): StoredForm {
   const { type, dims: storedDims } = layer.weight.type ?? {};
-  const stored = { dims: fixedDims(storedDims) ?? [], type: type ?? "?" };
+  const form = { dims: fixedDims(storedDims) ?? [], type: type ?? "?" };
   const bits = weightBits(layer);
-  if (layer.isScale || bits === undefined || !isQuantized(layer)) return stored;
+  if (layer.isScale || bits === undefined || !isQuantized(layer)) return form;
   const dims = weightDims(layer);
-  const isArranged = dims.toSorted().join() === stored.dims.toSorted().join();
+  const isArranged = dims.toSorted().join() === form.dims.toSorted().join();
   const typeBits = type === undefined || type === "string" ? undefined : bitsOf[type];
-  const storedType = layer.role.packed === undefined && bits === typeBits ? stored.type : `${bits} bits`;
-  return { dims: isArranged ? stored.dims : dims, type: hasPalette(layer) ? `palette of ${bits} bits` : storedType };
+  const storedType = layer.role.packed === undefined && bits === typeBits ? form.type : `${bits} bits`;
+  return { dims: isArranged ? form.dims : dims, type: hasPalette(layer) ? `palette of ${bits} bits` : storedType };
 }
 
 /** Returns the dimensions of the unpacked weight. A lookup selects rows before it unpacks them, so its output size is that of a row. */

@@ -19,8 +19,8 @@ export class ValueTypes {
   }
 
   operandOf = (value: Value): Operand | undefined => {
-    const recorded = this.#operands.get(value);
-    if (recorded !== undefined) return recorded;
+    const recordedOperand = this.#operands.get(value);
+    if (recordedOperand !== undefined) return recordedOperand;
     const { tensor, type, foreign } = value;
     if (tensor !== undefined) {
       const constant = { ...describeStored(tensor.type, tensor.dims, tensor.small), stored: true };

@@ -83,8 +83,8 @@ export function checkStored(
   if (arithmeticTypes.has(type)) return new Miss(`${name} is ${type}, not floats`);
   if (!isFloat(type)) return new Miss(`${name} is quantized already${orderAdvice(read)}`);
   if (types?.includes(type) === false) return new Miss(`${name} is ${type}, not ${types.join(" or ")}`);
-  const tied = mustBeUntied === true ? tiedName(value) : undefined;
-  if (tied !== undefined) return new Miss(`${name} is tied to "${tied}"`);
+  const otherName = mustBeUntied === true ? tiedName(value) : undefined;
+  if (otherName !== undefined) return new Miss(`${name} is tied to "${otherName}"`);
   return learned?.has(value) === false ? new Miss(`${name} contains constants, which are not trained`) : undefined;
 }
 

@@ -40,9 +40,9 @@ export function engineMultiply(engine: Engine): EngineMultiply {
       return { rows, columns: b.columns, data: product.data };
     };
   const release = async (): Promise<void> => {
-    const loaded = [...sessions.values()];
+    const loadedSessions = [...sessions.values()];
     sessions.clear();
-    for (const session of loaded) await (await session).release();
+    for (const session of loadedSessions) await (await session).release();
   };
   return { multiply: multiplyBy(false), multiplyTransposed: multiplyBy(true), release };
 }

@@ -14,7 +14,7 @@ export interface FoundRuntime {
 }
 
 /** Loads the requested runtime (default: native if installed, otherwise WebAssembly). @throws PithError E_ENGINE_MISSING if it is not installed. */
-export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime> {
+export async function findRuntime(requestedRuntime?: RuntimeName): Promise<FoundRuntime> {
   const failures: unknown[] = [];
   const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
     try {
@@ -24,31 +24,31 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
       return undefined;
     }
   };
-  if (requested === undefined || requested === "native") {
+  if (requestedRuntime === undefined || requestedRuntime === "native") {
     await disableTelemetry();
     const ort = await attempt(() => import("#onnxruntime"));
     if (ort !== undefined && ort.env.versions.web === undefined) return { ort, name: "native" };
-    if (ort !== undefined && requested === undefined) return { ort, name: "wasm" };
+    if (ort !== undefined && requestedRuntime === undefined) return { ort, name: "wasm" };
   }
-  if (requested !== "native") {
+  if (requestedRuntime !== "native") {
     const ort = await attempt(() => import("onnxruntime-web"));
-    if (ort !== undefined) return { ort, name: requested ?? "wasm" };
+    if (ort !== undefined) return { ort, name: requestedRuntime ?? "wasm" };
   }
-  throw missingRuntimeError(requested, failures[0]);
+  throw missingRuntimeError(requestedRuntime, failures[0]);
 }
 
-function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown): PithError {
+function missingRuntimeError(requestedRuntime: RuntimeName | undefined, cause: unknown): PithError {
   const nativeMissing = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
-    requested === "native"
+    requestedRuntime === "native"
       ? [`The native runtime was requested: ${nativeMissing}.`, "npm install onnxruntime-node"]
-      : requested === undefined
+      : requestedRuntime === undefined
         ? [
             `This step runs the model: ${nativeMissing}, and onnxruntime-web is not installed either.`,
             "npm install onnxruntime-node (fast), or npm install onnxruntime-web (everywhere)",
           ]
         : [
-            `The runtime "${requested}" was requested, and onnxruntime-web is not installed.`,
+            `The runtime "${requestedRuntime}" was requested, and onnxruntime-web is not installed.`,
             "npm install onnxruntime-web",
           ];
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });

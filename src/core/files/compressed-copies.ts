@@ -1,7 +1,7 @@
 /** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. */
 import {
   type Chunks,
-  compressed,
+  compressChunks,
   type Encoding,
   fileKind,
   openFile,
@@ -15,8 +15,8 @@ export const encodings = ["gzip", "br"] as const;
 export const fileEndings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
 export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 
-export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
-  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
+export const copiesOf = (path: string, copyEncodings: readonly Encoding[] = []): readonly string[] =>
+  encodings.filter((encoding) => copyEncodings.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
 /** Returns an earlier model's copies, except in the encodings `written`. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
@@ -35,15 +35,15 @@ export interface CopySizes {
 /** Copies each source in each encoding by `write`. @throws PithError E_STOPPED on the signal. */
 async function writeCopies(
   sources: readonly { readonly name: string; readonly chunks: () => Chunks }[],
-  requested: readonly Encoding[],
+  copyEncodings: readonly Encoding[],
   write: (name: string, bytes: AsyncIterable<Uint8Array>) => Promise<number>,
   signal?: AbortSignal,
 ): Promise<CopySizes> {
   const sizes: { gzip?: number; brotli?: number } = {};
-  for (const encoding of new Set(requested)) {
+  for (const encoding of new Set(copyEncodings)) {
     let total = 0;
     for (const { name, chunks } of sources)
-      total += await write(`${name}${fileEndings[encoding]}`, compressed(chunks, encoding, signal));
+      total += await write(`${name}${fileEndings[encoding]}`, compressChunks(chunks, encoding, signal));
     sizes[sizeNames[encoding]] = total;
   }
   return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
@@ -52,7 +52,7 @@ async function writeCopies(
 /** Writes compressed copies of files next to them. Returns the total size per encoding. */
 export function precompress(
   files: readonly string[],
-  requested: readonly Encoding[] = [],
+  copyEncodings: readonly Encoding[] = [],
   signal?: AbortSignal,
 ): Promise<CopySizes> {
   const sources = files.map((file) => ({ name: file, chunks: () => bytesOfFile(file) }));
@@ -60,7 +60,7 @@ export function precompress(
     await writeFilesAtomically([[copy, bytes]], "replaced");
     return (await openFile(copy)).size;
   };
-  return writeCopies(sources, requested, write, signal);
+  return writeCopies(sources, copyEncodings, write, signal);
 }
 
 /** Replaces a file and its requested compressed copies together. */
@@ -72,7 +72,7 @@ export const writeWithCopies = (path: string, contents: Parts, requested: readon
         (encoding) =>
           [
             `${path}${fileEndings[encoding]}`,
-            (written: string) => compressed(() => bytesOfFile(written), encoding, undefined),
+            (writtenPath: string) => compressChunks(() => bytesOfFile(writtenPath), encoding, undefined),
           ] as const,
       ),
     ],
@@ -80,17 +80,17 @@ export const writeWithCopies = (path: string, contents: Parts, requested: readon
     copiesOf(path, requested),
   );
 
-export const sizesOfCopies = (files: readonly string[], requested: readonly Encoding[]): Promise<CopySizes> =>
+export const sizesOfCopies = (files: readonly string[], copyEncodings: readonly Encoding[]): Promise<CopySizes> =>
   writeCopies(
     files.map((name) => ({ name, chunks: () => [] })),
-    requested,
+    copyEncodings,
     async (copy) => (await openFile(copy)).size,
   );
 
 export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,
-  requested: readonly Encoding[] = [],
+  copyEncodings: readonly Encoding[] = [],
   signal?: AbortSignal,
 ): Promise<{ readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[]; readonly sizes: CopySizes }> {
   const copies: (readonly [string, Uint8Array])[] = [];
@@ -101,6 +101,6 @@ export async function copiesInMemory(
     copies.push([copy, compressedBytes]);
     return compressedBytes.length;
   };
-  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], requested, collect, signal);
+  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], copyEncodings, collect, signal);
   return { copies, sizes };
 }

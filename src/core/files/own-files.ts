@@ -31,17 +31,17 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],
-  written: FileHashes,
+  writtenHashes: FileHashes,
 ): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
   const writes: NewFile[] = [];
   const keptPaths: string[] = [];
   for (const file of files) {
     const { path, hash } = file;
     const currentHash = await currentHashOf(folder, path);
-    if (currentHash !== undefined && currentHash !== hash && !isWritten(written, path, currentHash))
+    if (currentHash !== undefined && currentHash !== hash && !isWritten(writtenHashes, path, currentHash))
       keptPaths.push(path);
     else {
-      written.set(path, currentHash === undefined || currentHash === hash ? [hash] : [currentHash, hash]);
+      writtenHashes.set(path, currentHash === undefined || currentHash === hash ? [hash] : [currentHash, hash]);
       if (currentHash !== hash) writes.push(file);
     }
   }
@@ -52,14 +52,14 @@ export async function planWrites(
 export function writeOwned(
   path: string,
   record: object,
-  written: FileHashes,
+  writtenHashes: FileHashes,
   files: readonly NewFile[],
 ): Promise<void> {
   const inFolder = (file: string): string => joinPath(folderOf(path), file);
-  const copies = files.flatMap((file) => copiesOf(file.path, encodings)).filter((copy) => written.has(copy));
+  const copies = files.flatMap((file) => copiesOf(file.path, encodings)).filter((copy) => writtenHashes.has(copy));
   return writeFilesAtomically(
     [
-      [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(written) }))]],
+      [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(writtenHashes) }))]],
       ...files.map((file) => [inFolder(file.path), file.parts()] as const),
     ],
     "followed",
@@ -70,17 +70,17 @@ export function writeOwned(
 export const formatJson = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
 
 /** Returns whether a file exists that Pith did not write, or that was changed after Pith wrote it. */
-export async function isAuthoredFile(folder: string, path: string, written: FileHashes): Promise<boolean> {
+export async function isAuthoredFile(folder: string, path: string, writtenHashes: FileHashes): Promise<boolean> {
   const currentHash = await currentHashOf(folder, path);
-  return currentHash !== undefined && !isWritten(written, path, currentHash);
+  return currentHash !== undefined && !isWritten(writtenHashes, path, currentHash);
 }
 
 export function formatKept(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }
 
-function isWritten(written: FileHashes, path: string, hash: string): boolean {
-  const hashes = written.get(path);
+function isWritten(writtenHashes: FileHashes, path: string, hash: string): boolean {
+  const hashes = writtenHashes.get(path);
   return hashes !== undefined && (hashes.length === 0 || hashes.includes(hash));
 }
 

@@ -29,16 +29,16 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
 const maxExpandedNodes = 250_000;
 
 /** Returns the number of nodes of a call with nested calls expanded; infinity for a cycle. */
-function countExpandedNodes({ functions }: Model, called: LocalFunction): number {
-  return indexOf(functions).expandedNodes.get(called) ?? Number.POSITIVE_INFINITY;
+function countExpandedNodes({ functions }: Model, callee: LocalFunction): number {
+  return indexOf(functions).expandedNodes.get(callee) ?? Number.POSITIVE_INFINITY;
 }
 
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
   for (const node of allNodes(model.graph)) {
-    const called = functionOf(model, node);
-    if (called !== undefined) nodes += countExpandedNodes(model, called);
+    const callee = functionOf(model, node);
+    if (callee !== undefined) nodes += countExpandedNodes(model, callee);
   }
   return nodes > maxExpandedNodes ? `its functions expand ${excessText(nodes)}` : undefined;
 }
@@ -70,7 +70,7 @@ const functionKey = (...parts: readonly [domain: string, name: string, overload:
 
 function countAllExpandedNodes(
   functions: Model["functions"],
-  named: ReadonlyMap<string, LocalFunction>,
+  functionsByKey: ReadonlyMap<string, LocalFunction>,
 ): ReadonlyMap<LocalFunction, number> {
   const nodes = new Map<LocalFunction, number>();
   /** Calls in each body whose expanded sizes are not known yet. */
@@ -79,10 +79,10 @@ function countAllExpandedNodes(
   for (const definition of functions) {
     let [nodeCount, calls] = [0, 0];
     for (const { domain, op, overload } of allNodes(definition.graph)) {
-      const called = named.get(functionKey(domain, op, overload));
-      if (called === undefined) nodeCount++;
+      const callee = functionsByKey.get(functionKey(domain, op, overload));
+      if (callee === undefined) nodeCount++;
       else calls++;
-      if (called !== undefined) callers.get(called)?.push(definition);
+      if (callee !== undefined) callers.get(callee)?.push(definition);
     }
     nodes.set(definition, nodeCount);
     openCallsOf.set(definition, calls);
@@ -100,15 +100,15 @@ function countAllExpandedNodes(
 }
 
 /** Returns a function's body with the attributes of a call, except graphs, which could read outer values. */
-export function instantiate(called: LocalFunction, call: Node): Graph {
-  const copy = copyGraph(called.graph);
+export function instantiate(callee: LocalFunction, call: Node): Graph {
+  const copy = copyGraph(callee.graph);
   copy.operators = call.graph.operators;
   const nodes = allNodes(copy);
-  for (const original of allNodes(called.graph)) {
+  for (const original of allNodes(callee.graph)) {
     const { value: node } = nodes.next();
     if (node === undefined) break;
-    for (const [name, from] of called.references.get(original) ?? []) {
-      const attribute = call.attributes.get(from) ?? called.attributes.get(from);
+    for (const [name, from] of callee.references.get(original) ?? []) {
+      const attribute = call.attributes.get(from) ?? callee.attributes.get(from);
       node.graph.setAttribute(
         node,
         name,
@@ -119,9 +119,9 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
-  const { opsets, graph } = called;
-  const nodes = countExpandedNodes(model, called);
+export function whyNotInlined(model: Model, callee: LocalFunction): string | undefined {
+  const { opsets, graph } = callee;
+  const nodes = countExpandedNodes(model, callee);
   if (nodes > maxExpandedNodes) return `the function expands ${excessText(nodes)}`;
   const usedDomains = getOrAdd(domains, graph, () => new Set(Array.from(allNodes(graph), ({ domain }) => domain)));
   for (const [domain, version] of opsets) {

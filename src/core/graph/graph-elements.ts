@@ -208,11 +208,11 @@ export class ValueImplementation implements Value {
   #tensor: Tensor | undefined = undefined;
   #role: Role | undefined = undefined;
 
-  constructor(graph: Graph, name: string, type: ValueType | undefined, shared: SharedState<ValueImplementation>) {
+  constructor(graph: Graph, name: string, type: ValueType | undefined, state: SharedState<ValueImplementation>) {
     this.graph = graph;
     this.name = name;
     this.#stated = type;
-    this.#shared = shared;
+    this.#shared = state;
   }
 
   get tensor(): Tensor | undefined {
@@ -285,9 +285,9 @@ export class NodeImplementation implements Node {
   readonly #names: Names;
   #name = "";
 
-  constructor(graph: Graph, spec: NodeSpec, shared: SharedState<ValueImplementation>, names: Names) {
+  constructor(graph: Graph, spec: NodeSpec, state: SharedState<ValueImplementation>, names: Names) {
     this.graph = graph;
-    this.#shared = shared;
+    this.#shared = state;
     this.#names = names;
     this.op = spec.op;
     this.domain = defaultDomain(spec.domain ?? "");

@@ -364,8 +364,8 @@ export class Graph implements Carried {
     return ancestor === this;
   }
 
-  #untie(removed: Value): void {
-    const [first, ...otherTies] = this.tiedTo(removed.name);
+  #untie(removedValue: Value): void {
+    const [first, ...otherTies] = this.tiedTo(removedValue.name);
     if (first === undefined) return;
     first.value.role = undefined;
     for (const { value, role } of otherTies)

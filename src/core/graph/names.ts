@@ -49,11 +49,11 @@ function shadowingValues(graph: Graph): readonly Value[] {
 }
 
 function dependsOn(node: Node | undefined, nodes: ReadonlySet<Node>): boolean {
-  const visited = new Set([node]);
-  for (const current of visited) {
+  const visitedNodes = new Set([node]);
+  for (const current of visitedNodes) {
     if (current === undefined) continue;
     if (nodes.has(current)) return true;
-    for (const { producer } of usedValues(current)) visited.add(producer);
+    for (const { producer } of usedValues(current)) visitedNodes.add(producer);
   }
   return false;
 }

@@ -28,9 +28,9 @@ const newestOpset = 24;
 function matchesPattern(patternValue: Value, value: Value, operands: Map<Value, Value>): boolean {
   const patternNode = patternValue.producer;
   if (patternNode === undefined) {
-    const bound = operands.get(patternValue) ?? value;
-    operands.set(patternValue, bound);
-    return bound === value;
+    const boundValue = operands.get(patternValue) ?? value;
+    operands.set(patternValue, boundValue);
+    return boundValue === value;
   }
   const node = value.producer;
   if (node === undefined || node.op !== patternNode.op || node.domain !== patternNode.domain) return false;

@@ -7,8 +7,8 @@ export function isUsed(value: Value): boolean {
 }
 
 /** Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. */
-export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
-  const outputs = new Set([...graph.outputs, ...kept]);
+export function removeUnused(graph: Graph, keptValues: ReadonlySet<Value> = new Set()): number {
+  const outputs = new Set([...graph.outputs, ...keptValues]);
   let removedCount = 0;
   for (const node of graph.nodesBackwards()) {
     if (node.outputs.some((value) => value !== undefined && (value.uses.size > 0 || outputs.has(value)))) continue;

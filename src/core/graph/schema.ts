@@ -60,18 +60,18 @@ export function checkForm(domain: string, op: string, version: number, form: Nod
   const versions = schemasOf(domain, op);
   const isStandard = domain === "" || domain === "ai.onnx";
   const name = isStandard ? op : `${domain}.${op}`;
-  const set = isStandard ? "opset" : "version";
+  const versionNoun = isStandard ? "opset" : "version";
   const operator = schemaAt(domain, op, version);
   if (operator === undefined) {
     const [first] = versions;
     if (first === undefined) return new Miss(`There is no operator ${name}.`);
-    return new Miss(`${name} exists from ${set} ${first.since} on, the model imports ${version}.`);
+    return new Miss(`${name} exists from ${versionNoun} ${first.since} on, the model imports ${version}.`);
   }
   if (operator.deprecated)
-    return new Miss(`${name} was removed in ${set} ${operator.since}, the model imports ${version}.`);
-  const place = `${name} in ${set} ${version}`;
+    return new Miss(`${name} was removed in ${versionNoun} ${operator.since}, the model imports ${version}.`);
+  const place = `${name} in ${versionNoun} ${version}`;
   const reason =
-    attributesReason(versions, operator, form, place, name, set) ??
+    attributesReason(versions, operator, form, place, name, versionNoun) ??
     inputsReason(versions, operator, form, place) ??
     outputsReason(operator, form, place);
   return reason === undefined ? operator : new Miss(reason);
@@ -115,7 +115,7 @@ function inputsReason(
 ): string | undefined {
   const { min, max, absent } = operator.inputs;
   const count = form.inputs.length;
-  const expected = `expected ${arityText(operator.inputs, "input")}, got ${count}`;
+  const countMismatch = `expected ${arityText(operator.inputs, "input")}, got ${count}`;
   if (count > max) {
     // Attributes that a later version turned into inputs.
     const later = versions.find((candidate) => candidate.since > operator.since && candidate.inputs.max > max);
@@ -124,13 +124,13 @@ function inputsReason(
     );
     if (movedAttributes.length > 0) {
       const [here, there] = movedAttributes.length === 1 ? ["an attribute", "an input"] : ["attributes", "inputs"];
-      return `${place} takes ${movedAttributes.join(", ")} as ${here}, not as ${there}: ${expected}.`;
+      return `${place} takes ${movedAttributes.join(", ")} as ${here}, not as ${there}: ${countMismatch}.`;
     }
-    return `${place}: ${expected}.`;
+    return `${place}: ${countMismatch}.`;
   }
-  if (count < min) return `${place}: ${expected}.`;
-  const needed = max === Number.POSITIVE_INFINITY ? count : min;
-  for (let input = 0; input < needed; input++) {
+  if (count < min) return `${place}: ${countMismatch}.`;
+  const neededCount = max === Number.POSITIVE_INFINITY ? count : min;
+  for (let input = 0; input < neededCount; input++) {
     if (form.inputs[input] === undefined && !absent.has(input)) return `${place}: input ${input} is required.`;
   }
   return undefined;
@@ -141,8 +141,8 @@ function outputsReason(operator: OperatorSchema, form: NodeForm, place: string):
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(operator.outputs, "output")}, got ${count}.`;
   // Variadic outputs must not have gaps: quirk "gap-in-outputs".
-  const needed = max === Number.POSITIVE_INFINITY ? count : min;
-  const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
+  const neededCount = max === Number.POSITIVE_INFINITY ? count : min;
+  const absent = form.outputs.slice(0, neededCount).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} is required.`;
 }
 

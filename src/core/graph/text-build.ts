@@ -46,16 +46,16 @@ export function buildGraph(
   scanner: Scanner,
   syntax: GraphSyntax,
   graph: Graph,
-  defined: Definitions = new Map(),
+  definitions: Definitions = new Map(),
 ): void {
   graph.name = syntax.name;
-  defined.set(graph, definitionsOf(scanner, syntax));
+  definitions.set(graph, definitionsOf(scanner, syntax));
   for (const input of syntax.inputs) applyDeclaration(graph.addInput(input.name, input.type), input);
   for (const stored of syntax.stored)
     applyDeclaration(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
-  for (const node of syntax.nodes) addNode(scanner, node, graph, defined);
+  for (const node of syntax.nodes) addNode(scanner, node, graph, definitions);
   for (const output of syntax.outputs) {
-    const value = resolveName(scanner, output, graph, defined);
+    const value = resolveName(scanner, output, graph, definitions);
     if (value.graph === graph) applyDeclaration(value, output);
     graph.addOutput(value);
   }
@@ -64,8 +64,8 @@ export function buildGraph(
     value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
 }
 
-function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: Definitions): void {
-  const inputs = syntax.inputs.map((input) => input && resolveName(scanner, input, graph, defined));
+function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, definitions: Definitions): void {
+  const inputs = syntax.inputs.map((input) => input && resolveName(scanner, input, graph, definitions));
   const { attributes, ...spec } = syntax;
   const node = graph.addNode({
     ...spec,
@@ -79,7 +79,7 @@ function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: De
   }
   const buildSubgraph = (graphSyntax: GraphSyntax): Graph => {
     const subgraph = new Graph(node);
-    buildGraph(scanner, graphSyntax, subgraph, defined);
+    buildGraph(scanner, graphSyntax, subgraph, definitions);
     return subgraph;
   };
   for (const [name, attribute] of attributes) {
@@ -97,9 +97,9 @@ function applyDeclaration(value: Value, { type, role, tensor }: Declaration): vo
   value.tensor = tensor ?? value.tensor;
 }
 
-function resolveName(scanner: Scanner, { name, position }: Name, graph: Graph, defined: Definitions): Value {
+function resolveName(scanner: Scanner, { name, position }: Name, graph: Graph, definitions: Definitions): Value {
   for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph)
-    if (defined.get(scope)?.has(name)) return scope.ownValue(name) ?? scope.addValue(name);
+    if (definitions.get(scope)?.has(name)) return scope.ownValue(name) ?? scope.addValue(name);
   return scanner.fail(`nothing is called "${name}"`, position);
 }
 
@@ -111,7 +111,7 @@ function definitionsOf(scanner: Scanner, syntax: GraphSyntax): ReadonlySet<strin
   };
   syntax.inputs.forEach(add);
   const inputs = new Set(names);
-  for (const stored of syntax.stored) if (!inputs.delete(stored.name)) add(stored);
+  for (const declaration of syntax.stored) if (!inputs.delete(declaration.name)) add(declaration);
   for (const node of syntax.nodes) for (const output of node.outputs) if (output !== undefined) add(output);
   return names;
 }

@@ -48,8 +48,8 @@ export function elementsText(dense: Dense): string {
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
-    const rounded = Number(value.toPrecision(digits));
-    if (Math.fround(rounded) === value) return numberText(rounded);
+    const roundedValue = Number(value.toPrecision(digits));
+    if (Math.fround(roundedValue) === value) return numberText(roundedValue);
   }
   return numberText(Number(value.toPrecision(9)));
 }
@@ -138,9 +138,9 @@ function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void
 }
 
 function tensorFromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
-  const expected = storedNumberCount(type, dims);
-  if (tokens.length !== expected)
-    throw modelError(`${type}${dimsText(dims)} has ${expected} elements, got ${tokens.length}.`);
+  const expectedCount = storedNumberCount(type, dims);
+  if (tokens.length !== expectedCount)
+    throw modelError(`${type}${dimsText(dims)} has ${expectedCount} elements, got ${tokens.length}.`);
   if (type === "string") return { type, dims, data: tokens };
   if (isSmallFloat(type)) {
     const codes = tokens.map((token) => encodeElement(type, token));

@@ -100,9 +100,9 @@ class Printer {
   /** Values that have been written. Type and role are written at a value's first occurrence. */
   readonly #declared = new Set<Value>();
 
-  constructor(tensors: TensorWriter, inferred: boolean) {
+  constructor(tensors: TensorWriter, showsInferred: boolean) {
     this.#tensors = tensors;
-    this.#showsInferred = inferred;
+    this.#showsInferred = showsInferred;
   }
 
   graph(graph: Graph, indent: string): string {

@@ -179,10 +179,10 @@ function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>
   const ownDims = value.type?.dims;
   const targetDims = target.type?.dims;
   if (ownDims === undefined || targetDims === undefined) return [];
-  const expected = role.transposed ? [...targetDims.slice(0, -2), ...targetDims.slice(-2).reverse()] : targetDims;
-  return dimsText(ownDims) === dimsText(expected)
+  const expectedDims = role.transposed ? [...targetDims.slice(0, -2), ...targetDims.slice(-2).reverse()] : targetDims;
+  return dimsText(ownDims) === dimsText(expectedDims)
     ? []
-    : [`${claim}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expected)}.`];
+    : [`${claim}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expectedDims)}.`];
 }
 
 function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
@@ -201,9 +201,9 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   if (operator instanceof Miss) return [`${nodeText(node)}: ${operator.reason}`];
   const faults: string[] = [];
   for (const [name, { kind }] of attributes) {
-    const expected = operator.attributes.get(name);
-    if (expected !== kind && expected !== "opaque" && kind !== "opaque") {
-      faults.push(`${nodeText(node)}: attribute ${name} is of kind ${kind}, expected ${expected}.`);
+    const expectedKind = operator.attributes.get(name);
+    if (expectedKind !== kind && expectedKind !== "opaque" && kind !== "opaque") {
+      faults.push(`${nodeText(node)}: attribute ${name} is of kind ${kind}, expected ${expectedKind}.`);
     }
   }
   return faults;

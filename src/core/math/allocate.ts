@@ -24,10 +24,10 @@ export interface Item<T> {
 export function allocate<T>(
   items: readonly Item<T>[],
   budget: number,
-  fixed = 0,
+  fixedCost = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
   const selection = items.map(({ unchangedCost }): HullItem<T> => ({ cost: unchangedCost, loss: 0, offer: undefined }));
-  let cost = fixed + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
+  let cost = fixedCost + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   for (const { item, to } of hullSteps(items)) {
     if (cost <= budget) break;
     const otherCosts = cost - (selection[item]?.cost ?? 0);
@@ -52,23 +52,23 @@ export async function allocateMeasured<T, M extends { readonly cost: number }>(
   items: readonly Item<T>[],
   budget: number,
   options: { readonly fixed?: number; readonly attempts: number; readonly slack?: number },
-  measure: (taken: readonly (Offer<T> | undefined)[]) => Promise<M>,
+  measure: (offers: readonly (Offer<T> | undefined)[]) => Promise<M>,
 ): Promise<M> {
   const { fixed, attempts, slack = Number.POSITIVE_INFINITY } = options;
   let target = budget;
   let [fitting, exceeding] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   let best: M | undefined;
   for (let attempt = 1; ; attempt++) {
-    const measured = await measure(allocate(items, target, fixed).taken);
-    const isWithin = measured.cost <= budget;
+    const measurement = await measure(allocate(items, target, fixed).taken);
+    const isWithin = measurement.cost <= budget;
     const isBest = isWithin
-      ? !(best && best.cost <= budget && best.cost >= measured.cost)
-      : !(best && best.cost <= measured.cost);
-    if (best === undefined || isBest) best = measured;
-    if (attempt >= attempts || (isWithin && budget - measured.cost <= slack)) return best;
+      ? !(best && best.cost <= budget && best.cost >= measurement.cost)
+      : !(best && best.cost <= measurement.cost);
+    if (best === undefined || isBest) best = measurement;
+    if (attempt >= attempts || (isWithin && budget - measurement.cost <= slack)) return best;
     if (isWithin) fitting = target;
     else exceeding = target;
-    target += budget - measured.cost;
+    target += budget - measurement.cost;
     // Costs in steps would repeat the same selections.
     if (!(target > fitting && target < exceeding)) target = (fitting + exceeding) / 2;
   }

@@ -85,15 +85,15 @@ function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matri
   const remaining = count - from;
   if (remaining === 0) return;
   const stackTails = (first: Matrix, second: Matrix): Matrix => {
-    const stacked = matrix(2 * size, remaining);
+    const stackedTails = matrix(2 * size, remaining);
     for (let k = 0; k < size; k++) {
-      stacked.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * remaining);
-      stacked.data.set(
+      stackedTails.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * remaining);
+      stackedTails.data.set(
         second.data.subarray(k * second.columns + size, (k + 1) * second.columns),
         (size + k) * remaining,
       );
     }
-    return stacked;
+    return stackedTails;
   };
   const change = yield* product(transpose(stackTails(v, x)), stackTails(y, u));
   for (let row = 0; row < remaining; row++)

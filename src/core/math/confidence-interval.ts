@@ -114,7 +114,7 @@ export function bootstrapPairs(
 function bootstrapInterval(
   series: readonly Float64Array[],
   columns: number,
-  reduce: (drawn: readonly Float64Array[]) => number,
+  reduce: (resampledSeries: readonly Float64Array[]) => number,
   seed: number,
   level: Level = defaultLevel,
 ): [low: number, high: number] {
@@ -123,7 +123,7 @@ function bootstrapInterval(
   // Very few resampled samples could agree by chance and give a far too narrow interval.
   if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
-  const resampled = series.map((rows) => new Float64Array(rows.length));
+  const resampledSeries = series.map((rows) => new Float64Array(rows.length));
   const values = new Float64Array(
     Math.max(minResamples, Math.min(maxResamples, Math.floor(maxDraws / count / columns))),
   );
@@ -132,10 +132,10 @@ function bootstrapInterval(
       const from = draw.integer(count) * columns;
       for (const [seriesIndex, rows] of series.entries()) {
         for (let column = 0; column < columns; column++)
-          (resampled[seriesIndex] ?? rows)[to + column] = rows[from + column] ?? 0;
+          (resampledSeries[seriesIndex] ?? rows)[to + column] = rows[from + column] ?? 0;
       }
     }
-    values[index] = reduce(resampled);
+    values[index] = reduce(resampledSeries);
   }
   values.sort();
   const tailProbability = normalTail(studentQuantile(level, count - 1) * Math.sqrt(count / (count - 1)));
@@ -221,10 +221,10 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
 }
 
 /** Interpolates linearly between ascending values. */
-export function quantile(sorted: Float64Array, share: number): number {
-  const position = share * (sorted.length - 1);
-  const below = sorted[Math.floor(position)] ?? Number.NaN;
-  const above = sorted[Math.ceil(position)] ?? Number.NaN;
+export function quantile(sortedValues: Float64Array, share: number): number {
+  const position = share * (sortedValues.length - 1);
+  const below = sortedValues[Math.floor(position)] ?? Number.NaN;
+  const above = sortedValues[Math.ceil(position)] ?? Number.NaN;
   return below === above ? below : below + (above - below) * (position - Math.floor(position));
 }
 

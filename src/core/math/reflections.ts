@@ -40,8 +40,8 @@ function* reflectRows(target: Matrix, { from, v, t }: Block, isInverse: boolean)
   const { rows, columns, data } = target;
   if (rows === 0) return;
   const width = v.columns;
-  const affected = width === columns ? target : sliceColumns(target, from, from + width);
-  const shares = yield* product(affected, transpose(v));
+  const affectedColumns = width === columns ? target : sliceColumns(target, from, from + width);
+  const shares = yield* product(affectedColumns, transpose(v));
   const change = yield* product(yield* product(shares, isInverse ? t : transpose(t)), v);
   for (let row = 0; row < rows; row++) axpy(-1, change.data, row * width, data, row * columns + from, width);
 }
@@ -105,9 +105,9 @@ function factorizeQr(columns: Float64Array, length: number, count: number): Floa
     for (let column = step + 1; column < count; column++) {
       const at = column * length + step;
       const head = columns[at] ?? 0;
-      const scaled = factor * (head + dot(columns, start + 1, columns, at + 1, tailLength));
-      columns[at] = head - scaled;
-      axpy(-scaled, columns, start + 1, columns, at + 1, tailLength);
+      const projection = factor * (head + dot(columns, start + 1, columns, at + 1, tailLength));
+      columns[at] = head - projection;
+      axpy(-projection, columns, start + 1, columns, at + 1, tailLength);
     }
   }
   return tau;

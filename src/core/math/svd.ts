@@ -44,9 +44,9 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const isWide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
-  const reduced = yield* reduce(columns);
+  const bidiagonalForm = yield* reduce(columns);
   const [leftVectors, rightVectors] = [identity(columns.rows), identity(columns.rows)];
-  const signedValues = bidiagonalSvd(reduced, leftVectors, rightVectors);
+  const signedValues = bidiagonalSvd(bidiagonalForm, leftVectors, rightVectors);
   const values = signedValues.map(Math.abs);
   const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
   const leading = order.subarray(0, rank);
@@ -56,9 +56,9 @@ export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
     const vector = rightRows.data.subarray(index * rightRows.columns, (index + 1) * rightRows.columns);
     if ((signedValues[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
   });
-  yield* reflectByAll(leftRows, reduced.left);
-  yield* reflectByAll(leftRows, reduced.qrBlocks);
-  yield* reflectByAll(rightRows, reduced.right);
+  yield* reflectByAll(leftRows, bidiagonalForm.left);
+  yield* reflectByAll(leftRows, bidiagonalForm.qrBlocks);
+  yield* reflectByAll(rightRows, bidiagonalForm.right);
   const [u, v] = [transpose(leftRows), transpose(rightRows)];
   const s = Float64Array.from(order, (index) => (values[index] ?? 0) * scale);
   return isWide ? { u: v, s, v: u } : { u, s, v };

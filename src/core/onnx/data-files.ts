@@ -83,8 +83,8 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   for (const location of (await locationsOf(path)) ?? []) {
     const targetName = fileNameOf(await realPath(joinPath(folderOf(path), location)).catch(() => location));
     for (const name of [location, targetName]) {
-      const parsed = parseDataName(name);
-      if (parsed?.model === fileNameOf(path)) names.add(name).add(parsed.finalName);
+      const nameParts = parseDataName(name);
+      if (nameParts?.model === fileNameOf(path)) names.add(name).add(nameParts.finalName);
     }
   }
   return names;

@@ -155,8 +155,8 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   const declaredTypes: { readonly info: ValueInfo; readonly field: Field }[] = [];
   const nodes: ParsedNode[] = [];
   const readInfo = async (field: Field): Promise<ValueInfo> => {
-    const loaded = await file.load(field);
-    const valueInfo = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
+    const loadedField = await file.load(field);
+    const valueInfo = readValueInfo(payload(loadedField), loadedField.start, reading.unknownDims);
     file.count(1 + valueInfo.metadata.size + (valueInfo.type?.dims?.length ?? 0));
     return valueInfo;
   };

@@ -83,9 +83,9 @@ export async function saveFiles(model: Model, path: string, options: SaveOptions
     const pieces = await modelPieces(model, {});
     if (externalData === false) requireFit(pieces);
     if (externalData === false || fitInFile(pieces, fileBytes)) {
-      const replaced = await ownDataFiles(path);
+      const replacedFiles = await ownDataFiles(path);
       await writeWithCopies(path, readPieces(pieces), precompress);
-      await removeUnread(path, replaced);
+      await removeUnread(path, replacedFiles);
       return [path];
     }
   }
@@ -148,7 +148,7 @@ async function saveOutside(
   model: Model,
   path: string,
   fileBytes = Number.POSITIVE_INFINITY,
-  precompressed: readonly Encoding[] = [],
+  copyEncodings: readonly Encoding[] = [],
 ): Promise<void> {
   const { places, files } = layOutTensors(model, fileBytes);
   const { names, replacedNames } = await chooseDataNames(path, files.length);
@@ -164,7 +164,7 @@ async function saveOutside(
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), readPieces(pieces)] as const);
-  const copies = [path, ...[...names, ...replacedNames].map(inFolder)].flatMap((file) => copiesOf(file, precompressed));
+  const copies = [path, ...[...names, ...replacedNames].map(inFolder)].flatMap((file) => copiesOf(file, copyEncodings));
   const contents = await encodeWith(temporaryNames);
   await writeFilesAtomically([...data, [path, contents]], "replaced", [...new Set(copies)]);
   // The model is saved. Weight files that cannot be renamed keep their temporary names until the next `save`.

@@ -96,8 +96,8 @@ export async function readTensor(
       continue;
     }
     if (field.number === f.dims) {
-      const loaded = await file.load(field);
-      eachVarint(loaded, (cursor) => {
+      const loadedField = await file.load(field);
+      eachVarint(loadedField, (cursor) => {
         if (dims.push(Number(cursor.signed)) > maxRank)
           throw modelError(`${owner}: a tensor has more than ${maxRank} dimensions.`);
       });
@@ -108,12 +108,12 @@ export async function readTensor(
       if (!isExternal) unreadFields.push(field);
     } else if (field.number === f.segment) throw unsupportedError(`${owner}: the tensor is split into segments.`);
     else {
-      const loaded = await file.load(field);
-      otherFields.push(loaded);
-      if (field.number === f.name) name = fieldText(loaded);
-      else if (field.number === f.doc) docText = fieldText(loaded);
-      else if (field.number === f.metadata) metadata.push(loaded);
-      else unknown.push(loaded);
+      const loadedField = await file.load(field);
+      otherFields.push(loadedField);
+      if (field.number === f.name) name = fieldText(loadedField);
+      else if (field.number === f.doc) docText = fieldText(loadedField);
+      else if (field.number === f.metadata) metadata.push(loadedField);
+      else unknown.push(loadedField);
     }
   }
   // With inline data, external locations are kept as bytes.
@@ -241,10 +241,10 @@ function decodeTyped(type: DataType, dims: readonly number[], fields: readonly F
     checkCount(bytesFor(type, elementCount(dims)), bytes.byteLength, "bytes", place);
     return viewBytes(type, dims, bytes);
   }
-  const expected = slotCount(type, dims);
+  const expectedCount = slotCount(type, dims);
   // Before memory is allocated: each number needs at least one byte.
   const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
-  if (expected > available) checkCount(expected, available, "elements at most", place);
+  if (expectedCount > available) checkCount(expectedCount, available, "elements at most", place);
   const dense = zeros(type, dims);
   let count = 0;
   for (const field of typedFields)
@@ -252,7 +252,7 @@ function decodeTyped(type: DataType, dims: readonly number[], fields: readonly F
       if (dense.type === "int64" || dense.type === "uint64") dense.data[count++] = cursor.bigint;
       else if (dense.type !== "string") dense.data[count++] = cursor.low;
     });
-  checkCount(expected, count, "elements", place);
+  checkCount(expectedCount, count, "elements", place);
   return dense;
 }
 

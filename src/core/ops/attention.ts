@@ -214,8 +214,8 @@ function repeatHeads(s: Settings, emit: Emit, value: Value, size: Dim): Value | 
   const queryHeads = s.heads / s.keyHeads;
   if (queryHeads === 1) return value;
   if (typeof size !== "number") return unknownWidth;
-  const expanded = emit.Expand([emit.Unsqueeze([value, [2]]), [1, 1, queryHeads, 1, 1]]);
-  return emit.Reshape([expanded, [0, s.heads, -1, size]]);
+  const expandedHeads = emit.Expand([emit.Unsqueeze([value, [2]]), [1, 1, queryHeads, 1, 1]]);
+  return emit.Reshape([expandedHeads, [0, s.heads, -1, size]]);
 }
 
 function writeSoftmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
@@ -243,8 +243,8 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   if (v instanceof Miss) return v;
   // Q and K are each multiplied by the square root of the scale, so that float16 products stay small.
   const scaleRoot = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
-  const transposed = emit.Transpose([emit.Mul([k, scaleRoot])], { perm: [0, 1, 3, 2] });
-  const products = emit.MatMul([emit.Mul([q, scaleRoot]), transposed]);
+  const transposedKeys = emit.Transpose([emit.Mul([k, scaleRoot])], { perm: [0, 1, 3, 2] });
+  const products = emit.MatMul([emit.Mul([q, scaleRoot]), transposedKeys]);
   const cappedProducts = capScores(emit, products, s.softcap);
   const bias = writeBias(s, emit, inputs, { q, k: presentKey, length, keys: operands.keys });
   const scores = bias === undefined ? cappedProducts : emit.Add([cappedProducts, bias.sum]);

@@ -102,14 +102,14 @@ function writeTrainingGradients(s: Settings, scope: GradientScope): readonly (Va
   const reducedAxes = axesExceptChannel(x);
   const perChannelSum = (value: Value): Value => emit.ReduceSum([value, reducedAxes], { keepdims: 0 });
   const [zeros, ones] = [writeVector(0), writeVector(1)];
-  const normalized = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
-  const [shift, factor] = [perChannelSum(up), perChannelSum(emit.Mul([up, normalized]))];
+  const normalizedInput = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
+  const [shift, factor] = [perChannelSum(up), perChannelSum(emit.Mul([up, normalizedInput]))];
   if (!wanted(0)) return [undefined, factor, shift];
   const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, s.epsilon])])]);
   const meanFactor = emit.Mul([slope, -1 / count]);
   const directPart = emit.BatchNormalization([up, slope, emit.Mul([meanFactor, shift]), zeros, ones], { epsilon: 0 });
   const channelShape = [channels, ...dims.slice(2).map(() => 1)];
-  const correction = emit.Mul([normalized, emit.Reshape([emit.Mul([meanFactor, factor]), channelShape])]);
+  const correction = emit.Mul([normalizedInput, emit.Reshape([emit.Mul([meanFactor, factor]), channelShape])]);
   return [emit.Add([directPart, correction]), factor, shift];
 }
 
@@ -193,9 +193,9 @@ export const BatchNormalization = defineOp<Settings>({
     };
   },
   inChannelBlocks: (s, emit, [x, scale, bias], block) => {
-    const blocked = blockedFormOf(x, block);
-    if (!s.isStateless || blocked === undefined || !hasCompleteBlocks(blocked, block)) return undefined;
-    return trainInBlocks(s, emit, blocked, [requireValue(scale), requireValue(bias)], block);
+    const blockedForm = blockedFormOf(x, block);
+    if (!s.isStateless || blockedForm === undefined || !hasCompleteBlocks(blockedForm, block)) return undefined;
+    return trainInBlocks(s, emit, blockedForm, [requireValue(scale), requireValue(bias)], block);
   },
   parameters: [1, 2],
   scales: () => [1, 4],
@@ -224,17 +224,17 @@ export const BatchNormalization = defineOp<Settings>({
     const alignToChannels = (vector: Value | undefined): Value => emit.Reshape([vector, channelShape]);
     const reducedAxes = axesExceptChannel(x);
     const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, s.epsilon])])]);
-    const normalized = (): Value => emit.Mul([emit.Sub([x, alignToChannels(mean)]), alignToChannels(inverse)]);
+    const normalizeInput = (): Value => emit.Mul([emit.Sub([x, alignToChannels(mean)]), alignToChannels(inverse)]);
     const perChannelSum = (value: Value): Value => emit.ReduceSum([value, reducedAxes], { keepdims: 0 });
     const slope = emit.Mul([scale, inverse]);
     return [
       wanted(0) ? emit.Mul([up, alignToChannels(slope)]) : undefined,
-      wanted(1) ? perChannelSum(emit.Mul([up, normalized()])) : undefined,
+      wanted(1) ? perChannelSum(emit.Mul([up, normalizeInput()])) : undefined,
       wanted(2) ? perChannelSum(up) : undefined,
       wanted(3) ? emit.Neg([emit.Mul([perChannelSum(up), slope])]) : undefined,
       // d(v + ε)^(-1/2)/dv = -1/2 · (v + ε)^(-3/2)
       wanted(4)
-        ? emit.Mul([perChannelSum(emit.Mul([up, normalized()])), emit.Mul([emit.Mul([slope, inverse]), -0.5])])
+        ? emit.Mul([perChannelSum(emit.Mul([up, normalizeInput()])), emit.Mul([emit.Mul([slope, inverse]), -0.5])])
         : undefined,
     ];
   },

@@ -69,7 +69,7 @@ export const Loop = defineOp({
     const elements = condition === undefined ? [1] : condition.elements;
     const initialCondition: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
     const counter = matchBodyScalar(body, 0, { type: "int64", dims: [] });
-    const settled = body.inferFixedPoint(
+    const fixedPoint = body.inferFixedPoint(
       [matchBodyScalar(body, 1, initialCondition), ...carriedOperands],
       (states) =>
         body
@@ -77,11 +77,11 @@ export const Loop = defineOp({
           .map((output, index) => (index === 0 ? output && { ...output, dims: states[0]?.dims } : output)),
       (state, axis) => site.open(state - 1, axis),
     );
-    if (settled instanceof Miss) return settled;
-    const [lastCondition, ...states] = settled.states;
+    if (fixedPoint instanceof Miss) return fixedPoint;
+    const [lastCondition, ...states] = fixedPoint.states;
     // A known trip count requires a condition that stays true.
     const count = lastCondition?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
-    const scanOutputs = settled.others.map((output, index): Inferred | undefined => {
+    const scanOutputs = fixedPoint.others.map((output, index): Inferred | undefined => {
       if (output === undefined || output.container !== undefined) return undefined;
       const { type, dims } = output;
       return { type, dims: dims && [count ?? site.open(states.length + index, 0), ...dims] };

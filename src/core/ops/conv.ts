@@ -53,10 +53,10 @@ function writeInputGradient(
       return value === undefined || factor === 1 ? value : emit.Mul([value, factor]);
     };
     const isFaster = typeOf(x) === "float32" && isFasterInBlocks(s, outputs, channels, blocks.size);
-    const blocked = isFaster
+    const blockedGradient = isFaster
       ? writeDataGradientInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, addend)
       : undefined;
-    if (blocked !== undefined) return blocked;
+    if (blockedGradient !== undefined) return blockedGradient;
   }
   const flipPads = [0, 1].flatMap((side) =>
     spatial.map((_, axis) => (extents[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
@@ -66,11 +66,11 @@ function writeInputGradient(
   if (group === 1 && (isPoint || channels >= outputs) && !isStrided && flipPads.every((pad) => pad >= 0)) {
     const axes = range(rank, 2);
     const forEachAxis = (bound: number): readonly number[] => axes.map(() => bound);
-    const flipped = isPoint
+    const flippedWeight = isPoint
       ? w
       : emit.Slice([w, forEachAxis(-1), forEachAxis(Number.MIN_SAFE_INTEGER), axes, forEachAxis(-1)]);
-    const swapped = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
-    return emit.Conv([up, swapped], { kernel_shape: kernel, dilations, pads: flipPads, strides });
+    const swappedWeight = emit.Transpose([flippedWeight], { perm: [1, 0, ...axes] });
+    return emit.Conv([up, swappedWeight], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
   const spreadPads = spreadSettings(s, spatial, out);
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spreadPads });

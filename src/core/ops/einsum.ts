@@ -93,12 +93,12 @@ function createTermWriter(s: Equation): (names: readonly string[]) => string {
 
 /** Returns whether operands differ in size along an axis that is summed over. */
 function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
-  const summed = new Map<string, Dim>();
+  const summedSizes = new Map<string, Dim>();
   return s.operands.some((names, input) =>
     names.some((name, axis) => {
       const size = inputs[input]?.type?.dims?.[axis];
-      const other = summed.get(name);
-      if (size !== undefined && !s.result.includes(name)) summed.set(name, size);
+      const other = summedSizes.get(name);
+      if (size !== undefined && !s.result.includes(name)) summedSizes.set(name, size);
       return other !== undefined && size !== other;
     }),
   );
@@ -117,7 +117,7 @@ function writeOperandGradient(s: Equation, input: number, emit: Emit, inputs: re
   const missingAxes = names.flatMap((name, axis) =>
     reachedNames.has(name) && names.indexOf(name) === axis ? [] : [axis],
   );
-  const expanded = emit.Expand([emit.Unsqueeze([reducedGradient, missingAxes]), dims]);
+  const expandedGradient = emit.Expand([emit.Unsqueeze([reducedGradient, missingAxes]), dims]);
   // Repeated axes address the diagonal; the gradient is 0 elsewhere.
   return names.reduce((value, name, axis) => {
     const firstAxis = names.indexOf(name);
@@ -127,7 +127,7 @@ function writeOperandGradient(s: Equation, input: number, emit: Emit, inputs: re
     const shape = dims.map((_, other) => (other === firstAxis || other === axis ? size : 1));
     const diagonal = emit.constant(fromNumbers("bool", shape, ones), "diagonal");
     return emit.Where([diagonal, value, 0]);
-  }, expanded);
+  }, expandedGradient);
 }
 
 function equationOf(s: Equation): string {

@@ -69,9 +69,9 @@ export const Gather = defineOp({
     const { type, dims } = requireInput(site, 0);
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
-    const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
+    const output = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
     const [picks, indexDims] = [constantIntegersOf(indices), fixedDims(indices.dims)];
-    if (picks === undefined || indexDims === undefined) return [inferred];
+    if (picks === undefined || indexDims === undefined) return [output];
     const strides = stridesOf(indexDims);
     const end = s.axis + indexDims.length;
     const sourceFor = (size: number) => (position: readonly number[]) => {
@@ -79,7 +79,7 @@ export const Gather = defineOp({
       const index = picks[offset] ?? 0;
       return [...position.slice(0, s.axis), index < 0 ? index + size : index, ...position.slice(end)];
     };
-    return [withMovedElements(inferred, site, (sizes) => sourceFor(sizes[s.axis] ?? 1))];
+    return [withMovedElements(output, site, (sizes) => sourceFor(sizes[s.axis] ?? 1))];
   },
   // A table with a single axis is a schedule, or the row scales of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameters(s, site)),

@@ -135,9 +135,9 @@ export const Split = defineOp({
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
     const axis = wrapAxis(readInteger(site, "axis", 0), dims.length);
-    const split = readAttributeOrInput(site, "split", 1);
-    if (split === "runtime") return { axis, sizes: undefined };
-    if (split !== undefined) return { axis, sizes: split.known };
+    const splitInput = readAttributeOrInput(site, "split", 1);
+    if (splitInput === "runtime") return { axis, sizes: undefined };
+    if (splitInput !== undefined) return { axis, sizes: splitInput.known };
     const size = dims[axis];
     if (typeof size !== "number") return { axis, sizes: undefined };
     const partSize = Math.ceil(size / site.outputs);

@@ -80,12 +80,12 @@ function writeLayerGradients(
   const dims = sizesOf(x);
   const normalizedDims = dims.slice(s.axis);
   const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
-  const widened = castToStash(emit, x, s.stash);
-  const type = typeOf(widened);
+  const widenedInput = castToStash(emit, x, s.stash);
+  const type = typeOf(widenedInput);
   const toRows = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
   const castTo = (value: Value, target: DataType): Value =>
     typeOf(value) === target ? value : emit.Cast([value], { to: typeCodes[target] });
-  const { normalized, inverse } = layerStatistics(emit, s, toRows(widened), type);
+  const { normalized, inverse } = layerStatistics(emit, s, toRows(widenedInput), type);
   const dy = toRows(castTo(up, type));
   // A scale can also vary along axes that are not normalized.
   const isPerRow = (value: Value): boolean => elementCount(sizesOf(value).slice(0, -normalizedDims.length)) > 1;
@@ -112,8 +112,8 @@ function writeLayerGradients(
     : emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, reciprocalCount]), [count, 1])]);
   if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([divideByCount(upMean), inverse])]);
   if (upInverse !== undefined) slope = emit.Add([slope, emit.Mul([divideByCount(upInverse), inverse])]);
-  const centered = emit.Sub([emit.Sub([scaledGradient, emit.Mul([normalized, slope])]), mean]);
-  const dx = reshapeTo(emit, emit.Mul([centered, inverse]), dims);
+  const centeredGradient = emit.Sub([emit.Sub([scaledGradient, emit.Mul([normalized, slope])]), mean]);
+  const dx = reshapeTo(emit, emit.Mul([centeredGradient, inverse]), dims);
   return [castTo(dx, typeOf(x)), dScale, dBias];
 }
 
@@ -146,8 +146,8 @@ export const LayerNormalization = defineOp<LayerSettings>({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const widened = castToStash(emit, x, s.stash);
-    const { normalized, mean, inverse } = normalize(emit, widened, range(rank - s.axis, s.axis), s.epsilon);
+    const widenedInput = castToStash(emit, x, s.stash);
+    const { normalized, mean, inverse } = normalize(emit, widenedInput, range(rank - s.axis, s.axis), s.epsilon);
     const scaledInput = emit.Mul([castLike(emit, normalized, x), scale]);
     const castStatistic = (value: Value): Value =>
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
@@ -170,8 +170,8 @@ export const RMSNormalization = defineOp<LayerSettings>({
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const widened = castToStash(emit, x, s.stash);
-    return [rootMeanSquare(emit, widened, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
+    const widenedInput = castToStash(emit, x, s.stash);
+    return [rootMeanSquare(emit, widenedInput, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
   },
 });
 
@@ -230,12 +230,12 @@ export const GroupNormalization = defineOp({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const grouped = emit.Reshape([castToStash(emit, x, s.stash), [0, s.groups, -1]]);
-    const { normalized } = normalize(emit, grouped, [2], s.epsilon);
-    const narrowed = castLike(emit, normalized, x);
+    const groupedInput = emit.Reshape([castToStash(emit, x, s.stash), [0, s.groups, -1]]);
+    const { normalized } = normalize(emit, groupedInput, [2], s.epsilon);
+    const narrowedOutput = castLike(emit, normalized, x);
     const ungroup = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
-    if (s.perGroup) return [ungroup(scalePerChannel(emit, narrowed, 3, [scale, bias]))];
-    return [scalePerChannel(emit, ungroup(narrowed), rank, [scale, bias])];
+    if (s.perGroup) return [ungroup(scalePerChannel(emit, narrowedOutput, 3, [scale, bias]))];
+    return [scalePerChannel(emit, ungroup(narrowedOutput), rank, [scale, bias])];
   },
 });
 

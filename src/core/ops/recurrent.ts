@@ -140,8 +140,8 @@ interface State {
 }
 
 function writeGate({ s, emit, functions }: Direction, sum: Value, functionIndex: number): Value {
-  const clipped = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
-  return writeActivation(emit, clipped, functions[functionIndex] as Activation);
+  const clippedSum = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
+  return writeActivation(emit, clippedSum, functions[functionIndex] as Activation);
 }
 
 function splitEqually(emit: Emit, value: Value, parts: number, size: number, axis = -1): readonly Value[] {
@@ -164,8 +164,8 @@ function stepGRU(d: Direction, x: Value, { h }: State): State {
   });
   if (d.s.linearBeforeReset) {
     const product = emit.MatMul([h, d.recurrence]);
-    const biased = d.recurrenceBias === undefined ? product : sum(product, d.recurrenceBias);
-    const [rz, rr, rh] = splitEqually(emit, biased, 3, hidden);
+    const biasedProduct = d.recurrenceBias === undefined ? product : sum(product, d.recurrenceBias);
+    const [rz, rr, rh] = splitEqually(emit, biasedProduct, 3, hidden);
     const z = writeGate(d, sum(xz, rz), 0);
     const r = writeGate(d, sum(xr, rr), 0);
     return blend(z, writeGate(d, sum(xh, emit.Mul([r, rh])), 1));

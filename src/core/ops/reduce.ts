@@ -79,11 +79,11 @@ function defineReduction(name: string, row: Reduction): Op {
     ...(row.picks === true ? { quantize: () => ({ kind: "transparent" }) } : {}),
     read,
     infer: (s, site) => {
-      const inferred = inferShape(site, (dims) => reducedDims(s, dims) ?? openDims(s, dims, site));
+      const outputs = inferShape(site, (dims) => reducedDims(s, dims) ?? openDims(s, dims, site));
       const elements = exactElements(site.inputs[0]);
-      if (inferred instanceof Miss || onDims === undefined || elements === undefined || s.isIdentity) return inferred;
-      if (site.inputs[0]?.dims?.length !== 1) return inferred;
-      return inferred.map((output) => withElements(output, [onDims(elements)]));
+      if (outputs instanceof Miss || onDims === undefined || elements === undefined || s.isIdentity) return outputs;
+      if (site.inputs[0]?.dims?.length !== 1) return outputs;
+      return outputs.map((output) => withElements(output, [onDims(elements)]));
     },
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;

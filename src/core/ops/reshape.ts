@@ -137,10 +137,10 @@ function reshapeDims(s: ReshapeSettings, dims: readonly Dim[] | undefined): read
   if (dims === undefined || resolvedTarget.some((dim) => dim === undefined)) return undefined;
   const sizes = resolvedTarget.flatMap((dim, axis) => (dim === undefined || axis === inferredAxis ? [] : [dim]));
   const [count, divisor] = [elementCount(dims), elementCount(sizes)];
-  const inferred = divideDims(count, divisor) ?? symbolicQuotient(count, divisor);
-  if (inferred === undefined)
+  const inferredDim = divideDims(count, divisor) ?? symbolicQuotient(count, divisor);
+  if (inferredDim === undefined)
     return new Miss(`${JSON.stringify(count)} elements cannot be divided by ${JSON.stringify(divisor)}`);
-  return sizes.toSpliced(inferredAxis, 0, inferred);
+  return sizes.toSpliced(inferredAxis, 0, inferredDim);
 }
 
 /** Returns target dimensions of the given rank, with symbols for unknown ones. */

@@ -72,18 +72,18 @@ const microsoftRotary = defineMicrosoftOp({
   read: (site) => {
     const [dims, pairCount] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
     const [heads, channelCount] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
-    const rotated = typeof pairCount === "number" ? 2 * pairCount : undefined;
+    const rotatedWidth = typeof pairCount === "number" ? 2 * pairCount : undefined;
     const width =
       dims?.length === 4 || typeof channelCount !== "number"
         ? channelCount
         : heads > 0
           ? channelCount / heads
-          : rotated;
+          : rotatedWidth;
     return {
       isInterleaved: readFlag(site, "interleaved"),
       packed: readFlag(site, "is_packed_batching"),
       scale: readFloat(site, "scale", 1),
-      width: typeof width === "number" && rotated !== undefined ? width : undefined,
+      width: typeof width === "number" && rotatedWidth !== undefined ? width : undefined,
     };
   },
   infer: (_, site) => sameAsInput(site),

@@ -16,11 +16,11 @@ export const Where = defineOp({
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
   unchanged: (_, site) => {
-    const selected = isConstant(site.inputs[0], 1) ? 1 : isConstant(site.inputs[0], 0) ? 2 : undefined;
+    const selectedInput = isConstant(site.inputs[0], 1) ? 1 : isConstant(site.inputs[0], 0) ? 2 : undefined;
     const shapes = site.inputs.map((operand) => operand?.dims);
-    if (selected === undefined || !shapes.every((dims) => dims !== undefined)) return undefined;
-    const [dims, out] = [shapes[selected], broadcast(...shapes)];
-    return dims !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? selected : undefined;
+    if (selectedInput === undefined || !shapes.every((dims) => dims !== undefined)) return undefined;
+    const [dims, out] = [shapes[selectedInput], broadcast(...shapes)];
+    return dims !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? selectedInput : undefined;
   },
   homogeneous: [[1], [2]],
   axes: (_, site) => broadcastAxes(site),

@@ -109,12 +109,12 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     const [count] = site.inputs[0]?.dims ?? [];
     const openDims = typeof count === "number" ? range(count).map((axis) => site.open(0, axis)) : undefined;
     const dims = site.inputs[0]?.elements ?? openDims;
-    const inferred = { type: s.type, dims };
+    const output = { type: s.type, dims };
     const value = isIntegerOrBool(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
     const fixedSizes = fixedDims(dims);
     const size = fixedSizes === undefined ? undefined : elementCount(fixedSizes);
-    if (value === undefined || size === undefined || size > maxElements) return [inferred];
-    return [withElements(inferred, new Array<number>(size).fill(value))];
+    if (value === undefined || size === undefined || size > maxElements) return [output];
+    return [withElements(output, new Array<number>(size).fill(value))];
   },
   axes: (_, site) => {
     const shape = site.inputs[0]?.elements;
@@ -144,20 +144,20 @@ function defineCast(
     },
     infer: (s, site) => {
       const { type, dims } = requireInput(site, 0);
-      const inferred = { type: s.to, dims };
-      if (type === s.to) return [withUncheckedElements(inferred, site.inputs[0]?.elements)];
+      const output = { type: s.to, dims };
+      if (type === s.to) return [withUncheckedElements(output, site.inputs[0]?.elements)];
       const elements = exactElements(site.inputs[0]);
-      if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [inferred];
+      if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [output];
       // A symbolic dimension can be 0.
       const truthOf = (element: Dim) => (typeof element === "number" ? Number(element !== 0) : undefined);
-      if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truthOf))];
+      if (s.to === "bool") return [withUncheckedElements(output, elements.map(truthOf))];
       // Quotients of dimensions are nonnegative.
       const truncate = (quotient: Dim): Dim =>
         typeof quotient === "number" ? Math.trunc(quotient) : roundQuotient(quotient, "down");
       if (isIntegerOrBool(s.to))
-        return [withElements(inferred, isIntegerOrBool(type) ? elements : elements.map(truncate))];
-      const rounded = elements.map((element) => roundTo(element, s.to));
-      return [withUncheckedElements(inferred, rounded)];
+        return [withElements(output, isIntegerOrBool(type) ? elements : elements.map(truncate))];
+      const roundedElements = elements.map((element) => roundTo(element, s.to));
+      return [withUncheckedElements(output, roundedElements)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     // Integers that are cast to floats or booleans are probably flags, unless readers of the output use them as indices.

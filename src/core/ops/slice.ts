@@ -198,8 +198,8 @@ function sourceIndex(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
   if (mode === "wrap") return ((position % size) + size) % size;
   const period = Math.max(1, 2 * (size - 1));
-  const folded = ((position % period) + period) % period;
-  return folded < size ? folded : period - folded;
+  const foldedPosition = ((position % period) + period) % period;
+  return foldedPosition < size ? foldedPosition : period - foldedPosition;
 }
 
 const padsAtRunTime = new Miss("its pads are computed at run time");
@@ -281,13 +281,13 @@ export const Pad = defineOp({
     if (s.openAxes.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
-    const padded = dims.reduce((value, size, axis) => {
+    const paddedValue = dims.reduce((value, size, axis) => {
       const [before, after] = [s.pads[axis] ?? 0, s.pads[dims.length + axis] ?? 0];
       if (before === 0 && after === 0) return value;
       const picks = range(before + size + after, -before).map((position) => sourceIndex(s.mode, position, size));
       return emit.Gather([value, picks], { axis });
     }, x);
-    return [padded === x ? emit.Identity([x]) : padded];
+    return [paddedValue === x ? emit.Identity([x]) : paddedValue];
   },
   gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");

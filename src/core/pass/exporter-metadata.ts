@@ -36,10 +36,10 @@ function* findMetadata({ header, graph: main }: Model): Generator<{ readonly at:
 }
 
 const hasTrace = ({ doc }: Carried): boolean => doc !== undefined && isExporterText.doc(doc);
-const hasExporterText = (carried: Carried): boolean =>
-  (carried.metadata.size > 0 && [...carried.metadata.keys()].some(isExporterText.key)) || hasTrace(carried);
+const hasExporterText = (element: Carried): boolean =>
+  (element.metadata.size > 0 && [...element.metadata.keys()].some(isExporterText.key)) || hasTrace(element);
 
-function clear(carried: Carried): void {
-  if (hasTrace(carried)) carried.doc = undefined;
-  carried.metadata = new Map([...carried.metadata].filter(([key]) => !isExporterText.key(key)));
+function clear(element: Carried): void {
+  if (hasTrace(element)) element.doc = undefined;
+  element.metadata = new Map([...element.metadata].filter(([key]) => !isExporterText.key(key)));
 }

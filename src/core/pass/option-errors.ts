@@ -87,11 +87,11 @@ function selectIssue(issues: readonly [Issue, ...Issue[]], names: readonly strin
   const [firstInner, ...more] = inner;
   if (firstInner === undefined) return issue;
   const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
-  const chosen = selectIssue(
+  const selectedIssue = selectIssue(
     [firstInner, ...more],
     missing.map(({ path }) => String(path?.at(-1)?.key)),
   );
-  return { ...chosen, path: [...(issue.path ?? []), ...(chosen.path ?? [])] };
+  return { ...selectedIssue, path: [...(issue.path ?? []), ...(selectedIssue.path ?? [])] };
 }
 
 function isUnknown({ type, expected }: Issue): boolean {

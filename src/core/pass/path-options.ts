@@ -16,10 +16,10 @@ export function modulePath(
   message: string,
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
-  const read = (text: string): void => {
+  const checkSuffix = (text: string): void => {
     if (!suffix.test(text)) throw optionError(`${message}, got "${text}"`, { hint: didYouMean(text, words) });
   };
-  const schema = v.pipe(v.string(), checkWith(read));
+  const schema = v.pipe(v.string(), checkWith(checkSuffix));
   moduleSchemas.add(schema);
   return schema;
 }
@@ -36,10 +36,10 @@ export async function openModules(
   schema: v.GenericSchema,
   options: OptionValues,
 ): Promise<OptionValues> {
-  const opened: Record<string, unknown> = {};
+  const openedModules: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options))
-    if (isModule(schema, name, value)) opened[name] = await defaultExport(value, `${owner}: "${name}"`);
-  return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
+    if (isModule(schema, name, value)) openedModules[name] = await defaultExport(value, `${owner}: "${name}"`);
+  return Object.keys(openedModules).length === 0 ? options : { ...options, ...openedModules };
 }
 
 /** Returns the default export of a user's module. Errors name the option `at`. */
@@ -72,10 +72,10 @@ export async function openOptionModels(
 ): Promise<Record<string, unknown>> {
   const isModel = (path: readonly (string | number)[]) => nodesAt(schema, path).some((node) => modelSchemas.has(node));
   const openPath = (value: unknown) => (typeof value === "string" ? open(value) : value);
-  const opened: Record<string, unknown> = { ...options };
+  const openedOptions: Record<string, unknown> = { ...options };
   for (const [name, value] of Object.entries(options)) {
-    if (Array.isArray(value) && isModel([name, 0])) opened[name] = await Promise.all(value.map(openPath));
-    else if (isModel([name])) opened[name] = await openPath(value);
+    if (Array.isArray(value) && isModel([name, 0])) openedOptions[name] = await Promise.all(value.map(openPath));
+    else if (isModel([name])) openedOptions[name] = await openPath(value);
   }
-  return opened;
+  return openedOptions;
 }

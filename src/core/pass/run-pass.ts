@@ -33,12 +33,12 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   const { id, options, reference, run } = definition;
   if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
     throw optionError(`${id} takes a model, as open() gives it, got ${typeof model}.`);
-  const parsed = parseOptions(id, options, await openModules(id, options, values));
+  const parsedOptions = parseOptions(id, options, await openModules(id, options, values));
   const context = completeContext(outer);
-  const completed = await openOptionModels(options, parsed as OptionValues, context.open);
+  const openedOptions = await openOptionModels(options, parsedOptions as OptionValues, context.open);
   // In a recipe, the name "original" stands for the recipe's input model.
-  if (reference === "original" && completed.original === undefined)
-    completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));
+  if (reference === "original" && openedOptions.original === undefined)
+    openedOptions.original = await context.open("original").catch((error: unknown) => void asPithError(error));
   if (snapshots.has(model.graph) && outer[changing] !== model.graph)
     throw optionError(`${id}: another pass is changing this model.`, {
       hint: "Await the first pass. A pass that calls another passes its own context.",
@@ -47,7 +47,7 @@ export async function runPass<S extends v.GenericSchema, R extends Outcome>(
   const before = new Set(model.graph.nodes());
   const hash = contract.checked ? structureHash(model) : "";
   const faulty = contract.checked && verify(model).length > 0;
-  const outcome = await atomically(model, () => run(model, completed as v.InferOutput<S>, inside));
+  const outcome = await atomically(model, () => run(model, openedOptions as v.InferOutput<S>, inside));
   for (const node of model.graph.nodes()) {
     if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
   }

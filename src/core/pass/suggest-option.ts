@@ -30,8 +30,8 @@ const synonyms: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Returns a question that suggests the most similar accepted words. */
-export function didYouMean(typed: string, words: readonly string[]): string | undefined {
-  const similar = allNearest(typed, words).filter((word) => word !== typed);
+export function didYouMean(typedText: string, words: readonly string[]): string | undefined {
+  const similar = allNearest(typedText, words).filter((word) => word !== typedText);
   return similar.length === 0
     ? undefined
     : `Did you mean ${similar
@@ -41,13 +41,13 @@ export function didYouMean(typed: string, words: readonly string[]): string | un
 }
 
 /** Returns a hint for an unknown option, such as another spelling (`--learning-rate`) or another tool's name (`lr`). */
-export function unknownOptionHint(typed: string, names: readonly string[]): string | undefined {
-  const key = normalize(typed);
+export function unknownOptionHint(typedText: string, names: readonly string[]): string | undefined {
+  const key = normalize(typedText);
   const optionEqualTo = (meant: string | undefined) => names.find((name) => normalize(name) === normalize(meant ?? ""));
-  const name = optionEqualTo(key) ?? optionEqualTo(synonyms.get(key)) ?? nearest(typed, names);
-  return name === undefined || name === typed
+  const name = optionEqualTo(key) ?? optionEqualTo(synonyms.get(key)) ?? nearest(typedText, names);
+  return name === undefined || name === typedText
     ? undefined
-    : `Did you mean ${typed.startsWith("--") ? name : `"${name}"`}?`;
+    : `Did you mean ${typedText.startsWith("--") ? name : `"${name}"`}?`;
 }
 
 const normalize = (name: string): string => name.replace(/[-_]/g, "").toLowerCase();

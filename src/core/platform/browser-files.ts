@@ -23,11 +23,11 @@ function normalize(path: string): string {
  * const task = await openTask(model, { data: "photos" });
  */
 export function addFiles(entries: Iterable<readonly [path: string, file: Blob]>): void {
-  const added = new Map(Array.from(entries, ([path, file]) => [normalize(path), file] as const));
-  const folders = new Set([...added.keys()].flatMap(topFolder));
+  const addedFiles = new Map(Array.from(entries, ([path, file]) => [normalize(path), file] as const));
+  const folders = new Set([...addedFiles.keys()].flatMap(topFolder));
   // Files of a folder that is chosen again can be those of another folder with the same name.
   for (const path of files.keys()) if (topFolder(path).some((folder) => folders.has(folder))) files.delete(path);
-  for (const [path, file] of added) files.set(path, file);
+  for (const [path, file] of addedFiles) files.set(path, file);
 }
 
 const topFolder = (path: string): readonly string[] => (path.includes("/") ? path.split("/", 1) : []);

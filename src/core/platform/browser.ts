@@ -187,20 +187,20 @@ export const disableTelemetry = async (): Promise<void> => {};
 /** Returns the size after compression with the browser's compressor, whose level is fixed. */
 export async function compressedSize(chunks: () => Chunks, encoding: Compressor): Promise<number> {
   let size = 0;
-  for await (const part of compressed(chunks, encoding)) size += part.length;
+  for await (const part of compressChunks(chunks, encoding)) size += part.length;
   return size;
 }
 
 /** Yields the compressed bytes lazily. @throws PithError E_UNSUPPORTED for brotli, which browsers cannot write. */
-export async function* compressed(chunks: () => Chunks, encoding: Compressor): AsyncIterable<Uint8Array> {
+export async function* compressChunks(chunks: () => Chunks, encoding: Compressor): AsyncIterable<Uint8Array> {
   if (encoding !== "gzip") await refuse("Browsers have no brotli compressor.", "Compress with gzip, or in Node.");
-  yield* transformed(chunks(), new CompressionStream("gzip"));
+  yield* transformChunks(chunks(), new CompressionStream("gzip"));
 }
 
-export const inflated = (packed: Chunks): AsyncIterable<Uint8Array> =>
-  transformed(packed, new DecompressionStream("gzip"));
+export const inflateChunks = (packedChunks: Chunks): AsyncIterable<Uint8Array> =>
+  transformChunks(packedChunks, new DecompressionStream("gzip"));
 
-async function* transformed(
+async function* transformChunks(
   chunks: Chunks,
   transform: ReadableWritablePair<Uint8Array, BufferSource>,
 ): AsyncIterable<Uint8Array> {

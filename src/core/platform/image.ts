@@ -62,12 +62,12 @@ function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const kind = textAt(bytes, 12);
   const readNumber = (at: number, size: number): number =>
     bytes.subarray(at, at + size).reduceRight((sum, byte) => 256 * sum + byte, 0);
-  const packed = readNumber(21, 4);
+  const sizeBits = readNumber(21, 4);
   const [width, height] =
     kind === "VP8X"
       ? [1 + readNumber(24, 3), 1 + readNumber(27, 3)]
       : kind === "VP8L"
-        ? [1 + (packed % 2 ** 14), 1 + (Math.floor(packed / 2 ** 14) % 2 ** 14)]
+        ? [1 + (sizeBits % 2 ** 14), 1 + (Math.floor(sizeBits / 2 ** 14) % 2 ** 14)]
         : [readNumber(26, 2) % 2 ** 14, readNumber(28, 2) % 2 ** 14];
   return { width, height, orientation: 1, components: 3 };
 }

@@ -33,7 +33,7 @@ export async function trimFolder(
   folder: string,
   maxBytes: number,
   isOwn: (path: string) => boolean,
-  needed: ReadonlySet<string> = new Set(),
+  neededNames: ReadonlySet<string> = new Set(),
 ): Promise<readonly string[]> {
   for (const name of await listNames(folder)) {
     const temporary = temporaryOf(name);
@@ -45,7 +45,7 @@ export async function trimFolder(
   const removedNames: string[] = [];
   for (const entry of entries.toSorted((a, b) => a.lastUseMs - b.lastUseMs)) {
     if (bytes <= maxBytes && entry.bytes > 0) continue;
-    if (needed.has(entry.name) || !(await remove(folder, entry))) continue;
+    if (neededNames.has(entry.name) || !(await remove(folder, entry))) continue;
     bytes -= entry.bytes;
     removedNames.push(entry.name);
   }

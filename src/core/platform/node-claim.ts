@@ -7,7 +7,7 @@ import { asFileError } from "./node-file-errors.ts";
 import { removeLeftovers, temporaryOf, temporaryPathFor } from "./node-leftovers.ts";
 
 /** Locks an existing folder until the result is called or the process ends. @throws PithError E_FILE if it is locked already, or not writable. */
-export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
+export async function claimFolder(folder: string, shownPath = folder): Promise<() => void> {
   const name = join(folder, "run.claim");
   await removeLeftovers(name);
   const claim = temporaryPathFor(name);
@@ -22,10 +22,10 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
     if (await isOldestClaim(claim, name)) return release;
   } catch (cause) {
     release();
-    throw asFileError(`"${shown}" cannot be written`, cause);
+    throw asFileError(`"${shownPath}" cannot be written`, cause);
   }
   release();
-  throw fileError(`Another run is writing into "${shown}".`, {
+  throw fileError(`Another run is writing into "${shownPath}".`, {
     hint: "Wait until it has ended, or name another folder with -o.",
   });
 }

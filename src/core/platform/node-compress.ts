@@ -22,12 +22,12 @@ export async function compressedSize(
   signal?: AbortSignal,
 ): Promise<number> {
   let size = 0;
-  for await (const piece of compressed(chunks, encoding, signal)) size += piece.length;
+  for await (const piece of compressChunks(chunks, encoding, signal)) size += piece.length;
   return size;
 }
 
 /** Yields the compressed bytes lazily. @throws PithError E_STOPPED on the signal. */
-export const compressed = (
+export const compressChunks = (
   chunks: () => Chunks,
   encoding: Compressor,
   signal: AbortSignal | undefined,
@@ -35,8 +35,8 @@ export const compressed = (
 
 const pieceSize = 2 ** 18;
 
-export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return transformChunks(packed, createGunzip({ chunkSize: pieceSize }));
+export function inflateChunks(packedChunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  return transformChunks(packedChunks, createGunzip({ chunkSize: pieceSize }));
 }
 
 /** Passes chunks through a transform. Failures, and E_STOPPED on the signal, are thrown when the result is read. */

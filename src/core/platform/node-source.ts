@@ -48,11 +48,11 @@ export class FileSource implements ByteSource {
   fill(bytes: Uint8Array, start: number): void {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
-      for (let filled = 0; filled < bytes.byteLength; ) {
-        const length = Math.min(maxSystemCall, bytes.byteLength - filled);
-        const count = readSync(this.#handle.fd, bytes, filled, length, start + filled);
+      for (let offset = 0; offset < bytes.byteLength; ) {
+        const length = Math.min(maxSystemCall, bytes.byteLength - offset);
+        const count = readSync(this.#handle.fd, bytes, offset, length, start + offset);
         if (count === 0) throw changedError(this.name);
-        filled += count;
+        offset += count;
       }
     } catch (cause) {
       throw asFileError(`"${this.name}" cannot be read`, cause);

@@ -151,9 +151,9 @@ class Output {
   }
 
   async add(part: Uint8Array | StoredBytes): Promise<void> {
-    const stored = part instanceof Uint8Array ? { start: 0, end: part.byteLength } : part;
-    for (let { start } = stored; start < stored.end; ) {
-      const length = Math.min(stored.end - start, bufferBytes - this.#filled);
+    const byteRange = part instanceof Uint8Array ? { start: 0, end: part.byteLength } : part;
+    for (let { start } = byteRange; start < byteRange.end; ) {
+      const length = Math.min(byteRange.end - start, bufferBytes - this.#filled);
       const room = this.#buffer.subarray(this.#filled, this.#filled + length);
       if (part instanceof Uint8Array) room.set(part.subarray(start, start + length));
       else if (part.source instanceof FileSource) part.source.fill(room, start);
@@ -177,9 +177,9 @@ class Output {
 
   #flush(): void {
     try {
-      for (let written = 0; written < this.#filled; ) {
-        const length = Math.min(writeBytes, this.#filled - written);
-        written += writeSync(this.#handle.fd, this.#buffer, written, length);
+      for (let offset = 0; offset < this.#filled; ) {
+        const length = Math.min(writeBytes, this.#filled - offset);
+        offset += writeSync(this.#handle.fd, this.#buffer, offset, length);
       }
     } catch (cause) {
       throwUnwritable(this.#path)(cause);

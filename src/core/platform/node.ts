@@ -12,7 +12,7 @@ export type { Chunks, Compressor, Digest, Encoding, Parts, ScratchFile } from ".
 export { imageHeader, type Pixels } from "./image.ts";
 export { touchFile, trimFolder } from "./node-cache-folders.ts";
 export { claimFolder } from "./node-claim.ts";
-export { compressed, compressedSize, inflated } from "./node-compress.ts";
+export { compressChunks, compressedSize, inflateChunks } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isAbandoned, processSuffix, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { importModule } from "./node-modules.ts";

@@ -156,8 +156,8 @@ function roundToIntegers<A extends Int8Array | Uint8Array | Int16Array | Uint16A
   for (let index = 0; index < into.length; index++) {
     const value = numbers[index] ?? 0;
     if (Number.isNaN(value)) throw nanError(type, index);
-    const rounded = roundHalfEven(value);
-    into[index] = Math.max(low, Math.min(high, rounded));
+    const roundedValue = roundHalfEven(value);
+    into[index] = Math.max(low, Math.min(high, roundedValue));
   }
   return into;
 }
@@ -166,8 +166,8 @@ function saturatedBigInt(value: number, low: bigint, high: bigint): bigint {
   if (Number.isNaN(value)) throw nanError("a 64-bit integer");
   if (value === Number.POSITIVE_INFINITY) return high;
   if (value === Number.NEGATIVE_INFINITY) return low;
-  const rounded = BigInt(roundHalfEven(value));
-  return rounded < low ? low : rounded > high ? high : rounded;
+  const roundedValue = BigInt(roundHalfEven(value));
+  return roundedValue < low ? low : roundedValue > high ? high : roundedValue;
 }
 
 function nanError(type: string, index?: number): PithError {

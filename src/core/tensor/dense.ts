@@ -25,9 +25,9 @@ export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]
 
 /** Shares memory with little-endian bytes if they are aligned. @throws PithError E_MODEL if their number does not match the dimensions. */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
-  const expected = bytesFor(type, elementCount(dims));
-  if (bytes.byteLength !== expected)
-    throw modelError(`${type}${dimsText(dims)} takes ${expected} bytes, got ${bytes.byteLength}.`);
+  const expectedBytes = bytesFor(type, elementCount(dims));
+  if (bytes.byteLength !== expectedBytes)
+    throw modelError(`${type}${dimsText(dims)} takes ${expectedBytes} bytes, got ${bytes.byteLength}.`);
   const array = arrayOf(type);
   const width = array.BYTES_PER_ELEMENT;
   const unwrappedBytes = unwrapBuffer(bytes);

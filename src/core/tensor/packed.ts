@@ -17,20 +17,20 @@ export function isPacked(type: string): type is PackedType {
 }
 
 /** Unpacks the first `count` elements. @throws PithError E_SHAPE_MISMATCH if there are too few bytes. */
-export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
+export function unpack(type: PackedType, bytes: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
   const elementsPerByte = 8 / bits;
   const shift = Math.log2(elementsPerByte);
-  if (packed.length * elementsPerByte < count) {
+  if (bytes.length * elementsPerByte < count) {
     throw shapeError(
-      `${count} elements of ${type} take ${Math.ceil(count / elementsPerByte)} bytes, got ${packed.length}.`,
+      `${count} elements of ${type} take ${Math.ceil(count / elementsPerByte)} bytes, got ${bytes.length}.`,
     );
   }
   const values = low < 0 ? new Int8Array(count) : new Uint8Array(count);
   const mask = (1 << bits) - 1;
   const range = mask + 1;
   for (let index = 0; index < count; index++) {
-    const code = ((packed[index >>> shift] ?? 0) >> ((index & (elementsPerByte - 1)) * bits)) & mask;
+    const code = ((bytes[index >>> shift] ?? 0) >> ((index & (elementsPerByte - 1)) * bits)) & mask;
     values[index] = code > high ? code - range : code;
   }
   return values;
@@ -40,14 +40,14 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
 export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const { bits, low, high } = layouts[type];
   const perByte = 8 / bits;
-  const packed = new Uint8Array(Math.ceil(values.length / perByte));
+  const bytes = new Uint8Array(Math.ceil(values.length / perByte));
   const mask = (1 << bits) - 1;
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
     if (!Number.isInteger(value) || value < low || value > high)
       throw dataError(`Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
     const byteIndex = Math.floor(index / perByte);
-    packed[byteIndex] = (packed[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));
+    bytes[byteIndex] = (bytes[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));
   }
-  return packed;
+  return bytes;
 }

@@ -117,9 +117,9 @@ function hash(parts: readonly (number | string)[]): [number, number, number, num
 }
 
 function finishLane(value: number): number {
-  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return mixed ^ (mixed >>> 16);
+  let mixedBits = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixedBits = Math.imul(mixedBits ^ (mixedBits >>> 13), 0xc2b2ae35);
+  return mixedBits ^ (mixedBits >>> 16);
 }
 
 /** ln x for 0 < x < 1: x = m · 2^e with m in [√½, √2), and ln m = 2 (t + t³/3 + t⁵/5 + …) with t = (m - 1)/(m + 1). */

@@ -105,11 +105,11 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
  * of both can be a flat row ([784] fits [1, 28, 28]).
  */
 export function fitSample(
-  declared: readonly Dim[],
+  declaredDims: readonly Dim[],
   sample: readonly number[],
 ): { readonly dims: readonly number[]; readonly isFlat: boolean } | undefined {
-  if (fitsDims(declared, sample)) return { dims: sample, isFlat: false };
-  const dims = fixedDims(declared);
+  if (fitsDims(declaredDims, sample)) return { dims: sample, isFlat: false };
+  const dims = fixedDims(declaredDims);
   if (dims === undefined || elementCount(dims) !== elementCount(sample)) return undefined;
   const [from, to] = [dropUnitDims(sample), dropUnitDims(dims)];
   if (sameDims(from, to)) return { dims, isFlat: false };
@@ -143,14 +143,14 @@ function shapeHint({ type }: ModelInput, sample: readonly number[]): { readonly 
 }
 
 /** Returns the axes of a sample in the order of the declared dimensions; undefined if their sizes are not the same. */
-function axisOrder(declared: readonly Dim[], sample: readonly number[]): readonly number[] | undefined {
-  const unused = [...sample.keys()];
-  const take = (index: number): number | undefined => unused.splice(index, index < 0 ? 0 : 1)[0];
-  const fixedAxes = declared.map((dim) =>
-    typeof dim === "number" ? take(unused.findIndex((axis) => sample[axis] === dim)) : -1,
+function axisOrder(declaredDims: readonly Dim[], sample: readonly number[]): readonly number[] | undefined {
+  const unusedAxes = [...sample.keys()];
+  const take = (index: number): number | undefined => unusedAxes.splice(index, index < 0 ? 0 : 1)[0];
+  const fixedAxes = declaredDims.map((dim) =>
+    typeof dim === "number" ? take(unusedAxes.findIndex((axis) => sample[axis] === dim)) : -1,
   );
   const order = fixedAxes.map((axis) => (axis === -1 ? take(0) : axis));
-  return unused.length === 0 && order.every((axis) => axis !== undefined) ? order : undefined;
+  return unusedAxes.length === 0 && order.every((axis) => axis !== undefined) ? order : undefined;
 }
 
 function expectedHint({ name, type }: ModelInput): string {

@@ -49,9 +49,9 @@ export function registerPendingBatches<D extends Dataset>(dataset: D, batches: S
 export const hasPendingBatches = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
-  let prepared = batch;
-  for (const { change, position } of changes) prepared = await change(prepared, position);
-  return prepared;
+  let preparedBatch = batch;
+  for (const { change, position } of changes) preparedBatch = await change(preparedBatch, position);
+  return preparedBatch;
 }
 
 async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, epoch?: number): Promise<PendingBatch> {
@@ -66,8 +66,8 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
     yield* stream(options, skip);
     return;
   }
-  let skipped = 0;
-  for await (const batch of dataset.batches(options)) if (skipped++ >= skip) yield { batch, changes: [] };
+  let skippedCount = 0;
+  for await (const batch of dataset.batches(options)) if (skippedCount++ >= skip) yield { batch, changes: [] };
 }
 
 const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;

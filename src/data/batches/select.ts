@@ -100,8 +100,8 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
 
 /** Reads a dataset into memory, up to `limit` samples. @throws PithError E_DATA if it is empty, or if samples differ in size. */
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
-  const kept = await keepInMemory(dataset, limit);
-  if (isIndexed(kept)) return kept;
+  const result = await keepInMemory(dataset, limit);
+  if (isIndexed(result)) return result;
   throw dataError(`${dataset.name} has samples of different sizes, which cannot be used here.`, {
     hint: "Pad them to one size, with an attention mask if the model has one. Calibration and evaluation accept different sizes.",
   });

@@ -73,12 +73,12 @@ export function findStates(model: StatefulModel, columns: readonly string[]): re
     if (sameNameOutputs.length === 1) pair(input, sameNameOutputs[0]);
   });
   unfedInputs.forEach((input, index) => {
-    const unpaired = fittingOutputs[index]?.filter((output) => !isPaired(output)) ?? [];
+    const unpairedOutputs = fittingOutputs[index]?.filter((output) => !isPaired(output)) ?? [];
     const rivals = unfedInputs.filter(
       (other, otherIndex) => !guesses.has(other) && haveSamePorts(fittingOutputs[otherIndex], fittingOutputs[index]),
     );
     // If equally many inputs and outputs have the same shape, they are paired in order.
-    if (outputs.length > 1 && unpaired.length === rivals.length) pair(input, unpaired[0]);
+    if (outputs.length > 1 && unpairedOutputs.length === rivals.length) pair(input, unpairedOutputs[0]);
   });
   return [...knownStates, ...Array.from(guesses, ([input, output]) => ({ input: input.name, output: output.name }))];
 }
@@ -134,8 +134,8 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
     throw dataError(`The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
   }
   const stateDims = dims.map((dim) => {
-    const resolved = size(dim);
-    return typeof resolved === "number" ? resolved : 1;
+    const resolvedSize = size(dim);
+    return typeof resolvedSize === "number" ? resolvedSize : 1;
   });
   return viewBytes(type, stateDims, new Uint8Array(bytesFor(type, elementCount(stateDims))));
 }

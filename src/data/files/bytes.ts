@@ -1,7 +1,7 @@
 /** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
 
 import { type ByteSource, concatBytes, dataError, PithError, unwrapBuffer } from "#ir";
-import { availableMemory, inflated } from "#platform";
+import { availableMemory, inflateChunks } from "#platform";
 
 /** Maximum bytes of text and records, about the maximum length of strings in JavaScript. */
 const maxTextBytes = 2 ** 29;
@@ -121,10 +121,10 @@ export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryC
 }
 
 /** Wraps deflate data as gzip, so that the decompressor checks the checksum and the size (RFC 1952, 2.3). */
-async function* gzipOf(compressed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
+async function* gzipOf(source: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
   const [deflate, unknownSystem] = [8, 255];
   yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
-  yield* chunksOf(compressed);
+  yield* chunksOf(source);
   const end = new DataView(new ArrayBuffer(8));
   end.setUint32(0, checksum, true);
   end.setUint32(4, size % 2 ** 32, true);
@@ -133,14 +133,14 @@ async function* gzipOf(compressed: ByteSource, size: number, checksum: number): 
 
 const chunkBytes = 2 ** 18;
 
-async function* chunksOf(compressed: ByteSource): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < compressed.size; start += chunkBytes)
-    yield await compressed.read(start, Math.min(compressed.size, start + chunkBytes));
+async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < source.size; start += chunkBytes)
+    yield await source.read(start, Math.min(source.size, start + chunkBytes));
 }
 
-async function* decompress(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* decompress(name: string, gzipChunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    for await (const part of inflated(gzipped)) yield unwrapBuffer(part);
+    for await (const part of inflateChunks(gzipChunks)) yield unwrapBuffer(part);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
     throw dataError(`${name}: the compressed data is damaged or truncated.`, { cause });

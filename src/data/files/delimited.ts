@@ -42,9 +42,9 @@ function commaRecords(source: string, name: string): TextRecord[] {
       if (source[offset] === '"') {
         const end = closingQuote(source, offset + 1);
         if (end < 0) throw dataError(`${name}, line ${firstLine}: a quotation mark is never closed.`);
-        const quoted = source.slice(offset, end + 1);
-        line += quoted.split("\n").length - 1;
-        field = unquote(quoted);
+        const quotedText = source.slice(offset, end + 1);
+        line += quotedText.split("\n").length - 1;
+        field = unquote(quotedText);
         offset = end + 1;
       }
       const delimiter = /[,\n]/g;

@@ -86,10 +86,10 @@ export class TensorBuilder {
   }
 
   #reserve(more: number): void {
-    const needed = this.#count + more;
-    if (needed <= this.#numbers.length) return;
-    const grown = new Float64Array(Math.max(needed, Math.ceil(1.5 * this.#numbers.length)));
-    grown.set(this.#numbers.subarray(0, this.#count));
-    this.#numbers = grown;
+    const neededCount = this.#count + more;
+    if (neededCount <= this.#numbers.length) return;
+    const largerBuffer = new Float64Array(Math.max(neededCount, Math.ceil(1.5 * this.#numbers.length)));
+    largerBuffer.set(this.#numbers.subarray(0, this.#count));
+    this.#numbers = largerBuffer;
   }
 }

@@ -68,10 +68,10 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
     .split(",")
     .filter((dim) => dim.trim() !== "")
     .map(Number);
-  const expected = bytesFor(type, elementCount(dims));
-  if (size - start !== expected) {
+  const expectedBytes = bytesFor(type, elementCount(dims));
+  if (size - start !== expectedBytes) {
     const got = size - start;
-    throw dataError(`${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
+    throw dataError(`${name}: ${type}${dimsText(dims)} takes ${expectedBytes} bytes, the file has ${got}.`);
   }
   return {
     type,

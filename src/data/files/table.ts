@@ -44,10 +44,10 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
       throw dataError(`${location}: expected a number, got "${field}".`);
     });
   const columns: Record<string, Dense> = {};
-  const unlabeled = [...titles.keys()].filter((column) => column !== labelColumn);
-  const hasText = unlabeled.some((column) => isText[column]);
+  const featureColumns = [...titles.keys()].filter((column) => column !== labelColumn);
+  const hasText = featureColumns.some((column) => isText[column]);
   const features: Float64Array[] = [];
-  for (const column of unlabeled) {
+  for (const column of featureColumns) {
     const dims = [rows.length];
     if (!hasText && !isInput[column]) features.push(numbers(column));
     else

@@ -63,9 +63,9 @@ interface ByteRange {
 }
 
 function requireNoOverlap(archive: ByteSource, extents: readonly ByteRange[], limit: number): void {
-  const ordered = extents.toSorted((a, b) => a.start - b.start);
-  for (const [index, { name, end }] of ordered.entries()) {
-    const next = ordered[index + 1];
+  const sortedExtents = extents.toSorted((a, b) => a.start - b.start);
+  for (const [index, { name, end }] of sortedExtents.entries()) {
+    const next = sortedExtents[index + 1];
     if (end <= (next?.start ?? limit)) continue;
     const other = next === undefined ? "the directory" : `"${next.name}"`;
     throw dataError(`${archive.name}: "${name}" and ${other} overlap in the zip archive.`, {

@@ -23,8 +23,8 @@ export function commonGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const resizedImage: Geometry = { resize: size };
   if (height !== width) return [resizedImage];
-  const cropped: Geometry = { resize: shortSideFor(height), crop: size };
-  return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
+  const croppedImage: Geometry = { resize: shortSideFor(height), crop: size };
+  return height < minCropped ? [{ resize: height, crop: size }] : [croppedImage, resizedImage];
 }
 
 /** Networks with smaller images (CIFAR, faces) are usually trained on complete images instead of center crops. */
@@ -66,9 +66,9 @@ export function fitImage(
   channels = 3,
 ): Extent & { readonly data: Uint8Array } {
   const size = resizedExtent(extent, resize);
-  const resized = resample(data, extent, size, filter, channels);
+  const resizedData = resample(data, extent, size, filter, channels);
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
-    return { ...size, data: resized };
+    return { ...size, data: resizedData };
   const result = new Uint8Array(crop.height * crop.width * channels);
   const top = cropOffset(size.height, crop.height);
   const start = cropOffset(size.width, crop.width);
@@ -77,7 +77,7 @@ export function fitImage(
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {
     const sourceStart = ((top + row) * size.width + start + firstColumn) * channels;
     result.set(
-      resized.subarray(sourceStart, sourceStart + columns * channels),
+      resizedData.subarray(sourceStart, sourceStart + columns * channels),
       (row * crop.width + firstColumn) * channels,
     );
   }

@@ -123,17 +123,17 @@ async function* decodeConcurrently(
   const startDecoding = async (path: string): Promise<() => Promise<FittedImage>> => {
     const bytes = await readFile(path);
     const key = `${setting} ${bytes.length} ${quickHash(bytes)}`;
-    const kept = keptImages.get(key);
-    if (kept !== undefined) return async () => kept;
+    const keptImage = keptImages.get(key);
+    if (keptImage !== undefined) return async () => keptImage;
     const { width, height } = imageHeader(bytes, path);
-    const finish = async (decoded: Promise<Pixels>): Promise<FittedImage> => {
-      const image = resize(await decoded);
+    const finish = async (pendingPixels: Promise<Pixels>): Promise<FittedImage> => {
+      const image = resize(await pendingPixels);
       keptImages.add(key, image);
       return image;
     };
     if (width * height > maxConcurrentPixels) return () => finish(decodeImage(bytes, path));
-    const decoded = withHandledError(decodeImage(bytes, path));
-    return () => finish(decoded);
+    const pendingPixels = withHandledError(decodeImage(bytes, path));
+    return () => finish(pendingPixels);
   };
   const pending = paths.slice(0, concurrentImages).map((path) => withHandledError(startDecoding(path)));
   for (const next of paths.keys()) {
@@ -156,20 +156,20 @@ export async function readImages(
   let index = 0;
   const resize = (image: Pixels): FittedImage =>
     fitImage(channels === 1 ? toGray(image.data) : image.data, image, geometry, channels);
-  for await (const fitted of decodeConcurrently(
+  for await (const fittedImage of decodeConcurrently(
     paths,
     resize,
     JSON.stringify([channels, geometry.resize, geometry.crop, geometry.filter]),
   )) {
-    size ??= { height: fitted.height, width: fitted.width };
-    if (fitted.height !== size.height || fitted.width !== size.width) {
-      const [actualText, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
+    size ??= { height: fittedImage.height, width: fittedImage.width };
+    if (fittedImage.height !== size.height || fittedImage.width !== size.width) {
+      const [actualText, first] = [fittedImage, size].map(({ height, width }) => `${height}×${width}`);
       throw dataError(`${paths[index]} is ${actualText}, the images before it are ${first}.`, {
         hint: 'The model takes any size: set one with `preprocess: "resize=224 crop=224"`.',
       });
     }
     data ??= new Uint8Array(paths.length * size.height * size.width * channels);
-    data.set(fitted.data, index * fitted.data.length);
+    data.set(fittedImage.data, index * fittedImage.data.length);
     index++;
   }
   const { height, width } = size ?? { height: 0, width: 0 };
@@ -194,14 +194,14 @@ export function resizeStored(
   const count = storedImages.dims[0] ?? 0;
   const { channels, height, width } = storedForm;
   const values = height * width * channels;
-  const fitted = Array.from({ length: count }, (_, sample) => {
+  const fittedImages = Array.from({ length: count }, (_, sample) => {
     const image = storedImages.data.subarray(sample * values, (sample + 1) * values);
     return fitImage(storedForm.layout === "NHWC" ? image : interleave(image, channels), storedForm, geometry, channels);
   });
-  const size = fitted[0] ?? { height: 0, width: 0 };
+  const size = fittedImages[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];
   const data = new Uint8Array(elementCount(dims));
-  fitted.forEach((image, sample) => {
+  fittedImages.forEach((image, sample) => {
     data.set(image.data, sample * image.data.length);
   });
   return { type: "uint8", dims, data };

@@ -119,12 +119,12 @@ function unusedImagesText(folder: string, files: readonly string[], reason: stri
   return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${reason}: ${joinList(files, 4)}`;
 }
 
-function skippedImagesText(folder: string, skipped: readonly string[]): string {
-  const kinds = [...new Set(skipped.map(extensionOf))].sort();
-  const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
+function skippedImagesText(folder: string, skippedFiles: readonly string[]): string {
+  const kinds = [...new Set(skippedFiles.map(extensionOf))].sort();
+  const files = skippedFiles.length === 1 ? "1 image is" : `${skippedFiles.length} images are`;
   const sharp = kinds.includes(".webp") ? "; .webp requires sharp (npm install sharp)" : "";
   const why = `${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}`;
-  return `${files} skipped in ${folder}, because ${why}: convert ${joinList(skipped, 4)} to .jpg or .png`;
+  return `${files} skipped in ${folder}, because ${why}: convert ${joinList(skippedFiles, 4)} to .jpg or .png`;
 }
 
 type ImageFiles = { readonly skipped: readonly string[] } & (

@@ -51,9 +51,9 @@ async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing)
   }
   if (how.resize === undefined && how.crop === undefined) return batch;
   const images = findImages(batch);
-  const stored = images === undefined ? undefined : batch[images.name];
-  if (images === undefined || stored?.type !== "uint8") return batch;
-  return { ...batch, [images.name]: resizeStored(stored, images, geometryFor(how, target)) };
+  const storedPixels = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || storedPixels?.type !== "uint8") return batch;
+  return { ...batch, [images.name]: resizeStored(storedPixels, images, geometryFor(how, target)) };
 }
 
 /** Returns the samples with images from `storedImages`, to which several scales and means can then be applied. */
@@ -81,17 +81,17 @@ export function usedGeometryText(batch: Batch, input: ImageInput, how: Preproces
 
 export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocessing, owner: string): Batch {
   const images = findImages(batch);
-  const stored = images === undefined ? undefined : batch[images.name];
-  if (images === undefined || stored === undefined || stored.type !== "uint8") {
+  const storedPixels = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || storedPixels === undefined || storedPixels.type !== "uint8") {
     const columns = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
     throw dataError(
       `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(columns)}.`,
     );
   }
-  const count = stored.dims[0] ?? 0;
+  const count = storedPixels.dims[0] ?? 0;
   const tables = Array.from({ length: images.channels }, (_, channel) => valueTable(how, channel, images.channels));
   const target = inputShapeFor(images, input, how);
-  const numbers = normalize(stored.data, count, images, target.layout, how, tables);
+  const numbers = normalize(storedPixels.data, count, images, target.layout, how, tables);
   const rest = Object.entries(batch).filter(([name]) => name !== images.name);
   return { [input.name]: toInputType(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
@@ -132,10 +132,10 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   const planes: ImageLayout = { dims: [channels, height, width], layout: "NCHW" };
   const pixels: ImageLayout = { dims: [height, width, channels], layout: "NHWC" };
   const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
-  const declared = input.type?.dims;
-  if (declared === undefined) return targets[0] ?? planes;
+  const declaredDims = input.type?.dims;
+  if (declaredDims === undefined) return targets[0] ?? planes;
   // A model that takes a single image has no batch axis.
-  for (const inputDims of [declared.slice(1), declared]) {
+  for (const inputDims of [declaredDims.slice(1), declaredDims]) {
     const exactTarget = targets.find((target) => fitsDims(inputDims, target.dims));
     if (exactTarget !== undefined) return exactTarget;
     for (const { dims, layout } of targets) {
@@ -143,21 +143,21 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
       if (fitted !== undefined) return { layout, dims: fitted.dims, ...(fitted.isFlat ? { flatFrom: dims } : {}) };
     }
   }
-  const channelAxis = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
-  const inputChannels = declared.at(channelAxis);
+  const channelAxis = (how.layout ?? (isChannels(declaredDims.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
+  const inputChannels = declaredDims.at(channelAxis);
   const ofOtherData = "Is this the data for this model?";
   // The input accepts neither image planes nor flat pixels.
-  const isNoImage = declared.length < 2 || (declared.length < 3 && declared.slice(1).some(isSymbolic));
-  const hasOtherChannels = declared.length > 2 && isChannels(inputChannels) && inputChannels !== channels;
+  const isNoImage = declaredDims.length < 2 || (declaredDims.length < 3 && declaredDims.slice(1).some(isSymbolic));
+  const hasOtherChannels = declaredDims.length > 2 && isChannels(inputChannels) && inputChannels !== channels;
   const [text, hint] = isNoImage
-    ? [`${input.type?.type}${dimsText(declared)}, which is not the shape of an image:`, ofOtherData]
+    ? [`${input.type?.type}${dimsText(declaredDims)}, which is not the shape of an image:`, ofOtherData]
     : hasOtherChannels
       ? [
-          `${dimsText(declared)}, images of ${channelsText(inputChannels)};`,
+          `${dimsText(declaredDims)}, images of ${channelsText(inputChannels)};`,
           `${ofOtherData} Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.`,
         ]
       : [
-          `${dimsText(declared)},`,
+          `${dimsText(declaredDims)},`,
           `Resize or crop them: \`preprocess: "${fittingPreprocessingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
         ];
   const size = `${height}×${width} with ${channelsText(channels)}`;

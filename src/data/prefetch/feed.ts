@@ -62,7 +62,7 @@ export function createFeed(
   let maxBatchBytes = 1;
   let totals = { count: 0, waited: 0, used: 0 };
   /** Batches that are not measured yet: the first one, and those in progress when threads are started. */
-  let unmeasured = 1;
+  let unmeasuredCount = 1;
 
   const usableThreads = (): number =>
     hasPortable ? Math.min(readyWorkers(), fixedThreads ?? (isLate ? Number.POSITIVE_INFINITY : 0)) : 0;
@@ -79,44 +79,44 @@ export function createFeed(
     const count = usableThreads();
     // A batch that is read before the previous one is used must not share arrays with it.
     if (count === 0) return completeBatch({ batch: isLate && hasPositions ? copyArrays(batch) : batch, changes });
-    let prepared = batch;
+    let preparedBatch = batch;
     for (let next = 0; next < changes.length; ) {
       const localIndex = changes.findIndex((change, index) => index >= next && !isPortable(change));
       const end = localIndex < 0 ? changes.length : Math.max(localIndex, next + 1);
       const steps = changes.slice(next, end);
-      const preparedInWorker = localIndex === next ? undefined : await prepareInWorker(prepared, steps, count);
-      prepared = preparedInWorker ?? (await completeBatch({ batch: prepared, changes: steps }));
+      const preparedInWorker = localIndex === next ? undefined : await prepareInWorker(preparedBatch, steps, count);
+      preparedBatch = preparedInWorker ?? (await completeBatch({ batch: preparedBatch, changes: steps }));
       next = end;
     }
-    return prepared;
+    return preparedBatch;
   };
 
   const startBatch = (): Promise<Batch | undefined> => {
     const pendingRead = reading.then(() => source.next());
-    const prepared = pendingRead.then(({ done, value }) => {
+    const pendingBatch = pendingRead.then(({ done, value }) => {
       isExhausted ||= done === true;
       return value === undefined ? undefined : prepare(value);
     });
     // An error is thrown when its batch is requested. Until then, it must not count as unhandled.
-    prepared.catch(() => {});
+    pendingBatch.catch(() => {});
     // A stream can reuse its arrays after this batch has been posted to a thread.
     reading = pendingRead.catch(() => {});
-    return prepared;
+    return pendingBatch;
   };
 
-  const measure = (waited: number, used: number): void => {
-    if (areWorkersStarting()) unmeasured = 2 * threadCount();
-    if (unmeasured > 0) {
-      unmeasured--;
+  const measure = (waitTime: number, useTime: number): void => {
+    if (areWorkersStarting()) unmeasuredCount = 2 * threadCount();
+    if (unmeasuredCount > 0) {
+      unmeasuredCount--;
       return;
     }
-    totals = { count: totals.count + 1, waited: totals.waited + waited, used: totals.used + used };
+    totals = { count: totals.count + 1, waited: totals.waited + waitTime, used: totals.used + useTime };
     const { count, waited: totalWait, used: totalUse } = totals;
     if (totalWait <= maxWaitShare * (totalWait + totalUse) || count < minMeasured || totalWait < threadStartMs) return;
     totals = { count: 0, waited: 0, used: 0 };
     isLate = true;
     if (!hasPortable) return;
-    unmeasured = 2 * threadCount();
+    unmeasuredCount = 2 * threadCount();
     void startWorkers(
       Math.min(threadCount(), usableThreads() + Math.ceil((Math.max(1, usableThreads()) * totalWait) / totalUse)),
     );

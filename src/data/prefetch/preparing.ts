@@ -31,12 +31,12 @@ export default async function prepare({ batch, steps }: PrepareRequest): Promise
     const change = portableChange && changeFactories[portableChange.kind]?.(portableChange.settings as never);
     if (change !== undefined) changes.set(id, change);
   }
-  let prepared = batch;
+  let preparedBatch = batch;
   for (const { id, position } of steps) {
     const change = changes.get(id);
     if (change === undefined) throw optionError(`A worker thread cannot apply the step ${id}.`);
-    prepared = await change(prepared, position);
+    preparedBatch = await change(preparedBatch, position);
   }
-  const { batch: answer, memory: transfer } = transferable(prepared);
+  const { batch: answer, memory: transfer } = transferable(preparedBatch);
   return { answer, transfer };
 }

@@ -96,8 +96,8 @@ export async function prepareInWorker(
   // Transferred arrays could belong to the dataset.
   const { batch: copy, memory } = transferable(copyArrays(batch));
   try {
-    const answered = await thread.ask({ batch: copy, steps } satisfies PrepareRequest, memory);
-    return answered?.answer as Batch | undefined;
+    const reply = await thread.ask({ batch: copy, steps } satisfies PrepareRequest, memory);
+    return reply?.answer as Batch | undefined;
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "DataCloneError")) throw error;
     // Settings that cannot be copied refer to objects of this thread. The thread has received none of the settings.

@@ -103,14 +103,14 @@ function classNames(id2label: unknown): readonly string[] | undefined {
 export function datasetOptionsFor(
   model: Model,
   sidecars: Sidecars,
-  stated: PreprocessingSpec,
+  spec: PreprocessingSpec,
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
   const { tokenizer, classes, architecture, missingFiles } = sidecars;
   const isLanguage = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
-  const { length } = stated;
+  const { length } = spec;
   const window = length ?? Math.min(defaultWindow, tokenizer?.longest ?? defaultWindow);
-  const frames = stated.frames ?? fixedFrames(model);
+  const frames = spec.frames ?? fixedFrames(model);
   // A token cache (KV cache) is a state, too, but it is empty at the start of each sequence.
   const isStateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {

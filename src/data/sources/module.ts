@@ -164,9 +164,9 @@ function checkTensor(value: unknown, location: string): asserts value is Dense {
   }
   const length = "length" in data ? Number(data.length) : 0;
   const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];
-  const expected = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
-  if (bits < 8 || length === expected) return;
-  throw dataError(`${location}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
+  const expectedCount = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
+  if (bits < 8 || length === expectedCount) return;
+  throw dataError(`${location}: ${type}${dimsText(dims)} takes ${expectedCount} elements, got ${length}.`);
 }
 
 function describeValue(value: unknown): string {

@@ -90,17 +90,17 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       ];
       throw optionError(text, { hint });
     }
-    if (part === "all") return { ...untrained, ...testSubset(await openUndivided(source)) };
+    if (part === "all") return { ...untrainedParts, ...testSubset(await openUndivided(source)) };
     const total = source.isDivisible ? (await source.openDefault()).count : undefined;
-    return { ...untrained, ...testSubset(await readPart(source, part)), totalCount: total };
+    return { ...untrainedParts, ...testSubset(await readPart(source, part)), totalCount: total };
   }
   const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // The function of a module can return one dataset for both splits.
   if (train !== undefined && train === test) return divideSource(sourceOfSamples(train), options);
   if (train !== undefined && test !== undefined) {
     const sources = { trainSource: indexedOrUndefined(train), testSource: indexedOrUndefined(test) };
-    const tested = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
-    return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, isDivided: false };
+    const testSamples = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
+    return { ...(await withCalibration(train)), ...testSubset(testSamples), ...sources, isDivided: false };
   }
   const singleSplit = train ?? test ?? (await source.openDefault());
   const indexedSplit = indexedOrUndefined(singleSplit);
@@ -111,13 +111,13 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   const minTested = (count: number): number =>
     Math.max(defaultTestCount(count), Math.min(minTestSamples, Math.ceil(count / 2)));
   const maxTaken = (count: number): number => {
-    const spared = trainCount === 0 ? count : Math.max(minTested(count), Math.min(testedAfterTraining, count / 2));
+    const sparedCount = trainCount === 0 ? count : Math.max(minTested(count), Math.min(testedAfterTraining, count / 2));
     return trainCount === Number.POSITIVE_INFINITY
       ? count - minTested(count)
       : Math.max(
           maxShareOfOnePart * count,
           Math.min(minCalibrated, count / 2),
-          count - Math.min(spared, limit ?? count),
+          count - Math.min(sparedCount, limit ?? count),
         );
   };
   if (
@@ -125,14 +125,14 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     (heldOut || trainCount > 0 || (source.isDivisible && (trains || part === "test")))
   ) {
     // Training samples are the first ones of a constant random order, so no training uses the last fifth.
-    const tested = (count: number): number => {
+    const testCountOf = (count: number): number => {
       if (heldOut) return defaultTestCount(count);
       if (source.isDivisible) return minTested(count);
       return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxTaken(count)));
     };
     const [trainSamples, lastSamples] = [
-      await readPart(sourceOfSamples(indexedSplit), "train", tested),
-      await readPart(sourceOfSamples(indexedSplit), "test", tested),
+      await readPart(sourceOfSamples(indexedSplit), "train", testCountOf),
+      await readPart(sourceOfSamples(indexedSplit), "test", testCountOf),
     ];
     return {
       ...(await withCalibration(trainSamples)),
@@ -142,13 +142,13 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       ...sources,
     };
   }
-  if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(singleSplit), ...sources };
+  if (trainCount + calibrationCount === 0) return { ...untrainedParts, ...testSubset(singleSplit), ...sources };
   const { drawn, rest } = await drawPart(singleSplit, trainCount + calibrationCount, maxTaken, testSeed, limit);
   const availableTestCount = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
-  const tested = { ...testSubset(rest), availableTestCount, totalCount: singleSplit.count, ...sources };
+  const testParts = { ...testSubset(rest), availableTestCount, totalCount: singleSplit.count, ...sources };
   return trainCount === 0
-    ? { train: undefined, calibrate: drawn, ...tested, isDivided: false }
-    : { ...(await withCalibration(drawn)), ...tested, isDivided: true };
+    ? { train: undefined, calibrate: drawn, ...testParts, isDivided: false }
+    : { ...(await withCalibration(drawn)), ...testParts, isDivided: true };
 }
 
 const indexedOrUndefined = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
@@ -178,7 +178,7 @@ async function drawPart(
   return { drawn: draw(rest, count, seed), rest: drawn };
 }
 
-const untrained = { train: undefined, calibrate: undefined, isDivided: false } as const;
+const untrainedParts = { train: undefined, calibrate: undefined, isDivided: false } as const;
 
 /** @throws PithError E_OPTION if the source has several splits. */
 function openUndivided({ owner, parts, openDefault }: Source): Promise<Dataset> {

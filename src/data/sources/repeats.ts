@@ -27,8 +27,8 @@ export async function describeRepeats(
   };
   for (const [use, split] of Object.entries(others)) {
     const otherKeys = new Set(split === undefined ? [] : await hashSamples(split));
-    const shared = keys.filter((key) => otherKeys.has(key)).length;
-    add(shared, `are also ${use} samples, so results on them can be better than on new samples`);
+    const sharedCount = keys.filter((key) => otherKeys.has(key)).length;
+    add(sharedCount, `are also ${use} samples, so results on them can be better than on new samples`);
   }
   add(
     keys.length - new Set(keys).size,

@@ -53,8 +53,8 @@ export async function renderChats(
 function templateOf({ chat_template: template }: PlainObject): string | undefined {
   if (typeof template === "string") return template;
   const templates = Array.isArray(template) ? template.filter(isObject) : [];
-  const chosen = (templates.find(({ name }) => name === "default") ?? templates[0])?.template;
-  return typeof chosen === "string" ? chosen : undefined;
+  const templateText = (templates.find(({ name }) => name === "default") ?? templates[0])?.template;
+  return typeof templateText === "string" ? templateText : undefined;
 }
 
 /** Accepts a text, or an object with its content. */

@@ -52,8 +52,8 @@ export async function measureInvariance(
   options: BatchInvarianceOptions = {},
 ): Promise<BatchInvariance | Miss> {
   const { samples = 16, batch = defaultBatch([model]), seed = 0, signal } = options;
-  const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
-  if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
+  const fixedFeed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
+  if (fixedFeed !== undefined) return new Miss(`its input "${fixedFeed.name}" fixes the number of samples`);
   if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
   const runner = await createRunner(engine, model, dataset.name);
   let [done, worst, maxBatch, maxError] = [0, 1, 0, 0];
@@ -68,15 +68,15 @@ export async function measureInvariance(
       if (findStates(model, Object.keys(rows)).length > 0)
         return new Miss("the model carries states from one sample to the next");
       maxBatch = Math.max(maxBatch, sampleCount(rows, dataset.name));
-      const batched = sampleVectors(await runner.run(rows), rows, options);
+      const batchVectors = sampleVectors(await runner.run(rows), rows, options);
       for (let sample = 0; sample < count; sample++) {
         const row = withoutPadding(sliceBatch(rows, sample, sample + 1));
         const singleVectors = sampleVectors(await runner.run(row), row, options);
-        const { width } = batched;
+        const { width } = batchVectors;
         if (singleVectors.width !== width) return new Miss("without padding its output has another size");
         const difference = new Difference();
         for (let index = 0; index < width; index++) {
-          const [x = 0, y = 0] = [singleVectors.values[index], batched.values[sample * width + index]];
+          const [x = 0, y = 0] = [singleVectors.values[index], batchVectors.values[sample * width + index]];
           // NaN in both runs is not a dependence on the batch.
           if (!(Number.isNaN(x) && Number.isNaN(y))) difference.add(x, y);
         }

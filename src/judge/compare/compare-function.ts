@@ -237,15 +237,15 @@ async function runPairOnSamples(
   try {
     let feeder: Feeder | undefined;
     let bytes = 0;
-    const run = async (feeds: Batch, fetched: readonly string[]): Promise<Batch> =>
-      session.run(feeds, fetched).catch((error: unknown) => {
+    const run = async (feeds: Batch, outputNames: readonly string[]): Promise<Batch> =>
+      session.run(feeds, outputNames).catch((error: unknown) => {
         throw explainRunError(error, original, feeds);
       });
     const size = decoderOf(original) === undefined ? {} : { batch: textsPerRun };
     await runOverBatches(dataset, { ...size, ...options }, async (rows) => {
       feeder ??= new Feeder(original, rows, dataset.name, result);
       const { size, feeding } = feeder;
-      const fetched = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
+      const fetchedNames = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
       for (const { feeds, samples } of feeder.runs(rows)) {
         if (bytes > maxBytes) return;
         const steps = await runCachedSteps(original, feeds, names, run);
@@ -254,7 +254,7 @@ async function runPairOnSamples(
           bytes += bytesOfBatch(step.expected);
         }
         if (steps.length > 0) continue;
-        const expected = await run(feeds, fetched);
+        const expected = await run(feeds, fetchedNames);
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
         bytes += bytesOfBatch(expected);

@@ -74,11 +74,11 @@ export async function checkEquivalence(
   const models = addSaturatingInputs(original, other);
   if (!hasQuantizedActivations(models.inferred, infer(models.inferred)))
     return compareRun(engine, models, options, "fused", toleranceOf(original));
-  const unfused = await compareRun(engine, models, options, "as written", toleranceOf(original));
-  if (typeof unfused === "string" || !(unfused.difference <= unfused.tolerance)) return unfused;
+  const unfusedResult = await compareRun(engine, models, options, "as written", toleranceOf(original));
+  if (typeof unfusedResult === "string" || !(unfusedResult.difference <= unfusedResult.tolerance)) return unfusedResult;
   const fused = await compareRun(engine, models, options, "fused", quantizedTolerance);
-  if (typeof fused === "string") return unfused;
-  return fused.difference <= fused.tolerance ? { ...unfused, fused: fused.difference } : fused;
+  if (typeof fused === "string") return unfusedResult;
+  return fused.difference <= fused.tolerance ? { ...unfusedResult, fused: fused.difference } : fused;
 }
 
 async function compareRun(
@@ -102,17 +102,17 @@ async function compareRun(
   return findLargest(models, runs, run, tolerance, repeatedRuns.pairs);
 }
 
-/** @param repeated runs of the original in the other mode, with or without fusion. */
+/** @param repeatedRuns runs of the original in the other mode, with or without fusion. */
 function findLargest(
   models: SaturatingModels,
   { pairs, without }: PairedRuns,
   run: Equivalence["run"],
   tolerance: number,
-  repeated: readonly PairedRun[] = [],
+  repeatedRuns: readonly PairedRun[] = [],
 ): Equivalence {
   const isRounded = tolerance === quantizedTolerance;
   const differences = pairs.flatMap((pair, index) =>
-    compareRounded(models, pair, isRounded, repeated[index]?.expected),
+    compareRounded(models, pair, isRounded, repeatedRuns[index]?.expected),
   );
   let largest = { at: undefined as string | undefined, difference: 0, rounding: 0, tolerance };
   for (const output of differences) {
@@ -144,14 +144,14 @@ function compareRounded(
   { outputs, saturatedOutputs }: SaturatingModels,
   { expected, actual }: PairedRun,
   isRounded: boolean,
-  repeated: Batch | undefined,
+  repeatedOutputs: Batch | undefined,
 ): readonly OutputDifference[] {
   return Object.entries(expected).flatMap(([name, dense]): OutputDifference[] => {
     const other = actual[name];
     if (isRounded && !isFloat(dense.type) && other?.type === dense.type && sameDims(other.dims, dense.dims)) return [];
     const minScale = outputs.has(name) ? 1 : 0;
     const difference = largestDifference(dense, other, minScale);
-    const rounding = repeated === undefined ? 0 : largestDifference(dense, repeated[name], minScale);
+    const rounding = repeatedOutputs === undefined ? 0 : largestDifference(dense, repeatedOutputs[name], minScale);
     return [{ at: saturatedOutputs.get(name) ?? name, difference, rounding: Number.isFinite(rounding) ? rounding : 0 }];
   });
 }

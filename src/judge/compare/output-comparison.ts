@@ -83,18 +83,18 @@ export function compareEachOutput(
   const place = { ofData: data !== undefined, inputsPhrase: `on ${inputs}` };
   const decoder = decoderOf(original);
   const applicableOptions: OutputOptions = otherDraws === undefined ? options : { values: "none" };
-  const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
+  const { output: requestedName, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
   const missingOutputs = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
-  const replaced = new Set(before.values());
+  const replacedNames = new Set(before.values());
   const expected = pairs[0]?.expected ?? {};
-  const outputs = Object.entries(expected).filter(([name]) => !replaced.has(name));
-  const answer = outputs.length > 0 ? mainOutputName(expected, requested) : undefined;
+  const outputs = Object.entries(expected).filter(([name]) => !replacedNames.has(name));
+  const answer = outputs.length > 0 ? mainOutputName(expected, requestedName) : undefined;
   const hasNumericOutput = outputs.some(([, dense]) => isNumeric(dense));
   const isDataDependent = dataDependentSizes(original);
   const shouldCompareValues = (name: string): boolean => {
-    if (values === "all") return requested === undefined || (before.get(name) ?? name) === requested;
-    return values !== "none" && requested === undefined && name !== answer;
+    if (values === "all") return requestedName === undefined || (before.get(name) ?? name) === requestedName;
+    return values !== "none" && requestedName === undefined && name !== answer;
   };
   return [
     ...missingOutputs.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
@@ -103,30 +103,30 @@ export function compareEachOutput(
       const form = findOtherForm(name, pairs, isDataDependent(name), isCache);
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
-      const uncompared = { name, ...kind, likeness: undefined, isSaturated: false };
+      const uncomparedOutput = { name, ...kind, likeness: undefined, isSaturated: false };
       const isText = data !== undefined || pairs.some(({ cache }) => cache !== undefined);
       if (isText && decoder?.logits === name && values !== "none") {
-        const compared = groupTokens(pairs, name).flatMap(({ name: group, members }) => {
+        const groupOutputs = groupTokens(pairs, name).flatMap(({ name: group, members }) => {
           if (group === name && !shouldCompareValues(name)) return [];
           const output = { name: group, ...kind, ...place, range: undefined, countsPositions: true as const };
           return { ...compareValues(output, members), ...(group === name ? {} : { isPart: true }) };
         });
-        return worstFindingOf(compared) ?? compared[0] ?? uncompared;
+        return worstFindingOf(groupOutputs) ?? groupOutputs[0] ?? uncomparedOutput;
       }
-      if (!shouldCompareValues(name)) return uncompared;
+      if (!shouldCompareValues(name)) return uncomparedOutput;
       if (isCache) {
         const output = { name, ...kind, ...place, range: undefined, isCache: true };
         return { ...compareValues(output, pairs), isCache: true };
       }
       const outputValues = pairs.flatMap(({ expected }) => expected[name] ?? []);
       const parts = outputPartsOf(original, name, outputValues);
-      const compared = parts.map((part) => {
+      const partOutputs = parts.map((part) => {
         const output = { name: part.name, ...kind, ...place, range: part.range };
         const comparison = compareValues(output, parts.length < 2 ? pairs : selectPairs(pairs, name, part));
         // No operator behind the whole output saturates one part of it.
         return parts.length < 2 ? comparison : { ...comparison, isSaturated: false, isPart: true };
       });
-      return worstFindingOf(compared) ?? compared[0] ?? uncompared;
+      return worstFindingOf(partOutputs) ?? partOutputs[0] ?? uncomparedOutput;
     }),
   ];
 }

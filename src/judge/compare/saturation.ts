@@ -11,10 +11,10 @@ export interface SaturatingModels {
   readonly saturatedOutputs: ReadonlyMap<string, string>;
 }
 
-/** @param selected outputs to examine (default: all). */
-export function addSaturatingInputs(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
+/** @param outputNames outputs to examine (default: all). */
+export function addSaturatingInputs(original: Model, other: Model, outputNames?: readonly string[]): SaturatingModels {
   const copies = { original: original.clone(), other: other.clone() };
-  const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
+  const outputs = outputNames ?? original.graph.outputs.map(({ name }) => name);
   const inputs = [...saturatingInputs(copies.original)].filter(([output]) => outputs.includes(output));
   const inferred = copies.original;
   if (inputs.length === 0) return { original, other, inferred, outputs: new Set(), saturatedOutputs: new Map() };

@@ -58,12 +58,12 @@ const tooFewSamples = `there are too few samples for both the search and the eva
 const marginErrors = 2;
 
 function verdictOf(
-  compared: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
+  pairedResult: Pick<PairedResult, "comparison" | "lostKnowledge"> | undefined,
   goal: Goal,
 ): FallbackVerdict {
-  if (compared === undefined) return { met: "no", text: "not measured" };
-  const { comparison } = compared;
-  const lostSentence = findLostKnowledge(compared, goal);
+  if (pairedResult === undefined) return { met: "no", text: "not measured" };
+  const { comparison } = pairedResult;
+  const lostSentence = findLostKnowledge(pairedResult, goal);
   if (lostSentence !== undefined) return { met: "no", text: lostSentence };
   const { drop, verdict } = judge(comparison, goal);
   const isClearlyMet = verdict === "kept" || isWithin({ value: upperDropOf(comparison, goal) }, goal);
@@ -108,9 +108,9 @@ export function createJudgeWithoutData(
       const likeness = await compareOnSamples({ engine, original, result: model }, texts?.calibrate, options);
       if (typeof likeness !== "object") return { met: "no", text: likeness ?? "not measured" };
       const lossRatio = noiseRatioOf(likeness);
-      const lost = functionLossTextOf(likeness);
-      const met = lost !== undefined ? "no" : lossRatio === undefined || lossRatio <= 1 ? "clearly" : "barely";
-      const text = lost ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
+      const lossText = functionLossTextOf(likeness);
+      const met = lossText !== undefined ? "no" : lossRatio === undefined || lossRatio <= 1 ? "clearly" : "barely";
+      const text = lossText ?? `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB`;
       return { met, text, lossRatio };
     },
   };

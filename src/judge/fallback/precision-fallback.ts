@@ -139,9 +139,9 @@ export async function findCount<T>(
     const middle = (missing.error + meeting.error) / 2;
     const other = Number.isNaN(meeting.loss) ? before : meeting;
     const power = (missing.loss - other.loss) / (missing.error - other.error);
-    const predicted = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
+    const predictedError = missing.error - missing.loss / (power > 0 && Number.isFinite(power) ? power : 1);
     // The last attempts halve the interval, because predictions can approach the goal from one side only.
-    const target = Number.isNaN(predicted) || (round > 2 && best?.met === "clearly") ? middle : predicted;
+    const target = Number.isNaN(predictedError) || (round > 2 && best?.met === "clearly") ? middle : predictedError;
     const reached = errors.findIndex((_, count) => pointOf(count, undefined).error <= target);
     const count = Math.max(missing.count + 1, Math.min(meeting.count - 1, reached < 0 ? errors.length : reached));
     const trial = await attempt(count);
@@ -283,14 +283,14 @@ export function setPrecision(
 export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
-      const stored = new Set<Value>();
+      const storedValues = new Set<Value>();
       const pendingValues = [effective, ...node.inputs].filter((value) => value !== undefined && isStored(value));
       for (let value = pendingValues.pop(); value !== undefined; value = pendingValues.pop()) {
-        if (stored.has(value)) continue;
-        stored.add(value);
+        if (storedValues.has(value)) continue;
+        storedValues.add(value);
         if (value.producer !== undefined) pendingValues.push(...usedValues(value.producer));
       }
-      return [name, [...stored].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
+      return [name, [...storedValues].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
     }),
   );
 }

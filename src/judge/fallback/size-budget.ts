@@ -53,9 +53,9 @@ export async function fitToBytes(
   const bytesOfSmallest = forms.at(-1)?.cost;
   const otherBytes = smallestBytes - layers.reduce((sum, layer) => sum + (bytesOfSmallest?.get(layer) ?? 0), 0);
   const limits = { fixed: otherBytes, attempts: maxAttempts };
-  const best = await allocateMeasured(items, bytes, limits, async (taken) => {
+  const best = await allocateMeasured(items, bytes, limits, async (takenOffers) => {
     const layerPrecisions = layers.flatMap((layer, index) => {
-      const bits = taken[index]?.choice;
+      const bits = takenOffers[index]?.choice;
       if (items[index]?.offers.length === 0) return [];
       return [{ layer, precision: bits === undefined ? { float: true } : optionsForBits(bits) }];
     });

@@ -109,10 +109,10 @@ export class Evaluator {
     const { digest, model } = await storeWithoutMasks(store.original, store);
     const run = await readOneRun(model, task.test);
     const record = await figures.read(digest);
-    const started = performance.now();
+    const startTime = performance.now();
     const looks = new Looks(model, task, options, context, options.firstLook ?? Number.POSITIVE_INFINITY, record?.rows);
     const metrics = await looks.measureAll();
-    const seconds = record?.seconds ?? secondsSince(started);
+    const seconds = record?.seconds ?? secondsSince(startTime);
     const facts = record?.facts ?? (await factsOf(digest, store, run));
     if (record === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const evaluation = evaluationOf(options, facts, metrics);
@@ -154,9 +154,9 @@ export class Evaluator {
   }
 
   /** Takes seconds, so call it only for files that are shown or compared by these sizes. */
-  async withCompressedSizes<M extends Measured>(measured: M): Promise<M & CompressedSize> {
+  async withCompressedSizes<M extends Measured>(measurement: M): Promise<M & CompressedSize> {
     const { store } = this.#measured.figures;
-    const { sha256 } = measured;
+    const { sha256 } = measurement;
     const compress = async (): Promise<CompressedSize> => {
       const { files } = await plainFile(await store.open(sha256), [await store.file(sha256)]);
       const { bytes: _, ...compressed } = await measureSize(files, this.#measured.context.signal);
@@ -168,12 +168,12 @@ export class Evaluator {
       async () => finishedSizes.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress),
     );
     finishedSizes.set(sha256, sizes);
-    return { ...measured, ...sizes };
+    return { ...measurement, ...sizes };
   }
 
   /** Compresses the file only if its download size counts. */
-  async sizeFor(purpose: Purpose | undefined, measured: Measured): Promise<number> {
-    return sizeFor(purpose, purpose === "download" ? await this.withCompressedSizes(measured) : measured);
+  async sizeFor(purpose: Purpose | undefined, measurement: Measured): Promise<number> {
+    return sizeFor(purpose, purpose === "download" ? await this.withCompressedSizes(measurement) : measurement);
   }
 
   get originalTime(): OriginalTime {
@@ -185,10 +185,10 @@ export class Evaluator {
     const { store } = this.#measured.figures;
     const { digest, model } = await storeWithoutMasks(digestBefore, store);
     const record = await this.#measured.figures.read(digest);
-    const started = performance.now();
+    const startTime = performance.now();
     const missesGoal = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
     const { rows, compared } = await this.#measured.looks.look(model, missesGoal, earlyLevel, record?.rows);
-    const seconds = (record?.seconds ?? 0) + secondsSince(started);
+    const seconds = (record?.seconds ?? 0) + secondsSince(startTime);
     const facts = record?.facts ?? (await factsOf(digest, store, this.#measured.run));
     if (rows !== record?.rows) await this.#measured.figures.keep({ facts, rows, seconds });
     const measured = { name, ...facts, estimate: compared.comparison.candidate };

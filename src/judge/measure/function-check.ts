@@ -53,9 +53,9 @@ export function withOutputsOf(original: Model, result: Model): Model {
 }
 
 /** A metric of distances needs all outputs: a constant can be as close by the cosine, if embeddings have a large common part. */
-function comparesAll(byMetric: Comparison | undefined, trained: TrainingTargets): boolean {
+function comparesAll(byMetric: Comparison | undefined, trainingTargets: TrainingTargets): boolean {
   if (byMetric === undefined) return true;
-  const isFew = byMetric.difference.count < minVerdictSamples && trained === "none";
+  const isFew = byMetric.difference.count < minVerdictSamples && trainingTargets === "none";
   return isFew || isDistance(byMetric);
 }
 

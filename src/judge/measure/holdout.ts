@@ -124,13 +124,13 @@ export function joinRows(first: Rows, second: Rows): Rows {
 }
 
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
-  const selected = new Float64Array(columns * samples.length);
+  const selectedRows = new Float64Array(columns * samples.length);
   samples.forEach((sample, index) => {
     const end = columns * (sample + 1);
     if (end > rows.length) throw new RangeError(`no row of sample ${sample} among ${rows.length / columns}`);
-    selected.set(rows.subarray(columns * sample, end), columns * index);
+    selectedRows.set(rows.subarray(columns * sample, end), columns * index);
   });
-  return selected;
+  return selectedRows;
 }
 
 function agreementOf(original: Predictions, other: Predictions): Estimate | undefined {

@@ -39,8 +39,8 @@ export async function modelSizeOf(model: Model, modelFiles: readonly ByteSource[
 
 export async function countWeights(model: Model): Promise<Pick<ModelSize, "parameters" | "zeros">> {
   const copy = withStoredWeights(model);
-  const learned = await learnedTensors(copy, infer(copy));
-  return { parameters: learnedCount(learned), zeros: await zeroShare(learned.keys()) };
+  const learnedCounts = await learnedTensors(copy, infer(copy));
+  return { parameters: learnedCount(learnedCounts), zeros: await zeroShare(learnedCounts.keys()) };
 }
 
 export function countMacs(model: Model): OperationCount | undefined {

@@ -76,8 +76,8 @@ export class PairedMetrics {
     return metrics;
   }
 
-  #maxDrop(requested: number | undefined): number {
-    return requested ?? defaultDrop(this.#task.metric, this.original.comparison.original.value);
+  #maxDrop(requestedDrop: number | undefined): number {
+    return requestedDrop ?? defaultDrop(this.#task.metric, this.original.comparison.original.value);
   }
 
   get original(): HoldoutComparison {
@@ -186,13 +186,13 @@ export async function rowsOf(
   }: Partial<BatchChoice> = knownRows?.batch === undefined
     ? await chooseBatch(engine, models, test, metric.name, { batch: requestedBatch, signal, output })
     : {};
-  const measured = await measure(engine, models, missingSamples, [metric, predictionRows(output, metric)], {
+  const modelRows = await measure(engine, models, missingSamples, [metric, predictionRows(output, metric)], {
     batch,
     signal,
     progress: (done, total) => context.progress(before + done, total && before + total),
     remembered: truth,
   });
-  const [metricRows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
+  const [metricRows = new Float64Array(), columns = new Float64Array()] = modelRows.at(-1) ?? [];
   const measuredRows: Rows = {
     metricRows,
     answers: predictionsOf(columns),

@@ -216,12 +216,12 @@ function checkOptions(
 ): void {
   const { id } = pass;
   const schema = omitOptions(pass.options, runOptionNames);
-  const accepted = namesAt(schema);
+  const acceptedNames = namesAt(schema);
   for (const name of Object.keys(stepOptions)) {
-    if (accepted.includes(name)) continue;
+    if (acceptedNames.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
-    const { sentence, hint } = keyProblem([name], accepted, id);
+    const { sentence, hint } = keyProblem([name], acceptedNames, id);
     fail(source, [...path, name], "key", sentence, name === "judge" ? judgePlacementHint : hint);
   }
   if (typeof stepOptions.validation === "string" && pass.data !== undefined) {

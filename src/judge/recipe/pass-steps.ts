@@ -110,8 +110,8 @@ export function recipeNameOf(recipe: Recipe): string {
   return recipe.steps
     .map((entry) => {
       if (!isRepeat(entry)) return names.shift();
-      const repeated = names.splice(0, entry.steps.length).join(" + ");
-      return `${entry.repeat} × ${entry.steps.length === 1 ? repeated : `(${repeated})`}`;
+      const repeatedNames = names.splice(0, entry.steps.length).join(" + ");
+      return `${entry.repeat} × ${entry.steps.length === 1 ? repeatedNames : `(${repeatedNames})`}`;
     })
     .join(" + ");
 }

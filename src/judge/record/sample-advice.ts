@@ -22,13 +22,13 @@ export function adviseOnSamples(
   unit: Unit,
   { validation = 0, searched = 0, available, of }: UnusedSamples,
 ): string {
-  const used = count + validation;
-  const total = used + searched;
+  const usedCount = count + validation;
+  const total = usedCount + searched;
   // The width of the interval is proportional to 1/√n for n samples.
   const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
-  const testSamplesNeeded = used * widthRatio ** 2;
+  const testSamplesNeeded = usedCount * widthRatio ** 2;
   // A search divides the samples into halves, so it needs as many as the test.
-  const samplesNeeded = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
+  const samplesNeeded = roundUp(testSamplesNeeded + (searched < usedCount - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
     const minCount = Math.max(samplesThatDecide, Number.isFinite(samplesNeeded) ? samplesNeeded : 0);
     const advice = minCount <= (available ?? 0) ? ` (--samples ${minCount})` : "";

@@ -12,22 +12,22 @@ const maxNumbers = 12;
 const maxInputs = 4;
 const maxCharacters = 280;
 
-/** Returns undefined for inaccessible samples. @param ready as fed to the model. @param stored before preprocessing. */
+/** Returns undefined for inaccessible samples. @param ready as fed to the model. @param storedData before preprocessing. */
 export async function sampleViewsOf(
   positions: readonly number[],
   ready: Dataset,
-  stored: Dataset | undefined,
+  storedData: Dataset | undefined,
 ): Promise<readonly (SampleView | undefined)[]> {
-  const storedSamples = stored !== undefined && stored.count === ready.count ? stored : undefined;
+  const storedSamples = storedData !== undefined && storedData.count === ready.count ? storedData : undefined;
   const storedViews = storedSamples === undefined ? [] : await samplesAt(storedSamples, positions);
   const readyViews = await samplesAt(ready, positions);
   return positions.map((_, index) => sampleViewOf(readyViews[index], storedViews[index]));
 }
 
-export function sampleViewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
-  const image = stored && storedImageView(stored);
+export function sampleViewOf(ready: Batch | undefined, storedBatch?: Batch): SampleView | undefined {
+  const image = storedBatch && storedImageView(storedBatch);
   if (image !== undefined) return image;
-  const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
+  const text = Object.values({ ...ready, ...storedBatch }).find((dense) => dense.type === "string");
   if (text?.type === "string") {
     const [words = ""] = text.data;
     return { kind: "text", text: words.length > maxCharacters ? `${words.slice(0, maxCharacters)}…` : words };

@@ -36,12 +36,12 @@ export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | 
 }
 
 export function outcomeOf(run: Run): RunOutcome {
-  const chosen = chosenOf(run);
-  if (chosen === undefined) return { word: "rejected", mood: "bad" };
+  const chosenVariant = chosenOf(run);
+  if (chosenVariant === undefined) return { word: "rejected", mood: "bad" };
   if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
-  if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
+  if (chosenVariant.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
-  const { verdict, met } = chosen.verdict;
+  const { verdict, met } = chosenVariant.verdict;
   const word = verdict === "undecided" ? "needs more samples" : verdict;
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
@@ -62,12 +62,12 @@ export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined
 
 /** Returns "7.87 × smaller and 2.15 × as fast (most runs: 2.05–2.21)." */
 export function gainSentence(run: Run): string {
-  const chosen = chosenOf(run);
-  if (chosen === undefined) {
+  const chosenVariant = chosenOf(run);
+  if (chosenVariant === undefined) {
     if (run.variants.length === 0) return "Nothing was tried.";
     return run.variants.length === 1 ? "The result was rejected." : "Nothing was kept: every candidate was rejected.";
   }
-  const size = sizeText(run.original, chosen.result);
+  const size = sizeText(run.original, chosenVariant.result);
   const note = metadataNote(run.original);
   return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
 }
@@ -79,8 +79,8 @@ export function downloadSentence(run: Run): string | undefined {
   return `Download (${brotliTitle(before, after)}): ${bytes(before.brotli)} → ${bytes(after.brotli)}.`;
 }
 
-export function brotliTitle(...measured: readonly (Pick<Measured, "sampled"> | undefined)[]): string {
-  return measured.some((file) => file?.sampled === true) ? "brotli, estimated" : "brotli";
+export function brotliTitle(...files: readonly (Pick<Measured, "sampled"> | undefined)[]): string {
+  return files.some((file) => file?.sampled === true) ? "brotli, estimated" : "brotli";
 }
 
 /** Returns "229 kB of the exporter's metadata in the original"; undefined if it is a negligible share of the model. */
@@ -178,14 +178,14 @@ export function storageSentence(run: Run): string | undefined {
 
 /** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
-  const chosen = chosenOf(run);
-  const comparison = chosen?.comparison;
+  const chosenVariant = chosenOf(run);
+  const comparison = chosenVariant?.comparison;
   if (comparison === undefined) return undefined;
-  const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
+  const isJudged = run.goal !== undefined && chosenVariant?.verdict !== undefined;
   const changeText = fullAgreementText(comparison) ?? (isJudged ? fromToText(comparison) : changeTextOf(comparison));
-  const othersText = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
-  const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalize(changeText)}.${isShown ? "" : similaritySentence(chosen?.likeness)}${othersText}`;
+  const othersText = chosenVariant?.others === undefined ? "" : ` ${othersSentence(chosenVariant.others)}`;
+  const isShown = (chosenVariant?.verdict?.drop.low ?? 0) > 0;
+  return `${capitalize(changeText)}.${isShown ? "" : similaritySentence(chosenVariant?.likeness)}${othersText}`;
 }
 
 /** Returns `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */

@@ -142,8 +142,8 @@ function createComparer(
       return { ...(await evaluator.measure(output, title, goal)), evaluator };
     },
     async without() {
-      const divided = await evaluator.reserveValidation();
-      return divided === evaluator ? comparer : createComparer(divided, goal, candidate, task);
+      const dividedEvaluator = await evaluator.reserveValidation();
+      return dividedEvaluator === evaluator ? comparer : createComparer(dividedEvaluator, goal, candidate, task);
     },
   };
   return comparer;

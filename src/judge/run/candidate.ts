@@ -44,7 +44,7 @@ export interface Comparer<C extends MetricComparison = MetricComparison> {
   readonly searched?: number | undefined;
   compare(output: string, name: string): Promise<C>;
   /** Returns a comparer on samples that a search for options does not use. */
-  without(searched: OtherSamples): Promise<Comparer<C>>;
+  without(searchSamples: OtherSamples): Promise<Comparer<C>>;
 }
 
 export interface CandidateRequest<C extends MetricComparison = MetricComparison>
@@ -184,13 +184,13 @@ class CandidateRun<C extends MetricComparison> {
   }
 
   /** Returns undefined if the result is the original. */
-  async judge(judged: JudgedResult<C>): Promise<Judgement<C> | undefined> {
+  async judge(judgedResult: JudgedResult<C>): Promise<Judgement<C> | undefined> {
     const { original, goalMissText = ({ lostKnowledge }) => lostKnowledge, force } = this.#run;
-    const { metricComparison, goalCheck } = judged.findings;
-    const digest = metricComparison?.measured?.sha256 ?? judged.output;
+    const { metricComparison, goalCheck } = judgedResult.findings;
+    const digest = metricComparison?.measured?.sha256 ?? judgedResult.output;
     if (digest === original) return undefined;
-    const functionCheck = judged.findings.functionCheck ?? (await this.#checkFunction(digest, metricComparison));
-    const goalMiss = goalCheck && goalMissText(goalCheck, judged);
+    const functionCheck = judgedResult.findings.functionCheck ?? (await this.#checkFunction(digest, metricComparison));
+    const goalMiss = goalCheck && goalMissText(goalCheck, judgedResult);
     const checks = { comparison: metricComparison?.comparison, goalMiss, functionCheck };
     const verdict = await judgeResult(checks, force === true, () => this.#checkOnTargets(digest));
     return { metricComparison, goalCheck, functionCheck, ...verdict };
@@ -251,10 +251,10 @@ class CandidateRun<C extends MetricComparison> {
     const request = await this.#requestFor(step, input, silence(context));
     const searchContext = { ...silence(context), progress: context.progress };
     if (maxBytes === undefined) return fitToDownload(request, maxDownload ?? 0, searchContext);
-    const separated =
+    const separation =
       calibrate === undefined ? await this.#reserveSamples() : new Miss("calibration samples choose the bits");
-    const samples = separated instanceof Miss ? (calibrate ?? inputs?.calibrate) : separated.search.samples;
-    if (!(separated instanceof Miss)) this.#comparer = separated.others;
+    const samples = separation instanceof Miss ? (calibrate ?? inputs?.calibrate) : separation.search.samples;
+    if (!(separation instanceof Miss)) this.#comparer = separation.others;
     const stepKey = records && (await runner.keyOf(step, input));
     const key = { bitsWithin: maxBytes, samples: records && (await keyOfSamples(samples)), output, of: stepKey };
     const work = (): Promise<OptionValues> => fitToBytes({ ...request, samples }, maxBytes, searchContext);
@@ -268,9 +268,9 @@ class CandidateRun<C extends MetricComparison> {
     const [original, context] = [await store.read(this.#run.original), silence(this.#run.context)];
     if (comparer?.goal === undefined)
       return { search: createJudgeWithoutData(original, inputs, output, context), others: comparer };
-    const separated = await separateSearchSamples(original, comparer.task, comparer.options, comparer.goal, context);
-    if (separated instanceof Miss) return separated;
-    return { search: separated.search, others: await comparer.without(separated) };
+    const separation = await separateSearchSamples(original, comparer.task, comparer.options, comparer.goal, context);
+    if (separation instanceof Miss) return separation;
+    return { search: separation.search, others: await comparer.without(separation) };
   }
 
   async #requestFor(step: PassStep, input: string, context: Context) {
@@ -295,7 +295,7 @@ class CandidateRun<C extends MetricComparison> {
     attemptContext: Context,
   ): Promise<FinishedStep<C>> {
     const { store, runner, context, metricInputs, condition, test } = this.#run;
-    const { findings, result: requested } = finishedStep;
+    const { findings, result: requestedResult } = finishedStep;
     const comparer = this.#comparer;
     const cause = condition === undefined ? causeOf(findings) : "the models of the folder lose too much together";
     if (cause === undefined) return finishedStep;
@@ -305,8 +305,8 @@ class CandidateRun<C extends MetricComparison> {
       if (!isWithin(judge(before.comparison, comparer.goal).drop, comparer.goal))
         return fail(new Miss("its input already misses the goal"));
     }
-    const separated = await this.#reserveSamples();
-    if (separated instanceof Miss) return fail(separated);
+    const separation = await this.#reserveSamples();
+    if (separation instanceof Miss) return fail(separation);
     const request = await this.#requestFor(step, input, attemptContext);
     let failure: Miss | undefined;
     const stepKey = store.records && (await runner.keyOf(step, input));
@@ -315,8 +315,8 @@ class CandidateRun<C extends MetricComparison> {
       const name = this.#run.name === undefined ? "" : `${step.name}: `;
       context.log({ id: "fallback", text: `${name}${cause}: looking for the layers with the largest error` });
       context.stage("precision fallback");
-      const search = (await condition?.(separated.search, silence(context))) ?? separated.search;
-      const requestedOutput = { ...requested, model: await store.open(requested.output) };
+      const search = (await condition?.(separation.search, silence(context))) ?? separation.search;
+      const requestedOutput = { ...requestedResult, model: await store.open(requestedResult.output) };
       const lossRatio = condition === undefined ? findLossRatio(findings) : undefined;
       const evaluated = evaluatedCount(findings, test);
       const preciseForm = await findFallback({ ...request, search, requestedOutput, evaluated, lossRatio }, context);
@@ -335,10 +335,10 @@ class CandidateRun<C extends MetricComparison> {
     }
     const { options, changes, misses, fallback } = record;
     const result = await runner.run(changeStep(step, options), input, silence(context));
-    const betterFindings = await this.compareResult(result.output, step, separated.others);
-    const loss = separated.others === comparer ? undefined : findGoalMiss(betterFindings);
+    const betterFindings = await this.compareResult(result.output, step, separation.others);
+    const loss = separation.others === comparer ? undefined : findGoalMiss(betterFindings);
     if (loss !== undefined) return fail(new Miss(`${describeFallback(fallback)}, on other samples ${loss}`));
-    this.#comparer = separated.others;
+    this.#comparer = separation.others;
     return { result: { ...result, changes, misses }, findings: betterFindings, fallback };
   }
 }

@@ -77,7 +77,7 @@ export async function compressWithStore(
   partialContext: Partial<Context>,
   earlier?: Trials,
 ): Promise<Compressed> {
-  const started = performance.now();
+  const startTime = performance.now();
   const date = new Date().toISOString();
   const baseContext = completeContext(partialContext);
   const warnings: string[] = [];
@@ -88,15 +88,15 @@ export async function compressWithStore(
       baseContext.log(event);
     },
   };
-  const opened = await openTrials(store, recipes, task, options, context, earlier);
-  const { candidates } = opened;
-  const duration = await durationOf(opened, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
+  const openedTrials = await openTrials(store, recipes, task, options, context, earlier);
+  const { candidates } = openedTrials;
+  const duration = await durationOf(openedTrials, task, (options.rounds ?? defaultRounds) * (candidates.length + 1));
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
-  for (const candidate of candidates) results.push(await tryCandidate(candidate, candidates.length > 1, opened));
+  for (const candidate of candidates) results.push(await tryCandidate(candidate, candidates.length > 1, openedTrials));
   // A candidate alone can reserve validation samples for its options.
-  const { evaluator = opened.evaluator } = results[0] ?? {};
-  const trials = { ...opened, evaluator };
+  const { evaluator = openedTrials.evaluator } = results[0] ?? {};
+  const trials = { ...openedTrials, evaluator };
   const timing = await timeIfChanged(evaluator, results, options, context);
   const decision = await selectResult(results, timing, trials, options);
   const { attempts, rankedVariants, chosen } = decision;
@@ -106,7 +106,7 @@ export async function compressWithStore(
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
   if (keptAttempt !== undefined) warnOfDropAndSize(keptAttempt, decision, trials.goal, context);
   const record = await describeRun(decision, trials, timing, task, options, context);
-  const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
+  const run: Run = { ...record, date, warnings, seconds: secondsSince(startTime) };
   if (keptAttempt?.evaluation === undefined) {
     const { code, message } = errorOfRun(run);
     return { run: { ...run, rejected: { code, message } }, candidates: recipes, result: undefined, others: [] };
@@ -159,13 +159,13 @@ function warnOfDropAndSize(
 
 function warnOfBusyMachine(
   original: Measured,
-  kept: Attempt | undefined,
+  keptAttempt: Attempt | undefined,
   { about, targets }: RunOptions,
   { log }: Context,
 ): void {
   const files = filesOf({ original, paths: about?.paths });
   const names = targets?.map(({ name }) => name);
-  log({ id: "busy", text: unsteadyNote(kept && `time them: ${benchCommand(files, names)}`), level: "warning" });
+  log({ id: "busy", text: unsteadyNote(keptAttempt && `time them: ${benchCommand(files, names)}`), level: "warning" });
 }
 
 function notSmallerText(original: Measured, result: Measured): string {

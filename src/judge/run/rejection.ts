@@ -55,8 +55,8 @@ export interface Rejection {
 /** The estimated drop meets the goal, but the whole interval does not. */
 const isStrictMiss = ({ verdict: { met, drop }, goal }: GoalCheck): boolean => !met && isWithin(drop, goal);
 
-export async function findRejection(judged: JudgedStep): Promise<Rejection | undefined> {
-  const { request, finishedStep, judgement, result } = judged;
+export async function findRejection(judgedStep: JudgedStep): Promise<Rejection | undefined> {
+  const { request, finishedStep, judgement, result } = judgedStep;
   const { metricComparison, goalCheck, rejectionCause } = judgement;
   if (rejectionCause === undefined) return undefined;
   const { because, text } = rejectionCause;
@@ -72,7 +72,7 @@ export async function findRejection(judged: JudgedStep): Promise<Rejection | und
       finishedStep.fallback === undefined
         ? finishedStep.failedFallback?.reason
         : `this is ${describeFallback(finishedStep.fallback)}`,
-    blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judged),
+    blamed: isLostByStrictness || request.force ? undefined : await blameLayer(judgedStep),
     changes: finishedStep.result.changes,
     isStrictMiss: isLostByStrictness,
     isLostByEarlierSteps: isLostBefore,

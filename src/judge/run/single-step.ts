@@ -62,7 +62,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   let noGain: string | undefined;
   const { maxBytes, maxDownload, condition, inputs, targets, judgedTogether } = request;
   const { options, complete, opened, split } = request;
-  const parsed = { pass, options, complete, opened, split, id: pass.id, name: pass.id };
+  const parsedStep = { pass, options, complete, opened, split, id: pass.id, name: pass.id };
   const candidate: CandidateRequest = {
     store,
     context,
@@ -72,14 +72,14 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     inputs,
     targets,
     judgedTogether,
-    steps: [{ ...parsed, judged: true, fallsBack: fallback && !force, maxBytes, maxDownload }],
+    steps: [{ ...parsedStep, judged: true, fallsBack: fallback && !force, maxBytes, maxDownload }],
     originalName: input.path,
     runner: new StepRunner({ store, data }, { ...context, beforeTraining, phase: context.stage }),
     comparer: task && comparison && comparerOf(request, task, comparison, store),
     test: testOf(request),
     calibrate: data.calibrate,
-    announce(chosen) {
-      const samples = samplesOf(chosen, data);
+    announce(chosenStep) {
+      const samples = samplesOf(chosenStep, data);
       if (samples !== undefined && samples !== task?.calibrate && samples !== task?.train)
         context.log({ id: "calibration", text: `calibrated on ${samples.name}` });
     },
@@ -113,8 +113,8 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
   };
   if (judgement === undefined || result === undefined)
     return { ...single, ...comparedResultOf({}), rejection: undefined };
-  const judged = { request, candidate, finishedStep, judgement, result };
-  warnOfDissimilarity(judged);
+  const judgedStep = { request, candidate, finishedStep, judgement, result };
+  warnOfDissimilarity(judgedStep);
   warnOfTargets(judgement.targets, context);
   if (untrained !== undefined && judgement.metricComparison !== undefined) {
     const [before, after] = [untrained, judgement.metricComparison].map(({ comparison: { unit, candidate } }) =>
@@ -123,8 +123,8 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     const text = `the student before training: ${untrained.comparison.metric} ${before}, after it ${after}`;
     context.log({ id: "student", text });
   }
-  const rejection = await findRejection(judged);
-  if (rejection === undefined || force) warnOfLoss(judged);
+  const rejection = await findRejection(judgedStep);
+  if (rejection === undefined || force) warnOfLoss(judgedStep);
   if (rejection === undefined && failedFallback !== undefined)
     context.log({
       id: "fallback",

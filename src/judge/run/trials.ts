@@ -96,6 +96,6 @@ export async function runIntoStore(
 ): Promise<void> {
   await withStore(original, options, async (store) => {
     const trials = await openTrials(store, [candidate], task, options, completeContext(context));
-    for (const opened of trials.candidates) await tryCandidate(opened, false, trials);
+    for (const openedCandidate of trials.candidates) await tryCandidate(openedCandidate, false, trials);
   });
 }

@@ -76,38 +76,38 @@ export class StepRunner {
     return states;
   }
 
-  /** Runs a step, or returns its stored result. @param changed replaces parts of the context. @throws PithError as the pass. */
-  async run(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<StepResult> {
-    const result = await this.#runOnce(step, input, changed);
+  /** Runs a step, or returns its stored result. @param overrides replaces parts of the context. @throws PithError as the pass. */
+  async run(step: ParsedStep, input: string, overrides?: Partial<Context>): Promise<StepResult> {
+    const result = await this.#runOnce(step, input, overrides);
     const options = await this.#plain(step.complete, kindWordOf);
     return { ...result, options: options as OptionValues };
   }
 
   /** A store without records does not keep the output, because most attempts are discarded. */
-  async attempt(step: ParsedStep, input: string, changed: Partial<Context>): Promise<StepOutput> {
+  async attempt(step: ParsedStep, input: string, overrides: Partial<Context>): Promise<StepOutput> {
     const { store } = this.#options;
     if (store.records === undefined) {
-      const performed = await this.#perform(step, input, changed);
-      this.#attempts.set(step.options, performed);
-      return { model: performed.model, ...performed.result };
+      const performedStep = await this.#perform(step, input, overrides);
+      this.#attempts.set(step.options, performedStep);
+      return { model: performedStep.model, ...performedStep.result };
     }
-    const { changes, misses, output } = await this.run(step, input, changed);
+    const { changes, misses, output } = await this.run(step, input, overrides);
     return { changes, misses, model: await store.open(output) };
   }
 
-  async #runOnce(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runOnce(step: ParsedStep, input: string, overrides?: Partial<Context>): Promise<RecordedStep> {
     const { records } = this.#options.store;
-    if (records === undefined) return this.#runAndRecord(step, input, changed);
+    if (records === undefined) return this.#runAndRecord(step, input, overrides);
     const key = await this.keyOf(step, input);
-    const stored = await this.#readResult(key);
-    if (stored !== undefined) return stored;
+    const storedStep = await this.#readResult(key);
+    if (storedStep !== undefined) return storedStep;
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
     const canResume = step.split === "train" && namesAt(step.pass.options).includes("checkpoint");
     const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
-      const result = await this.#runAndRecord(changeStep(step, { ...step.options, ...checkpoint }), input, changed);
+      const result = await this.#runAndRecord(changeStep(step, { ...step.options, ...checkpoint }), input, overrides);
       // Last, because the record implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
@@ -118,20 +118,20 @@ export class StepRunner {
     }
   }
 
-  async #runAndRecord(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<RecordedStep> {
+  async #runAndRecord(step: ParsedStep, input: string, overrides?: Partial<Context>): Promise<RecordedStep> {
     const attempt = this.#attempts.get(step.options);
     const isSame = attempt?.pass === step.pass && attempt.input === input;
-    const { model, result, events } = isSame ? attempt : await this.#perform(step, input, changed);
+    const { model, result, events } = isSame ? attempt : await this.#perform(step, input, overrides);
     // The attempt was not logged.
-    if (isSame) for (const event of events) (changed?.log ?? this.#context.log)(event);
+    if (isSame) for (const event of events) (overrides?.log ?? this.#context.log)(event);
     return { output: await this.#options.store.keep(model), ...result };
   }
 
-  async #perform(step: ParsedStep, input: string, changed?: Partial<Context>): Promise<PerformedStep> {
+  async #perform(step: ParsedStep, input: string, overrides?: Partial<Context>): Promise<PerformedStep> {
     const { store, data } = this.#options;
     const model = await store.open(input);
     const events: Parameters<Context["log"]>[0][] = [];
-    const stepContext = { ...this.#context, ...changed };
+    const stepContext = { ...this.#context, ...overrides };
     const context: Context = {
       ...stepContext,
       log: (event) => {
@@ -139,7 +139,7 @@ export class StepRunner {
         stepContext.log(event);
       },
     };
-    const started = performance.now();
+    const startTime = performance.now();
     const outcome = await runStep(step, model, data, context);
     const { changes, misses, history, curve, training, learnt } = outcome;
     const result = {
@@ -150,15 +150,15 @@ export class StepRunner {
       training,
       learnt,
       warnings: events.flatMap(({ level, text }) => (level === "warning" ? [text] : [])),
-      seconds: secondsSince(started),
+      seconds: secondsSince(startTime),
     };
     return { ...step, input, model, result, events };
   }
 
   async #readResult(key: unknown): Promise<RecordedStep | undefined> {
     const { store } = this.#options;
-    const stored = (await store.records?.read(key)) as RecordedStep | undefined;
-    return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
+    const storedStep = (await store.records?.read(key)) as RecordedStep | undefined;
+    return storedStep !== undefined && (await store.has(storedStep.output)) ? storedStep : undefined;
   }
 
   async keyOf(step: ParsedStep, input: string): Promise<unknown> {

@@ -22,8 +22,8 @@ export const parseStep = async (pass: AnyPass, options: OptionValues): Promise<P
 
 /** Returns a step with other options. Modules that they share with the step stay open. */
 export function changeStep(step: ParsedStep, options: OptionValues, pass = step.pass): ParsedStep {
-  const kept = Object.entries(step.opened).filter(([name]) => isOpened(step, name, options[name]));
-  return completeStep(pass, options, { ...options, ...Object.fromEntries(kept) });
+  const keptEntries = Object.entries(step.opened).filter(([name]) => isOpened(step, name, options[name]));
+  return completeStep(pass, options, { ...options, ...Object.fromEntries(keptEntries) });
 }
 
 /** Returns whether the value of an option is the path of a module. */
@@ -38,10 +38,10 @@ export const isTraining = (pass: AnyPass): boolean => pass.data === "train";
 
 export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-export function splitOf(pass: AnyPass, opened: OptionValues): ParsedStep["split"] {
+export function splitOf(pass: AnyPass, openedOptions: OptionValues): ParsedStep["split"] {
   const { data } = pass;
   if (typeof data !== "object") return data;
-  const complete = completeOptions(pass, opened);
+  const complete = completeOptions(pass, openedOptions);
   return data.when(complete) !== undefined || data.helps?.(complete) === true ? "calibrate" : undefined;
 }
 

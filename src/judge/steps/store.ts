@@ -63,8 +63,8 @@ export async function recordOnce<T>(
   work: () => Promise<T>,
   isFinal: (result: T) => boolean = () => true,
 ): Promise<T> {
-  const recorded = await records?.read(key);
-  if (recorded !== undefined) return recorded as T;
+  const recordedResult = await records?.read(key);
+  if (recordedResult !== undefined) return recordedResult as T;
   const result = await work();
   if (isFinal(result)) await records?.write(key, result);
   return result;

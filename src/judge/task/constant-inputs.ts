@@ -19,11 +19,11 @@ export function toConstantTensors(model: Model, set: Settings): ReadonlyMap<stri
   );
 }
 
-export function withConstantInputs(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
-  if (fixed.size === 0) return dataset;
+export function withConstantInputs(dataset: Dataset, constants: ReadonlyMap<string, Dense>): Dataset {
+  if (constants.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {
     const repeatForBatch = (dense: Dense): Dense =>
       gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(rowCount(batch)));
-    return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeatForBatch(dense)])) };
+    return { ...batch, ...Object.fromEntries([...constants].map(([name, dense]) => [name, repeatForBatch(dense)])) };
   });
 }

@@ -119,7 +119,7 @@ export async function guessPreprocessing(
   const labels = toFloat64(allSamples.label ?? batch.label);
   const chanceOf = (samples: number): number => shareOfMostFrequent(labels.subarray(0, samples)) ?? 0;
   const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
-  let chosen: Trial | undefined;
+  let chosenTrial: Trial | undefined;
   let remainingTrials = firstCandidates;
   for (const size of rounds) {
     let trials = (await runRound(remainingTrials, size)).toSorted(compareTrials);
@@ -130,14 +130,14 @@ export async function guessPreprocessing(
     }
     for (const trial of trials) latestTrials.set(trial.preprocessing, trial);
     const remaining = dropWorse(trials);
-    [chosen] = remaining;
-    if (chosen === undefined || sample.count <= size) break;
+    [chosenTrial] = remaining;
+    if (chosenTrial === undefined || sample.count <= size) break;
     const isDecided = remaining.length === 1 || (size >= samplesForSimilar && haveSimilarRanges(remaining));
-    if (isTrusted(chosen) ? isDecided : size >= samplesForChance) break;
+    if (isTrusted(chosenTrial) ? isDecided : size >= samplesForChance) break;
     remainingTrials = remaining.slice(0, countAfter(trials.length, size)).map((trial) => trial.preprocessing);
   }
-  if (chosen === undefined) throw optionError("There is no preprocessing to try.");
-  const best = preferNarrow(chosen, [...latestTrials.values()]);
+  if (chosenTrial === undefined) throw optionError("There is no preprocessing to try.");
+  const best = preferNarrow(chosenTrial, [...latestTrials.values()]);
   const beaten = [...latestTrials.values()].filter((trial) => trial !== best).sort(compareTrials);
   return {
     chosen: best.preprocessing,
@@ -162,33 +162,33 @@ async function* evaluateEach(
   options: Parameters<typeof evaluateAll>[4],
 ): AsyncGenerator<{ readonly preprocessing: Preprocessing; readonly evaluations: readonly Evaluation[] }> {
   const input = imageInput(model);
-  let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
+  let storedSamples: { readonly geometry: string; readonly samples: Dataset } | undefined;
   for (const preprocessing of all) {
     const geometry = usedGeometryText(batch, input, preprocessing);
-    if (stored?.geometry !== geometry)
-      stored = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
+    if (storedSamples?.geometry !== geometry)
+      storedSamples = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
     const { resize: _, crop: __, ...values } = preprocessing;
-    const prepared = preprocess(stored.samples, input, geometry === "" ? preprocessing : values);
-    yield { preprocessing, evaluations: await evaluateAll(engine, model, prepared, metrics, options) };
+    const preparedSamples = preprocess(storedSamples.samples, input, geometry === "" ? preprocessing : values);
+    yield { preprocessing, evaluations: await evaluateAll(engine, model, preparedSamples, metrics, options) };
   }
 }
 
 /** @param trials sorted by accuracy. @returns those that are not significantly worse than the best, sorted by loss. */
 function dropWorse(trials: readonly Trial[]): readonly Trial[] {
   // Losses include the confidence, so they show a difference with fewer samples.
-  const tied = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
-  const [best] = tied;
-  return tied.filter((trial) => best !== undefined && !isWorse(trial, best));
+  const tiedTrials = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
+  const [best] = tiedTrials;
+  return tiedTrials.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
 /** In int8, a range that is 255 times too wide loses almost all accuracy (98.9 % → 9.8 %), one that is too narrow little (98.0 %). */
 function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
   if (count < samplesForChance) return best;
-  const tied = trials.filter((trial) => trial.accuracy.count === count && !isWorse(trial, best));
-  const narrowest = Math.min(...tied.map(({ preprocessing }) => contrastOf(preprocessing)));
+  const tiedTrials = trials.filter((trial) => trial.accuracy.count === count && !isWorse(trial, best));
+  const narrowest = Math.min(...tiedTrials.map(({ preprocessing }) => contrastOf(preprocessing)));
   const isNarrow = ({ preprocessing }: Trial): boolean => contrastOf(preprocessing) <= similarRange * narrowest;
-  return isNarrow(best) ? best : (tied.filter(isNarrow).sort(compareTrials)[0] ?? best);
+  return isNarrow(best) ? best : (tiedTrials.filter(isNarrow).sort(compareTrials)[0] ?? best);
 }
 
 /** Maximum ratio of two input ranges at which a model loses almost no accuracy if it gets the wrong one. */
@@ -240,8 +240,8 @@ function scaledLoss(): Metric {
       const { values } = logScores(readScores(mainOutput(outputs), samples, labels));
       const rows = new Float64Array(samples * logitFactors.length);
       for (const [column, factor] of logitFactors.entries()) {
-        const scaled = { type: "float64", dims, data: values.map((value) => factor * value) } as const;
-        const losses = nats.rows({ [name]: scaled }, batch);
+        const scaledLogits = { type: "float64", dims, data: values.map((value) => factor * value) } as const;
+        const losses = nats.rows({ [name]: scaledLogits }, batch);
         for (const [sample, loss] of losses.entries()) rows[sample * logitFactors.length + column] = loss;
       }
       return rows;

@@ -259,9 +259,9 @@ export async function openTask(
     available: stored.availableTestCount === testSamples.count ? undefined : stored.availableTestCount,
     trained: trainedText,
     openOther: (path) => openDataset(path, readingOptions),
-    recordIn(recorded) {
-      storeStates(recorded, options.states);
-      if (preprocessingText !== "") recorded.header.metadata.set(preprocessingKey, preprocessingText);
+    recordIn(targetModel) {
+      storeStates(targetModel, options.states);
+      if (preprocessingText !== "") targetModel.header.metadata.set(preprocessingKey, preprocessingText);
     },
   };
 }

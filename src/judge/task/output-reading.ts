@@ -36,18 +36,18 @@ export async function findReading(
   // All checks of one output need the same number of samples.
   const valuesOf = (count: number): Promise<readonly CheckedOutput[]> => (running ??= outputsOf(count));
   const outputsOf = async (count: number): Promise<readonly CheckedOutput[]> => {
-    const checked: CheckedOutput[] = [];
+    const checkedOutputs: CheckedOutput[] = [];
     const order = isIndexed(samples) ? { shuffle: testSeed } : {};
     const options = { samples: count, optimize: true, signal: context.signal, ...order };
     await runOverSamples(context.engine, [{ model, observed: [name] }], samples, options, ([results], { label }) => {
       const dense = results?.[name];
-      if (dense !== undefined) checked.push({ dense, label });
+      if (dense !== undefined) checkedOutputs.push({ dense, label });
     });
-    return checked;
+    return checkedOutputs;
   };
   const reading = await findOutputForm(model, output, samples, request, valuesOf, context);
   if (request.labelled || !request.isFinal || !canHaveScales(model, name)) return reading;
-  const checked = await valuesOf(checkedValues).catch((error: unknown) => {
+  const checkedOutputs = await valuesOf(checkedValues).catch((error: unknown) => {
     // The measurement on all samples fails as well, with a message for the user.
     asPithError(error);
     throwIfAborted(context.signal);
@@ -56,7 +56,7 @@ export async function findReading(
   const parts = outputPartsOf(
     model,
     name,
-    checked.map(({ dense }) => dense),
+    checkedOutputs.map(({ dense }) => dense),
   );
   return parts.length > 1 ? { ...reading, parts } : reading;
 }
@@ -147,11 +147,11 @@ interface CheckedOutput {
 function findProbability(
   reading: MetricOptions,
   name: string,
-  checked: readonly CheckedOutput[],
+  checkedOutputs: readonly CheckedOutput[],
   log: (text: string) => void,
 ): MetricOptions {
   let count = 0;
-  for (const { dense, label } of checked) {
+  for (const { dense, label } of checkedOutputs) {
     const [values, labels] = [dense, label].map((column) =>
       column === undefined || column.type === "string" ? Float64Array.of(Number.NaN) : toFloat64(column),
     );

@@ -46,8 +46,8 @@ export async function prepareImages(
     const record = { images: transform };
     const flat = flatImageText(first, input, transform);
     if (flat !== undefined) context.log({ id: "shape", text: `${dataset.name}: each image ${flat}` });
-    const prepared = ready((part) => preprocess(part, input, transform));
-    return { preprocessing, preset: transform.name, warnings, atChance, labelled, record, ready: prepared };
+    const prepareParts = ready((part) => preprocess(part, input, transform));
+    return { preprocessing, preset: transform.name, warnings, atChance, labelled, record, ready: prepareParts };
   };
   if (!labelled && needsLabels) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));

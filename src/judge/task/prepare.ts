@@ -89,10 +89,10 @@ export async function prepare(
   }
   const first = await firstBatch(dataset);
   const note = inputsText(model, first);
-  const prepared = await prepareKind(model, dataset, first, options, context);
-  if (note === undefined) return prepared;
-  const { preprocessing } = prepared;
-  return { ...prepared, preprocessing: preprocessing === undefined ? note : `${preprocessing}; ${note}` };
+  const preparedTask = await prepareKind(model, dataset, first, options, context);
+  if (note === undefined) return preparedTask;
+  const { preprocessing } = preparedTask;
+  return { ...preparedTask, preprocessing: preprocessing === undefined ? note : `${preprocessing}; ${note}` };
 }
 
 function inputsText({ graph }: Model, batch: Batch): string | undefined {
@@ -135,8 +135,8 @@ async function prepareKind(
       const canGuess = hasUsableLabels && label !== undefined && !areBoxLabels(label) && !areLabelSets(label, width);
       const needsLabels = options.needsLabels && !hasUsableLabels;
       const images = { first, labelled: canGuess, ready: preparation };
-      const prepared = await prepareImages(model, dataset, images, { ...options, needsLabels }, context);
-      return { ...prepared, labelled: hasUsableLabels };
+      const preparedTask = await prepareImages(model, dataset, images, { ...options, needsLabels }, context);
+      return { ...preparedTask, labelled: hasUsableLabels };
     }
     case "tokens": {
       const isLanguageModel = datasetOptionsFor(model, sidecars, stated).runningText !== undefined;

@@ -33,11 +33,11 @@ export function attention(width: number, heads: number, options: AttentionOption
     const { emit, name } = scope;
     requireDims("attention", scope, x, ["batch", "tokens", width]);
     const mask = options.mask === undefined ? undefined : paddingMask(scope, x, options.mask);
-    const split = emit.constant(int64([4], [0, 0, heads, depth]), `${name}.heads`);
+    const headShape = emit.constant(int64([4], [0, 0, heads, depth]), `${name}.heads`);
     const splitHeads = (part: string, perm: readonly number[]): Value =>
       emit
         .named(`${name}.${part}.heads`)
-        .Transpose([emit.named(`${name}.${part}.split`).Reshape([applyInside(scope, part, layer, x), split])], {
+        .Transpose([emit.named(`${name}.${part}.split`).Reshape([applyInside(scope, part, layer, x), headShape])], {
           perm,
         });
     const [query, key, value] = [
@@ -47,14 +47,14 @@ export function attention(width: number, heads: number, options: AttentionOption
     ];
     const product = emit.named(`${name}.product`).MatMul([query, key]);
     const scores = emit.named(`${name}.scores`).Mul([product, emit.constant(float32([], [1 / Math.sqrt(depth)]))]);
-    const masked = mask === undefined ? scores : emit.named(`${name}.masked`).Add([scores, mask]);
-    const weights = emit.named(`${name}.weights`).Softmax([masked], { axis: -1 });
-    const mixed = emit.named(`${name}.mixed`).MatMul([weights, value]);
-    const transposed = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
-    const joined = emit
+    const maskedScores = mask === undefined ? scores : emit.named(`${name}.masked`).Add([scores, mask]);
+    const weights = emit.named(`${name}.weights`).Softmax([maskedScores], { axis: -1 });
+    const mixedValues = emit.named(`${name}.mixed`).MatMul([weights, value]);
+    const transposedValues = emit.named(`${name}.together`).Transpose([mixedValues], { perm: [0, 2, 1, 3] });
+    const joinedHeads = emit
       .named(`${name}.joined`)
-      .Reshape([transposed, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
-    return applyInside(scope, "output", layer, joined);
+      .Reshape([transposedValues, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
+    return applyInside(scope, "output", layer, joinedHeads);
   };
 }
 

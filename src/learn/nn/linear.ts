@@ -20,8 +20,8 @@ export function linear(inputs: number, outputs: number, options: { readonly bias
     const result = emit.named(`${name}.output`);
     if (dims.length === 2) return result.Gemm([x, weight, bias], { transB: 1 });
     // MatMul has no option for transposition.
-    const transposed = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
-    if (bias === undefined) return result.MatMul([x, transposed]);
-    return result.Add([emit.named(`${name}.product`).MatMul([x, transposed]), bias]);
+    const transposedWeight = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
+    if (bias === undefined) return result.MatMul([x, transposedWeight]);
+    return result.Add([emit.named(`${name}.product`).MatMul([x, transposedWeight]), bias]);
   };
 }

@@ -28,9 +28,9 @@ export interface NetworkOptions {
 export function network(modules: Modules, options: NetworkOptions): Model {
   const model = new Model();
   model.graph.name = "network";
-  const declared = isDims(options.input) ? { input: { dims: options.input } } : options.input;
+  const declaredInputs = isDims(options.input) ? { input: { dims: options.input } } : options.input;
   const inputs = new Map<string, Value>();
-  for (const [name, { type = "float32", dims }] of Object.entries(declared)) {
+  for (const [name, { type = "float32", dims }] of Object.entries(declaredInputs)) {
     const sizes = dims.map((dim): Dim => (typeof dim === "string" ? symbol(dim) : dim));
     inputs.set(name, model.graph.addInput(name, { type, dims: sizes }));
   }
@@ -76,13 +76,13 @@ export function sequential(modules: Modules): Module {
 export function residual(block: Modules | Module, options: { readonly shortcut?: Module } = {}): Module {
   return (scope, x) => {
     const { emit, name } = scope;
-    const processed = typeof block === "function" ? block(scope, x) : applyAll(block, scope, x);
-    const skipped = options.shortcut === undefined ? x : applyInside(scope, "shortcut", options.shortcut, x);
-    const [expected, got] = [skipped.type?.dims, processed.type?.dims];
+    const blockOutput = typeof block === "function" ? block(scope, x) : applyAll(block, scope, x);
+    const shortcutOutput = options.shortcut === undefined ? x : applyInside(scope, "shortcut", options.shortcut, x);
+    const [expected, got] = [shortcutOutput.type?.dims, blockOutput.type?.dims];
     if (expected !== undefined && got !== undefined && !sameDims(expected, got)) {
       const hint = "Give it a shortcut that maps its input to the shape of the block's output.";
       throw mismatch("residual", name, dimsText(expected), dimsText(got), hint);
     }
-    return emit.named(`${name}.output`).Add([processed, skipped]);
+    return emit.named(`${name}.output`).Add([blockOutput, shortcutOutput]);
   };
 }

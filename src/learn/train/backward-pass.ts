@@ -205,8 +205,8 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
     const actualType = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
     return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
-  const scaled = slope === undefined ? up : emit.Mul([up, slope]);
-  const cutAbove = high === undefined ? scaled : emit.Where([emit.LessOrEqual([x, high]), scaled, 0]);
+  const scaledGradient = slope === undefined ? up : emit.Mul([up, slope]);
+  const cutAbove = high === undefined ? scaledGradient : emit.Where([emit.LessOrEqual([x, high]), scaledGradient, 0]);
   return low === undefined ? cutAbove : emit.Where([emit.GreaterOrEqual([x, low]), cutAbove, 0]);
 }
 

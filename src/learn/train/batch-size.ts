@@ -46,13 +46,13 @@ function batchSizeForMemory(model: Model, requested: number, samples: Batch, tea
 
 export async function chooseBatchSize(
   model: Model,
-  requested: number,
+  requestedSize: number,
   data: Dataset,
   teachers: readonly Model[] = [],
 ): Promise<BatchSize> {
   if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
   const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
-  return batchSizeForMemory(model, requested, isFixed ? {} : await firstBatch(data, requested), teachers);
+  return batchSizeForMemory(model, requestedSize, isFixed ? {} : await firstBatch(data, requestedSize), teachers);
 }
 
 /** Returns whether the inputs have no sample axis, such as an input [3] for samples of 3 numbers. */

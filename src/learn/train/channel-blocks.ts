@@ -41,8 +41,8 @@ async function measureBlock(engine: Engine): Promise<number | undefined> {
   try {
     const session = await engine.load(model, { optimize: false, threads: 1 });
     try {
-      const { [y.name]: blocked } = await session.run({ x: float32([1, 4, 1, 1], new Float32Array(4)) });
-      const channels = blocked?.dims[1];
+      const { [y.name]: blockedOutput } = await session.run({ x: float32([1, 4, 1, 1], new Float32Array(4)) });
+      const channels = blockedOutput?.dims[1];
       return channels === undefined || channels % 4 !== 0 ? undefined : channels;
     } finally {
       await session.release();
@@ -59,8 +59,8 @@ export function writeInChannelBlocks(model: Model, inference: Inference, block: 
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
-    const written = bound.inChannelBlocks(emit, node.inputs, block);
-    if (written !== undefined) replaceNode(node, written);
+    const outputInBlocks = bound.inChannelBlocks(emit, node.inputs, block);
+    if (outputInBlocks !== undefined) replaceNode(node, outputInBlocks);
     else if (entryOf(node)?.byElement === true) writeElementwiseInBlocks(node, emit, block);
   }
   removeUnused(model.graph);
@@ -79,6 +79,6 @@ function writeElementwiseInBlocks(node: Node, emit: Emit, block: number): void {
   if (!fullOperands.some((input) => blockedFormOf(inputs[input], block) !== undefined)) return;
   const blocks = createBlocks(emit, block);
   for (const input of fullOperands) graph.setInput(node, input, blocks.toBlocked(inputs[input] as Value));
-  const restored = reorderFromBlocks(emit, y);
-  replaceUses(y, restored, restored.producer);
+  const restoredOutput = reorderFromBlocks(emit, y);
+  replaceUses(y, restoredOutput, restoredOutput.producer);
 }

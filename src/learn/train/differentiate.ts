@@ -84,9 +84,9 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     throw shapeError(text);
   }
 
-  const nested = findStoredInside(graph, options.wrt);
-  if (nested !== undefined) {
-    const place = `"${nested.value.name}" is stored in a graph inside ${nodeText(nested.node)}`;
+  const nestedWeight = findStoredInside(graph, options.wrt);
+  if (nestedWeight !== undefined) {
+    const place = `"${nestedWeight.value.name}" is stored in a graph inside ${nodeText(nestedWeight.node)}`;
     throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
       hint: laterLayersHint,
     });
@@ -116,11 +116,11 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     gradients.set(parameter.name, output.name);
     outputs.push(output);
   }
-  const untrained = parameters.filter(({ name }) => !gradients.has(name));
+  const untrainedParameters = parameters.filter(({ name }) => !gradients.has(name));
   const stopped = new Map(
-    untrained.flatMap((parameter): [string, Node][] => {
-      const reached = downstreamValues(graph, [parameter], inference);
-      const end = stops.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
+    untrainedParameters.flatMap((parameter): [string, Node][] => {
+      const reachedValues = downstreamValues(graph, [parameter], inference);
+      const end = stops.find((node) => node.inputs.some((input) => input !== undefined && reachedValues.has(input)));
       return end === undefined ? [] : [[parameter.name, end]];
     }),
   );
@@ -135,8 +135,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   graph.setOutputs(outputs);
   removeUnused(graph);
 
-  const trained = parameters.filter((parameter) => gradients.has(parameter.name));
-  const fedValues = [...trained, ...states.map(([state]) => state)];
+  const trainedParameters = parameters.filter((parameter) => gradients.has(parameter.name));
+  const fedValues = [...trainedParameters, ...states.map(([state]) => state)];
   for (const value of fedValues) value.tensor = undefined;
   const unusedInputs = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
   graph.setInputs([
@@ -215,9 +215,9 @@ function lowerForGradients(model: Model): Inference {
     if (bound instanceof Miss || straightThroughOf(node) !== undefined) continue;
     if (entryOf(node)?.differentiatedWhole === true) continue;
     const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
-    const lowered = bound.lower(emit, node.inputs);
-    if (lowered instanceof Miss) continue;
-    replaceNode(node, lowered);
+    const loweredForm = bound.lower(emit, node.inputs);
+    if (loweredForm instanceof Miss) continue;
+    replaceNode(node, loweredForm);
   }
   return inference;
 }

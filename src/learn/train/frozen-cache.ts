@@ -120,9 +120,9 @@ async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, co
     type !== "string" && first > 0 && first % count === 0;
   if (!Object.values(values).every(hasSampleRows)) return false;
   if (count === 1) return true;
-  const shifted = Array.from({ length: count }, (_, index) => Math.max(0, index - 1));
-  const repeatedValues = selectTensors(await session.run(selectRows(feeds, shifted)), (name) => name in values);
-  return areEqual(splitSamples(repeatedValues, count), selectRows(splitSamples(values, count), shifted));
+  const shiftedIndices = Array.from({ length: count }, (_, index) => Math.max(0, index - 1));
+  const repeatedValues = selectTensors(await session.run(selectRows(feeds, shiftedIndices)), (name) => name in values);
+  return areEqual(splitSamples(repeatedValues, count), selectRows(splitSamples(values, count), shiftedIndices));
 }
 
 export const selectTensors = (batch: Batch, isSelected: (name: string) => boolean): Batch =>

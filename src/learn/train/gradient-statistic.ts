@@ -59,19 +59,19 @@ export async function observeGradients<R>(
 ): Promise<ReadonlyMap<string, R>> {
   const complete = completeContext(context);
   const dataset = await trainPart(data);
-  const selected = draw(dataset, samples, complete.seed);
+  const selectedSamples = draw(dataset, samples, complete.seed);
   const isEachSample = statistic.each === "sample";
   const size = isEachSample ? 1 : (batchOption ?? fitBatchSize(model, defaultBatch).size);
   const running = new Map<string, RunningGradients<R>>();
   const addGradient = (name: string, gradient: Floats, count: number): void =>
     getOrAdd(running, name, () => statistic.begin(name)).add(gradient, count);
-  const step = await createStep(model, await firstBatch(selected, size), { loss, parameters: names }, complete);
+  const step = await createStep(model, await firstBatch(selectedSamples, size), { loss, parameters: names }, complete);
   try {
     if (isEachSample) requireStateless(step);
-    for await (const batch of selected.batches({ size })) {
+    for await (const batch of selectedSamples.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       await step.run(batch);
-      const count = sampleCount(batch, selected.name);
+      const count = sampleCount(batch, selectedSamples.name);
       for (const { name, gradient } of step.parameters) addGradient(name, gradient, count);
     }
   } finally {

@@ -12,7 +12,7 @@ const slotBytes = 8 * pieceLength;
 const pageBytes = 2 ** 16;
 const vectorBytes = 16;
 
-let loaded: { readonly buffer: ArrayBuffer; readonly float32: Kernels; readonly float64: Kernels } | undefined;
+let loadedKernels: { readonly buffer: ArrayBuffer; readonly float32: Kernels; readonly float64: Kernels } | undefined;
 
 /**
  * Runs a kernel of `kernels.as.ts` over arrays of one length: the changed arrays, the gradient, and numbers in the order of its parameters.
@@ -20,36 +20,36 @@ let loaded: { readonly buffer: ArrayBuffer; readonly float32: Kernels; readonly 
  */
 export function runKernel(
   kernel: Kernel,
-  changed: readonly [Floats, ...Floats[]],
+  changedArrays: readonly [Floats, ...Floats[]],
   gradient: Floats,
   ...numbers: readonly number[]
 ): void {
-  const [first] = changed;
+  const [first] = changedArrays;
   const { length } = first;
-  const arrays = [...changed, gradient];
-  const mismatched = arrays.find((array) => array.length !== length);
-  if (mismatched !== undefined)
-    throw shapeError(`${length} parameters have as many gradients, got ${mismatched.length}.`);
-  loaded ??= loadKernels();
-  const { buffer } = loaded;
+  const arrays = [...changedArrays, gradient];
+  const mismatchedArray = arrays.find((array) => array.length !== length);
+  if (mismatchedArray !== undefined)
+    throw shapeError(`${length} parameters have as many gradients, got ${mismatchedArray.length}.`);
+  loadedKernels ??= loadKernels();
+  const { buffer } = loadedKernels;
   const isSingle = first instanceof Float32Array;
   const slots = arrays.map((_, index) =>
     isSingle
       ? new Float32Array(buffer, index * slotBytes, pieceLength)
       : new Float64Array(buffer, index * slotBytes, pieceLength),
   );
-  const run = (isSingle ? loaded.float32 : loaded.float64)[kernel];
+  const run = (isSingle ? loadedKernels.float32 : loadedKernels.float64)[kernel];
   const addresses = slots.map(({ byteOffset }) => byteOffset);
   for (let from = 0; from < length; from += pieceLength) {
     const count = Math.min(pieceLength, length - from);
     for (const [index, slot] of slots.entries()) slot.set((arrays[index] as Floats).subarray(from, from + count));
     const bytes = Math.ceil((count * (isSingle ? 4 : 8)) / vectorBytes) * vectorBytes;
     run(bytes, ...addresses, ...numbers);
-    for (const [index, array] of changed.entries()) array.set((slots[index] as Floats).subarray(0, count), from);
+    for (const [index, array] of changedArrays.entries()) array.set((slots[index] as Floats).subarray(0, count), from);
   }
 }
 
-function loadKernels(): NonNullable<typeof loaded> {
+function loadKernels(): NonNullable<typeof loadedKernels> {
   const memory = new WebAssembly.Memory({ initial: (maxArrays * slotBytes) / pageBytes });
   const instantiate = (code: string): Kernels => {
     const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));

@@ -57,9 +57,9 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
   if (plan.log !== undefined) await requireLog(plan.log);
   const identity = plan.checkpoint === undefined ? {} : await identityOf(model, plan, context);
-  const resumed = await openCheckpoint(model, plan, identity, context);
+  const resumePoint = await openCheckpoint(model, plan, identity, context);
   const initial = tensorsOf(model);
-  const loop = new TrainingLoop(model, plan, context, identity, resumed);
+  const loop = new TrainingLoop(model, plan, context, identity, resumePoint);
   try {
     await loop.train();
     const outcome = loop.outcome();
@@ -105,14 +105,14 @@ class TrainingLoop {
   /** The callback that ended the training by returning "stop". */
   #stoppedBy: "onStep" | "onEpoch" | undefined;
 
-  constructor(model: Model, plan: Plan, context: Context, identity: Identity, resumed: OpenCheckpoint | undefined) {
+  constructor(model: Model, plan: Plan, context: Context, identity: Identity, resumePoint: OpenCheckpoint | undefined) {
     this.#model = model;
     this.#plan = plan;
     this.#context = context;
     this.#identity = identity;
-    this.#resumed = resumed;
-    this.#counters = resumed?.counters ?? startCounters();
-    this.#savedSteps = resumed?.counters.steps;
+    this.#resumed = resumePoint;
+    this.#counters = resumePoint?.counters ?? startCounters();
+    this.#savedSteps = resumePoint?.counters.steps;
   }
 
   async train(): Promise<void> {
@@ -179,18 +179,18 @@ class TrainingLoop {
     const batch = example ?? (await firstBatch(data, size));
     const training = await startTraining(this.#model, batch, this.#plan, this.#context);
     this.#training = training;
-    const resumed = this.#resumed;
+    const resumePoint = this.#resumed;
     if (log !== undefined) {
       const metric = validation && (validation.metric?.name ?? "loss");
-      this.#log = await openLog(log, metric, resumed?.counters.steps);
+      this.#log = await openLog(log, metric, resumePoint?.counters.steps);
     }
     if (checkpoint === undefined) return training;
     await makeFolder(checkpoint);
     // A killed process can leave temporary files, and the best file may never be written again.
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(checkpoint));
-    if (resumed === undefined) return training;
-    this.#best = await continueTraining(training, this.#plan, resumed);
-    this.#context.log({ id: "resume", text: `continued after ${counted(resumed.counters.steps, "step")}` });
+    if (resumePoint === undefined) return training;
+    this.#best = await continueTraining(training, this.#plan, resumePoint);
+    this.#context.log({ id: "resume", text: `continued after ${counted(resumePoint.counters.steps, "step")}` });
     return training;
   }
 

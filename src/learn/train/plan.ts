@@ -90,10 +90,10 @@ export async function createPlan(model: Model, options: TrainOptions, context: C
 async function learningRateFor(model: Model, optimizer: Optimizer, options: TrainOptions): Promise<number> {
   const rate = defaultRate(optimizer);
   if (optimizer.name === "sgd") return rate;
-  const trained = trainedValues(model, options);
+  const trainedNames = trainedValues(model, options);
   let lowest = rate;
   for (const { weight, role } of layers(model, infer(model))) {
-    if (!trained.has(weight.name) || weight.tensor?.type !== "float32" || role.kind === "lookup") continue;
+    if (!trainedNames.has(weight.name) || weight.tensor?.type !== "float32" || role.kind === "lookup") continue;
     const values = toFloat32(await weight.tensor.read()).filter((value) => value !== 0);
     const squares = values.reduce((sum, value) => sum + value * value, 0);
     if (squares > 0) lowest = Math.min(lowest, 0.05 * Math.sqrt(squares / values.length));
@@ -101,20 +101,20 @@ async function learningRateFor(model: Model, optimizer: Optimizer, options: Trai
   return Number(Math.max(lowest, rate / 10).toPrecision(1));
 }
 
-/** @param requested the option `batch`; undefined selects the size by memory. */
+/** @param requestedSize the option `batch`; undefined selects the size by memory. */
 async function batchSizeOf(
   model: Model,
-  requested: number | undefined,
+  requestedSize: number | undefined,
   data: Dataset,
   teachers: readonly Model[],
   context: Context,
 ): Promise<number> {
-  const maxSize = Math.min(requested ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
-  if (requested !== undefined && requested > 1 && (await takesOneSample(model, data)))
-    throw optionError(`batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
-      hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,
+  const maxSize = Math.min(requestedSize ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
+  if (requestedSize !== undefined && requestedSize > 1 && (await takesOneSample(model, data)))
+    throw optionError(`batch: ${noBatchAxis}: expected 1, got ${requestedSize}.`, {
+      hint: `\`accumulate\` ${requestedSize} adds up the gradients of ${requestedSize} samples.`,
     });
-  if (requested !== undefined) return maxSize;
+  if (requestedSize !== undefined) return maxSize;
   const { size, why } = await chooseBatchSize(model, maxSize, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;

@@ -31,7 +31,7 @@ export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progr
 
 /** Opens the checkpoint from which a training resumes, if any. @throws PithError E_DATA for another file, E_OPTION for another training's. */
 export async function openCheckpoint(
-  trained: Model,
+  trainedModel: Model,
   plan: Plan,
   expected: Identity,
   context: Context,
@@ -44,13 +44,13 @@ export async function openCheckpoint(
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
-  model.graph.operators = trained.graph.operators;
+  model.graph.operators = trainedModel.graph.operators;
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTrainingError(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
   requireSameTraining({ path, bestPath }, identity, expected);
   const best = bestPath === undefined ? undefined : await open(bestPath);
-  if (best !== undefined) best.graph.operators = trained.graph.operators;
+  if (best !== undefined) best.graph.operators = trainedModel.graph.operators;
   const text = lengthChange(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
   return { model, state, counters, best };
@@ -73,10 +73,10 @@ function lengthChange({ epoch, steps }: Counters, savedEpochs: number | undefine
 
 export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Identity> {
   const { data, settings, size, validation, loss } = plan;
-  const untrained = model.clone();
-  removeState(untrained);
+  const untrainedModel = model.clone();
+  removeState(untrainedModel);
   // A saved model states the inferred types of its outputs, which the same model in memory may lack.
-  for (const output of untrained.graph.outputs) output.type = undefined;
+  for (const output of untrainedModel.graph.outputs) output.type = undefined;
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
   const teacherHashes: string[] = [];
@@ -88,7 +88,7 @@ export async function identityOf(model: Model, plan: Plan, { seed }: Pick<Contex
     ...(validation === undefined || isShare ? {} : { validation: await contentText(validation.data) }),
     ...(settings.teacher === undefined ? {} : { teacher: [settings.teacher, ...teacherHashes].join(", ") }),
     data: await contentText(data),
-    model: await modelHash(untrained, trainedValues(untrained, plan)),
+    model: await modelHash(untrainedModel, trainedValues(untrainedModel, plan)),
   };
 }
 

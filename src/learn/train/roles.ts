@@ -32,19 +32,19 @@ export async function declareRoles(
 ): Promise<RoleDeclaration> {
   const initialInference = infer(model);
   const ownStatistics = separateStatistics(model, initialInference, parametersOf(model, initialInference));
-  const parted = await separateConstants(model, infer(model));
+  const parameterCopies = await separateConstants(model, infer(model));
   const inference = infer(model);
-  const trained = parametersOf(model, inference);
+  const trainedParameters = parametersOf(model, inference);
   const declared = new Map<Value, Role>();
   // Parameters are listed in file order, because the first of two equal matrices is the one that is trained.
-  const parameters = [...model.graph.values()].filter((value) => trained.has(value));
+  const parameters = [...model.graph.values()].filter((value) => trainedParameters.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
     declared.set(value, buffer);
   for (const { copy, original, transposed } of await findTies(parameters.filter((value) => !declared.has(value))))
     declared.set(copy, { kind: "tied", name: original.name, transposed });
   const misses = batchStatistics ? declareStates(model, inference, declared) : [];
   for (const [value, role] of declared) value.role = role;
-  return { declared, separatedStatistics: ownStatistics, separatedParameters: parted, misses };
+  return { declared, separatedStatistics: ownStatistics, separatedParameters: parameterCopies, misses };
 }
 
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {
@@ -63,7 +63,7 @@ function* statefulNodes(model: Model, inference: Inference) {
 }
 
 /** Declares the float values that nodes update in training mode; the mode switch of a dropout is not a float. */
-function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
+function declareStates(model: Model, inference: Inference, declaredRoles: Map<Value, Role>): readonly Miss[] {
   const misses: Miss[] = [];
   const nodes = [...statefulNodes(model, inference)].filter(({ states }) =>
     states.every(({ type }) => type === undefined || isFloat(type.type)),
@@ -74,7 +74,7 @@ function declareStates(model: Model, inference: Inference, declared: Map<Value, 
       misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, nodeText(node)));
       continue;
     }
-    for (const value of states) declared.set(value, { kind: "state" });
+    for (const value of states) declaredRoles.set(value, { kind: "state" });
     const readers = new Set(states.flatMap(({ uses }) => [...uses].map((use) => use.node)));
     if (readers.size === 1) continue;
     const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;

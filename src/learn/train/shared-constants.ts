@@ -76,18 +76,18 @@ function copiesOf(
   { graph }: Model,
   root: Value,
   reads: readonly ParameterRead[],
-  shared: ReadonlyMap<Node, string>,
+  sharedNames: ReadonlyMap<Node, string>,
   names: Set<string>,
 ): readonly ConstantCopy[] {
   const uses = reads.flatMap((read) => {
     const use = firstUse(read);
     if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) return [];
-    return [{ ...use, module: sharedKey(read.node, shared) ?? read }];
+    return [{ ...use, module: sharedKey(read.node, sharedNames) ?? read }];
   });
   const modules = [...groupBy(uses, ({ module }) => module).values()];
   // The first module keeps the original tensor. If other nodes or a model output read it too, every module gets a copy.
-  const separated = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
-  return separated.flatMap((uses) => {
+  const separatedModules = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
+  return separatedModules.flatMap((uses) => {
     let name = graph.freshName(root.name);
     for (let count = 2; names.has(name); count++) name = graph.freshName(`${root.name}_${count}`);
     names.add(name);
@@ -128,7 +128,7 @@ function sharedKey(node: Node, shared: ReadonlyMap<Node, string>): string | unde
 export function separateStatistics(
   model: Model,
   inference: Inference,
-  trained: ReadonlySet<Value>,
+  trainedValues: ReadonlySet<Value>,
 ): readonly ConstantCopy[] {
   const { graph } = model;
   const copies: ConstantCopy[] = [];
@@ -139,7 +139,7 @@ export function separateStatistics(
       const before = node.inputs[input];
       const root = before === undefined ? undefined : findAliasedTensor(before, inference);
       if (reader === undefined || before === undefined || root === undefined) continue;
-      if (before.role !== undefined || !trained.has(root)) continue;
+      if (before.role !== undefined || !trainedValues.has(root)) continue;
       const name = graph.freshName(before.name);
       const copy = { name, reader, input, before: before.name, stored: root.name };
       applyCopies(model, [copy]);

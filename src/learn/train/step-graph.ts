@@ -27,7 +27,7 @@ interface StepGraph extends Pick<TrainingGraphs, "gradients" | "carried" | "stop
 export async function loadStepGraph(
   preparedModel: Model,
   example: Batch,
-  trained: ReadonlySet<string>,
+  trainedNames: ReadonlySet<string>,
   { loss, carry, threads }: StepOptions,
   budget: CacheBudget | undefined,
   context: Context,
@@ -36,11 +36,11 @@ export async function loadStepGraph(
   // The loss adds nodes of the teacher, which keep their inference form.
   const modelNodes = new Set(stepModel.graph.nodes());
   const lossGraph = await writeLoss(stepModel, example, loss, context.log);
-  const { states, draw } = writeTrainingForms(stepModel, modelNodes, trained);
+  const { states, draw } = writeTrainingForms(stepModel, modelNodes, trainedNames);
   fuseForStep(stepModel);
   const { frozen, step, gradients, carried, stopped } = differentiate(stepModel, {
     loss: lossGraph.value.name,
-    wrt: ({ name }) => trained.has(name),
+    wrt: ({ name }) => trainedNames.has(name),
     states,
     channelBlock: await channelsPerBlock(context.engine),
     carry,

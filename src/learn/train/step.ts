@@ -141,12 +141,12 @@ async function trainableCopy(original: Model, options: StepOptions, context: Con
   const model = original.clone();
   raiseOpset(model, gradientOpset);
   const decays = decaysOf(model);
-  const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
-  const ties = tieMatrices(model, selected);
+  const selectedNames = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
+  const ties = tieMatrices(model, selectedNames);
   for (const { name, original: source } of ties)
     context.log({ id: "tied", text: `"${name}" and "${source}" hold the same matrix and are trained as one` });
   const tiedNames = new Set(ties.map(({ name }) => name));
-  const trained = new Set([...selected].filter((name) => !tiedNames.has(name)));
+  const trained = new Set([...selectedNames].filter((name) => !tiedNames.has(name)));
   for (const name of trained) {
     const value = model.graph.value(name);
     // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
@@ -164,8 +164,8 @@ async function convertToFloat32(model: Model, name: string): Promise<void> {
   if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
   const [firstNode] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", before: firstNode });
-  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
-  replaceUses(value, rounded, rounded.producer);
+  const roundedValue = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
+  replaceUses(value, roundedValue, roundedValue.producer);
   value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
   value.type = { type: "float32", dims: dense.dims };
 }

@@ -53,9 +53,9 @@ export function addTeacher(model: Model, emit: Emit, reference: Model): NamedVal
     else throw missingInput(input, model);
   }
   infer(teacher);
-  const merged = mergeGraph(model, teacher, "teacher.", inputs);
-  if (merged instanceof Miss) throw unsupportedError(`The teacher cannot be used: ${merged.reason}.`);
-  return namedValues("teacher", merged.outputs, merged.values, () => teacher);
+  const mergedGraph = mergeGraph(model, teacher, "teacher.", inputs);
+  if (mergedGraph instanceof Miss) throw unsupportedError(`The teacher cannot be used: ${mergedGraph.reason}.`);
+  return namedValues("teacher", mergedGraph.outputs, mergedGraph.values, () => teacher);
 }
 
 /** Returns the file name without folders, which differ from run to run. */
@@ -139,9 +139,9 @@ function fitInput(emit: Emit, studentInput: Value, teacherInput: Value): Value {
   const isOtherKind = type !== undefined && teacherType !== undefined && isFloat(type) !== isFloat(teacherType);
   const fits = from?.[0] === to?.[0] && from && to && fitSample(to.slice(1), from.slice(1)) !== undefined;
   if (!fits || isOtherKind) throw misfitError(studentInput, teacherInput);
-  const converted =
+  const convertedInput =
     teacherType === undefined || type === teacherType
       ? studentInput
       : emit.Cast([studentInput], { to: typeCodes[teacherType] });
-  return sameDims(from, to) ? converted : emit.Reshape([converted, to]);
+  return sameDims(from, to) ? convertedInput : emit.Reshape([convertedInput, to]);
 }

@@ -48,10 +48,10 @@ async function findFirstLike(originals: readonly Value[], dense: Dense): Promise
   return undefined;
 }
 
-/** Redirects readers of a copy to the first matrix, in place. @param trained names of the trained tensors. @returns the copies. */
-export function tieMatrices(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
+/** Redirects readers of a copy to the first matrix, in place. @param trainedNames names of the trained tensors. @returns the copies. */
+export function tieMatrices(model: Model, trainedNames: ReadonlySet<string>): readonly Tie[] {
   const ties = [...model.graph.values()].flatMap(({ name, role, tensor }): Tie[] => {
-    const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
+    const isTied = tensor !== undefined && role?.kind === "tied" && trainedNames.has(role.name);
     return isTied ? [{ name, original: role.name, transposed: role.transposed }] : [];
   });
   for (const tie of ties) substituteCopy(model, tie);
@@ -91,10 +91,10 @@ function isTransposed(a: Dense, b: Dense): boolean {
 export function copyOfTied<Data extends Float32Array | Float64Array>(
   data: Data,
   [rows = 0, columns = 0]: readonly number[],
-  transposed: boolean,
+  isTransposedCopy: boolean,
 ): Data {
   const copy = data.slice() as Data;
-  if (!transposed) return copy;
+  if (!isTransposedCopy) return copy;
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) copy[column * rows + row] = data[row * columns + column] as number;
   return copy;

@@ -70,11 +70,11 @@ export async function trainInPlace(
       misses: [...roles.misses, new Miss(explainUnchanged(outcome.training, outcome.history))],
     };
   removeState(model);
-  const changed = names.flatMap((name) => model.graph.value(name) ?? []);
+  const changedValues = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
     ...outcome,
-    changes: changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
-    misses: [...roles.misses, ...quantizedWeights(model, infer(model), changed)],
+    changes: changedValues.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
+    misses: [...roles.misses, ...quantizedWeights(model, infer(model), changedValues)],
   };
 }
 

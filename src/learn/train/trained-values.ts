@@ -15,11 +15,11 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   const selectTensors = (selection: Selection): ReadonlySet<Value> =>
     new Set(selectLayers(all, selection).flatMap(tensorsOf));
   if (parameters.size === 0) throw nothingToTrainError(all.map(({ weight }) => weight));
-  const chosen = layers === undefined ? undefined : selectTensors({ layers });
-  const excluded = except === undefined ? undefined : selectTensors({ layers: except });
+  const chosenTensors = layers === undefined ? undefined : selectTensors({ layers });
+  const excludedTensors = except === undefined ? undefined : selectTensors({ layers: except });
   return new Set(
     [...parameters]
-      .filter((value) => (chosen?.has(value) ?? true) && !(excluded?.has(value) ?? false))
+      .filter((value) => (chosenTensors?.has(value) ?? true) && !(excludedTensors?.has(value) ?? false))
       .map((value) => value.name),
   );
 }
@@ -115,8 +115,8 @@ export function quantizedWeights(model: Model, inference: Inference, trained: re
 }
 
 /** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
-function isCombinedWithAny(quantized: Value, values: ReadonlySet<Value>): boolean {
-  const integers = new Set([quantized]);
+function isCombinedWithAny(quantizedTensor: Value, values: ReadonlySet<Value>): boolean {
+  const integers = new Set([quantizedTensor]);
   for (const value of integers) {
     for (const { node } of value.uses) {
       if (node.inputs.some((input) => input !== undefined && values.has(input))) return true;

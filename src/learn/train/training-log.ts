@@ -11,9 +11,9 @@ interface LoggedStep {
 }
 
 export interface TrainingLog {
-  step(logged: LoggedStep): Promise<void>;
+  step(loggedStep: LoggedStep): Promise<void>;
   /** Logs an evaluation of the weights after `step`: in the last row, or in a new one if that is already written. */
-  evaluated(logged: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void>;
+  evaluated(loggedStep: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void>;
   flush(): Promise<void>;
 }
 
@@ -58,8 +58,8 @@ export async function openLog(
       await log.flush();
       pendingRow = Array.from({ length: width }, (_, index) => String([step, epoch, loss, learningRate][index] ?? ""));
     },
-    async evaluated(logged, value) {
-      if (pendingRow === undefined) await log.step(logged);
+    async evaluated(loggedStep, value) {
+      if (pendingRow === undefined) await log.step(loggedStep);
       pendingRow?.splice(width - 1, 1, String(value));
     },
     async flush() {

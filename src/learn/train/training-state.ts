@@ -38,8 +38,8 @@ export function changedValues({ parameters, states }: Step): readonly StateArray
 export function stateOf({ step }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters) };
   for (const { name, values } of changedValues(step)) {
-    const stored = model.graph.value(name)?.tensor?.type;
-    if (stored !== "float32" && stored !== "float64") state[`${name}/${masterKey}`] = denseOf(values.slice());
+    const storedType = model.graph.value(name)?.tensor?.type;
+    if (storedType !== "float32" && storedType !== "float64") state[`${name}/${masterKey}`] = denseOf(values.slice());
   }
   return state;
 }

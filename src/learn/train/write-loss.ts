@@ -39,7 +39,7 @@ export async function writeLoss(model: Model, example: Batch, loss: Loss, log: C
     return modelWithoutLoss;
   });
   const teachers = new Map<Model, NamedValues>();
-  const built = await loss.build({
+  const builtLoss = await loss.build({
     ...modelValues,
     emit,
     model,
@@ -48,5 +48,5 @@ export async function writeLoss(model: Model, example: Batch, loss: Loss, log: C
       return getOrAdd(teachers, reference, () => addTeacher(model, emit, reference));
     },
   });
-  return { value: built.value, feeds: (batch) => ({ ...binding.feeds(batch), ...built.feeds(batch) }) };
+  return { value: builtLoss.value, feeds: (batch) => ({ ...binding.feeds(batch), ...builtLoss.feeds(batch) }) };
 }

@@ -49,7 +49,7 @@ export const dropDeadChannels = definePass({
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];
     const misses: Miss[] = [];
-    const visited = new Set<string>();
+    const visitedNames = new Set<string>();
     // Removing channels changes the units of other groups, and a shift changes their constants.
     for (let hasChanged = true; hasChanged; ) {
       hasChanged = false;
@@ -57,9 +57,9 @@ export const dropDeadChannels = definePass({
       const isProtected = protectedValues(model, inference);
       for (const group of channelGroups(model, inference)) {
         const name = group.layers.map((layer) => layer.name).join(", ");
-        if (visited.has(name)) continue;
+        if (visitedNames.has(name)) continue;
         throwIfAborted(signal);
-        visited.add(name);
+        visitedNames.add(name);
         if (group.slices.some(({ value }) => value.role !== undefined || isProtected(value))) continue;
         const units = await findDeadUnits(group);
         if (units.length === 0) continue;
@@ -170,12 +170,12 @@ async function removeUnits(
     else if (shift !== undefined) shifts.push(shift);
     if (refusal !== undefined) break;
   }
-  const removed = refusal === undefined ? dead : zeroUnits;
-  if (removed.size === 0) return refusal ?? new Miss("nothing is left to remove");
-  const newInference = await removeChannels(model, [{ group, units: removed }]);
+  const removedUnits = refusal === undefined ? dead : zeroUnits;
+  if (removedUnits.size === 0) return refusal ?? new Miss("nothing is left to remove");
+  const newInference = await removeChannels(model, [{ group, units: removedUnits }]);
   if (newInference instanceof Miss) return newInference;
   for (const shift of refusal === undefined ? shifts : []) await addShift(model, newInference, shift);
-  return removed.size;
+  return removedUnits.size;
 }
 
 interface Reader {

@@ -5,7 +5,7 @@ import { cleanUpChange, defineCleanUp } from "./clean-up.ts";
 
 /** Removes exporter metadata, including module paths that name no layer. Keeps names of layers. */
 export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) => {
-  const cleared = new Set(removeExporterMetadata(model));
+  const clearedNames = new Set(removeExporterMetadata(model));
   const unnamedNodes = new Set(
     [...allLayers(model, infer(model))].flatMap((layer) => (canNameLayer(weightName(layer)) ? [] : [layer.node])),
   );
@@ -16,17 +16,17 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
       if (scopes === remaining) continue;
       const otherMetadata = [...node.metadata].filter(([key]) => key !== scopesKey);
       node.metadata = new Map(remaining === undefined ? otherMetadata : [...otherMetadata, [scopesKey, remaining]]);
-      cleared.add(nodeText(node));
+      clearedNames.add(nodeText(node));
     }
     const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
     for (const value of graph.values()) {
       if (value.tensor === undefined || !value.declared || interfaceValues.has(value)) continue;
       if (value.foreign?.info !== undefined && statesMoreThanNotes(value.foreign.info, isExporterKey)) continue;
       value.declared = false;
-      cleared.add(value.name);
+      clearedNames.add(value.name);
     }
   }
-  return [...cleared].map((at) => cleanUpChange(at, "exporter's metadata removed"));
+  return [...clearedNames].map((at) => cleanUpChange(at, "exporter's metadata removed"));
 });
 
 /** Shortens a list of nested modules: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */

@@ -8,11 +8,11 @@ export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no out
   const report = (at: string): void => void changes.push(cleanUpChange(at, "removed: no output depends on it"));
   // Innermost graphs first: values that only a removed node used become unused.
   for (const graph of [...allGraphs(model.graph)].reverse()) {
-    const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
+    const storedNames = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
     const count = removeUnused(graph);
     if (count > 0) report(`${count} nodes`);
     for (const value of graph.inputs) if (value.tensor !== undefined && !isUsed(value)) graph.removeValue(value);
-    for (const name of stored) if (graph.ownValue(name) === undefined) report(name);
+    for (const name of storedNames) if (graph.ownValue(name) === undefined) report(name);
   }
   dropImports(model, report);
   return changes;

@@ -34,10 +34,10 @@ export const foldConstants = definePass({
   summary: "Evaluate nodes that depend only on stored tensors",
   options: noOptions,
   async run(model, _, context) {
-    const folded = findFoldable(model, infer(model));
-    const needed = [...folded].flatMap((node) => neededOutputs(node, folded));
-    if (needed.length === 0) return { changes: [], misses: [] };
-    const { results, misses } = await evaluateAll(model, needed, context.engine);
+    const foldedNodes = findFoldable(model, infer(model));
+    const neededValues = [...foldedNodes].flatMap((node) => neededOutputs(node, foldedNodes));
+    if (neededValues.length === 0) return { changes: [], misses: [] };
+    const { results, misses } = await evaluateAll(model, neededValues, context.engine);
     const changes: Change[] = [];
     for (const [output, result] of results) {
       // ONNX Runtime computes some reductions of empty tensors in another size than the standard demands.
@@ -67,12 +67,12 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
     if (total <= maxResultBytes) targets.set(value, sources.graph);
   }
   if (targets.size === 0) return;
-  const stored: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
+  const storedResults: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
   for (const [output, dense] of (await evaluateAll(model, [...targets.keys()], engine)).results) {
     const graph = targets.get(output) ?? output.graph;
-    const equalResult = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
+    const equalResult = storedResults.find((other) => other.graph === graph && isEqual(other.dense, dense));
     const value = equalResult?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
-    if (equalResult === undefined) stored.push({ graph, dense, value });
+    if (equalResult === undefined) storedResults.push({ graph, dense, value });
     substitute(output, value);
   }
   removeUnusedEverywhere(model);
@@ -85,8 +85,8 @@ const isEqual = (a: Dense, b: Dense): boolean =>
 function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
-  const visited = new Set([value]);
-  for (const source of visited) {
+  const visitedValues = new Set([value]);
+  for (const source of visitedValues) {
     const { role, tensor, producer, graph } = source;
     const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
     if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
@@ -95,27 +95,27 @@ function floatSources(value: Value): { readonly bytes: number; readonly graph: G
       bytes += tensor.bytes;
       if (innermost === undefined || graph.sees(innermost)) innermost = source;
     }
-    for (const input of producer?.inputs ?? []) if (input !== undefined) visited.add(input);
+    for (const input of producer?.inputs ?? []) if (input !== undefined) visitedValues.add(input);
   }
   return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
 }
 
-function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
-  return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
+function isNeeded(value: Value, foldedNodes: ReadonlySet<Node>): boolean {
+  return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !foldedNodes.has(node)));
 }
 
-const neededOutputs = (node: Node, folded: ReadonlySet<Node>): readonly Value[] =>
-  node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : []));
+const neededOutputs = (node: Node, foldedNodes: ReadonlySet<Node>): readonly Value[] =>
+  node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, foldedNodes) ? [output] : []));
 
 function findFoldable(model: Model, inference: Inference): ReadonlySet<Node> {
   const isProtected = protectedValues(model, inference);
-  const excluded = new Set<Node>();
+  const excludedNodes = new Set<Node>();
   for (;;) {
-    const folded = foldExcept(excluded, model, inference, isProtected);
-    const before = excluded.size;
+    const folded = foldExcept(excludedNodes, model, inference, isProtected);
+    const before = excludedNodes.size;
     const exclude = (node: Node): void => {
       folded.delete(node);
-      excluded.add(node);
+      excludedNodes.add(node);
     };
     const growing: { readonly node: Node; readonly bytes: number }[] = [];
     // In reverse order, because an excluded node reads the results of earlier nodes.
@@ -125,7 +125,7 @@ function findFoldable(model: Model, inference: Inference): ReadonlySet<Node> {
       else if (bytes > 0) growing.push({ node, bytes });
     }
     // An excluded node still needs its sources, which changes the growth of other nodes.
-    if (excluded.size > before) continue;
+    if (excludedNodes.size > before) continue;
     let excess = fileGrowth(folded);
     if (excess <= 0) return folded;
     for (const { node, bytes } of growing.toSorted((a, b) => b.bytes - a.bytes)) {
@@ -133,37 +133,37 @@ function findFoldable(model: Model, inference: Inference): ReadonlySet<Node> {
       exclude(node);
       excess -= bytes;
     }
-    if (excluded.size === before) return new Set();
+    if (excludedNodes.size === before) return new Set();
   }
 }
 
 function foldExcept(
-  excluded: ReadonlySet<Node>,
+  excludedNodes: ReadonlySet<Node>,
   model: Model,
   inference: Inference,
   isProtected: (value: Value) => boolean,
 ): Set<Node> {
-  const folded = new Set<Node>();
+  const foldedNodes = new Set<Node>();
   const isAvailable = (value: Value): boolean => {
     const { tensor, producer, role } = value;
     if (role !== undefined || isProtected(value)) return false;
     if (tensor !== undefined) return true;
-    if (producer === undefined || folded.has(producer)) return producer !== undefined;
+    if (producer === undefined || foldedNodes.has(producer)) return producer !== undefined;
     // A node without inputs is constant if its operator is known and not random.
     const isConstant = inference.operand(value)?.stored === true && !(inference.at(producer) instanceof Miss);
     return producer.inputs.length === 0 && isConstant;
   };
   for (const node of allNodes(model.graph)) {
     const isConstantNode =
-      !excluded.has(node) &&
+      !excludedNodes.has(node) &&
       node.inputs.length > 0 &&
       isDeterministic(node) &&
       subgraphs(node).length === 0 &&
       node.inputs.every((input) => input === undefined || isAvailable(input));
     if (isConstantNode && node.outputs.every((output) => output === undefined || canBeStored(node, output)))
-      folded.add(node);
+      foldedNodes.add(node);
   }
-  return folded;
+  return foldedNodes;
 }
 
 function canBeStored(node: Node, output: Value): boolean {
@@ -210,13 +210,13 @@ function unpacks(node: Node, output: Value): boolean {
   };
   const [x, ...operands] = node.inputs;
   const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && operands.some(isReal);
-  const saved = (input: Value | undefined): number => ((bits(output) - bits(input)) / 8) * count(output);
+  const savingOf = (input: Value | undefined): number => ((bits(output) - bits(input)) / 8) * count(output);
   return node.inputs.some(
     (input) =>
       count(input) === count(output) &&
       ((isScaled && input === x) ||
-        (bits(input) <= 8 && saved(input) > 0) ||
-        (isReal(input) && isReal(output) && saved(input) > nodeBytes(node))),
+        (bits(input) <= 8 && savingOf(input) > 0) ||
+        (isReal(input) && isReal(output) && savingOf(input) > nodeBytes(node))),
   );
 }
 
@@ -239,8 +239,8 @@ const storedBytes = (value: Value): number =>
   tensorBytes(value.name, fixedDims(value.type?.dims) ?? [], bytesOf(value));
 
 function bytesInFile({ name, tensor, producer }: Value): number {
-  const stored = tensor ?? (producer && constantOf(producer));
-  return stored === undefined ? 0 : tensorBytes(name, stored.dims, stored.bytes);
+  const storedTensor = tensor ?? (producer && constantOf(producer));
+  return storedTensor === undefined ? 0 : tensorBytes(name, storedTensor.dims, storedTensor.bytes);
 }
 
 const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
@@ -258,32 +258,32 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
 };
 
 /** Returns the bytes that storing an output adds to the file. Infinite for unknown sizes, and for another form of a weight that is kept. */
-function computeGrowth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
+function computeGrowth(node: Node, output: Value, foldedNodes: ReadonlySet<Node>): number {
   const isRemoved = (value: Value): boolean =>
-    !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
+    !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || foldedNodes.has(use.node));
   const sources = new Set(node.inputs.filter((input) => input !== undefined));
   const size = bytesOf(output);
   const isOtherForm = (input: Value): boolean =>
     isReal(input) && isReal(output) && bytesOf(input) === size && !isRemoved(input);
   if (size > smallWeight && [...sources].some(isOtherForm)) return Number.POSITIVE_INFINITY;
-  let saved = nodeBytes(node);
+  let savedBytes = nodeBytes(node);
   for (const value of sources) {
     if (!isRemoved(value)) continue;
     const { producer } = value;
-    saved += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
+    savedBytes += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
     for (const input of producer?.inputs ?? []) if (input !== undefined) sources.add(input);
   }
-  return storedBytes(output) - saved;
+  return storedBytes(output) - savedBytes;
 }
 
-function fileGrowth(folded: ReadonlySet<Node>): number {
+function fileGrowth(foldedNodes: ReadonlySet<Node>): number {
   let bytes = 0;
   const foldedInputs = new Set<Value>();
-  for (const node of folded) {
+  for (const node of foldedNodes) {
     bytes -= nodeBytes(node);
-    for (const output of neededOutputs(node, folded)) bytes += storedBytes(output);
+    for (const output of neededOutputs(node, foldedNodes)) bytes += storedBytes(output);
     for (const input of node.inputs) if (input !== undefined) foldedInputs.add(input);
   }
-  for (const value of foldedInputs) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);
+  for (const value of foldedInputs) if (!isNeeded(value, foldedNodes)) bytes -= bytesInFile(value);
   return bytes;
 }

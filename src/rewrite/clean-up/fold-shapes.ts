@@ -20,9 +20,9 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
   const isProtected = protectedValues(model, inference);
   const changes: Change[] = [];
   for (const graph of allGraphs(model.graph)) {
-    const computed = findComputedPadding(graph, inference);
+    const paddingNodes = findComputedPadding(graph, inference);
     for (const node of graph.nodes()) {
-      if (computed.has(node)) continue;
+      if (paddingNodes.has(node)) continue;
       if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isProtected(input))) continue;
       const knownOutputs = node.outputs.flatMap((output) => {
         const dense = output?.role === undefined ? output && knownContents(output, inference) : undefined;
@@ -33,7 +33,7 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
       if (knownOutputs.length > 0) changes.push(cleanUpChange(at, "shape stored"));
     }
     for (const node of graph.nodes()) {
-      if (!computed.has(node) && storeShapeInputs(node, inference))
+      if (!paddingNodes.has(node) && storeShapeInputs(node, inference))
         changes.push(cleanUpChange(nodeText(node), "takes a stored shape"));
     }
   }
@@ -100,8 +100,8 @@ function storeShapeInputs(node: Node, inference: Inference): boolean {
     const operand = before === undefined ? undefined : inference.operand(before);
     if (operand?.stored !== false || !isShape(numbers, operand.elements)) continue;
     const list = listFor(node, Number(index), numbers);
-    const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(list));
-    node.graph.setInput(node, Number(index), stored);
+    const storedShape = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(list));
+    node.graph.setInput(node, Number(index), storedShape);
     isChanged = true;
   }
   return isChanged;

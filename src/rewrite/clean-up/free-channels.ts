@@ -27,14 +27,14 @@ export async function freeChannels<Analysis extends { readonly free: FreeCounts 
   context?: Context,
 ): Promise<Analysis> {
   const restoreOriginal = snapshot(model);
-  const needed = await applyUntilStable(model, passes, context);
-  if (needed === 0) return analyze(model);
+  const neededPasses = await applyUntilStable(model, passes, context);
+  if (neededPasses === 0) return analyze(model);
   const restoreRewrite = snapshot(model);
   const rewritten = analyze(model);
   restoreOriginal();
   const original = analyze(model);
   if (compareFree(rewritten.free, original.free) <= 0) return original;
-  for (const length of passCounts.filter((form) => form < needed)) {
+  for (const length of passCounts.filter((form) => form < neededPasses)) {
     if ((await applyUntilStable(model, passes.slice(0, length), context)) === 0) continue;
     const partial = analyze(model);
     if (compareFree(partial.free, rewritten.free) >= 0) return partial;
@@ -89,11 +89,11 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
     return product;
   };
   const changes: Change[] = [];
-  const visited = new Set<Node>();
+  const visitedNodes = new Set<Node>();
   /** If only some elements of a size are named, such as batch and channels, rewrites the operands of the size. */
   const readInputSizes = (node: Node): void => {
-    if (visited.has(node)) return;
-    visited.add(node);
+    if (visitedNodes.has(node)) return;
+    visitedNodes.add(node);
     for (const [index, value] of node.inputs.entries()) {
       if (value === undefined || !isNamedSize(value, inference) || readsOnly(value, inputs, inference)) continue;
       const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? nameSize(dim, places) : [dim]));
@@ -160,13 +160,13 @@ const passCounts = [1, 2, 3, passes.length];
 
 /** Repeats passes until none changes anything. @returns the number of passes up to the last one that changed the model. */
 async function applyUntilStable(model: Model, sequence: typeof passes, context?: Context): Promise<number> {
-  for (let needed = 0; ; ) {
+  for (let neededPasses = 0; ; ) {
     let isChanged = false;
     for (const [index, pass] of sequence.entries()) {
       if ((await pass(model, {}, context)).changes.length === 0) continue;
       isChanged = true;
-      needed = Math.max(needed, index + 1);
+      neededPasses = Math.max(neededPasses, index + 1);
     }
-    if (!isChanged) return needed;
+    if (!isChanged) return neededPasses;
   }
 }

@@ -75,9 +75,9 @@ export async function fuseBatchNorms(
     const isNorm = affine.kind === "normalization";
     if (!isNorm && options.arithmetic !== true) continue;
     const layer = findLayerBefore(node.inputs[affine.dataInput], inference);
-    const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
-    if (allowed === false) continue;
-    const targetLayer = allowed instanceof Miss ? allowed : layer;
+    const permission = layer instanceof Miss || (options.into?.(layer) ?? true);
+    if (permission === false) continue;
+    const targetLayer = permission instanceof Miss ? permission : layer;
     const match =
       targetLayer instanceof Miss ? targetLayer : matchOf(node, affine, targetLayer, { ...options, readBias });
     if (match instanceof Miss) {
@@ -99,9 +99,9 @@ export async function fuseBatchNorms(
     const canChange = (layer: Layer): boolean => into(layer) === true;
     // In reverse order, so that a scale between a shift and a layer is folded before the shift.
     for (const node of [...model.graph.nodes()].reverse()) {
-      const folded = await foldIntoReader(model, node, { inference, isProtected, canChange });
-      if (folded === undefined) continue;
-      changes.push(folded);
+      const change = await foldIntoReader(model, node, { inference, isProtected, canChange });
+      if (change === undefined) continue;
+      changes.push(change);
       misses.delete(node);
     }
   }
@@ -143,11 +143,11 @@ function matchOf(
   if (miss !== undefined) return new Miss(`"${layer.name}" before it: ${miss.reason}`);
   if (affine.axis !== undefined && role.outputAxis !== affine.axis)
     return new Miss("normalizes another axis than the layer's channels");
-  const added = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
-  if (added !== bias) return new Miss("the layer's bias is computed");
+  const addedBias = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
+  if (addedBias !== bias) return new Miss("the layer's bias is computed");
   if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
-  const read = bias === undefined ? undefined : readBias(bias);
-  if (bias !== undefined && read === undefined) return new Miss("the layer's bias is computed");
+  const storedBias = bias === undefined ? undefined : readBias(bias);
+  if (bias !== undefined && storedBias === undefined) return new Miss("the layer's bias is computed");
   const operands = [weight, bias, ...values];
   const protectedOperand = operands.find(
     (value) => value?.role !== undefined && (!trained || value.role.kind === "tied"),
@@ -156,7 +156,7 @@ function matchOf(
     return new Miss(
       `"${protectedOperand.name}" is ${describeRole(protectedOperand.role)}: run \`simplify finalize\` first`,
     );
-  return { layer, affine, bias: read, vectors };
+  return { layer, affine, bias: storedBias, vectors };
 }
 
 /** Returns false if folding would not save a node, or if float32 cannot represent weight and bias. */

@@ -126,8 +126,8 @@ async function prepareShift(
 const nodeBytes = 32;
 
 function savesBytes(vectors: readonly Value[], outputs: number): boolean {
-  const removed = vectors.filter(({ uses }) => uses.size === 1);
-  return 4 * outputs <= nodeBytes + removed.reduce((bytes, { tensor }) => bytes + (tensor?.bytes ?? 0), 0);
+  const removedVectors = vectors.filter(({ uses }) => uses.size === 1);
+  return 4 * outputs <= nodeBytes + removedVectors.reduce((bytes, { tensor }) => bytes + (tensor?.bytes ?? 0), 0);
 }
 
 const fitsFloat32 = (numbers: Float64Array): boolean => numbers.every((number) => Number.isFinite(Math.fround(number)));

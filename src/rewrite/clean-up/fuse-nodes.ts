@@ -141,7 +141,7 @@ function fuseStructure(
   const [output] = last.outputs;
   for (const rule of rules.structures(last)) {
     if (output === undefined || (rule.reorders === true && isRounded(last))) continue;
-    let matched: ReadonlySet<Node> = new Set();
+    let matchedNodes: ReadonlySet<Node> = new Set();
     const canChange = (value: Value): boolean => canChangeIn(last.graph, value, inference, isProtected);
     const result = rule.fuse({
       last,
@@ -153,12 +153,12 @@ function fuseStructure(
       match(find) {
         const match = find(output);
         if (match === undefined || !isPrivate(match, last, inference, canChange)) return undefined;
-        matched = match.nodes;
+        matchedNodes = match.nodes;
         return match;
       },
     });
     if (result === undefined || !applyResult(last, result)) continue;
-    removeUnusedNodes(matched, last);
+    removeUnusedNodes(matchedNodes, last);
     if (!("value" in result)) inference.visit(last);
     return rule;
   }

@@ -33,15 +33,15 @@ export const inlineFunctions = definePass({
     if (tooLarge !== undefined) return { changes, misses: [new Miss(tooLarge, "the functions of the model")] };
     const pending = [...allNodes(model.graph)].reverse();
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-      const called = calledFunction(model, node);
-      if (called === undefined) continue;
+      const callee = calledFunction(model, node);
+      if (callee === undefined) continue;
       const at = nodeText(node);
-      const reason = whyNotInlined(model, called);
+      const reason = whyNotInlined(model, callee);
       if (reason !== undefined) misses.set(at, new Miss(reason, at));
       else {
-        const inlined = inline(model, node, called);
+        const inlinedNodes = inline(model, node, callee);
         changes.push(cleanUpChange(at, "written out"));
-        for (const next of inlined.toReversed())
+        for (const next of inlinedNodes.toReversed())
           pending.push(...[next, ...subgraphs(next).flatMap((graph) => [...allNodes(graph)])].reverse());
       }
     }
@@ -50,46 +50,46 @@ export const inlineFunctions = definePass({
   },
 });
 
-function inline(model: Model, node: Node, called: LocalFunction): readonly Node[] {
+function inline(model: Model, node: Node, callee: LocalFunction): readonly Node[] {
   const { graph } = node;
-  for (const [domain, version] of called.opsets)
+  for (const [domain, version] of callee.opsets)
     if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
-  const body = instantiate(called, node);
+  const body = instantiate(callee, node);
   const operands = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
-  const inlined = inlineGraph(body, graph, { before: node, replacements: operands });
+  const inlinedBody = inlineGraph(body, graph, { before: node, replacements: operands });
   node.outputs.forEach((output, index) => {
-    const result = inlined.outputs[index];
+    const result = inlinedBody.outputs[index];
     if (output === undefined || result === undefined) return;
     if (output.stated !== undefined && result.producer !== undefined) result.type = output.stated;
     replaceUses(output, result);
-    if (!inlined.names.has(result) || !canTakeName(result, graph)) return;
+    if (!inlinedBody.names.has(result) || !canTakeName(result, graph)) return;
     const { name } = output;
     graph.rename(output, graph.freshName(`${name}_replaced`));
     graph.rename(result, name);
   });
-  const outputs = new Set(inlined.outputs);
+  const outputs = new Set(inlinedBody.outputs);
   graph.removeNode(node);
-  restoreNames(graph, { names: new Map([...inlined.names].filter(([value]) => !outputs.has(value))) });
-  return inlined.nodes;
+  restoreNames(graph, { names: new Map([...inlinedBody.names].filter(([value]) => !outputs.has(value))) });
+  return inlinedBody.nodes;
 }
 
 /** Removes functions that are not called, directly or indirectly. If some are unreadable, removes all or none. */
 function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
-  const called = new Set<LocalFunction>();
+  const calledFunctions = new Set<LocalFunction>();
   const pending = [model.graph];
   for (const graph of pending)
     for (const node of allNodes(graph)) {
       const local = functionOf(model, node);
-      if (local === undefined || called.has(local)) continue;
-      called.add(local);
+      if (local === undefined || calledFunctions.has(local)) continue;
+      calledFunctions.add(local);
       pending.push(local.graph);
     }
-  if (called.size === functions.length) return false;
+  if (calledFunctions.size === functions.length) return false;
   if (functions.length === header.functions.length)
-    header.functions = header.functions.filter((_, index) => called.has(functions[index] as LocalFunction));
-  else if (called.size === 0) header.functions = [];
+    header.functions = header.functions.filter((_, index) => calledFunctions.has(functions[index] as LocalFunction));
+  else if (calledFunctions.size === 0) header.functions = [];
   else return false;
-  model.functions = functions.filter((local) => called.has(local));
+  model.functions = functions.filter((local) => calledFunctions.has(local));
   return true;
 }

@@ -71,10 +71,10 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
   const interfaceValues = new Set(
     [...allGraphs(model.graph)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
   );
-  const stored = [...allValues(model.graph)].filter(
+  const storedValues = [...allValues(model.graph)].filter(
     (value) => value.tensor !== undefined && !interfaceValues.has(value) && !isProtected(value),
   );
-  const groups = groupBy(stored, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
+  const groups = groupBy(storedValues, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
   return [...groups.values()].filter((group) => group.length > 1);
 }
 

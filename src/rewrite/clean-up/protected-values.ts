@@ -9,8 +9,8 @@ export function protectedValues(model: Model, inference: Inference): (value: Val
   for (const root of parameterRoots(model, inference)) protectedRoots.add(root);
   const results = new Map<Value, boolean>();
   const isProtected = (value: Value): boolean => {
-    const cached = results.get(value);
-    if (cached !== undefined) return cached;
+    const cachedResult = results.get(value);
+    if (cachedResult !== undefined) return cachedResult;
     const sources = inference.operand(value)?.stored === true ? (value.producer?.inputs ?? []) : [];
     const result = protectedRoots.has(value) || sources.some((source) => source !== undefined && isProtected(source));
     results.set(value, result);

@@ -48,13 +48,13 @@ function findBranch(node: Node, inference: Inference): { readonly truth: boolean
 }
 
 function inlineBranch(graph: Graph, node: Node, branch: Graph): void {
-  const inlined = inlineGraph(branch, graph, { before: node });
+  const inlinedBranch = inlineGraph(branch, graph, { before: node });
   node.outputs.forEach((output, index) => {
-    const result = inlined.outputs[index];
+    const result = inlinedBranch.outputs[index];
     if (output === undefined || result === undefined) return;
     if (result.stated === undefined && output.stated !== undefined) result.type = output.stated;
     replaceUses(output, result);
   });
   graph.removeNode(node);
-  restoreNames(graph, inlined);
+  restoreNames(graph, inlinedBranch);
 }

@@ -117,9 +117,9 @@ type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 /** Completes the dimensions: the number of elements determines a symbolic dimension. Undefined for several of them. */
 function completeDims(dims: Dims, isList: boolean, count: number): readonly number[] | undefined {
   if (dims === undefined) return isList ? [count] : [];
-  const fixed = dims.filter((dim) => typeof dim === "number");
-  const open = dims.length - fixed.length;
-  const size = elementCount(fixed);
+  const fixedSizes = dims.filter((dim) => typeof dim === "number");
+  const open = dims.length - fixedSizes.length;
+  const size = elementCount(fixedSizes);
   if (open > 1 || (open === 1 && count % size !== 0)) return undefined;
   return dims.map((dim) => (typeof dim === "number" ? dim : count / size));
 }

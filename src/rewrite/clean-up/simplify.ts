@@ -76,7 +76,7 @@ export const simplify = definePass({
         hint: didYouMean(unknown, ids) ?? `The rules are ${joinList(ids)}.`,
       });
     }
-    const requested: Outcome[] = [
+    const requestedOutcomes: Outcome[] = [
       // Dimensions come first: they determine how many elements `set` needs.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
@@ -85,7 +85,7 @@ export const simplify = definePass({
     ];
     const outcome =
       (raise && (await simplifyRaised(model, rules, context))) || (await repeatCleanUps(model, rules, context));
-    return { changes: [...requested, outcome].flatMap(({ changes }) => changes), misses: outcome.misses };
+    return { changes: [...requestedOutcomes, outcome].flatMap(({ changes }) => changes), misses: outcome.misses };
   },
 });
 
@@ -120,26 +120,26 @@ export async function simplifyRaised(model: Model, rules: Rules, context: Contex
 
 async function repeatCleanUps(model: Model, rules: Rules, context: Context): Promise<Outcome> {
   const isSelected = selectsRule(rules);
-  const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
+  const selectedPasses = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
   const changes: Change[] = [];
   let misses: Outcome["misses"] = [];
   for (let round = 0; round < maxRounds; round++) {
-    let changed = 0;
+    let changeCount = 0;
     misses = [];
-    for (const [done, pass] of selected.entries()) {
+    for (const [done, pass] of selectedPasses.entries()) {
       throwIfAborted(context.signal);
       const outcome = await (pass === fuseNodes ? fuseNodes(model, rules, context) : pass(model, {}, context));
-      context.progress(done + 1, selected.length);
-      changes.push(...outcome.changes.map((changed) => ({ rule: pass.id, ...changed })));
+      context.progress(done + 1, selectedPasses.length);
+      changes.push(...outcome.changes.map((change) => ({ rule: pass.id, ...change })));
       misses = [...misses, ...outcome.misses];
-      changed += outcome.changes.length;
+      changeCount += outcome.changes.length;
     }
-    if (changed > 0) continue;
+    if (changeCount > 0) continue;
     if (!isSelected(dropDeadChannelsDescription.id)) return { changes, misses };
     // Reads every weight, so it runs last.
     const { dropDeadChannels } = await import("./drop-dead-channels.ts");
     const removal = await dropDeadChannels(model, {}, context);
-    changes.push(...removal.changes.map((changed) => ({ rule: dropDeadChannelsDescription.id, ...changed })));
+    changes.push(...removal.changes.map((change) => ({ rule: dropDeadChannelsDescription.id, ...change })));
     misses = [...misses, ...removal.misses];
     if (removal.changes.length === 0) return { changes, misses };
   }

@@ -48,7 +48,7 @@ export function storeWeights(model: Model): void {
 export const withStoredWeights = (model: Model): Model => storedCopy(model, infer(model));
 
 const storedCopy = cachePerRevision((model) => {
-  if ([findConstantWeights(model), findIdentities(model)].every((found) => found.next().done)) return model;
+  if ([findConstantWeights(model), findIdentities(model)].every((iterator) => iterator.next().done)) return model;
   const copy = model.clone();
   storeWeights(copy);
   return copy;
@@ -86,8 +86,8 @@ function* findIdentities(model: Model): Generator<readonly [output: Value, weigh
 export function storeInPlace(output: Value, content: Dense | Tensor): Value {
   const { graph, name, role } = output;
   const tensor = "read" in content ? content : inMemory(content);
-  const stored = graph.addTensor(`${name}.stored`, tensor);
-  substitute(output, stored);
-  stored.role = role;
-  return stored;
+  const storedValue = graph.addTensor(`${name}.stored`, tensor);
+  substitute(output, storedValue);
+  storedValue.role = role;
+  return storedValue;
 }

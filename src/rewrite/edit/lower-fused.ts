@@ -59,13 +59,13 @@ function lowerAll(model: Model, isChosen: (node: Node) => boolean, changes: Chan
       const at = nodeText(node);
       const bound = inference.at(node);
       const emit = emitInto(model, { before: node, by: "lower-fused", onNode: inference.visit });
-      const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
-      if (lowered instanceof Miss) {
-        misses.push(new Miss(lowered.reason, at));
+      const loweredValues = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
+      if (loweredValues instanceof Miss) {
+        misses.push(new Miss(loweredValues.reason, at));
         removeUnused(graph, oldValues);
         continue;
       }
-      replaceNode(node, lowered);
+      replaceNode(node, loweredValues);
       changes.push({ at, what: "written as primitives", decidedBy: "op" });
     }
   }
@@ -82,9 +82,9 @@ export function lowerTypeCasts(model: Model): number {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const emit = emitInto(model, { before: node, by: "cast-like" });
-    const lowered = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
-    if (lowered instanceof Miss) continue;
-    const [cast] = lowered;
+    const loweredValues = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
+    if (loweredValues instanceof Miss) continue;
+    const [cast] = loweredValues;
     if (cast === undefined) continue;
     cast.type = output.type;
     cast.role = output.role;

@@ -37,13 +37,13 @@ export type Scores = Float32Array | Float64Array;
 export async function foldMask(model: Model, masking: Masking): Promise<Value> {
   const { parameter, mask, product, node } = masking;
   const { graph } = model;
-  const folded = await deferTensor(floatOf(parameter), stored(parameter).dims, createMaskedReader(masking));
+  const foldedTensor = await deferTensor(floatOf(parameter), stored(parameter).dims, createMaskedReader(masking));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
   graph.removeNode(node);
   graph.rename(parameter, name);
-  parameter.tensor = folded;
+  parameter.tensor = foldedTensor;
   if (mask.uses.size === 0) graph.removeValue(mask);
   return parameter;
 }
@@ -79,10 +79,10 @@ export function maskBlocks(tensor: Tensor, type: FloatType, createKeep: () => Pr
   });
 }
 
-function product(type: FloatType, dims: readonly number[], weights: Scores, kept: ArrayLike<number>): Dense<FloatType> {
+function product(type: FloatType, dims: readonly number[], weights: Scores, mask: ArrayLike<number>): Dense<FloatType> {
   const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
   // A negative weight times 0 is -0: adding 0 gives all pruned entries the same bits, which compress.
-  for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
+  for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (mask[index] ?? 0) + 0;
   return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
 }
 

@@ -125,9 +125,9 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
     const elements = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
     newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...elements };
   }
-  const renamed = renamedAttributes(op, node, from, to);
+  const newAttributes = renamedAttributes(op, node, from, to);
   const attribute = (name: string): Attribute | undefined =>
-    renamed?.get(name) ?? (keptNames.includes(name) ? node.attributes.get(name) : undefined);
+    newAttributes?.get(name) ?? (keptNames.includes(name) ? node.attributes.get(name) : undefined);
   const areSame = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
   if (areSame instanceof Miss) return new Miss(`${areSame.reason}.`);
   if (!areSame) {
@@ -140,7 +140,7 @@ function planNode(node: Node, from: number, to: number, inference: Inference): (
     const { graph } = node;
     if (needsCount && inputs[1] === undefined)
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
-    for (const [name, value] of renamed ?? []) graph.setAttribute(node, name, value);
+    for (const [name, value] of newAttributes ?? []) graph.setAttribute(node, name, value);
     for (const name of droppedNames) graph.setAttribute(node, name, undefined);
     for (const { name, input, constant } of movedInputs) {
       graph.setAttribute(node, name, undefined);

@@ -19,7 +19,7 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
     });
     input.type = { type: type.type, dims };
   }
-  const expected = graph.outputs.map(({ type }) =>
+  const expectedDims = graph.outputs.map(({ type }) =>
     type?.dims?.map((dim: Dim, axis) => (axis === 0 && !isSymbolic(dim) && batches.get(dim)) || dimValue(dim, sizes)),
   );
   for (const value of graph.values()) {
@@ -30,7 +30,7 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
   updateStatedTypes(model, true);
   graph.outputs.forEach((output, index) => {
     const dims = output.type?.dims;
-    const sizes = expected[index] ?? [];
+    const sizes = expectedDims[index] ?? [];
     const isWrong = sizes.some(
       (size, axis) => size !== undefined && typeof dims?.[axis] === "number" && dims[axis] !== size,
     );

@@ -69,8 +69,8 @@ export async function evaluate(
 const maxCountedBytes = 2 ** 26;
 
 /** Returns the share of zeros in learned tensors, after masks; undefined if a tensor is quantized, or for no or too many elements. */
-export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
-  const values = [...learned];
+export async function zeroShare(learnedTensors: Iterable<Value>): Promise<number | undefined> {
+  const values = [...learnedTensors];
   if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > maxCountedBytes) return undefined;
   const readers = values.map((value) =>
     value.tensor !== undefined && isFloat(value.tensor.type)

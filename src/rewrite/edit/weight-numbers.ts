@@ -32,7 +32,7 @@ export async function readWeight(model: Model, layer: Layer, engine: Engine): Pr
 async function unpackWeight(
   model: Model,
   { node, name }: Layer,
-  packed: PackedWeight,
+  packedWeight: PackedWeight,
   engine: Engine,
 ): Promise<WeightNumbers | Miss> {
   const inference = infer(model);
@@ -41,7 +41,7 @@ async function unpackWeight(
   raiseOpset(part, loweringOpset);
   const partInference = infer(part);
   const inputs = node.inputs.map((value) => part.graph.outputs[storedInputs.indexOf(value)]);
-  const matrix = packed.matrix(emitInto(part, { onNode: partInference.visit }), inputs);
+  const matrix = packedWeight.matrix(emitInto(part, { onNode: partInference.visit }), inputs);
   if (matrix instanceof Miss) return new Miss(`its weight is packed: ${matrix.reason}`, name);
   const dense = (await evaluate(part, [matrix], engine)).get(matrix);
   if (dense === undefined) return new Miss("its weight could not be evaluated", name);
@@ -67,11 +67,11 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     });
     return true;
   };
-  const applied = [
+  const successes = [
     zeroPoint === undefined || applyAlong(await read(zeroPoint), (code, zero) => code - zero),
     ...(await Promise.all(scales.map(read))).map((scale) => applyAlong(scale, (value, by) => value * by)),
   ];
-  return applied.every(Boolean)
+  return successes.every(Boolean)
     ? { dims: codes.dims, values }
     : new Miss("the scales of its quantized values are not per channel", name);
 }

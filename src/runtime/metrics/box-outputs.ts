@@ -38,7 +38,7 @@ function detectionsOf(outputs: Batch, { isCentered, firstClass }: BoxForm): read
   }
   const [coordinates, values] = [toFloat64(boxes), toFloat64(scores)];
   return Array.from({ length: images }, (_, image) => {
-    const accepted: Detection[] = [];
+    const acceptedBoxes: Detection[] = [];
     for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
       let best = firstClass;
       for (let index = firstClass; index < classes; index++)
@@ -47,9 +47,9 @@ function detectionsOf(outputs: Batch, { isCentered, firstClass }: BoxForm): read
       if (!(score >= threshold)) continue;
       const [a = 0, b = 0, c = 0, d = 0] = coordinates.subarray(4 * candidate, 4 * candidate + 4);
       const box: Box = isCentered ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
-      accepted.push({ box, score, class: best });
+      acceptedBoxes.push({ box, score, class: best });
     }
-    return suppressOverlaps(accepted);
+    return suppressOverlaps(acceptedBoxes);
   });
 }
 

@@ -83,13 +83,13 @@ export function macroF1(options: MetricOptions & { readonly classes?: number } =
     const classes = options.classes ?? countClasses(rows);
     const { correct, predicted, labeled } = confusion(rows, classes);
     let sum = 0;
-    let counted = 0;
+    let countedClasses = 0;
     for (let index = 0; index < classes; index++) {
       const denominator = (predicted[index] ?? 0) + (labeled[index] ?? 0);
-      if (denominator > 0 || options.classes !== undefined) counted++;
+      if (denominator > 0 || options.classes !== undefined) countedClasses++;
       sum += denominator === 0 ? 0 : (2 * (correct[index] ?? 0)) / denominator;
     }
-    return sum / counted;
+    return sum / countedClasses;
   });
 }
 

@@ -212,14 +212,14 @@ function pairValues(outputs: Batch, original: Batch, options: MetricOptions, par
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
-  const selected = selectPart(theirs, part);
-  const expected = toFloat64(selected);
+  const originalPart = selectPart(theirs, part);
+  const expected = toFloat64(originalPart);
   // The part's share of the elements that have means in the whole output.
   const { width: wholePositions = 1 } = options;
   const tailSizes = theirs.dims.map((_, axis) => elementCount(theirs.dims.slice(axis)));
   const tailStart = tailSizes.indexOf(wholePositions);
   const positions =
-    part.indices.size === 0 ? wholePositions : tailStart < 0 ? 1 : elementCount(selected.dims.slice(tailStart));
+    part.indices.size === 0 ? wholePositions : tailStart < 0 ? 1 : elementCount(originalPart.dims.slice(tailStart));
   return {
     ...rest,
     samples,

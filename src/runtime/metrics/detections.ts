@@ -90,8 +90,8 @@ export function detectionAgreement(options: MetricOptions = {}): Metric {
       const [ours, theirs] = [outputs, original].map((batch) => readDetections(mainOutput(batch, name), form));
       return Float64Array.from(
         (theirs ?? []).flatMap((truths, image) => {
-          const detected = ours?.[image] ?? [];
-          return [2 * matchBoxes(detected, truths).length, detected.length + truths.length];
+          const detections = ours?.[image] ?? [];
+          return [2 * matchBoxes(detections, truths).length, detections.length + truths.length];
         }),
       );
     },
@@ -123,11 +123,11 @@ export function meanAveragePrecision(options: MetricOptions = {}, overlaps: read
     columns,
     rows(outputs, batch) {
       const form = requireForm(options);
-      const detected = readDetections(mainOutput(outputs, options.output), form, validationLimits);
+      const detections = readDetections(mainOutput(outputs, options.output), form, validationLimits);
       const truths = readBoxLabels(labelOf(batch), form);
       const rows = new Float64Array(columns * truths.length).fill(-1);
       for (const [image, boxes] of truths.entries()) {
-        const imageDetections = detected[image] ?? [];
+        const imageDetections = detections[image] ?? [];
         const matches = new Float64Array(imageDetections.length);
         for (const [bit, overlap] of overlaps.entries())
           for (const { detection } of matchBoxes(imageDetections, boxes, overlap))

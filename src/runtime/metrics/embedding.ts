@@ -95,13 +95,13 @@ export function neighborOverlap(k = 10, options: MetricOptions = {}): Metric {
       }
       return rows;
     },
-    gathered(collected, samples) {
+    gathered(collectedRows, samples) {
       if (samples < minSamplesOf(k))
         throw dataError(
           `The ${k} nearest neighbors of a sample need at least ${minSamplesOf(k)} samples, got ${samples}.`,
         );
-      const width = collected.length / samples / 2;
-      const rows = { values: collected, width };
+      const width = collectedRows.length / samples / 2;
+      const rows = { values: collectedRows, width };
       return Float64Array.from({ length: samples }, (_, sample) => {
         if ([0, 1].some((side) => rowOf(rows, 2 * sample + side).some(Number.isNaN))) return 0;
         const originalNeighbors = new Set(nearestRows(rows, sample, k, 1));

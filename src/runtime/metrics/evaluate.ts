@@ -51,9 +51,9 @@ export async function evaluateAll(
 ): Promise<readonly Evaluation[]> {
   const { original, ...rest } = options;
   const models = original === undefined ? [model] : [original, model];
-  const measured = await measure(engine, models, dataset, metrics, { ...rest, held: original !== undefined });
+  const modelRows = await measure(engine, models, dataset, metrics, { ...rest, held: original !== undefined });
   return metrics.map((metric, index) => {
-    const rows = measured.at(-1)?.[index] ?? new Float64Array();
+    const rows = modelRows.at(-1)?.[index] ?? new Float64Array();
     return { estimate: estimate(metric, rows), rows };
   });
 }
@@ -71,7 +71,7 @@ export async function measure(
     const text = `"${needsOriginal.name}" compares a model with its original, and no original is given.`;
     throw optionError(text, { hint: "Give the original model: option `original`." });
   }
-  const collected = models.map(() => metrics.map((): Float64Array[] => []));
+  const collectedRows = models.map(() => metrics.map((): Float64Array[] => []));
   const readers = models.map(() =>
     metrics.map((metric) => ({ metric, read: metric.createRows?.() ?? metric.rows.bind(metric) })),
   );
@@ -79,8 +79,8 @@ export async function measure(
   const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const { batch = defaultBatch(models), threads, remembered, signal, progress } = options;
   const runOptions = { batch, threads, optimize: true, signal, progress };
-  const observed = models.map((model) => ({ model, isRemembered: model === remembered }));
-  const samples = await runOverSamples(engine, observed, dataset, runOptions, (results, columns) => {
+  const observedModels = models.map((model) => ({ model, isRemembered: model === remembered }));
+  const samples = await runOverSamples(engine, observedModels, dataset, runOptions, (results, columns) => {
     const { label: _, ...withoutLabel } = columns;
     const truth = isLabelInput ? withoutLabel : columns;
     const [original = {}] = results;
@@ -93,10 +93,10 @@ export async function measure(
             `The output has ${rows.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
             { hint: "Name an output whose first axis counts samples: `output`." },
           );
-        collected[model]?.[index]?.push(rows);
+        collectedRows[model]?.[index]?.push(rows);
       }
   });
-  return collected.map((rowsOfModel) =>
+  return collectedRows.map((rowsOfModel) =>
     rowsOfModel.map((parts, index) => {
       const rows = joinArrays(Float64Array, parts);
       return metrics[index]?.gathered?.(rows, samples) ?? rows;

@@ -44,9 +44,9 @@ export function labelF1(options: MetricOptions = {}): Metric {
       return Float64Array.from(labels, (row, sample) => {
         let [both, sum] = [0, 0];
         for (const [index, label] of row.entries()) {
-          const predicted = Number((scores[sample]?.[index] ?? Number.NaN) > threshold);
-          both += label * predicted;
-          sum += label + predicted;
+          const prediction = Number((scores[sample]?.[index] ?? Number.NaN) > threshold);
+          both += label * prediction;
+          sum += label + prediction;
         }
         return scores[sample]?.some(Number.isNaN) === true ? 0 : sum === 0 ? 1 : (2 * both) / sum;
       });

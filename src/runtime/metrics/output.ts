@@ -95,8 +95,8 @@ function indicesOfNames(names: readonly string[], texts: Map<string, number>): F
   return Float64Array.from(names, (name) => getOrAdd(texts, name, () => texts.size));
 }
 
-export function requireScores({ areIndices: named }: Scores, figure: string): void {
-  if (named !== true) return;
+export function requireScores({ areIndices: isNamedClass }: Scores, figure: string): void {
+  if (isNamedClass !== true) return;
   throw dataError(`The output names a class for each sample and gives no scores: ${figure} needs them.`, {
     hint: [
       "Accuracy, F1, Matthews' correlation and agreement need the class only.",

@@ -45,8 +45,8 @@ function countErrors(reference: readonly string[], words: readonly string[]): re
   for (const [row, expected] of reference.entries()) {
     const next = [row + 1];
     for (const [index, word] of words.entries()) {
-      const substituted = (distances[index] ?? 0) + Number(word !== expected);
-      next.push(Math.min(substituted, (distances[index + 1] ?? 0) + 1, (next[index] ?? 0) + 1));
+      const substitutionCost = (distances[index] ?? 0) + Number(word !== expected);
+      next.push(Math.min(substitutionCost, (distances[index + 1] ?? 0) + 1, (next[index] ?? 0) + 1));
     }
     distances = next;
   }

@@ -51,34 +51,34 @@ export async function loadExchange(
     if (hostInput === undefined) return new Miss(`the original has no input "${input.name}"`);
     guestInputs.set(input, castTo(hostInput, input.type?.type));
   }
-  const merged = mergeGraph(host, guest, "candidate/", guestInputs);
-  if (merged instanceof Miss) return merged;
+  const mergedGraph = mergeGraph(host, guest, "candidate/", guestInputs);
+  if (mergedGraph instanceof Miss) return mergedGraph;
   const select = graph.addInput(selectName, { type: "bool", dims: [cuts.length] });
   const ends: (readonly [Value, Value])[] = [];
   for (const [index, { before, after }] of cuts.entries()) {
     const [hostValue, ...hostCopies] = before.flatMap((name) => graph.value(name) ?? []);
-    const [first, ...equal] = after.flatMap((name) => merged.values.get(name) ?? []);
+    const [first, ...equal] = after.flatMap((name) => mergedGraph.values.get(name) ?? []);
     if (hostValue === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
     // The runtime has no Where for narrower floats.
     const wideType = hostValue.type?.type === "float64" ? "float64" : "float32";
     const [hostFloat, guestFloat] = [castTo(hostValue, wideType), castTo(first, wideType)];
-    const chosen = emit.Where([isSelected, guestFloat, hostFloat]);
-    chosen.type = { type: wideType, dims: hostValue.type?.dims };
-    const firstReader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
-    const castBack = castTo(chosen, hostValue.type?.type);
+    const chosenValue = emit.Where([isSelected, guestFloat, hostFloat]);
+    chosenValue.type = { type: wideType, dims: hostValue.type?.dims };
+    const firstReader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosenValue : cast).producer;
+    const castBack = castTo(chosenValue, hostValue.type?.type);
     if (graph.isOutput(hostValue)) replaceUses(hostValue, castBack, firstReader(hostValue, hostFloat));
     else replaceReads(hostValue, castBack, firstReader(hostValue, hostFloat));
     for (const copy of hostCopies) replaceReads(copy, castBack);
-    const forward = castTo(chosen, first.type?.type);
+    const forward = castTo(chosenValue, first.type?.type);
     replaceReads(first, forward, firstReader(first, guestFloat));
     for (const copy of equal) replaceReads(copy, forward);
     ends.push([hostFloat, guestFloat]);
   }
   const outputValues = [...new Set([...graph.outputs, ...ends.flat()])];
-  const joined = extract(host, outputValues);
-  const names = new Map(outputValues.map((value, index) => [value, joined.graph.outputs[index]?.name ?? ""]));
-  const session = await engine.load(joined, { optimize: false, spinning: false });
+  const joinedModel = extract(host, outputValues);
+  const names = new Map(outputValues.map((value, index) => [value, joinedModel.graph.outputs[index]?.name ?? ""]));
+  const session = await engine.load(joinedModel, { optimize: false, spinning: false });
   const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
     foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
   );
@@ -86,11 +86,11 @@ export async function loadExchange(
   return {
     names: ends.map(([hostEnd, guestEnd]) => ({ original: nameOf(hostEnd), candidate: nameOf(guestEnd) })),
     /** Runs with the selected cuts computed by the candidate. */
-    async runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner> {
-      const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
-      const fetched = [...new Set([...outputs, ...observed])];
+    async runner(selectedCuts: ReadonlySet<number>, observedNames: readonly string[]): Promise<Runner> {
+      const data = Uint8Array.from(cuts, (_, index) => Number(selectedCuts.has(index)));
+      const fetchedNames = [...new Set([...outputs, ...observedNames])];
       const run = (feeds: Batch): Promise<Batch> =>
-        session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
+        session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetchedNames);
       // All runners share one session, but each has separate recurrent states.
       return openRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },

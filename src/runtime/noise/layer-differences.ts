@@ -51,19 +51,19 @@ export async function measureDifferences(
   misses: Miss[],
 ): Promise<readonly { readonly place: ValuePair; readonly signalToNoise: number }[]> {
   if (places.length === 0) return [];
-  const compared = places.map((place) => ({ place, noise: new OutputNoise(original) }));
+  const comparedPlaces = places.map((place) => ({ place, noise: new OutputNoise(original) }));
   const namesOf = (side: keyof ExchangePoint) => [...new Set(places.map((place) => place[side][0] ?? ""))];
   const models = [
     { model: original, observed: namesOf("before") },
     { model: candidate, observed: namesOf("after"), engine: candidateEngine },
   ];
   await runOverSamples(engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
-    for (const { place, noise } of compared) {
+    for (const { place, noise } of comparedPlaces) {
       const [[name = ""], [other = ""]] = [place.before, place.after];
       noise.addValue(name, first[name], second[other]);
     }
   });
-  return compared.flatMap(({ place, noise }) => {
+  return comparedPlaces.flatMap(({ place, noise }) => {
     // The worst part of a model output counts.
     const { mismatch, signalToNoise } = noise.worst;
     if (mismatch === undefined) return [{ place, signalToNoise }];

@@ -75,24 +75,24 @@ export async function layerErrors(
   const work = evaluated === infinite ? undefined : smallWork;
   const inputs = await inputsFor({ engine, original, result: candidate }, data, { seed, signal, work });
   if (inputs instanceof Miss) return inputs;
-  const observed = Math.min(maxSamples, Math.max(minSamples, Math.floor(evaluated / 8)));
-  const options = { ...requested, evaluated: evaluated / inputs.perRun, samples: observed };
+  const observedCount = Math.min(maxSamples, Math.max(minSamples, Math.floor(evaluated / 8)));
+  const options = { ...requested, evaluated: evaluated / inputs.perRun, samples: observedCount };
   const models = [inputs.original, inputs.result] as const;
   const samples = areBatches(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
   const allPlaces = valuePairs(...models, misses);
-  const compared = await measureDifferences(engine, models, allPlaces, samples, options, misses);
+  const differences = await measureDifferences(engine, models, allPlaces, samples, options, misses);
   // The values of a recurrent layer are one node.
-  const places = [...new Map(compared.map(({ place }) => [place.before[0], place])).values()];
+  const places = [...new Map(differences.map(({ place }) => [place.before[0], place])).values()];
   const alone = await errorsOfSingleLayers(engine, models, places, samples, { ...options, output }).catch(
     (error: unknown) => new Miss(stripPeriod(asPithError(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
-  const hidden = findHiddenValues(models[0], places);
-  const layers = compared.map(({ place: { layer, kind, operator, before }, signalToNoise }): LayerError => {
+  const hiddenLayers = findHiddenValues(models[0], places);
+  const layers = differences.map(({ place: { layer, kind, operator, before }, signalToNoise }): LayerError => {
     const errors = alone instanceof Miss ? undefined : alone.get(before[0]);
     const { own, share } = errors ?? { own: undefined, share: undefined };
-    return { layer, kind, operator, signalToNoise, own, share, hidden: hidden.get(before[0]) ?? [] };
+    return { layer, kind, operator, signalToNoise, own, share, hidden: hiddenLayers.get(before[0]) ?? [] };
   });
   const largest = largestError(layers);
   return { layers, blamed: largest && blameOf(largest, models), misses };
@@ -104,8 +104,8 @@ function findHiddenValues(
   places: readonly ValuePair[],
 ): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
-  const compared = new Set(places.map(({ layer }) => layer));
-  const uncompared = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
+  const comparedNames = new Set(places.map(({ layer }) => layer));
+  const uncomparedLayers = layersOf(model, infer(model)).filter(({ name }) => !comparedNames.has(name));
   return new Map(
     places.map(({ before }) => {
       const between = new Set<Node>();
@@ -116,7 +116,7 @@ function findHiddenValues(
         for (const { name, producer } of usedValues(node))
           if (producer !== undefined && !ends.has(name)) open.push(producer);
       }
-      return [before[0], [...new Set(uncompared.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
+      return [before[0], [...new Set(uncomparedLayers.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
     }),
   );
 }
@@ -129,8 +129,8 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, models: r
 }
 
 /** Returns the finding if it is no layer or one of its layers changed; else kind "before", or undefined if its share was not measured. */
-export function restrictToChanged(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
-  if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
+export function restrictToChanged(blame: Blame, changedLayers: ReadonlySet<string>): Blame | undefined {
+  if (blame.kind !== "layer" || blame.layers.some((layer) => changedLayers.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
 }
 
@@ -175,28 +175,28 @@ async function errorsOfSingleLayers(
   { output, alone = defaultAlone, evaluated = infinite, ...options }: Omit<LayerErrorOptions, "seed">,
 ): Promise<ReadonlyMap<string | undefined, Pick<LayerError, "own" | "share">> | Miss> {
   if (places.length === 0) return new Map();
-  const exchanged = await loadExchange(engine, original, candidate, places, samples);
-  if (exchanged instanceof Miss) return exchanged;
+  const exchange = await loadExchange(engine, original, candidate, places, samples);
+  if (exchange instanceof Miss) return exchange;
   const { signal, samples: count = alone.samples, batch = 4, shuffle } = options;
   const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
   try {
-    const ends = exchanged.names.flatMap(({ original, candidate }) => [original, candidate]);
-    const observer = await exchanged.runner(new Set(), ends);
+    const ends = exchange.names.flatMap(({ original, candidate }) => [original, candidate]);
+    const observer = await exchange.runner(new Set(), ends);
     const noises = places.map(() => new OutputNoise(original));
     let [batches, work] = [0, 0];
     const observedCount = await runOverBatches(samples, { batch, ...options }, async (rows) => {
-      const observed = await observer.run(rows);
+      const observedBatch = await observer.run(rows);
       batches++;
-      for (const [index, names] of exchanged.names.entries()) {
+      for (const [index, names] of exchange.names.entries()) {
         const { before: [name = ""] = [], fan = 0 } = places[index] ?? {};
-        const before = observed[names.original];
-        noises[index]?.addValue(name, before, observed[names.candidate]);
+        const before = observedBatch[names.original];
+        noises[index]?.addValue(name, before, observedBatch[names.candidate]);
         work += 2 * fan * elementCount(before?.dims ?? []);
       }
     });
     const ownErrors: (number | undefined)[] = noises.map(({ worst }) => worst.signalToNoise);
-    const outputsWith = async (selected: ReadonlySet<number>) => {
-      const runner = await exchanged.runner(selected, []);
+    const outputsWith = async (selectedPlaces: ReadonlySet<number>) => {
+      const runner = await exchange.runner(selectedPlaces, []);
       const outputs: Batch[] = [];
       const samplesRun = await runOverBatches(
         samples,
@@ -207,9 +207,9 @@ async function errorsOfSingleLayers(
     };
     const { outputs: originalOutputs, samplesRun: aloneCount } = await outputsWith(new Set());
     /** Returns Σ noise / signal over the parts of the outputs with the selected places replaced. */
-    const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
+    const errorWith = async (selectedPlaces: ReadonlySet<number>): Promise<number> => {
       const noise = new OutputNoise(original);
-      for (const [index, after] of (await outputsWith(selected)).outputs.entries())
+      for (const [index, after] of (await outputsWith(selectedPlaces)).outputs.entries())
         for (const [name, before] of Object.entries(originalOutputs[index] ?? {}))
           if (output === undefined || name === output) noise.addValue(name, before, after[name]);
       return noise.sum;
@@ -223,9 +223,9 @@ async function errorsOfSingleLayers(
     const minLayers = evaluated === infinite ? minLayersAlone.unlimited : minLayersAlone.limited;
     const shares = new Map<number, number>();
     const noisiest = worstFirst(noisy, (index) => -(ownErrors[index] ?? 0));
-    const measured = noisiest.slice(0, Math.max(minLayers, affordable));
-    for (const [done, index] of measured.entries()) {
-      options.progress?.(done, measured.length);
+    const measuredPlaces = noisiest.slice(0, Math.max(minLayers, affordable));
+    for (const [done, index] of measuredPlaces.entries()) {
+      options.progress?.(done, measuredPlaces.length);
       const error = await errorWith(new Set([index]));
       if (Number.isFinite(error)) shares.set(index, totalError > 0 ? error / totalError : 0);
       // A layer that divides by zero only without the other changes gives no information about the result.
@@ -234,6 +234,6 @@ async function errorsOfSingleLayers(
     }
     return new Map(places.map(({ before }, index) => [before[0], { own: ownErrors[index], share: shares.get(index) }]));
   } finally {
-    await exchanged.release();
+    await exchange.release();
   }
 }

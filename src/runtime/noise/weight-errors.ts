@@ -16,10 +16,10 @@ export async function weightErrors(
 ): Promise<ReadonlyMap<string, number>> {
   const before = original.clone();
   storeWeights(before);
-  const folded = before.clone();
-  await fuseBatchNorm(folded, {}, { engine });
+  const foldedModel = before.clone();
+  await fuseBatchNorm(foldedModel, {}, { engine });
   const numbersOf = counterpartNumbers(candidate, engine);
-  const foldedLayers = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
+  const foldedLayers = new Map(layersOf(foldedModel, infer(foldedModel)).map((layer) => [layer.name, layer]));
   const errorsByLayer = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
     throwIfAborted(signal, "Stopped while weights were compared.");
@@ -36,7 +36,7 @@ export async function weightErrors(
       const other = foldedLayers.get(layer.name);
       const isFolded = other !== undefined && other.weight.tensor !== layer.weight.tensor;
       const decibels = await decibelsIn(before, layer);
-      errorsByLayer.set(layer.name, isFolded ? Math.max(decibels, await decibelsIn(folded, other)) : decibels);
+      errorsByLayer.set(layer.name, isFolded ? Math.max(decibels, await decibelsIn(foldedModel, other)) : decibels);
     } catch (error) {
       // Weights can be computed by operators that this runtime lacks.
       asPithError(error);

@@ -23,8 +23,8 @@ export async function runCachedSteps(
   const mask = tokenRows(attentionMaskOf(feeds));
   const length = ids[0]?.length ?? 0;
   if (caches.length === 0 || !isEmpty || length < 2) return [];
-  const provided = tokenFeeds(model, [], [], {}, true);
-  const otherNames = Object.keys(feeds).filter((name) => provided[name] === undefined && !cacheNames.has(name));
+  const providedFeeds = tokenFeeds(model, [], [], {}, true);
+  const otherNames = Object.keys(feeds).filter((name) => providedFeeds[name] === undefined && !cacheNames.has(name));
   const { use_cache_branch: _, ...tensors } = selectColumns(feeds, otherNames);
   const decoding = new Decoding(model);
   const runs: Omit<ModelRun, "samples">[] = [];

@@ -55,16 +55,16 @@ export async function runOriginal(
     try {
       const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draws++)), ...set };
       const samples = isBatch ? (Object.values(feeds)[0]?.dims[0] ?? 1) : 1;
-      let drawn = await run(feeds, samples);
-      const finite = sizes === "one" ? finiteSamples(drawn) : [...range(samples)];
+      let drawnRun = await run(feeds, samples);
+      const finite = sizes === "one" ? finiteSamples(drawnRun) : [...range(samples)];
       if (finite.length > 0 && finite.length < samples) {
         const positions = range(samples).map((index) => finite[index % finite.length] ?? 0);
-        drawn = await run(gatherSamples(drawn, positions), samples);
+        drawnRun = await run(gatherSamples(drawnRun, positions), samples);
       }
       leftOut += samples - finite.length;
-      (finite.length === 0 && samples > 0 ? otherRuns : finiteRuns).push(drawn);
+      (finite.length === 0 && samples > 0 ? otherRuns : finiteRuns).push(drawnRun);
       progress?.(finiteRuns.length, 2 * Math.max(targetRuns, finiteRuns.length));
-      return drawn;
+      return drawnRun;
     } catch (error) {
       reason = stripPeriod(asPithError(error).message);
       return undefined;
@@ -77,10 +77,10 @@ export async function runOriginal(
       reason = obstacle;
       continue;
     }
-    const accepted = await attempt(shapes);
-    if (accepted === undefined) continue;
+    const acceptedRun = await attempt(shapes);
+    if (acceptedRun === undefined) continue;
     acceptedShapes.push(shapes);
-    const samples = countAll([accepted]);
+    const samples = countAll([acceptedRun]);
     if (sizes === "one") targetRuns = Math.ceil(affordableSamples(work / samples, options) / samples);
     if (sizes === "one" || finiteRuns.length === targetRuns) break;
   }

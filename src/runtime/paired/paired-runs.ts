@@ -108,15 +108,15 @@ async function runBoth(
     if (engineError.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(engineError.message)}`);
   }
-  let drawn: Awaited<ReturnType<typeof runOriginal>>;
+  let originalRuns: Awaited<ReturnType<typeof runOriginal>>;
   try {
-    drawn = await runOriginal(session, original, namesInBoth(original, result), inputs, options);
+    originalRuns = await runOriginal(session, original, namesInBoth(original, result), inputs, options);
   } finally {
     await session.release();
   }
-  if (drawn instanceof Miss) return drawn;
-  const paired = await pairWithResult({ engine, original, result }, drawn.runs, { ...options, threads });
-  return { ...paired, without: unknown.map(operatorName), leftOut: drawn.leftOut };
+  if (originalRuns instanceof Miss) return originalRuns;
+  const resultRuns = await pairWithResult({ engine, original, result }, originalRuns.runs, { ...options, threads });
+  return { ...resultRuns, without: unknown.map(operatorName), leftOut: originalRuns.leftOut };
 }
 
 export function namesInBoth(model: Model, other: Model): readonly string[] {
@@ -141,8 +141,8 @@ export async function pairWithResult(
   const otherDraws = await explainOtherDraws(models, runs, options);
   const base = { without: [], original, result, otherDraws };
   if (otherDraws !== undefined || !hasRandomNodes(original)) return { ...base, pairs };
-  const exchanged = await runResult(engine, original, exchangeInputs(runs), options);
-  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchanged[index]?.actual })) };
+  const exchangedRuns = await runResult(engine, original, exchangeInputs(runs), options);
+  return { ...base, pairs: pairs.map((pair, index) => ({ ...pair, exchanged: exchangedRuns[index]?.actual })) };
 }
 
 /** Returns the runs with the inputs of another sample at each position. */

@@ -1,6 +1,6 @@
 /** Measures elapsed time, and aborts after a given time. */
 
-export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
+export const secondsSince = (startTime: number): number => (performance.now() - startTime) / 1000;
 
 /** Maximum delay of a timer in milliseconds; a timer with a longer delay runs immediately. */
 const maxWait = 2 ** 31 - 1;

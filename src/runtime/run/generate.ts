@@ -85,7 +85,7 @@ export async function generate(
       mask = prompts.map(() => start.map(() => 1));
     }
     const decoding = new Decoding(decoder);
-    const generated: number[][] = prompts.map(() => []);
+    const generatedRows: number[][] = prompts.map(() => []);
     for (let step = 0; step < steps; step++) {
       throwIfAborted(signal, "Stopped on request.");
       const [inputs] = Object.values((await embed?.session.run(tokenFeeds(embed.model, ids, mask, {}, true))) ?? {});
@@ -95,17 +95,17 @@ export async function generate(
       });
       const outputs = await session.run(feeds);
       const logits = outputs[logitsName] ?? Object.values(outputs)[0];
-      const suppressed = [...(speech?.suppressed ?? []), ...((step === 0 && speech?.suppressedFirst) || [])];
+      const suppressedTokens = [...(speech?.suppressed ?? []), ...((step === 0 && speech?.suppressedFirst) || [])];
       const scores = logits === undefined ? [] : lastScores(logits);
-      const tokens = scores.map((lastScore) => nextToken(lastScore, suppressed, draws));
-      for (const [sample, token] of tokens.entries()) generated[sample]?.push(token);
+      const tokens = scores.map((lastScore) => nextToken(lastScore, suppressedTokens, draws));
+      for (const [sample, token] of tokens.entries()) generatedRows[sample]?.push(token);
       if (forced === undefined && tokens.every((token) => token === speech?.end)) break;
       decoding.carry(outputs);
       ids = tokens.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
       mask = ids.map(() => [1]);
       progress?.(step + 1, steps);
     }
-    return generated;
+    return generatedRows;
   } finally {
     for (const session of sessions) await session.release();
   }
@@ -133,16 +133,16 @@ export async function withLoadedOnce<T>(engine: Engine, work: (engine: Engine) =
   }
 }
 
-function nextToken(scores: Dense, suppressed: readonly number[], draws: Random | undefined): number {
+function nextToken(scores: Dense, suppressedTokens: readonly number[], draws: Random | undefined): number {
   const values = toFloat64(scores);
-  for (const token of suppressed) values[token] = Number.NEGATIVE_INFINITY;
+  for (const token of suppressedTokens) values[token] = Number.NEGATIVE_INFINITY;
   const best = values.reduce((position, value, index) => (value > (values[position] ?? 0) ? index : position), 0);
   if (draws === undefined) return best;
   const weights = values.map((value) => Math.exp(value - (values[best] ?? 0)));
   let rest = draws.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
-  const drawn = weights.findIndex((weight) => {
+  const drawnToken = weights.findIndex((weight) => {
     rest -= weight;
     return rest < 0;
   });
-  return drawn < 0 ? best : drawn;
+  return drawnToken < 0 ? best : drawnToken;
 }

@@ -181,14 +181,14 @@ export async function timeModels(
       options.progress?.(Math.min(rounds, maxRounds), maxRounds);
     }
     const [reference = []] = times;
-    const timed = times.map((modelTimes, index) => ({
+    const timedModels = times.map((modelTimes, index) => ({
       milliseconds: spread(Float64Array.from(modelTimes)),
       speedup: spread(Float64Array.from(modelTimes, (time, round) => (reference[round] ?? 0) / time)),
       load: loadTimes[index] ?? Number.NaN,
       runs: percentiles(runTimesByModel[index] ?? []),
       ...processorTimeOf((processorTimes[index] ?? Number.NaN) / (rounds * repeats)),
     }));
-    return { models: timed, rounds, repeats, threads, unsteady: isUnsteady(timed) };
+    return { models: timedModels, rounds, repeats, threads, unsteady: isUnsteady(timedModels) };
   } finally {
     await releaseAll();
   }
@@ -217,13 +217,13 @@ export function unsteadyNote(advice: string | undefined): string {
 }
 
 export function spread(values: Float64Array): Spread {
-  const sorted = values.toSorted();
-  return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };
+  const sortedValues = values.toSorted();
+  return { median: quantile(sortedValues, 0.5), low: quantile(sortedValues, 0.1), high: quantile(sortedValues, 0.9) };
 }
 
 function percentiles(times: readonly number[]): RunTimes["runs"] {
-  const sorted = Float64Array.from(times).sort();
-  return { p50: quantile(sorted, 0.5), p90: quantile(sorted, 0.9) };
+  const sortedTimes = Float64Array.from(times).sort();
+  return { p50: quantile(sortedTimes, 0.5), p90: quantile(sortedTimes, 0.9) };
 }
 
 function isList(feeds: Batch | readonly Batch[]): feeds is readonly Batch[] {

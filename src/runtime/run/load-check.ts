@@ -65,8 +65,8 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || findUnknownOperator(error) !== undefined)
       return;
-    const failed = await explainFailedLoad(engine, model, error);
-    if (await loads(engine, original)) throw failed;
+    const loadError = await explainFailedLoad(engine, model, error);
+    if (await loads(engine, original)) throw loadError;
     throw new ResultError(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
   }
 }

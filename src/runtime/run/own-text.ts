@@ -70,13 +70,13 @@ export async function generateOwnText(
   model: Model,
   options: OwnTextOptions = {},
 ): Promise<IndexedDataset | Miss> {
-  const generated = await generateOwnTokens(engine, model, options);
-  if (generated instanceof Miss) return generated;
-  const { rows, hasChats } = generated;
+  const ownTokens = await generateOwnTokens(engine, model, options);
+  if (ownTokens instanceof Miss) return ownTokens;
+  const { rows, hasChats } = ownTokens;
   const tokens = fromNumbers("int64", [rows.length, rows[0]?.length ?? 0], rows.flat());
   const name = `${hasChats ? "chats and " : ""}text that the model generated`;
-  const encoded = options.encoded && sliceBatch(options.encoded, 0, rows.length);
-  const text = { ...memory(name, { ...encoded, tokens }), synthetic: name };
+  const encodedRows = options.encoded && sliceBatch(options.encoded, 0, rows.length);
+  const text = { ...memory(name, { ...encodedRows, tokens }), synthetic: name };
   return tokenize(text, model.graph.feeds, { language: true });
 }
 
@@ -145,10 +145,10 @@ async function generateOwnTokens(
 ): Promise<OwnTokens | Miss> {
   const isKept = file !== undefined && (await fileKind(file)) === "file";
   if (isKept) return JSON.parse(await readText(file));
-  const generated = await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
-  if (!(generated instanceof Miss) && file !== undefined)
-    await writeFileAtomically(file, [bytesOfText(JSON.stringify(generated))]);
-  return generated;
+  const ownTokens = await withLoadedOnce(engine, (sharing) => generateRows(sharing, model, options));
+  if (!(ownTokens instanceof Miss) && file !== undefined)
+    await writeFileAtomically(file, [bytesOfText(JSON.stringify(ownTokens))]);
+  return ownTokens;
 }
 
 async function generateRows(engine: Engine, model: Model, options: OwnTextOptions): Promise<OwnTokens | Miss> {
@@ -158,9 +158,9 @@ async function generateRows(engine: Engine, model: Model, options: OwnTextOption
   const { feeds } = model.graph;
   const fixedLength = feeds.find(({ name }) => name === decoder.tokens)?.type?.dims?.[1];
   if (typeof fixedLength === "number") return new Miss(`the model takes sequences of ${fixedLength} tokens only`);
-  const provided = tokenFeeds(model, [], [], { ...encoded, use_cache_branch: zeros("bool", [1]) }, true);
+  const providedFeeds = tokenFeeds(model, [], [], { ...encoded, use_cache_branch: zeros("bool", [1]) }, true);
   const other = feeds.find(
-    ({ name }) => provided[name] === undefined && !decoder.caches.some(({ input }) => input === name),
+    ({ name }) => providedFeeds[name] === undefined && !decoder.caches.some(({ input }) => input === name),
   );
   if (other !== undefined) return new Miss(`the model does not generate text alone: it has an input "${other.name}"`);
   const { count: maxCount = Number.POSITIVE_INFINITY } = options;
@@ -247,9 +247,9 @@ async function continueStarts(
       progress,
       encoded: encoded && sliceBatch(encoded, rows.length, prompts.length),
     };
-    const generated = await generate(engine, generator, prompts, options);
-    const extended = prompts.map((prompt, sample) => [...prompt, ...(generated[sample] ?? [])]);
-    rows.push(...extended.map((row) => row.slice(0, length)));
+    const continuations = await generate(engine, generator, prompts, options);
+    const extendedRows = prompts.map((prompt, sample) => [...prompt, ...(continuations[sample] ?? [])]);
+    rows.push(...extendedRows.map((row) => row.slice(0, length)));
   }
   return rows;
 }

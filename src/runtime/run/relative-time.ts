@@ -58,15 +58,15 @@ export async function relativeTimer(
   const session = await engine.load(original, { threads: 1, spinning: false });
   return {
     async timePair(model: Model): Promise<PairedRunTimes> {
-      const changed = await engine.load(model, { threads: 1, spinning: false });
+      const changedSession = await engine.load(model, { threads: 1, spinning: false });
       const changedFeeds = feedsFor(model, feeds);
       try {
-        const sessions = [session, { run: () => changed.run(changedFeeds) }];
+        const sessions = [session, { run: () => changedSession.run(changedFeeds) }];
         const [originalTimes = [], changedTimes = []] = await timeSeries(sessions, feeds, signal);
         const ratios = originalTimes.map((time, series) => time / (changedTimes[series] ?? Number.NaN));
         return { before: Math.min(...originalTimes), after: Math.min(...changedTimes), ratios };
       } finally {
-        await changed.release();
+        await changedSession.release();
       }
     },
     async run(): Promise<number> {

@@ -64,17 +64,17 @@ export function withKnownOutputs(load: () => Promise<Runner>, engine: Engine, ne
       const missing = Uint32Array.from(keys.keys()).filter((sample) => !outputs.rows.has(keys[sample] ?? ""));
       if (missing.length > 0) {
         const isAll = missing.length === count;
-        const computed = await runAll(isAll ? batch : mapColumns(batch, (dense) => gatherRows(dense, missing)));
-        const bytes = Object.values(computed).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
+        const computedOutputs = await runAll(isAll ? batch : mapColumns(batch, (dense) => gatherRows(dense, missing)));
+        const bytes = Object.values(computedOutputs).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
         isSuitable =
           bytes <= maxSampleBytes * missing.length &&
           outputs.bytes + bytes <= maxBytes &&
-          Object.values(computed).every(({ dims }) => dims[0] === missing.length);
-        if (!isSuitable) return isAll ? computed : runAll(batch);
+          Object.values(computedOutputs).every(({ dims }) => dims[0] === missing.length);
+        if (!isSuitable) return isAll ? computedOutputs : runAll(batch);
         outputs.bytes += bytes;
         for (const [row, sample] of missing.entries())
-          outputs.rows.set(keys[sample] ?? "", sliceBatch(computed, row, row + 1));
-        if (isAll) return computed;
+          outputs.rows.set(keys[sample] ?? "", sliceBatch(computedOutputs, row, row + 1));
+        if (isAll) return computedOutputs;
       }
       const rows = keys.map((key) => outputs.rows.get(key) ?? {});
       return joinBatches(rows, "remembered outputs", padRows);

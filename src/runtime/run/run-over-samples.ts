@@ -86,9 +86,9 @@ export async function runOverBatches(
     return done;
   }
   const total = samples.count === undefined ? undefined : Math.min(samples.count, maxSamples);
-  for await (const read of prefetched(samples, { size: Math.min(batch, maxSamples), shuffle })) {
-    const count = Math.min(sampleCount(read, samples.name), maxSamples - done);
-    await runBatch(sliceBatch(read, 0, count), count, total);
+  for await (const readBatch of prefetched(samples, { size: Math.min(batch, maxSamples), shuffle })) {
+    const count = Math.min(sampleCount(readBatch, samples.name), maxSamples - done);
+    await runBatch(sliceBatch(readBatch, 0, count), count, total);
     if (done >= maxSamples) break;
   }
   if (done === 0) throw dataError(`${samples.name} has no samples.`);
@@ -105,8 +105,8 @@ export async function openRunner(
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const load = { optimize, threads, spinning: false, lean: hasLargeWeights(model) };
   if (!areBatches(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
-  const loaded = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
-  const session = await engine.load(loaded, load);
+  const loadedModel = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
+  const session = await engine.load(loadedModel, load);
   return { run: (feeds) => session.run(feedsFor(model, feeds), observed), release: () => session.release() };
 }
 

@@ -28,9 +28,9 @@ export async function createRunner(
   owner: string,
   { observed, overwrites = false, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
-  const loaded = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
+  const loadedModel = withFixedSeeds(observed === undefined ? model : withOutputs(model, observed));
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
-  const session = await engine.load(loaded, { spinning: false, ...load, inPlace: overwrites });
+  const session = await engine.load(loadedModel, { spinning: false, ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
   let dependentSizes: ReturnType<typeof dataDependentSizes> | undefined;
   const withSampleAxis = (outputs: Batch): Batch => {
@@ -39,7 +39,7 @@ export async function createRunner(
     const isDependent = dependentSizes;
     return mapColumns(outputs, (dense, name) => addSampleAxis(dense, isDependent(name, 0)));
   };
-  const buffers = overwrites ? outputBuffers(loaded, observed ?? []) : undefined;
+  const buffers = overwrites ? outputBuffers(loadedModel, observed ?? []) : undefined;
   /** @param isOnly whether the outputs are not joined with those of other runs. */
   const run = async (feeds: Batch, names: readonly string[] | undefined, isOnly: boolean): Promise<Batch> => {
     const reusedOutputs = isOnly ? buffers?.of(feeds) : undefined;
@@ -75,22 +75,22 @@ export async function createRunner(
 }
 
 /** Reuses the outputs of a run as buffers of the next run. */
-function outputBuffers(model: Model, observed: readonly string[]) {
+function outputBuffers(model: Model, observedNames: readonly string[]) {
   let last: { readonly sizes: string; readonly outputs: Batch } | undefined;
   let isDependent: ReturnType<typeof dataDependentSizes> | undefined;
   return {
     of: (feeds: Batch): Batch | undefined => (last?.sizes === sizesOf(feeds) ? last.outputs : undefined),
     /** Observed inputs are not computed, so they cannot be buffers. */
     keep(feeds: Batch, outputs: Batch): Batch {
-      const observedInputs = Object.entries(feeds).filter(([name]) => observed.includes(name));
+      const observedInputs = Object.entries(feeds).filter(([name]) => observedNames.includes(name));
       if (last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(observedInputs) };
       isDependent ??= dataDependentSizes(model);
-      const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
-      const canReuse = computed.every(
+      const computedEntries = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
+      const canReuse = computedEntries.every(
         ([name, { type }]) =>
           type !== "string" && isDependent?.(name) === false && model.graph.value(name)?.producer !== undefined,
       );
-      last = canReuse ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computed) } : undefined;
+      last = canReuse ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computedEntries) } : undefined;
       return outputs;
     },
   };
@@ -102,7 +102,7 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   const declared = model.graph.outputs;
   if (declared.length === new Set(names).size && declared.every(({ name }) => names.includes(name))) return model;
   const work = model.clone();
-  const observed = names.map((name) => {
+  const observedValues = names.map((name) => {
     const value = work.graph.value(name);
     if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
     return value;
@@ -110,7 +110,7 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   // Without states, nodes that no observed value depends on need not run.
   const { feeds, outputs } = work.graph;
   const hasStates = feeds.length > 1 || findStates(work, []).length > 0;
-  work.graph.setOutputs([...new Set([...(hasStates ? outputs : []), ...observed])]);
+  work.graph.setOutputs([...new Set([...(hasStates ? outputs : []), ...observedValues])]);
   if (!hasStates) removeUnused(work.graph);
   return work;
 }

@@ -34,7 +34,7 @@ export function* guesses(
   inputs: RandomInputs,
   { known = new Map(), lengths, batchSizes: batches, isAffordable: fits }: GuessOptions,
 ): Generator<Guess, void, undefined> {
-  const visited = new Set<string>();
+  const visitedTexts = new Set<string>();
   const usual = lengths.flatMap((length) => batches.map((batch) => ({ length, batch, isUsual: true })));
   const unusual = lengths
     .slice(0, 1)
@@ -44,8 +44,8 @@ export function* guesses(
     const sizes = assignment(model);
     const shapes = inputs.shapes(sizes);
     const text = JSON.stringify([...shapes]);
-    if (visited.has(text) || fits?.(sizes, batch) === false) continue;
-    visited.add(text);
+    if (visitedTexts.has(text) || fits?.(sizes, batch) === false) continue;
+    visitedTexts.add(text);
     yield { shapes, isUsual, assignment };
   }
 }
@@ -101,8 +101,8 @@ function sampleNames({ graph, header }: Model): ReadonlySet<string> {
   const states = new Set(
     findStates({ graph, header }, first === undefined ? [] : [first.name]).map(({ input }) => input),
   );
-  const unnamed = symbols.flatMap(({ name, dims }) =>
+  const unnamedSymbols = symbols.flatMap(({ name, dims }) =>
     dims.filter((text, axis) => text.startsWith("?") && dims.length > 1 && (axis === 0 || states.has(name))),
   );
-  return new Set([...(firsts.size === 1 ? firsts : []), ...unnamed].filter((text) => text !== ""));
+  return new Set([...(firsts.size === 1 ? firsts : []), ...unnamedSymbols].filter((text) => text !== ""));
 }

@@ -86,8 +86,8 @@ export async function timedShapes(
   }
 }
 
-export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
-  return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixedFeeds?: Batch): Batch {
+  return requireDrawable(model, fixedFeeds).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
 /** Maps each input to "int64[1, 128]", or to "int64[] = 16000" for a single value, which may select a branch. */
@@ -99,11 +99,11 @@ export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   return Object.fromEntries(texts);
 }
 
-function requireDrawable(model: Model, fixed: Batch = {}): RandomInputs {
+function requireDrawable(model: Model, fixedFeeds: Batch = {}): RandomInputs {
   const all = randomInputs(model);
   const undrawable = model.graph.feeds.find(({ name }) => name === all.undrawable);
   if (undrawable === undefined)
-    return { ...all, draw: (shapes, numbers) => ({ ...all.draw(shapes, numbers), ...fixed }) };
+    return { ...all, draw: (shapes, numbers) => ({ ...all.draw(shapes, numbers), ...fixedFeeds }) };
   const { name, type } = undrawable;
   throw unsupportedError(
     `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,

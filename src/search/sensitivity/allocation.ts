@@ -61,10 +61,10 @@ export async function allocationFrom(
   const countShare = async (settings: LayerSettings): Promise<number> => {
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
     if (settings.size === 0) return 1;
-    const changed = model.clone();
-    await applySettings(kind, settings, changed, context);
-    if (cost === "macs") return Number(macsPerSample(changed)) / Number(macsPerSample(model));
-    return 1 - (await countSavedBytes(unit, model, changed)) / storedBytes(model.graph);
+    const changedModel = model.clone();
+    await applySettings(kind, settings, changedModel, context);
+    if (cost === "macs") return Number(macsPerSample(changedModel)) / Number(macsPerSample(model));
+    return 1 - (await countSavedBytes(unit, model, changedModel)) / storedBytes(model.graph);
   };
   const isMiddle = (row: SensitivityRow): boolean => row.kind === kind && row.setting === middleSettingOf(kind);
   const maxShare = budget ?? (await shareOf(sensitivity.rows.filter(isMiddle)));

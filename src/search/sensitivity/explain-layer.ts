@@ -149,8 +149,8 @@ async function explainChannel(
 ): Promise<NonNullable<ChannelsExplanation["one"]>> {
   const part = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
   if (part === undefined) return { channel, reason: "nothing reads it that could be followed" };
-  const refused = part.group.refused.get(part.unitOf[channel] ?? -1);
-  if (refused !== undefined) return { channel, reason: formatReason(refused) };
+  const refusal = part.group.refused.get(part.unitOf[channel] ?? -1);
+  if (refusal !== undefined) return { channel, reason: formatReason(refusal) };
   const order = (await cutOrders(model, groups, {}, context)).get(name);
   const minAmount = order && amountThatCuts(order, channel);
   return minAmount === undefined

@@ -45,7 +45,7 @@ export async function sensitivity(
   options: SensitivityOptions = {},
   partialContext: Partial<Context> = {},
 ): Promise<Sensitivity> {
-  const started = performance.now();
+  const startTime = performance.now();
   const context = completeContext(partialContext);
   const { metric, test } = task;
   const { kinds = sensitivityKinds, alike = false, minutes, name = "model", layers, except } = options;
@@ -60,7 +60,7 @@ export async function sensitivity(
       const text = `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;
       throwIfAborted(context.signal, `Stopped before ${text}.`);
       context.progress(index, measurements.length, text);
-      const isLate = minutes !== undefined && secondsSince(started) > 60 * minutes;
+      const isLate = minutes !== undefined && secondsSince(startTime) > 60 * minutes;
       const result = await meter.measure(measurement, isLate);
       if (result === undefined) open++;
       else if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
@@ -78,7 +78,7 @@ export async function sensitivity(
       rows: measurements.flatMap((measurement) => rows.get(measurement) ?? []),
       misses,
       open,
-      seconds: secondsSince(started),
+      seconds: secondsSince(startTime),
     };
   });
 }
@@ -120,29 +120,29 @@ async function openDropMeter(
   const none = new Float64Array();
   const noRows = { ...rows, metricRows: none, answers: { predicted: none, labels: none } };
   const judging = await metricInputsOf(store, task, await recordSplits(task, []), { batch, output });
-  const shared = { sensitivity: { judging, seed: context.seed } };
+  const sharedKey = { sensitivity: { judging, seed: context.seed } };
   const before = macsPerSample(model);
   const resolution = defaultDrop(task.metric, estimate.value);
   const dropOf = ({ comparison }: PairedResult) => judge(comparison, { maxDrop: resolution }).drop;
   const measureChange = async ({ unit, setting }: SweepMeasurement): Promise<MeasuredDrop> => {
     const { kind, layers } = unit;
-    const changed = model.clone();
-    const changes = await applySetting(kind, layers, setting, changed, { ...context, log: () => {} });
+    const changedModel = model.clone();
+    const changes = await applySetting(kind, layers, setting, changedModel, { ...context, log: () => {} });
     if (changes instanceof Miss)
       return { miss: { at: layers[0], reason: `${kindWords[kind].text(setting)}: ${changes.reason}` } };
-    const after = macsPerSample(changed);
-    const look = await looks.look(changed, (result) => isResolved(dropOf(result), resolution), undefined, noRows);
+    const after = macsPerSample(changedModel);
+    const look = await looks.look(changedModel, (result) => isResolved(dropOf(result), resolution), undefined, noRows);
     const hasMacs = typeof before === "number" && typeof after === "number" && before > 0;
     return {
       drop: dropOf(look.compared),
-      saved: await countSavedBytes(unit, model, changed),
+      saved: await countSavedBytes(unit, model, changedModel),
       ...(hasMacs ? { savedMacs: 1 - after / before } : {}),
     };
   };
   /** Measures and stores the drop, or returns the stored one; undefined if it `isLate` and none is stored. */
   const measure = async (measurement: SweepMeasurement, isLate: boolean): Promise<MeasuredDrop | undefined> => {
     const { unit, setting } = measurement;
-    const key = { ...shared, kind: unit.kind, layers: unit.layers, setting };
+    const key = { ...sharedKey, kind: unit.kind, layers: unit.layers, setting };
     if (isLate) return (await store.records?.read(key)) as MeasuredDrop | undefined;
     return recordOnce(store.records, key, () => measureChange(measurement));
   };

@@ -79,9 +79,9 @@ function appendAdd(model: Model, layer: Layer, shift: Float64Array): void {
     fromNumbers(type !== undefined && isFloat(type) ? type : "float32", dims, shift),
     `${layer.name}.bias`,
   );
-  const shifted = emit.Add([output, vector]);
-  shifted.type = output.type;
-  replaceUses(output, shifted, shifted.producer);
+  const shiftedOutput = emit.Add([output, vector]);
+  shiftedOutput.type = output.type;
+  replaceUses(output, shiftedOutput, shiftedOutput.producer);
   model.graph.sort();
 }
 

@@ -37,7 +37,7 @@ export async function correctBiases(
   const calibration = await startCalibration();
   const inference = infer(model);
   const all = layersOf(model, inference);
-  let changed = 0;
+  let changedCount = 0;
   for (const [index, matched] of matches.entries()) {
     if (overdue?.() === true) break;
     progress(index, matches.length);
@@ -59,9 +59,9 @@ export async function correctBiases(
     const powers = moments.variance.map((variance, channel) => variance + (moments.mean[channel] ?? 0) ** 2);
     if (!isScaled && !isAboveRounding(shift, powers)) continue;
     await addOutputBias(model, layer, biased.bias, shift);
-    changed++;
+    changedCount++;
   }
-  return changed;
+  return changedCount;
 }
 
 const [minFactor, maxFactor] = [0.5, 2];
@@ -86,9 +86,9 @@ async function scaleConvolution(model: Model, layer: Layer, factors: Float64Arra
     return false;
   if (checkWeight(layer, weightNeeds.fuse) !== undefined) return false;
   const dense = await weight.tensor?.read();
-  const scaled = dense && scaleChannels(dense, role, factors, "outputs");
-  if (scaled === undefined) return false;
-  weight.tensor = inMemory(scaled);
+  const scaledWeight = dense && scaleChannels(dense, role, factors, "outputs");
+  if (scaledWeight === undefined) return false;
+  weight.tensor = inMemory(scaledWeight);
   if (biasDense !== undefined && role.biasInput !== undefined) {
     const values = toFloat64(biasDense).map((value, channel) => value * (factors[channel] ?? 1));
     model.graph.setInput(node, role.biasInput, storeBias(model, layer, values));

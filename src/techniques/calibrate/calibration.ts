@@ -118,8 +118,8 @@ export class Calibration {
     let feeding: Feeding | undefined;
     let runner: Runner | undefined;
     try {
-      for await (const read of data.batches({ size: options.batch })) {
-        const batch = bindInput(read, model);
+      for await (const dataBatch of data.batches({ size: options.batch })) {
+        const batch = bindInput(dataBatch, model);
         feeding ??= feedingOf(model, batch, data.name);
         const states = feeding.states.map(({ input }) => input);
         if (states.length > 0)
@@ -242,10 +242,10 @@ export class Calibration {
     const missingNames = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
     const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
     const runner = part === undefined ? undefined : await this.#load(part);
-    const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
-    const needed = columns.filter((name) => read.has(name) || !this.#storedNames.includes(name));
+    const readNames = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
+    const neededColumns = columns.filter((name) => readNames.has(name) || !this.#storedNames.includes(name));
     try {
-      for await (const batch of this.#store.batches(needed)) {
+      for await (const batch of this.#store.batches(neededColumns)) {
         throwIfAborted(signal, stopText);
         const stored = mapColumns(batch, (dense, name) => this.#corrections.get(name)?.(dense) ?? dense);
         yield { stored, computed: (await runner?.run(stored)) ?? {} };
@@ -305,19 +305,19 @@ export class Calibration {
   correct({ name, axis }: Place, factors: Float64Array, shift: Float64Array): void {
     if (!this.#storedNames.includes(name)) return;
     // A float32 array in memory is corrected in place, once.
-    const changed = new WeakSet<object>();
+    const correctedArrays = new WeakSet<object>();
     this.#corrections.set(name, (dense) => {
       const { type, dims, data } = dense;
-      if (!isFloat(type) || changed.has(data)) return dense;
+      if (!isFloat(type) || correctedArrays.has(data)) return dense;
       const { inner, columns, values } = readFeatures(dense, { axis, rank: this.#rankOf(name) });
-      const corrected = values();
-      for (let start = 0, run = 0; start < corrected.length; start += inner, run++) {
+      const correctedValues = values();
+      for (let start = 0, run = 0; start < correctedValues.length; start += inner, run++) {
         const [factor = 1, addend = 0] = [factors[run % columns], shift[run % columns]];
         for (let index = start; index < start + inner; index++)
-          corrected[index] = factor * (corrected[index] ?? 0) + addend;
+          correctedValues[index] = factor * (correctedValues[index] ?? 0) + addend;
       }
-      if (corrected !== data) return fromNumbers(type, dims, corrected);
-      changed.add(data);
+      if (correctedValues !== data) return fromNumbers(type, dims, correctedValues);
+      correctedArrays.add(data);
       return dense;
     });
   }

@@ -44,11 +44,11 @@ export function readFeatures(
   const { outer, count, inner } = axis === undefined ? singleColumn : axisLayout(dims, addedAxes + axis, axes);
   const [rowCount, width] = [outer * inner, count / groups];
   // Avoids conversion of float32, because often few values are read.
-  const stored = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
+  const readNumbers = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
   const select = (rows: ArrayLike<number>, group: number | undefined, find: () => Int32Array): Float64Array => {
     const size = elementCount(dense.dims) / repeats;
     const { indices, data } = picks?.select(rows, group, size, find) ?? { indices: find(), data: undefined };
-    const [numbers, result] = [stored(), data ?? new Float64Array(indices.length)];
+    const [numbers, result] = [readNumbers(), data ?? new Float64Array(indices.length)];
     for (let position = 0; position < indices.length; position++) {
       const index = indices[position] ?? 0;
       result[position] = index < 0 ? 0 : (numbers[index] ?? 0);
@@ -63,13 +63,13 @@ export function readFeatures(
     inner,
     values: () =>
       picks === undefined
-        ? stored()
+        ? readNumbers()
         : select([], undefined, () => Int32Array.from({ length: elementCount(dims) }, (_, position) => position)),
     matrix(group, rows, columns) {
       const first = (group ?? 0) * width;
-      const chosen =
+      const columnIndices =
         columns ?? Array.from({ length: group === undefined ? count : width }, (_, index) => first + index);
-      const starts = Uint32Array.from(chosen, (column) => column * inner);
+      const starts = Uint32Array.from(columnIndices, (column) => column * inner);
       const height = rows?.length ?? rowCount;
       const find = (): Int32Array => {
         const positions = new Int32Array(height * starts.length);

@@ -67,35 +67,35 @@ export async function withEvidence<T>(
     throw optionError(`"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
   const finite = requireFinite(statisticOf(`The ${kind} "${id}"`, statistic));
-  const observed = observedModels === "changed" || observedModels === "both" ? model : model.clone();
+  const evidenceModel = observedModels === "changed" || observedModels === "both" ? model : model.clone();
   const original = observedModels === "both" ? model.clone() : undefined;
   const originalLayers = original === undefined ? [] : layers(original, infer(original));
-  const all = layers(observed, infer(observed));
+  const all = layers(evidenceModel, infer(evidenceModel));
   // Samples are read when the first layer needs them.
   let calibrations: Calibrations | undefined;
   const openCalibrations = async (): Promise<Calibrations> => {
     const { calibrate } = await import("./calibration.ts");
-    const first = await calibrate(observed, { data, samples }, context);
+    const first = await calibrate(evidenceModel, { data, samples }, context);
     calibrations = [first, undefined];
     if (original !== undefined) calibrations = [first, await calibrate(original, { data, samples }, context)];
     return calibrations;
   };
   // Layers in a row that read the same value (query, key and value) have the same evidence.
-  let cached = { name: "", input: undefined as string | undefined, evidence: undefined as unknown };
+  let cacheEntry = { name: "", input: undefined as string | undefined, evidence: undefined as unknown };
   try {
-    return await work(async (requested, isObserved = () => true) => {
-      const { name } = requested;
-      if (!isObserved(requested)) return layerContext(requested, undefined);
-      if (cached.name === name) return layerContext(requested, cached.evidence);
+    return await work(async (requestedLayer, isObserved = () => true) => {
+      const { name } = requestedLayer;
+      if (!isObserved(requestedLayer)) return layerContext(requestedLayer, undefined);
+      if (cacheEntry.name === name) return layerContext(requestedLayer, cacheEntry.evidence);
       const [calibration, reference] = calibrations ?? (await openCalibrations());
-      const layer = observed === model ? requested : all.find((other) => other.name === name);
-      const readers = (layer === undefined ? [] : laterReadersOf(layer, observed)).filter(
+      const layer = evidenceModel === model ? requestedLayer : all.find((other) => other.name === name);
+      const readers = (layer === undefined ? [] : laterReadersOf(layer, evidenceModel)).filter(
         (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
       );
       const input = original === undefined ? singleInputOf(readers, finite) : undefined;
-      if (input !== undefined && input === cached.input) {
-        cached = { ...cached, name };
-        return layerContext(requested, cached.evidence);
+      if (input !== undefined && input === cacheEntry.input) {
+        cacheEntry = { ...cacheEntry, name };
+        return layerContext(requestedLayer, cacheEntry.evidence);
       }
       const originalReaders = readers.flatMap(
         (reader) => originalLayers.find((other) => other.name === reader.name) ?? [],
@@ -108,8 +108,8 @@ export async function withEvidence<T>(
         layer === undefined
           ? new Miss("the model had no such layer before", name)
           : await calibration.collect(readers, finite, originalInputs);
-      cached = { name, input, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
-      return layerContext(requested, cached.evidence);
+      cacheEntry = { name, input, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
+      return layerContext(requestedLayer, cacheEntry.evidence);
     });
   } finally {
     await release();

@@ -41,8 +41,8 @@ export interface ModelMatch {
   readonly originalLayers: { readonly count: number; readonly paired: number };
 }
 
-export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<ModelMatch> {
-  const model = changed.clone();
+export async function matchOriginal(changedModel: Model, original: Model, engine: Engine): Promise<ModelMatch> {
+  const model = changedModel.clone();
   const inference = infer(model);
   const all = layersOf(model, inference);
   const reference = await fuseNormsLike(original, all, inference);
@@ -50,16 +50,16 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const originalLayers = layersOf(reference, referenceInference);
   const counterparts = counterpartsAmong(originalLayers);
   const misses: Miss[] = [];
-  const matched: LayerMatch[] = [];
+  const layerMatches: LayerMatch[] = [];
   const cutChannels = new Map<string, readonly number[]>();
-  const used = new Set<Layer>();
-  const paired = new Set<Layer>();
+  const usedCounterparts = new Set<Layer>();
+  const pairedLayers = new Set<Layer>();
   for (const [position, layer] of all.entries()) {
-    const counterpart = counterparts(layer).find((other) => !used.has(other));
-    if (counterpart !== undefined) paired.add(counterpart);
-    const recorded = counterpart && readRecordedChannels(reference, counterpart, model, layer);
-    if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
-      cutChannels.set(counterpart.effective.name, recorded);
+    const counterpart = counterparts(layer).find((other) => !usedCounterparts.has(other));
+    if (counterpart !== undefined) pairedLayers.add(counterpart);
+    const recordedChannels = counterpart && readRecordedChannels(reference, counterpart, model, layer);
+    if (counterpart !== undefined && recordedChannels !== undefined && recordedChannels.length < counterpart.outputs)
+      cutChannels.set(counterpart.effective.name, recordedChannels);
     const comparablePair = requireComparable(layer, counterpart);
     const keptChannels =
       comparablePair instanceof Miss
@@ -74,9 +74,9 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
       );
       continue;
     }
-    used.add(comparablePair);
+    usedCounterparts.add(comparablePair);
     if (keptChannels !== undefined) cutChannels.set(comparablePair.effective.name, keptChannels);
-    matched.push({
+    layerMatches.push({
       name: layer.name,
       layerIndex: position,
       original: biasedOutput(comparablePair, referenceInference)?.output.name ?? "",
@@ -87,17 +87,17 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   }
   return {
     original: reference,
-    layers: matched,
+    layers: layerMatches,
     keptChannels: cutChannels,
     misses,
-    originalLayers: { count: originalLayers.length, paired: paired.size },
+    originalLayers: { count: originalLayers.length, paired: pairedLayers.size },
   };
 }
 
-async function fuseNormsLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
+async function fuseNormsLike(original: Model, changedLayers: readonly Layer[], inference: Inference): Promise<Model> {
   const reference = original.clone();
-  const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));
-  await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalized.get(name) === false });
+  const normalizedByName = new Map(changedLayers.map((layer) => [layer.name, isNormalized(layer, inference)]));
+  await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalizedByName.get(name) === false });
   return reference;
 }
 
@@ -123,18 +123,18 @@ function requireComparable(layer: Layer, same: Layer | undefined): Layer | Miss 
 async function findKeptChannels(
   original: Model,
   before: Layer,
-  changed: Model,
+  changedModel: Model,
   after: Layer,
   engine: Engine,
 ): Promise<readonly number[] | undefined | Miss> {
   if (before.outputs === after.outputs) return undefined;
   if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
-  const recorded = readRecordedChannels(original, before, changed, after);
-  if (recorded !== undefined) return recorded;
+  const recordedChannels = readRecordedChannels(original, before, changedModel, after);
+  if (recordedChannels !== undefined) return recordedChannels;
   const originalRows = rowsOf(await readStoredValue(original, before.effective, engine), before);
   const channels: number[] = [];
   let next = 0;
-  for (const row of rowsOf(await readStoredValue(changed, after.effective, engine), after)) {
+  for (const row of rowsOf(await readStoredValue(changedModel, after.effective, engine), after)) {
     while (next < originalRows.length && !isSubsequence(row, originalRows[next] ?? [])) next++;
     if (next === originalRows.length)
       return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
@@ -147,11 +147,11 @@ async function findKeptChannels(
 function readRecordedChannels(
   original: Model,
   before: Layer,
-  changed: Model,
+  changedModel: Model,
   after: Layer,
 ): readonly number[] | undefined {
   const base = originalChannelsOf(original, before.name);
-  const recorded = originalChannelsOf(changed, before.name) ?? originalChannelsOf(changed, after.name);
+  const recorded = originalChannelsOf(changedModel, before.name) ?? originalChannelsOf(changedModel, after.name);
   const channels = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
   const isFitting =
     channels?.length === after.outputs && channels.every((channel) => channel >= 0 && channel < before.outputs);

@@ -28,26 +28,26 @@ export async function observe<R>(
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, R>> {
   const copy = model.clone();
-  const observed = places.map((nameOrPlace) => {
+  const observations = places.map((nameOrPlace) => {
     const place = typeof nameOrPlace === "string" ? { name: nameOrPlace } : nameOrPlace;
     const { name } = place;
     const method = typeof statistic === "function" ? statistic(name) : statistic;
     const bytes = bytesOfSample(copy.graph.value(name)) * (method.reduce === undefined ? 1 : liveShare);
     return { name, bytes, ...writeObserved(copy, place, method), running: method.begin() };
   });
-  if (observed.length === 0) return new Map();
-  const models = [{ model: copy, observed: observed.map(({ value }) => value.name) }];
-  const bytes = observed.reduce((sum, value) => sum + value.bytes, 0);
+  if (observations.length === 0) return new Map();
+  const models = [{ model: copy, observed: observations.map(({ value }) => value.name) }];
+  const bytes = observations.reduce((sum, value) => sum + value.bytes, 0);
   const fixedBatch = model.graph.feeds[0]?.type?.dims?.[0];
   const fittingBatch = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
   const { batch = typeof fixedBatch === "number" ? fixedBatch : fittingBatch } = options;
   await runOverSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
-    for (const { value, axis, rank, running } of observed) {
+    for (const { value, axis, rank, running } of observations) {
       const dense = results[value.name];
       if (dense !== undefined) await running.add(readFeatures(dense, { axis, rank }));
     }
   });
-  return new Map(observed.map(({ name, running }) => [name, running.end()]));
+  return new Map(observations.map(({ name, running }) => [name, running.end()]));
 }
 
 /** Maximum bytes of the observed values of a batch, which the runtime and JavaScript hold at once. */

@@ -46,13 +46,13 @@ export async function observeOnce<R>(
 ): Promise<ReadonlyMap<string, R>> {
   const keyOf = ({ name, axis }: Place): string => JSON.stringify([name, axis]);
   const keys = new Map(places.map((place) => [place.name, keyOf(place)]));
-  const renamed = (results: ReadonlyMap<string, R>, names: ReadonlyMap<string, string>) =>
+  const renameResults = (results: ReadonlyMap<string, R>, names: ReadonlyMap<string, string>) =>
     new Map(Array.from(results, ([name, result]) => [names.get(name) ?? name, result]));
   const statistics = await measureOnce(model, dataset, setting, [...keys.values()], async (missing) => {
     const missingPlaces = places.filter((place) => missing.includes(keyOf(place)));
-    return renamed(await observe(engine, model, dataset, missingPlaces, statistic, options), keys);
+    return renameResults(await observe(engine, model, dataset, missingPlaces, statistic, options), keys);
   });
-  return renamed(statistics, new Map(Array.from(keys, ([name, key]) => [key, name])));
+  return renameResults(statistics, new Map(Array.from(keys, ([name, key]) => [key, name])));
 }
 
 const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();

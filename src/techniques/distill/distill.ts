@@ -138,7 +138,7 @@ export const distill = definePass({
       ({ input }) => describeLack(input) ?? "",
     ),
   ),
-  async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
+  async run(model, { teacher: givenTeacher, otherTeachers = [], shrink, keepLayers, ...others }, context) {
     const { temperature, alpha, loss: requestedLoss, ...options } = others;
     const { label } = await firstBatch(await trainPart(options.data), 64);
     const defaultLoss = requestedLoss === undefined ? chooseLoss(model, label) : undefined;
@@ -146,7 +146,7 @@ export const distill = definePass({
       const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
       throw optionError(text, { hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.` });
     }
-    const teacher = named ?? model.clone();
+    const teacher = givenTeacher ?? model.clone();
     const removals = await makeStudent(model, { shrink, keepLayers }, context);
     await requireDifferentModels(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
@@ -166,8 +166,8 @@ export const distill = definePass({
     context.log({ id: "loss", text: `loss: ${text}${reason}${noLabels}` });
     const imitation = distillation({ teacher: teachers, loss, ...(loss === undefined ? settings : {}) });
     if (removals.length > 0) await context.beforeTraining?.(model);
-    const trained = await train(model, { ...options, batchStatistics, loss: imitation }, context);
-    return { ...trained, changes: [...removals, ...trained.changes] };
+    const trainOutcome = await train(model, { ...options, batchStatistics, loss: imitation }, context);
+    return { ...trainOutcome, changes: [...removals, ...trainOutcome.changes] };
   },
 });
 
@@ -252,11 +252,11 @@ async function sizesOf(model: Model) {
   const copy = withStoredWeights(model);
   const inference = infer(copy);
   const macs = macsPerSample(copy);
-  const learned = await learnedTensors(copy, inference);
+  const learnedValues = await learnedTensors(copy, inference);
   return {
     layers: allLayers(copy, inference).length,
-    parameters: learnedCount(learned),
-    bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
+    parameters: learnedCount(learnedValues),
+    bytes: [...learnedValues.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
     macs: macs instanceof Miss ? undefined : macs,
   };
 }

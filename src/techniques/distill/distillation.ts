@@ -35,9 +35,9 @@ export function chooseLoss(
   const inference = infer(model);
   const output = mainOutput(model.graph.outputs);
   const { name, type } = output ?? {};
-  const shown = `"${name}" ${dimsText(type?.dims)}`;
+  const outputText = `"${name}" ${dimsText(type?.dims)}`;
   if (type !== undefined && !isFloat(type.type))
-    throw unsupportedError(`The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
+    throw unsupportedError(`The model's output ${outputText} is ${type.type}: only floats have a gradient.`, {
       hint: "Use the model without its last rounding or ArgMax, so that scores are its output.",
     });
   const kind = outputKind(model, undefined);
@@ -46,15 +46,15 @@ export function chooseLoss(
   if ((kind === "labels" && label === undefined) || (type?.dims?.length === 2 && hasLabelSets && !isDistribution))
     return {
       loss: hasLabelSets ? "0.7 * label-bce + 0.3 * binary" : "label-bce",
-      why: `${shown} scores independent labels`,
+      why: `${outputText} scores independent labels`,
     };
-  if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
+  if (kind === "vector") return { loss: "embedding", why: `${outputText} is an embedding` };
   if (kind === "boxes") return { loss: "output-mse", why: "the outputs are boxes and their scores" };
   if (kind !== "classes" && kind !== "labels")
-    return { loss: "output-mse", why: `${shown} does not hold class scores` };
+    return { loss: "output-mse", why: `${outputText} does not hold class scores` };
   if ((type?.dims?.length ?? 0) > 3)
-    return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
-  return { loss: undefined, why: `${shown} scores classes` };
+    return { loss: "output-mse", why: `${outputText} does not hold classes along its last axis` };
+  return { loss: undefined, why: `${outputText} scores classes` };
 }
 
 export const settingsOfAnotherLoss =

@@ -22,14 +22,14 @@ export interface Candidate extends Layer {
   readonly view: WeightView;
 }
 
-export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
+export function findCandidates(selectedLayers: readonly Layer[], all: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
   const readable = all.flatMap((layer): Candidate | [] => {
     const refusal = checkWeight(layer, weightNeeds.factorize);
-    if (refusal !== undefined && chosen.includes(layer)) misses.push(refusal);
+    if (refusal !== undefined && selectedLayers.includes(layer)) misses.push(refusal);
     return refusal === undefined ? { ...layer, view: weightViewOf(layer, inference) } : [];
   });
-  const isChosen = ({ name }: Candidate): boolean => chosen.some((layer) => layer.name === name);
+  const isChosen = ({ name }: Candidate): boolean => selectedLayers.some((layer) => layer.name === name);
   const possible = readable.filter(isChosen);
   const candidates = possible.filter((layer) => {
     const readerBeside = (layers: readonly Candidate[]): string | undefined => {
@@ -101,8 +101,8 @@ export async function readProblem(
   layer: Candidate,
   candidates: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
-  const stored = await readStoredValue(model, layer.effective, context.engine);
-  const nonFiniteText = describeNonFinite(toFloat64(stored));
+  const storedWeight = await readStoredValue(model, layer.effective, context.engine);
+  const nonFiniteText = describeNonFinite(toFloat64(storedWeight));
   if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
   // The inputs are those of layers that read the weight along the same axis.
   const readers = findSharing(layer, candidates).filter(
@@ -110,11 +110,11 @@ export async function readProblem(
   );
   const whitening = await inputs.of(readers);
   const inputWeights = whitening instanceof Miss ? undefined : whitening;
-  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: inputWeights?.roots });
+  const problem = problemOf(layer, storedWeight, { multiply, seed: context.seed, inputs: inputWeights?.roots });
   const hasFewRows = inputWeights !== undefined && inputWeights.rows < (problem.matrices[0]?.columns ?? 0);
   return {
     ...problem,
-    dims: stored.dims,
+    dims: storedWeight.dims,
     fewInputs: hasFewRows ? inputWeights.rows : undefined,
     whyNoInputs: whitening instanceof Miss ? whitening.reason : undefined,
   };

@@ -81,8 +81,8 @@ export function storeParts(
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
     const shape = partDims(layer, dims, { rows, columns, window });
     const tensor = inMemory(fromNumbers(type, shape, weightElements(role, shape, matrices)));
-    const stored = model.graph.addTensor(`${name}.${part}.weight`, tensor, weight.role);
-    return { name: `${name}.${part}`, weight: stored, window };
+    const partWeight = model.graph.addTensor(`${name}.${part}.weight`, tensor, weight.role);
+    return { name: `${name}.${part}`, weight: partWeight, window };
   };
   return parts.map(store);
 }

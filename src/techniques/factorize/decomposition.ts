@@ -98,10 +98,10 @@ export async function applyInputWeights(weight: Matrix, group: number, { inputs,
 /** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each group. */
 export async function errorOfGroups(errors: readonly number[], problem: Problem): Promise<number> {
   if (errors.length === 1) return errors[0] ?? 0;
-  const weighted = await Promise.all(
+  const weightedMatrices = await Promise.all(
     problem.matrices.map((weight, group) => applyInputWeights(weight, group, problem)),
   );
-  const shares = shareOfGroups(weighted.map(frobenius));
+  const shares = shareOfGroups(weightedMatrices.map(frobenius));
   return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
 }
 

@@ -69,9 +69,9 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     storeWeights(model);
     const inference = infer(model);
     const all = layersOf(model, inference);
-    const chosen = selectLayers(all, options);
-    const unsupported = options.layers === undefined ? unsupportedWeights(model, inference, all) : [];
-    const { candidates, misses } = findCandidates(chosen, all, inference);
+    const selectedLayers = selectLayers(all, options);
+    const unsupportedMisses = options.layers === undefined ? unsupportedWeights(model, inference, all) : [];
+    const { candidates, misses } = findCandidates(selectedLayers, all, inference);
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.
     const multiply: Multiply = (a, b) => {
@@ -81,7 +81,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const inputs = await inputStatisticsOf(model, options, multiply, context);
     try {
       const outcome = await factorizeLayers({ model, options, context, multiply, inputs }, all, candidates);
-      return { ...outcome, misses: [...misses, ...outcome.misses, ...unsupported] };
+      return { ...outcome, misses: [...misses, ...outcome.misses, ...unsupportedMisses] };
     } finally {
       await inputs.release();
       await products.release();
@@ -233,7 +233,7 @@ async function planBudget(
     (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * positionsOf(layer),
     0,
   );
-  const planned = candidates.filter(
+  const budgetedLayers = candidates.filter(
     (layer) => ruleOf(options, layer).inBudget && findSharing(layer, candidates)[0] === layer,
   );
   const items: LayerChoices[] = [];
@@ -241,9 +241,9 @@ async function planBudget(
   const misses: Miss[] = [];
   const inputs = await inputStatisticsOf(run.model, options, run.multiply, context);
   try {
-    for (const [index, layer] of planned.entries()) {
+    for (const [index, layer] of budgetedLayers.entries()) {
       throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
-      context.progress(index, planned.length + candidates.length, `singular values of ${layer.name}`);
+      context.progress(index, budgetedLayers.length + candidates.length, `singular values of ${layer.name}`);
       const problem = await readProblem({ ...run, inputs }, layer, candidates);
       if (problem instanceof Miss) {
         misses.push(problem);

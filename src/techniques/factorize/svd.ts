@@ -61,12 +61,12 @@ function defineSvd(
     async spectrum(problem) {
       const { matrices, multiply } = problem;
       const { after, full } = sizes(problem);
-      const weighted = await Promise.all(
+      const weightedMatrices = await Promise.all(
         matrices.map((weight, group) => applyInputWeights(unfold(weight, after), group, problem)),
       );
-      const shares = await Promise.all(weighted.map((weight) => energyShares(weight, multiply)));
+      const shares = await Promise.all(weightedMatrices.map((weight) => energyShares(weight, multiply)));
       const lostSquares = new Float64Array(full + 1);
-      for (const [group, share] of shareOfGroups(weighted.map(frobenius)).entries()) {
+      for (const [group, share] of shareOfGroups(weightedMatrices.map(frobenius)).entries()) {
         let sum = 0;
         for (let rank = full - 1; rank >= 0; rank--) {
           sum += shares[group]?.[rank] ?? 0;

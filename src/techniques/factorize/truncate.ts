@@ -82,11 +82,11 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   if (norm === 0) return exactSvd(source, rank, options);
   // Squares neither overflow nor underflow after scaling.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
-  const scaled = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
+  const scaledSource = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
   const squaredNorm = (norm / scale) ** 2;
   const isWide = source.rows < source.columns;
-  const scaledTransposed = transpose(scaled);
-  const [a, transposed] = isWide ? [scaledTransposed, scaled] : [scaled, scaledTransposed];
+  const scaledTransposed = transpose(scaledSource);
+  const [a, transposed] = isWide ? [scaledTransposed, scaledSource] : [scaledSource, scaledTransposed];
   const width = Math.min(rank + oversampling, a.columns);
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
@@ -123,10 +123,10 @@ async function iterateSubspace({ a, transposed, totalEnergy, multiply }: Problem
   for (let iteration = 0; ; iteration++) {
     const basis = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
-    const captured = innerProduct(image, image) / totalEnergy;
-    if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations)
+    const newShare = innerProduct(image, image) / totalEnergy;
+    if (newShare - capturedShare <= Math.max(minGain * (1 - newShare), 1e-15) || iteration === maxIterations)
       return { basis, small: await svd(image, multiply) };
-    capturedShare = captured;
+    capturedShare = newShare;
     vectors = await orthonormalize(image, multiply);
   }
 }

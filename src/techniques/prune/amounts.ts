@@ -72,12 +72,12 @@ async function sharesOf(
   const limited = new Map<Weight, number>();
   let shares: ReadonlyMap<Weight, Share> = limited;
   for (;;) {
-    const unlimited = new Map([...layers].filter(([target]) => !limited.has(target)));
+    const unlimitedLayers = new Map([...layers].filter(([target]) => !limited.has(target)));
     const removed = [...layers].reduce((sum, [target, { before }]) => sum + (limited.get(target) ?? 0) * before, 0);
-    const rest = Math.min(1, (share * total - removed) / Math.max(1, entryCount([...unlimited.values()])));
-    const allocated = unlimited.size === 0 ? [] : await requestShares(allocation, rest, unlimited);
-    shares = new Map<Weight, Share>([...limited, ...allocated]);
-    const overLimit = [...unlimited].filter(
+    const rest = Math.min(1, (share * total - removed) / Math.max(1, entryCount([...unlimitedLayers.values()])));
+    const allocatedShares = unlimitedLayers.size === 0 ? [] : await requestShares(allocation, rest, unlimitedLayers);
+    shares = new Map<Weight, Share>([...limited, ...allocatedShares]);
+    const overLimit = [...unlimitedLayers].filter(
       ([target, { before }]) => fractionPruned(shares.get(target) ?? 0, before) > maxLayerAmount,
     );
     if (overLimit.length === 0) break;
@@ -111,12 +111,12 @@ async function requestShares(
   share: number,
   layers: ReadonlyMap<Weight, RankedTarget>,
 ): Promise<ReadonlyMap<Weight, Share>> {
-  const ranked = [...layers.values()].map(({ layer }) => layer);
+  const layerRankings = [...layers.values()].map(({ layer }) => layer);
   const subject = `The allocation "${allocation.id}"`;
-  const shares = await awaitedAnswerOf(subject, async () => allocation.shares?.(ranked, share));
+  const shares = await awaitedAnswerOf(subject, async () => allocation.shares?.(layerRankings, share));
   const isShare = (value: Share): boolean => typeof value === "object" || (value >= 0 && value <= 1);
-  if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
-    throw optionError(`${subject}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
+  if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== layerRankings.length)
+    throw optionError(`${subject}: expected a share from 0 to 1 for each of ${layerRankings.length} layers.`);
   return new Map(Array.from(layers.keys(), (target, index) => [target, shares[index] ?? 0]));
 }
 

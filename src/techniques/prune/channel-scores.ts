@@ -311,8 +311,8 @@ async function activationStatistics(
   const axes = new Map([...readings.values()].flat().map(({ slice: { value, axis } }) => [value, axis]));
   if (axes.size === 0) return axes;
   const places = Array.from(axes, ([{ name }, axis]) => ({ name, axis }));
-  const chosen = draw(await trainPart(data), samples, seed);
-  const statistics = await observe(engine, model, chosen, places, statistic, { signal });
+  const drawnSamples = draw(await trainPart(data), samples, seed);
+  const statistics = await observe(engine, model, drawnSamples, places, statistic, { signal });
   return new Map(Array.from(axes.keys(), (value) => [value, statistics.get(value.name)]));
 }
 
@@ -347,7 +347,7 @@ function writeGates(copy: Model, group: Group, readings: readonly Summand[], inf
   const [firstNode] = copy.graph.nodes();
   const emitFirst = emitInto(copy, { before: firstNode });
   const gates = emitFirst.constant(ones(group.units), "gates", parameter);
-  const padded = emitFirst.Concat([gates, emitFirst.constant(ones(1))], { axis: 0 });
+  const paddedGates = emitFirst.Concat([gates, emitFirst.constant(ones(1))], { axis: 0 });
   for (const { node, input, slice } of readings) {
     const reader = copy.graph.value(node.outputs[0]?.name ?? "")?.producer;
     const value = reader?.inputs[input];
@@ -355,7 +355,7 @@ function writeGates(copy: Model, group: Group, readings: readonly Summand[], inf
     if (reader === undefined || value === undefined || rank === undefined) continue;
     const emit = emitInto(copy, { before: reader });
     // -1 marks an index without a unit; it gathers the last element, 1.
-    const factors = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
+    const factors = emit.Gather([paddedGates, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
     const shape = Array.from({ length: rank }, (_, axis) => (axis === slice.axis ? -1 : 1));
     copy.graph.setInput(reader, input, emit.Mul([value, emit.Reshape([factors, shape])]));
   }

@@ -102,10 +102,10 @@ export interface RankedSet {
 }
 
 export function rankedSets(
-  scored: readonly ScoredGroup[],
+  scoredGroups: readonly ScoredGroup[],
   { rankingKey, maxShareOf }: RankingOptions,
 ): readonly RankedSet[] {
-  const sets = groupBy(scored, ({ group }) => rankingKey(group));
+  const sets = groupBy(scoredGroups, ({ group }) => rankingKey(group));
   return Array.from(sets.values(), (set) => {
     const candidates = rankUnits(set);
     const inOrder = set.length === 1 ? orderByShare(candidates) : candidates;
@@ -176,11 +176,11 @@ const stepsPerLayer = 4;
 /** Returns the units of each group that an amount removes: those whose `position` is below round(amount · total). */
 export function chooseUnits({ groups, total, order }: RankedSet, amount: number): readonly UnitChoice[] {
   const count = roundHalfEven(amount * total);
-  const removed = groupBy(
+  const removedUnits = groupBy(
     order.filter(({ position }) => position < count),
     ({ group }) => group,
   );
-  return groups.map((group) => ({ group, units: (removed.get(group) ?? []).map(({ unit }) => unit) }));
+  return groups.map((group) => ({ group, units: (removedUnits.get(group) ?? []).map(({ unit }) => unit) }));
 }
 
 interface RankedUnit {

@@ -31,7 +31,7 @@ export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values }
 
 export async function scorerOf(
   model: Model,
-  chosen: readonly Layer[],
+  selectedLayers: readonly Layer[],
   options: ScoringOptions,
   context: Context,
 ): Promise<Scorer> {
@@ -39,7 +39,7 @@ export async function scorerOf(
   if (criterion === criteria.of("magnitude")) return byMagnitude;
   const { id, scores: scoresOf, evidence: statistic } = criterion;
   if (scoresOf === undefined || isChannelEvidence(statistic)) throw optionError(`"importance": ${channelsOnly(id)}.`);
-  const evidenceOf = await createEvidence(id, statistic, model, chosen, options, context);
+  const evidenceOf = await createEvidence(id, statistic, model, selectedLayers, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
       const evidence = evidenceOf.get(layer.weight);
@@ -89,9 +89,9 @@ export async function createEvidence(
   context: Context,
 ): Promise<ReadonlyMap<Value, unknown>> {
   if (statistic !== undefined && "of" in statistic) {
-    const stored = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight.name);
+    const storedNames = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight.name);
     const method = { id, evidence: statistic };
-    const gradients = await gradientEvidence(model, [...new Set(stored)], method, options, context);
+    const gradients = await gradientEvidence(model, [...new Set(storedNames)], method, options, context);
     const noGradient = ({ name }: Layer) => new Miss("the loss has no gradient with respect to its weight", name);
     return new Map(chosen.map((layer) => [layer.weight, gradients.get(layer.weight.name) ?? noGradient(layer)]));
   }

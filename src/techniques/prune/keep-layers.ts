@@ -62,7 +62,7 @@ function selectEvenly(stacks: readonly (readonly Block[])[], count: number): rea
 
 function selectBlocks(all: readonly Block[], selectors: readonly (string | number)[]): readonly Block[] {
   const hint = `Repeated layers: ${all.map(({ name }, index) => `${index} ${name}`).join(", ")}.`;
-  const selected = selectors.map((selector) => {
+  const selectedBlocks = selectors.map((selector) => {
     const blocks = all.filter(({ name }, index) =>
       typeof selector === "number" ? selector === index : matchesName(selector, name),
     );
@@ -71,5 +71,5 @@ function selectBlocks(all: readonly Block[], selectors: readonly (string | numbe
       ? new PithError("E_NAME", `No repeated layer is called "${selector}".`, { hint })
       : optionError(`There is no repeated layer ${selector}: they count from 0 to ${all.length - 1}.`, { hint });
   });
-  return [...new Set(selected.flat())];
+  return [...new Set(selectedBlocks.flat())];
 }

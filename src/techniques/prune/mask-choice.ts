@@ -41,25 +41,25 @@ export async function pruneByMasks(
   const tensors = new Map(targets.map(({ parameter }) => [parameter, stored(parameter)]));
   const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const choose = await chooserFor(targets, scorer);
-  const chosen: MaskChoice[] = [];
+  const choices: MaskChoice[] = [];
   const refusals: Miss[] = [];
   for (const target of targets) {
     const choice = await choose(target);
     if (choice instanceof Miss) refusals.push(choice);
-    else chosen.push(choice);
+    else choices.push(choice);
   }
-  for (const choice of chosen)
+  for (const choice of choices)
     await (keepMasks ? setMask(model, choice.target.parameter, await choice.mask()) : zeroEntries(choice));
   // With `keepMasks`, the result has changed even if nothing was pruned: masks of ones were added.
-  if (keepMasks || (await isAnyChanged(chosen, tensors)))
-    return { changes: chosen.map(changeOf), misses: [...misses, ...refusals] };
+  if (keepMasks || (await isAnyChanged(choices, tensors)))
+    return { changes: choices.map(changeOf), misses: [...misses, ...refusals] };
   for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
-  return { changes: [], misses: [...misses, ...refusals, ...chosen.map(explainUnchanged)] };
+  return { changes: [], misses: [...misses, ...refusals, ...choices.map(explainUnchanged)] };
 }
 
 /** Returns whether pruning changed a parameter. Compares the smallest parameters first, because one difference suffices. */
-async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
-  for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
+async function isAnyChanged(choices: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const { target, before, after } of choices.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;
     const { parameter } = target;
     if (maskingOf(parameter) !== undefined) return true;

@@ -76,7 +76,7 @@ function keepLargest(n: number, keptEntries: MatrixMask, sizes: Float64Array, st
 const pruneSmallest = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
   pruneLowest(mask, sizes, roundHalfEven(share * keptCount(mask)));
 
-const accepted =
+const acceptedText =
   'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), a pattern { id, choose }, or the path of a module that exports one';
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
@@ -85,7 +85,7 @@ export const patternSchema = v.union(
   [
     v.pipe(
       v.string(),
-      v.check((word) => word === entriesId || patternOf(word) !== undefined, accepted),
+      v.check((word) => word === entriesId || patternOf(word) !== undefined, acceptedText),
     ),
     v.pipe(
       v.custom<Pattern>(isPattern),
@@ -94,9 +94,9 @@ export const patternSchema = v.union(
         "has a `share` that is not a number from 0 to 1",
       ),
     ),
-    modulePath(accepted),
+    modulePath(acceptedText),
   ],
-  accepted,
+  acceptedText,
 );
 
 /** Returns the pattern of a name; undefined for `entries` and unknown names, such as module paths. */

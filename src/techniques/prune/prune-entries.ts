@@ -26,9 +26,9 @@ export function pruneByScores(
   return pruneByMasks(model, options, scorerFor, async (targets, scorer) => {
     const amountOf = await amountsFor(targets, scorer);
     return async (target) => {
-      const { amount, decidedBy, empties, cut: shared } = amountOf(target);
-      if (shared !== undefined && (empties || shared.cut.prunedCount < shared.before))
-        return { ...(await thresholdChoice(target, shared.ranked, shared.before, shared.cut)), decidedBy };
+      const { amount, decidedBy, empties, cut: sharedCut } = amountOf(target);
+      if (sharedCut !== undefined && (empties || sharedCut.cut.prunedCount < sharedCut.before))
+        return { ...(await thresholdChoice(target, sharedCut.ranked, sharedCut.before, sharedCut.cut)), decidedBy };
       const rankedEntries = await readRanked(target, scorer);
       if (rankedEntries instanceof Miss) return rankedEntries;
       const { ranked, mask, scores, before } = rankedEntries;
@@ -92,8 +92,8 @@ export async function pruneBySolver(
           throw optionError(`${subject}: expected { weights, kept } for layer "${layer.name}".`);
         checkMasks(subject, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
-        const chosen = Uint8Array.from(weightElements(layer.role, stored(target.parameter).dims, matrices));
-        const result = intersect(mask, chosen);
+        const solutionMask = Uint8Array.from(weightElements(layer.role, stored(target.parameter).dims, matrices));
+        const result = intersect(mask, solutionMask);
         const after = keptCount(result);
         if (before > 0 && after === 0 && !empties) {
           const largest = pruneLowest(mask, numbers.flat, before - 1);
@@ -131,9 +131,9 @@ function requirePatternFits(pattern: Pattern, target: Weight): Pattern {
   return {
     ...pattern,
     choose(scores, kept, amount) {
-      const chosen = answerOf(subject, () => pattern.choose(scores, kept, amount));
-      checkMasks(subject, target, kept, chosen);
-      return chosen;
+      const chosenMasks = answerOf(subject, () => pattern.choose(scores, kept, amount));
+      checkMasks(subject, target, kept, chosenMasks);
+      return chosenMasks;
     },
   };
 }
@@ -142,12 +142,12 @@ function requirePatternFits(pattern: Pattern, target: Weight): Pattern {
 function checkMasks(
   subject: string,
   { layer }: Weight,
-  kept: readonly MatrixMask[],
-  chosen: readonly MatrixMask[],
+  keptMasks: readonly MatrixMask[],
+  chosenMasks: readonly MatrixMask[],
 ): void {
   const isMask = (mask: MatrixMask, group: number): boolean =>
-    mask?.length === kept[group]?.length && mask.every((entry) => entry === 0 || entry === 1);
-  if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
+    mask?.length === keptMasks[group]?.length && mask.every((entry) => entry === 0 || entry === 1);
+  if (!Array.isArray(chosenMasks) || chosenMasks.length !== keptMasks.length || !chosenMasks.every(isMask))
     throw optionError(`${subject}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 

@@ -26,31 +26,31 @@ function maskReader(parameter: Value): () => Promise<Mask | undefined> {
 
 /** Ranks the entries and counts the remaining ones. */
 export async function readRanked(target: Weight, scorer: Scorer) {
-  const ranked = await rankEntries(target, scorer);
-  if (ranked instanceof Miss) return ranked;
-  const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-  const before = mask === undefined ? ranked.size : keptCount(mask);
-  const nonFinite = ranked.from === "weights" ? explainNonFinite(target, scores, mask) : undefined;
-  return nonFinite ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
+  const ranking = await rankEntries(target, scorer);
+  if (ranking instanceof Miss) return ranking;
+  const [mask, scores] = [await ranking.mask(), await ranking.scores()];
+  const before = mask === undefined ? ranking.size : keptCount(mask);
+  const nonFinite = ranking.from === "weights" ? explainNonFinite(target, scores, mask) : undefined;
+  return nonFinite ?? { ranked: { ...ranking, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
 /** Ranks the entries by the criterion or the weights. The ranking does not depend on later changes of the model. */
 async function rankEntries(target: Weight, scorer: Scorer): Promise<RankedParameter | Miss> {
   const { layer, parameter } = target;
   const tensor = stored(parameter);
-  const ranked: RankedParameter = {
+  const ranking: RankedParameter = {
     size: elementCount(tensor.dims),
     mask: maskReader(parameter),
     scores: async () => toFloats(await tensor.read()),
     from: "weights",
   };
-  if (scorer === byMagnitude) return ranked;
-  const [mask, weights] = [await ranked.mask(), await ranked.scores()];
+  if (scorer === byMagnitude) return ranking;
+  const [mask, weights] = [await ranking.mask(), await ranking.scores()];
   const nonFinite = explainNonFinite(target, weights, mask);
   if (nonFinite !== undefined) return nonFinite;
   const values = mask === undefined ? weights : applyMask(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
-  return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "computed" };
+  return scores instanceof Miss ? scores : { ...ranking, scores: async () => scores, from: "computed" };
 }
 
 function explainNonFinite({ layer }: Weight, values: Scores, mask: Mask | undefined): Miss | undefined {

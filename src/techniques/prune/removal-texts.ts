@@ -52,13 +52,13 @@ export function changesOf(choice: UnitChoice, decidedBy: Change["decidedBy"]): O
 }
 
 function cutLayers({ group, units }: UnitChoice) {
-  const removed = new Set(units);
+  const removedUnits = new Set(units);
   const visited = new Set<string>();
   return group.layers.flatMap((layer) => {
     const unitOf = outputSliceOf(group, layer)?.unitOf;
     if (unitOf === undefined || visited.has(layer.name)) return [];
     visited.add(layer.name);
-    const count = unitOf.reduce((sum, unit) => sum + (removed.has(unit) ? 1 : 0), 0);
+    const count = unitOf.reduce((sum, unit) => sum + (removedUnits.has(unit) ? 1 : 0), 0);
     return count === 0 ? [] : [{ layer, unitOf, count }];
   });
 }

@@ -23,14 +23,14 @@ export const remove: Pass<v.GenericSchema<LayerSelection>> = definePass({
 
 export async function foldMasks(model: Model, options: LayerSelection = {}): Promise<Outcome> {
   const { layers } = options;
-  const chosen = selectMasked(model, options);
-  if (chosen.length === 0) {
+  const maskings = selectMasked(model, options);
+  if (maskings.length === 0) {
     if (layers !== undefined) throw optionError(`Nothing to remove: "${[layers].flat().join(", ")}" is not pruned.`);
     return { changes: [], misses: [new Miss("the model has no masks")] };
   }
   const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
   const changes: Outcome["changes"][number][] = [];
-  for (const masking of chosen) {
+  for (const masking of maskings) {
     const parameter = await foldMask(model, masking);
     changes.push({
       at: names.get(parameter) ?? parameter.name,

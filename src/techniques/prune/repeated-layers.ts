@@ -28,10 +28,10 @@ export function replacementOf({ inputs, outputs, name }: Omit<Block, "structureI
   const [output] = outputs;
   if (output === undefined || outputs.length > 1) return new Miss(`it has ${outputs.length} outputs`, name);
   const candidates = new Set(inputs.filter((input) => isSameType(input, output)));
-  const computed = [...output.graph.nodes()]
+  const computedValues = [...output.graph.nodes()]
     .flatMap((node) => node.outputs)
     .filter((value) => value && candidates.has(value));
-  const input = computed.at(-1) ?? [...candidates].at(-1);
+  const input = computedValues.at(-1) ?? [...candidates].at(-1);
   return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
 }
 
@@ -57,9 +57,9 @@ export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
 }
 
 /** Exporters read common sizes from the cache of one layer. If that layer is removed, a remaining input of the same shape replaces its cache. */
-function readSizesFromOtherInputs(model: Model, removed: readonly Block[]): void {
+function readSizesFromOtherInputs(model: Model, removedBlocks: readonly Block[]): void {
   const inference = infer(model);
-  const nodes = new Set(removed.flatMap((block) => block.nodes));
+  const nodes = new Set(removedBlocks.flatMap((block) => block.nodes));
   const isRemoved = ({ node }: Use): boolean => nodes.has(outermostNode(node, model.graph));
   const readsSize = ({ node }: Use): boolean =>
     node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
@@ -99,8 +99,8 @@ export function removeLayers(
   const unusedInputs = new Set(usedInputs.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
   graph.setInputs(graph.inputs.filter((input) => !unusedInputs.has(input)));
   for (const input of unusedInputs) graph.removeValue(input);
-  const renamed = renumber(graph, [...unusedInputs, ...removedOutputs]);
-  if (unusedInputs.size + removedOutputs.length + renamed.length > 0) {
+  const renames = renumber(graph, [...unusedInputs, ...removedOutputs]);
+  if (unusedInputs.size + removedOutputs.length + renames.length > 0) {
     const text =
       "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
@@ -111,12 +111,12 @@ export function removeLayers(
     ...[...unusedInputs, ...removedOutputs].map(({ name }) =>
       portChange(name, "removed from the model's inputs and outputs"),
     ),
-    ...renamed.map(([from, to]) => portChange(from, `renamed to "${to}"`)),
+    ...renames.map(([from, to]) => portChange(from, `renamed to "${to}"`)),
   ];
 }
 
 /** Renames `past_key_values.3.key` to `past_key_values.1.key` if two earlier layers are removed. @returns Old and new names. */
-function renumber(graph: Graph, removed: readonly Value[]): readonly (readonly [from: string, to: string])[] {
+function renumber(graph: Graph, removedValues: readonly Value[]): readonly (readonly [from: string, to: string])[] {
   const parse = (value: Value) => ({
     value,
     number: Number(/\d+/.exec(value.name)?.[0]),
@@ -124,18 +124,18 @@ function renumber(graph: Graph, removed: readonly Value[]): readonly (readonly [
   });
   // The lowest free number of each family of names.
   const freeNumbers = new Map<string, number>();
-  for (const { number, family } of removed.map(parse))
+  for (const { number, family } of removedValues.map(parse))
     freeNumbers.set(family, Math.min(number, freeNumbers.get(family) ?? number));
-  const renamed: [string, string][] = [];
-  const numbered = [...graph.feeds, ...graph.outputs].map(parse);
-  for (const { value, number, family } of numbered.sort((a, b) => a.number - b.number)) {
+  const renames: [string, string][] = [];
+  const numberedValues = [...graph.feeds, ...graph.outputs].map(parse);
+  for (const { value, number, family } of numberedValues.sort((a, b) => a.number - b.number)) {
     const freeNumber = freeNumbers.get(family);
     if (freeNumber === undefined || !(number > freeNumber)) continue;
     const name = family.replace("#", String(freeNumber));
     if (graph.value(name) !== undefined) continue;
-    renamed.push([value.name, name]);
+    renames.push([value.name, name]);
     graph.rename(value, name);
     freeNumbers.set(family, freeNumber + 1);
   }
-  return renamed;
+  return renames;
 }

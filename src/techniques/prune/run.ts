@@ -75,7 +75,7 @@ function pruneUnstructured(
     amount,
     scope,
     maxLayerAmount,
-    layers: named,
+    layers: layerNames,
     except,
     overrides = {},
     keepMasks,
@@ -90,7 +90,7 @@ function pruneUnstructured(
   context: Context,
 ): Promise<Outcome> {
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
-  const choice = { layers: named, except, overrides, keepMasks };
+  const choice = { layers: layerNames, except, overrides, keepMasks };
   const amountsFor = allocateAmounts({
     allocation: scope,
     amount,

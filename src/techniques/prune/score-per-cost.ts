@@ -22,16 +22,16 @@ export function scorePerCost(scorer: UnitScorer, { kind }: CostBound, model: Mod
   return async (group) => {
     const scores = await scorer(group);
     if (scores instanceof Miss) return scores;
-    const saved = new Float64Array(group.units).fill(1);
+    const savedCosts = new Float64Array(group.units).fill(1);
     for (const { value, unitOf } of group.slices)
       for (const unit of unitOf)
-        if (unit >= 0) saved[unit] = (saved[unit] ?? 0) + (costs.get(value) ?? 0) / unitOf.length;
-    const perCost = scores.map((score, unit) => score / (saved[unit] ?? 1));
+        if (unit >= 0) savedCosts[unit] = (savedCosts[unit] ?? 0) + (costs.get(value) ?? 0) / unitOf.length;
+    const perCost = scores.map((score, unit) => score / (savedCosts[unit] ?? 1));
     const order = Array.from(scores.keys()).sort((a, b) => (perCost[a] ?? 0) - (perCost[b] ?? 0));
     let sum = 0;
     for (const unit of order) {
       const next = sum + (scores[unit] ?? 0) ** (1 / power);
-      perCost[unit] = (next ** power - sum ** power) / (saved[unit] ?? 1);
+      perCost[unit] = (next ** power - sum ** power) / (savedCosts[unit] ?? 1);
       sum = next;
     }
     return perCost;

@@ -42,7 +42,7 @@ interface Bracket {
   readonly high: number;
 }
 
-const unbounded: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
+const unboundedBracket: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
 /** Counts of magnitudes below a bracket and at its ends, and the magnitudes inside it. */
 interface BracketCounts {
@@ -202,9 +202,9 @@ export async function findThresholds(
   const rank = count / stride;
   // ± 4 standard deviations of the rank.
   for (let halfWidth = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; halfWidth *= 8) {
-    const low = ascending[Math.floor(rank - halfWidth)] ?? unbounded.low;
-    const high = ascending[Math.ceil(rank + halfWidth)] ?? unbounded.high;
-    const bracket = size < minSampled ? unbounded : { low, high };
+    const low = ascending[Math.floor(rank - halfWidth)] ?? unboundedBracket.low;
+    const high = ascending[Math.ceil(rank + halfWidth)] ?? unboundedBracket.high;
+    const bracket = size < minSampled ? unboundedBracket : { low, high };
     const counts: BracketCounts[] = [];
     for (const { mask, scores } of parts) counts.push(countAround(await scores(), await mask(), bracket));
     const thresholds = thresholdsWithin(counts, bracket, count);
@@ -215,6 +215,6 @@ export async function findThresholds(
 /** Returns the mask without the `count` lowest |scores|. @throws PithError E_DATA if an unmasked score is NaN. */
 export function pruneLowest(mask: Mask, scores: Scores, count: number): Mask {
   const [threshold] =
-    count === 0 ? [] : (thresholdsWithin([countAround(scores, mask, unbounded)], unbounded, count) ?? []);
+    count === 0 ? [] : (thresholdsWithin([countAround(scores, mask, unboundedBracket)], unboundedBracket, count) ?? []);
   return threshold === undefined ? mask.slice() : pruneMask(mask, scores, threshold);
 }

@@ -29,14 +29,14 @@ const sparsegpt = {
         const scores = inverses.map((inverse, group) => costs(columns[group] ?? matrix(0, 0), inverse, from));
         const to = from + (columns[0]?.columns ?? 0);
         const currentMasks = masks.map((mask) => Uint8Array.from(sliceColumns(mask, from, to).data));
-        const chosen = pattern.choose(scores, currentMasks, amount);
-        for (const [group, mask] of masks.entries()) writeColumns(chosen[group] ?? new Uint8Array(), mask, from);
+        const chosenMasks = pattern.choose(scores, currentMasks, amount);
+        for (const [group, mask] of masks.entries()) writeColumns(chosenMasks[group] ?? new Uint8Array(), mask, from);
       },
       project: (group, row, column, value) =>
         masks[group]?.data[row * (masks[group]?.columns ?? 0) + column] === 1 ? value : 0,
     };
-    const corrected = await updateColumns(weights, inverses, update, multiply);
-    return { weights: corrected, kept: masks.map(({ data }) => Uint8Array.from(data)) };
+    const correctedWeights = await updateColumns(weights, inverses, update, multiply);
+    return { weights: correctedWeights, kept: masks.map(({ data }) => Uint8Array.from(data)) };
   },
 } satisfies Solver<Gram>;
 
@@ -61,8 +61,8 @@ function costs({ rows, columns, data }: Matrix, { upper }: InverseHessian, from:
   return matrix(rows, columns, scores);
 }
 
-function writeColumns(chosen: MatrixMask, target: Matrix, from: number): void {
-  const width = chosen.length / Math.max(1, target.rows);
+function writeColumns(chosenMask: MatrixMask, target: Matrix, from: number): void {
+  const width = chosenMask.length / Math.max(1, target.rows);
   for (let row = 0; row < target.rows; row++)
-    target.data.set(chosen.subarray(row * width, (row + 1) * width), row * target.columns + from);
+    target.data.set(chosenMask.subarray(row * width, (row + 1) * width), row * target.columns + from);
 }

@@ -98,19 +98,19 @@ export async function pruneStructured(model: Model, requested: Options, context:
   const isPerCost = scope === undefined && typeof bound !== "number" && criterion === taylor;
   const options: Options = { ...requested, scope: isPerCost ? global : scope, original };
   const unitScorer = isPerCost ? (await import("./score-per-cost.ts")).scorePerCost(scorer, bound, model) : scorer;
-  const ranked = await rankChannels(groups, unitScorer, options);
-  const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
-  const chosen = choicesOf(sets, amount, options);
+  const ranking = await rankChannels(groups, unitScorer, options);
+  const { amount, sets } = await decideAmount(model, ranking.sets, options, context);
+  const choices = choicesOf(sets, amount, options);
   const { removals, refusals } = selectRemovable(
     model,
-    chosen.filter(({ units }) => units.length > 0),
+    choices.filter(({ units }) => units.length > 0),
   );
-  const unchosen = chosen.flatMap(({ group, units }) =>
-    units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranked.sets, options, amount)),
+  const unchosen = choices.flatMap(({ group, units }) =>
+    units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranking.sets, options, amount)),
   );
   // If nothing is removed, the first reason is quoted alone: an amount that is too small, which the user can change.
-  const allMisses = [...unchosen, ...misses, ...ranked.misses, ...refusals];
-  if (removals.length === 0 && ranked.sets.length > 0) {
+  const allMisses = [...unchosen, ...misses, ...ranking.misses, ...refusals];
+  if (removals.length === 0 && ranking.sets.length > 0) {
     const text = "the amount removes no channel: a larger one, or `roundTo` 1, can remove some";
     context.log({ id: "amount", text, level: "warning" });
   }
@@ -137,12 +137,12 @@ const [retryBelow, warnBelow] = [0.85, 0.9];
 /** Returns the requested amount, or the smallest within the cost bound. @throws PithError E_OPTION if no amount is within the bound. */
 async function decideAmount(
   model: Model,
-  ranked: readonly RankedSet[],
+  unroundedSets: readonly RankedSet[],
   options: Options,
   context: Context,
 ): Promise<{ readonly amount: number; readonly sets: readonly RankedSet[] }> {
   const { amount, roundTo, data } = options;
-  const roundSets = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
+  const roundSets = (multiple: number | undefined) => unroundedSets.map((set) => roundToMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: roundSets(roundTo) };
   const { amountFor } = await import("./cost-bound.ts");
   const multiples = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
@@ -194,12 +194,12 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
 /** Returns all choices if they can be removed jointly; otherwise the choices that can be removed individually. */
 function selectRemovable(
   model: Model,
-  chosen: readonly UnitChoice[],
+  choices: readonly UnitChoice[],
 ): { readonly removals: readonly UnitChoice[]; readonly refusals: readonly Miss[] } {
-  if (whyNotRemovable(model, chosen) === undefined) return { removals: chosen, refusals: [] };
+  if (whyNotRemovable(model, choices) === undefined) return { removals: choices, refusals: [] };
   const removals: UnitChoice[] = [];
   const refusals: Miss[] = [];
-  for (const removal of chosen) {
+  for (const removal of choices) {
     const miss = whyNotRemovable(model, [removal]);
     if (miss === undefined) removals.push(removal);
     else refusals.push(...missesOf(removal.group, `the channels cannot be removed: ${miss.reason}`, miss.at));
@@ -207,12 +207,12 @@ function selectRemovable(
   return { removals, refusals };
 }
 
-/** Returns the groups to prune, and why selected layers in other groups are kept. @param freed numbers of units by layer that `throughNorms` can remove. */
+/** Returns the groups to prune, and why selected layers in other groups are kept. @param freedCounts numbers of units by layer that `throughNorms` can remove. */
 function findEligible(
   model: Model,
   names: ReadonlySet<string>,
   options: Options,
-  freed: ReadonlyMap<string, number> = new Map(),
+  freedCounts: ReadonlyMap<string, number> = new Map(),
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: FreeCounts } {
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -225,9 +225,9 @@ function findEligible(
       misses.push(new Miss("its columns are not coupled to the channels of a layer", table.name));
   for (const group of allGroups) {
     if (!group.layers.some(({ name }) => names.has(name))) continue;
-    const coupled = [...group.layers, ...tables.filter((table) => outputSliceOf(group, table) !== undefined)];
-    const kept = coupled.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
-    const excluded = coupled.find((layer) => !kept.includes(layer));
+    const coupledLayers = [...group.layers, ...tables.filter((table) => outputSliceOf(group, table) !== undefined)];
+    const kept = coupledLayers.filter((layer) => !excludesLayer(options, options.original?.get(layer.name) ?? layer));
+    const excluded = coupledLayers.find((layer) => !kept.includes(layer));
     if (excluded !== undefined) {
       const reason = `the channels can only be removed together with those of "${excluded.name}", which is excluded`;
       misses.push(...missesOf({ layers: kept }, reason));
@@ -239,9 +239,9 @@ function findEligible(
         refusalsOfUnits.length === group.units
           ? "the channels"
           : `${refusalsOfUnits.length} of the ${unitsTextOf(group)}`;
-      const helpedUnits = (freed.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
+      const helpedUnits = (freedCounts.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
       const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `prune throughNorms` allows it";
-      misses.push(...missesOf({ layers: coupled }, `${subject} cannot be removed: ${reason}${remedy}`, at));
+      misses.push(...missesOf({ layers: coupledLayers }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
     if (freeUnits(group).length > 0) groups.push(group);
   }

@@ -27,17 +27,17 @@ export interface TargetChoice {
 export async function selectWeights(model: Model, selection: LayerSelection): Promise<TargetChoice> {
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const selected = selectLayers(all, selection);
+  const selectedLayers = selectLayers(all, selection);
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
-  for (const table of learned === undefined ? [] : await findBuffers(selected)) learned?.delete(table);
+  for (const table of learned === undefined ? [] : await findBuffers(selectedLayers)) learned?.delete(table);
   const targets = new Map<Value, Weight>();
   const misses: Miss[] = [];
-  for (const layer of selected) {
+  for (const layer of selectedLayers) {
     const parameter = layer.weight;
     const refusal = checkStored(parameter, { ...weightNeeds.prune, learned }, "its weight");
     if (refusal !== undefined) misses.push(new Miss(refusal.reason, layer.name));
     else if (!targets.has(parameter)) targets.set(parameter, { layer, parameter });
   }
-  const unsupported = selection.layers === undefined ? unsupportedWeights(model, inference, all) : [];
-  return { targets: [...targets.values()], misses: [...misses, ...unsupported] };
+  const unsupportedMisses = selection.layers === undefined ? unsupportedWeights(model, inference, all) : [];
+  return { targets: [...targets.values()], misses: [...misses, ...unsupportedMisses] };
 }

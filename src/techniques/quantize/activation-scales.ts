@@ -43,27 +43,27 @@ export interface MeasuredPlacement {
 /** Places and measures again without the values that no scale represents well. @throws PithError E_DATA for activations that are not finite. */
 export async function placeWithScales(
   inference: Inference,
-  chosen: readonly Layer[],
+  selectedLayers: readonly Layer[],
   options: MeasureOptions,
   { model, context, existing }: Pick<Rounding, "model" | "context" | "existing">,
 ): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
-  const unresolved = new Map<Value, ValueRange>();
+  const unresolvedRanges = new Map<Value, ValueRange>();
   const inFloat = new Map<Node, string>();
   for (const node of model.graph.nodes())
     if (excludesNode(options, node)) inFloat.set(node, "stays in float: excluded");
   const ranges = new Map<Value, ValueRange>();
-  const stored = new Set<Value>();
+  const checkedConstants = new Set<Value>();
   let firstError: PithError | undefined;
   for (;;) {
-    const placement = placeQuantization(model, inference, chosen, { unfit, inFloat });
+    const placement = placeQuantization(model, inference, selectedLayers, { unfit, inFloat });
     const rejectedCount = unfit.size + inFloat.size;
     const types = typesOf(placement, options);
     const bitsOf = (value: Value): number => (isWide(types.get(value) ?? options.activations) ? 16 : 8);
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
     for (const value of new Set(constants)) {
-      if (stored.has(value)) continue;
-      stored.add(value);
+      if (checkedConstants.has(value)) continue;
+      checkedConstants.add(value);
       const dense = await readStoredValue(model, value, context.engine);
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
@@ -75,20 +75,20 @@ export async function placeWithScales(
       else ranges.set(value, range);
     }
     if (unfit.size + inFloat.size > rejectedCount) continue;
-    const unmeasured = [...placement.activations].flatMap(([value, from]) =>
+    const unmeasuredValues = [...placement.activations].flatMap(([value, from]) =>
       from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.clamps.has(value)
         ? [value]
         : [],
     );
-    if (unmeasured.length > 0) {
-      const needed = findNeededValues(placement);
-      for (const [value, { range, noise }] of await measureRanges(model, unmeasured, bitsOf, options, context)) {
+    if (unmeasuredValues.length > 0) {
+      const neededValues = findNeededValues(placement);
+      for (const [value, { range, noise }] of await measureRanges(model, unmeasuredValues, bitsOf, options, context)) {
         ranges.set(value, range);
-        const kind = needed.has(value) ? "needed" : "free";
+        const kind = neededValues.has(value) ? "needed" : "free";
         const reason = explainUnfitRange(range, isProbabilities(value, inference) ? 0 : noise, kind, bitsOf(value));
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
-        if (isUnresolved(noise, kind)) unresolved.set(value, range);
+        if (isUnresolved(noise, kind)) unresolvedRanges.set(value, range);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
           firstError ??= notFiniteError(value.name, range);
       }
@@ -98,7 +98,7 @@ export async function placeWithScales(
     for (const [node, reason] of findCoarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
     if (unfit.size + inFloat.size > rejectedCount) continue;
     if (placement.targets.length === 0 && firstError !== undefined) throw firstError;
-    reportUnresolved(unresolved, options, context);
+    reportUnresolved(unresolvedRanges, options, context);
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
 }
@@ -169,10 +169,10 @@ function roundedRange(
   value: Value,
   { activations, clamps }: Placement,
   ranges: ReadonlyMap<Value, ValueRange>,
-  { activations: learned }: ModelRoundings,
+  { activations: learnedRoundings }: ModelRoundings,
 ): ValueRange {
   const root = rootOf(value, activations);
-  const rounding = learned.get(root);
+  const rounding = learnedRoundings.get(root);
   if (rounding !== undefined) {
     const { low, scale } = rounding;
     return { min: low * scale, max: (low + steps) * scale };
@@ -250,8 +250,8 @@ function scalesOf(
   const clampInputs = new Map([...clamps].map(([input, output]) => [output, input]));
   const scales = new Map<Value, ScaledType>();
   const scaleOf = (value: Value): ScaledType => {
-    const cached = scales.get(value);
-    if (cached !== undefined) return cached;
+    const cachedScale = scales.get(value);
+    if (cachedScale !== undefined) return cachedScale;
     const from = activations.get(value);
     const type = types.get(value) ?? options.activations;
     const output = existing.activations.has(value) ? undefined : clamps.get(value);
@@ -271,8 +271,8 @@ function scalesOf(
   };
   const separateScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
     const { low, high } = fullRange(type);
-    const learned = existing.activations.get(value);
-    if (learned !== undefined) return { scale: learned.scale, zeroPoint: low - learned.low };
+    const learnedRounding = existing.activations.get(value);
+    if (learnedRounding !== undefined) return { scale: learnedRounding.scale, zeroPoint: low - learnedRounding.low };
     const measured = ranges.get(value);
     // An empty tensor has no range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
@@ -303,8 +303,8 @@ function typesOf(
   const requestType = (value: Value | undefined, type: ActivationType | undefined): void => {
     if (value === undefined || type === undefined) return;
     const root = rootOf(value);
-    const requested = types.get(root);
-    if (requested === undefined || (isWide(type) && !isWide(requested))) types.set(root, type);
+    const requestedType = types.get(root);
+    if (requestedType === undefined || (isWide(type) && !isWide(requestedType))) types.set(root, type);
   };
   for (const { layer, data } of targets) {
     const { activations: type } = optionsOfLayer(options, layer).options;

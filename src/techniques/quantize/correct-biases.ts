@@ -61,8 +61,8 @@ export async function correctRoundedBiases(
   let corrected = 0;
   const gain = await trial(async () => {
     const outputs = outputCounts(match).reduce((sum, count) => sum + count, 0);
-    const fitted = Math.max(minSamples, Math.floor(fittedOutputs / outputs));
-    corrected = await correctLayers(model, match, take(rest, fitted), scheme, context);
+    const fitCount = Math.max(minSamples, Math.floor(fittedOutputs / outputs));
+    corrected = await correctLayers(model, match, take(rest, fitCount), scheme, context);
     return corrected > 0;
   });
   if (gain === undefined) return [];
@@ -96,7 +96,7 @@ async function correctLayers(
     let walk: Awaited<ReturnType<typeof begin>> | undefined;
     const inference = infer(model);
     const all = layers(model, inference);
-    let corrected = 0;
+    let correctedCount = 0;
     /** Index of the first layer whose outputs the original has not stored. */
     let ahead = 0;
     for (const [index, { layerIndex, original: name, axis }] of match.layers.entries()) {
@@ -107,8 +107,8 @@ async function correctLayers(
       if (layer === undefined || source === undefined || layer.role.outTaps !== undefined) continue;
       const biased = biasedOutput(layer, inference);
       if (biased === undefined || !canTakeBias(layer, inference, scheme)) continue;
-      const needed = sampleCountForLayer((counts[index] ?? 0) / layer.outputs, total);
-      if (walk === undefined || needed > walk.count) [walk, ahead] = [await begin(needed), index];
+      const neededCount = sampleCountForLayer((counts[index] ?? 0) / layer.outputs, total);
+      if (walk === undefined || neededCount > walk.count) [walk, ahead] = [await begin(neededCount), index];
       const { calibration, reference } = walk;
       // The outputs of both models are stored, so that each layer runs once; those of several layers of the original in one run.
       await calibration.reach(biased.output.producer ?? layer.node, true);
@@ -129,17 +129,17 @@ async function correctLayers(
       const shift = fitShift(sums, factors);
       calibration.correct(place, factors, shift);
       // A bias in float is not multiplied by f.
-      const added = shift.map(
+      const addedBias = shift.map(
         (change, channel) =>
           change - (1 - (factors[channel] ?? 1)) * (floatBias?.[floatBias.length === 1 ? 0 : channel] ?? 0),
       );
       const powers = sums.xx.map((sum) => sum / sums.count);
       const isScaled = factors.some((factor) => Math.abs(factor - 1) > 1e-6);
-      if (!isScaled && !isAboveRounding(added, powers)) continue;
-      await addOutputBias(model, layer, biased.bias, added);
-      corrected++;
+      if (!isScaled && !isAboveRounding(addedBias, powers)) continue;
+      await addOutputBias(model, layer, biased.bias, addedBias);
+      correctedCount++;
     }
-    return corrected;
+    return correctedCount;
   } finally {
     await storage.release();
   }
@@ -172,8 +172,8 @@ async function scaleOutputs(layer: Layer, sums: PairedSums): Promise<Float64Arra
   for (const [index, scale] of scales.entries()) {
     const dense = tensors[index];
     if (scale === undefined || dense === undefined) continue;
-    const scaled = Float32Array.from(toFloat64(dense), (value, channel) => value * (factors[channel] ?? 1));
-    scale.tensor = inMemory({ type: "float32", dims: dense.dims, data: scaled });
+    const scaledValues = Float32Array.from(toFloat64(dense), (value, channel) => value * (factors[channel] ?? 1));
+    scale.tensor = inMemory({ type: "float32", dims: dense.dims, data: scaledValues });
   }
   return factors;
 }

@@ -39,12 +39,12 @@ export function findQuantizationTargets(model: Model, selection: Selection, insi
         inference,
         all.filter(({ node }) => targetNodes.has(node) === isTarget),
       );
-    const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
+    const unsupportedMisses = unsupportedWeights(model, inference, all, inside, quantizedInside);
     return {
       targetNodes,
       targetActivations: integersAt(true),
       otherActivations: integersAt(false),
-      misses: [...misses, ...excluded],
+      misses: [...misses, ...unsupportedMisses],
     };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => targetNodes.has(node)) };

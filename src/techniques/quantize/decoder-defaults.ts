@@ -94,8 +94,8 @@ function headOverrides(
   if (block === undefined) return {};
   const growth = bytesOf(headWeights, 8, block, 4) - bytesOf(headWeights, 4, defaultBlock, 4);
   if (growth > bytesOf(uniqueWeights(all), 4, defaultBlock, 4) * maxGrowth) return {};
-  const shared = all.filter(({ weight }) => headWeights.some((head) => head.weight === weight));
-  return Object.fromEntries(shared.map(({ name }) => [name, { bits: 8, block }]));
+  const sharingLayers = all.filter(({ weight }) => headWeights.some((head) => head.weight === weight));
+  return Object.fromEntries(sharingLayers.map(({ name }) => [name, { bits: 8, block }]));
 }
 
 /** Returns 8 bits for the layers that cost most per byte, within the bytes that float16 scales save. @param peaks in root mean squares. */
@@ -140,10 +140,10 @@ function findCacheLayers(model: Model, layers: readonly Layer[]): ReadonlySet<La
     caches.map(({ type }) => elementCount((type?.dims ?? []).filter((dim) => typeof dim === "number"))),
   );
   const layersByNode = new Map(layers.map((layer) => [layer.node, layer]));
-  const reached = new Set<Value>(caches);
+  const reachedValues = new Set<Value>(caches);
   const cacheLayers = new Set<Layer>();
   // A set also yields the values that are added while it is read.
-  for (const value of reached) {
+  for (const value of reachedValues) {
     const { producer, type } = value;
     // Integers are shapes and positions.
     if (producer === undefined || (type !== undefined && !isFloat(type.type))) continue;
@@ -154,7 +154,7 @@ function findCacheLayers(model: Model, layers: readonly Layer[]): ReadonlySet<La
       continue;
     }
     for (const input of [...producer.inputs, ...subgraphs(producer).map(({ outputs }) => outputs[index])])
-      if (input !== undefined) reached.add(input);
+      if (input !== undefined) reachedValues.add(input);
   }
   return cacheLayers;
 }

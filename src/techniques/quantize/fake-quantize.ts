@@ -91,15 +91,15 @@ async function fakeWeights(options: FakeQuantizeOptions, rounding: Rounding): Pr
   const { model } = rounding;
   const inference = infer(model);
   const all = layers(model, inference);
-  const requested = selectLayers(all, options);
-  const rejected = requested.flatMap((layer) => explainNotRounded(layer) ?? []);
-  const misses = [...rejected, ...unsupportedWeights(model, inference, all)];
-  if (rejected.length === requested.length) return { changes: [], misses };
+  const requestedLayers = selectLayers(all, options);
+  const rejections = requestedLayers.flatMap((layer) => explainNotRounded(layer) ?? []);
+  const misses = [...rejections, ...unsupportedWeights(model, inference, all)];
+  if (rejections.length === requestedLayers.length) return { changes: [], misses };
   raiseOpset(model, opset);
-  const chosen = selectLayers(layers(model, infer(model)), options).filter(
+  const roundableLayers = selectLayers(layers(model, infer(model)), options).filter(
     (layer) => explainNotRounded(layer) === undefined,
   );
-  const changes = await roundWeights(emitInto(model, { by: "fake-quantize" }), chosen, options, rounding);
+  const changes = await roundWeights(emitInto(model, { by: "fake-quantize" }), roundableLayers, options, rounding);
   model.graph.sort();
   return { changes, misses };
 }
@@ -115,26 +115,26 @@ function explainNotRounded(layer: Layer): Miss | undefined {
 async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Promise<Outcome> {
   const { model, context } = rounding;
   if (options.data === undefined) throw missingData("fake-quantize");
-  const rounded = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
-  if (rounded.length > 0)
-    return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
-  const { targets, misses: rejected } = findQuantizationTargets(model, options);
-  if (targets.length === 0) return { changes: [], misses: rejected };
+  const roundedLayers = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
+  if (roundedLayers.length > 0)
+    return { changes: [], misses: roundedLayers.map((layer) => new Miss("already has fake quantization", layer.name)) };
+  const { targets, misses: rejections } = findQuantizationTargets(model, options);
+  if (targets.length === 0) return { changes: [], misses: rejections };
   const staticOptions = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);
-  const prepared = await prepareModel(model, targets, context);
+  const preparation = await prepareModel(model, targets, context);
   const inference = infer(model);
-  const selected = selectLayers(layers(model, inference), options);
-  const { placement, scales } = await placeWithScales(inference, selected, staticOptions, rounding);
+  const selectedLayers = selectLayers(layers(model, inference), options);
+  const { placement, scales } = await placeWithScales(inference, selectedLayers, staticOptions, rounding);
   const scaledValues = [...placement.activations].flatMap(([value, from]) => (from === undefined ? value : []));
   const elements =
     options.learnScales && staticOptions.data !== undefined
       ? await elementsPerSample(model, scaledValues, staticOptions.data)
       : new Map<Value, number>();
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
-  const chosen = placement.targets.map(({ layer }) => layer);
-  for (const layer of chosen) keepLayerName(layer);
-  const changes = await roundWeights(emit, chosen, options, rounding);
+  const targetLayers = placement.targets.map(({ layer }) => layer);
+  for (const layer of targetLayers) keepLayerName(layer);
+  const changes = await roundWeights(emit, targetLayers, options, rounding);
   const { low, high } = fullRange(options.activations);
   for (const value of scaledValues) {
     const grid = scales.get(value);
@@ -148,7 +148,7 @@ async function fakeStatic(options: FakeQuantizeOptions, rounding: Rounding): Pro
     changes.push({ at: name, what: text, decidedBy: "global" });
   }
   model.graph.sort();
-  return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
+  return { changes: [...preparation.changes, ...changes], misses: [...preparation.misses, ...placement.misses] };
 }
 
 /** Returns the number of elements per sample of each value. A dimension that depends on the data counts as 1. */
@@ -173,21 +173,21 @@ async function elementsPerSample(
 /** Rounds the weight of each layer, once for all layers that share it and have scales along the same axis. */
 async function roundWeights(
   emit: Emit,
-  chosen: readonly Layer[],
+  targetLayers: readonly Layer[],
   options: FakeQuantizeOptions,
   rounding: Rounding,
 ): Promise<Change[]> {
   const roundedWeights = new Map<Value, readonly RoundedWeight[]>();
   const changes: Change[] = [];
-  for (const layer of chosen) {
+  for (const layer of targetLayers) {
     const { effective, node, role, name } = layer;
     const { options: settings, decidedBy } = optionsOfLayer(options, layer);
     const { bits, perChannel, learnScales } = settings;
     const existingRoundings = roundedWeights.get(effective) ?? [];
-    const shared = roundingOf(layer, existingRoundings);
-    const rounded = shared ?? (await roundWeight(emit, layer, settings, rounding));
-    if (shared === undefined) roundedWeights.set(effective, [...existingRoundings, rounded]);
-    rounding.model.graph.setInput(node, role.input, rounded.result);
+    const sharedWeight = roundingOf(layer, existingRoundings);
+    const roundedWeight = sharedWeight ?? (await roundWeight(emit, layer, settings, rounding));
+    if (sharedWeight === undefined) roundedWeights.set(effective, [...existingRoundings, roundedWeight]);
+    rounding.model.graph.setInput(node, role.input, roundedWeight.result);
     const kind = `${perChannel ? "per-channel scales" : "one scale"}${learnScales ? ", trainable" : ""}`;
     const scalesText = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
     changes.push({

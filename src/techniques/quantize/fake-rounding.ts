@@ -31,11 +31,11 @@ function writeFixed(
   { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
   name = value.name,
 ): RoundingNodes {
-  const divided = emit.Div([value, scale]);
-  const rounded = emit.named(`${name}_rounded`).Round([divided]);
-  rounded.role = straightThrough;
-  const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([rounded, low, high]), scale]);
-  return { result, division: divided.producer };
+  const quotient = emit.Div([value, scale]);
+  const roundedValue = emit.named(`${name}_rounded`).Round([quotient]);
+  roundedValue.role = straightThrough;
+  const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([roundedValue, low, high]), scale]);
+  return { result, division: quotient.producer };
 }
 
 function writeTrained(
@@ -47,11 +47,11 @@ function writeTrained(
   const positive = emit.Max([emit.Abs([range]), least]);
   positive.role = { ...straightThrough, slope };
   const scale = emit.named(`${name}_trained_scale`).Mul([positive, unit]);
-  const divided = emit.Div([value, scale]);
-  const rounded = emit.named(`${name}_rounded`).Round([emit.Clip([divided, low, high])]);
-  rounded.role = straightThrough;
-  const result = emit.named(`${name}_fake_quantized`).Mul([rounded, scale]);
-  return { result, division: divided.producer };
+  const quotient = emit.Div([value, scale]);
+  const roundedValue = emit.named(`${name}_rounded`).Round([emit.Clip([quotient, low, high])]);
+  roundedValue.role = straightThrough;
+  const result = emit.named(`${name}_fake_quantized`).Mul([roundedValue, scale]);
+  return { result, division: quotient.producer };
 }
 
 interface RoundingNodes {
@@ -107,16 +107,16 @@ interface RoundingMatch {
 }
 
 export function findRounding(result: Value): RoundingMatch | undefined {
-  const fixed = matchFixed(result);
-  const trained = fixed === undefined ? matchTrained(result) : undefined;
-  const { value, low, high } = fixed ?? trained ?? {};
+  const fixedMatch = matchFixed(result);
+  const trainedMatch = fixedMatch === undefined ? matchTrained(result) : undefined;
+  const { value, low, high } = fixedMatch ?? trainedMatch ?? {};
   const [lowest, highest] = [readNumber(low), readNumber(high)];
   if (value === undefined || lowest === undefined || highest === undefined) return undefined;
   const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
-  const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
+  const [scale, range, least] = [fixedMatch?.scale.tensor, trainedMatch?.range.tensor, trainedMatch?.least.tensor];
   const axis = (scale ?? range)?.dims.findIndex((dim) => dim !== 1) ?? -1;
   const grid = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
-  const unit = readNumber(trained?.unit);
+  const unit = readNumber(trainedMatch?.unit);
   if (scale !== undefined) return { ...grid, scales: () => read(scale) };
   if (range === undefined || least === undefined || unit === undefined) return undefined;
   const scales = async (): Promise<readonly number[]> => {

@@ -51,32 +51,32 @@ export async function quantizeToHalf(
 ): Promise<Outcome> {
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  const chosen = chosenTensors(model, options);
-  if (chosen.size === 0) {
+  const chosenValues = chosenTensors(model, options);
+  if (chosenValues.size === 0) {
     const inference = infer(model);
     misses.push(...unsupportedWeights(model, inference, allLayers(model, inference), true));
   }
-  for (const [index, [value, at]] of [...chosen].entries()) {
-    context.progress(index, chosen.size);
+  for (const [index, [value, at]] of [...chosenValues].entries()) {
+    context.progress(index, chosenValues.size);
     const miss = await storeAsHalf(model, value, type);
     if (miss === undefined) changes.push({ at, what: `stored as ${type}`, decidedBy: "global" });
     else misses.push(new Miss(miss, at));
   }
-  context.progress(chosen.size, chosen.size);
+  context.progress(chosenValues.size, chosenValues.size);
   return { changes, misses };
 }
 
 function chosenTensors(model: Model, options: HalfSettings): ReadonlyMap<Value, string> {
-  const chosen = new Map<Value, string>();
+  const chosenValues = new Map<Value, string>();
   const inference = infer(model);
   const all = allLayers(model, inference);
-  for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
-  if (options.layers !== undefined) return chosen;
+  for (const { name, weight } of selectLayers(all, options)) chosenValues.set(weight, name);
+  if (options.layers !== undefined) return chosenValues;
   const excluded = new Set(all.filter((layer) => excludesLayer(options, layer)).map(({ weight }) => weight));
   for (const value of parametersOf(model, inference))
-    if (value.tensor?.type === "float32" && isLargeMatrix(value) && !chosen.has(value) && !excluded.has(value))
-      chosen.set(value, value.name);
-  return chosen;
+    if (value.tensor?.type === "float32" && isLargeMatrix(value) && !chosenValues.has(value) && !excluded.has(value))
+      chosenValues.set(value, value.name);
+  return chosenValues;
 }
 
 export const isLargeMatrix = ({ tensor }: Value): boolean =>

@@ -40,10 +40,10 @@ export function gridOf(
   bits = type === "int4" ? 4 : 8,
   zeroPoints = false,
 ): Grid & PerAxis {
-  const reduced = bits === 7 ? quantizationRange({ type, reduceRange: true }) : undefined;
+  const reducedRange = bits === 7 ? quantizationRange({ type, reduceRange: true }) : undefined;
   if (axis === undefined && (type === "uint8" || zeroPoints))
-    return { type, axis, symmetric: false, ...(reduced ?? fullRange(type)) };
-  if (reduced !== undefined) return symmetricGrid(type, axis, reduced);
+    return { type, axis, symmetric: false, ...(reducedRange ?? fullRange(type)) };
+  if (reducedRange !== undefined) return symmetricGrid(type, axis, reducedRange);
   const high = 2 ** (bits - 1) - 1;
   return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
 }

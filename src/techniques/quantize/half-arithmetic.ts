@@ -55,12 +55,12 @@ export async function quantizeToHalfArithmetic(
   raiseOpset(model, castOpset);
   const all = allLayers(model, infer(model));
   const nodes = [...allNodes(model.graph)];
-  const chosen = new Set(selectLayers(all, options).map(({ node }) => node));
+  const selectedNodes = new Set(selectLayers(all, options).map(({ node }) => node));
   const layerOfNode = new Map(all.map((layer) => [layer.node, layer]));
   const { unfit: unfitStored, infinities } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
-    layerOfNode.has(node) ? chosen.has(node) : options.layers === undefined && !excludesNode(options, node),
+    layerOfNode.has(node) ? selectedNodes.has(node) : options.layers === undefined && !excludesNode(options, node),
   );
   const { halfNodes, misses } = chooseNodes(model, candidates, { unfit, infinities, layerOfNode });
   if (halfNodes.size === 0) return { changes: [], misses };
@@ -184,9 +184,9 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, infinities, 
     const layer = layerOfNode.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
-  const isolated = removeIsolated(nodes, portsByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
+  const isolatedNames = removeIsolated(nodes, portsByNode).flatMap((node) => layerOfNode.get(node)?.name ?? []);
   const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
-  misses.push(...isolated.map((layer) => new Miss(reason, layer)));
+  misses.push(...isolatedNames.map((layer) => new Miss(reason, layer)));
   return { halfNodes: portsByNode, misses };
 }
 
@@ -240,9 +240,9 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
     context.progress(index, stored.size);
     if (value?.tensor === undefined) continue;
     const numbers = toFloats(await value.tensor.read());
-    const clamped = clampAllToHalf(numbers);
-    const isPlain = clamped === numbers && !numbers.includes(Number.NaN);
-    const reason = explainUnfitHalf(isPlain ? numbers : clamped.filter(Number.isFinite), "float16");
+    const clampedNumbers = clampAllToHalf(numbers);
+    const isPlain = clampedNumbers === numbers && !numbers.includes(Number.NaN);
+    const reason = explainUnfitHalf(isPlain ? numbers : clampedNumbers.filter(Number.isFinite), "float16");
     if (reason !== undefined) unfit.set(value, reason);
     if (!isPlain && hasInfinity(numbers)) infinities.add(value);
   }
@@ -325,9 +325,9 @@ function clipMasked(model: Model, node: Node): Change {
   if (sum === undefined) throw new Error(`${at} has no output`);
   const emit = emitter(node.graph, { by: "quantize", opsets: model.header.opsets });
   const lowest = emit.constant(fromNumbers("float16", [], [lowestScore]), `${sum.name}_lowest`);
-  const limited = emit.named(`${sum.name}_limited`).Clip([sum, lowest]);
-  limited.type = sum.type;
-  replaceUses(sum, limited, limited.producer);
+  const limitedSum = emit.named(`${sum.name}_limited`).Clip([sum, lowest]);
+  limitedSum.type = sum.type;
+  replaceUses(sum, limitedSum, limitedSum.producer);
   node.graph.sort();
   return { at, what: `masked scores become ${lowestScore}, all equal as in float32`, decidedBy: "global" };
 }

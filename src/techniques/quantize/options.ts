@@ -216,9 +216,9 @@ export const runsPerSample = (options: OptionValues): number =>
 /** Returns the options for one dtype of a command that quantizes to several dtypes. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
   const { scheme } = stepsOfDtype(dtype, options.target)[0];
-  const excluded = withoutMethod([dtype], options).length > 0 ? lowEntropyOptions : [];
+  const excludedNames = withoutMethod([dtype], options).length > 0 ? lowEntropyOptions : [];
   return Object.fromEntries(
-    Object.entries(options).filter(([name]) => hasOption(scheme, name) && !excluded.includes(name)),
+    Object.entries(options).filter(([name]) => hasOption(scheme, name) && !excludedNames.includes(name)),
   ) as O;
 }
 

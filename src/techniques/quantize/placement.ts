@@ -38,13 +38,13 @@ export interface Placement {
 export function placeQuantization(
   model: Model,
   inference: Inference,
-  chosen: readonly Layer[],
+  selectedLayers: readonly Layer[],
   {
     unfit = new Map(),
     inFloat = new Map(),
   }: { readonly unfit?: ReadonlyMap<Value, string>; readonly inFloat?: ReadonlyMap<Node, string> } = {},
 ): Placement {
-  const layers = new Map(chosen.map((layer) => [layer.node, layer]));
+  const layers = new Map(selectedLayers.map((layer) => [layer.node, layer]));
   const targets: Target[] = [];
   const operators: Node[] = [];
   const activations = new Map<Value, Value | undefined>();

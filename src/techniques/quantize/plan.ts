@@ -41,12 +41,12 @@ export const requiredOpset = ({ layers }: Plan): number =>
 
 /** @param choose receives the options of each layer, with its overrides. */
 export function planLayers<O extends Selection>(
-  chosen: readonly Layer[],
+  selectedLayers: readonly Layer[],
   options: O,
   inference: Inference,
   choose: FormatChoice<O>,
 ): Plan {
-  const plans = chosen.map((layer) => planLayer(layer, options, choose));
+  const plans = selectedLayers.map((layer) => planLayer(layer, options, choose));
   const layers = plans.flatMap((plan) => (plan instanceof Miss ? [] : plan));
   return { layers: withTables(layers, inference), misses: plans.flatMap((plan) => (plan instanceof Miss ? plan : [])) };
 }
@@ -62,10 +62,10 @@ export function planLayer<O extends Selection>(layer: Layer, options: O, choose:
 export const weightFormatChoice =
   (inference: Inference, existing: ModelRoundings): FormatChoice<WeightsSettings> =>
   (layer, options) => {
-    const learned = existingRounding(layer, { existing });
+    const learnedRounding = existingRounding(layer, { existing });
     let reason: string | undefined;
     for (const [name, formatOf] of weightFormats) {
-      const format = formatOf(layer, options, inference, learned);
+      const format = formatOf(layer, options, inference, learnedRounding);
       if (format instanceof Miss) reason ??= `not ${name}: ${format.reason}`;
       else if (format !== undefined) return { format, why: reason };
     }
@@ -86,8 +86,8 @@ function withTables(plans: readonly LayerPlan[], inference: Inference): readonly
     const products = plans.filter(({ layer }) => layer.role.kind !== "lookup" && readsTable(layer, table, inference));
     const tiedFormats = ({ format }: LayerPlan) =>
       products.map((product) => format.tied?.(product.layer, product.format, inference));
-    const requested = tiedFormats(plan);
-    const miss = requested.find((format) => format instanceof Miss);
+    const planFormats = tiedFormats(plan);
+    const miss = planFormats.find((format) => format instanceof Miss);
     const tablePlan =
       miss instanceof Miss && plan.format.fallback !== undefined
         ? {
@@ -96,13 +96,13 @@ function withTables(plans: readonly LayerPlan[], inference: Inference): readonly
             why: `not blocks: it is also the weight of "${miss.at}", where ${miss.reason}`,
           }
         : plan;
-    const formats = tablePlan === plan ? requested : tiedFormats(tablePlan);
-    const shared = products.flatMap(({ layer }, index) => {
+    const formats = tablePlan === plan ? planFormats : tiedFormats(tablePlan);
+    const sharedPlans = products.flatMap(({ layer }, index) => {
       const format = formats[index];
       return format === undefined || format instanceof Miss ? [] : [{ ...tablePlan, layer, format, table }];
     });
-    planByLayer.set(table, { ...tablePlan, isShared: shared.length > 0 });
-    for (const product of shared) planByLayer.set(product.layer, product);
+    planByLayer.set(table, { ...tablePlan, isShared: sharedPlans.length > 0 });
+    for (const product of sharedPlans) planByLayer.set(product.layer, product);
   }
   return [...planByLayer.values()];
 }

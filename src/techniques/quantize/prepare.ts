@@ -26,8 +26,8 @@ export async function prepareModel(
     (value) => isDerivedVector(value, inference) && [...value.uses].some(({ node }) => readers.has(node)),
   );
   for (const [value, dense] of await readStored(model, vectors, context.engine)) {
-    const stored = graph.addTensor(`${value.name}.stored`, inMemory(dense));
-    substitute(value, stored);
+    const storedVector = graph.addTensor(`${value.name}.stored`, inMemory(dense));
+    substitute(value, storedVector);
   }
   if (vectors.length > 0) removeUnused(graph);
   const fusion = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });

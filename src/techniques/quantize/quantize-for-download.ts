@@ -34,12 +34,12 @@ const minDistortion = 1e-4;
 
 /** Quantizes with an error of `distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: DownloadSettings, model: Model, context: Context): Promise<Outcome> {
-  const requested = requestedLayers(model, options);
-  const fusion = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
+  const requestedNames = requestedLayers(model, options);
+  const fusion = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requestedNames.has(name) });
   // Equalization gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const migration = await equalizeModel(model, { ...options, equalize }, context);
-  const parameters = selectParameters(model, requested);
+  const parameters = selectParameters(model, requestedNames);
   const rounder = await distributeError(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const disabledSteps = { equalize: false, biasCorrection: "none" as const };
@@ -53,10 +53,10 @@ function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<st
   return new Set(chosen.map(({ name }) => name));
 }
 
-function selectParameters(model: Model, requested: ReadonlySet<string>): readonly Value[] {
+function selectParameters(model: Model, requestedNames: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
-  const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
-  const keptValues = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
+  const excludedLayers = allLayers(model, inference).filter(({ name }) => !requestedNames.has(name));
+  const keptValues = new Set(excludedLayers.flatMap(({ node, weight }) => [weight, ...node.inputs]));
   return [...parametersOf(model, inference)].filter((parameter) => !keptValues.has(parameter));
 }
 
@@ -88,11 +88,11 @@ const silenceLog = (context: Context): Context => ({
 /** Returns the rounding method that adds an error of `distortion` to the outputs. */
 async function distributeError(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {
   const { data } = options;
-  const measured =
+  const sensitivities =
     data === undefined ? undefined : await measureSensitivitiesOnce(model, options, await trainPart(data), context);
   const lambda = lambdaFor(options.distortion, weightCount(findQuantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
-    const sensitivity = measured?.get(layer);
+    const sensitivity = sensitivities?.get(layer);
     // The sensitivity of a layer whose outputs are 0 is infinite or undefined, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
   });
@@ -178,12 +178,12 @@ async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Pro
     if (elementCount(dims) < minElements) continue;
     value.tensor = await deferTensor("float32", dims, async () => {
       const values = toFloats(await tensor.read());
-      const rounded = toFloats(fromNumbers("bfloat16", dims, values));
+      const roundedValues = toFloats(fromNumbers("bfloat16", dims, values));
       // Values beyond the range of bfloat16 would become infinite, so they are kept.
       return fromNumbers(
         "float32",
         dims,
-        rounded.map((value, index) => (Number.isFinite(value) ? value : (values[index] ?? 0))),
+        roundedValues.map((value, index) => (Number.isFinite(value) ? value : (values[index] ?? 0))),
       );
     });
     changes.push({ at: name, what: "float32, rounded to the precision of bfloat16", decidedBy: "global" });

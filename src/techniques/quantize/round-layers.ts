@@ -27,13 +27,13 @@ import type { MeasuredWeight, RounderOptions, RoundingSource } from "./weights/r
 import { rangesOf } from "./weights/weight-scales.ts";
 import { scaleAxis } from "./weights/weight-settings.ts";
 
-/** Runs a scheme on the layers that can be rounded; the others become misses. @param excluded reasons by layer name. */
+/** Runs a scheme on the layers that can be rounded; the others become misses. @param exclusions reasons by layer name. */
 export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
   options: O,
   context: Context,
   scheme: (options: O, source: RoundingSource) => Promise<Outcome>,
-  excluded: ReadonlyMap<string, string> = new Map(),
+  exclusions: ReadonlyMap<string, string> = new Map(),
   blocksOf: (layer: Layer) => BlockSettings | undefined = () => undefined,
 ): Promise<Outcome> {
   const rounder = rounders.of(options.rounder);
@@ -41,43 +41,43 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   const measured: RoundingSource["measured"] = new WeakMap();
   const reasons = new Map<Value, string | undefined>();
   const misses: Miss[] = [];
-  const chosen = selectLayers(allLayers(model, infer(model)), options);
-  const unobserved = new Set<string>();
-  for (const layer of chosen) {
+  const selectedLayers = selectLayers(allLayers(model, infer(model)), options);
+  const unobservedNames = new Set<string>();
+  for (const layer of selectedLayers) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
     throwIfAborted(context.signal);
-    if (!excluded.has(name) && !reasons.has(effective)) {
+    if (!exclusions.has(name) && !reasons.has(effective)) {
       const dense = await readStoredValue(model, effective, context.engine);
       const { largest, ...measurement } = measureWeight(layer, dense, blocksOf(layer));
       reasons.set(effective, explainUnfitWeight(dense, largest));
       if (effective.tensor !== undefined) measured.set(effective.tensor, measurement);
     }
     const unobservedReason = evidence === undefined ? undefined : explainUnobserved(layer, evidence, blocksOf(layer));
-    if (unobservedReason !== undefined) unobserved.add(name);
+    if (unobservedReason !== undefined) unobservedNames.add(name);
     const reason =
-      excluded.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : unobservedReason);
+      exclusions.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : unobservedReason);
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
-  const roundedNames = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
+  const roundedNames = new Set(selectedLayers.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
   const fitOptions = misses.length === 0 ? options : { ...options, unfit };
-  const { intermediates: kept } = context;
+  const { intermediates: keptResults } = context;
   const settings = JSON.stringify({ ...options, data: undefined, overrides: undefined, rounder: rounder.id });
   const outcome = await withEvidence(model, "rounder", rounder, options, context, (observe) => {
     const contextOf = async (layer: Layer): Promise<LayerContext> => {
       const { name } = layer;
       const isObserved = ({ name: other }: Layer): boolean =>
-        (other === name || roundedNames.has(other)) && !unobserved.has(other);
-      let observed = await observe(layer, isObserved);
-      if (observed instanceof Miss && rounder.blind === true && !unobserved.has(name)) {
-        unobserved.add(name);
-        const text = `layer "${name}" is rounded without samples: ${observed.reason}`;
+        (other === name || roundedNames.has(other)) && !unobservedNames.has(other);
+      let contextOrMiss = await observe(layer, isObserved);
+      if (contextOrMiss instanceof Miss && rounder.blind === true && !unobservedNames.has(name)) {
+        unobservedNames.add(name);
+        const text = `layer "${name}" is rounded without samples: ${contextOrMiss.reason}`;
         context.log({ id: "samples", text, level: "warning" });
-        observed = await observe(layer, isObserved);
+        contextOrMiss = await observe(layer, isObserved);
       }
-      if (observed instanceof Miss) throw unsupportedError(`${observed.reason}.`, { at: `Layer "${name}"` });
-      return observed;
+      if (contextOrMiss instanceof Miss) throw unsupportedError(`${contextOrMiss.reason}.`, { at: `Layer "${name}"` });
+      return contextOrMiss;
     };
     return scheme(fitOptions, {
       model,
@@ -87,9 +87,9 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       contextOf,
       async roundOnce<T>(layer: Layer, weight: Dense, form: object, round: (context: LayerContext) => Promise<T>) {
         const work = async (): Promise<T> => round(await contextOf(layer));
-        if (kept === undefined) return work();
+        if (keptResults === undefined) return work();
         const key = [settings, layer.name, JSON.stringify(form), await tensorHash(inMemory(weight))].join();
-        return getOrAdd(kept, key, work) as Promise<T>;
+        return getOrAdd(keptResults, key, work) as Promise<T>;
       },
     });
   });

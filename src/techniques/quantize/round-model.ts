@@ -47,15 +47,15 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const inference = infer(model);
   const all = allLayers(model, inference);
   const fixedTensors = options.layers === undefined ? await findBuffers(selectLayers(all, options)) : new Set();
-  const excluded = new Map<string, string>();
+  const exclusions = new Map<string, string>();
   for (const layer of all) {
     const { name, role, weight } = layer;
     // A quantized copy of a matrix that another node reads in float makes the file larger. Products on integers are worth it.
     const reader = scheme === "weights" || role.kind === "lookup" ? floatReaders.get(name) : undefined;
-    if (fixedTensors.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
-    else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");
+    if (fixedTensors.has(weight)) exclusions.set(name, "its table contains fixed positions, which are not trained");
+    else if (staysFloat(layer, options)) exclusions.set(name, "stays in float: set by an override");
     else if (reader !== undefined)
-      excluded.set(
+      exclusions.set(
         name,
         `${nodeText(reader)} also reads the matrix in float: an integer copy would make the file larger`,
       );
@@ -69,10 +69,10 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const original = model.clone();
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
     roundByScheme(fit, { ...source, existing: await findRoundings(model) });
-  const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
+  const outcome = await roundLayers(model, options, context, round, exclusions, blocksOf);
   const roundingChanges = outcome.changes.map((change) => noteFloatReader(change, floatReaders.get(change.at)));
-  const corrected = await correctBiases(model, original, options, context);
-  return { ...outcome, changes: [...migration, ...roundingChanges, ...corrected] };
+  const biasChanges = await correctBiases(model, original, options, context);
+  return { ...outcome, changes: [...migration, ...roundingChanges, ...biasChanges] };
 }
 
 async function roundByScheme(options: RoundedSettings, rounding: Rounding): Promise<Outcome> {
@@ -117,10 +117,10 @@ function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<strin
   const inference = infer(model);
   const all = allLayers(model, inference);
   const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
-  const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
-  const chosenNodes = new Set(chosen.map(({ node }) => node));
+  const selectedLayers = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
+  const chosenNodes = new Set(selectedLayers.map(({ node }) => node));
   const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
-  const readersByWeight = groupBy(chosen, ({ weight }) => weight);
+  const readersByWeight = groupBy(selectedLayers, ({ weight }) => weight);
   /** Returns whether all chosen readers of a matrix read the same quantized values. */
   const shareValues = (weight: Value): boolean => {
     const readers = readersByWeight.get(weight) ?? [];
@@ -145,11 +145,11 @@ function findFloatReaders(model: Model, selection: Selection): ReadonlyMap<strin
   };
   // Computed once for a weight that many layers share.
   const readers = [true, false].map((isOfTable) => {
-    const values = new Set(chosen.flatMap((layer) => (isTable(layer) === isOfTable ? layer.weight : [])));
+    const values = new Set(selectedLayers.flatMap((layer) => (isTable(layer) === isOfTable ? layer.weight : [])));
     return new Map(Array.from(values, (weight) => [weight, readerOf(weight, isOfTable, shareValues(weight))]));
   });
   return new Map(
-    chosen.flatMap((layer) => {
+    selectedLayers.flatMap((layer) => {
       const reader = readers[isTable(layer) ? 0 : 1]?.get(layer.weight);
       return reader === undefined ? [] : [[layer.name, reader] as const];
     }),
@@ -168,9 +168,9 @@ const perChannelOpset = 13;
  */
 async function quantizeDynamically(options: DynamicSettings, rounding: Rounding): Promise<Outcome> {
   const { model, context, existing } = rounding;
-  const { targets, otherActivations, misses: rejected } = findQuantizationTargets(model, options, true);
+  const { targets, otherActivations, misses: rejections } = findQuantizationTargets(model, options, true);
   const hasFloatLayers = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
-  if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejected };
+  if (targets.length === 0 && !hasFloatLayers) return { changes: [], misses: rejections };
   raiseOpset(model, hasFloatLayers ? perChannelOpset : opset);
   removeRoundings(model, existing, targets, (value) => !otherActivations.has(value));
   const movedAxes = moveAxesBehindSums(model);
@@ -215,11 +215,11 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
     const choose = weightFormatChoice(inference, existing);
     return { inference, all, plan: planLayers(selectLayers(all, options), options, inference, choose) };
   };
-  let planned = planWeights();
+  let planResult = planWeights();
   // Raising the opset can replace nodes, to which a plan refers.
-  if (raiseFor(model, requiredOpset(planned.plan))) planned = planWeights();
-  const { inference, all, plan } = planned;
-  const excluded = unsupportedWeights(model, inference, all, true);
+  if (raiseFor(model, requiredOpset(planResult.plan))) planResult = planWeights();
+  const { inference, all, plan } = planResult;
+  const unsupportedMisses = unsupportedWeights(model, inference, all, true);
   const { changes, misses } = await writePlan(plan, inference, rounding);
   const widerCount = changes.filter(({ bits = 0 }) => bits > options.bits).length;
   // The name of the file contains the requested bits, so a warning is needed if most layers have more.
@@ -227,7 +227,7 @@ async function quantizeToWeights(options: WeightsSettings, rounding: Rounding): 
     const text = `${widerCount} of ${changes.length} layers are kept at more than ${options.bits} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
   }
-  return { changes, misses: [...excluded, ...misses] };
+  return { changes, misses: [...unsupportedMisses, ...misses] };
 }
 
 /** @returns whether the opset was raised. */

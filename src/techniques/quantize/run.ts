@@ -106,20 +106,20 @@ export async function requireFloatWeights(model: Model, options: OptionValues): 
   const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
   if (steps.some(isHalf)) return;
   const copy = withStoredWeights(model);
-  const chosen = selectLayers(allLayers(copy, infer(copy)), options);
-  if (chosen.length === 0 || !chosen.every(isQuantized)) return;
+  const selectedLayers = selectLayers(allLayers(copy, infer(copy)), options);
+  if (selectedLayers.length === 0 || !selectedLayers.every(isQuantized)) return;
   throw unsupportedError("All weights are quantized already.", {
     hint: "Use the float model that they were made from.",
   });
 }
 
 /** Stores a table and its transposed copy in a product once. Some exporters fold the Transpose of a tied last layer into such a copy. */
-async function tieTables(model: Model, { layers: selected, except, overrides = {} }: Selection): Promise<void> {
+async function tieTables(model: Model, { layers: layerNames, except, overrides = {} }: Selection): Promise<void> {
   const layers = allLayers(model, infer(model)).filter((layer) => !isInSubgraph(layer));
   const tables = new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : [])));
   // A tied layer has another name.
   const isChosen = ({ name }: Layer): boolean =>
-    [selected, except, Object.keys(overrides)].some((patterns) => matchesName(patterns, name));
+    [layerNames, except, Object.keys(overrides)].some((patterns) => matchesName(patterns, name));
   const copies = new Set(
     layers.flatMap((layer) => (isChosen(layer) ? [] : [layer.weight])).filter((weight) => !tables.has(weight)),
   );

@@ -130,14 +130,14 @@ function settingsOfStep(
   for (const [pattern, override] of Object.entries(choices.overrides ?? {}))
     requireOptionsOf(scheme, override, pattern);
   if (scheme === "bfloat16") requireBfloat16(choices);
-  const shared = sharedSettings(choices);
-  if (scheme === "float16" || scheme === "bfloat16") return { ...shared, scheme, arithmetic };
+  const commonSettings = sharedSettings(choices);
+  if (scheme === "float16" || scheme === "bfloat16") return { ...commonSettings, scheme, arithmetic };
   const options = { ...choices, ...step };
   const { perChannel, zeroPoints, overrides, equalize, biasCorrection, weights, block, onnxOnly } = options;
   const { rounder = choices.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = choices;
   const bits = options.bits ?? defaultBits(options);
   const roundedSettings = {
-    ...shared,
+    ...commonSettings,
     perChannel,
     zeroPoints,
     overrides,

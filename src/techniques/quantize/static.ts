@@ -36,9 +36,9 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const { model, context, existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const staticOptions = { ...options, data: await trainPart(options.data) };
-  const { targets, targetActivations, misses: rejected } = findQuantizationTargets(model, options);
+  const { targets, targetActivations, misses: rejections } = findQuantizationTargets(model, options);
   if (targets.length === 0 && !selectLayers(layers(model, infer(model)), options).some(keepsFloatArithmetic))
-    return { changes: [], misses: rejected };
+    return { changes: [], misses: rejections };
   const needsOtherWidths = targets.some((layer) => {
     const { activations, bits } = optionsOfLayer(options, layer).options;
     return isWide(activations) || bits === 4;
@@ -46,18 +46,18 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   raiseOpset(model, needsOtherWidths ? opsetOfOtherWidths : opset);
   removeRoundings(model, existing, targets, (value) => targetActivations.has(value));
   // Normalization is also folded into selected layers that stay in float, so that activations do not depend on which layers these are.
-  const selected = new Set(
+  const selectedNodes = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
   );
-  const folds = ({ node, weight }: Layer): boolean => selected.has(node) && weight.role === undefined;
+  const folds = ({ node, weight }: Layer): boolean => selectedNodes.has(node) && weight.role === undefined;
   const preparation = await prepareModel(model, targets, context, folds);
   const changes = [...preparation.changes];
   const misses = [...preparation.misses];
   const inference = infer(model);
   const all = layers(model, inference);
-  const chosen = selectLayers(all, options);
-  const measured = await placeWithScales(inference, chosen, staticOptions, rounding);
-  const { placement, scales } = measured;
+  const selectedLayers = selectLayers(all, options);
+  const measuredPlacement = await placeWithScales(inference, selectedLayers, staticOptions, rounding);
+  const { placement, scales } = measuredPlacement;
   // The list can already contain a normalization that was not folded, with its reason.
   for (const moreMisses of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
     const explainedNames = new Set(misses.map(({ at }) => at));
@@ -65,7 +65,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   }
   for (const { layer } of placement.targets) keepLayerName(layer);
   const targetOf = new Map(placement.targets.map((target) => [target.layer.node, target]));
-  const storedLayers = chosen.filter((layer) => targetOf.has(layer.node) || keepsFloatArithmetic(layer));
+  const storedLayers = selectedLayers.filter((layer) => targetOf.has(layer.node) || keepsFloatArithmetic(layer));
   const plan = planLayers(storedLayers, options, inference, (layer, layerOptions) => {
     const target = targetOf.get(layer.node);
     const grid = target === undefined ? undefined : scales.get(target.data);
@@ -81,7 +81,7 @@ export async function quantizeStatically(options: StaticSettings, rounding: Roun
   const oldTensors = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
   await writeConstants(model, emit, placement, scales, context);
-  writeActivations(model, emit, measured);
+  writeActivations(model, emit, measuredPlacement);
   model.graph.sort();
   removeReplaced(model, oldTensors);
   return { changes, misses };
@@ -97,14 +97,14 @@ async function writeConstants(
 ): Promise<void> {
   for (const value of constants) {
     const dense = await readStoredValue(model, value, context.engine);
-    const dequantized = new Map<ActivationType, Value>();
+    const floatValues = new Map<ActivationType, Value>();
     for (const node of operators) {
       const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
       if (type === undefined || !node.inputs.includes(value)) continue;
       const floatValue =
-        dequantized.get(type) ??
+        floatValues.get(type) ??
         dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
-      dequantized.set(type, floatValue);
+      floatValues.set(type, floatValue);
       node.inputs.forEach((input, index) => {
         if (input === value) model.graph.setInput(node, index, floatValue);
       });
@@ -153,11 +153,11 @@ function writeActivations({ graph }: Model, emit: Emit, { placement, scales, cla
         ? namedEmit.QuantizeLinear([target, scale, zeroPoint])
         : moveCodes(namedEmit, [sourceCodes, ...settings], zeroPoint);
     codesOf.set(value, codes);
-    const dequantized = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
+    const numbers = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
     // A graph input stays unchanged, even if it is also an output.
-    if (graph.isInput(target)) replaceReads(target, dequantized, codes.producer);
-    else replaceUses(target, dequantized, codes.producer);
-    for (const { node, input } of [...dequantized.uses])
+    if (graph.isInput(target)) replaceReads(target, numbers, codes.producer);
+    else replaceUses(target, numbers, codes.producer);
+    for (const { node, input } of [...numbers.uses])
       if (placement.unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }

@@ -12,20 +12,20 @@ export function storeCacheInHalf(model: Model, caches: readonly State[]): void {
     if (past?.type?.type !== "float32" || present?.type?.type !== "float32" || graph.isInput(present)) continue;
     const { dims } = past.type;
     const [first] = graph.nodes();
-    const widened = emitInto(model, { before: first, by: "quantize" }).Cast([past], { to: typeCodes.float32 });
-    widened.type = { type: "float32", dims };
+    const floatPast = emitInto(model, { before: first, by: "quantize" }).Cast([past], { to: typeCodes.float32 });
+    floatPast.type = { type: "float32", dims };
     // Shape reads any type.
     for (const { node, input: index } of [...past.uses])
       if (
-        node !== widened.producer &&
+        node !== floatPast.producer &&
         (node.inputs.length > 1 || node.outputs.some((value) => value?.type?.type === "float32"))
       )
-        node.graph.setInput(node, index, widened);
+        node.graph.setInput(node, index, floatPast);
     past.type = { type: "float16", dims };
     const { stated } = present;
     graph.rename(present, graph.freshName(`${output}_float32`));
-    const narrowed = emitInto(model, { by: "quantize" }).named(output).Cast([present], { to: typeCodes.float16 });
-    graph.setOutputs(graph.outputs.map((value) => (value === present ? narrowed : value)));
-    narrowed.type = { type: "float16", dims: stated?.dims };
+    const halfPresent = emitInto(model, { by: "quantize" }).named(output).Cast([present], { to: typeCodes.float16 });
+    graph.setOutputs(graph.outputs.map((value) => (value === present ? halfPresent : value)));
+    halfPresent.type = { type: "float16", dims: stated?.dims };
   }
 }

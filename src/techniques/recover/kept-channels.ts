@@ -21,10 +21,10 @@ export async function keptIndicesOf({ original, keptChannels }: ModelMatch): Pro
   return new Map();
 }
 
-function traceKeptIndices(groups: readonly Group[], kept: KeptChannels): KeptIndices {
+function traceKeptIndices(groups: readonly Group[], channelsByWeight: KeptChannels): KeptIndices {
   const keptIndices = new Map<string, Map<number, readonly number[]>>();
   for (const group of groups) {
-    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).kept));
+    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, channelsByWeight).kept));
     if (units.size === 0) continue;
     for (const { value, axis, unitOf } of group.slices) {
       const axes = keptIndices.get(value.name) ?? new Map<number, readonly number[]>();
@@ -40,8 +40,8 @@ function traceKeptIndices(groups: readonly Group[], kept: KeptChannels): KeptInd
   return keptIndices;
 }
 
-function hasWholeUnits(group: Group, layer: Layer, kept: KeptChannels): boolean {
-  const units = unitsOf(group, layer, kept);
+function hasWholeUnits(group: Group, layer: Layer, channelsByWeight: KeptChannels): boolean {
+  const units = unitsOf(group, layer, channelsByWeight);
   const keptUnits = new Set(units.kept);
   return units.removed.every((unit) => unit < 0 || !keptUnits.has(unit));
 }
@@ -49,10 +49,10 @@ function hasWholeUnits(group: Group, layer: Layer, kept: KeptChannels): boolean 
 function unitsOf(
   group: Group,
   layer: Layer,
-  kept: KeptChannels,
+  channelsByWeight: KeptChannels,
 ): Readonly<Record<"kept" | "removed", readonly number[]>> {
   const slice = outputSliceOf(group, layer);
-  const channels = kept.get(layer.effective.name);
+  const channels = channelsByWeight.get(layer.effective.name);
   if (slice === undefined || channels === undefined) return { kept: [], removed: [] };
   const keptChannels = new Set(channels);
   const isKept = (channel: number): boolean => keptChannels.has(channel);

@@ -80,9 +80,9 @@ export const solveLayers: Stage = {
           const remaining = matches.slice(index).map((match) => match.layer);
           runs = await startRuns(model, inference, remaining, { ...scope, data: take(scope.data, samples) });
         }
-        const solved = await solveLayer(layer, { ...matched, samples }, runs, scope, engineProducts.multiply);
-        if (solved instanceof Miss) misses.push(solved);
-        else if (solved) changed++;
+        const outcome = await solveLayer(layer, { ...matched, samples }, runs, scope, engineProducts.multiply);
+        if (outcome instanceof Miss) misses.push(outcome);
+        else if (outcome) changed++;
       }
     } finally {
       await runs?.current.release();
@@ -125,7 +125,7 @@ type SampledMatch = LayerMatch & { readonly samples: number };
 
 async function solveLayer(
   layer: Layer,
-  matched: SampledMatch,
+  layerMatch: SampledMatch,
   runs: Calibrations,
   scope: Scope,
   multiply: Multiply,
@@ -134,28 +134,28 @@ async function solveLayer(
   const { engine } = scope.context;
   const linear = await readLinearLayer(model, layer, runs.inference, engine);
   if (linear instanceof Miss) return linear;
-  const sums = await collectSums(layer, matched, linear, runs, scope, multiply);
+  const sums = await collectSums(layer, layerMatch, linear, runs, scope, multiply);
   if (sums instanceof Miss) return sums;
   const { features, outputs, canChangeBias } = linear;
-  const isOutput = model.graph.outputs.some(({ name }) => name === matched.original);
-  const keepsVariance = canChangeBias && !matched.isNormalized && !isOutput && layer.role.window !== undefined;
+  const isOutput = model.graph.outputs.some(({ name }) => name === layerMatch.original);
+  const keepsVariance = canChangeBias && !layerMatch.isNormalized && !isOutput && layer.role.window !== undefined;
   const weights: Matrix[] = [];
   const shift = new Float64Array(linear.before.length * outputs);
-  let changed = false;
+  let isChanged = false;
   for (const [group, before] of linear.before.entries()) {
     const [fit, check] = [sums.fit[group], sums.check[group]];
     if (fit === undefined || check === undefined) continue;
     const best = await findBestWeights(fit, check, before, linear, keepsVariance, multiply);
-    if (best instanceof Miss) return new Miss(best.reason, matched.name);
-    changed ||= best !== before;
+    if (best instanceof Miss) return new Miss(best.reason, layerMatch.name);
+    isChanged ||= best !== before;
     weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
     for (let index = features * outputs; index < best.data.length; index++)
       shift[group * outputs + index - features * outputs] = (best.data[index] ?? 0) - (before.data[index] ?? 0);
   }
-  if (!changed) return false;
+  if (!isChanged) return false;
   const biased = biasedOutput(layer, runs.inference);
   await writeWeights(layer, weights);
-  if (canChangeBias && !matched.isNormalized) await addOutputBias(model, layer, biased?.bias, shift);
+  if (canChangeBias && !layerMatch.isNormalized) await addOutputBias(model, layer, biased?.bias, shift);
   for (const norm of runs.norms) if (norm.data === biased?.output) await recalibrate(norm, runs.current);
   return true;
 }
@@ -201,13 +201,13 @@ async function readLinearLayer(
   if (bias !== undefined && !canChangeBias)
     return new Miss("its bias is not a stored vector with a number for each output", name);
   const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
-    const transposed = transpose(weights);
-    if (!canChangeBias) return transposed;
+    const transposedWeights = transpose(weights);
+    if (!canChangeBias) return transposedWeights;
     const biasRow = Float64Array.from(
       { length: outputs },
       (_, output) => biases[biases.length === 1 ? 0 : group * outputs + output] ?? 0,
     );
-    return matrix(features + 1, outputs, joinArrays(Float64Array, [transposed.data, biasRow]));
+    return matrix(features + 1, outputs, joinArrays(Float64Array, [transposedWeights.data, biasRow]));
   });
   return { layerFeatures: inputFeatures, features, outputs, canChangeBias, before };
 }
@@ -286,7 +286,7 @@ async function scaleToTargets(
   const { rows, columns, data } = weights;
   const products = (await multiply(gram, weights)).data;
   const count = gram.data[ones * (rows + 1)] ?? 1;
-  const scaled = matrix(rows, columns, data.slice());
+  const scaledWeights = matrix(rows, columns, data.slice());
   for (let output = 0; output < columns; output++) {
     const at = (feature: number): number => feature * columns + output;
     let square = 0;
@@ -294,10 +294,10 @@ async function scaleToTargets(
     const [mean, target] = [(products[at(ones)] ?? 0) / count, (cross.data[at(ones)] ?? 0) / count];
     const [variance, targetVariance] = [square / count - mean ** 2, (power[output] ?? 0) / count - target ** 2];
     const scale = deviationRatio(targetVariance, variance);
-    for (let feature = 0; feature < rows; feature++) scaled.data[at(feature)] = scale * (data[at(feature)] ?? 0);
-    scaled.data[at(ones)] = target - scale * (mean - (data[at(ones)] ?? 0));
+    for (let feature = 0; feature < rows; feature++) scaledWeights.data[at(feature)] = scale * (data[at(feature)] ?? 0);
+    scaledWeights.data[at(ones)] = target - scale * (mean - (data[at(ones)] ?? 0));
   }
-  return scaled;
+  return scaledWeights;
 }
 
 interface FitAndCheck {
@@ -307,43 +307,43 @@ interface FitAndCheck {
 
 async function collectSums(
   layer: Layer,
-  matched: SampledMatch,
+  layerMatch: SampledMatch,
   linear: LinearLayer,
   runs: Calibrations,
   { context, match }: Scope,
   multiply: Multiply,
 ): Promise<FitAndCheck | Miss> {
-  const target = match.original.graph.value(matched.original);
-  if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
+  const target = match.original.graph.value(layerMatch.original);
+  if (target?.producer === undefined) return new Miss("the original has no such value", layerMatch.name);
   await runs.current.reach(layer.node);
   await runs.original.reach(target.producer, true, [target.name]);
   const { layerFeatures, before, outputs, canChangeBias } = linear;
   const width = linear.features + (canChangeBias ? 1 : 0);
   const make = (): Sums[] => before.map(() => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
-  const rows = rowsFor(width) / matched.samples;
-  const draw = random(context.seed, "rows", matched.name);
+  const rows = rowsFor(width) / layerMatch.samples;
+  const draw = random(context.seed, "rows", layerMatch.name);
   const columnsPerMatrix = (outputs * before.length) / layer.outputs;
   let step = 0;
   let seen = 0;
-  const batches = zipAsync(runs.current.features(layerFeatures), runs.original.values([matched.original]));
-  for await (const [p, { [matched.original]: answer }] of batches) {
-    if (answer === undefined) return new Miss("it has no output", matched.name);
+  const batches = zipAsync(runs.current.features(layerFeatures), runs.original.values([layerMatch.original]));
+  for await (const [p, { [layerMatch.original]: answer }] of batches) {
+    if (answer === undefined) return new Miss("it has no output", layerMatch.name);
     const axes = 1 + (layer.role.outTaps?.length ?? 0);
-    const y = readFeatures(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
-    if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
-    const chosen = chooseRows(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
+    const y = readFeatures(answer, { axis: layerMatch.axis, axes, rank: target.type?.dims?.length });
+    if (p.rows !== y.rows) return new Miss("output shape differs from the original's", layerMatch.name);
+    const chosenRows = chooseRows(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (const [group, groupSums] of part.entries()) {
       const columns = range(group * outputs, outputs).map((output) => {
         const channel = Math.floor(output / columnsPerMatrix);
-        return (matched.kept?.[channel] ?? channel) * columnsPerMatrix + (output % columnsPerMatrix);
+        return (layerMatch.kept?.[channel] ?? channel) * columnsPerMatrix + (output % columnsPerMatrix);
       });
-      const seenRows = canChangeBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
-      await addRows(groupSums, seenRows, y.matrix(undefined, chosen, columns), multiply);
+      const seenRows = canChangeBias ? withOnes(p.matrix(group, chosenRows)) : p.matrix(group, chosenRows);
+      await addRows(groupSums, seenRows, y.matrix(undefined, chosenRows, columns), multiply);
     }
     seen += answer.dims[0] ?? 1;
-    if (seen >= matched.samples && step >= checkEvery) break;
+    if (seen >= layerMatch.samples && step >= checkEvery) break;
   }
   return sums;
 }

@@ -107,7 +107,7 @@ export const recover = definePass({
 });
 
 async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
-  const started = performance.now();
+  const startTime = performance.now();
   storeWeights(model);
   if (options.original === undefined)
     throw optionError('recover: "original": the original model is required.', {
@@ -126,16 +126,16 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const score = await scorer(original, check, options.output, context);
   const now = (): number => processorTime() ?? performance.now();
   let scoringStart = now();
-  let accepted = await score(model);
+  let acceptedScore = await score(model);
   // The first scoring also loads the model, which takes most of its time for few samples.
   if (check.count < minTimed && now() - scoringStart < 2000) {
     scoringStart = now();
-    accepted = await score(model);
+    acceptedScore = await score(model);
   }
   const scoringSeconds = (now() - scoringStart) / 1000;
-  if (accepted.signalToNoise === Number.POSITIVE_INFINITY)
+  if (acceptedScore.signalToNoise === Number.POSITIVE_INFINITY)
     return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
-  const secondsLeft = (): number => 60 * (options.minutes ?? Number.POSITIVE_INFINITY) - secondsSince(started);
+  const secondsLeft = (): number => 60 * (options.minutes ?? Number.POSITIVE_INFINITY) - secondsSince(startTime);
   const match = await matchOriginal(model, original, context.engine);
   const { count, paired } = match.originalLayers;
   if (2 * paired < count) {
@@ -180,10 +180,10 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     }
     isTrained = stage.name === "end-to-end";
     const reportOverall = { ...context, progress: overallProgress(context, seconds, index) };
-    const stageResult = await attempt(model, stage, accepted, score, { ...scope, context: reportOverall }, misses);
+    const stageResult = await attempt(model, stage, acceptedScore, score, { ...scope, context: reportOverall }, misses);
     if (stageResult === undefined) continue;
     changes.push(stageResult.change);
-    accepted = stageResult.accepted;
+    acceptedScore = stageResult.accepted;
   }
   const learnt = { fitted: isTrained ? all.count : fit.count, checked: check.count };
   return { changes, misses: [...misses.values()], learnt };
@@ -219,10 +219,10 @@ function takesLongByBlocks(model: Model): boolean {
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 
 /** Work of a stage in runs of the model on one sample. The factors are measured on ResNet-20 and MobileNetV2. */
-const stageRuns: Readonly<Record<StageName, (fitted: number, all: number | undefined) => number>> = {
-  "batch-norm": (fitted) => 4 * fitted,
-  bias: (fitted) => 4 * Math.min(biasSamples, fitted),
-  "least-squares": (fitted) => 22 * fitted,
+const stageRuns: Readonly<Record<StageName, (fitCount: number, all: number | undefined) => number>> = {
+  "batch-norm": (fitCount) => 4 * fitCount,
+  bias: (fitCount) => 4 * Math.min(biasSamples, fitCount),
+  "least-squares": (fitCount) => 22 * fitCount,
   blocks: () => 12 * 200 * defaultBatch,
   "end-to-end": (_, all = maxOfStream) => 7 * Math.max(defaultSteps * defaultBatch, all),
 };
@@ -280,17 +280,17 @@ const maxOfStream = 4096;
 
 /** Splits samples for fitting, validation and training. With states, each split keeps the order. */
 async function divideSamples(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
-  const opened = await trainPart(data);
-  const dataset = isIndexed(opened) ? opened : await collect(opened, maxOfStream);
+  const trainData = await trainPart(data);
+  const dataset = isIndexed(trainData) ? trainData : await collect(trainData, maxOfStream);
   const { name, count } = dataset;
-  const checked = Math.min(maxChecked, Math.floor(count / 4), Math.max(minChecked, Math.floor(count / 8)));
-  if (checked === 0) throw dataError(`${name} has ${count} samples: four are needed, one of them for validation.`);
+  const checkCount = Math.min(maxChecked, Math.floor(count / 4), Math.max(minChecked, Math.floor(count / 8)));
+  if (checkCount === 0) throw dataError(`${name} has ${count} samples: four are needed, one of them for validation.`);
   if (feedingOf(original, await firstBatch(dataset), name).states.length > 0) {
-    const all = take(dataset, count - checked);
-    const last = range(count).subarray(count - checked);
+    const all = take(dataset, count - checkCount);
+    const last = range(count).subarray(count - checkCount);
     return { fit: take(all, samples), check: view(dataset, name, last), all };
   }
-  const { drawn, rest } = setAside(dataset, checked, seed);
+  const { drawn, rest } = setAside(dataset, checkCount, seed);
   return { fit: setAside(rest, samples, seed).drawn, check: drawn, all: rest };
 }
 

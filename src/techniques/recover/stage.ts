@@ -42,9 +42,9 @@ export function startCalibration(
 }
 
 /** Copies tensors that a copy or a part of a model has learned; returns their number. */
-export function copyTrainedTensors({ graph }: Model, trained: Model): number {
+export function copyTrainedTensors({ graph }: Model, trainedModel: Model): number {
   let count = 0;
-  for (const { name, tensor } of trained.graph.values()) {
+  for (const { name, tensor } of trainedModel.graph.values()) {
     const value = graph.value(name);
     if (tensor === undefined || value?.tensor === undefined || value.tensor === tensor) continue;
     value.tensor = tensor;

@@ -14,9 +14,9 @@ export function methodTable<M extends object, const Name extends string>(
   const shown = names.map((word) => `"${word}", `).join("");
   const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
   const custom = v.custom<M>((value) => isMethod(value, does));
-  const named = new Map<string, M>(Object.entries<M>(methods));
+  const methodsByName = new Map<string, M>(Object.entries<M>(methods));
   const resolve = (value: unknown): M | undefined => {
-    const method = typeof value === "string" ? named.get(value) : value;
+    const method = typeof value === "string" ? methodsByName.get(value) : value;
     return isMethod(method, does) ? (method as M) : undefined;
   };
   const meanings: Meanings = { title, rows: names.map((name) => [name, methods[name].summary] as const) };
@@ -27,7 +27,7 @@ export function methodTable<M extends object, const Name extends string>(
     known: resolve,
     /** Returns the method that an option names or contains, once `openModules` has replaced paths. */
     of(value: string | M): M {
-      const method = typeof value === "string" ? named.get(value) : value;
+      const method = typeof value === "string" ? methodsByName.get(value) : value;
       if (method === undefined) throw new Error(`There is no method "${value}".`);
       return method;
     },
@@ -86,16 +86,16 @@ interface Collecting {
   begin(...settings: never[]): { add(...samples: never[]): unknown; end(): unknown };
 }
 
-/** Wraps a statistic, so that exceptions name the method. @param answered `awaitedAnswerOf` if `add` can return promises, else `answerOf`. */
+/** Wraps a statistic, so that exceptions name the method. @param getAnswer `awaitedAnswerOf` if `add` can return promises, else `answerOf`. */
 export function statisticOf<S extends Collecting>(
   whose: string,
   statistic: S,
-  answered: typeof answerOf | typeof awaitedAnswerOf = awaitedAnswerOf,
+  getAnswer: typeof answerOf | typeof awaitedAnswerOf = awaitedAnswerOf,
 ): S {
   const begin: Collecting["begin"] = (...settings) => {
     const running = answerOf(whose, () => statistic.begin(...settings));
     return {
-      add: (...samples) => answered(whose, () => running.add(...samples)),
+      add: (...samples) => getAnswer(whose, () => running.add(...samples)),
       end: () => answerOf(whose, () => running.end()),
     };
   };

@@ -24,23 +24,23 @@ export function noiseMeter(
   let knownOutputs: readonly Batch[] | undefined;
   return async (candidate) => {
     if (inputs === undefined) {
-      const prepared = await inputsFor({ engine, original, result: candidate }, await data(), { seed, signal });
-      if (prepared instanceof Miss) return undefined;
-      inputs = prepared.samples;
+      const inputsOrMiss = await inputsFor({ engine, original, result: candidate }, await data(), { seed, signal });
+      if (inputsOrMiss instanceof Miss) return undefined;
+      inputs = inputsOrMiss.samples;
     }
     const noise = new OutputNoise(original);
     const models = [candidate, ...(knownOutputs === undefined ? [original] : [])].map((model) => ({ model, observed }));
-    let kept: Batch[] | undefined = [];
+    let keptOutputs: Batch[] | undefined = [];
     let [index, bytes] = [0, 0];
     await runOverSamples(engine, models, inputs, { signal, samples, optimize: true }, ([after, fresh]) => {
       const outputs = knownOutputs?.[index++] ?? fresh ?? {};
       bytes += bytesOfBatch(outputs);
-      if (bytes > maxKeptBytes) kept = undefined;
-      kept?.push(outputs);
+      if (bytes > maxKeptBytes) keptOutputs = undefined;
+      keptOutputs?.push(outputs);
       noise.add(outputs, after ?? {});
     });
     // A stream yields other samples each time.
-    if (areBatches(inputs) || isIndexed(inputs)) knownOutputs = kept;
+    if (areBatches(inputs) || isIndexed(inputs)) knownOutputs = keptOutputs;
     return Number.isNaN(noise.sum) ? Number.POSITIVE_INFINITY : noise.sum;
   };
 }

@@ -112,10 +112,10 @@ async function fixEntries(
   const result = matrix(size, outputs);
   for (const { kept, fixed, same } of systems) {
     const isSmall = fixed.length < kept.length;
-    const chosen = isSmall ? fixed : kept;
-    const part = cholesky(pick(isSmall ? inverse : damped, chosen, chosen));
+    const chosenEntries = isSmall ? fixed : kept;
+    const part = cholesky(pick(isSmall ? inverse : damped, chosenEntries, chosenEntries));
     if (part instanceof Miss) return part;
-    const values = solveCholesky(part, pick(isSmall ? solution : gradient, chosen, same));
+    const values = solveCholesky(part, pick(isSmall ? solution : gradient, chosenEntries, same));
     const change = isSmall
       ? subtract(pick(solution, kept, same), await multiply(pick(inverse, kept, fixed), values))
       : values;

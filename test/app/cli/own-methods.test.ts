@@ -69,7 +69,7 @@ test("gives no hint about the amount if a pattern loses too much", async () => {
     at("lost.onnx"),
   );
   expect(err).toContain("E_ACCURACY_LOST");
-  expect(err).toContain("hint: Skip that layer: --except fc");
+  expect(err).toContain("hint: Skip that layer (--except fc)");
   expect(err).not.toContain("smaller amount");
 });
 

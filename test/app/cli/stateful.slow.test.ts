@@ -36,7 +36,7 @@ test.skipIf(silero === "" || sound === "")(
     const how = ["-o", out, "--scheme", "static", "--data", sound, "--preprocess", "frame=512 context=64"];
     const { code, err } = await pith("quantize", fixed, ...how, "--no-fallback");
     expect(err).toMatch(/E_ACCURACY_LOST: R² went from 1\.000 to 0\.9[4-7]/);
-    expect(err).toMatch(/ layer "[^"]+".*\nhint: Skip that layer: --except /);
+    expect(err).toMatch(/ layer "[^"]+".*\nhint: Skip that layer \(--except /);
     expect([code, existsSync(out)]).toEqual([1, false]);
     const kept = await pith("quantize", fixed, ...how, "--except", "*stft*,*encoder.0*");
     expect(kept).toMatchObject({ code: 0, err: expect.not.stringContaining("E_") });

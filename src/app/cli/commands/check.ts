@@ -99,8 +99,8 @@ function nextCommand(path: string, entries: readonly ListedModel[], models: read
   const index = models.findIndex(({ outcome }) => outcome !== "passed");
   const { model = "", original = "" } = entries[index] ?? {};
   if (index < 0) return `pith check ${quoteWord(path)} --base FOLDER  # in a pull request: bytes before and after`;
-  const failed = models[index]?.findings.find(({ outcome }) => outcome !== "passed")?.budget ?? "";
-  return ["drop", "agreement"].includes(failed)
+  const failedBudget = models[index]?.findings.find(({ outcome }) => outcome !== "passed")?.budget ?? "";
+  return ["drop", "agreement"].includes(failedBudget)
     ? `pith debug ${quoteWord(original)} ${quoteWord(model)}`
     : `pith inspect ${quoteWord(model)}`;
 }
@@ -157,10 +157,10 @@ interface CheckedModel {
 async function listModels(budgets: readonly Budgets[], folder: string): Promise<readonly ListedModel[]> {
   const lists = budgets.map(async (each): Promise<readonly ListedModel[]> => {
     const at = (path: string): string => relative(".", resolve(folder, path)) || ".";
-    const named = typeof each.original === "object" ? each.original.file : each.original;
+    const originalFile = typeof each.original === "object" ? each.original.file : each.original;
     const data = each.data === undefined ? undefined : at(each.data);
     const model = at(each.model);
-    const reference = named === undefined ? undefined : at(named);
+    const reference = originalFile === undefined ? undefined : at(originalFile);
     if (reference !== undefined && (await isSameFile(reference, model))) {
       const sentence = `"${each.model}" is its own original, so nothing can be compared.`;
       throw optionError(sentence, { hint: "Name the model that it was made from." });
@@ -233,9 +233,9 @@ async function compareWithOriginal(entry: ListedModel, session: Session): Promis
     } catch (error) {
       const otherRuntimes = runtimes.filter((runtime) => runtime !== "node");
       if (!(error instanceof PithError) || error.code !== "E_ENGINE_MISSING" || otherRuntimes.length === 0) throw error;
-      const installed = runtimes.filter((runtime) => runtime === "node");
-      if ((isMeasured && hasData) || installed.length > 0)
-        findings.push(...evalFindings(budgets, await evaluate(installed)));
+      const installedRuntimes = runtimes.filter((runtime) => runtime === "node");
+      if ((isMeasured && hasData) || installedRuntimes.length > 0)
+        findings.push(...evalFindings(budgets, await evaluate(installedRuntimes)));
       findings.push(...missingRuntimeFindings(otherRuntimes, reasonOf(error)));
     }
   }

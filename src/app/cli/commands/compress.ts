@@ -148,7 +148,7 @@ export default defineCommand({
       out,
       precompress: options.precompress,
     });
-    const replaced = await Promise.all(places.map(({ out }) => exists(join(out, "model.onnx"))));
+    const replacedFlags = await Promise.all(places.map(({ out }) => exists(join(out, "model.onnx"))));
     const outputs = await compressEach(places, inputOf, fresh, session);
     const isGoalRequired = options.maxDrop !== undefined || !force;
     const results = outputs.map((output, index) => ({
@@ -156,7 +156,7 @@ export default defineCommand({
       result:
         output instanceof PithError
           ? output
-          : resultOfRun(output, { isGoalRequired, replaced: replaced[index] === true }),
+          : resultOfRun(output, { isGoalRequired, replaced: replacedFlags[index] === true }),
     }));
     const [onlyResult] = results;
     return onlyResult === undefined || results.length > 1 || onlyResult.result instanceof PithError

@@ -60,8 +60,8 @@ export default defineCommand({
         dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(session.passOptions));
       if (isSized && !impliesWeights && scheme !== "weights")
         throw optionError("--target-size chooses bits of weights: it is for --scheme weights.");
-      const passed = impliesWeights ? { ...session.passOptions, scheme: "weights" } : session.passOptions;
-      if (dtype === undefined && passed.scheme === undefined)
+      const schemeOptions = impliesWeights ? { ...session.passOptions, scheme: "weights" } : session.passOptions;
+      if (dtype === undefined && schemeOptions.scheme === undefined)
         throw optionError("Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.", {
           hint: [
             "For a transformers.js folder: --dtype q8.",
@@ -79,8 +79,8 @@ export default defineCommand({
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : parseSize(chunk);
         const { calibrationSamples: samples } = rest;
-        const sampled = samples === undefined ? passed : { ...passed, samples };
-        const variantOptions = withDownloadOptions(quantize, sampled, rest.targetDownload, ({ id, text }) =>
+        const sampleOptions = samples === undefined ? schemeOptions : { ...schemeOptions, samples };
+        const variantOptions = withDownloadOptions(quantize, sampleOptions, rest.targetDownload, ({ id, text }) =>
           session.terminal.note(id, text),
         );
         const { writeVariants } = await import("./folder/write-variants.ts");
@@ -91,7 +91,7 @@ export default defineCommand({
           hint: "For instance pith quantize minilm/ --dtype q8,q4.",
         });
       }
-      const passOptions = dtype === undefined ? passed : { ...passed, dtype: dtype[0] };
+      const passOptions = dtype === undefined ? schemeOptions : { ...schemeOptions, dtype: dtype[0] };
       return modelCommand.run([path], rest, { ...session, passOptions });
     }),
 });

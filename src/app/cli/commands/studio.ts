@@ -35,9 +35,9 @@ export default defineCommand({
   isDeterministic: true,
   examples: ["studio", "studio model.onnx --data photos/", "studio model.onnx --no-open --port 8080"],
   async run([model], { data, port = 0, open }, { terminal, signal }) {
-    const built = join(fileURLToPath(root()), "studio");
-    if (!existsSync(join(built, "page", "index.html")))
-      throw fileError(`The page is not in ${built}.`, { hint: "Run npm run build in the clone." });
+    const buildFolder = join(fileURLToPath(root()), "studio");
+    if (!existsSync(join(buildFolder, "page", "index.html")))
+      throw fileError(`The page is not in ${buildFolder}.`, { hint: "Run npm run build in the clone." });
     if (model !== undefined) await requireModel(model);
     if (data !== undefined) await requireModel(data);
     const start = { model: pathOf(model), data: pathOf(data) };
@@ -51,7 +51,7 @@ export default defineCommand({
     try {
       const onVisit = (): void => void closeBrowserFile();
       const server = await serveStudio({
-        page: join(built, "page"),
+        page: join(buildFolder, "page"),
         uploads: folder.path,
         session,
         start,

@@ -34,7 +34,7 @@ export default defineCommand({
   async run([url = ""], { store, modules = [], jobs = 1 }, session) {
     const { terminal, signal } = session;
     const rename = await createModuleFinder(modules);
-    const shared = await openSharedStore(store);
+    const sharedStore = await openSharedStore(store);
     let finishedJobs = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);
     await serveQueue(
@@ -45,7 +45,7 @@ export default defineCommand({
         try {
           const work = readJob(data);
           name = `${work.name} of ${basename(work.input.model)}`;
-          const localInput = await receiveInput(shared, work.input, rename);
+          const localInput = await receiveInput(sharedStore, work.input, rename);
           await session.runJob<Job>(work.kind, localInput as never, name, { keeps: true });
           finishedJobs++;
           terminal.note("done", `${name}: ${duration(performance.now() - startTime)}`);

@@ -20,7 +20,7 @@ export function removeTemporaries({ owner, files }: AnnouncedFiles): void {
 }
 
 /** Returns a sentence about the first announced file if it was written since. */
-export function describeCompleteFile(announced: readonly AnnouncedFiles[]): string | undefined {
-  const [file] = announced.flatMap(({ files }) => files);
+export function describeCompleteFile(announcedFiles: readonly AnnouncedFiles[]): string | undefined {
+  const [file] = announcedFiles.flatMap(({ files }) => files);
   return file === undefined || changeTime(file.path) === file.modified ? undefined : `"${file.path}" is complete.`;
 }

@@ -125,8 +125,8 @@ async function* listSnapshot(folder: string): AsyncIterable<HubFile> {
     const target = await fs.realpath(path).catch(() => undefined);
     if (entry.isDirectory() || target === undefined) continue;
     const oid = hash.exec(basename(target))?.[0] ?? "";
-    const listed = { path: relative(folder, path).split(sep).join("/"), size: await sizeOf(path), oid };
-    yield { type: "file", ...listed, ...(oid.length === 64 ? { lfs: listed } : {}) };
+    const fileEntry = { path: relative(folder, path).split(sep).join("/"), size: await sizeOf(path), oid };
+    yield { type: "file", ...fileEntry, ...(oid.length === 64 ? { lfs: fileEntry } : {}) };
   }
 }
 
@@ -206,9 +206,9 @@ function findModels(
       .map((path) => posix.basename(path));
     return usedBases(basesIn(names)).map((base) => posix.join(folder, `${base}.onnx`));
   };
-  const nested = listModels(posix.join(root, "onnx"));
+  const nestedModels = listModels(posix.join(root, "onnx"));
   const main = posix.join(root, "model.onnx");
-  if (nested.length > 0) return { root, models: nested };
+  if (nestedModels.length > 0) return { root, models: nestedModels };
   if (files.has(main)) return { root, models: [main] };
   const isInside = (path: string): boolean => root === "." || path.startsWith(`${root}/`);
   const paths = [...files.keys()].filter((path) => path.endsWith(".onnx") && isInside(path));
@@ -234,7 +234,7 @@ async function downloadFile(
   const blob = join(cache, "blobs", hashOf(file));
   const partial = `${blob}.incomplete`;
   for (const place of [blob, path]) await fs.mkdir(dirname(place), { recursive: true });
-  let received = 0;
+  let receivedBytes = 0;
   if (!(await isIntact(blob, file, cache))) {
     let length = await sizeOf(partial);
     while (length < size) {
@@ -256,7 +256,7 @@ async function downloadFile(
       } finally {
         await handle.close();
       }
-      received += length - start;
+      receivedBytes += length - start;
       // As long as each attempt brings something, the next one continues.
       if (length === start)
         throw fileError(`${word}: ${name} ends at byte ${length} of ${size}: ${reason}.`, {
@@ -274,7 +274,7 @@ async function downloadFile(
   await fs.rm(path, { force: true });
   // Windows can forbid links, so the file itself moves there.
   await fs.symlink(relative(dirname(path), blob), path).catch(() => fs.rename(blob, path));
-  return received;
+  return receivedBytes;
 }
 
 const hashOf = ({ oid = "", lfs }: HubFile): string => lfs?.oid ?? oid;

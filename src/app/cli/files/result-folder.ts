@@ -64,10 +64,10 @@ export async function requireFreeFolder(
   await requireOwnResults(out, folder);
 }
 
-async function requireOwnResults(out: string, { record, mainFile: needed }: FolderContents): Promise<void> {
+async function requireOwnResults(out: string, { record, mainFile: mainName }: FolderContents): Promise<void> {
   const written = await readHashes(out, record);
-  const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
-  const name = written === undefined ? record : isChanged ? needed : undefined;
+  const isChanged = mainName !== undefined && written !== undefined && (await isAuthoredFile(out, mainName, written));
+  const name = written === undefined ? record : isChanged ? mainName : undefined;
   if (name !== undefined)
     throw optionError(`"${join(out, name)}" was not written by Pith, or was changed since, and would be overwritten.`, {
       hint: "Choose another folder with -o.",
@@ -89,15 +89,15 @@ export async function writeResults(
   announce(names.map((name) => join(out, name)));
   await requireOwnResults(out, folder);
   const newFiles = await Promise.all(files.map(([path, bytes]) => fileOfBytes(path, bytes)));
-  const written = (await readHashes(out, record)) ?? new Map();
-  const { writes, kept } = await planWrites(out, newFiles, written);
+  const writtenHashes = (await readHashes(out, record)) ?? new Map();
+  const { writes, kept } = await planWrites(out, newFiles, writtenHashes);
   for (const path of kept) log({ id: "kept", text: formatKept(join(out, path)), level: "warning" });
-  written.set(record, [await textHash(JSON.stringify(recordContent))]);
+  writtenHashes.set(record, [await textHash(JSON.stringify(recordContent))]);
   await makeFolder(out);
-  await writeOwned(joinPath(out, record), recordContent, written, writes);
+  await writeOwned(joinPath(out, record), recordContent, writtenHashes, writes);
   const newNames = new Set([...files.map(([name]) => name), record]);
   for (const name of names)
-    if (written.has(name) && !newNames.has(name) && !(await isAuthoredFile(out, name, written)))
+    if (writtenHashes.has(name) && !newNames.has(name) && !(await isAuthoredFile(out, name, writtenHashes)))
       await removeFile(joinPath(out, name));
   const orderedNames = [...names.filter((name) => newNames.delete(name)), ...newNames];
   return orderedNames.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
@@ -105,10 +105,10 @@ export async function writeResults(
 
 /** Removes the files of an earlier run, except those that the user changed. Removes nothing if the record was changed. */
 export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
-  const written = await readHashes(out, record);
-  if (written === undefined || !written.has(record)) return;
+  const writtenHashes = await readHashes(out, record);
+  if (writtenHashes === undefined || !writtenHashes.has(record)) return;
   for (const name of names)
-    if (name === record || (written.has(name) && !(await isAuthoredFile(out, name, written))))
+    if (name === record || (writtenHashes.has(name) && !(await isAuthoredFile(out, name, writtenHashes))))
       await removeFile(joinPath(out, name));
   await rmdir(out).catch(() => {});
 }
@@ -136,6 +136,6 @@ async function readHashes(out: string, record: string): Promise<FileHashes | und
   const settings = await readSettings(joinPath(out, record)).catch(() => null);
   if (settings === undefined) return new Map();
   const { written: writtenEntry, ...content } = settings ?? {};
-  const written = parseFileHashes(writtenEntry);
-  return written.get(record)?.[0] === (await textHash(JSON.stringify(content))) ? written : undefined;
+  const writtenHashes = parseFileHashes(writtenEntry);
+  return writtenHashes.get(record)?.[0] === (await textHash(JSON.stringify(content))) ? writtenHashes : undefined;
 }

@@ -53,12 +53,12 @@ const [maxDepth, maxFolders] = [3, 500];
 
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {
   const matches: string[] = [];
-  let visited = 0;
+  let visitedCount = 0;
   let folders = [folder];
   for (let depth = 0; depth <= maxDepth; depth++) {
     const subfolders: string[] = [];
     for (const path of folders) {
-      if (++visited > maxFolders) return matches;
+      if (++visitedCount > maxFolders) return matches;
       for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
         if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
         if (depth > 0 && entry.name === name) matches.push(await showPath(join(path, entry.name)));

@@ -7,24 +7,24 @@ import { flagName } from "./flag-names.ts";
 /** Adds the options that a download size requires. @throws PithError E_USAGE if an option is set that the size determines; E_OPTION. */
 export function withDownloadOptions(
   { downloadSettings }: AnyPass,
-  passed: OptionValues,
+  passOptions: OptionValues,
   targetDownload: string | undefined,
   log: JobContext["log"],
 ): OptionValues {
-  if (targetDownload === undefined || downloadSettings === undefined) return passed;
-  const settings = nameDownloadFlag(() => downloadSettings(passed));
+  if (targetDownload === undefined || downloadSettings === undefined) return passOptions;
+  const settings = nameDownloadFlag(() => downloadSettings(passOptions));
   const requiredOptions: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(settings[0] ?? {})) {
     if (settings.every((other) => other[key] === value)) requiredOptions[key] = value;
-    else if (passed[key] !== undefined)
+    else if (passOptions[key] !== undefined)
       throw usageError(`--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
         hint: "Give one: the size after brotli, or the error.",
       });
   }
   for (const [key, value] of Object.entries(requiredOptions))
-    if (passed[key] === undefined)
+    if (passOptions[key] === undefined)
       log({ id: key, text: `--target-download uses ${flagName(key)} ${value} (docs/download.md)` });
-  return { ...passed, ...requiredOptions };
+  return { ...passOptions, ...requiredOptions };
 }
 
 function nameDownloadFlag<T>(read: () => T): T {

@@ -132,18 +132,18 @@ function createFlag(key: string, alternatives: readonly SchemaNode[], command: C
   // The value of a flag that is also a toggle is optional: --structured, or --structured 0.3.
   const usage = `${flags} ${form.takesBoolean ? `[${value}]` : `<${value}>`}`;
   const flag = new Flag(usage, description, key, metadata);
-  const accepted = { ...form, takesShare: form.takesShare && metadata.percent !== false };
+  const acceptedForm = { ...form, takesShare: form.takesShare && metadata.percent !== false };
   flag.argParser((text: string, before: unknown) => {
     if (metadata.perLayer === true) return readOverride(text, before);
     if (metadata.percent === true) requirePercent(name, text);
     const isSingle = form.takesNumber && readNumber(text) !== undefined && before === undefined;
     const element = isSingle ? undefined : form.element;
     const parts = element === undefined ? [text] : text.split(",").map((word) => word.trim());
-    const values = parts.map((part) => convertWord(name, part, element ?? accepted));
-    const converted = element === undefined ? values[0] : values;
+    const values = parts.map((part) => convertWord(name, part, element ?? acceptedForm));
+    const flagValue = element === undefined ? values[0] : values;
     const instead = parts.map((part) => metadata.instead?.[part]).find((advice) => advice !== undefined);
-    requireValidValue(key, alternatives, converted, { instead, help: helpHint(command) });
-    return element === undefined || before === undefined ? converted : [before, converted].flat();
+    requireValidValue(key, alternatives, flagValue, { instead, help: helpHint(command) });
+    return element === undefined || before === undefined ? flagValue : [before, flagValue].flat();
   });
   return flag;
 }

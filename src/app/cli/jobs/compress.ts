@@ -197,9 +197,9 @@ async function writeRun(
         .map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
-  const written = await writeResults(out, run, contents, context, runContents);
+  const writtenFiles = await writeResults(out, run, contents, context, runContents);
   await removeResults(joinPath(out, rejectedFolder), runContents);
-  return written;
+  return writtenFiles;
 }
 
 async function fileFacts(

@@ -87,15 +87,15 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 }
 
 async function changeModel(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
-  const opened = await openModel(input.model, context);
+  const openedModel = await openModel(input.model, context);
   // Opening the data records its preprocessing in the model.
-  const wasChanged = isResult(opened);
-  const { request, context: stepContext, data } = await openStepRequest(input, targets, opened, context);
+  const wasChanged = isResult(openedModel);
+  const { request, context: stepContext, data } = await openStepRequest(input, targets, openedModel, context);
   const original = request.input.model;
   const run = await rejectUnloadable(() => runSingleStep(request, stepContext), unwrittenText(input));
   const { result, rejection, tested, learnt, invariance, ...step } = run;
-  const stored = await openFilesOf(original, filesOfModel(original, input.model));
-  const before = await measureSizeAndCost(stored);
+  const originalFiles = await openFilesOf(original, filesOfModel(original, input.model));
+  const before = await measureSizeAndCost(originalFiles);
   const report: PassReport = {
     ...step,
     before,
@@ -118,9 +118,9 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
   warnOfDefaults(original, context);
   context.stage("compressed size");
   const reference = request.references?.first;
-  const measured = await measurePair(
+  const measurement = await measurePair(
     {
-      original: { ...stored, weight: before },
+      original: { ...originalFiles, weight: before },
       result: await openFilesOf(result, files),
       copySizes: copies,
       isForDownload: input.forDownload ?? (input.targetDownload !== undefined || isLowEntropy(input.options)),
@@ -130,11 +130,11 @@ async function changeModel(input: PassInput, targets: readonly RunTarget[], cont
     },
     stepContext,
   );
-  await warnOfSpeed(measured, request.pass, input, original, context);
+  await warnOfSpeed(measurement, request.pass, input, original, context);
   const isContinued = wasChanged && step.verdict !== undefined && reference === undefined;
   return {
     ...report,
-    ...measured,
+    ...measurement,
     written: input.out,
     lost: rejection?.text,
     continues: isContinued ? true : undefined,
@@ -168,14 +168,14 @@ async function warnOfSpeed(
 async function openStepRequest(input: PassInput, targets: readonly RunTarget[], opened: Model, context: JobContext) {
   await requireNotWeights(input.out, opened, input.model);
   requireOutputs(opened, input.model);
-  const named = { path: input.model, model: opened };
+  const namedModel = { path: input.model, model: opened };
   const hasData = input.data !== undefined;
-  const checked = await checkStep(input.command, named, input.options, { original: input.original, hasData });
+  const checked = await checkStep(input.command, namedModel, input.options, { original: input.original, hasData });
   const { pass, references } = checked;
   // Teachers are excluded, because a teacher can be a result of Pith.
   if (references.first !== undefined && pass.reference !== "teacher")
     await warnOfSwap(
-      [references.first, named],
+      [references.first, namedModel],
       (before, after) => [input.command, after, "--original", before],
       context,
     );
@@ -195,7 +195,7 @@ async function openStepRequest(input: PassInput, targets: readonly RunTarget[], 
   const data = input.data && (await openStepData(original, checked, input, input.data, stepContext, context));
   const { jointCheck, fallback } = input;
   const request = await openStep(
-    { ...checked, ...changeStep(checked, data?.options ?? checked.options), input: { ...named, model: original } },
+    { ...checked, ...changeStep(checked, data?.options ?? checked.options), input: { ...namedModel, model: original } },
     {
       ...input,
       targets,

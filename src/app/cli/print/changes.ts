@@ -31,9 +31,9 @@ export function plannedRows(changes: readonly Change[]): { readonly rows: string
     name: at,
     cells: [what, decidedBy === "global" ? "" : decidedBy],
   }));
-  const merged = changeRows.length > maxEqual ? mergeRows(changeRows) : changeRows;
-  const groups = groupBy(merged, ({ cells }) => cells.join());
-  const rows = merged.flatMap((row) => {
+  const mergedRows = changeRows.length > maxEqual ? mergeRows(changeRows) : changeRows;
+  const groups = groupBy(mergedRows, ({ cells }) => cells.join());
+  const rows = mergedRows.flatMap((row) => {
     const group = groups.get(row.cells.join()) ?? [row];
     if (group.length <= maxEqual) return [[row.name, ...row.cells]];
     return row === group[0] ? [[joinList(group.map(({ name }) => name)), ...row.cells]] : [];
@@ -52,8 +52,8 @@ export function formatUnchanged(
 export function formatPreciseLayers({ settings, preciseLayers, attempts }: PrecisionFallback, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${formatSettings(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
-  const sorted = preciseLayers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
-  const lines = sorted.map((layer) => ({ at: layer.layer, text: describePreciseLayer(layer) }));
+  const sortedLayers = preciseLayers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
+  const lines = sortedLayers.map((layer) => ({ at: layer.layer, text: describePreciseLayer(layer) }));
   const bytes = preciseLayers.reduce((sum, layer) => sum + layer.bytes, 0);
   const title = `kept at higher precision to meet the goal (${counted(preciseLayers.length, "layer")}, +${bytesText(bytes)}, ${counted(attempts.length, "attempt")})`;
   return listGroups(title, lines, dim);
@@ -67,14 +67,14 @@ function listGroups(
   if (lines.length === 0) return [];
   const allGroups = [...groupBy(lines, ({ text }) => text)];
   const groups = allGroups.length > maxShown ? allGroups.toSorted(([, a], [, b]) => b.length - a.length) : allGroups;
-  const shown = groups.slice(0, maxShown).map(([text, group]) => {
+  const shownLines = groups.slice(0, maxShown).map(([text, group]) => {
     const places = group.flatMap(({ at }) => at ?? []);
     const deciders = [...new Set(group.flatMap((line) => line.by ?? []))];
     return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${deciders.length === 0 ? "" : ` (${joinList(deciders)})`}`;
   });
   const hiddenCounts = groups.slice(maxShown).map(([, group]) => group.filter(({ at }) => at !== undefined).length);
   const hiddenPlaces = hiddenCounts.reduce((sum, places) => sum + Math.max(1, places), 0);
-  return [`${title}:`, ...shown, ...(hiddenPlaces > 0 ? [`  ${dim(moreText(hiddenPlaces))}`] : [])];
+  return [`${title}:`, ...shownLines, ...(hiddenPlaces > 0 ? [`  ${dim(moreText(hiddenPlaces))}`] : [])];
 }
 
 export const moreText = (count: number): string => `and ${integer(count)} more (--json has all)`;

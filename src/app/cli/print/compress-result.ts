@@ -81,11 +81,11 @@ function hintOf({ rejected, search, variants }: Run): string {
   if (search !== undefined && isOffTarget)
     return "Search longer (--minutes, or more --steps), or choose an easier target.";
   if (rejected?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
-  const allowed = "allow more (--max-drop), or write it anyway: --force.";
-  if (search !== undefined) return `Search longer (--minutes), ${allowed}`;
+  const lossAdvice = "allow more (--max-drop), or write it anyway: --force.";
+  if (search !== undefined) return `Search longer (--minutes), ${lossAdvice}`;
   const ids = new Set(variants.flatMap(({ steps }) => steps.map(({ id }) => id)));
-  if (ids.has("prune") && !ids.has("recover")) return `Add recover after prune to the recipe (-r), ${allowed}`;
-  return `${ids.has("train") ? "Lower learningRate of train in" : "Edit"} the recipe (-r), ${allowed}`;
+  if (ids.has("prune") && !ids.has("recover")) return `Add recover after prune to the recipe (-r), ${lossAdvice}`;
+  return `${ids.has("train") ? "Lower learningRate of train in" : "Edit"} the recipe (-r), ${lossAdvice}`;
 }
 
 export function resultOfRuns(
@@ -132,7 +132,7 @@ function printVariants(terminal: Printer, run: Run): void {
       return title === "speed" && note !== undefined ? `${text} (${note})` : text;
     });
   const { green, red, yellow, dim } = terminal.color;
-  const colored = { "✓": green, "?": yellow, "✗": red, "": dim };
+  const markColors = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(
     [{ title: "" }, ...columnsOf("", ...shown.map(({ title }) => title)), { title: "" }],
     [
@@ -143,7 +143,7 @@ function printVariants(terminal: Printer, run: Run): void {
         const other = variant.file === undefined ? (notChosenText(variant, run.goal) ?? "") : `← ${variant.file}`;
         const notes = [noteOf(variant, run), index === run.chosen ? keptMark : other];
         const text = notes.filter((note) => note !== "").join("  ");
-        return [colored[mark](mark), variant.name, ...cellsOf(index + 1), text];
+        return [markColors[mark](mark), variant.name, ...cellsOf(index + 1), text];
       }),
     ],
   );

@@ -117,14 +117,14 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pr
       rankText(layer),
     ],
   }));
-  const shown = rows.length > maxRows ? mergeRows(rows) : rows;
+  const shownRows = rows.length > maxRows ? mergeRows(rows) : rows;
   terminal.table(
     [...textColumns, ...columnsOf("", "parameters", "MACs", "removable channels", "rank").slice(1)],
-    shown.map(({ name, cells }) => [name, ...cells]),
+    shownRows.map(({ name, cells }) => [name, ...cells]),
   );
   terminal.line(terminal.color.dim("MACs: multiply-adds of a run; names such as N are sizes of the inputs"));
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0)) terminal.line(terminal.color.dim(rankLegend));
-  if (shown.length < rows.length) {
+  if (shownRows.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
   const lines = blockLines(data.blocks);
@@ -135,8 +135,8 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Pr
 
 /** Returns a weight's description: "int8 [64, 64], 64 scales, shared". */
 function weightText({ weight, scales, sharedWith }: InspectedLayer): string {
-  const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
-  return `${weight}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
+  const scalesText = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
+  return `${weight}${scalesText}${sharedWith.length === 0 ? "" : ", shared"}`;
 }
 
 function rankText({ payingRank }: InspectedLayer): string {

@@ -38,21 +38,21 @@ import { changeColumns, changeRow } from "./table.ts";
 
 export function resultOfPlan(result: PassOutput): Result {
   const { changes, misses } = result;
-  const planned = result.written === undefined ? result.planned : undefined;
-  const cost = planned && withFormula(planned);
+  const plannedCost = result.written === undefined ? result.planned : undefined;
+  const cost = plannedCost && withFormula(plannedCost);
   return {
     json: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
       const { rows, omittedCount } = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
-      const shown = [{ title: "layer" }, { title: "change" }, ...deciders];
+      const columns = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(
-        shown,
-        rows.map((row) => row.slice(0, shown.length)),
+        columns,
+        rows.map((row) => row.slice(0, columns.length)),
       );
       if (omittedCount > 0) terminal.line(terminal.color.dim(moreText(omittedCount)));
       for (const line of formatUnchanged(misses, terminal.color.dim)) terminal.line(line);
-      if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
+      if (plannedCost !== undefined) for (const line of plannedLines(result, plannedCost)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
     },
   };
@@ -121,8 +121,8 @@ export interface PassResultDetails {
   readonly dataWords: readonly string[];
 }
 
-export function resultOfWritten(model: string, result: WrittenOutput, shown: PassResultDetails): Result {
-  const { isGoalRequired, files, storesZeros, next, dataWords } = shown;
+export function resultOfWritten(model: string, result: WrittenOutput, details: PassResultDetails): Result {
+  const { isGoalRequired, files, storesZeros, next, dataWords } = details;
   const { before, after, samples, comparison, goal, reference, verdict, training, written } = result;
   const { preprocessing, lost, speed } = result;
   return {
@@ -234,12 +234,12 @@ function goalLine(
 /** Returns `on 9,000 samples; the weights are those after 421 steps: …`. */
 function trainingText(
   samples: number | undefined,
-  chosen: NonNullable<NonNullable<PassOutput["training"]>["chosen"]>,
+  selection: NonNullable<NonNullable<PassOutput["training"]>["chosen"]>,
 ): string {
   const samplesText = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
-  const { best, by, unit, evaluations } = chosen;
+  const { best, by, unit, evaluations } = selection;
   const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figureText(unit, best.figure)}`;
-  const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
+  const sampleText = selection.samples === undefined ? "" : ` on ${counted(selection.samples, "sample")}`;
   const amongText = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   return `${samplesText}; the weights are those after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${amongText}`;
 }

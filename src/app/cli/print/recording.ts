@@ -48,8 +48,8 @@ export function recordResult(result: Result): RecordedResult {
 export function replay<D>({ printed: { mark, entries, outcome }, failure, ...rest }: RecordedResult<D>): Result<D> {
   const innermost = new RegExp(`${mark}(\\w+)${mark}((?:(?!${mark}).)*)${mark}${mark}`, "gs");
   const draw = (text: string, color: Colors): string => {
-    const drawn = text.replace(innermost, (_, style: keyof Colors, inner: string) => color[style](inner));
-    return drawn === text ? text : draw(drawn, color);
+    const drawnText = text.replace(innermost, (_, style: keyof Colors, inner: string) => color[style](inner));
+    return drawnText === text ? text : draw(drawnText, color);
   };
   return {
     ...rest,

@@ -52,11 +52,11 @@ export function printLayers<T>(
   cellsOf: (layer: T) => readonly string[],
   restText: string,
 ): readonly T[] {
-  const shown = layers.slice(0, maxLayers);
-  terminal.table(columns, shown.map(cellsOf));
-  const rest = layers.length - shown.length;
+  const shownLayers = layers.slice(0, maxLayers);
+  terminal.table(columns, shownLayers.map(cellsOf));
+  const rest = layers.length - shownLayers.length;
   if (rest > 0) terminal.line(`and ${counted(rest, "more layer")}${restText}`);
-  return shown;
+  return shownLayers;
 }
 
 export interface NamedRow {
@@ -90,9 +90,9 @@ const maxRuns = 8;
 
 /** Formats block numbers: [0, 1, 2, 5] → "0…2,5". */
 function rangeText(numbers: readonly number[]): string {
-  const sorted = [...new Set(numbers)].sort((a, b) => a - b);
+  const sortedNumbers = [...new Set(numbers)].sort((a, b) => a - b);
   const runs: [number, number][] = [];
-  for (const number of sorted) {
+  for (const number of sortedNumbers) {
     const last = runs.at(-1);
     if (last !== undefined && last[1] === number - 1) last[1] = number;
     else runs.push([number, number]);

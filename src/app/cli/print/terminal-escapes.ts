@@ -5,25 +5,25 @@ import { escapeUnprintable } from "../../report/unprintable.ts";
 
 /** Mark before the command's own color codes. It is random, so that no name in a file can contain it. */
 const colorMark = randomUUID();
-const styled = new RegExp(`(${colorMark}\\u001b\\[\\d+m)`);
+const colorPattern = new RegExp(`(${colorMark}\\u001b\\[\\d+m)`);
 
 type Style = "bold" | "dim" | "green" | "red" | "yellow";
 
 export type Colors = Readonly<Record<Style, (text: string) => string>>;
 
 /** Returns functions whose color codes `escapeForTerminal` keeps. */
-export function markedColors(enabled: boolean): Colors {
-  const plain = picocolors.createColors(enabled);
-  const marked = (style: Style) => (text: string) => {
+export function markedColors(isEnabled: boolean): Colors {
+  const plain = picocolors.createColors(isEnabled);
+  const markStyle = (style: Style) => (text: string) => {
     const [open = "", close = ""] = plain[style]("|").split("|");
     return open === "" ? text : `${colorMark}${open}${text}${colorMark}${close}`;
   };
   return {
-    bold: marked("bold"),
-    dim: marked("dim"),
-    green: marked("green"),
-    red: marked("red"),
-    yellow: marked("yellow"),
+    bold: markStyle("bold"),
+    dim: markStyle("dim"),
+    green: markStyle("green"),
+    red: markStyle("red"),
+    yellow: markStyle("yellow"),
   };
 }
 
@@ -31,7 +31,7 @@ export function escapeForTerminal(
   text: string,
   { keepsColors = false, keepsLines = false }: { readonly keepsColors?: boolean; readonly keepsLines?: boolean } = {},
 ): string {
-  const pieces = keepsColors ? text.split(styled) : [text];
+  const pieces = keepsColors ? text.split(colorPattern) : [text];
   return pieces
     .map((piece, index) => (index % 2 === 1 ? piece : escapeWorkflowCommands(escapeUnprintable(piece, keepsLines))))
     .join("");

@@ -175,8 +175,8 @@ export class Terminal {
 
   #draw(line: string): void {
     const { err } = this.#options;
-    const shown = [...escapeForTerminal(line)].slice(0, widthOf(err) - 1).join("");
-    err.write(`\r\u001b[2K${shown}`);
+    const visibleText = [...escapeForTerminal(line)].slice(0, widthOf(err) - 1).join("");
+    err.write(`\r\u001b[2K${visibleText}`);
     this.#isBarVisible = true;
   }
 
@@ -219,8 +219,8 @@ export function progressLine({ stage, done, total, rate, seconds, hasBar }: Prog
         : `  ${(1 / rate).toFixed(1)} s each`;
   const label = stage === "" ? "" : `${stage} `;
   if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
-  const filled = Math.round(barWidth * Math.min(1, done / total));
-  const bar = hasBar ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
+  const filledWidth = Math.round(barWidth * Math.min(1, done / total));
+  const bar = hasBar ? `${"━".repeat(filledWidth)}${"─".repeat(barWidth - filledWidth)} ` : "";
   const remaining = rate > 0 && seconds >= minSeconds && done < total ? `  ${clock((total - done) / rate)} left` : "";
   return `${label}${bar}${integer(done)}/${integer(total)}${speed}${remaining}`;
 }

@@ -47,9 +47,9 @@ export default async function debug(
   }
   const replaced = out !== undefined && (await exists(out));
   const wordsOf = (before: string, after: string) => ["debug", before, after];
-  const opened = await openModelAndOriginal(modelPath, originalPath, data, wordsOf, session);
-  const { context, model: compressed, reference: original, task, inputs: texts, explain } = opened;
-  const [{ engine }, { model }] = [context, compressed];
+  const openedModels = await openModelAndOriginal(modelPath, originalPath, data, wordsOf, session);
+  const { context, model: compressedModel, reference: original, task, inputs: texts, explain } = openedModels;
+  const [{ engine }, { model }] = [context, compressedModel];
   const samples = data?.samples ?? tableSamples;
   session.stage("layers");
   const preparedSamples = task?.ready(task.shownSamples) ?? texts?.test;

@@ -78,8 +78,8 @@ export default async function evaluate(
   const { metric } = flags;
   const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
   const minimumGoals = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
-  const demanded = minimumGoals.map(([kind]) => kind);
-  if (data === undefined && demanded[0] !== undefined) throw usageError(`--min-${demanded[0]} needs --data.`);
+  const demandedKinds = minimumGoals.map(([kind]) => kind);
+  if (data === undefined && demandedKinds[0] !== undefined) throw usageError(`--min-${demandedKinds[0]} needs --data.`);
   if (data === undefined && score === undefined && maxDrop !== undefined)
     throw usageError("--max-drop needs --data, to measure the drop.");
   if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
@@ -91,15 +91,15 @@ export default async function evaluate(
     ["the data", data?.path],
     ["the score", score],
   ]);
-  if (original !== undefined && demanded.length > 0) await requireMeasured(original, demanded, flags);
+  if (original !== undefined && demandedKinds.length > 0) await requireMeasured(original, demandedKinds, flags);
   // The user's own score may be the only way to run the models.
   const isScoreAlone = data === undefined && score !== undefined && target.length === 0;
   const { measured, judgement } = isScoreAlone
     ? { measured: undefined, judgement: undefined }
     : await withTargets(target, session, (openTargets) => judgeModel(model, data, flags, openTargets, session));
   const { goalCheck, functionCheck } = judgement ?? {};
-  const compared = comparedResultOf(judgement ?? {});
-  const { comparison, targets } = compared;
+  const comparedResult = comparedResultOf(judgement ?? {});
+  const { comparison, targets } = comparedResult;
   warnOfTargets(targets, session);
   const scores =
     score === undefined
@@ -109,32 +109,32 @@ export default async function evaluate(
           original: original === undefined ? undefined : await scoreOf(score, original),
         };
   const goals: GoalOutcome[] = [];
-  const lost = functionCheck?.functionLoss;
+  const functionLoss = functionCheck?.functionLoss;
   // The drop of the metric is no goal if an output is lost.
-  if (lost === undefined && goalCheck !== undefined && measured !== undefined)
+  if (functionLoss === undefined && goalCheck !== undefined && measured !== undefined)
     goals.push(...dropGoals(goalCheck, measured));
   if (maxDrop !== undefined) goals.push(...scoreGoals(scores, maxDrop));
   if (measured !== undefined)
     goals.push(...minimumGoals.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
   // Without goals, only a missing output or another shape is a loss.
-  if (lost !== undefined && (lost.because === "form" || maxDrop !== undefined || goals.length > 0))
-    goals.push({ kind: "outputs", met: false, text: `missed: ${lost.text}` });
+  if (functionLoss !== undefined && (functionLoss.because === "form" || maxDrop !== undefined || goals.length > 0))
+    goals.push({ kind: "outputs", met: false, text: `missed: ${functionLoss.text}` });
   const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((error) => error !== undefined);
   const isGoalMissed =
     measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false);
   const isAsGood =
     goals.length > 0 ||
     (comparison === undefined ? functionCheck !== undefined : judge(comparison, { maxDrop: 0 }).met);
-  const isWorse = failure !== undefined || lost !== undefined || isGoalMissed || !isAsGood;
+  const isWorse = failure !== undefined || functionLoss !== undefined || isGoalMissed || !isAsGood;
   return {
     markdownFile: flags.markdown,
     json: {
       model,
       original,
       ...measured,
-      ...compared,
+      ...comparedResult,
       lostKnowledge: goalCheck?.lostKnowledge,
-      lost: lost?.text,
+      lost: functionLoss?.text,
       score: scores,
       goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
     },
@@ -153,9 +153,9 @@ export default async function evaluate(
         );
       for (const { metric, detail } of measured?.figures ?? [])
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
-      if (lost !== undefined && goals.every(({ kind }) => kind !== "outputs"))
-        terminal.line(`${capitalize(lost.text)}.`);
-      for (const line of outputLines(compared, rows.flat(), terminal.color.dim)) terminal.line(line);
+      if (functionLoss !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+        terminal.line(`${capitalize(functionLoss.text)}.`);
+      for (const line of outputLines(comparedResult, rows.flat(), terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data, isWorse)}`);
@@ -166,15 +166,15 @@ export default async function evaluate(
 /** @throws PithError E_OPTION if a minimum is demanded of an unmeasured figure. */
 async function requireMeasured(
   path: string,
-  demanded: readonly string[],
+  demandedKinds: readonly string[],
   { metric, output }: Pick<Options, "metric" | "output">,
 ): Promise<void> {
   const original = await open(path);
-  const compared = comparisonMetrics(original, output, { metric }).map(({ name }) => name);
-  for (const kind of demanded) {
-    if (kind === "accuracy" || kind === metric || compared.includes(kind)) continue;
+  const metricNames = comparisonMetrics(original, output, { metric }).map(({ name }) => name);
+  for (const kind of demandedKinds) {
+    if (kind === "accuracy" || kind === metric || metricNames.includes(kind)) continue;
     throw optionError(
-      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${compared.join(", ")}.`,
+      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${metricNames.join(", ")}.`,
       { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
     );
   }
@@ -218,11 +218,11 @@ function scoreGoals(score: Scores | undefined, maxDrop: number): readonly GoalOu
   return [{ kind: "score", met: isMet, text }];
 }
 
-function goalOf(measured: ModelMeasurement, kind: string, minimum: number, strict: boolean): GoalOutcome {
-  const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
+function goalOf(measurement: ModelMeasurement, kind: string, minimum: number, strict: boolean): GoalOutcome {
+  const figureOfKind = measurement.figures.find(({ metric }) => metric === kind);
   if (figureOfKind === undefined) {
-    const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
-    const failure = dataError(`--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`);
+    const text = `not checked: ${kind} is not measured on ${measurement.dataset}`;
+    const failure = dataError(`--min-${kind} cannot be checked: it is not measured on ${measurement.dataset}.`);
     return { kind, met: false, text, failure };
   }
   const { unit } = figureOfKind;
@@ -237,14 +237,14 @@ function goalOf(measured: ModelMeasurement, kind: string, minimum: number, stric
 }
 
 function rowsOf(
-  measured: ModelMeasurement | undefined,
+  measurement: ModelMeasurement | undefined,
   comparison: Comparison | undefined,
   score: Scores | undefined,
 ): [name: string, value: string, interval: string][] {
   const rows: [string, string, string][] = [];
   if (score !== undefined) rows.push(["score", figureText("", score.value), ""]);
   if (score?.original !== undefined) rows.push(["score of the original", figureText("", score.original), ""]);
-  return measured === undefined ? rows : [...rows, ...figureRows(measured, comparison)];
+  return measurement === undefined ? rows : [...rows, ...figureRows(measurement, comparison)];
 }
 
 function figureRows(

@@ -73,9 +73,9 @@ function channelLines({
   reasons,
   one,
 }: ChannelsExplanation): readonly string[] {
-  const coupled = together.length === 0 ? "" : `, together with those of ${joinList(together, 6)}`;
+  const coupledText = together.length === 0 ? "" : `, together with those of ${joinList(together, 6)}`;
   return [
-    `channels: ${free} of ${count} can be removed${coupled}`,
+    `channels: ${free} of ${count} can be removed${coupledText}`,
     ...reasons.map(({ channels, reason }) => `  ${counted(channels, "channel")} cannot: ${reason}`),
     ...(freeThroughNorms > free
       ? [`  with --through-norms ${freeThroughNorms} of ${count} can; the result needs pith recover`]

@@ -29,8 +29,8 @@ export default async function pass(
   if (pass === undefined || command === undefined) throw new Error(`"${name}" is no command of a pass.`);
   const { original, metric, maxDrop, force = false, dryRun = false, targetSize, precompress } = options;
   const { calibrationSamples: samples } = options;
-  const calibrated = samples === undefined ? session.passOptions : { ...session.passOptions, samples };
-  const passed = withDownloadOptions(pass, calibrated, options.targetDownload, session.log);
+  const calibrationOptions = samples === undefined ? session.passOptions : { ...session.passOptions, samples };
+  const passed = withDownloadOptions(pass, calibrationOptions, options.targetDownload, session.log);
   const referenceModel = pass.reference === undefined ? original : passed[pass.reference];
   requireMeaningfulDrop(maxDrop, metric);
   const data = dataRequestOf(options);
@@ -101,13 +101,13 @@ interface PassPaths {
 
 async function checkPaths(
   { reference = "original", reads = [], writes = [] }: AnyPass,
-  passed: ProcessSession["passOptions"],
+  passOptions: ProcessSession["passOptions"],
   place: ResultPath,
   { model, referenceModel, data }: PassPaths,
   copies: readonly string[],
 ): Promise<OutputFiles> {
   const readFiles = reads.flatMap((key) =>
-    [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
+    [passOptions[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
   );
   const modelItself = ["the model itself", model] as const;
   const otherInputs = [[`the ${reference}`, referenceModel] as const, ...readFiles];
@@ -116,15 +116,15 @@ async function checkPaths(
   await requireModel(model);
   for (const path of [out, ...copies]) await requireNotInput(path, inputs);
   await requireWritableResult(place, copies);
-  const alsoWritten = writes.flatMap((key) => passed[key] ?? []).filter((path) => typeof path === "string");
+  const alsoWritten = writes.flatMap((key) => passOptions[key] ?? []).filter((path) => typeof path === "string");
   for (const path of alsoWritten) {
     await requireNotInput(path, [...inputs, ["the result itself", out]]);
     await requireWritable(path);
   }
-  const { checkpoint } = passed;
+  const { checkpoint } = passOptions;
   if (typeof checkpoint === "string") {
     const names = ["last.onnx", "best.onnx"];
-    await requireFreeFolder(checkpoint, passed.resume === true);
+    await requireFreeFolder(checkpoint, passOptions.resume === true);
     for (const name of names) await requireNotInput(join(checkpoint, name), [modelItself, ...otherInputs]);
     await requireWritableFolder(checkpoint, names);
   }

@@ -140,10 +140,10 @@ export function formatRecipe(
   { model, rows, open }: Pick<Sensitivity, "model" | "rows" | "open">,
   cost: SensitivityCost,
 ): string {
-  const measured = `${integer(rows.length)} of ${counted(rows.length + open, "setting")}`;
+  const measuredText = `${integer(rows.length)} of ${counted(rows.length + open, "setting")}`;
   const lines = [
     `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.`,
-    `# Only ${measured} were measured before time ran out; layers without a measurement keep their weights.`,
+    `# Only ${measuredText} were measured before time ran out; layers without a measurement keep their weights.`,
   ];
   return [...lines.slice(0, open === 0 ? 1 : 2), recipeText(allocation.recipe)].join("\n");
 }

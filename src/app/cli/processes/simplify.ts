@@ -155,8 +155,8 @@ const ruleColumns = [
 ];
 
 /** Returns a row per rule and result, with the first place where the rule applied. */
-function ruleRows(changes: readonly Change[], saved: Readonly<Record<string, number>>): string[][] {
-  const remaining = new Map(Object.entries(saved));
+function ruleRows(changes: readonly Change[], savedBytes: Readonly<Record<string, number>>): string[][] {
+  const remaining = new Map(Object.entries(savedBytes));
   return groupChanges(changes, ({ rule, kind, what }) => `${rule ?? ""}\0${kind ?? what}`).map(([, all]) => {
     const [{ rule = "", kind, what = "", at = "" } = {}] = all;
     const more = all.length === 1 ? "" : ` and ${integer(all.length - 1)} more`;
@@ -191,19 +191,19 @@ const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;
 /** Returns for each rule that applied how many bytes larger the file would be without it. */
 async function bytesSaved(
   original: Model,
-  simplified: Model,
+  simplifiedModel: Model,
   changes: readonly Change[],
   options: Parameters<typeof simplifyModel>[1] & { readonly skip: readonly string[] },
   context: Parameters<typeof simplifyModel>[2],
 ): Promise<Readonly<Record<string, number>>> {
-  const size = await encodedSize(simplified);
-  const saved: Record<string, number> = {};
+  const size = await encodedSize(simplifiedModel);
+  const savedBytes: Record<string, number> = {};
   for (const rule of new Set(changes.flatMap((change) => change.rule ?? []))) {
     const withoutRule = original.clone();
     await simplifyModel(withoutRule, { ...options, skip: [...options.skip, rule] }, context);
-    saved[rule] = (await encodedSize(withoutRule)) - size;
+    savedBytes[rule] = (await encodedSize(withoutRule)) - size;
   }
-  return saved;
+  return savedBytes;
 }
 
 interface ComparisonInputs {

@@ -35,10 +35,10 @@ export async function createModuleFinder(paths: readonly string[]): Promise<Rena
 /** Renames modules in an input. @throws PithError E_OPTION for a recipe that names other local files. */
 export async function withModules<I extends SharedInput>(input: I, rename: RenameModule): Promise<I> {
   const { path } = input.data;
-  const renamed = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
-  return "recipe" in renamed && typeof renamed.recipe === "string"
-    ? { ...renamed, recipe: await withRecipeModules(renamed.recipe, rename) }
-    : renamed;
+  const renamedInput = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
+  return "recipe" in renamedInput && typeof renamedInput.recipe === "string"
+    ? { ...renamedInput, recipe: await withRecipeModules(renamedInput.recipe, rename) }
+    : renamedInput;
 }
 
 export async function modulesOf(input: SharedInput): Promise<readonly string[]> {

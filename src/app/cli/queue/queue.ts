@@ -92,10 +92,10 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     return true;
   };
   // A command to a lost server never settles, so an aborted signal ends the wait. The jobs have the same signal, so one listener suffices.
-  let stopped: Promise<true> | undefined;
+  let stopPromise: Promise<true> | undefined;
   const stoppedWithoutServer = (stop: AbortSignal): Promise<true> => {
-    stopped ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
-    return stopped;
+    stopPromise ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
+    return stopPromise;
   };
   return {
     get room() {

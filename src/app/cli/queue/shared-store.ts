@@ -99,10 +99,10 @@ async function shareFiles(store: string, namedFiles: readonly NamedFile[]): Prom
   const hashes: (readonly [name: string, hash: string])[] = [];
   for (const [name, path] of namedFiles) hashes.push([name, await fileHash(path)]);
   const place = `inputs/${await textHash(JSON.stringify(hashes))}`;
-  await createFolder(join(store, place), async (unfinished) => {
+  await createFolder(join(store, place), async (unfinishedFolder) => {
     for (const [name, path] of namedFiles) {
-      await mkdir(dirname(join(unfinished, name)), { recursive: true });
-      await copyFile(path, join(unfinished, name));
+      await mkdir(dirname(join(unfinishedFolder, name)), { recursive: true });
+      await copyFile(path, join(unfinishedFolder, name));
     }
   });
   return place;

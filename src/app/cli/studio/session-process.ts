@@ -34,20 +34,20 @@ export function createSessionProcess({ module, folder, paths }: SessionOptions):
   let lastId = 0;
   const ensureRunning = (): RunningSession => {
     if (running !== undefined) return running;
-    const started = startSession(module, { folder, paths });
-    running = started;
+    const newSession = startSession(module, { folder, paths });
+    running = newSession;
     const forget = (): void => {
-      if (running === started) running = undefined;
+      if (running === newSession) running = undefined;
     };
-    started.ended.then(forget, forget);
-    return started;
+    newSession.ended.then(forget, forget);
+    return newSession;
   };
   let hasEnded = false;
   async function callOnce(...[name, parameters, onAnswer, signal]: Parameters<SessionProcess["call"]>): Promise<void> {
     const { ready, calls, ended, end } = ensureRunning();
     const id = ++lastId;
     let killer: NodeJS.Timeout | undefined;
-    const finished = new Promise<void>((resolve) => {
+    const completion = new Promise<void>((resolve) => {
       calls.set(id, (answer) => {
         onAnswer(answer);
         if (answer.isLast) resolve();
@@ -61,7 +61,7 @@ export function createSessionProcess({ module, folder, paths }: SessionOptions):
     signal.addEventListener("abort", stop, { once: true });
     send({ id, name, parameters });
     try {
-      await Promise.race([finished, ended]);
+      await Promise.race([completion, ended]);
     } finally {
       clearTimeout(killer);
       signal.removeEventListener("abort", stop);

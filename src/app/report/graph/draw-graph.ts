@@ -55,9 +55,9 @@ function weightFacts(layer: Layer): string {
 }
 
 /** Returns the texts of layers with an original: "147 kB → 23.0 kB, [40, 64, 3, 3]". */
-function differenceFrom(original: Model, found: readonly Layer[]): Facts {
+function differenceFrom(original: Model, modelLayers: readonly Layer[]): Facts {
   const counterparts = counterpartsAmong(allLayers(original, infer(original)));
-  if (found.length > 0 && found.every((layer) => counterparts(layer).length === 0))
+  if (modelLayers.length > 0 && modelLayers.every((layer) => counterparts(layer).length === 0))
     throw optionError("No layer of the original has the name or the output of a layer of the model.", {
       hint: "Give the model from which this one was made.",
     });

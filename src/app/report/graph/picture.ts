@@ -68,10 +68,10 @@ function port(value: Value): GraphBox {
   return { ...plainBox, family: "port", title: name, name, outputType: type?.type, inputs: [valueText(value)], shape };
 }
 
-function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer: Layer | undefined): GraphBox {
+function nodeBox(node: Node, operands: readonly Value[], inference: Inference, layer: Layer | undefined): GraphBox {
   const bound = inference.at(node);
   const [first] = node.outputs;
-  const outer = subgraphs(node).length === 0 ? [] : used.filter((value) => !node.inputs.includes(value));
+  const outer = subgraphs(node).length === 0 ? [] : operands.filter((value) => !node.inputs.includes(value));
   const title = operatorName(node);
   const table = layer === undefined ? tableOf(node, bound instanceof Miss ? [] : bound.parameters()) : undefined;
   const name = layer?.name ?? table ?? node.name;
@@ -85,7 +85,7 @@ function nodeBox(node: Node, used: readonly Value[], inference: Inference, layer
     outputType: first?.type?.type,
     inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
     outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
-    shape: first === undefined ? undefined : changedShape(first, used, inference),
+    shape: first === undefined ? undefined : changedShape(first, operands, inference),
     bits: layer === undefined ? bitsAt(node, inference) : codeBits(layer),
     path: module === undefined ? node.name : `${module}/${node.op}`,
     isCompound: subgraphs(node).length > 0,
@@ -128,10 +128,10 @@ function familyOf(node: Node, inference: Inference, layer: Layer | undefined): F
   return !(rule instanceof Miss) && rule.kind === "transparent" ? "move" : "compute";
 }
 
-function changedShape(output: Value, used: readonly Value[], inference: Inference): string | undefined {
+function changedShape(output: Value, operands: readonly Value[], inference: Inference): string | undefined {
   if (output.type?.dims === undefined) return undefined;
   const text = dimsText(output.type.dims);
-  const incoming = used.filter((value) => inference.operand(value)?.stored !== true);
+  const incoming = operands.filter((value) => inference.operand(value)?.stored !== true);
   return incoming.some((value) => dimsText(value.type?.dims) === text) ? undefined : text;
 }
 

@@ -179,10 +179,10 @@ const padding = { side: 14, head: 12, foot: 12 };
 function findBlockFrames(boxes: readonly FramedBox[]): readonly BlockFrame[] {
   const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: FramedBox[] }>();
   for (const box of boxes) {
-    const named = blockOf(box.path);
-    if (named === undefined) continue;
-    const block = members.get(named.key) ?? { ...named, boxes: [] };
-    members.set(named.key, block);
+    const blockName = blockOf(box.path);
+    if (blockName === undefined) continue;
+    const block = members.get(blockName.key) ?? { ...blockName, boxes: [] };
+    members.set(blockName.key, block);
     block.boxes.push(box);
   }
   const largeBlocks = [...members.values()].filter((block) => block.boxes.length >= minBoxes);

@@ -52,12 +52,12 @@ export async function inspectModel(model: Model): Promise<Inspection> {
   const costs = cost(model, inference);
   const innerGraphs = [...allGraphs(graph)].slice(1);
   const layers = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
-  const learned = await learnedTensors(model, inference);
+  const learnedCounts = await learnedTensors(model, inference);
   // Channels are found in the same way as in `prune`.
   const freeModel = await withFreeChannels(model);
   const groups = channelGroups(freeModel, infer(freeModel));
   const channels = channelFinder(groups);
-  const counted = new Set<Tensor>();
+  const countedTensors = new Set<Tensor>();
   return {
     bytes,
     prepared: header.metadata.get(preprocessingKey),
@@ -67,7 +67,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     inputs: graph.feeds.map(describePort),
     outputs: graph.outputs.map(describePort),
     operators,
-    parameters: learnedCount(learned),
+    parameters: learnedCount(learnedCounts),
     macs: operationCountOf(costs.macs),
     layers: layers.map((layer): InspectedLayer => {
       const { dims, type } = storedForm(layer);
@@ -81,14 +81,14 @@ export async function inspectModel(model: Model): Promise<Inspection> {
         inputs: layer.inputs,
         groups: layer.role.groups,
         parameters: layer.weight.tensor === undefined ? 0 : weightCount(layer),
-        bytes: countBytes(layer, counted),
+        bytes: countBytes(layer, countedTensors),
         macs: operationCountOf(shareOfMacs(layer, layers, costs.perNode.get(layer.node))),
         payingRank: payingRank(layer),
         ...channels(layer),
       };
     }),
-    blocks: describeBlocks(model, inference, learned),
-    savings: estimateSavings(layers, groups, channels, learned),
+    blocks: describeBlocks(model, inference, learnedCounts),
+    savings: estimateSavings(layers, groups, channels, learnedCounts),
     notUnderstood: listDistinct([...inference.misses, ...costs.misses]),
     inside: {
       graphs: innerGraphs.length,
@@ -121,9 +121,9 @@ function listDistinct(misses: readonly Miss[]): Inspection["notUnderstood"] {
   }));
 }
 
-function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap<Value, number>): Blocks {
+function describeBlocks(model: Model, inference: Inference, learnedCounts: ReadonlyMap<Value, number>): Blocks {
   const { blocks: all, repeats } = findBlocks(model, inference);
-  const counts = new Map(Array.from(learned, ([{ name }, count]) => [name, count]));
+  const counts = new Map(Array.from(learnedCounts, ([{ name }, count]) => [name, count]));
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
   return {
     all: all.map((block) => ({
@@ -181,8 +181,8 @@ function sharersOf(layer: Layer): readonly string[] {
       if (reader !== node && !steps.has(reader)) sharers.add(reader);
     }
   }
-  const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];
-  return [...tied, ...[...sharers].map(nodeText)];
+  const tiedNames = weight.role?.kind === "tied" ? [weight.role.name] : [];
+  return [...tiedNames, ...[...sharers].map(nodeText)];
 }
 
 /** Maximum number of listed nodes that share a weight, because the lists could grow quadratically. */

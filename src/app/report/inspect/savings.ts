@@ -44,16 +44,16 @@ export function estimateSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
   channels: (layer: Layer) => RemovableChannels,
-  learned: ReadonlyMap<Value, number>,
+  learnedCounts: ReadonlyMap<Value, number>,
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
-  const visited = new Set<Value>();
+  const visitedWeights = new Set<Value>();
   for (const { weight, role, outputs, inputs } of layers) {
     const { tensor } = weight;
     if (tensor?.type !== "float32") continue;
     int8.layers++;
-    if (visited.has(weight)) continue;
-    visited.add(weight);
+    if (visitedWeights.has(weight)) continue;
+    visitedWeights.add(weight);
     int8.before += tensor.bytes;
     int8.after += elementCount(tensor.dims) + bytesPerChannel * (role.kind === "lookup" ? inputs : outputs);
   }
@@ -62,17 +62,17 @@ export function estimateSavings(
     float16: { ...int8, after: int8.before / 2 },
     channels: channelSavings(layers, groups, channels),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
-    tables: tableSavings(layers, learned),
+    tables: tableSavings(layers, learnedCounts),
   };
 }
 
 const blockSize = 32;
 
-function tableSavings(layers: readonly Layer[], learned: ReadonlyMap<Value, number>): readonly TableSaving[] {
+function tableSavings(layers: readonly Layer[], learnedCounts: ReadonlyMap<Value, number>): readonly TableSaving[] {
   const savings = new Map<Value, TableSaving>();
   for (const { name, weight, role, outputs: width, inputs: rows } of layers) {
     const { tensor } = weight;
-    if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learned.has(weight)) continue;
+    if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learnedCounts.has(weight)) continue;
     const readers = layers.filter((other) => other.weight === weight && other.role.kind !== "lookup");
     const blocks = width / blockSize;
     const bytesPerRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);

@@ -113,8 +113,8 @@ function writeProjected(
   if (s.sharesBuffer) return sharedBuffer;
   if (s.appliesRotary) return new Miss("applies the rotary embedding inside");
   const product = emit.MatMul([x, w]);
-  const projected = bias === undefined ? product : emit.Add([product, bias]);
-  const [q, k, v] = emit.many("Split", [projected, s.widths], { axis: 2 }, 3);
+  const projection = bias === undefined ? product : emit.Add([product, bias]);
+  const [q, k, v] = emit.many("Split", [projection, s.widths], { axis: 2 }, 3);
   const [query, newKey, newValue] = [
     splitHeads(emit, q, s.heads),
     splitHeads(emit, k, s.heads),

@@ -112,12 +112,12 @@ interface NBits {
   readonly isPrepacked: boolean;
 }
 
-const prepacked = new Miss("its weight is packed for one kind of processor");
+const prepackedMiss = new Miss("its weight is packed for one kind of processor");
 const reorderedInputs = new Miss("the order of its inputs is changed");
 
 /** (quantized value - zero point) · scale, with one scale and zero point per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
-  if (s.isPrepacked) return prepacked;
+  if (s.isPrepacked) return prepackedMiss;
   if (order !== undefined) return reorderedInputs;
   if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
   const type = computeTypeOf(scales);
@@ -149,7 +149,7 @@ const indicesOfRun = (run: number, length: number, size: number): number[] =>
 
 /** Links outputs to rows, and inputs in complete blocks. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
-  if (s.isPrepacked) return prepacked;
+  if (s.isPrepacked) return prepackedMiss;
   if (site.inputs[4] !== undefined) return reorderedInputs;
   if (site.inputs[1]?.dims?.length !== 3)
     return new Miss("its quantized values are not stored as outputs × blocks × bytes");
@@ -169,7 +169,7 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
     resize: ({ removed }) => {
       const [rows, blocks] = [keepIndices(s.outputs, removed(["in1", 0])), keepIndices(count, removed(["in1", 1]))];
       const inputs = s.inputs - removed(["in0", lastAxis]).length;
-      const packed = [2, 3].flatMap((input) => {
+      const packedEntries = [2, 3].flatMap((input) => {
         const operand = site.inputs[input];
         if (operand === undefined) return [];
         const rank = operand.dims?.length ?? 2;
@@ -177,14 +177,14 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
       });
       return {
         attributes: { N: { kind: "int", value: rows.length }, K: { kind: "int", value: inputs } },
-        packed: Object.fromEntries(packed),
+        packed: Object.fromEntries(packedEntries),
       };
     },
   };
 }
 
-const keepIndices = (size: number, removed: readonly number[]): readonly number[] => {
-  const removedIndices = new Set(removed);
+const keepIndices = (size: number, indices: readonly number[]): readonly number[] => {
+  const removedIndices = new Set(indices);
   return range(size).filter((index) => !removedIndices.has(index));
 };
 
@@ -207,10 +207,10 @@ function keepBlocks(
       const paddedWidth = Math.ceil(width / perByte) * perByte;
       const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * paddedWidth));
       const keptValues = toNumbers(select({ type: "uint8", dims: [count, paddedWidth], data }));
-      const padded = new Uint8Array(rows.length * columns * perByte);
+      const paddedValues = new Uint8Array(rows.length * columns * perByte);
       for (const row of rows.keys())
-        padded.set(keptValues.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
-      return { type: "uint8", dims, data: pack(type, padded) };
+        paddedValues.set(keptValues.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
+      return { type: "uint8", dims, data: pack(type, paddedValues) };
     },
   };
 }
@@ -257,9 +257,9 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
     axis: 0,
   });
   const values = sliceFirst(emit, numbers, 0, count);
-  const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
+  const paddedValues = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
   const scaledValues = emit.Mul([
-    reshape(emit, padded, [blocks, s.block]),
+    reshape(emit, paddedValues, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
   ]);
   return reshape(emit, sliceFirst(emit, reshape(emit, scaledValues, [-1]), 0, count), [s.outputs, s.inputs]);
@@ -372,8 +372,8 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
 export const GatherBlockQuantized = defineMicrosoftOp({
   name: "GatherBlockQuantized",
   read: (site): TableInBlocks | Miss => {
-    const { type, dims: stored } = requireInput(site, 0);
-    const dims = fixedDims(stored);
+    const { type, dims: storedDims } = requireInput(site, 0);
+    const dims = fixedDims(storedDims);
     if (dims === undefined) return new Miss("the dimensions of its table are not known");
     const bits = type === "uint8" ? readInteger(site, "bits", 4) : undefined;
     const lastSize = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);

@@ -30,10 +30,10 @@ interface Settings {
 }
 
 /** Axis i of the multiplied operand is axis order[i] of the node's operand. */
-function axisOrder(rank: number, transposed: boolean, batch: boolean): readonly number[] {
+function axisOrder(rank: number, isTransposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
-  return transposed && rank > 1 ? [...stack.slice(0, -2), ...stack.slice(-2).reverse()] : stack;
+  return isTransposed && rank > 1 ? [...stack.slice(0, -2), ...stack.slice(-2).reverse()] : stack;
 }
 
 function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] | undefined {

@@ -54,8 +54,8 @@ const blockedRows: readonly Omit<ShapesOnlyDefinition, "reason">[] = [
         return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
       }),
     inChannelBlocks(_, __, [x], block) {
-      const reordered = blockedFormOf(x, block);
-      return reordered && [reordered];
+      const blockedForm = blockedFormOf(x, block);
+      return blockedForm && [blockedForm];
     },
   },
   {

@@ -46,9 +46,9 @@ const factors: PairRule = {
     const isSafe = ({ factors }: Product): boolean =>
       !isFloat(type) || factors.values.every((factor) => isModerate(factor, type));
     if (!isSafe(inner) || !isSafe(outer)) return undefined;
-    const merged = combineNumbers(inner.factors, outer.factors, (a, b) => a * b);
-    const dense = merged && roundNumbers(merged, type);
-    if (merged === undefined || dense === undefined || !keepsSize([merged], constants)) return undefined;
+    const mergedFactors = combineNumbers(inner.factors, outer.factors, (a, b) => a * b);
+    const dense = mergedFactors && roundNumbers(mergedFactors, type);
+    if (mergedFactors === undefined || dense === undefined || !keepsSize([mergedFactors], constants)) return undefined;
     const constant = emit.constant(dense, (outer.constant ?? inner.constant)?.name);
     return { value: emitNamed(scope).Mul([x, constant]) };
   },

@@ -41,15 +41,15 @@ function findArithmetic(value: Value, scope: StructureScope): Arithmetic | undef
   const sum = producerOf(softmax?.inputs[0], "Add");
   const candidates = sum === undefined ? [[softmax?.inputs[0], undefined]] : [sum.inputs, sum.inputs.toReversed()];
   for (const [scores, mask] of candidates) {
-    const scaled = readScaled(scores, scope);
-    const products = producerOf(scaled.source, "MatMul");
+    const scaledScores = readScaled(scores, scope);
+    const products = producerOf(scaledScores.source, "MatMul");
     const [queries, transposedKeys] = [readScaled(products?.inputs[0], scope), readScaled(products?.inputs[1], scope)];
     const transposed = producerOf(transposedKeys.source, "Transpose");
     const keys = readScaled(transposed?.inputs[0], scope);
     const [q, k, v] = [queries.source, keys.source, last?.inputs[1]];
     if (q === undefined || k === undefined || v === undefined) continue;
     if (last === undefined || softmax === undefined || products === undefined || transposed === undefined) continue;
-    const factors = [scaled, queries, transposedKeys, keys];
+    const factors = [scaledScores, queries, transposedKeys, keys];
     const nodes = [last, guard, nanCheck, softmax, sum, products, transposed, ...factors.map(({ node }) => node)];
     return {
       operands: { q, k, v },
@@ -137,15 +137,15 @@ interface MatchedAttention extends Arithmetic {
 
 function matchArithmetic(scope: StructureScope): MatchedAttention | undefined {
   const { last, site, operand } = scope;
-  const matched = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
-  const axis = matched && readInteger(site(matched.parts.softmax), "axis", -1);
-  if (matched === undefined || (axis !== -1 && axis !== 3)) return undefined;
-  const { k, v } = matched.operands;
+  const arithmetic = site(last).version < 23 ? undefined : scope.match((value) => findArithmetic(value, scope));
+  const axis = arithmetic && readInteger(site(arithmetic.parts.softmax), "axis", -1);
+  if (arithmetic === undefined || (axis !== -1 && axis !== 3)) return undefined;
+  const { k, v } = arithmetic.operands;
   const [keys, values] = [findRepeatedSource(k, scope), findRepeatedSource(v, scope)];
   const [keyHeads, valueHeads] = [keys, values].map((value) => value && operand(value)?.dims?.[1]);
   const isShared =
-    keyHeads === valueHeads && readIntegers(site(matched.parts.transposed), "perm")?.join() === "0,1,3,2";
-  return { ...matched, shared: isShared && keys && values ? [keys, values] : undefined };
+    keyHeads === valueHeads && readIntegers(site(arithmetic.parts.transposed), "perm")?.join() === "0,1,3,2";
+  return { ...arithmetic, shared: isShared && keys && values ? [keys, values] : undefined };
 }
 
 const attention: StructureRule = {
@@ -156,9 +156,9 @@ const attention: StructureRule = {
   lacksWebGpu: true,
   fuse(scope) {
     const { operand } = scope;
-    const matched = matchArithmetic(scope);
-    if (matched === undefined) return undefined;
-    const { operands, parts, scale, shared } = matched;
+    const matchResult = matchArithmetic(scope);
+    if (matchResult === undefined) return undefined;
+    const { operands, parts, scale, shared } = matchResult;
     const { q, v } = operands;
     const [key] = parts.transposed.outputs;
     const facts = [q, key, v].map((value) => value && operand(value));
@@ -170,9 +170,9 @@ const attention: StructureRule = {
     if (!facts.every((fact) => sameDims(fact?.dims?.slice(0, 2) ?? [], outer))) return undefined;
     // Quirk "empty-attention".
     if (facts.some((fact) => fact?.dims?.includes(0)) || !(scale > 0) || !Number.isFinite(scale)) return undefined;
-    const mask = maskFor(scope, matched);
-    if (mask === undefined && matched.mask !== undefined) return undefined;
-    const [keys, values] = shared ?? [undoKeySwap(scope, matched), v];
+    const mask = maskFor(scope, matchResult);
+    if (mask === undefined && matchResult.mask !== undefined) return undefined;
+    const [keys, values] = shared ?? [undoKeySwap(scope, matchResult), v];
     return keys && { value: emitNamed(scope).Attention([q, keys, values, mask], { scale }) };
   },
 };
@@ -185,9 +185,9 @@ const attentionRows: StructureRule = {
   reorders: true,
   fuse(scope) {
     const { operand, emit } = scope;
-    const matched = matchArithmetic(scope);
-    if (matched?.shared === undefined) return undefined;
-    const { mask, isGuarded, scale, operands, shared } = matched;
+    const matchResult = matchArithmetic(scope);
+    if (matchResult?.shared === undefined) return undefined;
+    const { mask, isGuarded, scale, operands, shared } = matchResult;
     const [keys, values] = shared;
     const [dims = [], keyDims, valueDims] = [operands.q, keys, values].map((value) => operand(value)?.dims);
     const [keyHeads, heads, width, valueWidth] = [keyDims?.[1], dims[1], dims[3], valueDims?.[3]];
@@ -198,8 +198,8 @@ const attentionRows: StructureRule = {
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
     const scores = emit.Reshape([products, [0, heads, -1, 0]]);
     const weights = emit.Softmax([mask === undefined ? scores : emit.Add([scores, mask])], { axis: -1 });
-    const guarded = isGuarded ? emit.Where([emit.IsNaN([weights]), 0, weights]) : weights;
-    const outputs = emit.MatMul([emit.Reshape([guarded, [0, keyHeads, -1, 0]]), values]);
+    const guardedWeights = isGuarded ? emit.Where([emit.IsNaN([weights]), 0, weights]) : weights;
+    const outputs = emit.MatMul([emit.Reshape([guardedWeights, [0, keyHeads, -1, 0]]), values]);
     return { value: emitNamed(scope).Reshape([outputs, [0, heads, -1, valueWidth]]) };
   },
 };
@@ -239,25 +239,25 @@ const attentionHeads: StructureRule = {
   last: ["Reshape"],
   fuse(scope) {
     const { last, site, operand, match, canChange, visit } = scope;
-    const merged = producerOf(last.inputs[0], "Transpose");
-    const attended = producerOf(merged?.inputs[0], "Attention");
-    if (merged === undefined || attended === undefined || !movesHeads(site(merged))) return undefined;
-    const [q, k, v] = attended.inputs.slice(0, 3).map((value) => readSplit(value, scope));
-    const [y] = attended.outputs;
+    const transpose = producerOf(last.inputs[0], "Transpose");
+    const attentionNode = producerOf(transpose?.inputs[0], "Attention");
+    if (transpose === undefined || attentionNode === undefined || !movesHeads(site(transpose))) return undefined;
+    const [q, k, v] = attentionNode.inputs.slice(0, 3).map((value) => readSplit(value, scope));
+    const [y] = attentionNode.outputs;
     const [, shape] = last.inputs;
     if (q === undefined || k === undefined || v === undefined || k.heads !== v.heads) return undefined;
     if (y === undefined || y.uses.size > 1 || !canChange(y)) return undefined;
     // A 0 in the shape copies a dimension, and the third one changes.
     const sizes = shape && operand(shape)?.elements;
     if (sizes === undefined || sizes.slice(2).includes(0)) return undefined;
-    const hasOnlyScale = attended.attributes.size === 1 && attended.attributes.has("scale");
-    const isRemovable = match(() => ({ operands: {}, parts: {}, nodes: new Set([merged, last]) }));
+    const hasOnlyScale = attentionNode.attributes.size === 1 && attentionNode.attributes.has("scale");
+    const isRemovable = match(() => ({ operands: {}, parts: {}, nodes: new Set([transpose, last]) }));
     if (!hasOnlyScale || isRemovable === undefined) return undefined;
-    const { graph } = attended;
-    for (const [index, { source }] of [q, k, v].entries()) graph.setInput(attended, index, source);
-    graph.setAttribute(attended, "q_num_heads", { kind: "int", value: q.heads });
-    graph.setAttribute(attended, "kv_num_heads", { kind: "int", value: k.heads });
-    visit(attended);
+    const { graph } = attentionNode;
+    for (const [index, { source }] of [q, k, v].entries()) graph.setInput(attentionNode, index, source);
+    graph.setAttribute(attentionNode, "q_num_heads", { kind: "int", value: q.heads });
+    graph.setAttribute(attentionNode, "kv_num_heads", { kind: "int", value: k.heads });
+    visit(attentionNode);
     return { inputs: [y, shape] };
   },
 };

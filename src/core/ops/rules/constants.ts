@@ -79,9 +79,9 @@ export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense |
 const maxExtraElements = 8;
 
 /** Returns whether new constants have hardly more elements than the constants that can be removed. */
-export function keepsSize(created: readonly Numbers[], replaced: readonly (Value | undefined)[]): boolean {
-  const count = created.reduce((sum, { values }) => sum + values.length, 0);
-  const freedTensors = replaced.flatMap((value) =>
+export function keepsSize(newConstants: readonly Numbers[], oldConstants: readonly (Value | undefined)[]): boolean {
+  const count = newConstants.reduce((sum, { values }) => sum + values.length, 0);
+  const freedTensors = oldConstants.flatMap((value) =>
     value?.tensor !== undefined && value.uses.size === 1 ? [value.tensor] : [],
   );
   return count <= maxExtraElements + freedTensors.reduce((sum, { dims }) => sum + elementCount(dims), 0);

@@ -94,8 +94,8 @@ function defineNormalizationRule(
     last: ["Mul"],
     reorders: true,
     fuse(scope) {
-      const matched = scope.site(scope.last).version < since ? undefined : scope.match(find);
-      const facts = matched && readMatch(scope, matched);
+      const matchResult = scope.site(scope.last).version < since ? undefined : scope.match(find);
+      const facts = matchResult && readMatch(scope, matchResult);
       if (facts === undefined) return undefined;
       const { x, scale, count, epsilon } = facts;
       return { value: emitNamed(scope)[op]([x, scale], { axis: -count, epsilon }) };

@@ -20,9 +20,9 @@ function repeatedValueOf(emit: Emit, { op, inputs, attributes }: Node): Value | 
 }
 
 /** Returns whether a node only repeats axes of length 1, as broadcasting does. */
-function repeatsUnits(dims: readonly Dim[], repeated: readonly Dim[]): boolean {
-  const addedAxes = repeated.length - dims.length;
-  return addedAxes >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeated[addedAxes + axis]);
+function repeatsUnits(dims: readonly Dim[], repeatedDims: readonly Dim[]): boolean {
+  const addedAxes = repeatedDims.length - dims.length;
+  return addedAxes >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeatedDims[addedAxes + axis]);
 }
 
 /** Returns whether a node has the same output dimensions if its operand has the dimensions `dims`. */

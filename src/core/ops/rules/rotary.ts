@@ -62,9 +62,9 @@ const rotaryEmbedding: StructureRule = {
   reorders: true,
   fuse(scope) {
     const { last, site, operand } = scope;
-    const matched = site(last).version < 23 ? undefined : scope.match(findRotation);
-    if (matched === undefined) return undefined;
-    const { operands, parts } = matched;
+    const matchResult = site(last).version < 23 ? undefined : scope.match(findRotation);
+    if (matchResult === undefined) return undefined;
+    const { operands, parts } = matchResult;
     const { x, cos, sin } = operands;
     const { type, dims = [] } = operand(x) ?? {};
     const [batch, heads, tokens, width] = dims;
@@ -91,13 +91,13 @@ const rotaryHeads: PairRule = {
   second: ["RotaryEmbedding"],
   fuse(scope) {
     const { first, second, input, isOnlyReader, emit } = scope;
-    const split = readSplit(second.inputs[0], scope);
-    if (input !== 0 || !isOnlyReader || first.inputs[0]?.uses.size !== 1 || split === undefined) return undefined;
+    const headSplit = readSplit(second.inputs[0], scope);
+    if (input !== 0 || !isOnlyReader || first.inputs[0]?.uses.size !== 1 || headSplit === undefined) return undefined;
     if (second.inputs.length > 3 || second.attributes.size > 0) return undefined;
-    const { source, heads, width } = split;
+    const { source, heads, width } = headSplit;
     const [, cos, sin] = second.inputs;
-    const rotated = emit.named(source.name).RotaryEmbedding([source, cos, sin], { num_heads: heads });
-    const splitAgain = emit.Reshape([rotated, [0, 0, heads, width]]);
+    const rotation = emit.named(source.name).RotaryEmbedding([source, cos, sin], { num_heads: heads });
+    const splitAgain = emit.Reshape([rotation, [0, 0, heads, width]]);
     return { value: emitNamed(scope).Transpose([splitAgain], { perm: [0, 2, 1, 3] }) };
   },
 };

@@ -79,8 +79,8 @@ const slices: PairRule = {
     const innerBounds = boundsOf(firstSite);
     const [sliceOutput] = first.outputs;
     if (innerBounds === undefined || sliceOutput === undefined || input !== 0) return undefined;
-    const merged = mergeReader(scope, innerBounds, second);
-    if (merged === undefined) return undefined;
+    const mergedBounds = mergeReader(scope, innerBounds, second);
+    if (mergedBounds === undefined) return undefined;
     const canMerge = (use: Use): boolean => use.input === 0 && mergeReader(scope, innerBounds, use.node) !== undefined;
     const isReplaced =
       sliceOutput.uses.size <= maxReaders &&
@@ -88,7 +88,7 @@ const slices: PairRule = {
       [...sliceOutput.uses].every(canMerge);
     if (!isOnlyReader && !isReplaced) return undefined;
     const name = second.outputs[0]?.name ?? "slice";
-    const list = (key: keyof Bounds): Value => integersConstant(emit, merged[key], `${name}_${key}`);
+    const list = (key: keyof Bounds): Value => integersConstant(emit, mergedBounds[key], `${name}_${key}`);
     return { inputs: [first.inputs[0], list("starts"), list("ends"), list("axes"), list("steps")] };
   },
 };

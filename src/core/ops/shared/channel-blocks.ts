@@ -162,14 +162,14 @@ export function writeDataGradientInBlocks(
 /** Inserts stride - 1 zeros after each spatial position. */
 function insertZeros(
   emit: Emit,
-  blocked: Value,
+  blockedData: Value,
   [batch = 1, channels = 1, height = 1, width = 1]: readonly number[],
   [strideY = 1, strideX = 1]: readonly number[],
   size: number,
 ): Value {
-  if (strideY === 1 && strideX === 1) return blocked;
+  if (strideY === 1 && strideX === 1) return blockedData;
   const rows = (batch * channels * height) / size;
-  const spacedColumns = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
+  const spacedColumns = padRows(emit, blockedData, [rows * width, size], 0, (strideX - 1) * size);
   const length = width * strideX * size;
   const spacedRows = padRows(emit, spacedColumns, [rows, length], 0, (strideY - 1) * length);
   return reshapeTo(emit, spacedRows, [batch, channels, height * strideY, width * strideX]);

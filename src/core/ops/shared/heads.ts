@@ -16,8 +16,8 @@ export function mergeHeads(emit: Emit, x: Value): Value {
 }
 
 /** Concatenates keys (or values), N × heads × length × width, along the length. */
-export const appendToPast = (emit: Emit, past: Value | undefined, added: Value): Value =>
-  past === undefined ? added : emit.Concat([past, added], { axis: 2 });
+export const appendToPast = (emit: Emit, past: Value | undefined, newPart: Value): Value =>
+  past === undefined ? newPart : emit.Concat([past, newPart], { axis: 2 });
 
 /** Limits scores to cap · tanh(scores / cap), if the cap is above 0. */
 export const capScores = (emit: Emit, scores: Value, cap: number): Value =>
@@ -46,10 +46,10 @@ export function rotatePairs(emit: Emit, x: Value, { count, width, isInterleaved,
   const real = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
   const imaginary = emit.Add([emit.Mul([a, sin]), emit.Mul([b, cos])]);
   const unsqueezeLast = (value: Value): Value => emit.Unsqueeze([value, [4]]);
-  const rotated = isInterleaved
+  const rotatedPairs = isInterleaved
     ? emit.Reshape([emit.Concat([unsqueezeLast(real), unsqueezeLast(imaginary)], { axis: 4 }), [0, 0, 0, count]])
     : emit.Concat([real, imaginary], { axis: 3 });
-  return unrotatedPart === undefined ? rotated : emit.Concat([rotated, unrotatedPart], { axis: 3 });
+  return unrotatedPart === undefined ? rotatedPairs : emit.Concat([rotatedPairs, unrotatedPart], { axis: 3 });
 }
 
 /** Writes cos or sin of each token, N × 1 × length × pairs. `positions` has one position per token (N × length), or only the first. */

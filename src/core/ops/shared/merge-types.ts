@@ -12,9 +12,9 @@ export function mergeOperands(a: Inferred, b: Inferred, open: NewDimension): Inf
     return merged !== undefined && isContainer(merged) ? containerOperand(merged) : undefined;
   }
   if (a.type !== b.type) return undefined;
-  const merged: Inferred = { type: a.type, dims: mergeDims(a.dims, b.dims, open) };
-  if (a.elements === undefined || b.elements === undefined || merged.dims === undefined) return merged;
-  return sameDims(a.elements, b.elements) ? { ...merged, elements: a.elements } : merged;
+  const mergedOperand: Inferred = { type: a.type, dims: mergeDims(a.dims, b.dims, open) };
+  if (a.elements === undefined || b.elements === undefined || mergedOperand.dims === undefined) return mergedOperand;
+  return sameDims(a.elements, b.elements) ? { ...mergedOperand, elements: a.elements } : mergedOperand;
 }
 
 export function mergeTypes(a: AnyType, b: AnyType, open: NewDimension): AnyType | undefined {
@@ -31,14 +31,14 @@ function mergeSequences(a: Sequence, b: Sequence, open: NewDimension): Sequence 
   // The elements of an empty sequence have a placeholder type.
   const element = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
   if (element === undefined || innermostType(a) !== innermostType(b)) return undefined;
-  const merged: Sequence = { kind: "sequence", of: element };
+  const mergedSequence: Sequence = { kind: "sequence", of: element };
   const { items = [] } = b;
-  if (a.items === undefined || b.items === undefined || a.items.length !== items.length) return merged;
+  if (a.items === undefined || b.items === undefined || a.items.length !== items.length) return mergedSequence;
   const mergedItems = a.items.flatMap((item, index) => {
     const other = items[index];
     return (other && mergeTypes(item, other, open)) ?? [];
   });
-  return mergedItems.length === items.length ? { ...merged, items: mergedItems } : merged;
+  return mergedItems.length === items.length ? { ...mergedSequence, items: mergedItems } : mergedSequence;
 }
 
 function mergeDims(

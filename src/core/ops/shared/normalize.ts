@@ -59,10 +59,10 @@ const writeDeviation = (emit: Emit, x: Value, epsilon: number): Value => emit.Sq
 /** Writes (x - mean) / √(variance + ε) and its statistics. E[x²] - E[x]² would lose precision for large means. */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
   const mean = writeMean(emit, x, axes);
-  const centered = emit.Sub([x, mean]);
-  const variance = writeMean(emit, emit.Mul([centered, centered]), axes);
+  const centeredInput = emit.Sub([x, mean]);
+  const variance = writeMean(emit, emit.Mul([centeredInput, centeredInput]), axes);
   const deviation = writeDeviation(emit, variance, epsilon);
-  return { normalized: emit.Div([centered, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
+  return { normalized: emit.Div([centeredInput, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
 }
 
 /** Writes x / √(mean(x²) + ε) · scale and 1 / √(mean(x²) + ε). */

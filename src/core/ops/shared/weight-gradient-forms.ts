@@ -43,27 +43,27 @@ type BlockFormWriter = (
 ) => Value;
 
 export const writeByTaps: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
-  const padded = padData(s, emit, x, 2);
+  const paddedData = padData(s, emit, x, 2);
   const splitGroups = (value: Value, count: number): Value =>
     reshapeTo(emit, value, [batch, s.group, count / s.group, positions]);
   const upstream = splitGroups(up, outputs);
   const products = tapsOf(s.kernel).map((tap) => {
     // A product per sample: (batch × groups × M/groups × positions) · (batch × groups × C/groups × positions)ᵀ.
-    const data = splitGroups(readByTap(s, emit, padded, tap, out, 2), channels);
+    const data = splitGroups(readByTap(s, emit, paddedData, tap, out, 2), channels);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, data], { transB: 1 }));
   });
   return joinParts(emit, products, [outputs, channels / s.group, 1], 2);
 };
 
 export const writeByRows: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
-  const padded = padData(s, emit, x, 2);
+  const paddedData = padData(s, emit, x, 2);
   const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
   const kernelTaps = tapsOf(s.kernel);
   const length = s.kernel.at(-1) ?? 1;
   const products = range(kernelTaps.length / length).map((row) => {
     const parts = kernelTaps
       .slice(row * length, (row + 1) * length)
-      .map((tap) => readByTap(s, emit, padded, tap, out, 2));
+      .map((tap) => readByTap(s, emit, paddedData, tap, out, 2));
     const rowData = joinParts(emit, parts, [batch, channels, positions], 1);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, rowData], { transB: 1 }));
   });
@@ -72,21 +72,21 @@ export const writeByRows: FormWriter = (s, emit, x, up, { batch, channels, outpu
 };
 
 export const writeChannelsLast: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
-  const transposed = emit.Transpose([x], { perm: [0, ...range(out.length, 2), 1] });
-  const padded = padData(s, emit, transposed, 1);
+  const transposedData = emit.Transpose([x], { perm: [0, ...range(out.length, 2), 1] });
+  const paddedData = padData(s, emit, transposedData, 1);
   const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
   const products = tapsOf(s.kernel).map((tap) => {
-    const data = reshapeTo(emit, readByTap(s, emit, padded, tap, out, 1), [batch, positions, channels]);
+    const data = reshapeTo(emit, readByTap(s, emit, paddedData, tap, out, 1), [batch, positions, channels]);
     return sumSamples(emit, emit.MatMul([upstream, data]));
   });
   return joinParts(emit, products, [outputs, channels, 1], 2);
 };
 
 export const writeByChannel: FormWriter = (s, emit, x, up, { outputs, out }) => {
-  const padded = padData(s, emit, x, 2);
+  const paddedData = padData(s, emit, x, 2);
   const axes = [0, ...range(out.length, 2)];
   const sums = tapsOf(s.kernel).map((tap) =>
-    emit.ReduceSum([emit.Mul([up, readByTap(s, emit, padded, tap, out, 2)]), axes], { keepdims: 0 }),
+    emit.ReduceSum([emit.Mul([up, readByTap(s, emit, paddedData, tap, out, 2)]), axes], { keepdims: 0 }),
   );
   return joinParts(emit, sums, [outputs, 1, 1], 2);
 };
@@ -99,8 +99,8 @@ export function writeOneProduct(
   contribution: Contribution | undefined,
 ): Value {
   const mergeSamples = (value: Value, count: number): Value => {
-    const transposed = emit.Transpose([reshapeTo(emit, value, [batch, count, positions])], { perm: [1, 0, 2] });
-    return reshapeTo(emit, transposed, [count, batch * positions]);
+    const transposedValue = emit.Transpose([reshapeTo(emit, value, [batch, count, positions])], { perm: [1, 0, 2] });
+    return reshapeTo(emit, transposedValue, [count, batch * positions]);
   };
   const factors = [mergeSamples(up, outputs), mergeSamples(x, channels)];
   if (contribution === undefined) return emit.Gemm(factors, { transB: 1 });
@@ -166,9 +166,9 @@ export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, c
     return reshapeTo(emit, product, [1, groups, filters * kernelRows * channels]);
   });
   const groupSum = emit.ReduceSum([emit.Concat(products, { axis: 0 }), [1]], { keepdims: 0 });
-  const blocked = reshapeTo(emit, groupSum, [kernelColumns, filters / size, kernelRows, channels, size]);
+  const blockedGradient = reshapeTo(emit, groupSum, [kernelColumns, filters / size, kernelRows, channels, size]);
   const gradientDims = [filters, channels, kernelRows, kernelColumns];
-  const gradient = reshapeTo(emit, emit.Transpose([blocked], { perm: [1, 4, 3, 2, 0] }), gradientDims);
+  const gradient = reshapeTo(emit, emit.Transpose([blockedGradient], { perm: [1, 4, 3, 2, 0] }), gradientDims);
   return outputs === filters ? gradient : emit.Slice([gradient, [0], [outputs], [0]]);
 };
 
@@ -249,18 +249,18 @@ function padData(s: ConvSettings, emit: Emit, x: Value, firstSpatialAxis: number
 function readByTap(
   s: ConvSettings,
   emit: Emit,
-  padded: Value,
+  paddedData: Value,
   tap: readonly number[],
   out: readonly number[],
   firstSpatialAxis: number,
 ): Value {
-  const spatial = sizesOf(padded).slice(firstSpatialAxis, firstSpatialAxis + out.length);
+  const spatial = sizesOf(paddedData).slice(firstSpatialAxis, firstSpatialAxis + out.length);
   const steps = out.map((_, axis) => s.strides[axis] ?? 1);
   const starts = tap.map((offset, axis) => offset * (s.dilations[axis] ?? 1));
   const ends = out.map((size, axis) => (starts[axis] ?? 0) + (size - 1) * (steps[axis] ?? 1) + 1);
   if (steps.every((step) => step === 1) && ends.every((end, axis) => starts[axis] === 0 && end === spatial[axis]))
-    return padded;
-  return emit.Slice([padded, starts, ends, range(out.length, firstSpatialAxis), steps]);
+    return paddedData;
+  return emit.Slice([paddedData, starts, ends, range(out.length, firstSpatialAxis), steps]);
 }
 
 const sumSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });

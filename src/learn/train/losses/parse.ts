@@ -14,11 +14,11 @@ export function parseLoss(text: string): Loss {
 }
 
 export function parseLossOf<Extra extends readonly unknown[]>(
-  declared: readonly DeclaredLoss<Extra>[],
+  definitions: readonly DeclaredLoss<Extra>[],
   text: string,
   ...extra: Extra
 ): Loss {
-  const terms = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), extra));
+  const terms = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(definitions, part.trim(), extra));
   const [first, ...rest] = terms;
   return first !== undefined && rest.length === 0 && first.weight === undefined ? first.loss : sumOfLosses(terms);
 }
@@ -29,13 +29,13 @@ export function outputNames(text: string): readonly string[] {
 }
 
 function parseTerm<Extra extends readonly unknown[]>(
-  declared: readonly DeclaredLoss<Extra>[],
+  definitions: readonly DeclaredLoss<Extra>[],
   text: string,
   extra: Extra,
 ): WeightedLoss {
   const { weight, name = "", settings = "" } = termPattern.exec(text)?.groups ?? {};
-  const definition = declared.find((loss) => loss.name === name);
-  if (definition === undefined) throw unknownLoss(text, name, declared);
+  const definition = definitions.find((loss) => loss.name === name);
+  if (definition === undefined) throw unknownLoss(text, name, definitions);
   const pairs = settings.split(",").flatMap((setting) => {
     const [key = "", ...value] = setting.split("=");
     return setting.trim() === "" ? [] : [[key.trim(), value.join("=").trim()] as const];
@@ -56,8 +56,8 @@ function parseTerm<Extra extends readonly unknown[]>(
   }
 }
 
-function unknownLoss(text: string, name: string, declared: readonly Pick<DeclaredLoss, "name">[]): PithError {
-  const all = declared.map((loss) => loss.name);
+function unknownLoss(text: string, name: string, definitions: readonly Pick<DeclaredLoss, "name">[]): PithError {
+  const all = definitions.map((loss) => loss.name);
   const similar = nearest(name, all);
   let problem = `"${name === "" ? text : name}" is not a loss`;
   if (text === "") problem = "A loss is missing beside a +";

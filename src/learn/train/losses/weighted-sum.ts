@@ -17,8 +17,8 @@ export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
       const { emit } = scope;
       const parts: BuiltLoss[] = [];
       for (const { loss, weight = 1 } of losses) {
-        const built = await loss.build(scope);
-        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, weight]) });
+        const builtLoss = await loss.build(scope);
+        parts.push({ ...builtLoss, value: weight === 1 ? builtLoss.value : emit.Mul([builtLoss.value, weight]) });
       }
       return {
         value: parts.map(({ value }) => value).reduce((total, value) => emit.Add([total, value])),

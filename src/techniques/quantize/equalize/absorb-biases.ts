@@ -68,8 +68,8 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   if (data === undefined || pairs.size === 0) return [];
   const outputs = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
   const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal, optimize: true };
-  const opened = await trainPart(data);
-  const cacheKey = { dataset: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
+  const trainData = await trainPart(data);
+  const cacheKey = { dataset: trainData, setting: `moments on ${order.samples} samples, seed ${seed}` };
   const momentsByName = await observeOnce(engine, model, cacheKey, outputs, channelMoments, order);
   return [...pairs]
     .flatMap(([name, pair]) => {
@@ -82,12 +82,12 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
 }
 
 function shrinkOf(moments: Moments): number {
-  const absorbed = minimumsOf(moments);
+  const minimums = minimumsOf(moments);
   let [before, after] = [0, 0];
   moments.mean.forEach((mean, channel) => {
     const top = mean + 3 * Math.sqrt(moments.variance[channel] ?? 0);
     before = Math.max(before, top);
-    after = Math.max(after, top - (absorbed[channel] ?? 0));
+    after = Math.max(after, top - (minimums[channel] ?? 0));
   });
   return before === 0 ? 0 : 1 - after / before;
 }
@@ -140,7 +140,7 @@ async function absorb(
     });
     await addOutputBias(model, reader, biasedOutput(reader, inference)?.bias, shift);
   }
-  const lowered = minimums.map((minimum) => -minimum);
-  await addOutputBias(model, layer, biasedOutput(layer, inference)?.bias, lowered);
+  const negatedMinimums = minimums.map((minimum) => -minimum);
+  await addOutputBias(model, layer, biasedOutput(layer, inference)?.bias, negatedMinimums);
   model.graph.touch();
 }

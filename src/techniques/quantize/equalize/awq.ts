@@ -59,11 +59,11 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
 export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {
   const logFactors = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));
   const isDefined = (log: number, unit: number): boolean => Number.isFinite(log) && (data[unit] ?? 0) > 0;
-  const defined = logFactors.filter(isDefined);
+  const definedLogs = logFactors.filter(isDefined);
   const middle =
-    hasUnscaled || defined.length === 0
+    hasUnscaled || definedLogs.length === 0
       ? 0
-      : (defined.reduce((a, b) => Math.min(a, b)) + defined.reduce((a, b) => Math.max(a, b))) / 2;
+      : (definedLogs.reduce((a, b) => Math.min(a, b)) + definedLogs.reduce((a, b) => Math.max(a, b))) / 2;
   return logFactors.map((log, unit) => (isDefined(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
 }
 

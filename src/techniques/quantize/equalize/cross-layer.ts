@@ -48,8 +48,8 @@ export const crossLayer: Equalization = {
     const gain = await trial(async () => {
       // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {
-        const chosen = selectLayers(allLayers(model, infer(model)), options).filter(isRounded);
-        const nodes = new Set(chosen.map(({ node }) => node));
+        const selectedLayers = selectLayers(allLayers(model, infer(model)), options).filter(isRounded);
+        const nodes = new Set(selectedLayers.map(({ node }) => node));
         await fuseBatchNorms(model, { trained: true, into: ({ node }) => nodes.has(node) });
       }
       changes = await equalizeRanges(model, options, isRounded, context);
@@ -67,8 +67,8 @@ async function equalizeRanges(
 ): Promise<readonly Change[]> {
   const restoreClamps = replaceClamps(model);
   const inference = infer(model);
-  const chosen = selectLayers(allLayers(model, inference), options).filter(isRounded);
-  const weights = new Set(chosen.map(({ effective }) => effective));
+  const selectedLayers = selectLayers(allLayers(model, inference), options).filter(isRounded);
+  const weights = new Set(selectedLayers.map(({ effective }) => effective));
   const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
   const factors = await equalizingFactors(groups, weights, context);
   const changedValues = new Set<Value>();
@@ -79,7 +79,7 @@ async function equalizeRanges(
     for (const { value } of group.slices) changedValues.add(value);
   }
   restoreClamps((limits) => !changedValues.has(limits));
-  return chosen
+  return selectedLayers
     .filter(({ effective }) => changedValues.has(effective))
     .map(({ name }) => ({
       at: name,
@@ -126,12 +126,12 @@ export async function equalizingFactors(
     const nonzero = reaches.filter(({ largest }) => largest > 0);
     const logs = nonzero.reduce((sum, { largest }) => sum + Math.log(largest), 0);
     const middle = Math.exp(logs / Math.max(1, nonzero.length));
-    const combined = new Float64Array(units);
+    const jointReach = new Float64Array(units);
     for (const { reach, largest } of nonzero)
       reach.forEach((value, unit) => {
-        combined[unit] = Math.max(combined[unit] ?? 0, (value / largest) * middle);
+        jointReach[unit] = Math.max(jointReach[unit] ?? 0, (value / largest) * middle);
       });
-    return combined;
+    return jointReach;
   };
   for (let sweep = 0; sweep < maxSweeps; sweep++) {
     let maxChange = 0;
@@ -173,7 +173,7 @@ export async function equalizingFactors(
  */
 function replaceClamps(model: Model): (isUnscaled: (limits: Value) => boolean) => void {
   const inference = infer(model);
-  const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly limits: Value }[] = [];
+  const replacements: { readonly clamp: NodeSpec; readonly bounded: Value; readonly limits: Value }[] = [];
   for (const layer of layers(model, inference)) {
     const result = biasedOutput(layer, inference)?.output;
     const [use] = result?.uses ?? [];
@@ -194,10 +194,10 @@ function replaceClamps(model: Model): (isUnscaled: (limits: Value) => boolean) =
     const { op, domain, name, attributes, inputs } = clamp;
     const spec = { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 };
     substitute(output, bounded);
-    replaced.push({ clamp: spec, bounded, limits });
+    replacements.push({ clamp: spec, bounded, limits });
   }
   return (isUnscaled) => {
-    for (const { clamp, bounded, limits } of replaced) {
+    for (const { clamp, bounded, limits } of replacements) {
       if (!isUnscaled(limits) || bounded.producer === undefined) continue;
       const [output] = model.graph.addNode(clamp, { before: bounded.producer }).outputs;
       if (output === undefined) continue;

@@ -50,8 +50,8 @@ const blocksFormat = (settings: BlockSettings, write: Format["write"]): Format =
 
 const productFormat = (settings: BlockSettings, target: Target): Format =>
   blocksFormat(settings, async (emit, { layer }, run) => {
-    const stored = await blocksOf(layer, settings, true, run);
-    const weight = dequantizeBlocks(emitAround(emit, layer, run), layer, settings, 0, stored);
+    const storedCodes = await blocksOf(layer, settings, true, run);
+    const weight = dequantizeBlocks(emitAround(emit, layer, run), layer, settings, 0, storedCodes);
     await writeProduct(emit, target, run, (emit, data) => ({ product: emit.MatMul([data, weight]) }));
   });
 
@@ -61,8 +61,8 @@ const reshapedFormat = (settings: BlockSettings): Format =>
     const emitNear = emitAround(emit, layer, run);
     const flat = dequantizeBlocks(emitNear, layer, settings, 1, await blocksOf(layer, settings, false, run));
     const dims = fixedDims(effective.type?.dims) ?? [];
-    const shaped = emitNear.Reshape([flat, emitNear.constant(int64([dims.length], dims), "dims")]);
-    node.graph.setInput(node, role.input, castToTypeOf(emitNear, shaped, effective));
+    const shapedWeight = emitNear.Reshape([flat, emitNear.constant(int64([dims.length], dims), "dims")]);
+    node.graph.setInput(node, role.input, castToTypeOf(emitNear, shapedWeight, effective));
   });
 
 function dequantizeBlocks(
@@ -72,8 +72,8 @@ function dequantizeBlocks(
   axis: number,
   { codes, scale, zeroPoint }: StoredCodes,
 ): Value {
-  const named = emit.named(`${nameBeforeMasking(layer.weight)}_DequantizeLinear_Output`);
-  return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
+  const namedEmit = emit.named(`${nameBeforeMasking(layer.weight)}_DequantizeLinear_Output`);
+  return namedEmit.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
 }
 
 const stored = oncePerRun<StoredCodes>();

@@ -17,11 +17,11 @@ import { emitAround, emitBeside, type Format, type FormatFactory, oncePerRun, ty
 import { writeLookup } from "./lookup.ts";
 
 /** The format of layers with learned scales and at most 4 bits: the stored values equal those of the training. */
-export const learnedCodesFor: FormatFactory = ({ role }, options, _, learned) => {
-  const isLowBit = learned !== undefined && learned.high - learned.low < 16;
+export const learnedCodesFor: FormatFactory = ({ role }, options, _, learnedRounding) => {
+  const isLowBit = learnedRounding !== undefined && learnedRounding.high - learnedRounding.low < 16;
   if (!isLowBit || role.kind === "lookup" || options.everywhere === true || !areIntegers(options)) return undefined;
-  const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
-  return codesFormat({ type: "int4", perChannel: learned.axis !== undefined, bits });
+  const bits = Math.ceil(Math.log2(learnedRounding.high - learnedRounding.low + 1));
+  return codesFormat({ type: "int4", perChannel: learnedRounding.axis !== undefined, bits });
 };
 
 export const codesFor: FormatFactory = (layer, options) =>
@@ -64,17 +64,17 @@ export const codesFormat = (settings: WeightSettings, inputGrid?: ActivationGrid
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
-    const shared = await codesOf(table, settings, run);
-    if (role.kind === "lookup") return writeLookup(emit, layer, shared, settings.type);
+    const sharedCodes = await codesOf(table, settings, run);
+    if (role.kind === "lookup") return writeLookup(emit, layer, sharedCodes, settings.type);
     const emitNear = emitAround(emit, layer, run);
-    const read = effective === table.effective ? shared : transposedCodes(emitNear, shared);
-    read.numbers ??= dequantize(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
-    node.graph.setInput(node, role.input, read.numbers);
-    const layerBias = shared.biases.get(layer);
+    const codes = effective === table.effective ? sharedCodes : transposedCodes(emitNear, sharedCodes);
+    codes.numbers ??= dequantize(emitNear, nameBeforeMasking(layer.weight), codes, codes.axis, effective.type?.type);
+    node.graph.setInput(node, role.input, codes.numbers);
+    const layerBias = sharedCodes.biases.get(layer);
     if (inputGrid !== undefined && layerBias !== undefined)
-      await writeBias(run.model, emit, inputGrid.target, layerBias, shared.scales);
+      await writeBias(run.model, emit, inputGrid.target, layerBias, sharedCodes.scales);
   },
-  tied: (_, requested) => (requested.onCodes === undefined ? codesFormat(settings) : requested.onCodes(settings)),
+  tied: (_, ownFormat) => (ownFormat.onCodes === undefined ? codesFormat(settings) : ownFormat.onCodes(settings)),
   ...(inputGrid === undefined ? {} : { onCodes: (codes) => codesFormat(codes, inputGrid) }),
 });
 
@@ -86,21 +86,21 @@ interface SharedCodes extends StoredCodes {
   transposed: SharedCodes | undefined;
 }
 
-const stored = oncePerRun<SharedCodes>();
+const storeOnce = oncePerRun<SharedCodes>();
 const layerBiases = oncePerRun<Map<Layer, LayerBias>>();
 
 function keyOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: WriteRun): string {
-  const learned = existingRounding(layer, rounding);
-  if (learned !== undefined) return `${type} as rounded ${learned.axis}`;
+  const learnedRounding = existingRounding(layer, rounding);
+  if (learnedRounding !== undefined) return `${type} as rounded ${learnedRounding.axis}`;
   return `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
 export async function codesOf(layer: Layer, settings: WeightSettings, run: WriteRun): Promise<SharedCodes> {
   const key = keyOf(layer, settings, run);
   const biasMap = await layerBiases(run, layer.effective, key, async () => new Map());
-  return stored(run, layer.effective, key, async () => {
-    const grown = { grown: createScaleGrowth([...biasMap.values()]) };
-    const tensor = await roundWeight(layer, settings, run.rounding, grown);
+  return storeOnce(run, layer.effective, key, async () => {
+    const form = { grown: createScaleGrowth([...biasMap.values()]) };
+    const tensor = await roundWeight(layer, settings, run.rounding, form);
     const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, biases: biasMap, axis: tensor.axis, numbers: undefined, transposed: undefined };
@@ -217,7 +217,7 @@ async function writeBias(
   const { codes, scale } = await withLayerName(layer, () => quantizeBias(bias, inputScale, weightScales));
   const dims = scale.length === 1 ? [] : [scale.length];
   const axis = scale.length === 1 ? {} : { axis: 0 };
-  const dequantized = emit
+  const floatBias = emit
     .named(`${value.name}_DequantizeLinear_Output`)
     .DequantizeLinear(
       [
@@ -230,6 +230,6 @@ async function writeBias(
       ],
       axis,
     );
-  model.graph.setInput(node, role.bias, dequantized);
+  model.graph.setInput(node, role.bias, floatBias);
   if (rule.biasAttribute !== undefined) model.graph.setAttribute(node, rule.biasAttribute, undefined);
 }

@@ -24,7 +24,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   const inference = infer(model);
   const parameters = parameterRoots(model, inference);
   const buffers = await smallBuffersAmong(parameters);
-  const excluded = new Set<Value>([
+  const excludedValues = new Set<Value>([
     ...[...parameters].filter((value) => !buffers.has(value)),
     ...allLayers(model, inference).map(({ weight }) => weight),
     ...graph.inputs,
@@ -33,7 +33,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   const changes: Change[] = [];
   for (const value of largeTensors) {
     const { name, tensor } = value;
-    if (tensor === undefined || excluded.has(value)) continue;
+    if (tensor === undefined || excludedValues.has(value)) continue;
     throwIfAborted(signal, "Stopped while constants were stored.");
     const valuesAndCodes = await distinctValues(tensor);
     if (valuesAndCodes === undefined) continue;

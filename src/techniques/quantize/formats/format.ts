@@ -13,7 +13,7 @@ export type FormatFactory = (
   layer: Layer,
   options: WeightsSettings,
   inference: Inference,
-  learned: WeightRounding | undefined,
+  learnedRounding: WeightRounding | undefined,
 ) => Format | Miss | undefined;
 
 export interface Format {
@@ -22,11 +22,11 @@ export interface Format {
   readonly blocks?: BlockSettings;
   text(layer: Layer, run: WriteRun): string;
   /** Called for all layers before the first is written. */
-  begin?(planned: LayerPlan, run: WriteRun): Promise<void>;
+  begin?(plan: LayerPlan, run: WriteRun): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
-  write(emit: Emit, planned: LayerPlan, run: WriteRun): Promise<void>;
+  write(emit: Emit, plan: LayerPlan, run: WriteRun): Promise<void>;
   /** For a table: returns the format of a product that shares its values; a Miss if it cannot, undefined if it should not. */
-  tied?(product: Layer, requested: Format, inference: Inference): Format | Miss | undefined;
+  tied?(product: Layer, ownFormat: Format, inference: Inference): Format | Miss | undefined;
   /** For an embedding table: the format to use instead if the output layer that shares its values cannot read this format. */
   readonly fallback?: Format;
   /** For an integer product: returns its format with the 8-bit values of a table as its weight; undefined if it cannot read them. */

@@ -26,14 +26,14 @@ const smallestBlock = 16;
 const lacks: Lacks = { wasm: `ONNX Runtime ${quirks["web-lookup"]}` };
 
 export const rowBlocksFor: FormatFactory = (layer, options) => {
-  const requested = blockSettings(options);
-  if (requested === undefined || options.onnxOnly || layer.role.kind !== "lookup") return undefined;
-  const { block } = requested;
+  const requestedBlocks = blockSettings(options);
+  if (requestedBlocks === undefined || options.onnxOnly || layer.role.kind !== "lookup") return undefined;
+  const { block } = requestedBlocks;
   const width = layer.outputs;
   if (width % block > 0)
     return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
   // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
-  const bits = requested.bits === 2 ? 4 : requested.bits;
+  const bits = requestedBlocks.bits === 2 ? 4 : requestedBlocks.bits;
   // A row needs an even number of blocks (quirk "odd-zero-points").
   const evenBlock = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
   if (evenBlock < smallestBlock)
@@ -53,16 +53,16 @@ const rowsFormat = (settings: BlockSettings, fallback: Format, everywhere: boole
     const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
     writeRows(emit, layer, await storeBlocks(layer, settings, run, isShared !== true), rank);
   },
-  tied(product, requested, inference) {
-    if (requested.onCodes !== undefined) return undefined;
+  tied(product, ownFormat, inference) {
+    if (ownFormat.onCodes !== undefined) return undefined;
     const target = requireMatrix(product, inference);
     return target instanceof Miss ? target : nbitsFormat(settings, target, true);
   },
 });
 
 /** @param rank rank of the indices if standard operators select the rows; undefined for GatherBlockQuantized. */
-function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
-  const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
+function writeRows(emit: Emit, layer: Layer, storedBlocks: StoredBlocks, rank: number | undefined): void {
+  const { codes, scale, zeroPoint, rows: length, bits, block } = storedBlocks;
   const table =
     codes.type?.dims?.length === 2
       ? codes
@@ -70,7 +70,7 @@ function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number 
   pickRows(emit, layer, (indices, output) => {
     const rows =
       rank !== undefined && zeroPoint !== undefined
-        ? standardRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
+        ? standardRows(emit, { ...storedBlocks, codes: table, zeroPoint }, indices, rank)
         : emit
             .named(`${output}_rows`)
             ["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {

@@ -29,15 +29,15 @@ export const readsTable = (layer: Layer, table: Layer, inference: Inference): bo
 export function writeLookup(
   emit: Emit,
   layer: Layer,
-  stored: StoredCodes & { readonly axis: number | undefined },
+  storedCodes: StoredCodes & { readonly axis: number | undefined },
   type: WeightSettings["type"],
 ): void {
   pickRows(emit, layer, (indices, output) => {
-    const rows = emit.named(`${output}_codes`).Gather([stored.codes, indices], { axis: layer.role.in });
+    const rows = emit.named(`${output}_codes`).Gather([storedCodes.codes, indices], { axis: layer.role.in });
     const numbers =
-      stored.axis === undefined
-        ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
-        : scaleRows(emit, rows, indices, stored.scale, type);
+      storedCodes.axis === undefined
+        ? emit.DequantizeLinear([rows, storedCodes.scale, storedCodes.zeroPoint])
+        : scaleRows(emit, rows, indices, storedCodes.scale, type);
     return { rows, numbers };
   });
 }
@@ -68,6 +68,6 @@ export function pickRows(
 }
 
 export function castToTypeOf(emit: Emit, numbers: Value, { type }: Value): Value {
-  const read = type?.type ?? "float32";
-  return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
+  const targetType = type?.type ?? "float32";
+  return targetType === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[targetType] });
 }

@@ -62,9 +62,9 @@ async function scaledBias({ layer, rule }: Target, run: WriteRun): Promise<Value
   if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
   return scaledBiases(run, bias, `${factor} ${dims}`, async () => {
     const dense = await readStoredValue(run.model, bias, run.context.engine);
-    const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
-    const isVector = dense.dims.length === 1 && scaled.length === outputs;
+    const scaledNumbers = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+    const isVector = dense.dims.length === 1 && scaledNumbers.length === outputs;
     const emit = emitter(bias.graph, { by: "quantize", opsets: run.model.header.opsets });
-    return emit.constant(float32(isVector ? dims : dense.dims, scaled), bias.name);
+    return emit.constant(float32(isVector ? dims : dense.dims, scaledNumbers), bias.name);
   });
 }

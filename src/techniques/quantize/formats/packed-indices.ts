@@ -83,10 +83,10 @@ function unpackPlane(emit: Emit, bytes: Value, bits: number, width: number): Val
     [perByte],
     Array.from({ length: perByte }, (_, index) => index * bits),
   );
-  const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
+  const shiftedBytes = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
     direction: "RIGHT",
   });
-  const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
+  const digits = emit.Mod([shiftedBytes, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
   const paddedWidth = Math.ceil(width / perByte) * perByte;
   return paddedWidth === width ? digits : emit.Slice([emit.Reshape([digits, [-1, paddedWidth]]), [0], [width], [1]]);
 }

@@ -30,17 +30,17 @@ const paletteFormat = (bits: number): Format => ({
   opset: packingOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
-    const stored = await storePalette(emitAround(emit, layer, run), table, bits, run);
+    const storedPalette = await storePalette(emitAround(emit, layer, run), table, bits, run);
     if (layer.role.kind === "lookup")
       pickRows(emit, layer, (indices, output) => {
-        const rows = emit.named(`${output}_codes`).Gather([stored.bytes, indices], { axis: layer.role.in });
-        const width = emit.constant(int64([1], [stored.width]), "width");
+        const rows = emit.named(`${output}_codes`).Gather([storedPalette.bytes, indices], { axis: layer.role.in });
+        const width = emit.constant(int64([1], [storedPalette.width]), "width");
         return {
           rows,
           numbers: lookUpPacked(
             emit,
-            stored.palette,
-            stored,
+            storedPalette.palette,
+            storedPalette,
             rows,
             emit.Concat([emit.Shape([indices]), width], { axis: 0 }),
           ),
@@ -49,13 +49,13 @@ const paletteFormat = (bits: number): Format => ({
     else {
       const { node, role, effective } = layer;
       const dims = fixedDims(table.effective.type?.dims) ?? [];
-      const numbers = lookUpPacked(emit, stored.palette, stored, stored.bytes, dims);
+      const numbers = lookUpPacked(emit, storedPalette.palette, storedPalette, storedPalette.bytes, dims);
       const isTransposed = effective !== table.effective;
-      const dequantized = isTransposed ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
-      node.graph.setInput(node, role.input, castToTypeOf(emit, dequantized, effective));
+      const layerNumbers = isTransposed ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
+      node.graph.setInput(node, role.input, castToTypeOf(emit, layerNumbers, effective));
     }
   },
-  tied: (_, requested) => (requested.onCodes === undefined ? paletteFormat(bits) : undefined),
+  tied: (_, ownFormat) => (ownFormat.onCodes === undefined ? paletteFormat(bits) : undefined),
 });
 
 interface StoredPalette extends Pick<PackedLayout, "planes" | "width"> {
@@ -73,10 +73,10 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: WriteRun): Pr
     const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
     const count = elementCount(dense.dims);
     const layout = packedLayout(count, layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1, bits);
-    const trained = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
+    const trainedEntries = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
     const palette = zero
-      ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
-      : trained;
+      ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trainedEntries], { axis: 0 })
+      : trainedEntries;
     const bytes = await deferTensor("uint8", layout.dims, createPackedReader(read, { centroids, zero }, layout));
     return { ...layout, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });

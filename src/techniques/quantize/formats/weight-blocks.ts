@@ -30,7 +30,7 @@ export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSe
 
 export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 
-const stored = oncePerRun<StoredBlocks>();
+const storeOnce = oncePerRun<StoredBlocks>();
 
 /** @param flat whether the bytes of a row are along one axis: [rows, bytes] instead of [rows, blocks, bytes]. */
 export const storeBlocks = (
@@ -39,7 +39,7 @@ export const storeBlocks = (
   run: WriteRun,
   flat = false,
 ): Promise<StoredBlocks> =>
-  stored(run, layer.effective, blocksKey(layer, settings), async () => {
+  storeOnce(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
     const { bits, symmetric, halfScales } = settings;
@@ -118,12 +118,12 @@ export async function roundBlocks(
   const shape = blockShape(layer, size);
   const layout = layoutOf(shape);
   const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
-    const measured = measuredBlocks(layer, settings, rounding);
+    const measurement = measuredBlocks(layer, settings, rounding);
     const roundScales = <S extends BlockScales>(scales: S): S =>
       settings.halfScales === true ? { ...scales, scale: roundToHalf(scales.scale) } : scales;
-    if (measured?.isExact === true) return [measured.scales, undefined];
+    if (measurement?.isExact === true) return [measurement.scales, undefined];
     if (rounder.scales === nearest.scales && rounder.codes === undefined)
-      return [roundScales(measured?.scales ?? scalesOfBlocks(layer, await read(), settings)), undefined];
+      return [roundScales(measurement?.scales ?? scalesOfBlocks(layer, await read(), settings)), undefined];
     const numbers = await read();
     return rounding.roundOnce(layer, numbers, { ...settings, layout: layout.dims }, async (layerContext) => {
       const weight = slicedBlocks(layer, numbers, size);

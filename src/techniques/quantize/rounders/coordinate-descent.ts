@@ -10,23 +10,23 @@ import { axpy } from "../../../core/math/vector.ts";
 /** The number of columns per matrix product. */
 const blockSize = 128;
 
-/** Rounds each column once. @param rounded ŵ, changed in place. @param gram H = Σ x xᵀ. @param project returns the nearest representable value. */
+/** Rounds each column once. @param roundedWeight ŵ, changed in place. @param gram H = Σ x xᵀ. @param project returns the nearest representable value. */
 export const descend = (
   weight: Matrix,
-  rounded: Matrix,
+  roundedWeight: Matrix,
   gram: Matrix,
   project: (row: number, column: number, value: number) => number,
   multiply: Multiply,
-): Promise<void> => runSteps(descendColumns(weight, rounded, gram, project), multiply);
+): Promise<void> => runSteps(descendColumns(weight, roundedWeight, gram, project), multiply);
 
 function* descendColumns(
   weight: Matrix,
-  rounded: Matrix,
+  roundedWeight: Matrix,
   gram: Matrix,
   project: (row: number, column: number, value: number) => number,
 ): Steps<void> {
-  const { rows, columns: width, data } = rounded;
-  const slopes = yield* product(subtract(weight, rounded), gram);
+  const { rows, columns: width, data } = roundedWeight;
+  const slopes = yield* product(subtract(weight, roundedWeight), gram);
   for (let from = 0; from < width; from += blockSize) {
     const to = Math.min(width, from + blockSize);
     const size = to - from;

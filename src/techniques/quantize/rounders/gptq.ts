@@ -52,7 +52,7 @@ export function roundWithCompensation(
   { multiply }: Pick<LayerContext, "multiply">,
 ): CompensatedRounding {
   const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
-  let rounded: readonly Matrix[] = [];
+  let roundedMatrices: readonly Matrix[] = [];
   const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
   const createProjection =
     (choose: ChooseCode, isImproved: boolean) =>
@@ -80,11 +80,11 @@ export function roundWithCompensation(
         },
         multiply,
       );
-      rounded = corrected.map((values, group) => reorder(values, undefined, invertOrder(orderOf(group))));
+      roundedMatrices = corrected.map((values, group) => reorder(values, undefined, invertOrder(orderOf(group))));
     },
     async descend(choose) {
       const roundAndStore = createProjection(choose, true);
-      for (const [group, values] of rounded.entries()) {
+      for (const [group, values] of roundedMatrices.entries()) {
         const [weight, gram] = [matrices[group], groups[group]];
         if (weight === undefined || gram === undefined) continue;
         const curvatureOf = (column: number): number => gram.data[column * (gram.columns + 1)] ?? 0;
@@ -124,8 +124,8 @@ export function createCorrection(
   evidence: Gram,
   damping?: number,
 ): Promise<Correction> {
-  const cached = corrections.get(evidence);
-  if (cached !== undefined) return cached;
+  const cachedCorrection = corrections.get(evidence);
+  if (cachedCorrection !== undefined) return cachedCorrection;
   const orders = evidence.groups.map(largestInputsFirst);
   const grams = evidence.groups.map((gram, group) => reorder(gram, orders[group], orders[group] ?? new Uint32Array()));
   // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.

@@ -118,8 +118,8 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
     const model = { gram: undefined, correction: undefined, curvatures };
     return evidence === undefined ? model : { ...model, rows: readsOfRows(evidence, matrices[0]?.rows ?? 0) };
   }
-  const cached = errorModels.get(evidence);
-  if (cached !== undefined) return cached;
+  const cachedModel = errorModels.get(evidence);
+  if (cachedModel !== undefined) return cachedModel;
   const means = evidence.groups.map(({ rows, data }) => {
     let sum = 0;
     for (let index = 0; index < data.length; index += rows + 1) sum += data[index] ?? 0;
@@ -128,11 +128,11 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
   const mean = means.reduce((sum, value) => sum + value, 0) / means.length;
   const groups = evidence.groups.map(({ rows, data }, group) => {
     // A group whose inputs are all 0 also gets a nonzero diagonal, so that its values are not lost.
-    const added = groupDamping * (means[group] ?? 0) + damping * mean || 1;
+    const diagonalShift = groupDamping * (means[group] ?? 0) + damping * mean || 1;
     return matrix(
       rows,
       rows,
-      data.map((value, index) => (index % (rows + 1) === 0 ? value + added : value)),
+      data.map((value, index) => (index % (rows + 1) === 0 ? value + diagonalShift : value)),
     );
   });
   const gram = { ...evidence, groups };

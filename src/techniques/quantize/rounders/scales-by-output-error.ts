@@ -46,9 +46,9 @@ export async function scalesByOutputError(
       const length = to - from;
       const perProduct = Math.max(1, Math.floor(maxElements / (rows * length)));
       for (let first = 0; first < candidates.length; first += perProduct) {
-        const tried = candidates.slice(first, first + perProduct);
-        const difference = matrix(tried.length * rows, length);
-        for (const [index, scales] of tried.entries()) {
+        const triedScales = candidates.slice(first, first + perProduct);
+        const difference = matrix(triedScales.length * rows, length);
+        for (const [index, scales] of triedScales.entries()) {
           for (let row = 0; row < rows; row++) {
             const scale = scales[sliceAt(group, row, from)];
             for (let column = 0; scale !== undefined && column < length; column++) {

@@ -48,7 +48,7 @@ export async function roundWeight(
     const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
     return fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
   });
-  return { ...parameters, quantized: inMemory(isTransposed ? transposed(quantizedDense) : quantizedDense) };
+  return { ...parameters, quantized: inMemory(isTransposed ? transposeCodes(quantizedDense) : quantizedDense) };
 }
 
 export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
@@ -82,7 +82,7 @@ const nearestCodes =
     const numbers = await read();
     return withLayerName(layer, () => {
       const { quantized } = quantizeTensor(numbers, { ...grid, range: grid });
-      return isTransposed ? transposed(quantized) : quantized;
+      return isTransposed ? transposeCodes(quantized) : quantized;
     });
   };
 
@@ -105,7 +105,7 @@ export async function computeCodes(
   throw optionError(text);
 }
 
-function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
+function transposeCodes(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   const [rows = 0, columns = 0] = dense.dims;
   const from = isPacked(dense.type) ? toFloat32(dense) : dense.data;
   const codes = makeCodes(dense.type, from.length);

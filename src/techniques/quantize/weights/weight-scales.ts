@@ -25,10 +25,10 @@ export async function scaledGrid(
   rounding: Rounding,
 ): Promise<ScaledGrid & PerAxis> {
   const { rounder } = rounding;
-  const learned = existingRounding(layer, rounding);
-  if (learned !== undefined) {
-    const scale = Float32Array.from(learned.scale);
-    const grid = symmetricGrid(type, learned.axis, learned);
+  const learnedRounding = existingRounding(layer, rounding);
+  if (learnedRounding !== undefined) {
+    const scale = Float32Array.from(learnedRounding.scale);
+    const grid = symmetricGrid(type, learnedRounding.axis, learnedRounding);
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);

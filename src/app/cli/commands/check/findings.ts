@@ -76,35 +76,34 @@ const undecidedFinding = (budget: string, limit: string, reason: string): Findin
   reason,
 });
 
-const isMeasured = (evaluated: EvalResult): evaluated is EvalResult & ModelMeasurement =>
-  evaluated.figures !== undefined;
+const isMeasured = (result: EvalResult): result is EvalResult & ModelMeasurement => result.figures !== undefined;
 
-export function evalFindings(budgets: Budgets, evaluated: EvalResult): readonly Finding[] {
+export function evalFindings(budgets: Budgets, result: EvalResult): readonly Finding[] {
   const findings: Finding[] = [];
-  if (isMeasured(evaluated)) {
-    const { lost, lostKnowledge, unmeasured } = evaluated;
-    const broken = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
-    if (broken !== undefined)
+  if (isMeasured(result)) {
+    const { lost, lostKnowledge, unmeasured } = result;
+    const outputProblem = unmeasured === undefined ? (lost ?? lostKnowledge) : `"${unmeasured}" outputs NaN`;
+    if (outputProblem !== undefined)
       findings.push({
         budget: "outputs",
         limit: "as the original",
         measured: "lost",
         outcome: "failed",
-        reason: broken,
+        reason: outputProblem,
       });
     const chanceText = "the original is not better than always predicting the most frequent class";
-    const isMeaningless = evaluated.atChance && broken === undefined;
-    findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, evaluated)));
+    const isMeaningless = result.atChance && outputProblem === undefined;
+    findings.push(...(isMeaningless ? unmeasuredFindings(budgets, chanceText) : sampleFindings(budgets, result)));
   }
-  for (const { target, right, found } of evaluated.targets ?? []) {
+  for (const { target, right, found } of result.targets ?? []) {
     const outcome = right === undefined ? "undecided" : right ? "passed" : "failed";
     findings.push({ budget: `outputs on ${target}`, limit: sameOutputsLimit, measured: found, outcome });
   }
   return findings;
 }
 
-function sampleFindings(budgets: Budgets, measured: EvalResult & ModelMeasurement): readonly Finding[] {
-  const { comparison, verdict, figures } = measured;
+function sampleFindings(budgets: Budgets, measurement: EvalResult & ModelMeasurement): readonly Finding[] {
+  const { comparison, verdict, figures } = measurement;
   const findings: Finding[] = [];
   if (budgets.drop !== undefined && comparison !== undefined && verdict !== undefined) {
     const { unit } = comparison;
@@ -117,7 +116,7 @@ function sampleFindings(budgets: Budgets, measured: EvalResult & ModelMeasuremen
       reason: isKept
         ? undefined
         : // In budgets, `samples` is a key and not a flag.
-          verdictSentence({ maxDrop: budgets.drop }, verdict, comparison, measured).replaceAll(
+          verdictSentence({ maxDrop: budgets.drop }, verdict, comparison, measurement).replaceAll(
             "--samples ",
             "samples: ",
           ),
@@ -152,8 +151,8 @@ function agreementFinding(limit: string, minimum: number, { value, low, high, co
   const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;
   if (low >= minimum) return { budget, limit, measured, outcome: "passed" };
   if (high < minimum) return { budget, limit, measured, outcome: "failed" };
-  const needed = samplesToDecide(value, minimum, count);
-  const advice = needed === undefined ? "" : `; about ${integer(needed)} would`;
+  const neededCount = samplesToDecide(value, minimum, count);
+  const advice = neededCount === undefined ? "" : `; about ${integer(neededCount)} would`;
   const reason = `${counted(count, "sample")} ${count === 1 ? "does" : "do"} not decide${advice}`;
   return { budget, limit, measured, outcome: "undecided", reason };
 }

@@ -45,7 +45,7 @@ export async function openLoader(
     version,
     hasUserInputs: texts.length > 0 || sounds !== undefined,
     canCompare: originalBytes <= maxTimedBytes,
-    async run(dtypes, forced) {
+    async run(dtypes, forcedRows) {
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
       const dtypeEntries = Object.entries(dtypes).map(
         ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
@@ -57,7 +57,7 @@ export async function openLoader(
       const loadedBytes = [...(await bytesOfModels(filesFolder.folder, loadedBases)).values()];
       const isLarge = loadedBytes.reduce((sum, size) => sum + size, 0) >= largeBytes;
       const files = { ...filesFolder, dtypes: Object.fromEntries(dtypeEntries) };
-      const input = { library: pathToFileURL(library).href, ...files, forcedTokens: forced, isLarge, areOriginals };
+      const input = { library: pathToFileURL(library).href, ...files, forcedTokens: forcedRows, isLarge, areOriginals };
       const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {

@@ -118,12 +118,12 @@ async function candidatesOf({ data, original, variants, goal, chosen }: Run, fol
     const recipe = isChosen ? "recipe.yaml" : modelFile.replace(/\.onnx$/, ".yaml");
     const { bytes, gzip, brotli } = result;
     const [before, after] = [{ brotli: original.brotli }, { bytes, gzip, brotli }];
-    const judged = { before, after, samples: data, preprocessing: data.preprocessing, comparison, targets };
+    const judgedResult = { before, after, samples: data, preprocessing: data.preprocessing, comparison, targets };
     const text = await readFile(join(folder, recipe), "utf8");
     const candidate = {
       path: join(folder, modelFile),
       drop: (verdict?.drop.value ?? 0) / (goal?.maxDrop || 1),
-      figures: { ...figuresFrom(judged), recipe: { name, text } },
+      figures: { ...figuresFrom(judgedResult), recipe: { name, text } },
     };
     if (isChosen) candidates.unshift(candidate);
     else candidates.push(candidate);

@@ -22,12 +22,12 @@ export function createTimer(
   { seed, runJob, terminal }: Session,
 ): NonNullable<FolderOptions["time"]> {
   const seconds = Math.min(maxSeconds, maxTotalSeconds / fileCount);
-  const unsupported = new Set<TargetName>();
+  const unsupportedTargets = new Set<TargetName>();
   return async ({ source, out }) => {
     const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
     let work: number | undefined;
     const timing = { set, rounds, seconds, threads: undefined, seed, isInOrder: true } satisfies Partial<BenchInput>;
-    for (const target of targets.filter((name) => !unsupported.has(name))) {
+    for (const target of targets.filter((name) => !unsupportedTargets.has(name))) {
       const warn = (text: string): void => terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
         const input = { ...timing, models: [source, out], dims: [], target, textFile: textFileOf(source) };
@@ -44,7 +44,7 @@ export function createTimer(
         const { code, message } = asPithError(error);
         warn(message);
         // This target cannot time any file.
-        if (code === "E_UNSUPPORTED") unsupported.add(target);
+        if (code === "E_UNSUPPORTED") unsupportedTargets.add(target);
       }
     }
     return { speeds, work };

@@ -15,14 +15,14 @@ export async function simplifyToLoad(
   threads?: number,
 ): Promise<Model | undefined> {
   if (!(await failsToLoad(model, engine, threads))) return undefined;
-  const simplified = model.clone();
+  const simplifiedModel = model.clone();
   try {
-    await simplify(simplified, {}, { engine, signal });
+    await simplify(simplifiedModel, {}, { engine, signal });
   } catch (error) {
     asPithError(error);
     return undefined;
   }
-  return (await failsToLoad(simplified, engine)) ? undefined : simplified;
+  return (await failsToLoad(simplifiedModel, engine)) ? undefined : simplifiedModel;
 }
 
 async function failsToLoad(model: Model, engine: Engine, threads?: number): Promise<boolean> {

@@ -27,9 +27,9 @@ export async function openData(
   context: JobContext,
 ): Promise<OpenedSamples> {
   const taskOptions = { ...options, data: path, ...data, onGuess: () => context.stage("preprocessing") };
-  const opened = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
-  opened.task.recordIn(model);
-  return opened;
+  const openedSamples = await openSamples(model, recipes, taskOptions, contextOf(engine, { seed }, context));
+  openedSamples.task.recordIn(model);
+  return openedSamples;
 }
 
 /** Opens a model, its original if there is one, and samples. @param wordsOf returns the command for models in the other order. */

@@ -39,8 +39,8 @@ export async function saveResult(
 ): Promise<{ readonly files: readonly string[]; readonly copies: Partial<CompressedSize> }> {
   const missingSidecars = skipsSidecars ? [] : await storeMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
-  const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, outdated), level: "warning" });
+  const outdatedFiles = await outdatedCopies(out, encodings);
+  if (outdatedFiles.length > 0) log({ id: "outdated", text: formatOutdated(out, outdatedFiles), level: "warning" });
   if (encodings !== undefined) stage("compress");
   writes([out, ...copiesOf(out, encodings)]);
   const files = await saveFiles(result, out, { fileBytes, precompress: encodings });

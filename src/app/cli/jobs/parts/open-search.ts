@@ -18,7 +18,7 @@ export const withSearch = <T>(
   input: SearchInput,
   context: JobContext,
   recipes: readonly Recipe[] | undefined,
-  work: (opened: OpenedSearch) => Promise<T>,
+  work: (search: OpenedSearch) => Promise<T>,
 ): Promise<T> =>
   withTargets(input.targets, context, async (targets) => work(await openSearch(input, targets, context, recipes)));
 

@@ -14,8 +14,8 @@ const library = "@huggingface/transformers";
 
 /** @throws Error for an invalid template. */
 export const renderTemplate: RenderTemplate = async (template, values) => {
-  const installed = resolvePackage(fileURLToPath(root()), library);
-  const path = installed && resolvePackage(dirname(installed), "@huggingface/jinja");
+  const libraryPath = resolvePackage(fileURLToPath(root()), library);
+  const path = libraryPath && resolvePackage(dirname(libraryPath), "@huggingface/jinja");
   if (path === undefined) return new Miss(`${library}, which renders chat templates, is not installed next to Pith`);
   const jinja: Jinja = await import(pathToFileURL(path).href);
   return new jinja.Template(template).render(values);
