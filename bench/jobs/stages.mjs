@@ -1,6 +1,7 @@
 /**
  * Loaded into the process of a command (`node --import`): writes the processor time of its stages as JSON to the file in PITH_STAGES. A stage is the one
- * that the job reports; "start" is everything before the first one, in all processes.
+ * that the job reports; "start" is everything before the first one, in all processes. Announced durations follow in PITH_DURATIONS, each with the seconds
+ * from then to the end.
  */
 import childProcess from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,6 +11,7 @@ const file = process.env.PITH_STAGES;
 /** Seconds of a tick of /proc (USER_HZ). */
 const tick = 0.01;
 const children = new Set();
+const announcements = [];
 /** Seconds of processor time by stage, in order. A stage that occurs several times is one entry. */
 const stages = new Map();
 let [stage, before] = ["start", 0];
@@ -42,12 +44,21 @@ if (file !== undefined) {
     const child = fork(...request);
     children.add(child.pid);
     return child.on("message", (message) => {
-      if (message?.event?.kind === "stage") finish(message.event.name);
+      const { kind, id, name, text } = message?.event ?? {};
+      if (kind === "stage") finish(name);
+      if (id === "duration") announcements.push({ text, processor: childSeconds(), clock: performance.now() / 1000 });
     });
   };
   syncBuiltinESMExports();
   process.on("exit", () => {
     finish("end");
+    const clock = performance.now() / 1000;
+    const durations = announcements.map((told) => ({
+      text: told.text,
+      processor: before - told.processor,
+      clock: clock - told.clock,
+    }));
+    if (process.env.PITH_DURATIONS !== undefined) writeFileSync(process.env.PITH_DURATIONS, JSON.stringify(durations));
     const { user, system } = process.cpuUsage();
     stages.set("start", (stages.get("start") ?? 0) + (user + system) / 1e6);
     writeFileSync(file, JSON.stringify(Object.fromEntries(stages)));

@@ -1,4 +1,4 @@
-/** Makes the figures of a file from the step or the search that wrote it. */
+/** Collects what the record of a folder states about a model file: sizes, similarity to the original, and precise layers. */
 import { counted } from "#ir";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { formatPreciseLayer } from "../../judge/fallback/precise-layers.ts";

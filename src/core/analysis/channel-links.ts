@@ -11,7 +11,7 @@ export interface ChannelRule {
   readonly links: readonly Link[];
   /** Axes whose channels the operator's definition does not allow to be removed. */
   readonly refusedAxes: readonly { readonly end: LinkEnd; readonly reason: string }[];
-  /** Axes that the operator sums over, or whose refusals do not apply. */
+  /** Axes whose channels can be removed alone: the operator sums over them, or no node reads what would change. */
   readonly absorbedAxes: readonly LinkEnd[];
 }
 

@@ -55,7 +55,7 @@ function isWeight(value: Value | undefined): boolean {
   return root?.tensor !== undefined && root.tensor.dims.length > 1;
 }
 
-/** Returns the multiply-accumulates of one sample. A Miss if they depend on run-time sizes. */
+/** Returns the multiply-accumulates of one sample, at assumed sizes of symbolic dimensions (`assumedDimSizes`). Returns a Miss if they are unknown. */
 export function macsPerSample(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const value = macs === undefined ? undefined : dimValue(macs, assumedDimSizes(model));

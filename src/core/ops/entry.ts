@@ -174,7 +174,7 @@ export interface SlidingWindow {
   readonly groups: string;
 }
 
-/** A weight stored in packed blocks. `out` and `in` are the axes of the matrix. */
+/** A weight stored in packed blocks. `out` and `in` of its `WeightRole` are axes of the unpacked `matrix`. */
 export interface PackedWeight {
   readonly outputs: number;
   readonly inputs: number;

@@ -263,7 +263,7 @@ function remainingErrors(steps: readonly PrecisionStep[]): readonly number[] {
   return errors.toReversed().map((error) => error / (errors.at(-1) || 1));
 }
 
-/** A layer's error is infinite if the layer makes values that are not finite. */
+/** Upper limit of a layer's error in sums, because outputs that are not finite have an infinite error. */
 const maxError = 1e9;
 
 export function setPrecision(

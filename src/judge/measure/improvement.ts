@@ -4,12 +4,13 @@ import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/run-record.ts";
 import { plainFile } from "./model-size.ts";
 
-const minRatio = 1.005;
+/** Below this ratio, two sizes count as equal. */
+const minSizeRatio = 1.005;
 /** Processor time relative to the original that counts as faster. Measured twice, the same network took 0.85 to 1.15 times as long. */
 const maxFasterRatio = 0.8;
 
 function noSizeGainText(before: number, after: number): string | undefined {
-  return before / after >= minRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+  return before / after >= minSizeRatio ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
 /** Dropping the exporter's metadata does not count as a gain. */
@@ -22,7 +23,9 @@ export async function whyNotSmaller(original: Model, result: Model): Promise<str
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < minRatio ? "the file is not smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+  return after / before < minSizeRatio
+    ? "the file is not smaller (1.00 ×)"
+    : `the file is ${times(after / before)} larger`;
 }
 
 /** Returns undefined if the result is smaller, cheaper, faster or more accurate. @param work relative processor time, if measured. */
@@ -33,7 +36,7 @@ export function whyNothingGained(
 ): string | undefined {
   if (result === undefined) return undefined;
   const isLess = (before: number | undefined, after: number | undefined): boolean =>
-    before !== undefined && after !== undefined && before / after >= minRatio;
+    before !== undefined && after !== undefined && before / after >= minSizeRatio;
   const isSmaller =
     isLess(original.bytes, result.bytes) ||
     isLess(original.brotli, result.brotli) ||

@@ -178,9 +178,9 @@ function averagePerSample(
   }
   // Without a class axis, all elements of a sample are its scores.
   const positions = hasClassNames ? width : classes > 1 ? width / classes : 1;
-  const texts = new Map<string, number>();
-  const theirs = readScores(reference, samples, samples * positions, texts);
-  const scores = prepare(readScores(ours, samples, samples * positions, texts), theirs);
+  const classIndices = new Map<string, number>();
+  const theirs = readScores(reference, samples, samples * positions, classIndices);
+  const scores = prepare(readScores(ours, samples, samples * positions, classIndices), theirs);
   const originalScores = prepare(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;

@@ -56,7 +56,7 @@ const gramsOf = (isRounded: boolean): Statistic<Gram> => ({
  * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices);
  */
 export const gramMatrices = gramsOf(false);
-/** For damped matrices, to which float32 is precise enough. */
+/** As `gramMatrices`, but in float32, which is precise enough if the diagonal is damped later. */
 export const roundedGramMatrices = gramsOf(true);
 
 function selectRows({ rows, columns, groups }: Features): Uint32Array {

@@ -29,6 +29,7 @@ import { readStoredValue } from "../../rewrite/edit/stored-values.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
 import { observe } from "../calibrate/observe.ts";
 import { awaitedAnswerOf, statisticOf } from "../shared/methods.ts";
+import { channelSquares, rowsAlong } from "./channel-values.ts";
 import type { ScoredGroup } from "./choose-units.ts";
 import { activation, criteria, magnitude, taylor } from "./criteria.ts";
 import {
@@ -41,7 +42,6 @@ import {
   isChannelEvidence,
 } from "./criterion.ts";
 import { createEvidence, gradientEvidence, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
-import { channelSquares, rowsAlong } from "./mask.ts";
 import { missesOf } from "./removal-texts.ts";
 
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { PithError } from "../../core/errors.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
-import { channelSquares, intersect, keptCount } from "./mask.ts";
+import { channelSquares } from "./channel-values.ts";
+import { intersect, keptCount } from "./mask.ts";
 import { findThresholds, pruneMask } from "./smallest-entries.ts";
 
 /** Returns the mask with the `count` entries of smallest magnitude set to 0. */

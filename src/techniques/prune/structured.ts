@@ -239,8 +239,8 @@ function findEligible(
         refusalsOfUnits.length === group.units
           ? "the channels"
           : `${refusalsOfUnits.length} of the ${unitsTextOf(group)}`;
-      const helpedUnits = (freedCounts.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
-      const remedy = helpedUnits < refusalsOfUnits.length ? "" : "; `prune throughNorms` allows it";
+      const freedUnitCount = (freedCounts.get(group.layers[0]?.name ?? "") ?? 0) - freeUnits(group).length;
+      const remedy = freedUnitCount < refusalsOfUnits.length ? "" : "; `prune throughNorms` allows it";
       misses.push(...missesOf({ layers: coupledLayers }, `${subject} cannot be removed: ${reason}${remedy}`, at));
     }
     if (freeUnits(group).length > 0) groups.push(group);

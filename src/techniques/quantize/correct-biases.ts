@@ -201,8 +201,8 @@ function fitShift({ count, x, y, xx, xy, yy }: PairedSums, factors: Float64Array
     const difference = (sum - factor * (y[channel] ?? 0)) / count;
     const squares = (xx[channel] ?? 0) - 2 * factor * (xy[channel] ?? 0) + factor ** 2 * (yy[channel] ?? 0);
     const variance = Math.max(0, squares / count - difference ** 2) / count;
-    const certain = difference === 0 ? 0 : Math.max(0, 1 - variance / difference ** 2);
-    return certain * difference;
+    const certainShare = difference === 0 ? 0 : Math.max(0, 1 - variance / difference ** 2);
+    return certainShare * difference;
   });
 }
 

@@ -76,8 +76,8 @@ async function findMassiveInputs(
   const places = [...new Map(inputs.map((input) => [input.name, input])).values()];
   const key = { dataset: data, setting: `massive inputs of ${samples} samples, seed ${seed}` };
   // The range of an activation belongs to a run.
-  const order = { samples, shuffle: seed, batch: 1, signal };
-  const peaks = await observeOnce(engine, beginning, key, places, inputPeak, order);
+  const observeOptions = { samples, shuffle: seed, batch: 1, signal };
+  const peaks = await observeOnce(engine, beginning, key, places, inputPeak, observeOptions);
   return new Map(
     inputs.flatMap(({ layer, name }) => {
       const { decibels = minDecibels, ratio = 0 } = peaks.get(name) ?? {};

@@ -63,7 +63,7 @@ export function quantizeMoves(request: MovesRequest): readonly Move[] {
         ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), options),
         family: "low-entropy int8",
         relativeLoss: distortion / typicalDistortion,
-        // Lower distortions are its fallback.
+        // The lower distortions in this list serve as its fallback.
         fallsBack: false,
       };
     });

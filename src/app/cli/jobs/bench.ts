@@ -7,7 +7,8 @@ import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { inputTexts, type TimedShapes, timedInputs } from "../../../runtime/run/timed-inputs.ts";
 import { parseNamedSizes } from "../flags/named-values.ts";
 import { constantInputsOfEach } from "./parts/constant-inputs.ts";
-import { openModel, warnOfSwap } from "./parts/open-model.ts";
+import { warnOfSwap } from "./parts/model-warnings.ts";
+import { openModel } from "./parts/open-model.ts";
 import { openTarget } from "./parts/target.ts";
 
 export interface BenchInput {

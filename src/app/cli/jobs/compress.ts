@@ -27,7 +27,7 @@ import { maxKeptBytes } from "../files/steps-folder.ts";
 import { withFlagNames } from "../flags/flag-names.ts";
 import type { CombinationInput, JobRequest, SearchInput } from "../queue/job-inputs.ts";
 import { type WorkerOptions, withJobPool } from "./parts/job-pool.ts";
-import { warnOfDefaults } from "./parts/open-model.ts";
+import { warnOfDefaults } from "./parts/model-warnings.ts";
 import { type OpenedSearch, withSearch } from "./parts/open-search.ts";
 
 /** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
@@ -124,12 +124,12 @@ function runSearch(
   running: Partial<Context>,
   context: JobContext,
 ): Promise<Compressed> {
-  const workOf = (name: string, toStored: (input: SearchInput) => SearchInput): JobRequest<CombinationInput> => ({
+  const requestOf = (name: string, toStored: (input: SearchInput) => SearchInput): JobRequest<CombinationInput> => ({
     kind: "combination",
     name,
     input: { ...toStored(shared), combination: name },
   });
-  return withJobPool([{ input: shared, model }], workers, workOf, context, async (jobPool, toLocal) =>
+  return withJobPool([{ input: shared, model }], workers, requestOf, context, async (jobPool, toLocal) =>
     searchWithPool(model, task, { ...options, jobPool, resumeFolder: toLocal(shared).resumeFolder }, running),
   );
 }

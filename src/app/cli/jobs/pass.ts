@@ -30,8 +30,10 @@ import { filesOfModel, requireNotWeights, requireOutputs } from "../files/file-p
 import type { DataRequest } from "../flags/data.ts";
 import { fasterAdvice, rejectionError, unwrittenText } from "./parts/advice.ts";
 import { rejectUnloadable, simplifyToLoad } from "./parts/load-simplified.ts";
+import { isResult, warnOfDefaults, warnOfSwap } from "./parts/model-warnings.ts";
 import { openData, openValidation, type TaskRequest } from "./parts/open-data.ts";
-import { contextOf, isResult, openModel, saveResult, warnOfDefaults, warnOfSwap } from "./parts/open-model.ts";
+import { contextOf, openModel } from "./parts/open-model.ts";
+import { saveResult } from "./parts/save-result.ts";
 import { withTargets } from "./parts/target.ts";
 
 export interface PassInput

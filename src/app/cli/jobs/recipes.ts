@@ -22,12 +22,12 @@ export default async function recipesJob(
   const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));
   const openedInputs = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
   const names = openedInputs.map((_, index) => String(index));
-  const workOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): JobRequest<RecipeInput> => {
+  const requestOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): JobRequest<RecipeInput> => {
     const entry = openedInputs[Number(index)];
     if (entry === undefined) throw new RangeError(`there is no model ${index}`);
     return { kind: "recipe", name, input: toStored(entry.input) };
   };
-  return withJobPool(openedInputs, { jobs, queue }, workOf, context, async (pool, toLocal) => {
+  return withJobPool(openedInputs, { jobs, queue }, requestOf, context, async (pool, toLocal) => {
     if (pool !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(pool.jobs)} at a time`);
       await pool.runRound(names, [], context).finally(() => pool.close());

@@ -24,8 +24,8 @@ import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
 import { dataRequestOf } from "../flags/data.ts";
 import { wrongOriginalHint } from "../jobs/parts/input-errors.ts";
+import { isResult } from "../jobs/parts/model-warnings.ts";
 import { openModelAndOriginal } from "../jobs/parts/open-data.ts";
-import { isResult } from "../jobs/parts/open-model.ts";
 import { columnsOf, printLayers } from "../print/table.ts";
 
 type Options = v.InferOutput<typeof options>;

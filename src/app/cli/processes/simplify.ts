@@ -39,7 +39,9 @@ import { requireModel } from "../files/model-path.ts";
 import { completeFolder, requireWritableResult, resolveResultPath } from "../files/result-path.ts";
 import { parseNamedSizes, parseSettings } from "../flags/named-values.ts";
 import { rejectUnloadable } from "../jobs/parts/load-simplified.ts";
-import { contextOf, openModel, saveResult, warnOfDefaults } from "../jobs/parts/open-model.ts";
+import { warnOfDefaults } from "../jobs/parts/model-warnings.ts";
+import { contextOf, openModel } from "../jobs/parts/open-model.ts";
+import { saveResult } from "../jobs/parts/save-result.ts";
 import { changeColumns, changeRow } from "../print/table.ts";
 
 export default async function simplify(

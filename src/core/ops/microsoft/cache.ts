@@ -46,7 +46,7 @@ function readSettings(site: Site): Settings {
   const total = totalLengthOf(site.inputs[6]);
   const lastPositions = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
-  // The past fills its buffer if samples end with the last new token.
+  // The past fills its buffer if no sample has padding: the last position of each is that of the last new token.
   const isFull =
     typeof past === "number" &&
     typeof length === "number" &&

@@ -31,7 +31,7 @@ export function shapesOf(x: Value, up: Value): ConvShapes {
   return { batch, channels, outputs, out, positions: elementCount(out) };
 }
 
-/** Writes the elements of the kernel gradient in order, possibly in other dimensions. */
+/** Writes the kernel gradient, with its elements in the order of the kernel. The result can need a reshape. */
 export type FormWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: ConvShapes) => Value;
 type BlockFormWriter = (
   s: ConvSettings,

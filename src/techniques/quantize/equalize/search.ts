@@ -59,11 +59,11 @@ export const searchFactors =
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
     const inputs = search.canGain === undefined ? [] : sampledLayers.flatMap(inputPlaceOf);
-    const order = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal, optimize: true };
-    const cacheKey = { dataset: data, setting: `reach on ${order.samples} samples, seed ${seed}` };
+    const observeOptions = { samples: Math.min(samples, maxRangeSamples), shuffle: seed, signal, optimize: true };
+    const cacheKey = { dataset: data, setting: `reach on ${observeOptions.samples} samples, seed ${seed}` };
     const axes = new Map([...starts, ...inputs].map(({ name, axis }) => [name, axisOf(model, name, axis)]));
     const places = Array.from(axes, ([name, axis]) => ({ name, axis }));
-    const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, order);
+    const ranges = await observeOnce(engine, model, cacheKey, places, columnRange, observeOptions);
     // A value that is read along several axes has the ranges of the last one.
     const rangeOf = ({ name, axis }: Place) =>
       axes.get(name) === axisOf(model, name, axis) ? ranges.get(name) : undefined;

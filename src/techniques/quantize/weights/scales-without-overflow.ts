@@ -46,7 +46,7 @@ export function gridWithoutOverflow(
 /** Kernels that determine neighbors. `fused`: matrix products and QLinearConv, input channels innermost. `all`: also ConvInteger, in file order. */
 export type Kernels = "fused" | "all";
 
-/** Returns the largest |w₁ + w₂| over neighbors for each output index, of any signs: a test of random signs takes half of the time. */
+/** Returns the largest |w₁ + w₂| over neighbors for each output index. Signs are not tested, because a test of random signs takes half of the time. */
 export function neighborSums(
   { dims, ...dense }: Dense,
   axis: number,

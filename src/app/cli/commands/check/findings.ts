@@ -145,7 +145,7 @@ function samplesToDecide(share: number, minimum: number, count: number): number 
   return undefined;
 }
 
-/** The interval decides: a share passes if all of it reaches the limit, and fails if none of it does. */
+/** Passes if the whole interval reaches the minimum, fails if the whole interval is below it, and is undecided otherwise. */
 function agreementFinding(limit: string, minimum: number, { value, low, high, count }: Estimate): Finding {
   const budget = "agreement";
   const measured = `${percent(value)} (${percent(low)} … ${percent(high)})`;

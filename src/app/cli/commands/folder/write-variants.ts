@@ -99,8 +99,8 @@ export async function writeVariants(
     terminal.currentItem = `${title} (${number} of ${fileCount})`;
     return writeVariant(variant);
   };
-  const originals = await bytesOfModels(folder, bases);
-  const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
+  const originalBytes = await bytesOfModels(folder, bases);
+  const allBytes = [...originalBytes.values()].reduce((sum, size) => sum + size, 0);
   const timedTargets = targets.length === 0 ? (["node"] as const) : targets;
   const set = parseSettings(options.set ?? []);
   const together = mainOf(bases).isAlone ? undefined : { folder, bases, texts };
@@ -141,7 +141,7 @@ export async function writeVariants(
       throw await describeStoppedFolder(error, out, all);
     });
   terminal.currentItem = "";
-  return resultOfFolder(out, files, originals, keepSmallest === true);
+  return resultOfFolder(out, files, originalBytes, keepSmallest === true);
 }
 
 /** Opens the models, samples and texts of a folder, and checks the options. */

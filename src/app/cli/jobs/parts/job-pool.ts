@@ -20,20 +20,20 @@ export interface WorkerOptions {
 
 /**
  * Opens a pool of processes or a queue, and runs `work` with it.
- * @param workOf returns the job with this name. `toStored` replaces the paths of an input by paths in the queue's store.
+ * @param requestOf returns the job with this name. `toStored` replaces the paths of an input by paths in the queue's store.
  * @param work receives the pool, and `toLocal`, which replaces the paths of an input by local paths.
  */
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
   { jobs, queue: address }: WorkerOptions,
-  workOf: (name: string, toStored: (input: I) => I) => JobRequest,
+  requestOf: (name: string, toStored: (input: I) => I) => JobRequest,
   context: JobContext,
   work: (pool: JobPool | undefined, toLocal: (input: I) => I) => Promise<T>,
 ): Promise<T> {
   if (address === undefined) {
     const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
     const identity = (input: I): I => input;
-    return work(jobs > 1 ? createProcessPool(jobs, bytes, (name) => workOf(name, identity)) : undefined, identity);
+    return work(jobs > 1 ? createProcessPool(jobs, bytes, (name) => requestOf(name, identity)) : undefined, identity);
   }
   const store = await openSharedStore(address.store);
   const queue = await openQueue(address.url);
@@ -50,7 +50,7 @@ export async function withJobPool<I extends SharedInput, T>(
     const [first] = models;
     const modules = first === undefined ? [] : await modulesOf(first.input);
     const toStored = (input: I): I => storedInputs.get(input) ?? input;
-    const pool = await createQueuePool(queue, address.url, (name) => workOf(name, toStored), modules, context);
+    const pool = await createQueuePool(queue, address.url, (name) => requestOf(name, toStored), modules, context);
     return await work(pool, (input) => (storedInputs.has(input) ? resolveInput(store, toStored(input)) : input));
   } finally {
     await queue.close();
@@ -61,12 +61,12 @@ export async function withJobPool<I extends SharedInput, T>(
 const [processBytes, modelCopies] = [400e6, 20];
 
 /** Returns a pool of local processes, at most as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
-export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => JobRequest): JobPool {
+export function createProcessPool(jobs: number, bytes: number, requestOf: (name: string) => JobRequest): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({
     maxRunning: () => maxJobs,
     async runOne(jobName, { stopSignal: signal }) {
-      const { kind, name, input } = workOf(jobName);
+      const { kind, name, input } = requestOf(jobName);
       const options = { name, signal, keeps: true, isBackground: true };
       try {
         await runJob<Job>(moduleOf(`app/cli/jobs/${kind}`), input as never, options);
@@ -82,7 +82,7 @@ export function createProcessPool(jobs: number, bytes: number, workOf: (name: st
 async function createQueuePool(
   queue: OpenedQueue,
   url: string,
-  workOf: (name: string) => JobRequest,
+  requestOf: (name: string) => JobRequest,
   modules: readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<JobPool> {
@@ -101,7 +101,7 @@ async function createQueuePool(
     // All jobs of a round are queued at once, because more workers can join.
     maxRunning: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
     async runOne(name, job) {
-      const hasEnded = await queue.doOne(workOf(name), job);
+      const hasEnded = await queue.doOne(requestOf(name), job);
       if (queue.isLost && !isLossLogged) {
         isLossLogged = true;
         log({ id: "queue", text: `${server} has not responded for a minute: the rest runs here` });

@@ -11,7 +11,8 @@ import { textInputs } from "../../../../runtime/run/realistic-inputs.ts";
 import type { ProcessSession } from "../../command.ts";
 import type { DataRequest } from "../../flags/data.ts";
 import { explainByInputs } from "./input-errors.ts";
-import { contextOf, openModel, warnOfSwap } from "./open-model.ts";
+import { warnOfSwap } from "./model-warnings.ts";
+import { contextOf, openModel } from "./open-model.ts";
 
 export interface TaskRequest extends Omit<TaskOptions, "data"> {
   readonly recipes?: readonly OpenedRecipe[];
