@@ -22,7 +22,7 @@ const maxFactor = 1.5;
 
 const names = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "pith-estimates-"));
-const [out, results] = [join(folder, "out.onnx"), join(folder, "results")];
+const out = join(folder, "out.onnx");
 const cifar = shared("data/cifar10") ?? "";
 const [resnet20, resnet56] = ["resnet20", "resnet56"].map((name) => shared(`data/models/${name}.onnx`) ?? "");
 const cifarWords = ["--data", cifar, "--preprocess", "cifar10"];
@@ -46,13 +46,40 @@ const photos = shared("data/images/imagenet") ?? "";
 const efficientnet = join(realModel("efficientnet-lite0") ?? "", "model.onnx");
 const commands: Readonly<Record<string, () => Promise<readonly string[]> | readonly string[]>> = {
   recover: async () => ["recover", await thinned(), "--original", resnet56 ?? "", ...cifarWords, "--force", "-o", out],
-  recipe: () => ["compress", resnet56 ?? "", "-r", recipeOf("recipe", recipe), ...cifarWords, "--force", "-o", results],
+  recipe: () => [
+    "compress",
+    resnet56 ?? "",
+    "-r",
+    recipeOf("recipe", recipe),
+    ...cifarWords,
+    "--force",
+    "-o",
+    mkdtempSync(join(folder, "results-")),
+  ],
   train: () => {
     const text = "steps:\n  - prune: { structured: 20% }\n  - train: { epochs: 1 }\n";
-    return ["compress", resnet20 ?? "", "-r", recipeOf("train", text), ...cifarWords, "--force", "-o", results];
+    return [
+      "compress",
+      resnet20 ?? "",
+      "-r",
+      recipeOf("train", text),
+      ...cifarWords,
+      "--force",
+      "-o",
+      mkdtempSync(join(folder, "results-")),
+    ];
   },
   evaluate: () => ["quantize", efficientnet, "--scheme", "static", "--data", photos, "--samples", "500", "-o", out],
-  search: () => ["compress", resnet20 ?? "", ...cifarWords, "--minutes", "1", "--force", "-o", results],
+  search: () => [
+    "compress",
+    resnet20 ?? "",
+    ...cifarWords,
+    "--minutes",
+    "1",
+    "--force",
+    "-o",
+    mkdtempSync(join(folder, "results-")),
+  ],
 };
 
 interface Announced {
@@ -80,7 +107,6 @@ const targets: string[] = [];
 try {
   for (const [name, wordsOf] of Object.entries(commands)) {
     if (names.length > 0 && !names.includes(name)) continue;
-    rmSync(results, { recursive: true, force: true });
     const words = await wordsOf();
     const { code, error } = await measureProcesses(process.execPath, ["--import", preload, program, ...words]);
     if (code > 1) throw new Error(error);
