@@ -51,7 +51,7 @@ ${table(
   definitions.map(({ name, summary }) => [`[${name}](#${name})`, cell(summary)]),
 )}
 
-Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard output is one JSON document. The exit codes are 0 (done), 1 (failed, or a goal was missed), 2 (wrong usage), 3 (\`check\`: undecided), 130 (Ctrl-C) and 143 (SIGTERM).
+Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard output is one JSON document; after an error it is empty, and standard error has \`{"error": …}\`. The exit codes are 0 (done), 1 (failed, or a goal was missed), 2 (wrong usage), 3 (\`check\`: undecided), 130 (Ctrl-C) and 143 (SIGTERM).
 
 Shares are written as \`30%\` or \`0.3\`. Lists are separated by commas. A model can be a file, a folder, or \`hf:owner/name\` for [one of the Hub](transformers-js.md#models-of-the-hub).
 

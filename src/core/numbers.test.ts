@@ -58,6 +58,11 @@ test("figure, difference and allowance write units", () => {
     "+3.00",
   ]);
   expect([allowance("share", 0.01), allowance("nats", 0.1)]).toEqual(["1.0 points", "0.100 nats"]);
+  expect([0.0005, 0.0025, 0.0125].map((drop) => allowance("share", drop))).toEqual([
+    "0.05 points",
+    "0.25 points",
+    "1.25 points",
+  ]);
 });
 
 test("change writes no sign if the value rounds to zero", () => {

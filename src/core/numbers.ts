@@ -145,9 +145,11 @@ export function intervalText(unit: Unit, estimate: Omit<Estimate, "value" | "cou
 export const intervalNote = (unit: Unit, estimate: Estimate): string =>
   `(${intervalText(unit, estimate)}, ${counted(estimate.count, "sample")})`;
 
-/** Formats an allowed drop, which is a difference without the plus sign. */
+/** Formats an allowed drop, which is a difference without the plus sign. It has up to three decimals if they state the value exactly. */
 export function allowance(unit: Unit, value: number): string {
-  return difference(unit, value).replace("+", "");
+  const texts = [0, 1, 2].map((extraDigits) => difference(unit, value, extraDigits).replace("+", ""));
+  const stated = Number((unit === "share" ? 100 * value : value).toPrecision(9));
+  return texts.find((text) => numberIn(text) === stated) ?? texts[0] ?? "";
 }
 
 /** Returns "1.5 points lost, 1.0 points allowed". */

@@ -1,5 +1,5 @@
 /** Limits a search by time or number of candidates. */
-import { integer } from "#ir";
+import { counted, integer } from "#ir";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 
 export interface BudgetOptions {
@@ -12,6 +12,9 @@ export interface BudgetOptions {
 export const defaultMinutes = 10;
 /** Factor on the time limit at which the running candidate is stopped. */
 const maxOverrun = 1.1;
+
+export const minutesText = (minutes: number): string =>
+  minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
 
 export class Budget {
   readonly minutes: number;

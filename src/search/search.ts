@@ -160,7 +160,11 @@ class Search {
         await this.#trim();
       }
     }
-    if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
+    if (budget.isOpen)
+      context.log({
+        id: "ended",
+        text: `no other candidate is expected to gain anything${Number.isFinite(budget.minutes) ? " in time" : ""}`,
+      });
   }
 
   /** Assumes that a finalist takes as long per sample as the original. */

@@ -1,6 +1,7 @@
 /** Estimates a candidate's work in runs of the original on one sample, or in seconds. */
 import { counted, waitingText } from "#ir";
 import type { StepRecord } from "../judge/record/run-record.ts";
+import { minutesText } from "./budget.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
 /** Share of a format's work after another of its family, because activation statistics are reused. */
@@ -73,7 +74,7 @@ export class WorkEstimate {
 
   /** Returns "10 minutes of search at most, about 12 minutes in all with the final evaluation. 10 minutes are too short for most …". */
   timeText(combinations: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
-    const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
+    const time = minutesText(minutes);
     const spentText = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
     const totalTime = waitingText(Math.max(0, 60 * minutes - spent) + otherSeconds);
     const limitText = `${time} of search at most${spentText}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;

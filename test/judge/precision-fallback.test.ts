@@ -241,7 +241,7 @@ test("stops after one attempt if even half of the weights at higher precision mi
   const { outcome, tried } = await runWithJudge(() => ({ met: "no", text: "5.0 points lost", lossRatio: 5 }), 90);
   expect(outcome).toMatchObject({
     reason: expect.stringMatching(
-      /^most weights would need 4 bits, because with \d layers? at higher precision 5.0 points lost: use 4 bits for all layers$/,
+      /^most weights would need 4 bits \(with \d layers? at higher precision 5.0 points lost\): use 4 bits for all layers$/,
     ),
   });
   expect(tried).toHaveLength(1);

@@ -7,14 +7,18 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/check-recipe.ts";
 import { runRecipe } from "../../src/judge/run/compress.ts";
 import { allocationFrom } from "../../src/search/sensitivity/allocation.ts";
 import { sensitivity } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";
+import { applySetting } from "../../src/search/sensitivity/sweeps.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "../judge/blobs.ts";
+import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 let model: Model;
@@ -131,7 +135,7 @@ test("rejects a model at chance level", async () => {
   await prune(zero, { amount: 1 });
   await expect(sensitivity(zero, task)).rejects.toMatchObject({
     code: "E_DATA",
-    message: expect.stringContaining("Nothing was measured."),
+    message: expect.stringContaining("Nothing was done."),
   });
 });
 
@@ -197,4 +201,13 @@ describe("an allocation", () => {
     expect(clone).toHaveBeenCalledTimes(2);
     clone.mockRestore();
   });
+});
+
+const llama = shared("data/models/llama260k.onnx");
+
+test.skipIf(llama === undefined)("bits are measured in a model whose stored mask is quantized as well", async () => {
+  const decoder = await open(llama ?? "");
+  const settings = { kind: "bits", layers: ["lm_head"], setting: 4 } as const;
+  const changes = await applySetting(settings.kind, settings.layers, settings.setting, decoder, completeContext({}));
+  expect(changes).toContainEqual(expect.objectContaining({ at: "lm_head", bits: 4 }));
 });

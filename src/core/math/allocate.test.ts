@@ -87,3 +87,11 @@ test("allocateMeasured meets a budget although costs do not add up", async () =>
   const cheapest = await allocateMeasured(items, 1, { attempts: 3 }, async (taken) => ({ cost: costOf(taken) }));
   expect(cheapest.cost).toBeLessThan(25);
 });
+
+test("allocateMeasured meets a budget that is slightly exceeded, although costs change in large steps", async () => {
+  const items = Array.from({ length: 7 }, () => ({ unchangedCost: 10, offers: [{ cost: 0, loss: 1, choice: 0 }] }));
+  const best = await allocateMeasured(items, 59.9, { attempts: 8 }, async (taken) => ({
+    cost: 10 + taken.reduce((sum, offer) => sum + (offer?.cost ?? 10), 0),
+  }));
+  expect(best.cost).toBe(50);
+});

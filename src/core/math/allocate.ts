@@ -58,6 +58,7 @@ export async function allocateMeasured<T, M extends { readonly cost: number }>(
   let target = budget;
   let [fitting, exceeding] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   let best: M | undefined;
+  let [step, lastCost] = [1, Number.NaN];
   for (let attempt = 1; ; attempt++) {
     const measurement = await measure(allocate(items, target, fixed).taken);
     const isWithin = measurement.cost <= budget;
@@ -68,7 +69,9 @@ export async function allocateMeasured<T, M extends { readonly cost: number }>(
     if (attempt >= attempts || (isWithin && budget - measurement.cost <= slack)) return best;
     if (isWithin) fitting = target;
     else exceeding = target;
-    target += budget - measurement.cost;
+    step = measurement.cost === lastCost ? 2 * step : 1;
+    lastCost = measurement.cost;
+    target += step * (budget - measurement.cost);
     // Costs in steps would repeat the same selections.
     if (!(target > fitting && target < exceeding)) target = (fitting + exceeding) / 2;
   }

@@ -177,7 +177,7 @@ async function findPreciseLayers(request: FallbackRequest, context: Context): Pr
     const nextForm = formatPrecision(steps[0]?.precision);
     const reason =
       useful < smaller && attempts.length > 0
-        ? `most weights would need ${nextForm}, because ${lastText}: use ${nextForm} for all layers`
+        ? `most weights would need ${nextForm} (${lastText}): use ${nextForm} for all layers`
         : `no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`;
     return new FailedFallback(reason, blamed);
   }

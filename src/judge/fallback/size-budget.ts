@@ -1,5 +1,13 @@
 /** Chooses options of a step for a maximum size: bits of each layer for a file, or settings for a download. */
-import { bytes as bytesText, encodedSize, encodedSource, type PithError, throwIfAborted, unsupportedError } from "#ir";
+import {
+  bytes as bytesText,
+  encodedSize,
+  encodedSource,
+  integer,
+  type PithError,
+  throwIfAborted,
+  unsupportedError,
+} from "#ir";
 import { type AnyPass, type Context, type OptionValues, quantizedKind } from "#pass";
 import { allocateMeasured, type Item } from "../../core/math/allocate.ts";
 import { brotliSize, measureSize } from "../../runtime/run/model-size.ts";
@@ -66,8 +74,12 @@ export async function fitToBytes(
     return { chosen, cost: cost > bytes || isFast ? cost : await encodedSize((await run(chosen)).model) };
   });
   if (best.cost <= bytes) return best.chosen;
-  const minBytes = bytesText(Math.min(best.cost, smallestBytes));
-  throw tooLargeError(`No choice of bits fits ${bytesText(bytes)}: the smallest file has ${minBytes}.`);
+  const minBytes = Math.min(best.cost, smallestBytes);
+  const [limitText, minText] =
+    bytesText(bytes) === bytesText(minBytes)
+      ? [bytes, minBytes].map((count) => `${integer(count)} bytes`)
+      : [bytes, minBytes].map(bytesText);
+  throw tooLargeError(`No choice of bits fits ${limitText}: the smallest file has ${minText}.`);
 }
 
 const tooLargeError = (text: string): PithError =>

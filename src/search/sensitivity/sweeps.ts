@@ -86,7 +86,8 @@ export async function applySetting(
     const [{ reason, by } = new Miss("nothing changes")] = misses;
     if (changes.length === 0) return new Miss(reason, by);
     // Layers that do not support a bit width get another one.
-    const isRequested = kind !== "bits" || changes.every(({ bits }) => bits === setting);
+    const isRequested =
+      kind !== "bits" || changes.every(({ at, bits }) => !layers.includes(at ?? "") || bits === setting);
     return isRequested ? changes : new Miss("no format supports it");
   } catch (error) {
     return new Miss(asPithError(error).message);

@@ -49,7 +49,9 @@ async function chooseStep(
   const layerCost = wholeCost(problem);
   const requireSaving = (step: Step): Step | Miss => {
     if (step.weights < layerCost.weights) return step;
-    const costs = alternatives.map((each) => each.stepOfRank(problem, 1).weights);
+    const costs = (rank === undefined ? [decomposition] : alternatives).map(
+      (each) => each.stepOfRank(problem, 1).weights,
+    );
     const limit = Math.ceil(layerCost.weights / Math.min(...costs)) - 1;
     if (limit === 0) return new Miss("no rank makes the layer smaller");
     return new Miss(`rank ${rank ?? step.rank} does not make the layer smaller, ranks up to ${limit} do`);

@@ -71,7 +71,7 @@ async function findSmallestAmount(
   return {
     amount: high,
     cost: cost / bound,
-    text: `${percent(high)} of the channels are removed, which leaves ${percent(cost)} of ${quantity} (target: ${percent(bound)})`,
+    text: `the amount ${percent(high)} leaves ${percent(cost)} of ${quantity} (target: ${percent(bound)})`,
   };
 }
 

@@ -186,6 +186,8 @@ function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: 
       ? `channels are removed in blocks of ${multiple}, and less than half of a block is among the lowest-scoring ${share} of ${over}`
       : `no channel is among the lowest-scoring ${share} of ${over}`;
   if (count === 0) return `${share} of ${parts} rounds to 0`;
+  if (options.maxLayerAmount !== undefined && count >= multiple)
+    return `\`maxLayerAmount\` permits less than half of a block of ${multiple} channels`;
   return first.position < count
     ? `${share} of ${parts} is less than half of a block of ${multiple} channels`
     : `${share} of ${parts} is less than half of the first one`;

@@ -123,6 +123,6 @@ export function reportUnresolved(
     ...(ranges === "min-max" ? ['`ranges: "percentile"` clips rare outliers (compare the accuracy)'] : []),
   ];
   const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
-  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide to resolve most values (${example}${moreText}). This costs speed, not accuracy.${remedy}`;
+  const text = `${counted(unresolved.size, "activation")} in float: ${unresolved.size === 1 ? "its" : "their"} range is too wide to resolve most values (${example}${moreText}). This costs speed, not accuracy.${remedy}`;
   log({ id: "unresolved", text });
 }

@@ -13,7 +13,8 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   if (path === undefined || (await exists(path))) return error;
   const suggestions = await similarPaths(path);
   if (suggestions.length === 0) {
-    if (hubId.test(path)) return error.reworded({ hint: `For a model of the Hugging Face Hub: hf:${path}` });
+    if (hubId.test(path) && !error.message.startsWith("There is no data"))
+      return error.reworded({ hint: `For a model of the Hugging Face Hub: hf:${path}` });
     if (error.hint !== undefined || isAbsolute(path)) return error;
     return error.reworded({ hint: `Check the spelling. Relative paths start at ${process.cwd()}.` });
   }

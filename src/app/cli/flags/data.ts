@@ -64,9 +64,11 @@ export const dataRequestSchema = v.object({
 export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
 
 /** Returns the words of a command that reads the same data with the same preprocessing. */
-export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] => [
+export const dataWords = ({ path, preprocess, set, states }: DataRequest): readonly string[] => [
   ...["--data", path],
   ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
+  ...Object.entries(set).flatMap(([input, value]) => ["--set", `${input}=${[value].flat().join()}`]),
+  ...states.flatMap((state) => ["--states", state]),
 ];
 
 export function dataRequestOf(flags: DataFlags): DataRequest | undefined {

@@ -158,7 +158,7 @@ export default async function evaluate(
       for (const line of outputLines(comparedResult, rows.flat(), terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
-        terminal.line(`next: ${nextCommand(original, model, data, isWorse)}`);
+        terminal.line(`next: ${nextCommand(original, model, data, { isWorse, metric })}`);
     },
   };
 }
@@ -184,11 +184,14 @@ function nextCommand(
   original: string | undefined,
   model: string,
   data: DataRequest | undefined,
-  isWorse: boolean,
+  { isWorse, metric }: { readonly isWorse: boolean; readonly metric: Options["metric"] },
 ): string {
   if (original !== undefined && !isWorse) return `pith bench ${quoteWord(original)} ${quoteWord(model)}`;
   const words = original === undefined ? ["compress", model] : ["debug", original, model];
-  return ["pith", ...words, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
+  const metricWords = metric === "accuracy" ? [] : ["--metric", metric];
+  return ["pith", ...words, ...(data === undefined ? [] : [...dataWords(data), ...metricWords])]
+    .map(quoteWord)
+    .join(" ");
 }
 
 function nanFailure({ unmeasured, samples }: Partial<ModelMeasurement> = {}): PithError | undefined {

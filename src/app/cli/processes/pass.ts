@@ -41,7 +41,13 @@ export default async function pass(
   const { namedFolders, seed } = session;
   const place = resolveResultPath({ model, referenceModel, namedFolders }, options.out, command.suffix(passed));
   const { out } = place;
-  const files = await checkPaths(pass, passed, place, { model, referenceModel, data }, copiesOf(out, precompress));
+  const files = await checkPaths(
+    pass,
+    passed,
+    place,
+    { model, referenceModel, data, isDryRun: dryRun },
+    copiesOf(out, precompress),
+  );
   const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && pass.writes?.includes(key)));
   // If the pass itself has an option `targetSize`, the flag does not choose bits.
   const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
@@ -97,13 +103,14 @@ interface PassPaths {
   readonly model: string;
   readonly referenceModel: unknown;
   readonly data: DataRequest | undefined;
+  readonly isDryRun: boolean;
 }
 
 async function checkPaths(
   { reference = "original", reads = [], writes = [] }: AnyPass,
   passOptions: ProcessSession["passOptions"],
   place: ResultPath,
-  { model, referenceModel, data }: PassPaths,
+  { model, referenceModel, data, isDryRun }: PassPaths,
   copies: readonly string[],
 ): Promise<OutputFiles> {
   const readFiles = reads.flatMap((key) =>
@@ -115,7 +122,7 @@ async function checkPaths(
   const { out } = place;
   await requireModel(model);
   for (const path of [out, ...copies]) await requireNotInput(path, inputs);
-  await requireWritableResult(place, copies);
+  if (!isDryRun) await requireWritableResult(place, copies);
   const alsoWritten = writes.flatMap((key) => passOptions[key] ?? []).filter((path) => typeof path === "string");
   for (const path of alsoWritten) {
     await requireNotInput(path, [...inputs, ["the result itself", out]]);

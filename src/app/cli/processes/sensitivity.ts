@@ -95,9 +95,11 @@ export default async function sensitivityProcess(
       );
       for (const kind of sensitivityKinds) printKind(terminal, record, kind);
       for (const kind of sensitivityKinds) {
-        const [first, ...more] = record.misses.filter((miss) => miss.kind === kind);
+        const misses = record.misses.filter((miss) => miss.kind === kind);
+        const [first] = misses;
         if (first === undefined) continue;
-        const moreText = more.length > 0 ? ` and ${counted(more.length, "more layer")}` : "";
+        const moreCount = new Set(misses.map(({ at }) => at)).size - 1;
+        const moreText = moreCount > 0 ? ` and ${counted(moreCount, "more layer")}` : "";
         terminal.line(dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`));
       }
       const coveredLayers = new Set(record.rows.flatMap(({ layers }) => layers));

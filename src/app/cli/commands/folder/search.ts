@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { counted, PithError, unsupportedError } from "#ir";
 import type { Purpose } from "../../../../judge/measure/objective.ts";
 import type { Run } from "../../../../judge/record/run-record.ts";
-import { defaultMinutes } from "../../../../search/budget.ts";
+import { defaultMinutes, minutesText } from "../../../../search/budget.ts";
 import { figuresFrom } from "../../../folder/figures.ts";
 import type { ModuleResult, ModuleSearch } from "../../../folder/folder-run.ts";
 import { minSpeed } from "../../../folder/quantize-folder.ts";
@@ -42,7 +42,7 @@ export function createModuleSearch(
   modules: number,
   session: Session,
 ): ModuleSearch {
-  const limit = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
+  const limit = steps === undefined ? `${minutesText(minutes)} at most` : counted(steps, "candidate");
   const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
   session.terminal.note("search", `all techniques are searched once the dtypes are there: ${limit}${among}`);
   const samplesOf = together && captureInputs({ ...together, out: folder }, session);
