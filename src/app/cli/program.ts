@@ -153,7 +153,7 @@ async function withAdvice(error: unknown, command: Command | undefined, words: r
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
   const suggestion = await suggestPath(failure, words);
-  const optionalKeys = ["force", ...Object.keys((await import("./commands/eval.ts")).options.entries)];
+  const optionalKeys = ["force", "loss", ...Object.keys((await import("./commands/eval.ts")).options.entries)];
   const hint = suggestion.advice.filter((text) => isPossibleAdvice(text, flagsOf(command), optionalKeys));
   return suggestion.reworded({ hint });
 }

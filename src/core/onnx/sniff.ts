@@ -10,6 +10,7 @@ const pytorch = "Export the network with torch.onnx.export; weights alone are no
 const keras =
   "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx (Keras: model.export(folder) first).";
 const tensorflow = "Convert it: python -m tf2onnx.convert --saved-model <folder> --output model.onnx.";
+const web = "Convert it: python -m tf2onnx.convert --tfjs model.json --output model.onnx.";
 const lite = "Convert it: python -m tf2onnx.convert --tflite model.tflite --output model.onnx.";
 const weightsOnly = "Export the model that the weights belong to, with torch.onnx.export or optimum-cli export onnx.";
 const llama = "Take the ONNX export of the model: optimum-cli export onnx --model <name> <folder>.";
@@ -26,8 +27,8 @@ export const sniffedBytes = 512;
 
 /** Patterns of the first bytes, with control characters as points. In a zip archive, they match file names. */
 const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
-  [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
+  [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}.*\.npy/s, "a NumPy archive (.npz): arrays without a network", data],
   [/^PK\.{2}.{26}.*\.onnx/s, "a zip archive with an ONNX model in it", unpack],
   [/^PK\.\./, "a zip archive", zip],
@@ -49,6 +50,7 @@ const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: 
   [/^<ir_version/, "an ONNX model as text", text],
   [/^<\?xml/, "XML, perhaps an OpenVINO model", source],
   [/^</, "a web page or XML", "The download link led to a page: fetch the file itself."],
+  [/^\{.*"(graph-model|layers-model|modelTopology)"/s, "a TensorFlow.js model", web],
   [/^\{/, "JSON", nameFile],
 ];
 

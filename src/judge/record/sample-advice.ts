@@ -34,17 +34,17 @@ export function adviseOnSamples(
     const advice = minCount <= (available ?? 0) ? ` (--samples ${minCount})` : "";
     return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; at least ${integer(minCount)} are needed${advice}`;
   }
-  const closeToLimit = widthRatio > 1 ? [] : ["the loss is close to the limit"];
+  const beyondLimit = widthRatio > 1 ? [] : ["the interval reaches beyond the limit"];
   const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
   if (available !== undefined && available > total) {
     const isEnough = widthRatio > 1 && samplesNeeded < available;
     const advice = isEnough ? `--samples ${samplesNeeded} narrows ${narrowed}` : `--samples ${available} uses all`;
     return [
-      ...closeToLimit,
+      ...beyondLimit,
       `${integer(available - total)} of the ${integer(available)} samples were not used (${advice})`,
     ].join("; ");
   }
-  if (closeToLimit.length > 0 || !Number.isFinite(samplesNeeded)) return closeToLimit.join("");
+  if (beyondLimit.length > 0 || !Number.isFinite(samplesNeeded)) return beyondLimit.join("");
   return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}`;
 }
 

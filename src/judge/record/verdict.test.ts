@@ -62,11 +62,11 @@ describe("the sentence of a goal", () => {
   const adviceFor = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
     sentenceOf({ ...open, drop }, numbers);
 
-  test("states that the loss is close to the limit if the interval is narrow", () => {
-    expect(phraseOf({})).toBe(`${undecided}. The loss is close to the limit.`);
-    expect(adviceFor({ available: 667 }, open.drop)).toBe(`${undecided}. The loss is close to the limit.`);
+  test("states that the interval reaches beyond the limit if it is narrow", () => {
+    expect(phraseOf({})).toBe(`${undecided}. The interval reaches beyond the limit.`);
+    expect(adviceFor({ available: 667 }, open.drop)).toBe(`${undecided}. The interval reaches beyond the limit.`);
     expect(adviceFor({ available: 8000 }, open.drop)).toBe(
-      `${undecided}. The loss is close to the limit; 7,333 of the 8,000 samples were not used (--samples 8000 uses all).`,
+      `${undecided}. The interval reaches beyond the limit; 7,333 of the 8,000 samples were not used (--samples 8000 uses all).`,
     );
   });
 

@@ -367,9 +367,10 @@ export function lossWarning(comparison: Comparison, verdict: Verdict, goal: Goal
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
   const isSlight = isWithin(drop, { maxDrop: defaultDrop({ unit, better }, original.value) });
-  // If the original is the truth, its own value has no error, so any difference would be significant.
-  if (isSlight && truth === "original") return undefined;
-  return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), which is statistically significant`;
+  // If the original is the truth, its own value has no error, so any changed prediction would be significant.
+  if (truth === "original" && isSlight) return undefined;
+  const significance = truth === "original" && unit === "share" ? "" : ", which is statistically significant";
+  return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText})${significance}`;
 }
 
 /** Returns "compared with resnet20.onnx: accuracy went from 93.0 % to 69.3 %: −23.7 points (95 % interval −28.7 … −18.9 points, 300 samples)". */

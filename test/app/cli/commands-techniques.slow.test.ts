@@ -287,7 +287,7 @@ describe("factorize and distill", () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
     const { code, out, err } = await pith("distill", ...words);
     expect(code).toBe(0);
-    expect(err).toContain("student: 2 layers (teacher 2), 12 parameters of 22 (54.5 %)");
+    expect(err).toContain("student: 2 layers (teacher: 2), 12 of 22 parameters (54.5 %)");
     expect(err).toMatch(/^the student before training: accuracy [\d.]+ %, after it [\d.]+ %$/m);
     expect(out).toMatch(/^ {2}fc1: 2 of 4 channels cut$/m);
     expect(out).toMatch(/^accuracy +100\.0 %/m);

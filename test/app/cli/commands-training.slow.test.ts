@@ -53,7 +53,7 @@ test("recover trains on most of a small single split, and is evaluated on the ot
   const result = await json("recover", ...words);
   // Without labels, the original's predictions are the reference: the original agrees with itself, the input model does not.
   const { comparison, reference } = result as Record<string, Record<string, { value: number }>>;
-  expect(reference).toMatchObject({ model: at("right.onnx"), isTruth: true, judges: false });
+  expect(reference).toMatchObject({ model: at("right.onnx"), isTruth: true, isGoalBaseline: false });
   expect(comparison?.original?.value).toBeLessThan(1);
   expect(comparison?.candidate?.value).toBeGreaterThan(comparison?.original?.value ?? 1);
   const { out, err } = await pith("recover", ...words);
@@ -105,7 +105,7 @@ describe("train of a pruned model", () => {
     expect(forced.out).not.toContain("Give --original");
     expect(await json(command, ...rest, ...original, "--force")).toMatchObject({
       against: at("hidden.onnx"),
-      reference: { model: at("hidden.onnx"), judges: true, comparison: { original: { value: 1 } } },
+      reference: { model: at("hidden.onnx"), isGoalBaseline: true, comparison: { original: { value: 1 } } },
       verdict: { met: false },
     });
   });
@@ -379,7 +379,7 @@ describe("recover and distill with a reference model", () => {
     const report = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
     const { reference, verdict } = report as Record<string, Record<string, { value: number }>>;
     const drop = verdict?.drop?.value ?? Number.NaN;
-    expect(reference).toMatchObject({ judges: true, isTruth: false, model: at("hidden.onnx") });
+    expect(reference).toMatchObject({ isGoalBaseline: true, isTruth: false, model: at("hidden.onnx") });
     expect(reference?.comparison).toMatchObject({ original: { value: 1 }, difference: { value: 0 - drop } });
   });
 
