@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { usageError } from "#ir";
 import { type AnyPass, omitOptions, parseSize } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
+import { judge } from "../../../judge/compare/goal.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -75,9 +76,12 @@ export default async function pass(
   });
 }
 
-const stateOf = ({ trainable, verdict }: WrittenOutput) => ({
+/** A trained result can meet a goal relative to its input, and be far from its original. */
+const stateOf = ({ trainable, verdict, goal, reference }: WrittenOutput) => ({
   isTrainable: trainable,
-  isGoalMet: verdict?.verdict === "kept",
+  isGoalMet:
+    verdict?.verdict === "kept" &&
+    (goal === undefined || reference === undefined || judge(reference.comparison, goal).verdict === "kept"),
 });
 
 const referenceNeeds = {
