@@ -3,7 +3,7 @@ import { batch } from "@preact/signals";
 import { type Backend, type CallOptions, Failure, type Progress } from "../backend/backend.ts";
 import { type Job, job, problem, queue, type ViewName } from "./signals.ts";
 
-export let backend: Backend | undefined;
+let backend: Backend | undefined;
 
 export const useBackend = (chosen: Backend): void => {
   backend = chosen;
