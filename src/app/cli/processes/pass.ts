@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { usageError } from "#ir";
 import { type AnyPass, omitOptions, parseSize } from "#pass";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
-import { judge } from "../../../judge/compare/goal.ts";
+import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import { builtInPasses } from "../../../judge/recipe/built-in-passes.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import type { ProcessSession, Result } from "../command.ts";
@@ -81,7 +81,7 @@ const stateOf = ({ trainable, verdict, goal, reference }: WrittenOutput) => ({
   isTrainable: trainable,
   isGoalMet:
     verdict?.verdict === "kept" &&
-    (goal === undefined || reference === undefined || judge(reference.comparison, goal).verdict === "kept"),
+    (goal === undefined || reference === undefined || isWithin(judge(reference.comparison, goal).drop, goal)),
 });
 
 const referenceNeeds = {
