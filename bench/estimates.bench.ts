@@ -3,8 +3,8 @@
  *
  *     npm run bench -- estimates [names…]
  *
- * Commands: recover (ResNet-56 without some channels), recipe (pruning, recovery and static int8 of ResNet-56), train (one epoch of ResNet-20),
- * evaluate (EfficientNet-Lite0 on all photos) and search (one minute for ResNet-20). A duration that is announced as processor time is compared with
+ * Commands: recover (ResNet-56 without some channels), recipe (low rank and static int8 of EfficientNet-Lite0), train (one epoch of ResNet-20)
+ * and search (one minute for ResNet-20). A duration that is announced as processor time is compared with
  * it, and another one with the clock. Requires an idle machine and `npm run build`.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -27,6 +27,8 @@ const cifar = shared("data/cifar10") ?? "";
 const [resnet20, resnet56] = ["resnet20", "resnet56"].map((name) => shared(`data/models/${name}.onnx`) ?? "");
 const cifarWords = ["--data", cifar, "--preprocess", "cifar10"];
 
+const newFolder = (): string => mkdtempSync(join(folder, "results-"));
+
 function recipeOf(name: string, text: string): string {
   const path = join(folder, `${name}.yaml`);
   writeFileSync(path, text);
@@ -41,45 +43,27 @@ async function thinned(): Promise<string> {
   return path;
 }
 
-const recipe = "steps:\n  - prune: { structured: 20% }\n  - recover: {}\n  - quantize: { scheme: static }\n";
-const photos = shared("data/images/imagenet") ?? "";
+const recipe = "steps:\n  - factorize: { budget: 90% }\n  - quantize: { scheme: static }\n";
+const photoWords = ["--data", shared("data/images/imagenet") ?? "", "--samples", "500"];
 const efficientnet = join(realModel("efficientnet-lite0") ?? "", "model.onnx");
 const commands: Readonly<Record<string, () => Promise<readonly string[]> | readonly string[]>> = {
   recover: async () => ["recover", await thinned(), "--original", resnet56 ?? "", ...cifarWords, "--force", "-o", out],
   recipe: () => [
     "compress",
-    resnet56 ?? "",
+    efficientnet,
     "-r",
     recipeOf("recipe", recipe),
-    ...cifarWords,
+    ...photoWords,
     "--force",
     "-o",
-    mkdtempSync(join(folder, "results-")),
+    newFolder(),
   ],
   train: () => {
     const text = "steps:\n  - prune: { structured: 20% }\n  - train: { epochs: 1 }\n";
-    return [
-      "compress",
-      resnet20 ?? "",
-      "-r",
-      recipeOf("train", text),
-      ...cifarWords,
-      "--force",
-      "-o",
-      mkdtempSync(join(folder, "results-")),
-    ];
+    const path = recipeOf("train", text);
+    return ["compress", resnet20 ?? "", "-r", path, ...cifarWords, "--force", "-o", newFolder()];
   },
-  evaluate: () => ["quantize", efficientnet, "--scheme", "static", "--data", photos, "--samples", "500", "-o", out],
-  search: () => [
-    "compress",
-    resnet20 ?? "",
-    ...cifarWords,
-    "--minutes",
-    "1",
-    "--force",
-    "-o",
-    mkdtempSync(join(folder, "results-")),
-  ],
+  search: () => ["compress", resnet20 ?? "", ...cifarWords, "--minutes", "1", "--force", "-o", newFolder()],
 };
 
 interface Announced {
