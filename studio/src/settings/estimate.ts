@@ -184,7 +184,9 @@ function lowRankShares(layers: readonly Layer[], { preset, amount }: Settings): 
   const weightsOf = ({ layer, shares, index }: (typeof choices)[number]): number =>
     layer.parameters * (shares[index] ?? 1);
   for (let excess = total * (1 - amount); excess > 0; ) {
-    const [largest] = choices.filter(({ index }) => index > 0).sort((a, b) => weightsOf(b) - weightsOf(a));
+    let largest: (typeof choices)[number] | undefined;
+    for (const choice of choices)
+      if (choice.index > 0 && (largest === undefined || weightsOf(choice) > weightsOf(largest))) largest = choice;
     if (largest === undefined) break;
     excess -= weightsOf(largest);
     largest.index--;
