@@ -19,6 +19,9 @@ test("withFlagNames replaces option names in backquotes by flags, in texts and i
   expect(withFlagNames('Run `simplify`, `simplify finalize` or `simplify set: "rate=1"`.', [])).toBe(
     "Run `pith simplify`, `pith simplify --finalize` or `pith simplify --set rate=1`.",
   );
+  expect(
+    withFlagNames('`simplify set: "$(reboot)=1"`, `modules: "a;reboot.mjs"`, `set: "x=1 y=2"`', ["--modules", "--set"]),
+  ).toBe("`pith simplify --set '$(reboot)=1'`, --modules 'a;reboot.mjs', --set \"x=1 y=2\"");
   const data = { misses: [{ reason: "`perChannel: false` is coarser, and so is `amount: 0.8`", count: 2 }] };
   expect(withFlagNames(data, flags)).toEqual({
     misses: [{ reason: "--no-per-channel is coarser, and so is --amount 0.8", count: 2 }],

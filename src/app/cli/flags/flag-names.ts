@@ -1,5 +1,6 @@
 /** Converts names of options to flags, and names of passes to commands, also in messages of the library. */
 import { isObject } from "#ir";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { passCommands } from "../pass-commands.ts";
 
 /** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
@@ -26,9 +27,11 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
 }
 
 function asFlag(key: string, value?: string): string {
-  if (value === "false") return flagName(`no-${key}`);
-  const argument = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
-  return argument === undefined ? flagName(key) : `${flagName(key)} ${argument}`;
+  if (value === undefined || value === "false") return flagName(value === undefined ? key : `no-${key}`);
+  const word = value.replace(/^"(.*)"$/s, "$1");
+  // A name in a model or recipe must not become a command of the shell.
+  const argument = /["$'\\;&|<>]/.test(word) ? quoteWord(word) : word.includes(" ") ? value : word;
+  return `${flagName(key)} ${argument}`;
 }
 
 const passNames = [...Object.keys(passCommands), "simplify"].join("|");
