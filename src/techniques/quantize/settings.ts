@@ -133,8 +133,9 @@ function settingsOfStep(
   const commonSettings = sharedSettings(choices);
   if (scheme === "float16" || scheme === "bfloat16") return { ...commonSettings, scheme, arithmetic };
   const options = { ...choices, ...step };
-  const { perChannel, zeroPoints, overrides, equalize, biasCorrection, weights, block, onnxOnly } = options;
+  const { perChannel, zeroPoints, overrides, equalize, weights, block, onnxOnly } = options;
   const { rounder = choices.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = choices;
+  const { biasCorrection = scheme === "weights" && rounder === gptaq.id ? "none" : "full" } = choices;
   const bits = options.bits ?? defaultBits(options);
   const roundedSettings = {
     ...commonSettings,
