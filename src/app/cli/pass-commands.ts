@@ -16,6 +16,8 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** Returns whether pruned values are stored as zeros in the file. */
   storesZeros?(options: OptionValues): boolean;
+  /** Advice if no layer was changed. */
+  readonly unchangedHint?: string;
   /** Returns the suggested next command line without the leading `pith`. */
   nextCommand?(options: OptionValues, files: NextFiles): string | undefined;
 }
@@ -26,10 +28,9 @@ type NextFiles = ReturnType<typeof nextFiles>;
 export const nextFiles = (
   { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
   data: { readonly path: string } | undefined,
-  { isTrainable, isGoalMet }: { readonly isTrainable: boolean; readonly isGoalMet: boolean },
+  state: { readonly isTrainable: boolean; readonly isGoalMet: boolean; readonly isLost: boolean },
 ) => ({
-  isTrainable,
-  isGoalMet,
+  ...state,
   model: quoteWord(model),
   written: quoteWord(out),
   original: typeof original === "string" ? quoteWord(original) : undefined,
@@ -81,6 +82,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "factorize model.onnx --budget 60% --cost macs",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
+    unchangedHint: "To cut more: --budget 60%, or a smaller --rank.",
   },
   distill: {
     suffix: () => ".distilled",
@@ -92,6 +94,8 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
       'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2)"',
     ],
+    nextCommand: (_, { original, written, data, isLost }) =>
+      isLost ? `distill ${written} --teacher ${original} --data ${data} --epochs 20  # trains it further` : undefined,
   },
   train: {
     suffix: () => ".trained",

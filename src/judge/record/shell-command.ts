@@ -11,6 +11,12 @@ export function benchCommand(files: readonly string[], targets: readonly TargetN
   return `pith bench ${files.map(quoteWord).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
 }
 
+/** Returns the command after a met goal, with what remains to do. */
+export function timingCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
+  const page = targets.includes("wasm") ? "" : "for a page, add --target wasm; ";
+  return `${benchCommand(files, targets)}  # ${page}if it is fast enough, put it in the place of the original`;
+}
+
 export function targetFlag(targets: readonly TargetName[]): string {
   return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 }

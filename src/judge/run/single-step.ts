@@ -29,6 +29,8 @@ export interface StepReport extends ComparedResult, Pick<StepResult, "changes" |
   readonly against?: string | undefined;
   /** Comparison with the original or teacher; undefined without one, or if it could not run. */
   readonly reference?: Reference | undefined;
+  /** Sentence if a trained result lost most of what its reference or input model knows. */
+  readonly lostKnowledge?: string | undefined;
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback?: (PrecisionFallback & Pick<TestSampleCounts, "searched">) | undefined;
   /** Present if the input model was pruned before this training, and the training has no reference. */
@@ -140,6 +142,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     invariance: metricComparison?.invariance,
     against: goalCheck?.against,
     reference: metricComparison?.reference,
+    lostKnowledge: isTraining(pass) ? (metricComparison?.reference ?? metricComparison)?.lostKnowledge : undefined,
     pruned: isTraining(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
   };
 }

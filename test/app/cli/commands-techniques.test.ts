@@ -129,14 +129,15 @@ describe("factorize and distill", () => {
     const { code, out, err } = await pith("factorize", at("right.onnx"), "--rank", "1");
     expect(code).toBe(1);
     expect(out).toMatch(/^unchanged \(1\):\n {2}fc: .+\n$/);
-    expect(err).toMatch(/^E_UNSUPPORTED: /m);
+    expect(err).toMatch(/^E_UNSUPPORTED: .+\nhint: To cut more: --budget 60%, or a smaller --rank\.$/m);
     expect(readdirSync(folder)).toEqual(names);
   });
 
-  test("distill warns if the student lost the teacher's accuracy", async () => {
+  test("distill warns and exits with 1 if the student lost the teacher's accuracy", async () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "1"];
-    const { code, err } = await pith("distill", ...words, "--learning-rate", "1000", "-o", at("ruined.onnx"));
-    expect(code).toBe(0);
+    const { code, out, err } = await pith("distill", ...words, "--learning-rate", "1000", "-o", at("ruined.onnx"));
+    expect(code).toBe(1);
+    expect(out).toMatch(/^next: .* distill .*ruined\.onnx --teacher .*hidden\.onnx --data .* --epochs 20 /m);
     expect(err).toMatch(
       /^lost: accuracy falls from 100\.0 % to .*; a constant prediction would reach .*\)\. Train longer \(--epochs\), cut less, or try another --learning-rate\.$/m,
     );

@@ -140,6 +140,11 @@ describe("flags", () => {
     });
   });
 
+  test("names a missing model before it asks for a scheme", async () => {
+    const { code, err } = await pith("quantize", at("missing/net.onnx"));
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('/missing/net.onnx" cannot be opened') });
+  });
+
   test.each([
     [["factorize", "--rank", "2", "--budget", "0.5"], "E_OPTION: Give at most one of --budget and --rank."],
     [["quantize"], "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16."],
@@ -168,7 +173,7 @@ describe("flags", () => {
     [["--scheme", "weights", "--bits", "16"], "16 bits: --scheme float16, or bfloat16."],
     [
       ["--max-drop", "1%"],
-      "For a transformers.js folder: --dtype q8. pith compress with the same --data and --max-drop tries several and keeps the best.",
+      "For a transformers.js folder: --dtype q8. pith compress with --data tries several and keeps the best.",
     ],
   ])("names the intended option for quantize %j", async (words, hint) => {
     const { code, err } = await pith("quantize", at("net.onnx"), ...words);

@@ -136,7 +136,7 @@ test.each([
   [["", "--dtype", "q8", "--scheme", "weights"], "E_OPTION: --scheme and --dtype cannot be combined: use one of them."],
   [
     [""],
-    "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8.",
+    "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8. pith compress with --data tries several and keeps the best.",
   ],
   [["", "--dtype", "q8", "--dry-run"], "model.onnx --dtype q8 --dry-run."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],

@@ -61,6 +61,7 @@ test("suggests to time the result in a page if it is made for one", () => {
     data: "x",
     isTrainable: true,
     isGoalMet: true,
+    isLost: false,
   };
   const next = (target: readonly string[]) => passCommands.quantize?.nextCommand?.({ scheme: "static", target }, files);
   expect(next(["node", "wasm"])).toBe("bench a.onnx b.onnx --target wasm  # its speed in a page");

@@ -93,9 +93,8 @@ export default defineCommand({
         terminal.table(shownColumns, cells);
         for (const line of notes) terminal.line(line);
         const [first, second] = models.map(quoteWord);
-        terminal.line(
-          `next: pith eval ${second === undefined ? first : `${second} --original ${first}`} --data SAMPLES`,
-        );
+        const pair = `${second} --original ${first} --data SAMPLES  # what it loses; if that is little, put it in the place of the original`;
+        terminal.line(`next: pith eval ${second === undefined ? `${first} --data SAMPLES` : pair}`);
       },
     };
   },

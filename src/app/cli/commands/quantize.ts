@@ -8,6 +8,7 @@ import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/quantize.ts";
 import { defineCommand } from "../command.ts";
 import { isFolder, pathNextTo } from "../files/file-paths.ts";
+import { requireModel } from "../files/model-path.ts";
 import { withDownloadOptions } from "../flags/download-goal.ts";
 import { textFlag, withTextsAsData } from "../flags/texts.ts";
 import { passCommand } from "./pass.ts";
@@ -61,15 +62,12 @@ export default defineCommand({
       if (isSized && !impliesWeights && scheme !== "weights")
         throw optionError("--target-size chooses bits of weights: it is for --scheme weights.");
       const schemeOptions = impliesWeights ? { ...session.passOptions, scheme: "weights" } : session.passOptions;
-      if (dtype === undefined && schemeOptions.scheme === undefined)
+      if (dtype === undefined && schemeOptions.scheme === undefined) {
+        await requireModel(path);
         throw optionError("Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.", {
-          hint: [
-            "For a transformers.js folder: --dtype q8.",
-            ...(rest.maxDrop === undefined
-              ? []
-              : ["pith compress with the same --data and --max-drop tries several and keeps the best."]),
-          ],
+          hint: "For a transformers.js folder: --dtype q8. pith compress with --data tries several and keeps the best.",
         });
+      }
       if (dtype !== undefined && (await isFolder(path))) {
         const { out = pathNextTo(path, ".quantized") } = rest;
         if (rest.dryRun === true)

@@ -6,7 +6,7 @@ import { exists, isFolder } from "./file-paths.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
   // Errors of jobs arrive without their cause, so only the message tells that the path is an output path.
-  if (error.code !== "E_FILE" || /cannot be (written|made)/.test(error.message)) return error;
+  if (error.code !== "E_FILE" || /cannot be (written|made)|go into a folder/.test(error.message)) return error;
   // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
   const candidatePaths = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));

@@ -2,7 +2,7 @@
 import { allowance, counted, groupBy, integer, PithError, uncapitalize } from "#ir";
 import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/run-record.ts";
-import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
+import { filesOf, timingCommand } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,
   agreementLegend,
@@ -66,7 +66,7 @@ export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, 
       const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
       if (cost.some((text) => text !== undefined))
         terminal.line(`change: ${uncapitalize(cost.filter((text) => text !== undefined).join(" "))}`);
-      terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
+      terminal.line(`next: ${timingCommand(filesOf(run), run.targets)}`);
     },
   };
 }

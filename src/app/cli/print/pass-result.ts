@@ -17,7 +17,7 @@ import {
 import { type Comparison, isWithin, judge } from "../../../judge/compare/goal.ts";
 import type { PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
-import { quoteWord } from "../../../judge/record/shell-command.ts";
+import { quoteWord, timingCommand } from "../../../judge/record/shell-command.ts";
 import {
   changeTextsOf,
   changeWithInterval,
@@ -82,7 +82,7 @@ const replacedMark = (path: string, { replaced }: OutputFiles): string => (repla
 const markReplaced = (paths: readonly string[], files: OutputFiles): readonly string[] =>
   paths.map((path) => `${path}${replacedMark(path, files)}`);
 
-export function resultOfUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
+export function resultOfUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles, hint?: string): Result {
   const { misses, idle } = result;
   return {
     json: {
@@ -94,7 +94,7 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
     },
     failure:
       idle === undefined
-        ? unchangedError(model, misses, markReplaced(files.alsoWritten, files))
+        ? unchangedError(model, misses, markReplaced(files.alsoWritten, files), hint)
         : unsupportedError(`${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
@@ -102,14 +102,19 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
   };
 }
 
-function unchangedError(model: string, misses: UnwrittenOutput["misses"], written: readonly string[]): PithError {
+function unchangedError(
+  model: string,
+  misses: UnwrittenOutput["misses"],
+  written: readonly string[],
+  hint: string | undefined,
+): PithError {
   const text = `Nothing changed, and ${written.length === 0 ? "nothing" : `only ${written.join(", ")}`} was written`;
   const [first] = misses;
   if (first === undefined)
     return unsupportedError(`${text}: no layer can be changed.`, {
       hint: `pith inspect ${quoteWord(model)} shows what is in the model.`,
     });
-  return unsupportedError(`${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`);
+  return unsupportedError(`${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`, { hint });
 }
 
 export interface PassResultDetails {
@@ -134,7 +139,7 @@ export function resultOfWritten(model: string, result: WrittenOutput, details: P
       replaced: files.replaced.has(written),
       ...furtherRecord(files),
     },
-    isGoalMissed: isGoalRequired && (verdict?.met === false || lost !== undefined),
+    isGoalMissed: isGoalRequired && (verdict?.met === false || (lost ?? result.lostKnowledge) !== undefined),
     print(terminal) {
       const report = reportLines(result, terminal.color.dim);
       for (const line of report) terminal.line(line);
@@ -169,7 +174,7 @@ export function resultOfWritten(model: string, result: WrittenOutput, details: P
       ];
       terminal.line(`written: ${names.join("  ")}`);
       terminal.line(`change: ${uncapitalize(goalText ?? changeText(model, result))}`);
-      terminal.line(`next: pith ${next ?? nextAfter(model, result, dataWords)}`);
+      terminal.line(`next: ${next === undefined ? nextAfter(model, result, dataWords) : `pith ${next}`}`);
     },
   };
 }
@@ -187,13 +192,15 @@ function nextAfter(
   if (masked) return foldCommand(written);
   const [before, after] = [model, written].map(quoteWord);
   const data = dataWords.map((word) => ` ${quoteWord(word)}`).join("");
-  if (continues === true) return `eval ${after} --original original.onnx${data}  # the first original`;
-  if (lost !== undefined) return `debug ${before} ${after}${data}`;
-  return comparison === undefined ? `eval ${after} --original ${before} --data SAMPLES` : `bench ${before} ${after}`;
+  if (continues === true) return `pith eval ${after} --original original.onnx${data}  # the first original`;
+  if (lost !== undefined) return `pith debug ${before} ${after}${data}`;
+  return comparison === undefined
+    ? `pith eval ${after} --original ${before} --data SAMPLES`
+    : timingCommand([model, written]);
 }
 
 const foldCommand = (file: string): string =>
-  `simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
+  `pith simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
 
 function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: string) => string): string[] {
   const { preciseLayers = [] } = fallback ?? {};

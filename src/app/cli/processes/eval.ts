@@ -22,7 +22,7 @@ import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.
 import { warnOfTargets } from "../../../judge/measure/rejection-cause.ts";
 import type { ComparedResult } from "../../../judge/record/run-record.ts";
 import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
-import { quoteWord } from "../../../judge/record/shell-command.ts";
+import { quoteWord, timingCommand } from "../../../judge/record/shell-command.ts";
 import { changeTextsOf, verdictSentence } from "../../../judge/record/verdict.ts";
 import { comparedResultOf } from "../../../judge/run/candidate.ts";
 import type { ModelMeasurement } from "../../../judge/run/measure-models.ts";
@@ -186,7 +186,7 @@ function nextCommand(
   data: DataRequest | undefined,
   { isWorse, metric }: { readonly isWorse: boolean; readonly metric: Options["metric"] },
 ): string {
-  if (original !== undefined && !isWorse) return `pith bench ${quoteWord(original)} ${quoteWord(model)}`;
+  if (original !== undefined && !isWorse) return timingCommand([original, model]);
   const words = original === undefined ? ["compress", model] : ["debug", original, model];
   const metricWords = metric === "accuracy" ? [] : ["--metric", metric];
   return ["pith", ...words, ...(data === undefined ? [] : [...dataWords(data), ...metricWords])]

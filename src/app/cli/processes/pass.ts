@@ -65,7 +65,7 @@ export default async function pass(
   };
   const result = await passJob(input, session);
   if (dryRun) return resultOfPlan(result);
-  if (result.written === undefined) return resultOfUnwritten(model, result, files);
+  if (result.written === undefined) return resultOfUnwritten(model, result, files, command.unchangedHint);
   await completeFolder(place, session);
   return resultOfWritten(model, result, {
     isGoalRequired: maxDrop !== undefined || !force,
@@ -77,8 +77,9 @@ export default async function pass(
 }
 
 /** A trained result can meet a goal relative to its input, and be far from its original. */
-const stateOf = ({ trainable, verdict, goal, reference }: WrittenOutput) => ({
+const stateOf = ({ trainable, verdict, goal, reference, lostKnowledge }: WrittenOutput) => ({
   isTrainable: trainable,
+  isLost: lostKnowledge !== undefined,
   isGoalMet:
     verdict?.verdict === "kept" &&
     (goal === undefined || reference === undefined || isWithin(judge(reference.comparison, goal).drop, goal)),

@@ -50,7 +50,7 @@ function lostAdvice(
   const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const exceptAdvice =
     blamedLayer === undefined ? undefined : `skip that layer (--except ${exceptText(options, blamedLayer)})`;
-  const state = { isTrainable, isGoalMet: false };
+  const state = { isTrainable, isGoalMet: false, isLost: false };
   const nextCommand = isSpreadError
     ? passCommands[pass.id]?.nextCommand?.(options, nextFiles({ model, out }, data, state))
     : undefined;
