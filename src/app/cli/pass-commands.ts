@@ -70,11 +70,6 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
       "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],
-    // The speed that the command prints is that of the native runtime.
-    nextCommand: ({ target }, { model, written }) =>
-      Array.isArray(target) && target.includes("wasm")
-        ? `bench ${model} ${written} --target wasm  # its speed in a page`
-        : undefined,
   },
   factorize: {
     suffix: () => ".factorized",
@@ -111,11 +106,9 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
     ],
-    nextCommand: (_, { original, written, data, isTrainable, isGoalMet }) => {
-      if (original === undefined) return undefined;
-      return isTrainable && !isGoalMet
+    nextCommand: (_, { original, written, data, isTrainable, isGoalMet }) =>
+      original !== undefined && isTrainable && !isGoalMet
         ? `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`
-        : `bench ${original} ${written}`;
-    },
+        : undefined,
   },
 };

@@ -17,10 +17,8 @@ export function timingCommand(files: readonly string[], targets: readonly Target
   return `${benchCommand(files, targets)}  # ${page}if it is fast enough, put it in the place of the original`;
 }
 
-export function targetFlag(targets: readonly TargetName[]): string {
-  return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
-}
+export const targetFlag = (targets: readonly TargetName[]): string =>
+  targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 
-export function quoteWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
+export const quoteWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -203,6 +203,6 @@ function warnOfLoss({ request, candidate: { context }, judgement: { metricCompar
   if (noGainSentence !== undefined && (lossSentence === undefined || reference?.isGoalBaseline === true))
     warn("gain", noGainSentence);
   // A large drop is allowed if a training will follow. A model at chance level still gets a warning.
-  const lostSentence = allowsLargeDrop(request) ? metricComparison?.lostKnowledge : undefined;
-  if (lostSentence !== undefined) warn("lost", `${lostSentence}.${advice}`);
+  if (allowsLargeDrop(request) && metricComparison?.lostKnowledge !== undefined)
+    warn("lost", `${metricComparison.lostKnowledge}.${advice}`);
 }

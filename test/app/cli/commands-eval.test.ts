@@ -161,7 +161,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 
   test("with --original, suggests a comparison of speeds if the result is as good as allowed", async () => {
     const { out } = await pith("eval", at("near.onnx"), ...data, "--original", at("right.onnx"), "--max-drop", "50%");
-    expect(out).toContain(`next: pith bench ${at("right.onnx")} ${at("near.onnx")}\n`);
+    expect(out).toContain(`next: pith bench ${at("right.onnx")} ${at("near.onnx")}  # for a page, add --target wasm`);
   });
 
   test("quotes file names in the next command for a shell", async () => {

@@ -1,6 +1,5 @@
 /** `quantize` writes only operators that the target runtime supports (`docs/targets.md`). */
 import { describe, expect, test } from "vitest";
-import { passCommands } from "../../../src/app/cli/pass-commands.ts";
 import { parseModel } from "../../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../../src/core/onnx/encode.ts";
 import { memory } from "../../../src/data/index.ts";
@@ -51,19 +50,4 @@ test.each([
   { dtype: "q4f16" },
 ] as const)("does not change other schemes for Node and WebAssembly: %o", async (options) => {
   expect(await bytesOf({ ...options, target: ["node", "wasm"] })).toEqual(await bytesOf(options));
-});
-
-test("suggests to time the result in a page if it is made for one", () => {
-  const files = {
-    model: "a.onnx",
-    original: undefined,
-    written: "b.onnx",
-    data: "x",
-    isTrainable: true,
-    isGoalMet: true,
-    isLost: false,
-  };
-  const next = (target: readonly string[]) => passCommands.quantize?.nextCommand?.({ scheme: "static", target }, files);
-  expect(next(["node", "wasm"])).toBe("bench a.onnx b.onnx --target wasm  # its speed in a page");
-  expect(next(["node"])).toBeUndefined();
 });

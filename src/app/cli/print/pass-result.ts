@@ -186,21 +186,18 @@ function changeText(model: string, { reference, comparison, goal }: WrittenOutpu
 
 function nextAfter(
   model: string,
-  { masked, lost, comparison, written, continues }: WrittenOutput,
+  { masked, lost, comparison, written, continues, reference }: WrittenOutput,
   dataWords: readonly string[],
 ): string {
-  if (masked) return foldCommand(written);
   const [before, after] = [model, written].map(quoteWord);
+  if (masked) return `pith simplify ${after} --finalize  # folds in the masks, which double the file until then`;
   const data = dataWords.map((word) => ` ${quoteWord(word)}`).join("");
   if (continues === true) return `pith eval ${after} --original original.onnx${data}  # the first original`;
   if (lost !== undefined) return `pith debug ${before} ${after}${data}`;
   return comparison === undefined
     ? `pith eval ${after} --original ${before} --data SAMPLES`
-    : timingCommand([model, written]);
+    : timingCommand([reference?.model ?? model, written]);
 }
-
-const foldCommand = (file: string): string =>
-  `pith simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
 
 function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: string) => string): string[] {
   const { preciseLayers = [] } = fallback ?? {};
