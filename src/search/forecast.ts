@@ -153,9 +153,27 @@ export class Forecast {
       const effect = this.#formatEffectOf(format, tradeoff);
       return { ...effect, drop: (effect.drop * remainingDrop) / remainingDropShare([combination.training]) };
     }
-    return isAlone
-      ? { share: expectedShare, fixed: fixedShare, speed: 1, drop: priorUntrainedDrop * this.#goalDrop * remainingDrop }
-      : "rejected";
+    const largerDrop = this.#dropOfLarger(format, training);
+    if (!isAlone || largerDrop === undefined) return "rejected";
+    const drop = Math.max(priorUntrainedDrop * this.#goalDrop * remainingDrop, largerDrop);
+    return { share: expectedShare, fixed: fixedShare, speed: 1, drop };
+  }
+
+  /** Returns the largest drop of larger formats after the same training. Undefined if one that needs it has not been trained: it is more likely to succeed. */
+  #dropOfLarger({ sizeShare = 1 }: Offer, training: Offer): number | undefined {
+    const larger = this.#trials.filter(
+      ({ combination: { structure, format } }) =>
+        structure === undefined && format?.isTrainable === true && (format.sizeShare ?? 1) > sizeShare,
+    );
+    const trained = larger.filter(({ combination }) => combination.training?.name === training.name);
+    const trainedNames = new Set(trained.map(({ combination: { format } }) => format?.name));
+    const isUntrained = larger.some(
+      ({ combination, tradeoff }) =>
+        combination.training === undefined &&
+        (tradeoff?.drop ?? 0) > this.#goalDrop &&
+        !trainedNames.has(combination.format?.name),
+    );
+    return isUntrained ? undefined : Math.max(0, ...trained.map(({ tradeoff }) => tradeoff?.drop ?? 0));
   }
 
   /** Predicts a format from measured formats of its family: bytes from the nearest expected loss, the drop interpolated in logarithms. */
