@@ -167,19 +167,22 @@ export function tokenSimilarity({ tokens = 0, same = 0 }: EndToEnd = {}): Simila
   return { metric: "equal tokens", unit: "share", value, samples: tokens, ...interval };
 }
 
-export const batchNote =
-  "Same in a batch: whether a sample has the same outputs alone and in a padded batch. The percentage is the largest relative difference (root mean square); for generated texts, the share of equal tokens. Metrics of files that differ are measured one sample at a time.";
+/** Explains `batchText`. @param counts such as "64 samples". */
+export const batchNote = (counts: string): string =>
+  `Same in a batch: whether samples have the same outputs alone and in a padded batch (${counts}). Apart: the largest relative difference (root mean square). Metrics of files that differ are measured one sample at a time.`;
 
-/** Returns texts such as "yes (64 samples)" or "no (98.9 % of 192 tokens)". */
-export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
+/** Returns texts such as "yes", "nearly (5.4 % apart)" or "no (98.9 % of tokens)". */
+export function batchText({ batch, batchApart = 0, tokens }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   const isSame = batch >= minEqualCosine;
-  const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
-  if (isSame && batchApart === 0) return `yes (${number})`;
-  const detail =
-    tokens === undefined ? `at most ${percent(batchApart)} different, ${number}` : `${percent(batch)} of ${number}`;
+  if (isSame && batchApart === 0) return "yes";
+  const detail = tokens === undefined ? `${percent(batchApart)} apart` : `${percent(batch)} of tokens`;
   return `${isSame ? "nearly" : "no"} (${detail})`;
 }
+
+/** Returns what was compared, such as "64 samples"; undefined if nothing was. */
+export const batchCountText = ({ batch, tokens, batchSamples = 0 }: EndToEnd = {}): string | undefined =>
+  batch === undefined ? undefined : tokens === undefined ? counted(batchSamples, "sample") : counted(tokens, "token");
 
 /** Paths of a module. `result` is the original if there is no variant. */
 export interface ModulePaths {

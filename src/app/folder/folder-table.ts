@@ -18,7 +18,7 @@ import { agreementLegend, decibelsLegend } from "../../judge/record/verdict.ts";
 import { isEstimated } from "../../runtime/run/model-size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
-import { batchNote, batchText, type Similarity, tokenSimilarity } from "./end-to-end.ts";
+import { batchCountText, batchNote, batchText, type Similarity, tokenSimilarity } from "./end-to-end.ts";
 import { type FolderFile, fileOf } from "./folder-run.ts";
 import { loaderNote, loaderText } from "./loader-check.ts";
 import type { FileFigures } from "./records.ts";
@@ -55,7 +55,7 @@ export function similarityText({
   return `${figureText(unit, value)}${samplesText}${interval}`;
 }
 
-/** Returns "q8 3.97 × smaller, agreement 98.3 %; q4 6.10 × smaller, agreement 91.7 %". */
+/** Returns "q8 3.97 × smaller, accuracy 76.4 % of 872 (−0.4 … +0.4); q4 6.10 × smaller, …". */
 export function changeText(files: readonly FolderFile[], originals: ReadonlyMap<string, number>): string {
   const texts = [...new Set(files.map(({ dtype }) => dtype))].map((dtype) => {
     let [before, after] = [0, 0];
@@ -64,8 +64,7 @@ export function changeText(files: readonly FolderFile[], originals: ReadonlyMap<
       if (row?.bytes !== undefined) [before, after] = [before + originalBytes, after + row.bytes];
     }
     const [nearness] = files.flatMap((row) => (row.dtype === dtype ? (similarityOf(row) ?? []) : []));
-    const nearnessText =
-      nearness === undefined ? "" : `, ${nearness.metric} ${figureText(nearness.unit, nearness.value)}`;
+    const nearnessText = nearness === undefined ? "" : `, ${nearness.metric} ${similarityText(nearness)}`;
     return `${dtype} ${times(before / after)} smaller${nearnessText}`;
   });
   return texts.join("; ");
@@ -125,7 +124,8 @@ export function folderTable<R extends Row>(
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
   const findSpeed = ({ speeds = [] }: Row, name: string) => speeds.find(({ target }) => target === name);
   const batchTexts = distinctTexts(({ together }) => batchText(together));
-  const isSameInBatch = batchTexts.length === 1 && batchTexts[0]?.startsWith("yes") === true;
+  const isSameInBatch = batchTexts.join() === "yes";
+  const batchCounts = distinctTexts(({ together }) => batchCountText(together)).join(", ");
   const columns = [
     { title: "dtype", text: ({ dtype }: Row) => dtype },
     { title: "file", text: ({ file }: Row) => file },
@@ -185,8 +185,8 @@ export function folderTable<R extends Row>(
         : `${fileName(file)}: some WebGPU devices reject buffers above 134 MB (128 MiB): ${joinList(oversized, maxPrecise)}.`,
     ),
     isSameInBatch
-      ? `Outputs are equal alone and in a padded batch: ${batchTexts[0]}.`
-      : batchTexts.length > 0 && batchNote,
+      ? `Outputs are equal alone and in a padded batch (${batchCounts}).`
+      : batchTexts.length > 0 && batchNote(batchCounts),
     ...distinctTexts(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, preciseLayers = [] }) =>
       preciseLayers.length === 0

@@ -31,7 +31,7 @@ test("names the metric in the title, and the interval in the brackets of a cell"
     "In parentheses: the 95 % interval of the difference from the original (in points for shares).",
     "agreement: share of predictions that equal the original's (of a language model: the most likely next token).",
     `${capitalize(decibelsLegend)}. Files below 3 dB (70 %) are rejected.`,
-    "Outputs are equal alone and in a padded batch: yes (64 samples).",
+    "Outputs are equal alone and in a padded batch (64 samples).",
   ]);
 });
 
@@ -117,13 +117,13 @@ test("shows differences in a batch and values without a metric; rejected files h
   );
   expect(rows).toEqual([
     ["dtype", "file", "size", "equal tokens", "right on", "same in a batch"],
-    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192 tokens)"],
+    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of tokens)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^In parentheses/),
-    expect.stringMatching(/^Same in a batch: whether a sample has the same outputs alone and in a padded batch/),
+    expect.stringMatching(/^Same in a batch: whether samples have the same outputs alone and in a padded batch/),
   ]);
 });
 
@@ -138,11 +138,7 @@ test("shows the distance of outputs that differ in a batch", () => {
     table(...rows)
       .rows.slice(1)
       .map((row) => row.at(-1)),
-  ).toEqual([
-    "no (at most 2.6 % different, 64 samples)",
-    "yes (64 samples)",
-    "nearly (at most 0.5 % different, 64 samples)",
-  ]);
+  ).toEqual(["no (2.6 % apart)", "yes", "nearly (0.5 % apart)"]);
 });
 
 test("has a column of speeds per target, with notes on machines and slower files", () => {
