@@ -31,7 +31,13 @@ const tasks = {
     "transformers-js": "transformers.js",
     "published-folder": "A published folder",
   },
-  "Check it": { verdicts: "Verdicts", data: "Data", sensitivity: "Sensitivity", check: "In continuous integration" },
+  "Check it": {
+    verdicts: "Verdicts",
+    "compared-outputs": "Compared outputs",
+    data: "Data",
+    sensitivity: "Sensitivity",
+    check: "In continuous integration",
+  },
   "Train it": { training: "Training and fine-tuning" },
   "Ship it": {
     studio: "Studio",
