@@ -74,7 +74,7 @@ const schema = v.strictObject({
     },
   }),
   /** Bits of a weight (8). With 4 and 2, products and tables use blocks. int8 weights of integer products have 7: sums overflow without VNNI. */
-  bits: option(bits, "bits per weight (default first: weights 8, 6 to 2; dynamic 7, 8; static 7, 8, 4; palettes any)", {
+  bits: option(bits, "bits per weight: weights 8 (or 2 to 6), dynamic 7 (or 8), static 7 (or 4, 8), palettes any", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halfHint])),
