@@ -159,7 +159,7 @@ export async function openTask(
     throw dataError(
       `${(stored.testSource ?? stored.test).name} has one part only: there are no training samples besides the test samples.`,
       {
-        hint: "Name the folder, or the file to train on: parts are recognized by names of files and folders: train and test, or dev, val. A table without parts is split.",
+        hint: "Training takes labeled samples in two parts, recognized by names of files and folders: train and test, or dev, val. A table without parts is split. Without labels, recover and distill learn from another model.",
       },
     );
   }
