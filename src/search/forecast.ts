@@ -166,12 +166,11 @@ export class Forecast {
         structure === undefined && format?.isTrainable === true && (format.sizeShare ?? 1) > sizeShare,
     );
     const trained = larger.filter(({ combination }) => combination.training?.name === training.name);
-    const trainedNames = new Set(trained.map(({ combination: { format } }) => format?.name));
     const isUntrained = larger.some(
-      ({ combination, tradeoff }) =>
-        combination.training === undefined &&
+      ({ combination: { format, training: other }, tradeoff }) =>
+        other === undefined &&
         (tradeoff?.drop ?? 0) > this.#goalDrop &&
-        !trainedNames.has(combination.format?.name),
+        trained.every(({ combination }) => combination.format !== format),
     );
     return isUntrained ? undefined : Math.max(0, ...trained.map(({ tradeoff }) => tradeoff?.drop ?? 0));
   }
