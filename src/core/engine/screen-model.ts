@@ -18,21 +18,9 @@ import {
 import { machineMemory } from "#platform";
 
 /** Element types of inputs and outputs that ONNX Runtime's JavaScript interface cannot pass. */
-export const internalTypes: ReadonlySet<string> = new Set<DataType>([
-  "int4",
-  "uint4",
-  "int2",
-  "uint2",
-  "float4e2m1",
-  "bfloat16",
-  "float8e4m3fn",
-  "float8e4m3fnuz",
-  "float8e5m2",
-  "float8e5m2fnuz",
-  "float8e8m0",
-  "complex64",
-  "complex128",
-]);
+export const internalTypes: ReadonlySet<string> = new Set(
+  Object.keys(bitsOf).filter((type) => /^(u?int[24]|float4|float8|bfloat16|complex)/.test(type)),
+);
 
 export function requirePassableType(name: string, type: string | undefined): void {
   if (type !== undefined && internalTypes.has(type)) throw typeError(`"${name}"`, type);

@@ -6,7 +6,7 @@ import { dataError, PithError, shapeError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { pack, unpack } from "./packed.ts";
 import { roundHalfEven } from "./round.ts";
-import { decodeFloats, encodeFloats } from "./small-float.ts";
+import { decodeFloats, encodeFloats, isSmallFloat } from "./small-float.ts";
 import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
@@ -95,14 +95,6 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
       return unpack(dense.type, dense.data, elementCount(dense.dims));
     case "float4e2m1":
       return decodeFloats(dense.type, unpack(dense.type, dense.data, elementCount(dense.dims)));
-    case "float16":
-    case "bfloat16":
-    case "float8e4m3fn":
-    case "float8e4m3fnuz":
-    case "float8e5m2":
-    case "float8e5m2fnuz":
-    case "float8e8m0":
-      return decodeFloats(dense.type, dense.data);
     case "complex64":
     case "complex128":
     case "string":
@@ -111,7 +103,7 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
         `A tensor of real numbers is needed, got ${dense.type}${dimsText(dense.dims)}.`,
       );
     default:
-      return dense.data;
+      return isSmallFloat(dense.type) ? decodeFloats(dense.type, dense.data) : dense.data;
   }
 }
 
@@ -121,13 +113,6 @@ function encodeNumbers(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayL
       return new Float32Array(numbers);
     case "float64":
       return new Float64Array(numbers);
-    case "float16":
-    case "bfloat16":
-    case "float8e4m3fn":
-    case "float8e4m3fnuz":
-    case "float8e5m2":
-    case "float8e5m2fnuz":
-      return encodeFloats(type, numbers);
     case "float4e2m1":
       return pack(type, encodeFloats(type, numbers));
     case "bool":
@@ -143,6 +128,7 @@ function encodeNumbers(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayL
     case "uint2":
       return pack(type, roundToIntegers(type, new Uint8Array(numbers.length), numbers));
     default:
+      if (isSmallFloat(type)) return encodeFloats(type, numbers);
       return roundToIntegers(type, new (arrayOf(type))(numbers.length), numbers);
   }
 }

@@ -4,7 +4,7 @@
  * the overflow of a mantissa that is rounded up, thereby add to the exponent bits.
  */
 import { getOrAdd } from "./get-or-add.ts";
-import { bitsOf, type DataOf } from "./types.ts";
+import { bitsOf, type DataOf, type DataType } from "./types.ts";
 
 interface Format {
   readonly mantissa: number;
@@ -31,6 +31,8 @@ type SignedFloat = keyof typeof formats;
 
 /** Floats with at most 16 bits, which are stored as bits. */
 export type SmallFloat = SignedFloat | "float8e8m0";
+export const isSmallFloat = <T extends DataType>(type: T): type is T & SmallFloat =>
+  type in formats || type === "float8e8m0";
 
 /**
  * Encodes numbers as bits of a small float, rounded once, half to even. Each array element contains one float.

@@ -94,7 +94,7 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
     },
     failure:
       idle === undefined
-        ? unchangedError(model, misses, markReplaced(files.alsoWritten, files), hint)
+        ? unchangedError(misses, markReplaced(files.alsoWritten, files), hint)
         : unsupportedError(`${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
@@ -103,18 +103,15 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
 }
 
 function unchangedError(
-  model: string,
   misses: UnwrittenOutput["misses"],
   written: readonly string[],
-  hint: string | undefined,
+  hint = "pith inspect shows what is in the model.",
 ): PithError {
-  const text = `Nothing changed, and ${written.length === 0 ? "nothing" : `only ${written.join(", ")}`} was written`;
   const [first] = misses;
-  if (first === undefined)
-    return unsupportedError(`${text}: no layer can be changed.`, {
-      hint: `pith inspect ${quoteWord(model)} shows what is in the model.`,
-    });
-  return unsupportedError(`${text}: ${first.at === undefined ? "" : `${first.at}: `}${first.reason}.`, { hint });
+  const reason =
+    first === undefined ? "no layer can be changed" : `${first.at === undefined ? "" : `${first.at}: `}${first.reason}`;
+  const text = written.length === 0 ? "nothing" : `only ${written.join(", ")}`;
+  return unsupportedError(`Nothing changed, and ${text} was written: ${reason}.`, { hint });
 }
 
 export interface PassResultDetails {
