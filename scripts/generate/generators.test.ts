@@ -277,7 +277,13 @@ test("the table of README has the smallest download with a small loss for each o
   const row = (name: string, brotli: number, loss: number) => {
     const change = { value: loss, low: loss, high: loss };
     const parts = { date: "2026-11-30", load: { start: 1, end: 2 }, failed: {}, bytes: 4e6, brotli };
-    return { ...parts, name, tool: "Pith" as const, command: `pith ${name}`, outcome: { value: 0, count: 9, change } };
+    return {
+      ...parts,
+      name,
+      tool: "Pith" as const,
+      command: `pith quantize folder/ --dtype ${name}`,
+      outcome: { value: 0, count: 9, change },
+    };
   };
   const { tool: _, ...float } = row("float32", 3e6, 0);
   // A rise of the perplexity and of other words is a loss; a lower accuracy or rank correlation is one.
@@ -292,8 +298,7 @@ test("the table of README has the smallest download with a small loss for each o
   };
   const about = { machine: "two cores", versions: {} };
   const table = withBestRows(readme, { ...about, networks });
-  expect(table.match(/\| b \| 4\.00 MB \| 2\.00 MB \|/g)).toHaveLength(4);
-  expect(table).toContain("In the order of the rows, these commands make the files: `npx --no-install pith b`.");
+  expect(table.match(/\| `--dtype b` \| 4\.00 MB \| 2\.00 MB \|/g)).toHaveLength(4);
   expect(table).toMatch(/^# Pith\n.*\n\| model .*\n<!-- \/known models -->\nend$/s);
   expect(withBestRows(readme, { ...about, networks: { "all-minilm-l6-v2": rows(-1) } })).toBe(readme);
 });

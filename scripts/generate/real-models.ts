@@ -40,21 +40,17 @@ export function withBestRows(text: string, results: RealResults): string {
     "model",
     "float32",
     "float32, brotli",
-    "format",
+    "options",
     "result",
     "result, brotli",
     "change (points, or %)",
     "speed in a page",
   ];
   const columns = titles.map((title): Column => (/32|result/.test(title) ? { title, align: "right" } : { title }));
-  const table = markdownTable(
-    columns,
-    rows.map(({ cells }) => cells),
-  );
-  const commands = new Set(rows.map(({ command }) => `\`npx --no-install ${command}\``));
+  const table = markdownTable(columns, rows);
   return `${text.slice(0, from + start.length)}${table}
 
-In the order of the rows, these commands make the files: ${[...commands].join(", ")}. \`bench/peers/real_models.py\` of the repository exports the float32 models. The columns *brotli* are the bytes that a web server sends. The speed is that of the result in WebAssembly, relative to float32: below 1 × is slower. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. *Rank correlation* tells whether the model orders pairs of sentences by similarity as people do: higher is better. *Other words* is the share of words in which the transcripts differ. *Perplexity* tells how uncertain the model is about the next token: lower is better. [Known models](docs/real-models.md) lists all formats, and the results of the usual Python tools. [Benchmarks](docs/benchmarks.md) has small networks.
+The command \`quantize\` makes the results with these options. The columns *brotli* are the bytes that a web server sends. The speed is that of the result in WebAssembly, relative to float32: below 1 × is slower. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. *Rank correlation* tells whether the model orders pairs of sentences by similarity as people do: higher is better. *Other words* is the share of words in which the transcripts differ. *Perplexity* tells how uncertain the model is about the next token: lower is better. [Known models](docs/real-models.md) lists all formats, and the results of the usual Python tools. [Benchmarks](docs/benchmarks.md) has small networks.
 ${text.slice(to)}`;
 }
 
@@ -69,10 +65,7 @@ export function bestResult(network: RealNetwork, results: readonly RealResult[])
     .toSorted((a, b) => (a.brotli ?? Number.NaN) - (b.brotli ?? Number.NaN))[0];
 }
 
-function bestRow(
-  network: RealNetwork,
-  [float, ...results]: readonly RealResult[],
-): readonly { readonly cells: readonly string[]; readonly command: string }[] {
+function bestRow(network: RealNetwork, [float, ...results]: readonly RealResult[]): readonly (readonly string[])[] {
   const { title, change } = network;
   const best = bestResult(network, results);
   if (float === undefined || best?.outcome === undefined) return [];
@@ -80,7 +73,8 @@ function bestRow(
     [result.bytes, result.brotli].map((size) => bytes(size ?? Number.NaN));
   const speed = best.wasm === undefined ? "fails" : `${best.wasm.factor.toFixed(2)} ×`;
   const changed = `${change.title} ${changeText(network, best.outcome)}`;
-  return [{ cells: [title, ...sizes(float), best.name, ...sizes(best), changed, speed], command: best.command ?? "" }];
+  const options = (best.command ?? "").replace(/^pith quantize \S+ /, "");
+  return [[title, ...sizes(float), `\`${options}\``, ...sizes(best), changed, speed]];
 }
 
 /** Returns the loss of a row in the unit of its change; negative if it gained. */
