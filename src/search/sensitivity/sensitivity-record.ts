@@ -55,7 +55,7 @@ export interface Sensitivity {
 const amount = (share: number): string => percent(share, 0);
 
 export const kindWords: Readonly<Record<SensitivityKind, { readonly title: string; text(setting: number): string }>> = {
-  prune: { title: "individual weights set to zero", text: amount },
+  prune: { title: "individual weights set to zero", text: (share) => `${amount(share)} zeros` },
   channels: { title: "channels removed", text: amount },
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
   rank: {

@@ -229,7 +229,7 @@ function goalLine(
   if (reference.isGoalBaseline) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return sentence(model);
-  return `${sentence(model)} This goal limits the loss from ${model}. Compared with ${reference.model}, the change is ${formatChange(reference.comparison, goal)}. To limit that change instead, set --max-drop.`;
+  return `Compared with ${reference.model}, the change is ${formatChange(reference.comparison, goal)}; --max-drop limits that change. ${sentence(model)}`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: …`. */

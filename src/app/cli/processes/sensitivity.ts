@@ -77,15 +77,17 @@ export default async function sensitivityProcess(
   const unresolvedNote = unresolvedText(record);
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
   const written = await writeResults(out, record, recipes, session, sensitivityContents);
-  const recipe =
-    written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ?? written.find((file) => file.endsWith(".yaml"));
+  // Zeros alone do not make the file smaller.
+  const recipe = written.findLast((file) => file.endsWith(".yaml") && basename(file) !== "prune.yaml");
   return {
     json: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {
       const { name, unit } = record.metric;
       const { dim, bold } = terminal.color;
-      const { count: samples } = record.original;
-      const interval = dim(`95 % interval ${figureInterval(unit, record.original)}, ${counted(samples, "sample")}`);
+      const mostSamples = Math.max(...record.rows.map(({ drop }) => drop.count));
+      const interval = dim(
+        `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; changes: on up to ${integer(mostSamples)}`,
+      );
       terminal.table(columnsOf("", "", ""), [
         [`${name} of the original`, figureText(unit, record.original.value), interval],
       ]);
@@ -110,10 +112,10 @@ export default async function sensitivityProcess(
       if (task.preprocessing !== undefined) terminal.line(`preprocessing: ${task.preprocessing}`);
       terminal.line(`written: ${written.join("  ")}`);
       terminal.line(
-        `${bold(headline(record))}. ${counted(record.rows.length, "measurement")} in ${duration(1000 * record.seconds)}`,
+        `${bold(headline(record))}. ${integer(record.rows.length)} of ${counted(record.rows.length + record.open, "setting")} measured in ${duration(1000 * record.seconds)}`,
       );
-      if (recipe !== undefined)
-        terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`);
+      const words = ["pith", "compress", path, ...dataWords(data), ...(recipe === undefined ? [] : ["-r", recipe])];
+      terminal.line(`next: ${words.map(quoteWord).join(" ")}`);
     },
   };
 }
