@@ -34,6 +34,7 @@ const tasks = {
   "Check it": {
     verdicts: "Verdicts",
     "compared-outputs": "Compared outputs",
+    messages: "Messages",
     data: "Data",
     sensitivity: "Sensitivity",
     check: "In continuous integration",

@@ -37,6 +37,11 @@ export const nextFiles = (
   data: data === undefined ? "SAMPLES" : quoteWord(data.path),
 });
 
+const recoverCommand = ({ model, written, data, isTrainable, isGoalMet }: NextFiles): string | undefined =>
+  isTrainable && !isGoalMet
+    ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
+    : undefined;
+
 export const passCommands: Readonly<Record<string, PassCommand>> = {
   prune: {
     suffix: () => ".pruned",
@@ -46,12 +51,9 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
     storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    nextCommand({ structured = false, keepMasks, dropLayers }, { model, written, data, isTrainable, isGoalMet }) {
-      if (structured !== false || dropLayers !== undefined)
-        return isTrainable && !isGoalMet
-          ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
-          : undefined;
-      return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
+    nextCommand({ structured = false, keepMasks, dropLayers }, files) {
+      if (structured !== false || dropLayers !== undefined) return recoverCommand(files);
+      return keepMasks === true ? `train ${files.written} --data ${files.data}  # the zeros stay` : undefined;
     },
   },
   quantize: {
@@ -78,6 +80,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
     unchangedHint: "To cut more: --budget 60%, or a smaller --rank.",
+    nextCommand: (_, files) => recoverCommand(files),
   },
   distill: {
     suffix: () => ".distilled",

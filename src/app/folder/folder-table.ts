@@ -178,7 +178,7 @@ export function folderTable<R extends Row>(
     hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
     rows.some(({ memory }) => memory !== undefined) &&
-      "memory: estimated peak of a page with WebAssembly, for 128 tokens that continue a text of 896, or for one image.",
+      "memory: estimated peak of a page with WebAssembly, for one sample (of a language model: 128 tokens after 896 others).",
     ...rows.flatMap(({ file, oversized = [] }) =>
       oversized.length === 0
         ? []

@@ -125,8 +125,11 @@ export default async function debug(
       if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       const noDifferenceText = `No ${misses.length > 0 ? "other " : ""}layer differs`;
       terminal.line(`${blamed === undefined ? noDifferenceText : blameText(blamed)}.`);
-      const words = ["pith", "inspect", originalPath, blamedLayer ?? ""].map(quoteWord).join(" ");
-      if (blamedLayer !== undefined) terminal.line(`next: ${words}  # how it can be compressed`);
+      terminal.line(
+        blamedLayer === undefined
+          ? `next: pith sensitivity ${quoteWord(originalPath)} --data SAMPLES  # what each layer can bear`
+          : `next: pith inspect ${quoteWord(originalPath)} ${quoteWord(blamedLayer)}  # how it can be compressed`,
+      );
     },
   };
 }
