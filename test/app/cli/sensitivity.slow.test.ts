@@ -52,7 +52,7 @@ test("prints a table, and writes data and recipes that run", async () => {
   const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
   expect(code, err).toBe(0);
   expect(text).toMatch(
-    /^accuracy of the original +100\.0 % +95 % interval [\d.]+ % … [\d.]+ %, \d+ samples\n− is a loss: .*\nindividual weights set to zero: change of accuracy in points if only this layer changes, worst layer first\nlayer +20 % +40 % +60 % +80 %\nfc\d +[+−\d]/,
+    /^accuracy of the original +100\.0 % +95 % interval [\d.]+ % … [\d.]+ %, \d+ samples; changes: on up to \d+\n− is a loss: .*\nindividual weights set to zero: change of accuracy in points if only this layer changes, worst layer first\nlayer +20 % zeros +40 % zeros +60 % zeros +80 % zeros\nfc\d +[+−\d]/,
   );
   expect(text).toContain("fewer bits");
   expect(text).toMatch(/\nnext: pith compress .*bits\.yaml\n$/);
