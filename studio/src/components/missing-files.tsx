@@ -21,7 +21,7 @@ export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null
         >
           <p class="note">The page does not store samples. With others, candidates are made again.</p>
           <button type="button" onClick={closeSamples}>
-            Run without samples
+            Go on without samples
           </button>
         </DropZone>
       );

@@ -33,7 +33,7 @@ const quickOptions = { samples: 50, biasCorrection: "none", equalize: false };
 const staticStep = ({ isFast }: Settings): object => ({
   quantize: { scheme: "static", ...(isFast ? quickOptions : {}) },
 });
-const fewSamples = "fast: 50 calibration samples, no equalization and no correction of biases";
+const fewSamples = "fast: 50 calibration samples and no corrections; can lose more";
 
 export const presets: readonly Preset[] = [
   {

@@ -24,6 +24,7 @@ import {
   samplesRequest,
   selectedId,
   settings,
+  sharedPreprocess,
   show,
   subject,
   takenId,
@@ -83,6 +84,7 @@ async function openModelFrom(place: string, files: ChosenFiles, options: CallOpt
   if (options.signal?.aborted === true) throw new Failure("Canceled.", "E_STOPPED", undefined);
   batch(() => {
     showSession(stored ?? { ...emptySession, key, place, model: opened });
+    sharedPreprocess.value = undefined;
     modelSource.value = { key, place };
     chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };

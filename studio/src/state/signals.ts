@@ -65,6 +65,8 @@ export const modelSource = signal<{ readonly key: string; readonly place: string
 
 /** Place of the samples that were opened last, or could not be opened. */
 export const triedData = signal<string | undefined>(undefined);
+/** Preprocessing that the link of a shared result names. */
+export const sharedPreprocess = signal<string | undefined>(undefined);
 
 export const samplesRequest = signal<SamplesRequest | undefined>(undefined);
 

@@ -12,7 +12,7 @@ import { findPreset, nameOf } from "../settings/presets.ts";
 import { type SharedResult, sharedResult } from "../share.ts";
 import { make } from "../state/making.ts";
 import { openModel } from "../state/opening.ts";
-import { job, maxDrop, model, modelSource, samples, settings, show } from "../state/signals.ts";
+import { job, maxDrop, model, modelSource, samples, settings, sharedPreprocess, show } from "../state/signals.ts";
 import { continueSession, storedSessions } from "../storage/keep.ts";
 
 export function Result(): JSX.Element {
@@ -27,8 +27,8 @@ export function Result(): JSX.Element {
       </p>
       <h1>{resultSentence(value)}</h1>
       <p class="lead">
-        {timesText(value.before / (value.after || 1))} smaller. The address states this result; the page measures it
-        when you make it again. The model never left the page of the person who made it.
+        {timesText(value.before / (value.after || 1))} smaller. The link claims this result; the page measures it when
+        you make it again. The model never left the page of the person who made it.
       </p>
       <Bars numbers={value} />
       <ProblemAlert place="start" />
@@ -75,6 +75,7 @@ export function Result(): JSX.Element {
 function applySettings(result: SharedResult): void {
   settings.value = result.settings;
   maxDrop.value = result.maxDrop;
+  sharedPreprocess.value = result.preprocess;
 }
 
 async function openShared(result: SharedResult, files: ChosenFiles): Promise<void> {

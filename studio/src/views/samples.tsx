@@ -10,7 +10,7 @@ import { className, NetworkInput, Probabilities, Sample } from "../components/sa
 import { Table } from "../components/table.tsx";
 import { integerText, percentText, unbroken } from "../format.ts";
 import { openSamples } from "../state/opening.ts";
-import { job, missingFiles, problem, samples, samplesRequest, triedData } from "../state/signals.ts";
+import { job, missingFiles, problem, samples, samplesRequest, sharedPreprocess, triedData } from "../state/signals.ts";
 
 /** Preprocessings of images that the user can choose. */
 const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
@@ -32,6 +32,7 @@ export function Samples(): JSX.Element {
       )}
       <ProblemAlert place="samples" />
       <ProgressBox place="samples" />
+      <MissingFiles place="samples" />
       {problem.value?.place === "samples" && job.value === undefined ? <PreprocessingForm /> : null}
       {value === undefined ? null : (
         <>
@@ -44,7 +45,6 @@ export function Samples(): JSX.Element {
           <Shown />
         </>
       )}
-      <MissingFiles place="samples" />
       {missingFiles.value === "model" ? null : value === undefined ? (
         <Chooser title="Drop a folder or files of samples here" />
       ) : (
@@ -64,7 +64,7 @@ export function Samples(): JSX.Element {
 
 function Chooser({ title }: { title: string }): JSX.Element {
   return (
-    <DropZone title={title} onFiles={(files) => openSamples(files, placeOf(files))}>
+    <DropZone title={title} onFiles={(files) => openSamples(files, placeOf(files), sharedPreprocess.value)}>
       <p class="note">
         A folder of images (class folders, <span class="name">labels.csv</span>, <span class="name">train/</span> and{" "}
         <span class="name">test/</span>) or WAV files; .csv, .tsv, .jsonl, .npz, .txt; CIFAR and MNIST files.
@@ -97,7 +97,7 @@ function Heading(): JSX.Element | null {
       </h1>
       <p class="lead">
         {interval}
-        {available === undefined || available <= tested ? null : (
+        {available === undefined || available <= tested || missingFiles.value !== undefined ? null : (
           <>
             {`Of ${integerText(available)} test samples, ${integerText(tested)} are used. `}
             <button
@@ -194,7 +194,12 @@ function Tried({ tried }: { tried: NonNullable<SamplesView["tried"]> }): JSX.Ele
       ]}
       rows={tried.map(({ name, accuracy, fits }, index) => ({
         key: name,
-        cells: [name, percentText(accuracy.value), integerText(accuracy.count), index === 0 ? "used" : use(name, fits)],
+        cells: [
+          name,
+          percentText(accuracy.value),
+          integerText(accuracy.count),
+          index === 0 ? "used" : missingFiles.value === undefined ? use(name, fits) : "",
+        ],
       }))}
     />
   );
@@ -205,7 +210,7 @@ const use = (name: string, fits: boolean): JSX.Element => (
     <button type="button" class="link" onClick={() => openSamples([], triedData.value ?? "", name)}>
       use
     </button>
-    {fits ? " (the images do not show which of it and the first is right)" : ""}
+    {fits ? " (too close to the first to tell which is right)" : ""}
   </>
 );
 

@@ -70,7 +70,7 @@ export function Take(): JSX.Element {
       <p class="note">
         {isServed
           ? "The command writes the same bytes."
-          : "Int8 weights and float16 have the same bytes. Where the model runs to find values, WebAssembly rounds differently: the command’s file has the same size, and can differ in some values."}
+          : "Int8 weights and float16 have the same bytes. Other files have the same size and can differ in some values, because WebAssembly rounds differently."}
       </p>
       <details>
         <summary>recipe.yaml</summary>
@@ -106,14 +106,16 @@ function Serving({ file }: { file: string }): JSX.Element {
       <p>
         Put <span class="name">{file}</span> and <span class="name">{file}.br</span> beside each other on the server. It
         sends the small copy with the header <code>Content-Encoding: br</code>, and the page loads{" "}
-        <span class="name">{file}</span> as before.
+        <span class="name">{file}</span> as before. Browsers accept brotli over HTTPS only.
       </p>
       <CodeBox
         text={`# nginx, with the module ngx_brotli
 location /models/ { brotli_static on; gzip_static on; }
 
 # Caddy
-file_server /models/* { precompressed br gzip }
+file_server /models/* {
+  precompressed br gzip
+}
 
 # Is the copy sent?
 curl -sI -H "Accept-Encoding: br" https://example.com/models/${file} | grep -i content-encoding`}
