@@ -33,6 +33,18 @@ describe.skipIf(browser === undefined)("candidates in the studio", () => {
       expect(errors).toEqual([]);
     }));
 
+  test("ask for the files again before the samples can be read in another way", () =>
+    inStudio(async ({ page, reopen, errors }) => {
+      await makeCandidate(page, await writeQuadrants());
+      await waitUntilStored(page, 1);
+      const next = await reopen();
+      await next.getByRole("button", { name: "Continue" }).click();
+      await next.getByRole("link", { name: /^2 Samples/ }).click();
+      await next.getByRole("group", { name: "Choose quadrants.onnx again" }).waitFor();
+      expect(await next.getByRole("button", { name: /^(use|Test on all .*)$/ }).count()).toBe(0);
+      expect(errors).toEqual([]);
+    }));
+
   test("are removed with all of their files", () =>
     inStudio(async ({ page, reopen }) => {
       await makeCandidate(page, { model: (await writeQuadrants()).model });
