@@ -1,5 +1,4 @@
 /** Numbers as text: three significant digits, decimal units, a no-break space before the unit. */
-import type { Latency } from "pith/evaluate";
 
 const digits = (value: number): string =>
   new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3, useGrouping: false }).format(value).replace("-", "−");
@@ -26,9 +25,6 @@ export const integerText = (value: number): string => Math.round(value).toLocale
 /** "3.54 ×". */
 export const timesText = (value: number): string =>
   `${value >= 99.95 ? Math.round(value) : value.toPrecision(3)}\u00a0×`;
-/** "3.54 × (3.40 to 3.61, 10th to 90th percentile of 15 interleaved rounds)". */
-export const speedText = (speed: Latency["speedup"], rounds: number | undefined): string =>
-  `${timesText(speed.median)} (${speed.low.toFixed(2)} to ${speed.high.toFixed(2)}, 10th to 90th percentile of ${rounds} interleaved rounds)`;
 /** "91.6 %". */
 export const percentText = (share: number): string => `${(100 * share).toFixed(1)}\u00a0%`;
 /** "about 68 s", "about 3 min". */

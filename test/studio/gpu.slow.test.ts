@@ -33,10 +33,10 @@ describe.skipIf(browser === undefined)("speed on WebGPU", () => {
   test("is measured on request, after the outputs were checked there", () =>
     inCompare(async (page, errors) => {
       await measure(page).click();
-      const sentence = page.getByText(/^Speed on WebGPU: \d/);
+      const sentence = page.getByText(/^Speed on WebGPU: (\d|about)/);
       await sentence.waitFor();
       expect(await sentence.textContent()).toMatch(
-        /: \d[\d.]*\u00a0× \(.* rounds\) on google swiftshader\. Outputs there: signal to noise .* dB/,
+        /: .*as fast as the original.* on google swiftshader\. Outputs there: signal to noise .* dB/,
       );
       expect(errors).toEqual([]);
     }));
@@ -47,7 +47,7 @@ describe.skipIf(browser === undefined)("speed on WebGPU", () => {
       await page.getByRole("button", { name: "Cancel" }).click();
       await page.getByRole("button", { name: "Cancel" }).waitFor({ state: "detached" });
       await measure(page).click();
-      await page.getByText(/^Speed on WebGPU: \d/).waitFor();
+      await page.getByText(/^Speed on WebGPU: (\d|about)/).waitFor();
     }));
 
   test("is not measured if the runtime fails, which the page says", () =>

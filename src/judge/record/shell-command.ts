@@ -12,10 +12,8 @@ export function benchCommand(files: readonly string[], targets: readonly TargetN
 }
 
 /** Returns the command after a met goal, with what remains to do. */
-export function timingCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
-  const page = targets.includes("wasm") ? "" : "for a page, add --target wasm; ";
-  return `${benchCommand(files, targets)}  # ${page}if it is fast enough, put it in the place of the original`;
-}
+export const timingCommand = (files: readonly string[], targets: readonly TargetName[] = []): string =>
+  `${benchCommand(files, targets)}  # ${targets.includes("wasm") ? "" : "for a page, add --target wasm; "}if it is fast enough, put it in the place of the original`;
 
 export const targetFlag = (targets: readonly TargetName[]): string =>
   targets.length === 0 ? "" : ` --target ${targets.join(",")}`;

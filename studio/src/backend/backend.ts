@@ -132,7 +132,6 @@ export interface MakeRequest {
 export interface Timing {
   readonly original: Latency;
   readonly candidate: Latency;
-  readonly rounds: number;
   /** Whether the machine was too busy to measure speed. */
   readonly isUnsteady: boolean;
 }

@@ -131,7 +131,7 @@ const resultOf = (run: Run): Omit<Made, "bytes" | "recipe"> => ({
 function timingOf(report: Run["latency"], place: number): Made["timing"] {
   const [original, candidate] = [report?.models[0], report?.models[place]];
   if (report === undefined || original === undefined || candidate === undefined) return undefined;
-  return { original, candidate, rounds: report.rounds, isUnsteady: report.unsteady };
+  return { original, candidate, isUnsteady: report.unsteady };
 }
 
 /** Quantizes without samples, and compares the outputs on random inputs. */

@@ -3,7 +3,7 @@ import { type Model, PithError } from "pith";
 import type { Dataset } from "pith/data";
 import { createEngine } from "pith/engine";
 import { checkTargets, latency } from "pith/evaluate";
-import { speedText } from "../format.ts";
+import { speedText } from "../../../src/core/numbers.ts";
 import { timingRounds } from "./candidates.ts";
 import type { CallContext } from "./session.ts";
 
@@ -34,10 +34,10 @@ export async function timeOnGpu(
   const progress = (done: number, total?: number): void => report({ stage, done, total });
   try {
     const options = { rounds: timingRounds, signal, progress };
-    const { models, rounds, unsteady } = await latency(engine, [original, candidate], undefined, options);
+    const { models, unsteady } = await latency(engine, [original, candidate], undefined, options);
     const [, timed] = models;
     const busyText = unsteady ? " The machine was busy." : "";
-    return `${timed && speedText(timed.speedup, rounds)} on ${where}. Outputs there: ${check?.found}.${busyText}`;
+    return `${timed && speedText(timed.speedup, " as fast as the original")} on ${where}. Outputs there: ${check?.found}.${busyText}`;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
     return `not measured. The models do not run on this device (${where}): ${error.message}`;

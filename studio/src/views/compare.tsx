@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { speedText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
 import { ProblemAlert } from "../components/alert.tsx";
@@ -10,7 +11,7 @@ import { ShareBox } from "../components/share-box.tsx";
 import { SizeSwitch } from "../components/size-switch.tsx";
 import { SlowAlert } from "../components/slow-alert.tsx";
 import { Verdict } from "../components/verdict.tsx";
-import { bytesText, countText, speedText } from "../format.ts";
+import { bytesText, countText } from "../format.ts";
 import { downloadFigure, missingSpeedText, resultNumbers, resultSentence, speedOf } from "../measurements.ts";
 import { measureOnGpu } from "../state/making.ts";
 import {
@@ -109,7 +110,7 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
     return before.value === undefined ? { ...after, term } : { ...after, term, detail: `from ${figureValue(before)}` };
   });
   const speed = speedOf(candidate);
-  const { original: originalTimes, candidate: times, rounds } = timing ?? {};
+  const { original: originalTimes, candidate: times } = timing ?? {};
   return (
     <>
       <Figures
@@ -130,7 +131,7 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
       />
       <p>
         Speed on {isServed ? "the native runtime" : "WebAssembly"}:{" "}
-        {speed === undefined ? missingSpeedText(candidate) : speedText(speed, rounds)}.
+        {speed === undefined ? missingSpeedText(candidate) : speedText(speed, " as fast as the original")}.
       </p>
       <ProblemAlert place="compare" />
       <ProgressBox place="compare" />

@@ -9,13 +9,5 @@ export default async function sizesJob(
   context: JobContext,
 ): Promise<readonly Size[]> {
   context.stage("compressed size");
-  let count = 0;
-  return Promise.all(
-    models.map(async (path) => {
-      const sizes = await size(...filesOfModel(await open(path), path));
-      count += 1;
-      context.progress(count, models.length);
-      return sizes;
-    }),
-  );
+  return Promise.all(models.map(async (path) => size(...filesOfModel(await open(path), path))));
 }

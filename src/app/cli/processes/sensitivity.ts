@@ -84,7 +84,7 @@ export default async function sensitivityProcess(
     print(terminal) {
       const { name, unit } = record.metric;
       const { dim, bold } = terminal.color;
-      const mostSamples = Math.max(...record.rows.map(({ drop }) => drop.count));
+      const mostSamples = Math.max(record.original.count, ...record.rows.map(({ drop }) => drop.count));
       const interval = dim(
         `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; changes: on up to ${integer(mostSamples)}`,
       );
