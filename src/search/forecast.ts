@@ -153,26 +153,19 @@ export class Forecast {
       const effect = this.#formatEffectOf(format, tradeoff);
       return { ...effect, drop: (effect.drop * remainingDrop) / remainingDropShare([combination.training]) };
     }
-    const largerDrop = this.#dropOfLarger(format, training);
-    if (!isAlone || largerDrop === undefined) return "rejected";
-    const drop = Math.max(priorUntrainedDrop * this.#goalDrop * remainingDrop, largerDrop);
+    if (!isAlone) return "rejected";
+    const drop = Math.max(priorUntrainedDrop * this.#goalDrop * remainingDrop, this.#dropOfLarger(format, training));
     return { share: expectedShare, fixed: fixedShare, speed: 1, drop };
   }
 
-  /** Returns the largest drop of larger formats after the same training. Undefined if one that needs it has not been trained: it is more likely to succeed. */
-  #dropOfLarger({ sizeShare = 1 }: Offer, training: Offer): number | undefined {
-    const larger = this.#trials.filter(
-      ({ combination: { structure, format } }) =>
-        structure === undefined && format?.isTrainable === true && (format.sizeShare ?? 1) > sizeShare,
+  /** Returns the largest drop of larger formats after the same training. What they lose, smaller ones lose, too. */
+  #dropOfLarger({ sizeShare = 1 }: Offer, training: Offer): number {
+    const drops = this.#trials.flatMap(({ combination: { structure, format, training: other }, tradeoff }) =>
+      structure === undefined && other?.name === training.name && (format?.sizeShare ?? 0) > sizeShare
+        ? [tradeoff?.drop ?? Number.POSITIVE_INFINITY]
+        : [],
     );
-    const trained = larger.filter(({ combination }) => combination.training?.name === training.name);
-    const isUntrained = larger.some(
-      ({ combination: { format, training: other }, tradeoff }) =>
-        other === undefined &&
-        (tradeoff?.drop ?? 0) > this.#goalDrop &&
-        trained.every(({ combination }) => combination.format !== format),
-    );
-    return isUntrained ? undefined : Math.max(0, ...trained.map(({ tradeoff }) => tradeoff?.drop ?? 0));
+    return Math.max(0, ...drops);
   }
 
   /** Predicts a format from measured formats of its family: bytes from the nearest expected loss, the drop interpolated in logarithms. */

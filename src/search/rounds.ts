@@ -101,7 +101,17 @@ export class Rounds {
         : [{ combination, misses: 0, worth: gain / runs }];
     });
     if (candidates.length === 0) return this.#lessLossyThanBest(seconds);
-    const meetingObjective = candidates.filter(({ misses }) => misses === 0);
+    // Of formats with the same training, larger ones are more likely to meet the goal, so smaller ones wait for them.
+    const waits = ({ structure, format, training }: Combination): boolean =>
+      structure === undefined &&
+      training !== undefined &&
+      candidates.some(
+        ({ combination: other }) =>
+          other.structure === undefined &&
+          other.training?.name === training.name &&
+          (other.format?.sizeShare ?? 0) > (format?.sizeShare ?? 0),
+      );
+    const meetingObjective = candidates.filter(({ combination, misses }) => misses === 0 && !waits(combination));
     return (meetingObjective.length > 0 ? meetingObjective : candidates)
       .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
       .map(({ combination }) => combination);

@@ -16,8 +16,6 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** Returns whether pruned values are stored as zeros in the file. */
   storesZeros?(options: OptionValues): boolean;
-  /** Advice if no layer was changed. */
-  readonly unchangedHint?: string;
   /** Returns the suggested next command line without the leading `pith`. */
   nextCommand?(options: OptionValues, files: NextFiles): string | undefined;
 }
@@ -79,7 +77,6 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
       "factorize model.onnx --budget 60% --cost macs",
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
-    unchangedHint: "To cut more: --budget 60%, or a smaller --rank.",
     nextCommand: (_, files) => recoverCommand(files),
   },
   distill: {

@@ -29,7 +29,7 @@ export interface StepReport extends ComparedResult, Pick<StepResult, "changes" |
   readonly against?: string | undefined;
   /** Comparison with the original or teacher; undefined without one, or if it could not run. */
   readonly reference?: Reference | undefined;
-  /** Sentence if a trained result lost most of what its reference or input model knows. */
+  /** Sentence if a student that was cut from its teacher lost most of what the teacher knows. */
   readonly lostKnowledge?: string | undefined;
   /** Layers at higher precision, with the number of samples on which they were chosen. */
   readonly fallback?: (PrecisionFallback & Pick<TestSampleCounts, "searched">) | undefined;
@@ -142,7 +142,7 @@ export async function runSingleStep(request: StepRequest, context: StepContext):
     invariance: metricComparison?.invariance,
     against: goalCheck?.against,
     reference: metricComparison?.reference,
-    lostKnowledge: isTraining(pass) ? (metricComparison?.reference ?? metricComparison)?.lostKnowledge : undefined,
+    lostKnowledge: allowsLargeDrop(request) && isTraining(pass) ? metricComparison?.lostKnowledge : undefined,
     pruned: isTraining(pass) && !hasReference && wasPruned(input.model) ? true : undefined,
   };
 }

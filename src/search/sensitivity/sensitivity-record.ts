@@ -114,7 +114,7 @@ export function headline(sensitivity: Sensitivity): string {
   const lossyRows = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
   const mostSensitive = sensitivityKinds.flatMap((kind) => selectKind({ rows: lossyRows }, kind).layers[0]?.name ?? []);
   const [mostFrequent] = [...groupBy(mostSensitive, (name) => name).values()].toSorted((a, b) => b.length - a.length);
-  if (mostFrequent === undefined) return "No layer lost a statistically significant amount, so each may be compressed";
+  if (mostFrequent === undefined) return "No layer lost a statistically significant amount";
   const isOne = lossyRows.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);
   return `${mostFrequent[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
 }

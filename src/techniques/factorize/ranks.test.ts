@@ -94,7 +94,8 @@ it.each([
   setWeight(model, "fc.weight", (index) => (index % 57 === 0 && index / 57 < rank ? 1 : 0));
   const { changes, misses } = await factorize(model, {});
   expect(changes).toHaveLength(count);
-  const reason = "rank 24 keeps 95 % of the energy, but takes 85.7 % of its weights, more than two thirds";
+  const reason =
+    "rank 24 keeps 95 % of the energy, but takes 85.7 % of its weights, more than two thirds: set a budget or a rank to cut more";
   expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
 });
 

@@ -17,7 +17,7 @@ import {
 import { type Comparison, isWithin, judge } from "../../../judge/compare/goal.ts";
 import type { PlannedCost, SizeAndCost } from "../../../judge/measure/measured-pair.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../../judge/record/operation-count.ts";
-import { quoteWord, timingCommand } from "../../../judge/record/shell-command.ts";
+import { benchCommand, quoteWord, timingCommand } from "../../../judge/record/shell-command.ts";
 import {
   changeTextsOf,
   changeWithInterval,
@@ -82,7 +82,7 @@ const replacedMark = (path: string, { replaced }: OutputFiles): string => (repla
 const markReplaced = (paths: readonly string[], files: OutputFiles): readonly string[] =>
   paths.map((path) => `${path}${replacedMark(path, files)}`);
 
-export function resultOfUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles, hint?: string): Result {
+export function resultOfUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
     json: {
@@ -94,7 +94,7 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
     },
     failure:
       idle === undefined
-        ? unchangedError(misses, markReplaced(files.alsoWritten, files), hint)
+        ? unchangedError(model, misses, markReplaced(files.alsoWritten, files))
         : unsupportedError(`${capitalize(idle)}. Nothing was written.`, { hint: "--force writes it." }),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
@@ -102,16 +102,14 @@ export function resultOfUnwritten(model: string, result: UnwrittenOutput, files:
   };
 }
 
-function unchangedError(
-  misses: UnwrittenOutput["misses"],
-  written: readonly string[],
-  hint = "pith inspect shows what is in the model.",
-): PithError {
+function unchangedError(model: string, misses: UnwrittenOutput["misses"], written: readonly string[]): PithError {
   const [first] = misses;
   const reason =
     first === undefined ? "no layer can be changed" : `${first.at === undefined ? "" : `${first.at}: `}${first.reason}`;
   const text = written.length === 0 ? "nothing" : `only ${written.join(", ")}`;
-  return unsupportedError(`Nothing changed, and ${text} was written: ${reason}.`, { hint });
+  return unsupportedError(`Nothing changed, and ${text} was written: ${reason}.`, {
+    hint: `pith inspect ${quoteWord(model)} shows what is in the model.`,
+  });
 }
 
 export interface PassResultDetails {
@@ -183,7 +181,7 @@ function changeText(model: string, { reference, comparison, goal }: WrittenOutpu
 
 function nextAfter(
   model: string,
-  { masked, lost, comparison, written, continues, reference }: WrittenOutput,
+  { masked, lost, comparison, written, continues, reference, verdict }: WrittenOutput,
   dataWords: readonly string[],
 ): string {
   const [before, after] = [model, written].map(quoteWord);
@@ -193,7 +191,7 @@ function nextAfter(
   if (lost !== undefined) return `pith debug ${before} ${after}${data}`;
   return comparison === undefined
     ? `pith eval ${after} --original ${before} --data SAMPLES`
-    : timingCommand([reference?.model ?? model, written]);
+    : (verdict?.met === true ? timingCommand : benchCommand)([reference?.model ?? model, written]);
 }
 
 function reportLines({ changes, misses, fallback }: PassOutput, dim: (text: string) => string): string[] {

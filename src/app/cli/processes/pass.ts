@@ -65,7 +65,7 @@ export default async function pass(
   };
   const result = await passJob(input, session);
   if (dryRun) return resultOfPlan(result);
-  if (result.written === undefined) return resultOfUnwritten(model, result, files, command.unchangedHint);
+  if (result.written === undefined) return resultOfUnwritten(model, result, files);
   await completeFolder(place, session);
   return resultOfWritten(model, result, {
     isGoalRequired: maxDrop !== undefined || !force,

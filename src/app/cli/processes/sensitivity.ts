@@ -78,7 +78,9 @@ export default async function sensitivityProcess(
   if (unresolvedNote !== undefined) session.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
   const written = await writeResults(out, record, recipes, session, sensitivityContents);
   // Zeros alone do not make the file smaller.
-  const recipe = written.findLast((file) => file.endsWith(".yaml") && basename(file) !== "prune.yaml");
+  const recipe =
+    written.findLast((file) => /(bits|channels)\.yaml$/.test(file)) ??
+    written.find((file) => file.endsWith("rank.yaml"));
   return {
     json: { ...record, preprocessing: task.preprocessing, files: written },
     print(terminal) {
