@@ -266,3 +266,20 @@ describe("a family of formats with increasing losses", () => {
     expect(names(rounds.next(long))).toEqual([]);
   });
 });
+
+test("trains the smaller of two formats only if the larger one is no candidate", () => {
+  const some = combineOffers([
+    offer("plain", "numbers", { sizeShare: 0.5 }),
+    offer("large", "numbers", { sizeShare: 0.3, isTrainable: true }),
+    offer("small", "numbers", { sizeShare: 0.2, isTrainable: true }),
+    offer("learn", "healing", { recovery: 0.9, hasTraining: true }),
+  ]);
+  const trainedAfter = (plainSize: number): readonly string[] => {
+    const rounds = opened(undefined, [], some);
+    const results = { plain: [plainSize, 0], large: [300, 0.04], small: [200, 0.2] } as const;
+    for (const [name, [size, drop]] of Object.entries(results)) rounds.add(scored(name, { size, drop }, some));
+    return names(rounds.rankUntried(long)).filter((name) => name.endsWith(", learn"));
+  };
+  expect(trainedAfter(500)).toEqual(["large, learn"]);
+  expect(trainedAfter(250)).toEqual(["small, learn"]);
+});
