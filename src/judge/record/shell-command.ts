@@ -13,7 +13,7 @@ export function benchCommand(files: readonly string[], targets: readonly TargetN
 
 /** Returns the command after a met goal, with what remains to do. */
 export const timingCommand = (files: readonly string[], targets: readonly TargetName[] = []): string =>
-  `${benchCommand(files, targets)}  # ${targets.includes("wasm") ? "" : "for a page, add --target wasm; "}if it is fast enough, put it in the place of the original`;
+  `${benchCommand(files, targets)}  # ${targets.includes("wasm") ? "" : "for a page, add --target wasm; "}then put it in the place of the original`;
 
 export const targetFlag = (targets: readonly TargetName[]): string =>
   targets.length === 0 ? "" : ` --target ${targets.join(",")}`;

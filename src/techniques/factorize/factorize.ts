@@ -179,7 +179,7 @@ async function factorsOf(
   const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
-    fourBits < relativeError ? ` (quantize --bits 4 takes fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
+    fourBits < relativeError ? ` (quantize --bits 4 has fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
   const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}`;
   return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what: text, relativeError };
 }

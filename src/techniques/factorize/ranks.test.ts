@@ -133,7 +133,7 @@ it("applies a given rank that is not a multiple of a block", async () => {
 it("mentions 4-bit quantization only if it has a smaller error in fewer bytes", async () => {
   const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
   expect(changes[0]?.what).toMatch(
-    /relative error 0\.\d+ \(quantize --bits 4 takes fewer bytes, relative error 0\.\d+\)$/,
+    /relative error 0\.\d+ \(quantize --bits 4 has fewer bytes, relative error 0\.\d+\)$/,
   );
   // Rank 10 takes 9 % of the bytes, fewer than 4 bits.
   const few = await factorize(mlp(), { layers: "fc1", rank: 10 });

@@ -150,10 +150,10 @@ const schema = v.strictObject({
     "migrate outliers between layers before quantizing, if it lowers the output error",
     { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracyGroup },
   ),
-  /** Correct scales and biases layer by layer if that helps held-out samples: "full" or "none" (default for weights that gptaq rounds). */
+  /** Correct scales and biases layer by layer if that helps held-out samples: "full" or "none" (default for weights that gptaq rounds to 3 bits or more). */
   biasCorrection: withHelp(
     v.optional(v.picklist(["full", "none"])),
-    "with data: correct scales and biases for the quantization error (default: full; none for weights rounded by gptaq)",
+    "with data: correct scales and biases for the quantization error (default: full; none for weights of 3 bits or more that gptaq rounds)",
     {
       value: "how",
       group: accuracyGroup,

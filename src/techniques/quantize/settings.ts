@@ -135,8 +135,8 @@ function settingsOfStep(
   const options = { ...choices, ...step };
   const { perChannel, zeroPoints, overrides, equalize, weights, block, onnxOnly } = options;
   const { rounder = choices.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = choices;
-  const { biasCorrection = scheme === "weights" && rounder === gptaq.id ? "none" : "full" } = choices;
   const bits = options.bits ?? defaultBits(options);
+  const { biasCorrection = scheme === "weights" && rounder === gptaq.id && bits > 2 ? "none" : "full" } = choices;
   const roundedSettings = {
     ...commonSettings,
     perChannel,
