@@ -101,7 +101,7 @@ export class Rounds {
         : [{ combination, misses: 0, worth: gain / runs }];
     });
     if (candidates.length === 0) return this.#lessLossyThanBest(seconds);
-    // Of formats with the same training, larger ones are more likely to meet the goal, so smaller ones wait for them.
+    // A larger format is more likely to meet the goal after the same training, so a smaller one waits for it.
     const waits = ({ structure, format, training }: Combination): boolean =>
       structure === undefined &&
       training !== undefined &&

@@ -162,10 +162,7 @@ async function factorsOf(
   if (best === undefined) {
     const share = percent((first?.step.weights ?? 0) / layerCost.weights);
     const keeping = `rank ${first?.step.rank} keeps ${100 * keptEnergy} % of the energy`;
-    return new Miss(
-      `${keeping}, but takes ${share} of its weights, more than two thirds: set a budget or a rank to cut more`,
-      name,
-    );
+    return new Miss(`${keeping}, but takes ${share} of its weights, more than two thirds: set a budget or rank`, name);
   }
   const { parts, relativeError } = await decompositions[best.method].factors(problem, best.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");

@@ -150,10 +150,10 @@ const schema = v.strictObject({
     "migrate outliers between layers before quantizing, if it lowers the output error",
     { negated: "skip equalization and bias absorption (docs/quantization.md)", group: accuracyGroup },
   ),
-  /** Correct scales and biases layer by layer if that helps held-out samples: "full" or "none" (default for weights that gptaq rounds to 3 bits or more). */
+  /** Correct scales and biases layer by layer if that helps held-out samples: "full" or "none" (default for 3 bits or more by gptaq). */
   biasCorrection: withHelp(
     v.optional(v.picklist(["full", "none"])),
-    "with data: correct scales and biases for the quantization error (default: full; none for weights of 3 bits or more that gptaq rounds)",
+    "with data: correct scales and biases for the quantization error",
     {
       value: "how",
       group: accuracyGroup,
@@ -161,7 +161,7 @@ const schema = v.strictObject({
         title: "Bias correction (--bias-correction)",
         rows: [
           ["full", "layer by layer, on activations of the already corrected model"],
-          ["none", "scales and biases stay"],
+          ["none", "scales and biases stay (default for weights of 3 bits or more that gptaq rounds)"],
         ],
       },
     },

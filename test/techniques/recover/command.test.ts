@@ -21,7 +21,7 @@ test("prints each stage once, and as the next command a comparison if the goal i
   const words = ["recover", at("near.onnx"), "--original", at("right.onnx"), ...data];
   const { out, err } = await pith(...words, "-o", at("again.onnx"));
   expect(`${out}${err}`.match(/least-squares: /g)).toHaveLength(1);
-  expect(out).toContain(`\nnext: pith bench ${at("right.onnx")} ${at("again.onnx")}\n`);
+  expect(out).toContain(`\nnext: pith bench ${at("right.onnx")} ${at("again.onnx")}  # for a page`);
 });
 
 test("names the reference that a maximum drop limits", async () => {
