@@ -267,7 +267,7 @@ describe("a family of formats with increasing losses", () => {
   });
 });
 
-test("trains the smaller of two formats only if the larger one is no candidate", () => {
+test("trains the smaller of two formats only if the larger one is not a candidate", () => {
   const some = combineOffers([
     offer("plain", "numbers", { sizeShare: 0.5 }),
     offer("large", "numbers", { sizeShare: 0.3, isTrainable: true }),

@@ -25,6 +25,14 @@ describe("preprocessing recorded in a model", () => {
     expect({ ...rest, images: { ...images, name: "" } }).toEqual({ ...stated, images: { ...stated.images, name: "" } });
   });
 
+  // A link of the studio can name a preprocessing, and anybody can have written the link.
+  it.each(["./evil.mjs", "file:///etc/passwd", "__proto__", "constructor", "<img src=x>", "scale=Infinity", "std=0"])(
+    "rejects text that is no setting, without reading anything: %s",
+    (text) => {
+      expect(() => parsePreprocessingSpec(text)).toThrow(expect.objectContaining({ code: "E_OPTION" }));
+    },
+  );
+
   it("replaces the preprocessor config file", () => {
     const config = {
       do_rescale: true,
