@@ -47,20 +47,28 @@ export const togetherNote = (layers: readonly LayerRow[]): string =>
 
 export function debugPage({ original, model, on, layers, blamed }: DebugPageContent): string {
   const headline = blamed === undefined ? "No layer differs" : blameText(blamed);
-  const first = dominantLayer(blamed);
-  const row = (layer: LayerRow, index: number): Markup =>
-    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1, undefined, "place")}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${errorCells(layer).map((cell, column) => numberCell(cell, undefined, errorTitles[column]))}</tr>\n`;
   const body = html`<main>
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${headline}</h1></header>
 <figure>${layersChart({ layers, blamed }, Math.max(minWidth, margin.left + margin.right + widthPerLayer * layers.length))}
 <figcaption>The layers are in the order of the graph. Bars: alone. Line: with all before.</figcaption></figure>
 <h2>Layers</h2>
-${wideTable([numberHead("place"), textHead("layer"), textHead("operator"), errorTitles.map(numberHead)], layers.map(row))}
+${layersTable({ layers, blamed })}
 <p class="note">${layersLegend.map((line) => `${capitalize(line)}. `)}${togetherNote(layers)}</p>
 </main>`;
   return pageMarkup({ title: `${model}: ${headline}`, style: reportStyle, body });
 }
+
+function layersTable({ layers, blamed }: LayersDrawing): Markup {
+  const first = dominantLayer(blamed);
+  const row = (layer: LayerRow, index: number): Markup =>
+    html`<tr class="${layer.layer === first ? "chosen" : ""}">${numberCell(index + 1, undefined, "place")}<td class="text"><span class="name">${placeName(layer)}</span></td><td>${layer.operator}</td>${errorCells(layer).map((cell, column) => numberCell(cell, undefined, errorTitles[column]))}</tr>\n`;
+  return wideTable(
+    [numberHead("place"), textHead("layer"), textHead("operator"), errorTitles.map(numberHead)],
+    layers.map(row),
+  );
+}
+export const drawLayerTable = (errors: LayersDrawing): string => layersTable(errors).markup;
 
 /** Returns the layer that causes most of the error, unless the error is spread. */
 export const dominantLayer = (blamed: LayerTable["blamed"]): string | undefined =>

@@ -5,7 +5,7 @@ export { sampleViewsOf } from "../../judge/record/sample-views.ts";
 export { outputDifferenceText } from "../../judge/record/verdict.ts";
 export { blameText } from "../../runtime/noise/layer-errors.ts";
 export { type Summary, summarize } from "./choice.ts";
-export { drawLayerErrors } from "./debug.ts";
+export { drawLayerErrors, drawLayerTable } from "./debug.ts";
 export { drawGraph } from "./graph/draw-graph.ts";
 export { drawDisagreements, drawSample } from "./report-page.ts";
 export { drawSizes, type SizeDrawing } from "./size-chart.ts";

@@ -26,7 +26,8 @@ import type { Measured, Run, Timing, Variant } from "./run-record.ts";
 import { adviseOnSamples, minSamplesToDecide, type UnusedSamples } from "./sample-advice.ts";
 
 export interface RunOutcome {
-  readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "rejected";
+  /** Such as "goal met". */
+  readonly word: string;
   readonly mood: "good" | "doubt" | "bad";
 }
 
@@ -42,7 +43,7 @@ export function outcomeOf(run: Run): RunOutcome {
   if (chosenVariant.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
   const { verdict, met } = chosenVariant.verdict;
-  const word = verdict === "undecided" ? "needs more samples" : verdict;
+  const word = { kept: "goal met", undecided: "needs more samples", lost: "goal missed" }[verdict];
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 

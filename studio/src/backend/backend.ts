@@ -90,6 +90,19 @@ export interface ShownSample {
   readonly top: readonly { readonly index: number; readonly share: number }[];
 }
 
+/** How an image becomes the model's input: x = (byte · scale − mean) / std of its resized and cropped pixels. */
+export interface ImageInput extends Pick<Pixels, "width" | "height"> {
+  readonly channels: number;
+  readonly isChannelsFirst: boolean;
+  /** Length of the shorter side before the crop; undefined if the proportions are not kept. */
+  readonly shortSide: number | undefined;
+  readonly scale: number;
+  /** By red, green and blue, or one for all. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly isBgr: boolean;
+}
+
 export interface SamplesView {
   readonly name: string;
   readonly tested: number;
@@ -99,6 +112,8 @@ export interface SamplesView {
   readonly isLabeled: boolean;
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
+  /** Undefined for samples that are no images. */
+  readonly image?: ImageInput | undefined;
   /** The preprocessings that were tried if the preprocessing is a guess, the chosen one first. */
   readonly tried: OpenedTask["tried"];
   readonly metric: Pick<Run["metric"], "name" | "unit" | "better">;
@@ -192,6 +207,8 @@ export interface Calls {
   openSamples(model: string, request: SamplesRequest): SamplesView;
   make(subject: Subject, request: MakeRequest): Candidate;
   layerErrors(subject: Subject, file: Candidate["file"]): LayerErrors;
+  /** Times a candidate again; undefined if the runtime cannot. */
+  time(subject: Subject, file: Candidate["file"]): Timing | undefined;
   /** The speed on WebGPU as text, or why it was not measured. */
   timeOnGpu(subject: Subject, file: Candidate["file"]): string;
   /** Sizes of a candidate, or of the model at a place. Above `maxExactBytes` they are estimated. */

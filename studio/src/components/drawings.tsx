@@ -5,10 +5,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { useWidth } from "./width.ts";
 
 async function load() {
-  const { blameText, drawDisagreements, drawLayerErrors, drawSample, drawSizes, drawTraining } = await import(
-    "../../../src/app/report/index.ts"
-  );
-  return { drawDisagreements, drawLayerErrors, drawSample, drawSizes, drawTraining, blameText };
+  const { blameText, drawDisagreements, drawLayerErrors, drawLayerTable, drawSample, drawSizes, drawTraining } =
+    await import("../../../src/app/report/index.ts");
+  return { drawDisagreements, drawLayerErrors, drawLayerTable, drawSample, drawSizes, drawTraining, blameText };
 }
 
 type Report = Awaited<ReturnType<typeof load>>;

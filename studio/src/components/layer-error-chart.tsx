@@ -29,8 +29,13 @@ function Chart({ errors }: { errors: LayerErrors }): JSX.Element {
       <Drawing draw={({ drawLayerErrors }, width) => drawLayerErrors(errors, width)} />
       <figcaption>
         <DrawingText text={({ blameText }) => `${blameText(blamed)}.`} /> Signal to noise in dB; 20 dB less is ten times
-        the error. Bars: the layer alone, with the original’s inputs. Line: with the errors of all layers before it.
+        the error. Each bar is one operator of the graph that computes, also those without weights. Bars: the operator
+        alone, with the original’s inputs. Line: with the errors of all operators before it.
       </figcaption>
+      <details>
+        <summary>All bars as a table</summary>
+        <Drawing draw={({ drawLayerTable }) => drawLayerTable(errors)} />
+      </details>
     </figure>
   );
 }

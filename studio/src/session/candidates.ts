@@ -154,7 +154,10 @@ async function makeWithoutSamples({ model }: Opened, { made }: MakeRequest, cont
 }
 
 /** Times models on a random sample. Returns undefined if they do not run on one. */
-async function timeModels(models: readonly [Model, Model], { signal, report }: CallContext): Promise<Made["timing"]> {
+export async function timeModels(
+  models: readonly [Model, Model],
+  { signal, report }: CallContext,
+): Promise<Made["timing"]> {
   const stage = "measure the speed";
   report({ stage });
   const progress = (done: number, total?: number): void => report({ stage, done, total });

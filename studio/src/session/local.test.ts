@@ -49,6 +49,10 @@ const examples: { readonly [K in keyof Calls]: (path: string) => readonly (reado
     [path, { data: "rows.csv" }],
     [model, { data: path }],
   ],
+  time: (path) => [
+    [{ ...subject, model: path }, { storedAt: "a.onnx" }],
+    [subject, { storedAt: path }],
+  ],
   make: (path) => [
     [{ ...subject, model: path }, request({ quantize: { scheme: "float16" } })],
     [{ ...subject, samples: { data: path } }, request({ quantize: { scheme: "float16" } })],

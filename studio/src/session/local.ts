@@ -62,9 +62,10 @@ function parametersOf(text: string): readonly unknown[] {
 }
 
 /** The session, in which files are passed by their paths. */
-type LocalSession = Omit<Session, "make" | "layerErrors" | "timeOnGpu" | "downloadSizes" | "brotli"> & {
+type LocalSession = Omit<Session, "make" | "layerErrors" | "time" | "timeOnGpu" | "downloadSizes" | "brotli"> & {
   make(...parameters: Parameters<Session["make"]>): Promise<object>;
   layerErrors(subject: Subject, file: StoredFile, context: CallContext): Promise<unknown>;
+  time(subject: Subject, file: StoredFile, context: CallContext): Promise<unknown>;
   timeOnGpu(subject: Subject, file: StoredFile, context: CallContext): Promise<string>;
   downloadSizes(file: StoredFile | string): Promise<DownloadSizes>;
   brotli(file: StoredFile, context: CallContext): Promise<StoredFile>;
@@ -86,6 +87,7 @@ const pathsOf: {
     ...("steps" in made ? filesOfRecipe(recipeFrom(made)) : []),
   ],
   layerErrors: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
+  time: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
   timeOnGpu: (subject, { storedAt }) => [...pathsOfSubject(subject), storedAt],
   downloadSizes: (file) => [typeof file === "string" ? file : file.storedAt],
   downloadRates: (model) => [model],
@@ -107,6 +109,9 @@ export function createLocalSession(folder: string, paths: readonly string[]): Lo
     },
     async layerErrors(subject, { storedAt }, context) {
       return session.layerErrors(subject, await openStored(storedAt), context);
+    },
+    async time(subject, { storedAt }, context) {
+      return session.time(subject, await openStored(storedAt), context);
     },
     async timeOnGpu(subject, { storedAt }, context) {
       return session.timeOnGpu(subject, await openStored(storedAt), context);

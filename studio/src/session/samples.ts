@@ -4,7 +4,15 @@ import { collect, type IndexedDataset, memory } from "pith/data";
 import { estimate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
 import { sampleViewsOf } from "../../../src/app/report/index.ts";
-import { type Pixels, partSizes, type SamplesRequest, type SamplesView, type ShownSample } from "../backend/backend.ts";
+import { parsePreprocessing } from "../../../src/data/images/presets.ts";
+import {
+  type ImageInput,
+  type Pixels,
+  partSizes,
+  type SamplesRequest,
+  type SamplesView,
+  type ShownSample,
+} from "../backend/backend.ts";
 import { engine } from "./engine.ts";
 import type { CallContext, Sampled } from "./session.ts";
 
@@ -50,6 +58,7 @@ export async function openSamples(
     isLabeled: task.labelled,
     preprocessing: task.preprocessing,
     preset: task.preset,
+    image: await imageInputOf(task),
     tried: task.tried,
     metric: { name: metric.name, unit: metric.unit, better: metric.better },
     original: rows && estimate(metric, rows),
@@ -142,15 +151,34 @@ function readTop(row: Float64Array): ShownSample["top"] {
   })).filter(({ index }) => index >= 0);
 }
 
-/** Returns the float input of a sample as an image: its lowest value is black, its highest is white. Undefined for other inputs. */
-function pixelsOf({ label: _, ...inputs }: Batch): Pixels | undefined {
+/** Returns how stored images become inputs; undefined for other samples. */
+async function imageInputOf({ preset, test }: OpenedTask): Promise<ImageInput | undefined> {
+  if (preset === undefined) return undefined;
+  const first = "gather" in test ? await (test as IndexedDataset).gather(Uint32Array.of(0)) : undefined;
+  const form = first && imageFormOf(first);
+  if (form === undefined) return undefined;
+  const { scale, mean, std, channels, resize } = parsePreprocessing(preset);
+  const { data: _, ...shape } = form;
+  const shortSide = typeof resize === "object" ? undefined : (resize ?? Math.min(shape.width, shape.height));
+  return { ...shape, shortSide, scale, mean, std, isBgr: channels === "BGR" };
+}
+
+/** Returns the float input of a sample that has the shape of an image; undefined for other inputs. */
+function imageFormOf({ label: _, ...inputs }: Batch) {
   const [input] = Object.values(inputs);
   if (input === undefined || input.dims.length !== 4 || !input.type.startsWith("float")) return undefined;
   const [, a = 0, b = 0, c = 0] = input.dims;
   const isChannelsFirst = a === 1 || a === 3;
   const [channels, height, width] = isChannelsFirst ? [a, b, c] : [c, a, b];
-  if (channels !== 1 && channels !== 3) return undefined;
-  const values = toNumbers(input);
+  return channels === 1 || channels === 3 ? { data: input, isChannelsFirst, channels, height, width } : undefined;
+}
+
+/** Returns the float input of a sample as an image: its lowest value is black, its highest is white. Undefined for other inputs. */
+function pixelsOf(sample: Batch): Pixels | undefined {
+  const form = imageFormOf(sample);
+  if (form === undefined) return undefined;
+  const { isChannelsFirst, channels, height, width } = form;
+  const values = toNumbers(form.data);
   const [low, high] = values.reduce(([l, h], value) => [Math.min(l, value), Math.max(h, value)], [Infinity, -Infinity]);
   const data = new Uint8ClampedArray(4 * width * height).fill(255);
   for (let pixel = 0; pixel < width * height; pixel++)

@@ -123,6 +123,10 @@ export function createSession(
       if ("reason" in errors) throw new PithError("E_UNSUPPORTED", errors.reason);
       return errors;
     },
+    async time(subject, file, context) {
+      const { opened } = await subjectOf(subject, context);
+      return (await import("./candidates.ts")).timeModels([opened.model, await open(file)], context);
+    },
     async timeOnGpu(subject, file, context) {
       const { opened, sampled } = await subjectOf(subject, context);
       const { timeOnGpu } = await import("./gpu-speed.ts");

@@ -31,7 +31,7 @@ import {
   triedData,
   type ViewName,
 } from "./signals.ts";
-import { downloadRates, measureDownloads } from "./sizes.ts";
+import { downloadRates, measureDownloads, smallestDownload } from "./sizes.ts";
 
 /** Opens the ONNX file among the chosen files. */
 export async function openModel(files: ChosenFiles): Promise<boolean> {
@@ -133,7 +133,9 @@ export function showSession(session: Session): void {
     besideId.value = undefined;
     takenId.value = undefined;
     queue.value = [];
-    downloadRates.value = undefined;
+    downloadRates.value = session.downloadRates;
+    const { samplesRequest: request, smallestDownload: bytes } = session;
+    smallestDownload.value = request === undefined || bytes === undefined ? undefined : { request, bytes };
     openFiles.value = { model: false, samples: false };
   });
 }

@@ -20,7 +20,14 @@ import {
 export const downloadRates = signal<DownloadRates | undefined>(undefined);
 
 /** Bytes after brotli of the preset "smallest download" at its initial settings, with the samples that gave them. */
-const smallestDownload = signal<{ readonly request: SamplesRequest; readonly bytes: number } | undefined>(undefined);
+export const smallestDownload = signal<{ readonly request: SamplesRequest; readonly bytes: number } | undefined>(
+  undefined,
+);
+
+/** The same bytes, if they are those of the chosen samples. */
+export const smallestBytes = computed(() =>
+  smallestDownload.value?.request === samplesRequest.value ? smallestDownload.value?.bytes : undefined,
+);
 
 export const originalSizes = computed(() => model.value && measuredSizes(model.value.inspection));
 
@@ -33,9 +40,9 @@ export function estimatedBytes(chosen: Settings): number | undefined {
   const inspection = model.value?.inspection;
   if (inspection === undefined) return undefined;
   const { value: rates } = downloadRates;
-  const { value: smallest } = smallestDownload;
+  const { value: smallest } = smallestBytes;
   if (chosen.preset === "download" && sizeKind.value === "download" && chosen.isFast !== true)
-    return smallest && smallest.request === samplesRequest.value ? estimateSmallest(chosen, smallest.bytes) : undefined;
+    return smallest && estimateSmallest(chosen, smallest);
   if (sizeKind.value === "disk") return estimateSizes(rates?.simplified ?? inspection, chosen)?.total;
   return rates && estimateDownload(inspection, chosen, rates, downloads.value[""]?.brotli);
 }

@@ -4,6 +4,7 @@ import { type Example, exampleAt, fetchExample } from "../examples.ts";
 import { showProblem } from "../state/jobs.ts";
 import { closeModel, openSamples, reopenModel, showSession } from "../state/opening.ts";
 import * as state from "../state/signals.ts";
+import { downloadRates, smallestBytes } from "../state/sizes.ts";
 import { listSessions, loadSession, removeSession, type Session, type SessionRecord, saveSession } from "./sessions.ts";
 
 /** Milliseconds without a change before the session is stored, so that moving a slider writes once. */
@@ -31,6 +32,8 @@ const shownSession = computed<Session | undefined>(() => {
     selectedId: state.selectedId.value,
     downloads: state.downloads.value,
     layerErrors: Object.fromEntries(measured),
+    downloadRates: downloadRates.value,
+    smallestDownload: smallestBytes.value,
     candidates: candidates.value,
   };
 });

@@ -3,7 +3,15 @@
  * candidates. Files are written before the record that lists them, so that an interrupted write loses no stored candidate.
  */
 import type { LayerErrors } from "pith/evaluate";
-import type { Candidate, DownloadSizes, ModelView, SamplesRequest, SamplesView, Settings } from "../backend/backend.ts";
+import type {
+  Candidate,
+  DownloadRates,
+  DownloadSizes,
+  ModelView,
+  SamplesRequest,
+  SamplesView,
+  Settings,
+} from "../backend/backend.ts";
 import { decode, encode } from "../plain.ts";
 
 interface SessionData {
@@ -19,6 +27,9 @@ interface SessionData {
   readonly selectedId: string | undefined;
   readonly downloads: Readonly<Record<string, DownloadSizes>>;
   readonly layerErrors: Readonly<Record<string, LayerErrors>>;
+  /** Estimates of candidates that are not made yet. */
+  readonly downloadRates?: DownloadRates | undefined;
+  readonly smallestDownload?: number | undefined;
 }
 
 /** A model with its candidates, and what the page needs to show them. */

@@ -13,7 +13,7 @@ import { SlowAlert } from "../components/slow-alert.tsx";
 import { Verdict } from "../components/verdict.tsx";
 import { bytesText, countText } from "../format.ts";
 import { downloadFigure, missingSpeedText, resultNumbers, resultSentence, speedOf } from "../measurements.ts";
-import { measureOnGpu } from "../state/making.ts";
+import { measureOnGpu, measureSpeed } from "../state/making.ts";
 import {
   candidates,
   gpuSpeeds,
@@ -131,7 +131,17 @@ function SizeAndSpeed({ candidate }: { candidate: Candidate }): JSX.Element {
       />
       <p>
         Speed on {isServed ? "the native runtime" : "WebAssembly"}:{" "}
-        {speed === undefined ? missingSpeedText(candidate) : speedText(speed, " as fast as the original")}.
+        {speed === undefined ? missingSpeedText(candidate) : speedText(speed, " as fast as the original")}.{" "}
+        {timing?.isUnsteady === true ? (
+          <button
+            type="button"
+            class="link"
+            disabled={job.value !== undefined || missingFiles.value !== undefined}
+            onClick={() => measureSpeed(candidate)}
+          >
+            Measure it again
+          </button>
+        ) : null}
       </p>
       <ProblemAlert place="compare" />
       <ProgressBox place="compare" />

@@ -8,7 +8,7 @@ import { Legend, Treemap } from "../components/treemap.tsx";
 import { bytesText, countText, integerText, percentText, unbroken } from "../format.ts";
 import { downloadFigure } from "../measurements.ts";
 import { openOther } from "../state/opening.ts";
-import { downloads, model, modelSource } from "../state/signals.ts";
+import { downloads, model, modelSource, samples } from "../state/signals.ts";
 import { originalSizes } from "../state/sizes.ts";
 import { folder } from "../transformers-folder.ts";
 
@@ -155,7 +155,7 @@ export function ModelPage(): JSX.Element {
       </div>
       <div class="actions">
         <a class="button primary" href="#samples">
-          Check the samples
+          {samples.value === undefined ? "Add samples" : "Check the samples"}
         </a>
         <a href="#smaller">Make it smaller</a>
       </div>

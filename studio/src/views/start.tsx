@@ -44,6 +44,7 @@ export function Start(): JSX.Element {
             : "Models up to about 1 GB can be opened in a tab; the command line has no limit."}
         </p>
       </DropZone>
+      {isServed ? null : <StoredSessions />}
       <Examples />
       {isServed ? (
         <>
@@ -55,7 +56,6 @@ export function Start(): JSX.Element {
         </>
       ) : (
         <>
-          <StoredSessions />
           <h2>Nothing leaves this tab</h2>
           <p>
             The model and the samples are read, changed and run by this page, in a worker. Nothing is sent anywhere, and

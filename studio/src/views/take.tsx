@@ -13,7 +13,9 @@ import { Verdict } from "../components/verdict.tsx";
 import { exampleAt, exampleFile } from "../examples.ts";
 import { bytesText } from "../format.ts";
 import { downloadFigure, resultNumbers, resultSentence } from "../measurements.ts";
+import { pageCode } from "../page-code.ts";
 import { download, type Product } from "../products.ts";
+import { initialSettings, nameOf } from "../settings/presets.ts";
 import { job, model, modelSource, samples, samplesRequest, takenCandidate, takenId } from "../state/signals.ts";
 import { folder, variants } from "../transformers-folder.ts";
 import { CandidatePicker, NoCandidate } from "./compare.tsx";
@@ -69,15 +71,23 @@ export function Take(): JSX.Element {
       <ExampleFiles />
       <p class="note">
         {isServed
-          ? "The command writes the same bytes."
-          : "Int8 weights and float16 have the same bytes. Other files have the same size and can differ in some values, because WebAssembly rounds differently."}
+          ? "The command writes the same bytes, in a project in which Pith is installed (see its README)."
+          : "The command needs a project in which Pith is installed (see its README). Int8 weights and float16 have the same bytes. Other files have the same size and can differ in some values, because WebAssembly rounds differently."}
       </p>
       <details>
         <summary>recipe.yaml</summary>
         <CodeBox text={candidate.recipe} />
       </details>
       <h2>Use it in a page</h2>
-      <CodeBox text={useText(modelFile(candidate, name))} />
+      <CodeBox
+        text={pageCode({
+          file: modelFile(candidate, name),
+          inputs: model.value.inspection.inputs,
+          output: model.value.inspection.outputs[0]?.name ?? "",
+          image: samples.value?.image,
+          preprocessing: samples.value?.preset,
+        })}
+      />
       <h2>Serve it</h2>
       <Serving file={modelFile(candidate, name)} />
     </section>
@@ -117,12 +127,16 @@ file_server /models/* {
   precompressed br gzip
 }
 
+# Amazon S3, which sends the headers that a file is stored with
+aws s3 cp ${file}.br s3://example-bucket/models/${file} \\
+  --content-encoding br --content-type application/octet-stream
+
 # Is the copy sent?
 curl -sI -H "Accept-Encoding: br" https://example.com/models/${file} | grep -i content-encoding`}
       />
       <p class="note">
-        A host that does not compress model files, such as GitHub Pages: put the <span class="name">.gz</span> copy on
-        it, and let the page decompress it.
+        A host on which you cannot set this header, such as GitHub Pages: put the <span class="name">.gz</span> copy on
+        it, and let the page decompress it. This works on every host.
       </p>
       <CodeBox
         text={`const response = await fetch("/models/${file}.gz");
@@ -197,26 +211,12 @@ function commandOf({ options, run }: Candidate, name: string): string {
 /** Returns a word of a command that no shell changes. */
 const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-/** Returns code that loads the model with onnxruntime-web. */
-function useText(file: string): string {
-  const inspection = model.value?.inspection;
-  const inputs = inspection?.inputs ?? [];
-  const names = inputs.map(({ name, type, dims }) => `  // ${JSON.stringify(name)}: ${type} ${dims}`);
-  const feeds = inputs.map(({ name }) => `${JSON.stringify(name)}: tensor`).join(", ");
-  const preprocessing = samples.value?.preset;
-  return `import * as ort from "onnxruntime-web";
-
-const session = await ort.InferenceSession.create(${JSON.stringify(`/models/${file}`)});
-const outputs = await session.run({
-${names.join("\n")}${preprocessing === undefined ? "" : `\n  // preprocessing: ${preprocessing}`}
-  ${feeds}
-});
-console.log(outputs[${JSON.stringify(inspection?.outputs[0]?.name ?? "")}].data);
-`;
+/** Returns "digits.prune-channels-int8.onnx". An amount is in the name if the user chose it. */
+function modelFile({ name, settings }: Candidate, model: string): string {
+  const isUsual = settings?.amount === (settings && initialSettings(settings.preset).amount);
+  const text = settings === undefined ? name : nameOf(settings, !isUsual);
+  return `${model}.${text.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
 }
-
-const modelFile = (candidate: Candidate, name: string): string =>
-  `${name}.${candidate.name.replace(/[^\w]+/g, "-").replace(/-+$/, "")}.onnx`;
 
 interface Download {
   readonly product: Product;
