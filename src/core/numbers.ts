@@ -92,7 +92,7 @@ export function speedText(
 ): string {
   const range = `${times(low)}–${times(high)}`.replaceAll(" ×", "");
   if (words === "" || low > 1 || high < 1) return `${times(median)}${words} (${words && "most runs: "}${range})`;
-  return low >= 0.8 && high <= 1.25 ? `about${words}` : `${range} ×${words}`;
+  return low >= 0.8 && high <= 1.25 ? `about${words}` : `${range} ×${words} (undecided)`;
 }
 
 /** Formats a metric value, such as "91.5 %", "3.498", "23.10 dB" or "∞ dB". */

@@ -61,7 +61,7 @@ export class FinalEvaluation {
     const finalists = finalistsOf(tried, this.#objective, bySize);
     const [triedText, finalistsText] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
     const samplesText = `on ${splits.isApart ? "other" : "the same"} samples`;
-    context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
+    context.log({ id: "finalists", text: `${triedText} compared; ${finalistsText} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => ["resume", "one-class"].includes(event.id) || context.log(event);
     const evaluateAll = (scoredTrials: readonly ScoredTrial[], evaluationOptions: PooledSearchOptions) =>
       this.#evaluate(scoredTrials, splits.test, evaluationOptions, { ...context, log });

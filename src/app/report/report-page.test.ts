@@ -321,7 +321,7 @@ describe("a report of another outcome", () => {
   test("reports no clear difference if the percentiles of the speed contain 1", () => {
     const headline = (median: number, low: number, high: number): string | undefined =>
       /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
-    expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller; 0.05–2.65 × as fast.");
+    expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller; 0.05–2.65 × as fast (undecided).");
     expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and 0.34 × as fast (most runs: 0.20–0.41).");
     expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and 1.38 × as fast (most runs: 1.05–1.80).");
   });

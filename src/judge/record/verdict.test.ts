@@ -374,7 +374,7 @@ test("states how similar the outputs are if there are few samples", () => {
   };
   const figure = sentenceWith(undefined);
   expect(sentenceWith({ samples: 12, signalToNoise: 40, relativeError: 0.1, lost: undefined, ofData: true })).toBe(
-    `${figure} There are few samples; their outputs match the original's: signal to noise 40.00 dB.`,
+    `${figure} There are few samples; their outputs match the original's: signal to noise 40.00 dB (good: an error of 1.0 %).`,
   );
   expect(
     sentenceWith({ samples: 12, signalToNoise: Number.POSITIVE_INFINITY, relativeError: 0, lost: undefined }),
@@ -396,7 +396,11 @@ test("states how similar the outputs are if there are few samples", () => {
 
 test("apartText prints a distance in decibels, in percent or as a share of equal elements", () => {
   const likeness = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
-  expect(outputDifferenceText(likeness)).toBe("signal to noise 3.200 dB");
+  expect(outputDifferenceText(likeness)).toBe("signal to noise 3.200 dB (bad: an error of 69.2 %)");
+  expect(outputDifferenceText({ ...likeness, signalToNoise: 30 })).toContain("(good: an error of 3.2 %)");
+  expect(outputDifferenceText({ ...likeness, signalToNoise: 29 })).toContain("(fair: an error of 3.5 %)");
+  expect(outputDifferenceText({ ...likeness, signalToNoise: 14 })).toContain("(bad: an error of 20.0 %)");
+  expect(outputDifferenceText({ ...likeness, signalToNoise: Number.NaN })).toBe("signal to noise NaN dB");
   expect(outputDifferenceText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
   expect(outputDifferenceText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
 });

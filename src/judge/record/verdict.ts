@@ -177,16 +177,21 @@ export function storageSentence(run: Run): string | undefined {
     : `${roundingText}, and are stored as floats.`;
 }
 
-/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)." */
+/** The sentence about the goal says that a value is unchanged. Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6 points, 1,000 samples)." */
 export function accuracySentence(run: Run): string | undefined {
   const chosenVariant = chosenOf(run);
   const comparison = chosenVariant?.comparison;
   if (comparison === undefined) return undefined;
   const isJudged = run.goal !== undefined && chosenVariant?.verdict !== undefined;
-  const changeText = fullAgreementText(comparison) ?? (isJudged ? fromToText(comparison) : changeTextOf(comparison));
+  const { before, after } = changeTextsOf(comparison);
+  const judgedText = before === after ? undefined : fromToText(comparison);
+  const changeText = fullAgreementText(comparison) ?? (isJudged ? judgedText : changeTextOf(comparison));
   const othersText = chosenVariant?.others === undefined ? "" : ` ${othersSentence(chosenVariant.others)}`;
   const isShown = (chosenVariant?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalize(changeText)}.${isShown ? "" : similaritySentence(chosenVariant?.likeness)}${othersText}`;
+  const likenessText = isShown ? "" : similaritySentence(chosenVariant?.likeness);
+  return (
+    `${changeText === undefined ? "" : `${capitalize(changeText)}.`}${likenessText}${othersText}`.trim() || undefined
+  );
 }
 
 /** Returns `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
@@ -200,11 +205,12 @@ export function othersSentence(others: Likeness | string): string {
   return `Of the ${countText}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
 }
 
-/** Returns `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`; for a language model also its figures. */
+/** Returns `signal to noise 31.2 dB (good: an error of 2.8 %)`, `99.2 % of its elements equal` or `3.1 % apart`; for a language model also its figures. */
 export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError, language }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
-  const text =
-    unmoved === undefined ? `signal to noise ${figureText("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+  const grade = gradeText("dB", signalToNoise);
+  const noiseText = `signal to noise ${figureText("dB", signalToNoise)}${grade === undefined ? "" : ` (${grade})`}`;
+  const text = unmoved === undefined ? noiseText : `${percent(relativeError)} apart`;
   if (language === undefined) return text;
   const { agreement, divergence, perplexityRatio: ratio } = language;
   const tokens = counted(agreement.count, "token");
@@ -216,13 +222,22 @@ export function outputDifferenceText({ same, unmoved, signalToNoise, relativeErr
 export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
   counted(samples, countsPositions === true ? "position" : "sample");
 
-/** The relative amplitude of the error is 10^(−dB / 20). */
-export const decibelsLegend =
-  "signal to noise: 40 dB is good (an error of 1 %), 20 dB is fair (10 %), 10 dB is bad (30 %)";
+/**
+ * Returns "good: an error of 2.2 %"; undefined for other units. The relative amplitude of the error is 10^(−dB / 20). A mean divergence d moves at
+ * most √(d / 2) of the probability on average (Pinsker's inequality).
+ */
+export function gradeText(unit: string, value: number): string | undefined {
+  const share = unit === "dB" ? 10 ** (-value / 20) : unit === "nats" ? Math.sqrt(value / 2) : undefined;
+  if (share === undefined || Number.isNaN(share)) return undefined;
+  const grade = share <= 0.032 ? "good" : share <= 0.18 ? "fair" : "bad";
+  return `${grade}: ${unit === "dB" ? `an error of ${percent(share)}` : `at most ${percent(share)} moves to other classes`}`;
+}
 
-/** A mean divergence d moves at most √(d / 2) of the probability on average (Pinsker's inequality). */
+export const decibelsLegend =
+  "signal to noise: from 30 dB is good (an error of 3 %), from 15 dB fair (18 %), below it is bad";
+
 export const divergenceLegend =
-  "KL divergence: distance of the class probabilities; 0.0002 nats is good (at most 1 % moves to other classes), 0.02 nats is fair (10 %), 0.2 nats is bad (30 %)";
+  "KL divergence: distance of the class probabilities; up to 0.002 nats is good (at most 3 % moves to other classes), up to 0.06 nats fair (18 %), above it is bad";
 
 export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";

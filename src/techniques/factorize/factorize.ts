@@ -166,7 +166,8 @@ async function factorsOf(
   }
   const { parts, relativeError } = await decompositions[best.method].factors(problem, best.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
-  const method = best.method === "svd" ? "" : `two layers (${best.method}) of `;
+  const rankText = `rank ${best.step.rank}`;
+  const layersText = best.method === "svd" ? rankText : `two layers of ${rankText} (--method ${best.method})`;
   const measure = problem.inputs === undefined ? "" : "of outputs ";
   const columns = problem.matrices[0]?.columns ?? 0;
   const { fewInputs, whyNoInputs } = problem;
@@ -177,7 +178,7 @@ async function factorsOf(
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
     fourBits < relativeError ? ` (quantize --bits 4 has fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
-  const text = `${sizes} → ${method}rank ${best.step.rank}, ${error}${fourBitNote}`;
+  const text = `${sizes} → ${layersText}, ${error}${fourBitNote}`;
   return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what: text, relativeError };
 }
 

@@ -71,7 +71,7 @@ export const fisher = {
 export const taylor = {
   id: "taylor",
   summary:
-    "estimated change of predictions without the channel, E[(Σ w · g)²] (needs samples; labels if you name it or --loss)",
+    "estimated change of predictions without the channel, E[(Σ w · g)²] (needs samples; also labels if you choose it, or --loss)",
   evidence: { ...meanSquare, of: "gates" },
   units: ({ evidence }) => evidence,
 } satisfies Importance<Float64Array>;

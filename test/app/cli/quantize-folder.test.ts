@@ -19,7 +19,7 @@ test("prints a line per file, and exits with 1 if one is rejected", async () => 
     /^written: .*\nchange: q8 [\d.]+ × smaller, signal to noise [\d.]+ dB.*\nnext: .*README\.md has a program/m,
   );
   for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(100);
-  expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB$/m);
+  expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB \(good: an error of [\d.]+ %\)$/m);
   expect(err).toMatch(/^q4 of relu \(4 of 4\): rejected$/m);
   expect(await readdir(join(out, "onnx"))).toEqual([
     "model.onnx",

@@ -81,7 +81,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4], z: float32[batch, 4]) {
 }`;
     await save(parseModel(text), at("twice.onnx"));
     const { out } = await pith("simplify", at("twice.onnx"));
-    expect(out).toMatch(/^ +1 +duplicate constants merged$/m);
+    expect(out).toMatch(/^ +1 × +duplicate constants merged$/m);
   });
 
   test("shows each rule that applied with --explain, and leaves out those of --skip", async () => {

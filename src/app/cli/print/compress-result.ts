@@ -134,7 +134,7 @@ function printVariants(terminal: Printer, run: Run): void {
   const { green, red, yellow, dim } = terminal.color;
   const markColors = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(
-    [{ title: "" }, ...columnsOf("", ...shown.map(({ title }) => title)), { title: "" }],
+    [{ title: "" }, ...columnsOf("", ...shown.map(({ title }) => title)), { title: "change" }],
     [
       ["", run.original.name, ...cellsOf(0), ""],
       ...run.variants.map((variant, index) => {

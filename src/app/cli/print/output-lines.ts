@@ -27,7 +27,7 @@ export function outputLines(
     ...(shouldPrint(others) ? [othersSentence(others)] : []),
     ...(targets.length > 0 ? targetLines(targets) : []),
   ];
-  const words = [...above, ...lines].join("\n");
+  const words = above.join("\n");
   return [...lines, ...Object.entries(legends).flatMap(([word, text]) => (words.includes(word) ? [dim(text)] : []))];
 }
 

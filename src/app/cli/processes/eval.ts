@@ -23,7 +23,7 @@ import { warnOfTargets } from "../../../judge/measure/rejection-cause.ts";
 import type { ComparedResult } from "../../../judge/record/run-record.ts";
 import type { UnusedSamples } from "../../../judge/record/sample-advice.ts";
 import { quoteWord, timingCommand } from "../../../judge/record/shell-command.ts";
-import { changeTextsOf, verdictSentence } from "../../../judge/record/verdict.ts";
+import { changeTextsOf, gradeText, verdictSentence } from "../../../judge/record/verdict.ts";
 import { comparedResultOf } from "../../../judge/run/candidate.ts";
 import type { ModelMeasurement } from "../../../judge/run/measure-models.ts";
 import type { GoalCheck } from "../../../judge/run/step-comparison.ts";
@@ -148,14 +148,15 @@ export default async function evaluate(
       const rows = rowsOf(measured, comparison, scores);
       if (rows.length > 0)
         terminal.table(
-          [...columnsOf("", "value"), { title: "95 % interval" }],
-          rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
+          [...columnsOf("", "value"), { title: "95 % interval" }, { title: "" }],
+          rows.map(([name, value, interval, grade = ""]) => [name, value, terminal.color.dim(interval), grade]),
         );
       for (const { metric, detail } of measured?.figures ?? [])
         if (detail !== undefined) terminal.line(`${metric}: ${detail}`);
       if (functionLoss !== undefined && goals.every(({ kind }) => kind !== "outputs"))
         terminal.line(`${capitalize(functionLoss.text)}.`);
-      for (const line of outputLines(comparedResult, rows.flat(), terminal.color.dim)) terminal.line(line);
+      const unexplained = rows.flatMap(([name, , , grade]) => (grade === undefined ? [name] : []));
+      for (const line of outputLines(comparedResult, unexplained, terminal.color.dim)) terminal.line(line);
       for (const { text } of goals) terminal.line(text);
       if (original !== undefined || (data !== undefined && goals.every(({ met }) => met)))
         terminal.line(`next: ${nextCommand(original, model, data, { isWorse, metric })}`);
@@ -239,25 +240,25 @@ function goalOf(measurement: ModelMeasurement, kind: string, minimum: number, st
   return { kind, met: isMet, text: `${isMet ? "met" : "missed"}: ${kind} ${actual}${interval}, ${demanded} required` };
 }
 
+type Row = [name: string, value: string, interval: string, grade?: string | undefined];
+
 function rowsOf(
   measurement: ModelMeasurement | undefined,
   comparison: Comparison | undefined,
   score: Scores | undefined,
-): [name: string, value: string, interval: string][] {
-  const rows: [string, string, string][] = [];
+): Row[] {
+  const rows: Row[] = [];
   if (score !== undefined) rows.push(["score", figureText("", score.value), ""]);
   if (score?.original !== undefined) rows.push(["score of the original", figureText("", score.original), ""]);
   return measurement === undefined ? rows : [...rows, ...figureRows(measurement, comparison)];
 }
 
-function figureRows(
-  { figures, truth, invariance }: ModelMeasurement,
-  comparison: Comparison | undefined,
-): [name: string, value: string, interval: string][] {
-  const row = (name: string, unit: Unit, estimate: Estimate, format = figureText): [string, string, string] => [
+function figureRows({ figures, truth, invariance }: ModelMeasurement, comparison: Comparison | undefined): Row[] {
+  const row = (name: string, unit: Unit, estimate: Estimate, format = figureText): Row => [
     name,
     format(unit, estimate.value),
     figureInterval(unit, estimate, format),
+    gradeText(unit, estimate.value),
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (invariance !== undefined) {
@@ -270,12 +271,12 @@ function figureRows(
   // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
   const { before, after, change } = changeTextsOf(comparison);
-  const [[name, , interval] = ["", "", ""], ...otherRows] = rows;
+  const [[name, , interval, grade] = ["", "", ""], ...otherRows] = rows;
   const [, , originalInterval] = row("", comparison.unit, comparison.original);
   const [, , changeInterval] = row("", comparison.unit, comparison.difference, difference);
   return [
     [`${comparison.metric} of the original`, before, originalInterval],
-    [name, after, interval],
+    [name, after, interval, grade],
     ["change", change, changeInterval],
     ...otherRows,
   ];

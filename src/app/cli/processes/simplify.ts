@@ -118,7 +118,7 @@ export default async function simplify(
       if (saved !== undefined) terminal.table(ruleColumns, ruleRows(changes, saved));
       else
         for (const [kind, all] of groupChanges(changes, (change) => change.kind ?? change.what))
-          terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
+          terminal.line(`  ${integer(all.length).padStart(5)} ×  ${kind}`);
       terminal.table(changeColumns, [
         changeRow("nodes", before.nodes, after.nodes, integer),
         changeRow("bytes", before.bytes, after.bytes, bytes),
