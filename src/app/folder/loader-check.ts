@@ -197,5 +197,5 @@ export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
   if (outcome === "unused" || outcome === "fails") return `${stripPeriod(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
-  return `transformers.js ${version} loads and runs the files that have a value in its column: how many tokens equal the originals', or how near the outputs are to the originals' (signal to noise).`;
+  return `transformers.js ${version} loads and runs the files that have a value in its column: how many tokens equal the originals', or how near the outputs are to the originals' (signal to noise, on a few other texts).`;
 }

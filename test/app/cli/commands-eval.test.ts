@@ -107,7 +107,9 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
 
   test("compares the outputs as the commands that change a model do, also without data", async () => {
     const words = ["eval", at("near.onnx"), "--original", at("right.onnx")];
-    expect((await pith(...words)).out).toMatch(/^outputs: signal to noise 2\d\.\d+ dB \(fair: an error of \d\.\d %\), on 32 random inputs$/m);
+    expect((await pith(...words)).out).toMatch(
+      /^outputs: signal to noise 2\d\.\d+ dB \(fair: an error of \d\.\d %\), on 32 random inputs$/m,
+    );
     const report = await json(...words, "--target", "node");
     expect(report).toMatchObject({ code: 0, likeness: { samples: 32 }, targets: [{ right: true }] });
     expect(report).not.toHaveProperty("lost");

@@ -29,7 +29,9 @@ graph (x: float32[n, 5]) -> (y: float32[n, 1]) {
     code: 0,
     err: expect.stringMatching(/^dissimilar: on random inputs .* differs from the original's by more than 30 %/),
   });
-  expect(weak.out).toMatch(/outputs: signal to noise [\d.]+ dB \((fair|bad): an error of [\d.]+ %\), on 32 random inputs/);
+  expect(weak.out).toMatch(
+    /outputs: signal to noise [\d.]+ dB \((fair|bad): an error of [\d.]+ %\), on 32 random inputs/,
+  );
   const slight = await saved(
     "wide.onnx",
     `opset 21
@@ -67,7 +69,9 @@ test("compares each output, and names the worst", async () => {
   const model = await saved("two.onnx", twoOutputs);
   const out = join(folder, "two-out.onnx");
   const quantized = await pith("quantize", model, "--scheme", "float16", "-o", out);
-  expect(quantized.out).toMatch(/outputs: signal to noise [\d.]+ dB \(good: an error of [\d.]+ %\) \("y", the worst of 2\), on 32 random inputs/);
+  expect(quantized.out).toMatch(
+    /outputs: signal to noise [\d.]+ dB \(good: an error of [\d.]+ %\) \("y", the worst of 2\), on 32 random inputs/,
+  );
   const lost = await pith("prune", "--amount", "1", model, "-o", out);
   expect(lost).toMatchObject({ code: 1, err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on') });
 });

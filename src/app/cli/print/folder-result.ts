@@ -34,7 +34,8 @@ export function resultOfFolder(
       if (!files.some(isMade)) terminal.line(noVariantText);
       terminal.line(`written: ${terminal.color.bold(out)}`);
       if (files.some(isKept)) terminal.line(`change: ${changeText(files.filter(isKept), originals)}`);
-      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
+      if (files.some(isKept))
+        terminal.line(`next: run the program in ${join(out, "README.md")}, which loads the folder`);
     },
   };
 }
