@@ -1,10 +1,9 @@
 /** Opens the user's samples for the model, and predicts some of them. */
 import { type Batch, type Model, toNumbers } from "pith";
-import { collect, type IndexedDataset, memory } from "pith/data";
+import { collect, type IndexedDataset, memory, parsePreprocessing } from "pith/data";
 import { estimate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
 import { sampleViewsOf } from "../../../src/app/report/index.ts";
-import { parsePreprocessing } from "../../../src/data/images/presets.ts";
 import {
   type ImageInput,
   type Pixels,

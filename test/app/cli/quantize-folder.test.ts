@@ -16,7 +16,7 @@ test("prints a line per file, and exits with 1 if one is rejected", async () => 
   expect(text).toMatch(/^q4 +relu_q4 +rejected$/m);
   expect(text).toContain("rejected: relu_q4.onnx: Nothing changed.\n");
   expect(text).toMatch(
-    /^written: .*\nchange: q8 [\d.]+ × smaller, signal to noise [\d.]+ dB.*\nnext: .*README\.md has a program/m,
+    /^written: .*\nchange: q8 [\d.]+ × smaller, signal to noise [\d.]+ dB.*\nnext: run the program in .*README\.md, which loads/m,
   );
   for (const line of text.split("\n").slice(0, 5)) expect(line.length).toBeLessThan(100);
   expect(err).toMatch(/^q8 of model \(1 of 4\): .* kB, signal to noise .* dB \(good: an error of [\d.]+ %\)$/m);

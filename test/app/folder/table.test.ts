@@ -213,7 +213,7 @@ test("names the machine of speeds and the version of transformers.js in notes", 
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: compared with the original/),
     expect.stringContaining(capitalize(decibelsLegend)),
-    "transformers.js 4.3.1 loads and runs the files that have a value in its column: how many tokens equal the originals', or how near the outputs are to the originals' (signal to noise).",
+    "transformers.js 4.3.1 loads and runs the files that have a value in its column: how many tokens equal the originals', or how near the outputs are to the originals' (signal to noise, on a few other texts).",
     "Not tried with transformers.js: no class.",
   ]);
 });
