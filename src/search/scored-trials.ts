@@ -31,7 +31,7 @@ export function describeTrial(
   const speed = tradeoff.speed === undefined ? "" : `, roughly ${times(tradeoff.speed)} as fast`;
   const rejection = variant.rejected === undefined ? "" : `; rejected: ${variant.rejected}`;
   const sizeNote = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(tradeoff.size)}${sizeNote}, ${metric} ${changeText}${speed}${rejection}`;
+  return `${name}: ${bytes(tradeoff.size)}${sizeNote}, ${metric} ≈ ${changeText}${speed}${rejection}`;
 }
 
 export const isUsable = (scored: ScoredTrial): scored is UsableTrial =>

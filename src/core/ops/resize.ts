@@ -193,24 +193,12 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, result: ScaledShap
     } else if (floatType !== undefined) {
       const rows = range(output).flatMap((position) => [...weightsAt(s, position, axisScale)]);
       const matrix = emit.constant(fromNumbers(floatType, [output, input], rows), "weights");
-      y = multiplyAlong(emit, y, matrix, axis, sizes.with(axis, output), input);
+      const stack = [elementCount(sizes.slice(0, axis)), input, elementCount(sizes.slice(axis + 1))];
+      y = reshapeTo(emit, emit.MatMul([matrix, reshapeTo(emit, y, stack)]), sizes.with(axis, output));
     }
     sizes[axis] = output;
   }
   return [y];
-}
-
-/** Multiplies along an axis of size `input`. `out` are the dimensions of the result. */
-function multiplyAlong(
-  emit: Emit,
-  x: Value,
-  matrix: Value,
-  axis: number,
-  out: readonly number[],
-  input: number,
-): Value {
-  const stack = [elementCount(out.slice(0, axis)), input, elementCount(out.slice(axis + 1))];
-  return reshapeTo(emit, emit.MatMul([matrix, reshapeTo(emit, x, stack)]), out);
 }
 
 function defineResize(name: "Resize" | "Upsample"): Op {

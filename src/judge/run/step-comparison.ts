@@ -119,7 +119,12 @@ async function compareOnAll(
       id: "student",
       text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
     });
-  for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
+  for (const { path, model } of references?.others ?? []) {
+    const teacher = await PairedMetrics.create(model, task, settings, context);
+    const { metric, unit, original } = teacher.original.comparison;
+    context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figureText(unit, original.value)}` });
+    warnAtChance({ path, metrics: teacher }, context);
+  }
   if (!isTraining(pass) && !force) metrics.requireAboveChance();
   if (!force) (reference?.metrics ?? metrics).requireAnswers();
   // Distillation and recovery are judged against their input model by default.
@@ -145,19 +150,6 @@ async function compareOnAll(
       };
     },
   };
-}
-
-async function reportTeacher(
-  path: string,
-  model: Model,
-  task: Task,
-  settings: PairedMetricsOptions,
-  context: Context,
-): Promise<void> {
-  const metrics = await PairedMetrics.create(model, task, settings, context);
-  const { metric, unit, original } = metrics.original.comparison;
-  context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figureText(unit, original.value)}` });
-  warnAtChance({ path, metrics }, context);
 }
 
 const goalFor = (metrics: PairedMetrics, request: StepRequest): Goal | undefined =>

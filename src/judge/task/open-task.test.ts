@@ -100,7 +100,7 @@ describe("images with labels", () => {
     const { task, logged } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
     expect(task.preprocessing).toMatch(
-      /^guessed "unit".*Set the one that your application uses: `preprocess: "unit"`\.$/,
+      /^guessed "unit".*If your application prepares images in another way, set `preprocess`\.$/,
     );
     expect(task.tried?.[0]).toMatchObject({ name: "unit", accuracy: { value: 1 }, fits: true });
     expect(logged).toEqual([]);

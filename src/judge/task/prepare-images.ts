@@ -115,7 +115,7 @@ const namesOf = (all: readonly Preprocessing[]): string => all.map(({ name }) =>
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const names = namesOf(indistinct);
   const doubt = names === "" ? "" : `; ${names} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
-  return `guessed "${name}", by its accuracy${doubt}. Set the one that your application uses: \`preprocess: "${name}"\`.`;
+  return `guessed "${name}", by its accuracy${doubt}. If your application prepares images in another way, set \`preprocess\`.`;
 }
 
 /** A few suffice: if folders are named by years, for example, all labels are invalid. */

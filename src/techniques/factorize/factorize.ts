@@ -8,6 +8,7 @@ import type * as v from "valibot";
 import { infer, type Layer, layers as layersOf, optionsOfLayer, selectLayers, unsupportedWeights } from "#analysis";
 import {
   bitsOf,
+  counted,
   elementCount,
   fixedDims,
   groupBy,
@@ -100,6 +101,7 @@ async function factorizeLayers(
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const errors = new Map<string, number>();
+  const fourBitErrors: number[] = [];
   const before = usedTensors(model);
   const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates);
   if (plan !== undefined && "length" in plan) return { changes, misses: plan };
@@ -120,11 +122,17 @@ async function factorizeLayers(
       continue;
     }
     errors.set(layer.name, factors.relativeError);
+    if (factors.fourBits < factors.relativeError) fourBitErrors.push(factors.fourBits);
     replaceByChain(model, layer, factors.parts, layer.view, factors.view);
     changes.push({ at: layer.name, what: factors.what, decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(plannedCount + candidates.length, plannedCount + candidates.length);
+  if (fourBitErrors.length > 0) {
+    const countText = `${fourBitErrors.length} of these ${counted(changes.length, "layer")}`;
+    const text = `quantize --scheme weights --bits 4 makes ${countText} smaller with less error (relative error of at most ${Math.max(...fourBitErrors).toFixed(3)})`;
+    context.log({ id: "four-bits", text });
+  }
   return { changes: changes.toSorted((a, b) => (errors.get(b.at) ?? 0) - (errors.get(a.at) ?? 0)), misses };
 }
 
@@ -133,6 +141,8 @@ interface Factors {
   readonly view: WeightView;
   readonly what: string;
   readonly relativeError: number;
+  /** The relative error in 4 bits; infinite if these take more bytes. */
+  readonly fourBits: number;
 }
 
 /** Without a rule, a chain has at most this share of the weights: larger ones take about as long as their layers. */
@@ -168,18 +178,16 @@ async function factorsOf(
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const rankText = `rank ${best.step.rank}`;
   const layersText = best.method === "svd" ? rankText : `two layers of ${rankText} (--method ${best.method})`;
-  const measure = problem.inputs === undefined ? "" : "of outputs ";
+  const measure = problem.inputs === undefined ? "weights" : "outputs";
   const columns = problem.matrices[0]?.columns ?? 0;
   const { fewInputs, whyNoInputs } = problem;
   const fewInputsNote = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
-  const weightAloneNote = whyNoInputs === undefined ? "" : ` of its weight alone (${whyNoInputs})`;
-  const error = `relative error ${measure}${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
+  const weightAloneNote = whyNoInputs === undefined ? "" : ` (${whyNoInputs})`;
+  const error = `relative error of ${measure} ${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
   const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
-  const fourBitNote =
-    fourBits < relativeError ? ` (quantize --bits 4 has fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
-  const text = `${sizes} → ${layersText}, ${error}${fourBitNote}`;
-  return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what: text, relativeError };
+  const what = `${sizes} → ${layersText}, ${error}`;
+  return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what, relativeError, fourBits };
 }
 
 const blockSize = 32;

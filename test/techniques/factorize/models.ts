@@ -96,4 +96,4 @@ export const listStoredNames = (model: Model): string[] =>
 export const dims = (model: Model, name: string) => model.graph.value(name)?.tensor?.dims;
 
 /** The relative error that a change names. */
-export const errorIn = (what = ""): number => Number(/relative error ([\d.]+)/.exec(what)?.[1]);
+export const errorIn = (what = ""): number => Number(/relative error of weights ([\d.]+)/.exec(what)?.[1]);

@@ -94,7 +94,8 @@ export default defineCommand({
         for (const line of notes) terminal.line(line);
         const [first, second] = models.map(quoteWord);
         const pair = `${second} --original ${first} --data SAMPLES  # what it loses; if that is little, put it in the place of the original`;
-        terminal.line(`next: pith eval ${second === undefined ? `${first} --data SAMPLES` : pair}`);
+        const evalText = `pith eval ${second === undefined ? `${first} --data SAMPLES` : pair}`;
+        terminal.line(`next: ${unsteady.size > 0 ? "run this command again while nothing else runs" : evalText}`);
       },
     };
   },

@@ -89,16 +89,23 @@ export default defineCommand({
           if (before !== undefined) terminal.line(before);
         }
         terminal.line(bold(colorOutcome(outcome, terminal.color, `check ${outcome}`)));
-        terminal.line(`next: ${nextCommand(path, entries, models)}`);
+        terminal.line(`next: ${nextCommand(path, entries, models, base)}`);
       },
     };
   },
 });
 
-function nextCommand(path: string, entries: readonly ListedModel[], models: readonly CheckedModel[]): string {
+function nextCommand(
+  path: string,
+  entries: readonly ListedModel[],
+  models: readonly CheckedModel[],
+  base: string | undefined,
+): string {
   const index = models.findIndex(({ outcome }) => outcome !== "passed");
   const { model = "", original = "" } = entries[index] ?? {};
-  if (index < 0) return `pith check ${quoteWord(path)} --base FOLDER  # in a pull request: bytes before and after`;
+  const baseFlag = base === undefined ? "--base FOLDER  # in a pull request: bytes before and after" : undefined;
+  if (index < 0)
+    return `pith check ${quoteWord(path)} ${baseFlag ?? "--markdown REPORT.md  # the table for a pull request"}`;
   const failedBudget = models[index]?.findings.find(({ outcome }) => outcome !== "passed")?.budget ?? "";
   return ["drop", "agreement"].includes(failedBudget)
     ? `pith debug ${quoteWord(original)} ${quoteWord(model)}`

@@ -64,11 +64,12 @@ export const dataRequestSchema = v.object({
 export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
 
 /** Returns the words of a command that reads the same data with the same preprocessing. */
-export const dataWords = ({ path, preprocess, set, states }: DataRequest): readonly string[] => [
+export const dataWords = ({ path, preprocess, set, states, samples }: DataRequest): readonly string[] => [
   ...["--data", path],
   ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
   ...Object.entries(set).flatMap(([input, value]) => ["--set", `${input}=${[value].flat().join()}`]),
   ...states.flatMap((state) => ["--states", state]),
+  ...(samples === undefined ? [] : ["--samples", String(samples)]),
 ];
 
 export function dataRequestOf(flags: DataFlags): DataRequest | undefined {

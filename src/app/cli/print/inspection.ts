@@ -95,7 +95,7 @@ function showFile(data: InspectedFile, terminal: Printer): void {
 }
 
 const rankLegend =
-  "rank: pith factorize --method svd makes a layer smaller up to this rank (the number of outputs of the first of its two new layers)";
+  "rank: up to this rank, the two layers by which pith factorize --method svd replaces a layer have fewer weights";
 
 function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Printer): void {
   const macs = operationsText(data.macs);

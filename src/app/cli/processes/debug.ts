@@ -22,7 +22,7 @@ import type { ProcessSession, Result } from "../command.ts";
 import type { options } from "../commands/debug.ts";
 import { exists, requireNotInput } from "../files/file-paths.ts";
 import { requireWritable } from "../files/writable.ts";
-import { dataRequestOf } from "../flags/data.ts";
+import { dataRequestOf, dataWords } from "../flags/data.ts";
 import { wrongOriginalHint } from "../jobs/parts/input-errors.ts";
 import { isResult } from "../jobs/parts/model-warnings.ts";
 import { openModelAndOriginal } from "../jobs/parts/open-data.ts";
@@ -125,10 +125,11 @@ export default async function debug(
       if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       const noDifferenceText = `No ${misses.length > 0 ? "other " : ""}layer differs`;
       terminal.line(`${blamed === undefined ? noDifferenceText : blameText(blamed)}.`);
+      const dataPart = data === undefined ? "--data SAMPLES" : dataWords(data).map(quoteWord).join(" ");
       terminal.line(
         blamedLayer === undefined
-          ? `next: pith sensitivity ${quoteWord(originalPath)} --data SAMPLES  # what each layer can bear`
-          : `next: pith inspect ${quoteWord(originalPath)} ${quoteWord(blamedLayer)}  # how it can be compressed`,
+          ? `next: pith sensitivity ${quoteWord(originalPath)} ${dataPart}  # what each layer can bear`
+          : `next: make ${modelPath} again with --except ${quoteWord(blamedLayer)}, which leaves this layer as it is`,
       );
     },
   };

@@ -88,7 +88,7 @@ export default async function sensitivityProcess(
       const { dim, bold } = terminal.color;
       const mostSamples = Math.max(record.original.count, ...record.rows.map(({ drop }) => drop.count));
       const interval = dim(
-        `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; changes: on up to ${integer(mostSamples)}`,
+        `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; each change is measured on at most ${integer(mostSamples)}`,
       );
       terminal.table(columnsOf("", "", ""), [
         [`${name} of the original`, figureText(unit, record.original.value), interval],

@@ -1,16 +1,6 @@
 /** Losses on class scores: cross-entropy and binary cross-entropy. */
 import { distributionOf, infer, isInUnitRange } from "#analysis";
-import {
-  type Batch,
-  counted,
-  type Dense,
-  dataError,
-  dimsText,
-  float32,
-  optionError,
-  shapeError,
-  type Value,
-} from "#ir";
+import { counted, type Dense, dataError, dimsText, float32, optionError, shapeError, type Value } from "#ir";
 import {
   asRows,
   ignoredLabel,
@@ -47,16 +37,17 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       const { emit, model } = scope;
       const { rows, count, classes } = scoreRows(scope, outputOf(scope, output), from);
       requireClasses(classes);
-      const target = classTargets(scope, count, classes, label, smoothing);
+      const dims = [count, classes];
+      const target = model.graph.addInput(model.graph.freshName("target"), { type: "float32", dims });
       const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
       const logs = emit.LogSoftmax([rows], { axis: -1 });
-      const total = emit.ReduceSum([emit.Mul([target.value, logs])], { keepdims: 0 });
+      const total = emit.ReduceSum([emit.Mul([target, logs])], { keepdims: 0 });
       return {
         value: emit.Mul([total, factor]),
         feeds: (batch) => {
-          const targets = target.of(batch);
+          const targets = distributions(requireColumn(batch, label), count, classes, label, smoothing);
           const share = float32([], [-1 / Math.max(1, targets.labeledRows)]);
-          return { [target.value.name]: targets.rows, [factor.name]: share };
+          return { [target.name]: targets.rows, [factor.name]: share };
         },
       };
     },
@@ -74,18 +65,6 @@ export function requireClasses(classes: number | undefined): void {
 interface Distributions {
   readonly rows: Dense;
   readonly labeledRows: number;
-}
-
-/** Adds an input [rows, classes] for target distributions, and returns the function that fills it from a column. */
-function classTargets(
-  { model }: Pick<LossScope, "model">,
-  count: number,
-  classes: number,
-  label: string,
-  smoothing = 0,
-): { readonly value: Value; of(batch: Batch): Distributions } {
-  const value = model.graph.addInput(model.graph.freshName("target"), { type: "float32", dims: [count, classes] });
-  return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
 }
 
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
