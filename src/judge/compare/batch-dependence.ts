@@ -124,7 +124,7 @@ export async function chooseBatch(
     lastInvariance = invariance instanceof PithError || invariance instanceof Miss ? undefined : invariance;
     if (lastInvariance === undefined || lastInvariance.apart === 0) continue;
     const { samples, apart, worst } = lastInvariance;
-    const changeText = Number.isNaN(apart) ? "of which one is NaN" : `differ by up to ${percent(apart)}`;
+    const changeText = Number.isNaN(apart) ? "of which one is NaN" : `differ by up to ${percent(apart)} of their size`;
     const samplesText = `${counted(samples, "sample")}, alone and in a batch of ${integer(lastInvariance.batch)}`;
     const differenceText = `The outputs of a sample depend on the others of its batch: ${samplesText}, ${changeText}`;
     const note =

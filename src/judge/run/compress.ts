@@ -103,7 +103,14 @@ export async function compressWithStore(
   const keptAttempt = attempts[chosen ?? -1];
   if (keptAttempt?.evaluation !== undefined && evaluator.original.batchNote === undefined)
     logBatch(context, keptAttempt.evaluation.batchNote, keptAttempt.variant.name);
-  if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
+  if (timing?.unsteady === true) {
+    const files = filesOf({ original: decision.original, paths: options.about?.paths });
+    const command = benchCommand(
+      files,
+      options.targets?.map(({ name }) => name),
+    );
+    context.log({ id: "busy", text: unsteadyNote(keptAttempt && `time them: ${command}`), level: "warning" });
+  }
   if (keptAttempt !== undefined) warnOfDropAndSize(keptAttempt, decision, trials.goal, context);
   const record = await describeRun(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(startTime) };
@@ -155,17 +162,6 @@ function warnOfDropAndSize(
   if (warning !== undefined) log({ id: "worse", text: warning, level: "warning" });
   if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
     log({ id: "size", text: notSmallerText(original, evaluation.measured), level: "warning" });
-}
-
-function warnOfBusyMachine(
-  original: Measured,
-  keptAttempt: Attempt | undefined,
-  { about, targets }: RunOptions,
-  { log }: Context,
-): void {
-  const files = filesOf({ original, paths: about?.paths });
-  const names = targets?.map(({ name }) => name);
-  log({ id: "busy", text: unsteadyNote(keptAttempt && `time them: ${benchCommand(files, names)}`), level: "warning" });
 }
 
 function notSmallerText(original: Measured, result: Measured): string {

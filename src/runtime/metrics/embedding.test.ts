@@ -191,7 +191,7 @@ describe("measureInvariance", () => {
       batch: 1,
       invariance: expect.objectContaining({ samples: 4, apart: 1 }),
       note: expect.stringMatching(
-        /^The outputs of a sample depend on the others of its batch: 4 samples, alone and in a batch of 4, differ by up to [\d.]+ %\. Accuracy is measured one sample at a time/,
+        /^The outputs of a sample depend on the others of its batch: 4 samples, alone and in a batch of 4, differ by up to [\d.]+ % of their size\. Accuracy is measured one sample at a time/,
       ),
       isWarning: true,
     });
