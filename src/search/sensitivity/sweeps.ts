@@ -135,7 +135,7 @@ export async function unitsOf(
     throwIfAborted(context.signal);
     const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
     const applyTo = async (options: OptionValues): Promise<StepOutcome> =>
-      runStep(await parseStep(pass, options), model.clone(), {}, context);
+      runStep(await parseStep(pass, options), model.clone(), {}, { ...context, log: () => {} });
     // As an option of the whole model, some layers could meet the setting for all, such as a budget of weights.
     const overrides = { "*": layerOptions(widestSetting) };
     const outcome = await applyTo({ ...sharedOptions, overrides, ...selection });

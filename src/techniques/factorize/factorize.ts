@@ -129,7 +129,7 @@ async function factorizeLayers(
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(plannedCount + candidates.length, plannedCount + candidates.length);
   if (fourBitErrors.length > 0) {
-    const countText = `${fourBitErrors.length} of these ${counted(changes.length, "layer")}`;
+    const countText = `${fourBitErrors.length} of ${counted(changes.length, "changed layer")}`;
     const text = `quantize --scheme weights --bits 4 makes ${countText} smaller with less error (relative error of at most ${Math.max(...fourBitErrors).toFixed(3)})`;
     context.log({ id: "four-bits", text });
   }

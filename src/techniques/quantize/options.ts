@@ -41,7 +41,7 @@ const schema = v.strictObject({
       ["weights", "dynamic", "static", "float16", "bfloat16"],
       'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
     ),
-    "what to store and compute in fewer bits",
+    "what to store and compute in fewer bits; required without --dtype",
     {
       common: true,
       meanings: {
