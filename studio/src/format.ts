@@ -16,6 +16,9 @@ const scaled = (value: number, units: readonly string[]): string => {
 export const unbroken = (text: string): string =>
   text.replace(/(?<=\d) (?=[%×]|[kMG]?B\b|of \d|points\b|dB\b)/g, "\u00a0");
 
+/** Removes advice for the command line, which stands in parentheses. */
+export const withoutFlags = (text: string): string => text.replace(/ \(--[^)]*\)/g, "");
+
 /** "310 kB", "1.09 MB". */
 export const bytesText = (value: number): string => scaled(value, ["B", "kB", "MB", "GB"]);
 /** "270 k", "40.6 M". */

@@ -9,6 +9,7 @@ const model = {
   file: "model.int8.onnx",
   inputs: [{ name: "pixels", type: "float32", dims: "[N, 3, 2, 2]" }],
   output: "scores",
+  classes: ["cat", "dog"],
   preprocessing: "mine",
 };
 
@@ -17,7 +18,7 @@ async function inputOf(code: string, bytes: readonly number[]) {
   let fed: { pixels?: { type: string; data: Float32Array; dims: readonly number[] } } = {};
   const run = async (feeds: typeof fed): Promise<object> => {
     fed = feeds;
-    return { scores: {} };
+    return { scores: { data: [0.1, 0.7] } };
   };
   const ort = {
     Tensor: class {
@@ -33,10 +34,10 @@ async function inputOf(code: string, bytes: readonly number[]) {
   const OffscreenCanvas = class {
     getContext = () => context;
   };
-  const document = { querySelector: () => ({ width: 20, height: 10 }) };
+  const document = { querySelector: () => ({ width: 20, height: 10, decode: async () => {} }) };
   const body = code.replace(/^import .*$/m, "");
   const runPage = new Function("ort", "OffscreenCanvas", "document", "console", `return (async () => {${body}})()`);
-  await runPage(ort, OffscreenCanvas, document, { log() {} });
+  await runPage(ort, OffscreenCanvas, document, { log: (text: string) => expect(text).toBe("dog") });
   return fed.pixels;
 }
 
@@ -58,7 +59,7 @@ it("prepares an image as its samples were prepared: colors apart, or together, o
 it("names the inputs of a model without images, and quotes names that contain quotes", () => {
   const inputs = [{ name: 'a"b', type: "int64", dims: "[N, tokens]" }];
   const code = pageCode({ ...model, inputs, image: undefined });
-  expect(code).toContain('  "a\\"b": tensor,');
+  expect(code).toContain('  "a\\"b": yourTensor,');
   expect(code).toContain("// preprocessing: mine");
   expect(code).not.toContain("OffscreenCanvas");
 });

@@ -9,25 +9,37 @@ interface PageModel {
   readonly file: string;
   readonly inputs: ModelView["inspection"]["inputs"];
   readonly output: string;
+  /** Names of the classes; undefined if they are not known. */
+  readonly classes: readonly string[] | undefined;
   /** How images become the input; undefined for other samples. */
   readonly image: ImageInput | undefined;
   /** Name of the preprocessing. */
   readonly preprocessing: string | undefined;
 }
 
-export function pageCode({ file, inputs, output, image, preprocessing }: PageModel): string {
+export function pageCode({ file, inputs, output, classes, image, preprocessing }: PageModel): string {
   const isImage = image !== undefined && inputs.length === 1;
-  const names = inputs.map(({ name, type, dims }) => `  // ${JSON.stringify(name)}: ${type} ${dims}`);
+  const names = inputs.map(
+    ({ name, type, dims }) => `  // ${JSON.stringify(name)}: new ort.Tensor("${type}", values, ${dims})`,
+  );
   const note = preprocessing === undefined || isImage ? [] : [`  // preprocessing: ${preprocessing}`];
-  const value = isImage ? 'inputOf(document.querySelector("img"))' : "tensor";
+  const value = isImage ? 'await inputOf(document.querySelector("img"))' : "yourTensor";
   const feeds = inputs.map(({ name }) => `  ${JSON.stringify(name)}: ${value},`);
-  return `import * as ort from "onnxruntime-web"; // npm install onnxruntime-web@${runtimeVersion}
+  const result = `outputs[${JSON.stringify(output)}].data`;
+  const shown =
+    classes === undefined
+      ? `console.log(${result});`
+      : `const classes = ${JSON.stringify(classes)};
+const scores = [...${result}];
+console.log(classes[scores.indexOf(Math.max(...scores))]);`;
+  // The plain build of the runtime is smaller than the default one, which has WebGPU, too.
+  return `import * as ort from "onnxruntime-web/wasm"; // npm install onnxruntime-web@${runtimeVersion}
 ${isImage ? inputCode(image, preprocessing) : ""}
 const session = await ort.InferenceSession.create(${JSON.stringify(`/models/${file}`)});
 const outputs = await session.run({
-${[...names, ...note, ...feeds].join("\n")}
+${[...(isImage ? [] : names), ...note, ...feeds].join("\n")}
 });
-console.log(outputs[${JSON.stringify(output)}].data);
+${shown}
 `;
 }
 
@@ -40,13 +52,15 @@ function inputCode(image: ImageInput, preprocessing = "unit"): string {
   const factor =
     shortSide === undefined
       ? `const [w, h] = [${width}, ${height}];`
-      : `const factor = ${shortSide} / Math.min(image.width, image.height);
-  const [w, h] = [image.width * factor, image.height * factor];`;
+      : `const [imageWidth, imageHeight] = [image.naturalWidth ?? image.width, image.naturalHeight ?? image.height];
+  const factor = ${shortSide} / Math.min(imageWidth, imageHeight);
+  const [w, h] = [imageWidth * factor, imageHeight * factor];`;
   const shape = isChannelsFirst ? [1, channels, height, width] : [1, height, width, channels];
   const area = height * width;
   return `
 /** Prepares an image or a canvas (${preprocessing}). */
-function inputOf(image) {
+async function inputOf(image) {
+  await image.decode?.(); // an <img> may not be loaded yet
   const context = new OffscreenCanvas(${width}, ${height}).getContext("2d");
   context.imageSmoothingQuality = "high";
   ${factor}

@@ -12,7 +12,7 @@ test("a result is read from its address, with the settings that make it again", 
   expect(result && resultSentence(result)).toBe(
     "Your visitors download 1.00\u00a0MB\u00a0→\u00a0113\u00a0kB. 12 of 1,000 predictions change.",
   );
-  expect(result && nameOf(result.settings)).toBe("smallest download error 0.50\u00a0%");
+  expect(result && nameOf(result.settings)).toBe("smallest download, error 0.50\u00a0%");
 });
 
 test("the sentence of a model without classes, or of sizes on disk, has only the sizes", () => {
@@ -35,4 +35,12 @@ test("an amount outside of the slider's range is set to its end", () => {
   const amountOf = (amount: string): number | undefined =>
     readResult(`#result?technique=channels&before=2&after=1&amount=${amount}`)?.settings.amount;
   expect(["99", "-1", "x", "0.3"].map(amountOf)).toEqual([0.7, 0.2, 0.2, 0.3]);
+});
+
+test("a link names the samples on which its result was tested, and other texts are ignored", () => {
+  const samplesOf = (query: string) => readResult(`${address}${query}`);
+  expect(samplesOf("&data=cifar10&samples=1000")).toMatchObject({ data: "cifar10", samples: 1000 });
+  expect(samplesOf("&data=x&samples=-4")?.samples).toBeUndefined();
+  expect(samplesOf("&samples=1e999")?.samples).toBeUndefined();
+  expect(samplesOf("&samples=2.5")?.samples).toBeUndefined();
 });

@@ -15,6 +15,9 @@ export interface SharedResult extends ResultNumbers {
   readonly settings: Settings;
   readonly maxDrop: number;
   readonly preprocess: string | undefined;
+  /** Name and number of the test samples; undefined without samples. */
+  readonly data: string | undefined;
+  readonly samples: number | undefined;
 }
 
 /** Name of the view in the fragment. */
@@ -43,6 +46,8 @@ export function linkOf(candidate: Candidate): string | undefined {
     fast: settings.isFast === true ? true : undefined,
     goal: run === undefined ? undefined : maxDrop.value,
     preprocess: samplesRequest.value?.preprocess ?? samples.value?.preset,
+    data: run === undefined ? undefined : samples.value?.name,
+    samples: run === undefined ? undefined : samples.value?.tested,
     kind: numbers.kind,
     before: numbers.before,
     after: numbers.after,
@@ -54,6 +59,10 @@ export function linkOf(candidate: Candidate): string | undefined {
   );
   return `${location.href.split("#")[0]}#${resultView}?${query}`;
 }
+
+/** Returns a number of samples that data can have. */
+const samplesOf = (count: number | undefined): number | undefined =>
+  count !== undefined && Number.isInteger(count) && count > 0 ? count : undefined;
 
 /** Reads the result of a fragment that anybody can have written. Returns undefined for fragments without a result. */
 export function readResult(text: string): SharedResult | undefined {
@@ -82,6 +91,8 @@ export function readResult(text: string): SharedResult | undefined {
     },
     maxDrop: numberOf("goal") ?? 1,
     preprocess: fields.get("preprocess") ?? undefined,
+    data: fields.get("data") ?? undefined,
+    samples: samplesOf(numberOf("samples")),
     kind: fields.get("kind") === "disk" ? "disk" : "download",
     before,
     after,

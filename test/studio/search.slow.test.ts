@@ -12,7 +12,7 @@ test.skipIf(browser === undefined)("the studio searches for at most two minutes,
     await page.getByRole("link", { name: "Make it smaller" }).click();
     await page.getByRole("radio", { name: /^search/ }).check();
     await page.getByRole("slider", { name: "for" }).fill("2");
-    await page.getByRole("button", { name: "Run search for 2 min" }).click();
+    await page.getByRole("button", { name: "Run search, for 2 min" }).click();
     // Measuring the result follows the search.
     await page.getByRole("button", { name: "Compare", exact: true }).waitFor({ timeout: 300_000 });
     await page.getByRole("heading", { level: 1, name: /^Your visitors download 250.kB → / }).waitFor();

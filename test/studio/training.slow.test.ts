@@ -26,10 +26,10 @@ test.skipIf(browser === undefined)(
       await page.getByRole("img", { name: /^training loss .* over \d+ steps$/ }).waitFor();
       await page.getByRole("button", { name: "Compare", exact: true }).waitFor();
       const chart = page.getByRole("img", {
-        name: /^accuracy against bytes after brotli: original .*; prune channels remove/,
+        name: /^accuracy against bytes after brotli: original .*; prune channels, remove/,
       });
       await chart.waitFor();
-      const row = await page.getByRole("row", { name: /prune channels remove 40/ }).innerText();
+      const row = await page.getByRole("row", { name: /prune channels, remove 40/ }).innerText();
       expect(row).toMatch(/tested on 200 other samples/);
       expect(errors).toEqual([]);
     } finally {

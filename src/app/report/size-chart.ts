@@ -147,7 +147,7 @@ ${drawGrid(frame, yAxis, (tick) => tickText(unit, tick, yAxis.ticks))}
 ${labelMarkup(right, height - 6, `${size.axis}${xAxis.isLogarithmic ? " (logarithmic)" : ""} →`, "end")}
 ${labelMarkup(2, top - 20, `${better === "higher" ? "↑" : "↓"} ${name}`, "start")}</g>
 ${estimate !== undefined && html`<g class="estimate">${lineMarkup(x(estimate), x(estimate), top, bottom)}</g>`}
-${goal !== undefined && html`<g class="goal">${lineMarkup(left, right, y(goal), y(goal))}${labelMarkup(right, y(goal) + (better === "higher" ? 14 : -6), "goal", "end")}</g>`}
+${goal !== undefined && html`<g class="goal">${lineMarkup(left, right, y(goal), y(goal))}${labelMarkup(right, y(goal) + (better === "higher" && y(goal) + 20 < bottom ? 14 : -6), "goal", "end")}</g>`}
 ${searchedPoints.map((point) => drawSearched(point, unit, x(point.bytes), y(point.value)))}
 ${chosenLast.map((point) => drawPoint(point, x(point.bytes), y))}
 ${drawLabels(labeledPoints, x, y, frame)}

@@ -43,7 +43,8 @@ export function outcomeOf(run: Run): RunOutcome {
   if (chosenVariant.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
   const { verdict, met } = chosenVariant.verdict;
-  const word = { kept: "goal met", undecided: "needs more samples", lost: "goal missed" }[verdict];
+  const undecided = met ? "needs more samples" : "probably missed";
+  const word = { kept: "goal met", undecided, lost: "goal missed" }[verdict];
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 

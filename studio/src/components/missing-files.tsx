@@ -19,7 +19,10 @@ export function MissingFiles({ place }: { place: ViewName }): JSX.Element | null
           title={`Choose ${data || "the samples"} again`}
           onFiles={(files) => openSamples(files, placeOf(files), preprocess, place)}
         >
-          <p class="note">The page does not store samples. With others, candidates are made again.</p>
+          <p class="note">
+            The page does not store samples. The candidates that you made stay. With other samples, new ones are tested
+            on those.
+          </p>
           <button type="button" onClick={closeSamples}>
             Go on without samples
           </button>

@@ -36,7 +36,7 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
       </div>
       <progress value={share} max={1} aria-label={`Progress of ${name}`} />
       <p>
-        {stage ?? "start"}
+        {settings?.preset !== "search" && stage === "timing the finalists" ? "measure the speed" : (stage ?? "start")}
         {share === undefined ? "" : ` · ${Math.round(100 * share)} %`}
         {` · ${timeText}`}
       </p>

@@ -4,7 +4,7 @@ import type { Candidate } from "../backend/backend.ts";
 import { countText, timesText } from "../format.ts";
 import { comparisonOf, firstSizeFigure, secondSizeFigure, speedOf } from "../measurements.ts";
 import { goalUnit, lossOf } from "../settings/goal.ts";
-import { candidates, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state/signals.ts";
+import { candidates, choose, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state/signals.ts";
 import { numberOf } from "./candidate-chart.tsx";
 import { figureValue } from "./figures.tsx";
 import { type Row, Table } from "./table.tsx";
@@ -50,16 +50,13 @@ function rowOf(candidate: Candidate): Row {
     comparison && changeTexts(unit, comparison.original.value, comparison.candidate.value, comparison.difference.value);
   const speed = speedOf(candidate);
   const [first, second] = sizeTexts(id, inspection.bytes);
-  const select = (): void => {
-    selectedId.value = id;
-  };
   return {
     key: id,
     isChosen: id === selectedId.value,
     cells: [
       <>
         <span class="num">{numberOf(candidate)}</span>{" "}
-        <button type="button" class="link" onClick={select}>
+        <button type="button" class="link" onClick={() => choose(id)}>
           {name}
         </button>
         <small>
@@ -71,7 +68,7 @@ function rowOf(candidate: Candidate): Row {
       first,
       texts?.change ?? "–",
       texts?.after ?? "–",
-      speed === undefined ? "–" : timesText(speed.median),
+      speed === undefined ? "–" : speed.low <= 1 && speed.high >= 1 ? "≈ 1\u00a0×" : timesText(speed.median),
       second,
       macsText(inspection.macs),
     ],
@@ -85,12 +82,14 @@ function goalText({ run }: Candidate): string {
   return Math.abs(shown - maxDrop.value) < 1e-9 ? "" : ` for a goal of ${shown} ${goalUnit(run.metric)}`;
 }
 
-/** States the original's value on the samples of a candidate that was tested on others. */
+/** States the original's value on the samples of a candidate that was tested on others, or on another number of them. */
 function othersText({ run, hasOtherTest }: Candidate): string {
-  if (run === undefined || !hasOtherTest) return "";
-  const { metric, original } = run;
+  if (run === undefined) return "";
+  const { metric, original, data } = run;
+  const { count } = data.test;
+  if (!hasOtherTest && count === samples.value?.tested) return "";
   const value = figureText(metric.unit, original.estimate.value);
-  return `, tested on ${run.data.test.count} other samples (original: ${value})`;
+  return `, tested on ${count} ${hasOtherTest ? "other " : ""}samples (original: ${value})`;
 }
 
 const macsText = (macs: { readonly count: number | undefined } | undefined): string =>

@@ -1,12 +1,13 @@
 import type { JSX } from "preact";
 import type { Settings } from "../backend/backend.ts";
 import { isServed } from "../backend/kind.ts";
-import { bytesText, durationText, unbroken } from "../format.ts";
+import { bytesText, durationText, unbroken, withoutFlags } from "../format.ts";
 import { resultNumbers, resultSentence } from "../measurements.ts";
 import { findPreset, initialSettings, nameOf, type Preset, presets } from "../settings/presets.ts";
 import { make, settingsOf, startClock } from "../state/making.ts";
 import {
   candidates,
+  choose,
   current,
   isMaking,
   job,
@@ -14,7 +15,6 @@ import {
   model,
   queue,
   samples,
-  selectedId,
   settings,
   show,
   shownBytes,
@@ -192,13 +192,13 @@ export function RunButton(): JSX.Element | null {
           <b>{resultSentence(resultNumbers(current.value))}</b>
         </p>
         <p>
-          {current.value.summary.word}: {unbroken(current.value.summary.sentences[0] ?? "")}
+          {current.value.summary.word}: {unbroken(withoutFlags(current.value.summary.sentences[0] ?? ""))}
         </p>
         <button
           type="button"
           class="primary"
           onClick={() => {
-            selectedId.value = current.value?.id;
+            choose(current.value?.id ?? "");
             show("compare");
           }}
         >

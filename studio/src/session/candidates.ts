@@ -182,7 +182,7 @@ function summaryOf(likeness: Awaited<ReturnType<typeof compareFunction>>): Summa
         : `On ${inputs ?? `${likeness.samples} random inputs`}, the output that differs most: ${outputDifferenceText(likeness)}.`;
   return isLost
     ? { word: "lost", mood: "bad", gain: "", sentences: [sentence] }
-    : { word: "needs more samples", mood: "doubt", gain: "", sentences: [sentence, advice] };
+    : { word: "not tested", mood: "doubt", gain: "", sentences: [sentence, advice] };
 }
 
 /** Returns bytes that are not shared between threads, as a Blob requires. Copies them only if they are shared. */

@@ -32,6 +32,8 @@ export interface Opened {
 
 export interface Sampled {
   readonly opened: Opened;
+  /** A copy of the model that records the preprocessing. */
+  readonly model: Model;
   readonly request: SamplesRequest;
   readonly task: OpenedTask;
 }
@@ -81,9 +83,11 @@ export function createSession(
 
   async function openSamples(opened: Opened, request: SamplesRequest, context: CallContext): Promise<SamplesView> {
     const samples = await import("./samples.ts");
-    const { view, task } = await samples.openSamples(opened.model, request, context);
+    // The model that is opened does not record a guess, which the next call would take for a fact.
+    const model = opened.model.clone();
+    const { view, task } = await samples.openSamples(model, request, context);
     context.signal.throwIfAborted();
-    lastSampled = { opened, request, task };
+    lastSampled = { opened, model, request, task };
     return view;
   }
   /** Returns the model and the samples of a call. */
@@ -95,7 +99,7 @@ export function createSession(
     if (samples === undefined) return { opened, sampled: undefined };
     if (lastSampled?.opened !== opened || !isEqual(lastSampled.request, samples))
       await openSamples(opened, samples, context);
-    return { opened, sampled: lastSampled };
+    return { opened: { ...opened, model: lastSampled?.model ?? opened.model }, sampled: lastSampled };
   }
 
   return {

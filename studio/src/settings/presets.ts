@@ -135,10 +135,10 @@ export const initialSettings = (preset: PresetId): Settings => ({
   storage: "static",
 });
 
-/** Returns "prune channels remove 10 %, int8". */
+/** Returns "prune channels, remove 10 %, int8". */
 export function nameOf(settings: Settings, hasAmount = true): string {
   const { name, slider, isRecovered } = findPreset(settings);
-  const amount = slider === undefined || !hasAmount ? "" : ` ${slider.label} ${slider.text(settings.amount)}`;
+  const amount = slider === undefined || !hasAmount ? "" : `, ${slider.label} ${slider.text(settings.amount)}`;
   const text = settings.dtype?.name ?? (settings.preset === "bits" ? `${settings.amount} bits` : `${name}${amount}`);
   const parts = [
     text,

@@ -1,6 +1,7 @@
 /** Runs the work that the page waits for, with its progress and its failure. */
 import { batch } from "@preact/signals";
 import { type Backend, type CallOptions, Failure, type Progress } from "../backend/backend.ts";
+import { isServed } from "../backend/kind.ts";
 import { type Job, job, problem, queue, type ViewName } from "./signals.ts";
 
 let backend: Backend | undefined;
@@ -58,9 +59,18 @@ export async function runJob(
 }
 
 export function showProblem(place: ViewName, error: unknown): void {
-  const failure = error instanceof Failure ? error : new Failure(`internal: ${error}`, "internal", undefined);
-  if (failure.code !== "E_STOPPED")
-    problem.value = { place, message: failure.message, code: failure.code, hint: failure.hint };
+  const { code, message, hint } =
+    error instanceof Failure ? error : new Failure(`internal: ${error}`, "internal", undefined);
+  if (code !== "E_STOPPED") problem.value = { place, message, code, hint: pageHint(code, message, hint) };
+}
+
+/** Replaces the advice to name files on a command line. */
+function pageHint(code: string, message: string, hint: string | undefined): string | undefined {
+  if (!isServed && message.endsWith("cannot be reached."))
+    return "The server may not allow other pages to read its files (CORS). Download the file, and choose it.";
+  return code === "E_NOT_ONNX" && hint?.startsWith("Name the .onnx file") === true
+    ? "Choose the .onnx file. Samples are added in the next step."
+    : hint;
 }
 
 export function cancel(): void {

@@ -5,6 +5,7 @@ import { lossOf } from "../settings/goal.ts";
 import { initialSettings, nameOf, recipeOf } from "../settings/presets.ts";
 import { RunClock, type StageSeconds } from "../time-left.ts";
 import { backendOf, runJob } from "./jobs.ts";
+import { openSamples } from "./opening.ts";
 import {
   candidates,
   downloads,
@@ -18,8 +19,10 @@ import {
   problem,
   queue,
   samples,
+  samplesRequest,
   selectedId,
   settings,
+  show,
   subject,
   takenId,
 } from "./signals.ts";
@@ -44,6 +47,24 @@ export async function make(): Promise<void> {
     await makeNow(next);
   }
   isWorkingOff = false;
+}
+
+/** Makes a candidate again, and tests it on all samples. */
+export async function testOnAll({ settings: made }: Candidate): Promise<void> {
+  const { name = "", available } = samples.value ?? {};
+  if (made === undefined) return;
+  show("smaller");
+  if (!(await openSamples([], name, samplesRequest.value?.preprocess, "smaller", available))) return;
+  settings.value = made;
+  await make();
+}
+
+/** Returns whether a candidate is an earlier one of the same settings that was tested on fewer of the same samples. */
+function isSuperseded(earlier: Candidate, candidate: Candidate): boolean {
+  const [before, after] = [earlier.run, candidate.run];
+  if (before === undefined || after === undefined || earlier.name !== candidate.name) return false;
+  const [few, many] = [before.data.test, after.data.test];
+  return few.name === many.name && before.goal?.maxDrop === after.goal?.maxDrop && (few.count ?? 0) < (many.count ?? 0);
 }
 
 let isWorkingOff = false;
@@ -76,7 +97,8 @@ async function makeNow(chosen: Settings): Promise<void> {
     options.onProgress?.({ stage: "measure the download" });
     const sizes = await downloadSizesOf(candidate.file);
     batch(() => {
-      candidates.value = [...candidates.value.filter((each) => each.id !== id), candidate];
+      const others = candidates.value.filter((each) => each.id !== id && !isSuperseded(each, candidate));
+      candidates.value = [...others, candidate];
       layerErrors.value = omit(layerErrors.value, id);
       downloads.value = { ...downloads.value, [id]: sizes };
       gpuSpeeds.value = omit(gpuSpeeds.value, id);

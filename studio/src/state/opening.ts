@@ -11,6 +11,7 @@ import {
   besideId,
   candidates,
   chosenFiles,
+  claim,
   downloads,
   goalMetric,
   gpuSpeeds,
@@ -24,7 +25,6 @@ import {
   samplesRequest,
   selectedId,
   settings,
-  sharedPreprocess,
   show,
   subject,
   takenId,
@@ -84,7 +84,7 @@ async function openModelFrom(place: string, files: ChosenFiles, options: CallOpt
   if (options.signal?.aborted === true) throw new Failure("Canceled.", "E_STOPPED", undefined);
   batch(() => {
     showSession(stored ?? { ...emptySession, key, place, model: opened });
-    sharedPreprocess.value = undefined;
+    claim.value = undefined;
     modelSource.value = { key, place };
     chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };
@@ -131,7 +131,7 @@ export function showSession(session: Session): void {
     candidates.value = session.candidates;
     chosenFiles.value = [];
     besideId.value = undefined;
-    takenId.value = undefined;
+    takenId.value = session.takenId;
     queue.value = [];
     downloadRates.value = session.downloadRates;
     const { samplesRequest: request, smallestDownload: bytes } = session;
@@ -191,8 +191,9 @@ export function openSamples(
   return runJob(data, place, async (options) => {
     if (files.length > 0) await backendOf().call("addFiles", [files], options);
     const before = samplesRequest.value;
-    const isSame = files.length === 0 && before?.data === data;
-    const choice = files.length > 0 ? await choiceOf(files) : isSame ? before.choice : undefined;
+    const isSamePlace = before?.data === data;
+    const choice = files.length > 0 ? await choiceOf(files) : isSamePlace ? before.choice : undefined;
+    const isSame = isSamePlace && choice === before.choice;
     const request = { data, preprocess, samples: count ?? (isSame ? before.samples : undefined), choice };
     const opened = await backendOf().call("openSamples", [subject.value.model, request], options);
     batch(() => {

@@ -65,8 +65,17 @@ export const modelSource = signal<{ readonly key: string; readonly place: string
 
 /** Place of the samples that were opened last, or could not be opened. */
 export const triedData = signal<string | undefined>(undefined);
-/** Preprocessing that the link of a shared result names. */
-export const sharedPreprocess = signal<string | undefined>(undefined);
+/** What the link of a shared result says. */
+export interface Claim {
+  readonly sentence: string;
+  readonly preprocess: string | undefined;
+  /** Name and number of the test samples; undefined without samples. */
+  readonly data: string | undefined;
+  readonly samples: number | undefined;
+}
+
+/** The claim of the link by which the model was opened. */
+export const claim = signal<Claim | undefined>(undefined);
 
 export const samplesRequest = signal<SamplesRequest | undefined>(undefined);
 
@@ -109,15 +118,22 @@ function isWithinGoal({ run, summary }: Candidate): boolean {
   return (run.metric.better === "higher" ? -1 : 1) * difference.value <= run.goal.maxDrop;
 }
 
-/** The candidate with the smallest shown size among those within the goal; if there is none, among those that are not rejected. */
+/** The candidate with the smallest shown size among those that meet the goal; if there is none, by the estimate; if there is none, of all that are not rejected. */
 export const best = computed(() => {
   const sizeOf = ({ id, inspection }: Candidate): number => shownBytes(id, inspection.bytes) ?? inspection.bytes;
   const sorted = candidates.value.toSorted((a, b) => sizeOf(a) - sizeOf(b));
-  return sorted.find(isWithinGoal) ?? sorted.find(({ summary }) => summary.mood !== "bad");
+  const isMet = ({ summary }: Candidate): boolean => summary.mood === "good";
+  return sorted.find(isMet) ?? sorted.find(isWithinGoal) ?? sorted.find(({ summary }) => summary.mood !== "bad");
 });
 
-/** Id of the candidate that the user takes; undefined for the best one. */
+/** Id of the candidate that the user chose; undefined for the best one. */
 export const takenId = signal<string | undefined>(undefined);
+
+/** Shows a candidate on all pages. */
+export function choose(id: string): void {
+  selectedId.value = id;
+  takenId.value = id;
+}
 
 export const takenCandidate = computed(
   () => candidates.value.find(({ id }) => id === takenId.value) ?? best.value ?? candidates.value.at(-1),

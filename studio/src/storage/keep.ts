@@ -30,6 +30,7 @@ const shownSession = computed<Session | undefined>(() => {
     settings: state.settings.value,
     maxDrop: state.maxDrop.value,
     selectedId: state.selectedId.value,
+    takenId: state.takenId.value,
     downloads: state.downloads.value,
     layerErrors: Object.fromEntries(measured),
     downloadRates: downloadRates.value,

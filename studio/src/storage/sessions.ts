@@ -25,6 +25,8 @@ interface SessionData {
   readonly settings: Settings;
   readonly maxDrop: number;
   readonly selectedId: string | undefined;
+  /** The candidate that the user chose. */
+  readonly takenId?: string | undefined;
   readonly downloads: Readonly<Record<string, DownloadSizes>>;
   readonly layerErrors: Readonly<Record<string, LayerErrors>>;
   /** Estimates of candidates that are not made yet. */

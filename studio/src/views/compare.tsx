@@ -16,15 +16,14 @@ import { downloadFigure, missingSpeedText, resultNumbers, resultSentence, speedO
 import { measureOnGpu, measureSpeed } from "../state/making.ts";
 import {
   candidates,
+  choose,
   gpuSpeeds,
   job,
   missingFiles,
   model,
   selected,
-  selectedId,
   show,
   shownBytes,
-  takenId,
 } from "../state/signals.ts";
 import { originalSizes } from "../state/sizes.ts";
 
@@ -33,27 +32,24 @@ export function Compare(): JSX.Element {
   const sizes = originalSizes.value;
   if (candidate === undefined || sizes === undefined) return <NoCandidate />;
   const { run } = candidate;
-  const pick = (id: string): void => {
-    selectedId.value = id;
-  };
   return (
     <section>
-      <CandidatePicker label="Compare" candidate={candidate} onPick={pick} />
+      <CandidatePicker label="Compare" candidate={candidate} onPick={choose} />
       <h1>{resultSentence(resultNumbers(candidate))}</h1>
       <Verdict candidate={candidate} />
-      <SlowAlert candidate={candidate} onPick={({ id }) => pick(id)} />
+      <SlowAlert candidate={candidate} onPick={({ id }) => choose(id)} />
       <ShareBox key={candidate.id} candidate={candidate} />
       {run === undefined ? null : <Drawing draw={({ drawDisagreements }) => drawDisagreements(run)} />}
       <h2>Size and speed</h2>
       <SizeAndSpeed candidate={candidate} />
-      <h2>Error by layer</h2>
+      <h2>Signal to noise by layer: higher is better</h2>
       <LayerErrorChart key={candidate.id} candidate={candidate} />
       <div class="actions">
         <button
           type="button"
           class="primary"
           onClick={() => {
-            takenId.value = candidate.id;
+            choose(candidate.id);
             show("take");
           }}
         >
@@ -90,7 +86,7 @@ export function CandidatePicker({ label, candidate, onPick }: PickerProps): JSX.
         <select value={candidate.id} onChange={(event) => onPick(event.currentTarget.value)}>
           {candidates.value.map(({ id, name, inspection }) => (
             <option key={id} value={id}>
-              {name}, {bytesText(shownBytes(id, inspection.bytes) ?? inspection.bytes)}
+              {bytesText(shownBytes(id, inspection.bytes) ?? inspection.bytes)}, {name}
             </option>
           ))}
         </select>

@@ -12,7 +12,7 @@ import { findPreset, nameOf } from "../settings/presets.ts";
 import { type SharedResult, sharedResult } from "../share.ts";
 import { make } from "../state/making.ts";
 import { openModel } from "../state/opening.ts";
-import { job, maxDrop, model, modelSource, samples, settings, sharedPreprocess, show } from "../state/signals.ts";
+import { claim, job, maxDrop, model, modelSource, samples, settings, show } from "../state/signals.ts";
 import { continueSession, storedSessions } from "../storage/keep.ts";
 
 export function Result(): JSX.Element {
@@ -75,7 +75,8 @@ export function Result(): JSX.Element {
 function applySettings(result: SharedResult): void {
   settings.value = result.settings;
   maxDrop.value = result.maxDrop;
-  sharedPreprocess.value = result.preprocess;
+  const { preprocess, data, samples: tested } = result;
+  claim.value = { sentence: resultSentence(result), preprocess, data, samples: tested };
 }
 
 async function openShared(result: SharedResult, files: ChosenFiles): Promise<void> {

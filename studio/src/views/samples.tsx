@@ -10,10 +10,18 @@ import { className, NetworkInput, Probabilities, Sample } from "../components/sa
 import { Table } from "../components/table.tsx";
 import { integerText, percentText, unbroken } from "../format.ts";
 import { openSamples } from "../state/opening.ts";
-import { job, missingFiles, problem, samples, samplesRequest, sharedPreprocess, triedData } from "../state/signals.ts";
+import { claim, job, missingFiles, problem, samples, samplesRequest, triedData } from "../state/signals.ts";
 
 /** Preprocessings of images that the user can choose. */
-const presetNames = ["unit", "symmetric", "imagenet", "cifar10", "mnist", "caffe", "raw"];
+const presetMeanings: Readonly<Record<string, string>> = {
+  unit: "pixels from 0 to 1",
+  symmetric: "pixels from −1 to 1, usual in TensorFlow",
+  imagenet: "mean and deviation of ImageNet, usual in PyTorch",
+  cifar10: "mean and deviation of CIFAR-10",
+  mnist: "mean and deviation of MNIST",
+  caffe: "pixels from 0 to 255 without the mean, blue first",
+  raw: "pixels from 0 to 255",
+};
 
 export function Samples(): JSX.Element {
   const { value } = samples;
@@ -64,7 +72,16 @@ export function Samples(): JSX.Element {
 
 function Chooser({ title }: { title: string }): JSX.Element {
   return (
-    <DropZone title={title} onFiles={(files) => openSamples(files, placeOf(files), sharedPreprocess.value)}>
+    <DropZone
+      title={title}
+      onFiles={(files) => openSamples(files, placeOf(files), claim.value?.preprocess, "samples", claim.value?.samples)}
+    >
+      {claim.value?.data === undefined ? null : (
+        <p>
+          The result of the link was tested on {integerText(claim.value.samples ?? 0)} samples of{" "}
+          <span class="name">{claim.value.data}</span>.
+        </p>
+      )}
       <p class="note">
         A folder of images (class folders, <span class="name">labels.csv</span>, <span class="name">train/</span> and{" "}
         <span class="name">test/</span>) or WAV files; .csv, .tsv, .jsonl, .npz, .txt; CIFAR and MNIST files.
@@ -168,8 +185,8 @@ function PreprocessingForm(): JSX.Element | null {
         spellcheck={false}
       />
       <datalist id="preprocessings">
-        {presetNames.map((name) => (
-          <option key={name} value={name} />
+        {Object.entries(presetMeanings).map(([name, meaning]) => (
+          <option key={name} value={name} label={`${name}: ${meaning}`} />
         ))}
       </datalist>
       <button type="submit">Use it</button>
@@ -195,7 +212,10 @@ function Tried({ tried }: { tried: NonNullable<SamplesView["tried"]> }): JSX.Ele
       rows={tried.map(({ name, accuracy, fits }, index) => ({
         key: name,
         cells: [
-          name,
+          <>
+            {name}
+            <small>{presetMeanings[name.split(" ")[0] ?? ""]}</small>
+          </>,
           percentText(accuracy.value),
           integerText(accuracy.count),
           index === 0 ? "used" : missingFiles.value === undefined ? use(name, fits) : "",

@@ -28,6 +28,7 @@ import {
   besideId,
   best,
   candidates,
+  claim,
   current,
   goalMetric,
   isMaking,
@@ -38,6 +39,7 @@ import {
   settings,
   shownBytes,
   sizeKind,
+  takenId,
 } from "../state/signals.ts";
 import { estimatedBytes, estimatedSizes, originalSizes } from "../state/sizes.ts";
 
@@ -45,13 +47,18 @@ export function Smaller(): JSX.Element {
   const sizes = originalSizes.value;
   if (model.value === undefined || sizes === undefined) return <p>No model is open.</p>;
   const before = sizes.total;
-  const { value: kept } = best;
+  const kept = candidates.value.find(({ id }) => id === takenId.value) ?? best.value;
   const first = shownBytes("", before);
   const chosen = current.value;
   const besideSizes = besideCandidate.value === undefined ? sizes : measuredSizes(besideCandidate.value.inspection);
   const shown = chosen === undefined ? estimatedSizes.value : measuredSizes(chosen.inspection);
   return (
     <section>
+      {kept === undefined ? null : (
+        <p class="eyebrow">
+          {kept.name}: {kept.summary.word}
+        </p>
+      )}
       <h1>
         {kept !== undefined
           ? resultSentence(resultNumbers(kept))
@@ -59,6 +66,7 @@ export function Smaller(): JSX.Element {
             ? `The file takes ${bytesText(before)} on disk. Make it smaller.`
             : `Your visitors download ${bytesText(first)}. Make it smaller.`}
       </h1>
+      {claim.value === undefined ? null : <p class="note">The link says: {claim.value.sentence}</p>}
       <StorageAlert />
       <GoalBar />
       <div class="workbench">
