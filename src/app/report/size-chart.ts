@@ -246,7 +246,7 @@ const maxLabelLength = (width: number): number => Math.floor((nameShare * width)
 
 /** Returns lines of at most `width` pixels, if no word is longer. */
 function wrapText(text: string, width: number): readonly string[] {
-  const pattern = new RegExp(`(?:^|\\s)(.{1,${Math.floor(width / letterWidth)}}|\\S+)(?=\\s|$)`, "g");
+  const pattern = new RegExp(`(?:^|\\s)(.{1,${Math.max(1, Math.floor(width / letterWidth))}}|\\S+)(?=\\s|$)`, "g");
   return [...text.matchAll(pattern)].map(([, line = ""]) => line);
 }
 
