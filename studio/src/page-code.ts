@@ -46,8 +46,8 @@ ${shown}
 /** Returns a function that resizes an image, crops its center, and computes x = (byte · scale − mean) / std. */
 function inputCode(image: ImageInput, preprocessing = "unit"): string {
   const { channels, isChannelsFirst, height, width, shortSide, scale, mean, std, isBgr } = image;
-  const values = (numbers: readonly number[]): string =>
-    JSON.stringify(Array.from({ length: channels }, (_, channel) => numbers[channel] ?? numbers[0]));
+  const list = (numbers: readonly number[]): string =>
+    `[${Array.from({ length: channels }, (_, channel) => numbers[channel] ?? numbers[0]).join(", ")}]`;
   const color = channels === 1 ? "0" : isBgr ? "2 - channel" : "channel";
   const factor =
     shortSide === undefined
@@ -57,6 +57,8 @@ function inputCode(image: ImageInput, preprocessing = "unit"): string {
   const [w, h] = [imageWidth * factor, imageHeight * factor];`;
   const shape = isChannelsFirst ? [1, channels, height, width] : [1, height, width, channels];
   const area = height * width;
+  const scaled = `data[4 * pixel + color]${scale === 1 ? "" : scale === 1 / 255 ? " / 255" : ` * ${scale}`}`;
+  const isPlain = mean.every((value) => value === 0) && std.every((value) => value === 1);
   return `
 /** Prepares an image or a canvas (${preprocessing}). */
 async function inputOf(image) {
@@ -66,15 +68,14 @@ async function inputOf(image) {
   ${factor}
   context.drawImage(image, (${width} - w) / 2, (${height} - h) / 2, w, h);
   const { data } = context.getImageData(0, 0, ${width}, ${height}); // red, green, blue, alpha
-  const mean = ${values(mean)};
-  const std = ${values(std)};
+${isPlain ? "" : `  const [mean, std] = [${list(mean)}, ${list(std)}];\n`}\
   const values = Float32Array.from({ length: ${channels * area} }, (_, index) => {
     const channel = ${isChannelsFirst ? `Math.floor(index / ${area})` : `index % ${channels}`};
     const pixel = ${isChannelsFirst ? `index % ${area}` : `Math.floor(index / ${channels})`};
     const color = ${color};
-    return (data[4 * pixel + color] * ${scale} - mean[color]) / std[color];
+    return ${isPlain ? scaled : `(${scaled} - mean[color]) / std[color]`};
   });
-  return new ort.Tensor("float32", values, ${JSON.stringify(shape)});
+  return new ort.Tensor("float32", values, [${shape.join(", ")}]);
 }
 `;
 }

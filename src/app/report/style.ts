@@ -92,7 +92,7 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
   tr:has([data-label]) > * { grid-column: 1 / -1; order: -3; min-width: 0; padding: 0; border: 0; }
   tr > [data-label] { grid-column: auto; order: 0; text-align: left; white-space: normal; } [data-label] small { white-space: normal; }
   tr > [data-label]::before { content: attr(data-label); display: block; color: var(--soft); font-size: .82rem; }
-  tr > [data-label^="brotli"] { order: -2; } tr > [data-label^="change"] { order: -1; }
+  tr > :is([data-label^="brotli"], [data-label^="download"]) { order: -2; } tr > [data-label^="change"] { order: -1; }
   tr.chosen:has([data-label]) { padding-inline: .7rem; background: var(--accent-wash); box-shadow: inset 3px 0 var(--accent); } tr.chosen:has([data-label]) > * { background: none; box-shadow: none; padding: 0; }
 }
 ${graphStyle}`;
