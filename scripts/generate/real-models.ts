@@ -50,7 +50,7 @@ export function withBestRows(text: string, results: RealResults): string {
   const table = markdownTable(columns, rows);
   return `${text.slice(0, from + start.length)}${table}
 
-The command \`quantize\` makes the results with these options. The columns *brotli* are the bytes that a web server sends. The speed is that of the result in WebAssembly, relative to float32: below 1 × is slower. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. *Rank correlation* tells whether the model orders pairs of sentences by similarity as people do: higher is better. *Other words* is the share of words in which the transcripts differ. *Perplexity* tells how uncertain the model is about the next token: lower is better. [Known models](docs/real-models.md) lists all formats, and the results of the usual Python tools. [Benchmarks](docs/benchmarks.md) has small networks.
+The command \`quantize\` makes the results with these options. The columns *brotli* are the bytes that a web server sends. The speed is that of the result in WebAssembly, relative to float32: below 1 × is slower. WebAssembly is slow with 4 bits: run \`q4\` on WebGPU. *Rank correlation* tells whether the model orders pairs of sentences by similarity as people do: higher is better. *Other words* is the share of words in which the transcripts differ. *Perplexity* tells how uncertain the model is about the next token: lower is better. SmolLM2 was made from a file of 4 to 6 bits, so \`q4\` loses less than for other models. [Known models](docs/real-models.md) lists all formats, and the results of the usual Python tools. [Benchmarks](docs/benchmarks.md) has small networks.
 ${text.slice(to)}`;
 }
 
