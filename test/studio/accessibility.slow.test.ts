@@ -41,9 +41,9 @@ describe.skipIf(browser === undefined)("the studio", () => {
     try {
       await look();
       await page.setInputFiles("input[type=file] >> nth=0", model);
-      await page.getByRole("link", { name: "Check the samples" }).waitFor();
+      await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).waitFor();
       await look();
-      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
       await look();
       await page.setInputFiles("input[type=file] >> nth=0", data);
       await page.getByRole("heading", { level: 1, name: /of the original|The original predicts/ }).waitFor();

@@ -9,7 +9,7 @@ export const chooser = "input[type=file] >> nth=0";
 /** Opens a model, with samples if there are any, and makes a candidate. */
 export async function makeCandidate(page: Page, { model, data }: { model: string; data?: string }): Promise<void> {
   await page.setInputFiles(chooser, model);
-  await page.getByRole("link", { name: "Check the samples" }).click();
+  await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
   if (data !== undefined) {
     await page.setInputFiles(chooser, data);
     await page.getByRole("heading", { level: 1, name: /of the original|The original predicts/ }).waitFor();
@@ -37,16 +37,18 @@ export const workerOf = (page: Page): Worker | undefined =>
 
 /** Waits until the page has stored the model with its candidates. */
 export const waitUntilStored = (page: Page, candidates: number): Promise<unknown> =>
-  expect.poll(() => page.evaluate(readStoredCount), { timeout: 20_000 }).toBe(candidates);
+  expect.poll(async () => (await page.evaluate(readStored)).count, { timeout: 20_000 }).toBe(candidates);
 
-async function readStoredCount(): Promise<number> {
+/** Returns the number of candidates of the only stored model, and the id of the one that the user chose. */
+export async function readStored(): Promise<{ readonly count: number; readonly chosen: string }> {
   const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("pith-studio");
   for await (const folder of root.values()) {
     if (folder.kind !== "directory") continue;
     const record = await (await folder.getFileHandle("session.json")).getFile();
-    return JSON.parse((await record.text()) || '{"candidates":[]}').candidates.length;
+    const { candidates, takenId = "" } = JSON.parse((await record.text()) || '{"candidates":[]}');
+    return { count: candidates.length, chosen: takenId };
   }
-  return 0;
+  return { count: 0, chosen: "" };
 }
 
 export async function readStoredNames(): Promise<readonly string[]> {

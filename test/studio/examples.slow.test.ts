@@ -18,7 +18,7 @@ describe.skipIf(browser === undefined)("the example", () => {
     try {
       await page.getByRole("button", { name: title, exact: true }).click();
       await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
-      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
       const heading = page.getByRole("heading", { level: 1, name: /The original predicts/ });
       await heading.waitFor({ timeout: 60_000 });
       expect(await page.locator(".alert").count()).toBe(0);

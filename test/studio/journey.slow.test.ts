@@ -17,7 +17,7 @@ describe.skipIf(browser === undefined)("the studio", () => {
       await page.getByRole("heading", { level: 1, name: /layers hold/ }).waitFor();
       await page.getByText("Graph", { exact: true }).click();
       await page.getByRole("img", { name: /^Graph of \d+ boxes/ }).waitFor();
-      await page.getByRole("link", { name: "Check the samples" }).click();
+      await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
       await page.setInputFiles("input[type=file] >> nth=0", data);
       await page.getByRole("heading", { level: 1, name: /of the original|The original predicts/ }).waitFor();
       await page.getByRole("link", { name: "Make it smaller" }).click();

@@ -43,7 +43,34 @@ describe.skipIf(browser === undefined || data === undefined)("the studio", () =>
       .fill(text);
     await page.getByRole("button", { name: "Use it" }).click();
   };
-  const showSamples = (page: Page): Promise<void> => page.getByRole("link", { name: "Check the samples" }).click();
+  const showSamples = (page: Page): Promise<void> =>
+    page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
+
+  test("tests a candidate on all samples, which replaces it, and a guessed preprocessing stays a guess", () =>
+    inStudio(async (page) => {
+      await chooseFiles(page, "models/resnet8_cifar10.onnx");
+      await showSamples(page);
+      await chooseFolder(page, sharedPath("cifar10"));
+      await page.getByText("No file states the preprocessing").waitFor();
+      await run(page, "fewer bits");
+      await run(page, "int8 weights");
+      // The user chooses the candidate that is not the latest.
+      await page.getByRole("button", { name: "4 bits", exact: true }).click();
+      await page.getByRole("link", { name: /^4 Compare/ }).click();
+      await page.getByRole("heading", { level: 1, name: /of 500 predictions/ }).waitFor();
+      await page.getByRole("link", { name: /^5 Take/ }).click();
+      expect(await page.getByRole("combobox", { name: "Take" }).inputValue()).toContain("4 bits");
+      await page.getByText("async function inputOf(image)").waitFor();
+      await page.getByRole("button", { name: "Test it on all 1,000 samples" }).click();
+      await page.getByRole("row", { name: /int8 weights.*tested on 500 samples/ }).waitFor();
+      await page.getByRole("button", { name: "Compare", exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: /of 1,000 predictions/ }).waitFor();
+      await page.getByRole("link", { name: /^3 Smaller/ }).click();
+      expect(await page.getByRole("row", { name: /4 bits/ }).count()).toBe(1);
+      await page.getByRole("link", { name: /^2 Samples/ }).click();
+      await page.getByText("No file states the preprocessing").waitFor();
+      expect(await page.getByText("recorded in the model").count()).toBe(0);
+    }));
 
   test("compresses a folder of transformers.js on sentences, and returns it as a zip", () =>
     inStudio(async (page) => {

@@ -22,7 +22,7 @@ test.skipIf(browser === undefined)("the studio fits into wide and narrow windows
     page.setDefaultTimeout(300_000);
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.getByRole("button", { name: "Digits", exact: true }).click();
-    await page.getByRole("link", { name: "Check the samples" }).click();
+    await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
     await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
     for (const name of ["int8 weights", "fewer bits", "int8 static"]) await run(page, name);
     // The longest name.

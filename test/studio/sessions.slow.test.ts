@@ -1,9 +1,11 @@
 /** Candidates that outlive the tab and the worker, in a real browser. */
+import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import {
   downloadModel,
   interruptWrite,
   makeCandidate,
+  readStored,
   readStoredNames,
   run,
   waitUntilStored,
@@ -30,6 +32,30 @@ describe.skipIf(browser === undefined)("candidates in the studio", () => {
       await next.getByRole("heading", { level: 1, name: /^Your visitors download .* → / }).waitFor();
       await next.getByRole("group", { name: "Choose quadrants.onnx again" }).waitFor();
       expect(await next.evaluate(readStoredNames)).toHaveLength(1);
+      expect(errors).toEqual([]);
+    }));
+
+  test("the one that the user chose is on all pages, also after the tab was closed", () =>
+    inStudio(async ({ page, reopen, errors }) => {
+      await makeCandidate(page, await writeQuadrants());
+      await run(page, "fewer bits");
+      const takenOf = (tab: Page): Promise<string> => tab.getByRole("combobox", { name: "Take" }).inputValue();
+      for (const name of ["4 bits", "int8 weights"]) {
+        await page.getByRole("link", { name: /^3 Smaller/ }).click();
+        await page.getByRole("button", { name, exact: true }).click();
+        await page
+          .getByText(new RegExp(`^${name}: `))
+          .first()
+          .waitFor();
+        await page.getByRole("link", { name: /^5 Take/ }).click();
+        expect(await takenOf(page)).toContain(name);
+      }
+      await waitUntilStored(page, 2);
+      await expect.poll(async () => (await page.evaluate(readStored)).chosen).toContain("int8 weights");
+      const next = await reopen();
+      await next.getByRole("button", { name: "Continue" }).click();
+      await next.getByRole("link", { name: /^5 Take/ }).click();
+      expect(await takenOf(next)).toContain("int8 weights");
       expect(errors).toEqual([]);
     }));
 

@@ -14,7 +14,7 @@ async function openWaves(page: Page): Promise<void> {
   page.setDefaultTimeout(120_000);
   await page.getByRole("button", { name: "Waves", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: /^Your visitors download .* layers hold/ }).waitFor();
-  await page.getByRole("link", { name: "Check the samples" }).click();
+  await page.getByRole("link", { name: /^(Add|Check the) samples$/ }).click();
   await page.getByRole("heading", { level: 1, name: /The original predicts/ }).waitFor();
   await page.getByRole("link", { name: "Make it smaller" }).click();
 }
@@ -112,6 +112,8 @@ describe.skipIf(browser === undefined)("a web developer", () => {
       next.setDefaultTimeout(120_000);
       await next.getByRole("button", { name: "Continue" }).click();
       await next.getByText(/^tested on/).waitFor();
+      // Estimates are stored, too.
+      await next.getByRole("radio", { name: /^fewer bits ≈/ }).waitFor();
       await next.getByRole("radio", { name: /^float16/ }).check();
       await next.getByRole("button", { name: "Run float16" }).click();
       await next.getByRole("row", { name: /float16/ }).waitFor();

@@ -41,6 +41,15 @@ test("opens the model of a call in a session that has none", async () => {
   expect(candidate.inspection.parameters).toBe(inspection.parameters);
 });
 
+test("times a candidate again, on the model of the call", async () => {
+  const session = createSession();
+  const subject = { model: small, samples: undefined };
+  const { file } = await session.make(subject, request, context);
+  const timing = await session.time(subject, file, context);
+  expect(timing?.candidate.speedup.median).toBeGreaterThan(0);
+  expect(timing?.isUnsteady).toEqual(expect.any(Boolean));
+});
+
 test("gives the precision fallback the goal that the page shows, as a stated one", async () => {
   const [samples, difference] = [join(folder, "difference.csv"), join(folder, "difference.onnx")];
   const rows = Array.from({ length: 60 }, (_, row) => (row % 2 === 0 ? "1,0,0" : "0,1,1"));
