@@ -95,10 +95,11 @@ export async function remove(record: SessionRecord): Promise<void> {
   if (state.modelSource.value?.key === record.key) closeModel();
   try {
     await removeSession(record.key);
+    await refresh();
     removedSession.value = record;
   } catch (error) {
     showProblem("start", error);
+    await refresh();
   }
-  await refresh();
   if (storageProblem.value !== undefined && shownSession.value !== undefined) await store(shownSession.value);
 }
