@@ -56,9 +56,14 @@ if (root !== null) {
 for (const input of document.querySelectorAll<HTMLInputElement>("input[type=file]"))
   if (input.files !== null && input.files.length > 0) input.dispatchEvent(new Event("change", { bubbles: true }));
 
+// A reload would close the dialog in which a user chooses a file.
+let isTouched = false;
+for (const type of ["pointerdown", "keydown", "dragenter", "change"])
+  addEventListener(type, () => (isTouched = true), { capture: true, once: true });
+
 // Without the service worker, the page still works online.
 if (import.meta.env.PROD && !isServed)
-  prepareOffline(() => model.value === undefined && job.value === undefined).catch(() => {});
+  prepareOffline(() => !isTouched && model.value === undefined && job.value === undefined).catch(() => {});
 
 /** Opens what the command line of `pith studio` names. The server writes it into the page. */
 async function openStart(): Promise<void> {

@@ -3,7 +3,7 @@ import type { Run } from "pith/compress";
 import type { Latency } from "pith/evaluate";
 import { type Candidate, type DownloadSizes, maxExactBytes } from "./backend/backend.ts";
 import type { Figure } from "./components/figures.tsx";
-import { bytesText, integerText } from "./format.ts";
+import { bytesText, integerText, timesText } from "./format.ts";
 import { downloads, model, shownBytes, sizeKind } from "./state/signals.ts";
 
 type Variant = Run["variants"][number];
@@ -16,6 +16,10 @@ export const comparisonOf = (candidate: Candidate): Variant["comparison"] => var
 /** Returns the speed relative to the original; undefined if it was not measured, or the machine was too busy. */
 export const speedOf = ({ timing }: Candidate): Latency["speedup"] | undefined =>
   timing?.isUnsteady === true ? undefined : timing?.candidate.speedup;
+
+/** Returns "1.24 ×", or "≈ 1 ×" if no difference was found. */
+export const speedFigure = ({ low, median, high }: Latency["speedup"]): string =>
+  low <= 1 && high >= 1 ? "≈ 1\u00a0×" : timesText(median);
 
 /** Returns why there is no speed. */
 export const missingSpeedText = ({ timing }: Candidate): string =>

@@ -47,7 +47,7 @@ export function linkOf(candidate: Candidate): string | undefined {
     goal: run === undefined ? undefined : maxDrop.value,
     preprocess: samplesRequest.value?.preprocess ?? samples.value?.preset,
     data: run === undefined ? undefined : samples.value?.name,
-    samples: run === undefined ? undefined : samples.value?.tested,
+    samples: run === undefined ? undefined : candidate.hasOtherTest ? samples.value?.tested : run.data.test.count,
     kind: numbers.kind,
     before: numbers.before,
     after: numbers.after,

@@ -84,7 +84,7 @@ export const passCommands: Readonly<Record<string, PassCommand>> = {
     inputRole: "the student: the model that is trained (default: the teacher, made smaller)",
     takesStudent: true,
     examples: [
-      "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
+      "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10",
       "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
       "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
       'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2)"',

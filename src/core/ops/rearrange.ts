@@ -96,12 +96,8 @@ function blockLinks(
 }
 
 /** Writes [N, C·b², H, W] → [N, C, H·b, W·b]. */
-function moveToSpace(
-  emit: Emit,
-  x: Value,
-  { size, isPixelInner: isInner }: BlockSettings,
-  outDims: readonly number[],
-): Value {
+function moveToSpace(emit: Emit, x: Value, block: BlockSettings, outDims: readonly number[]): Value {
+  const { size, isPixelInner: isInner } = block;
   const [n = 0, c = 0, h = 0, w = 0] = outDims;
   const blocks = isInner ? [n, c, size, size, h / size, w / size] : [n, size, size, c, h / size, w / size];
   const perm = isInner ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
@@ -109,12 +105,8 @@ function moveToSpace(
 }
 
 /** Writes [N, C, H·b, W·b] → [N, C·b², H, W]. */
-function moveToDepth(
-  emit: Emit,
-  x: Value,
-  { size, isPixelInner: isInner }: BlockSettings,
-  outDims: readonly number[],
-): Value {
+function moveToDepth(emit: Emit, x: Value, block: BlockSettings, outDims: readonly number[]): Value {
+  const { size, isPixelInner: isInner } = block;
   const [n = 0, deepChannels = 0, h = 0, w = 0] = outDims;
   const c = deepChannels / (size * size);
   const perm = isInner ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];

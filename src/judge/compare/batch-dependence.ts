@@ -129,7 +129,7 @@ export async function chooseBatch(
     const differenceText = `The outputs of a sample depend on the others of its batch: ${samplesText}, ${changeText}`;
     const note =
       batch === undefined
-        ? `${differenceText}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
+        ? `${differenceText}. ${capitalize(metric)} is measured one sample at a time, which shows no such difference; to measure in batches: \`batch: ${size}\`.`
         : `${differenceText}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
     const ofLast = index === models.length - 1 ? { invariance: lastInvariance } : {};
     return { batch: batch ?? 1, note, isWarning: !(worst >= minEqualCosine), ...ofLast };

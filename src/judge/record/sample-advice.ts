@@ -17,7 +17,7 @@ const samplesThatDecide = 100;
 
 /** Returns "700 of the 1,000 samples were not used (--samples 1000 uses all)". Uses the interval's width, because the true drop is unknown. */
 export function adviseOnSamples(
-  { count, low, high }: Estimate,
+  { value, count, low, high }: Estimate,
   { maxDrop }: Goal,
   unit: Unit,
   { validation = 0, searched = 0, available, of }: UnusedSamples,
@@ -45,7 +45,7 @@ export function adviseOnSamples(
     ].join("; ");
   }
   if (beyondLimit.length > 0 || !Number.isFinite(samplesNeeded)) return beyondLimit.join("");
-  return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}`;
+  return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}${value > 0.75 * maxDrop ? ", and the loss is close to the limit" : ""}`;
 }
 
 export function roundUp(value: number): number {

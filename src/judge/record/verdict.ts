@@ -228,7 +228,7 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
  * most √(d / 2) of the probability on average (Pinsker's inequality).
  */
 export function gradeText(unit: string, value: number): string | undefined {
-  const share = unit === "dB" ? 10 ** (-value / 20) : unit === "nats" ? Math.sqrt(value / 2) : undefined;
+  const share = unit === "dB" ? 10 ** (-value / 20) : unit === "nats" ? Math.min(1, Math.sqrt(value / 2)) : undefined;
   if (share === undefined || Number.isNaN(share)) return undefined;
   const grade = share <= 0.032 ? "good" : share <= 0.18 ? "fair" : "bad";
   return `${grade}: ${unit === "dB" ? `an error of ${percent(share)}` : `at most ${percent(share)} moves to other classes`}`;

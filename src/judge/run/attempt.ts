@@ -111,7 +111,7 @@ export async function tryCandidate(
     result: { ...measured, name },
     ...compared,
     agreement,
-    ...classifyRejection(unchangedReason, rejectionCause?.text, largerReason),
+    ...classifyMiss(unchangedReason, rejectionCause?.text, largerReason),
     validation: evaluator.metrics.validate(evaluation, goal),
     ...(targets.length === 0 ? {} : { targets }),
   };
@@ -190,11 +190,7 @@ function reportStep(
 
 const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
 
-function classifyRejection(
-  unchanged: string | undefined,
-  lost: string | undefined,
-  larger: string | undefined,
-): Pick<Variant, "rejected" | "rejectedAs"> {
+function classifyMiss(unchanged?: string, lost?: string, larger?: string): Pick<Variant, "rejected" | "rejectedAs"> {
   if (unchanged !== undefined) return { rejected: unchanged, rejectedAs: "unchanged" };
   if (lost !== undefined) return { rejected: lost, rejectedAs: "lost" };
   return larger === undefined ? { rejected: undefined } : { rejected: larger, rejectedAs: "not smaller" };

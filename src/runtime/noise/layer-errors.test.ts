@@ -128,7 +128,9 @@ describe("after channel pruning", () => {
       ["e", []],
     ]);
     expect(blamed).toMatchObject({ layers: ["a"], share: expect.closeTo(1, 5) });
-    expect(blamed && blameText(blamed)).toBe('The largest error comes from layer "a" (alone 100 % of the error)');
+    expect(blamed && blameText(blamed)).toBe(
+      'The largest error comes from layer "a" (100 % of the error, if only it is changed)',
+    );
   });
 
   test("finds a later layer that was changed in another way", async () => {
@@ -144,7 +146,7 @@ test("blameAmong does not blame an unchanged layer", () => {
   expect(restrictToChanged(blame, new Set(["a", "b"]))).toEqual(blame);
   const before = restrictToChanged(blame, new Set(["b"]));
   expect(before && blameText(before)).toBe(
-    'The largest error comes from operations before layer "a" (alone 100 % of the error)',
+    'The largest error comes from operations before layer "a" (100 % of the error, if only it is changed)',
   );
   expect(restrictToChanged({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
 });
@@ -154,7 +156,9 @@ test("reports a spread error if no layer has a quarter", () => {
   expect(blameText({ ...blame, share: 0.24 })).toBe(
     'The error is spread over many layers: the largest share, of layer "a", is 24 %',
   );
-  expect(blameText({ ...blame, share: 0.3 })).toBe('The largest error comes from layer "a" (alone 30 % of the error)');
+  expect(blameText({ ...blame, share: 0.3 })).toBe(
+    'The largest error comes from layer "a" (30 % of the error, if only it is changed)',
+  );
   expect(blameText({ ...blame, share: Number.POSITIVE_INFINITY })).toContain("not finite");
   expect(blameText({ ...blame, share: undefined })).toBe('The largest error comes from layer "a"');
 });

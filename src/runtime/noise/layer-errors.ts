@@ -142,7 +142,7 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
   return layers.length > 1 || (share !== undefined && share < minDominantShare);
 }
 
-/** Returns, for example: `The largest error comes from layer "conv_9" (alone 96 % of the error)`. */
+/** Returns, for example: `The largest error comes from layer "conv_9" (96 % of the error, if only it is changed)`. */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
   const nouns = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
@@ -155,7 +155,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
   const percent = `${Math.round(100 * Math.min(1, share))} %`;
   return isSpread({ layers, share })
     ? `The error is spread over many layers: the largest share, of ${description}, is ${percent}`
-    : `${sentence} (alone ${percent} of the error)`;
+    : `${sentence} (${percent} of the error, if only it is changed)`;
 }
 
 /** Returns the layer with the largest share, or else the noisiest one. */

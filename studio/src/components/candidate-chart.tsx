@@ -70,7 +70,7 @@ export function CandidateChart(): JSX.Element | null {
       <figcaption>
         Each point is a candidate, by its number in the table below, and the line through it is the interval of its
         difference from the original on the same samples.{" "}
-        {shown.some(({ hasOtherTest }) => hasOtherTest)
+        {shown.some(({ hasOtherTest, run }) => hasOtherTest || run?.data.test.count !== samples.value?.tested)
           ? "Candidates that were tested on other samples are drawn at the original’s value plus their change. "
           : ""}
         {searches.length === 0

@@ -41,7 +41,7 @@ export function ProgressBox({ place }: { place: ViewName }): JSX.Element | null 
         {` · ${timeText}`}
       </p>
       <LossCurve losses={losses} />
-      <p class="note">{note ?? ""}</p>
+      <p class="note">{note === undefined || note.includes("`") ? "" : note}</p>
     </div>
   );
 }

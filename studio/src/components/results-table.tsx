@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { changeTexts, figureText } from "../../../src/core/numbers.ts";
 import type { Candidate } from "../backend/backend.ts";
 import { countText, timesText } from "../format.ts";
-import { comparisonOf, firstSizeFigure, secondSizeFigure, speedOf } from "../measurements.ts";
+import { comparisonOf, firstSizeFigure, secondSizeFigure, speedFigure, speedOf } from "../measurements.ts";
 import { goalUnit, lossOf } from "../settings/goal.ts";
 import { candidates, choose, goalMetric, maxDrop, model, samples, selectedId, sizeKind } from "../state/signals.ts";
 import { numberOf } from "./candidate-chart.tsx";
@@ -68,7 +68,7 @@ function rowOf(candidate: Candidate): Row {
       first,
       texts?.change ?? "–",
       texts?.after ?? "–",
-      speed === undefined ? "–" : speed.low <= 1 && speed.high >= 1 ? "≈ 1\u00a0×" : timesText(speed.median),
+      speed === undefined ? "–" : speedFigure(speed),
       second,
       macsText(inspection.macs),
     ],

@@ -22,6 +22,7 @@ import {
 import { estimatedBytes, estimatedSizes } from "../state/sizes.ts";
 import { folder } from "../transformers-folder.ts";
 import { MissingFiles } from "./missing-files.tsx";
+import { TestOnAll } from "./test-on-all.tsx";
 
 /** The techniques, each with its size. */
 export function Presets(): JSX.Element {
@@ -203,7 +204,8 @@ export function RunButton(): JSX.Element | null {
           }}
         >
           Compare
-        </button>
+        </button>{" "}
+        <TestOnAll candidate={current.value} />
       </div>
     );
   const name = nameOf(settings.value);

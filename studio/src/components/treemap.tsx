@@ -132,7 +132,7 @@ export function Treemap({ sizes, full, isEstimate, label }: TreemapProps): JSX.E
       </div>
       <figcaption class="readout">
         {layer === undefined ? (
-          "Point at a layer or use the arrow keys: name, shape and size appear here."
+          "Point at a layer, tap it, or use the arrow keys: name, shape and size appear here."
         ) : (
           <>
             <span class="name">{layer.name}</span>

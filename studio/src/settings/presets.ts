@@ -92,7 +92,7 @@ export const presets: readonly Preset[] = [
   {
     id: "download",
     name: "smallest download",
-    summary: "int8 values that compress well, computed in float; needs samples",
+    summary: "the smallest of 8 bits: values that compress well, computed in float; needs samples",
     needsSamples: true,
     slider: {
       label: "error",

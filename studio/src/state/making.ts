@@ -27,6 +27,7 @@ import {
   takenId,
 } from "./signals.ts";
 import { downloadSizesOf } from "./sizes.ts";
+import { isSuperseded } from "./superseded.ts";
 
 /** Returns the settings of a technique: the chosen ones, or those of its last candidate, or the initial ones. */
 export function settingsOf(id: PresetId): Settings {
@@ -57,14 +58,6 @@ export async function testOnAll({ settings: made }: Candidate): Promise<void> {
   if (!(await openSamples([], name, samplesRequest.value?.preprocess, "smaller", available))) return;
   settings.value = made;
   await make();
-}
-
-/** Returns whether a candidate is an earlier one of the same settings that was tested on fewer of the same samples. */
-function isSuperseded(earlier: Candidate, candidate: Candidate): boolean {
-  const [before, after] = [earlier.run, candidate.run];
-  if (before === undefined || after === undefined || earlier.name !== candidate.name) return false;
-  const [few, many] = [before.data.test, after.data.test];
-  return few.name === many.name && before.goal?.maxDrop === after.goal?.maxDrop && (few.count ?? 0) < (many.count ?? 0);
 }
 
 let isWorkingOff = false;

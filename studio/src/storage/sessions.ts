@@ -13,6 +13,7 @@ import type {
   Settings,
 } from "../backend/backend.ts";
 import { decode, encode } from "../plain.ts";
+import { isSuperseded } from "../state/superseded.ts";
 
 interface SessionData {
   /** The model's fingerprint, which is the name of the folder. */
@@ -72,7 +73,9 @@ export const saveSession = ({ candidates, ...data }: Session): Promise<void> =>
     const records = candidates.map(({ file: _, ...record }): CandidateRecord => record);
     const ids = new Set(records.map(({ id }) => id));
     // Another tab can have made other candidates of the same model.
-    const storedRecords = (await readRecord(folder))?.candidates.filter(({ id }) => !ids.has(id)) ?? [];
+    const isKept = (stored: CandidateRecord): boolean =>
+      !ids.has(stored.id) && !records.some((record) => isSuperseded(stored, record));
+    const storedRecords = (await readRecord(folder))?.candidates.filter(isKept) ?? [];
     const record: SessionRecord = {
       ...data,
       format: recordFormat,

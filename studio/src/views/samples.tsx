@@ -153,7 +153,8 @@ function Preprocessing(): JSX.Element | null {
       ) : (
         <>
           <p class="doubt">
-            No file states the preprocessing, so common ones were tried. Choose the one that your application uses.
+            No file states the preprocessing, so common ones were tried. The first one fits best, and is used. Compare
+            it with your application’s code.
           </p>
           <Tried tried={tried} />
         </>

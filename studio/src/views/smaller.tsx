@@ -18,6 +18,7 @@ import {
   resultNumbers,
   resultSentence,
   secondSizeFigure,
+  speedFigure,
   speedOf,
 } from "../measurements.ts";
 import { measuredSizes } from "../settings/estimate.ts";
@@ -56,7 +57,7 @@ export function Smaller(): JSX.Element {
     <section>
       {kept === undefined ? null : (
         <p class="eyebrow">
-          {kept.name}: {kept.summary.word}
+          {kept.id === takenId.value ? "Chosen" : "Best so far"}: {kept.name}, {kept.summary.word}
         </p>
       )}
       <h1>
@@ -246,7 +247,7 @@ function candidateFigures(candidate: Candidate, before: number): readonly Figure
     },
     {
       term: "speed",
-      value: speed === undefined ? undefined : timesText(speed.median),
+      value: speed === undefined ? undefined : speedFigure(speed),
       detail: speed === undefined ? missingSpeedText(candidate) : `${speed.low.toFixed(2)} to ${speed.high.toFixed(2)}`,
     },
   ];

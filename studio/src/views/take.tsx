@@ -67,9 +67,15 @@ export function Take(): JSX.Element {
       <CodeBox text={commandOf(candidate, modelSource.value?.place ?? model.value.name)} />
       <ExampleFiles />
       <p class="note">
-        {isServed
-          ? "The command writes the same bytes, in a project in which Pith is installed (see its README)."
-          : "The command needs a project in which Pith is installed (see its README). Int8 weights and float16 have the same bytes. Other files have the same size and can differ in some values, because WebAssembly rounds differently."}
+        {isServed ? (
+          "The command writes the same bytes."
+        ) : (
+          <>
+            The command needs a project in which Pith is <a href="../#install">installed</a>. Int8 weights and float16
+            have the same bytes. Other files have the same size and can differ in some values, because WebAssembly
+            rounds differently.
+          </>
+        )}
       </p>
       <details>
         <summary>recipe.yaml</summary>
@@ -149,7 +155,9 @@ const session = await ort.InferenceSession.create(new Uint8Array(await new Respo
       />
       <p class="note">
         A first visit loads the runtime, too, once for all models: the file <span class="name">{runtimeFile}</span> has
-        14.2 MB, and 2.4 MB after brotli. A bundler such as Vite copies it. Compress it as well.
+        14.2 MB, and 2.4 MB after brotli. A bundler such as Vite copies it beside the scripts: compress it as well, for
+        example with <code>brotli -k dist/assets/*.wasm</code>. The address in the second line of the code sends it
+        compressed.
       </p>
     </>
   );

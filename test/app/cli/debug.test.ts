@@ -64,7 +64,7 @@ test("lists the layer with the largest error first, with its error alone and aft
   expect(text).toContain(`${decibelsLegend}\ncolumns in dB: signal to noise of the layer's output `);
   expect(text).toContain("with all before: all layers before it are changed, too)");
   expect(text).toMatch(
-    /\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nnext: make \S+ again with --except fc1, which leaves this layer as it is/,
+    /\nThe largest error comes from layer "fc1" \(100 % of the error, if only it is changed\)\.\nnext: make \S+ again with --except fc1: this layer then stays/,
   );
   const page = readFileSync(out, "utf8");
   expect(page).toContain(capitalize(decibelsLegend));

@@ -34,7 +34,9 @@ describe("blockLines", () => {
   const all = ["layers.0", "layers.1", "layers.2"].map(block);
 
   test("prints repeated blocks in one line", () => {
-    const lines = ["3 blocks of one kind: layers.0 … layers.2 (2 layers, 64 parameters each)"];
+    const lines = [
+      "3 blocks of one kind: layers.0 … layers.2 (2 layers, 64 parameters each; --drop-layers of pith prune removes some)",
+    ];
     expect(blockLines({ all, repeats: [{ first: 0, count: 3 }] })).toEqual(lines);
   });
 

@@ -225,6 +225,8 @@ export function blockLines({ all, repeats }: Inspection["blocks"]): readonly str
     if (row === undefined || last === undefined || row.layers.length === 0) return [];
     const layers = `${counted(row.layers.length, "layer")}`;
     const names = `${row.name} … ${last.name}`;
-    return [`${integer(blocks)} blocks of one kind: ${names} (${layers}, ${count(row.parameters)} parameters each)`];
+    return [
+      `${integer(blocks)} blocks of one kind: ${names} (${layers}, ${count(row.parameters)} parameters each; --drop-layers of pith prune removes some)`,
+    ];
   });
 }

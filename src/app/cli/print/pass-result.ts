@@ -227,7 +227,7 @@ function goalLine(
   if (reference.isGoalBaseline) return sentence(reference.model);
   const { drop } = judge(reference.comparison, goal);
   if (isWithin(drop, goal)) return sentence(model);
-  return `The change from ${reference.model} is still ${formatChange(reference.comparison, goal)}: only --max-drop limits it. ${sentence(model)}`;
+  return `${sentence(model)} The change from ${reference.model} is still ${formatChange(reference.comparison, goal)}; --max-drop limits it.`;
 }
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: …`. */

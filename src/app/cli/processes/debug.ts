@@ -126,11 +126,13 @@ export default async function debug(
       const noDifferenceText = `No ${misses.length > 0 ? "other " : ""}layer differs`;
       terminal.line(`${blamed === undefined ? noDifferenceText : blameText(blamed)}.`);
       const dataPart = data === undefined ? "--data SAMPLES" : dataWords(data).map(quoteWord).join(" ");
-      terminal.line(
-        blamedLayer === undefined
-          ? `next: pith sensitivity ${quoteWord(originalPath)} ${dataPart}  # what each layer can bear`
-          : `next: make ${modelPath} again with --except ${quoteWord(blamedLayer)}, which leaves this layer as it is`,
-      );
+      const [before, after] = [originalPath, modelPath].map(quoteWord);
+      // Layers are blamed together if they lost channels.
+      if ((blamed?.layers.length ?? 0) > 1)
+        terminal.line(`next: pith recover ${after} --original ${before} ${dataPart}  # labels are not needed`);
+      else if (blamedLayer === undefined)
+        terminal.line(`next: pith sensitivity ${before} ${dataPart}  # what each layer can bear`);
+      else terminal.line(`next: make ${after} again with --except ${quoteWord(blamedLayer)}: this layer then stays`);
     },
   };
 }

@@ -116,8 +116,11 @@ export default async function sensitivityProcess(
       terminal.line(
         `${bold(headline(record))}. ${integer(record.rows.length)} of ${counted(record.rows.length + record.open, "setting")} measured in ${duration(1000 * record.seconds)}`,
       );
-      const words = ["pith", "compress", path, ...dataWords(data), ...(recipe === undefined ? [] : ["-r", recipe])];
-      terminal.line(`next: ${words.map(quoteWord).join(" ")}`);
+      const isRepeated = unresolvedNote !== undefined && data.samples !== undefined;
+      const words = isRepeated
+        ? ["pith", "sensitivity", path, ...dataWords({ ...data, samples: undefined })]
+        : ["pith", "compress", path, ...dataWords(data), ...(recipe === undefined ? [] : ["-r", recipe])];
+      terminal.line(`next: ${words.map(quoteWord).join(" ")}${isRepeated ? "  # more samples make it certain" : ""}`);
     },
   };
 }
