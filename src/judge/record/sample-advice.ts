@@ -45,7 +45,7 @@ export function adviseOnSamples(
     ].join("; ");
   }
   if (beyondLimit.length > 0 || !Number.isFinite(samplesNeeded)) return beyondLimit.join("");
-  return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}${value > 0.75 * maxDrop ? ", and the loss is close to the limit" : ""}`;
+  return `about ${integer(samplesNeeded)} samples would narrow ${narrowed}, but there are only ${integer(of ?? total)}${value > 0.75 * maxDrop && value <= maxDrop ? ", and the loss is close to the limit" : ""}`;
 }
 
 export function roundUp(value: number): number {

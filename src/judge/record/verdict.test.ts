@@ -86,10 +86,14 @@ describe("the sentence of a goal", () => {
     );
   });
 
-  test("states how many samples narrow the interval to the goal, whatever the loss is", () => {
-    for (const value of [-0.004, 0.007, 0.0099])
+  test("states how many samples narrow the interval to the goal, and whether the loss is close to the limit", () => {
+    for (const [value, end] of [
+      [-0.004, "."],
+      [0.007, "."],
+      [0.0099, ", and the loss is close to the limit."],
+    ] as const)
       expect(adviceFor({}, { ...wide, value })).toContain(
-        `The estimate meets the goal; the interval does not exclude a larger loss. About 6,300 samples would narrow the interval to ±1.0 points, but there are only 667.`,
+        `The estimate meets the goal; the interval does not exclude a larger loss. About 6,300 samples would narrow the interval to ±1.0 points, but there are only 667${end}`,
       );
     expect(adviceFor({ validation: 333 })).toContain(
       `. About 9,400 samples would narrow the interval to ±1.0 points, but there are only 1,000.`,
