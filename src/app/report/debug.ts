@@ -21,7 +21,8 @@ export interface DebugPageContent extends LayersDrawing {
 export const errorTitles = ["alone", "with all before", "share of error"];
 export const layersLegend = [
   decibelsLegend,
-  "columns in dB: signal to noise of the layer's output (alone: only this layer is changed, or only its output is rounded; with all before: all layers before it are changed, too)",
+  "alone: signal to noise of the layer's output if only this layer is changed (an operator without weights: if its output is rounded)",
+  "with all before: the same if all layers before it are changed, too",
   "share of error: error of the model's outputs if only this layer is changed, relative to the error with all changes (the shares need not add up to 100 %)",
 ];
 

@@ -231,14 +231,14 @@ export function gradeText(unit: string, value: number): string | undefined {
   const share = unit === "dB" ? 10 ** (-value / 20) : unit === "nats" ? Math.min(1, Math.sqrt(value / 2)) : undefined;
   if (share === undefined || Number.isNaN(share)) return undefined;
   const grade = share <= 0.032 ? "good" : share <= 0.18 ? "fair" : "bad";
-  return `${grade}: ${unit === "dB" ? `an error of ${percent(share)}` : `at most ${percent(share)} moves to other classes`}`;
+  return `${grade}: ${unit === "dB" ? `an error of ${percent(share)}` : `class probabilities shift by at most ${percent(share)}`}`;
 }
 
 export const decibelsLegend =
   "signal to noise: from 30 dB is good (an error of 3 %), from 15 dB fair (18 %), below it is bad";
 
 export const divergenceLegend =
-  "KL divergence: distance of the class probabilities; up to 0.002 nats is good (at most 3 % moves to other classes), up to 0.06 nats fair (18 %), above it is bad";
+  "KL divergence: how much the class probabilities shift; up to 0.002 nats is good (they shift by at most 3 %), up to 0.06 nats fair (18 %), above it is bad";
 
 export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";

@@ -1,7 +1,6 @@
 /** Judges a model as it is, alone or beside its original: a run without steps, with several metrics. */
 import { outputKind } from "#analysis";
 import { type Estimate, Miss, type Model, optionError, type Unit } from "#ir";
-import type { Context } from "#pass";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/metric.ts";
@@ -131,6 +130,11 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     const text = atChanceWarning(task.preset, knowledge.original, knowledge.chance);
     context.log({ id: "chance", text, level: "warning" });
   }
+  // Embeddings only.
+  const ofBatches =
+    outputKind(model.model, output) === "vector"
+      ? (invariance ?? (await measureInvariance(engine, model.model, samples, { signal, output })))
+      : undefined;
   const measured: ModelMeasurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
@@ -138,7 +142,7 @@ async function openJointComparison(request: MeasureRequest, task: OpenedTask, co
     preprocessing: task.preprocessing,
     figures,
     truth: mainMetric.truth ?? "labels",
-    invariance: await embeddingInvariance(invariance, model.model, samples, output, context),
+    invariance: ofBatches instanceof Miss ? undefined : ofBatches,
     note,
     atChance,
     unmeasured,
@@ -192,18 +196,4 @@ function keepOnlyOutput(model: Model, name: string | undefined): Model {
   const copy = model.clone();
   copy.graph.setOutputs(copy.graph.outputs.filter((output) => output.name === name));
   return copy;
-}
-
-/** Returns undefined for outputs that are not embeddings, and if it cannot be measured. @param known measured by `chooseBatch`. */
-async function embeddingInvariance(
-  known: BatchInvariance | undefined,
-  model: Model,
-  samples: Dataset,
-  output: string | undefined,
-  { engine, signal }: Context,
-): Promise<BatchInvariance | undefined> {
-  if (outputKind(model, output) !== "vector") return undefined;
-  if (known !== undefined) return known;
-  const invariance = await measureInvariance(engine, model, samples, { signal, output });
-  return invariance instanceof Miss ? undefined : invariance;
 }

@@ -63,7 +63,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
       },
     });
     const { out } = await pith("inspect", at("hidden.onnx"));
-    expect(out).toMatch(/prune --structured 30% +80 bytes +56 bytes +1\.43 × +1 of 2 layers: 4 of 6 channels/);
+    expect(out).toMatch(/prune --structured 30% +80 bytes +56 bytes +1\.43 × +1 of 2 layers \(4 of 6 channels/);
     expect(out).toContain("channels of fc2 that cannot be removed: they are an output of the model (logits)");
   });
 

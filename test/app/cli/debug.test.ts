@@ -61,10 +61,12 @@ test("lists the layer with the largest error first, with its error alone and aft
   expect(text).toMatch(
     /\nlayer +alone +with all before +share of error\nfc1 +Gemm +[\d.]+ dB .* 100\.0 %\nfc2 +Gemm +equal .* –\n/,
   );
-  expect(text).toContain(`${decibelsLegend}\ncolumns in dB: signal to noise of the layer's output `);
+  expect(text).toContain(
+    `${decibelsLegend}\nalone: signal to noise of the layer's output if only this layer is changed `,
+  );
   expect(text).toContain("with all before: all layers before it are changed, too)");
   expect(text).toMatch(
-    /\nThe largest error comes from layer "fc1" \(100 % of the error, if only it is changed\)\.\nnext: make \S+ again with --except fc1: this layer then stays/,
+    /\nThe largest error comes from layer "fc1" \(100 % of the error, if only it is changed\)\.\nnext: if that is too much, make \S+ again with --except fc1/,
   );
   const page = readFileSync(out, "utf8");
   expect(page).toContain(capitalize(decibelsLegend));

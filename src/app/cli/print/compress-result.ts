@@ -72,7 +72,10 @@ export function resultOfRun({ run, written }: CompressOutput, { isGoalRequired, 
 }
 
 const formatLegends = {
-  int8: "int8: 8-bit integers (weights: arithmetic in float; static: ranges of layer inputs measured on samples; dynamic: in each run; per tensor: one scale for each layer)",
+  "int8 weights": "int8 weights: weights in 8 bits, arithmetic in float",
+  "int8 static": "int8 static: integer arithmetic; the ranges of layer inputs are measured on samples",
+  "int8 dynamic": "int8 dynamic: integer arithmetic; the ranges of layer inputs are computed in each run",
+  "per tensor": "per tensor: one scale for each layer, instead of one for each output",
   palettes: "palettes: weights are indices of a table of values",
 };
 
@@ -147,6 +150,8 @@ function printVariants(terminal: Printer, run: Run): void {
       }),
     ],
   );
+  if (run.variants.some((variant) => markOf(variant, run.goal) === "?"))
+    terminal.line(dim("✓ within the goal  ? not certain  ✗ beyond the goal"));
   if (shown.some(({ title }) => title === "MACs")) terminal.line(dim("MACs: multiply-adds of a run"));
   for (const { name, steps } of run.variants) {
     const allMisses = steps.flatMap((step) => step.misses);

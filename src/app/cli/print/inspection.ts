@@ -94,8 +94,7 @@ function showFile(data: InspectedFile, terminal: Printer): void {
   terminal.line();
 }
 
-const rankLegend =
-  "rank: up to this rank, the two layers by which pith factorize --method svd replaces a layer have fewer weights";
+const rankLegend = "rank: pith factorize --method svd saves weights up to this rank";
 
 function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Printer): void {
   const macs = operationsText(data.macs);
@@ -185,7 +184,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
       ? [
           `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
           ...sizes(channels),
-          `${layersText(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed; accuracy then needs pith recover`,
+          `${layersText(channels.layers)} (${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed); then pith recover`,
         ]
       : [],
     lowRank.layers > 0 ? ["factorize --budget 70%", "", "70 %", "", lowRankText] : [],

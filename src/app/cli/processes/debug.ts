@@ -132,7 +132,7 @@ export default async function debug(
         terminal.line(`next: pith recover ${after} --original ${before} ${dataPart}  # labels are not needed`);
       else if (blamedLayer === undefined)
         terminal.line(`next: pith sensitivity ${before} ${dataPart}  # what each layer can bear`);
-      else terminal.line(`next: make ${after} again with --except ${quoteWord(blamedLayer)}: this layer then stays`);
+      else terminal.line(`next: if that is too much, make ${after} again with --except ${quoteWord(blamedLayer)}`);
     },
   };
 }

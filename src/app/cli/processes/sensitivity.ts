@@ -88,7 +88,7 @@ export default async function sensitivityProcess(
       const { dim, bold } = terminal.color;
       const mostSamples = Math.max(record.original.count, ...record.rows.map(({ drop }) => drop.count));
       const interval = dim(
-        `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; each change is measured on at most ${integer(mostSamples)}`,
+        `95 % interval ${figureInterval(unit, record.original)}, ${counted(record.original.count, "sample")}; changes are measured on up to ${integer(mostSamples)}, until they are certain`,
       );
       terminal.table(columnsOf("", "", ""), [
         [`${name} of the original`, figureText(unit, record.original.value), interval],
@@ -116,11 +116,9 @@ export default async function sensitivityProcess(
       terminal.line(
         `${bold(headline(record))}. ${integer(record.rows.length)} of ${counted(record.rows.length + record.open, "setting")} measured in ${duration(1000 * record.seconds)}`,
       );
-      const isRepeated = unresolvedNote !== undefined && data.samples !== undefined;
-      const words = isRepeated
-        ? ["pith", "sensitivity", path, ...dataWords({ ...data, samples: undefined })]
-        : ["pith", "compress", path, ...dataWords(data), ...(recipe === undefined ? [] : ["-r", recipe])];
-      terminal.line(`next: ${words.map(quoteWord).join(" ")}${isRepeated ? "  # more samples make it certain" : ""}`);
+      const words = ["pith", "compress", path, ...dataWords(data), ...(recipe === undefined ? [] : ["-r", recipe])];
+      const doubt = unresolvedNote === undefined ? "" : "  # with more samples, the recipe is more certain";
+      terminal.line(`next: ${words.map(quoteWord).join(" ")}${doubt}`);
     },
   };
 }
