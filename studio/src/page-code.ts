@@ -34,7 +34,7 @@ const scores = [...${result}];
 console.log(classes[scores.indexOf(Math.max(...scores))]);`;
   // The plain build of the runtime is smaller than the default one, which has WebGPU, too.
   return `import * as ort from "onnxruntime-web/wasm"; // npm install onnxruntime-web@${runtimeVersion}
-// Without a bundler: "https://cdn.jsdelivr.net/npm/onnxruntime-web@${runtimeVersion}/dist/ort.wasm.bundle.min.mjs"
+// Without a bundler, in <script type="module">: import * as ort from "https://cdn.jsdelivr.net/npm/onnxruntime-web@${runtimeVersion}/dist/ort.wasm.bundle.min.mjs"
 ${isImage ? inputCode(image, preprocessing) : ""}
 const session = await ort.InferenceSession.create(${JSON.stringify(`/models/${file}`)});
 const outputs = await session.run({

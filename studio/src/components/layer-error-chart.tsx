@@ -30,7 +30,8 @@ function Chart({ errors }: { errors: LayerErrors }): JSX.Element {
       <figcaption>
         <DrawingText text={({ blameText }) => `${blameText(blamed)}.`} /> Signal to noise in dB; 20 dB less is ten times
         the error. Each bar is one operator of the graph that computes, also those without weights. Bars: the operator
-        alone, with the original’s inputs. Line: with the errors of all operators before it.
+        alone, with the original’s inputs. Line: with the errors of all operators before it. Red: the operator whose
+        change alone changes the outputs of the model most.
       </figcaption>
       <details>
         <summary>All bars as a table</summary>

@@ -37,7 +37,7 @@ function MissingModel({ place }: { place: ViewName }): JSX.Element {
   if (URL.canParse(address))
     return (
       <div class="runbox">
-        <p>The page does not store the original model. It is needed to run something.</p>
+        <p>The page does not store the original model. Choose it, and then the samples, to make more candidates.</p>
         <button type="button" class="primary" onClick={() => reopenModel([], place)}>
           Open {address} again
         </button>
@@ -49,7 +49,9 @@ function MissingModel({ place }: { place: ViewName }): JSX.Element {
       accept=".onnx,.onnx_data,.data"
       onFiles={(files) => reopenModel(files, place)}
     >
-      <p class="note">The page does not store the original model. It is needed to run something.</p>
+      <p class="note">
+        The page does not store the original model. Choose it, and then the samples, to make more candidates.
+      </p>
     </DropZone>
   );
 }

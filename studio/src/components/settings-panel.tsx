@@ -195,17 +195,20 @@ export function RunButton(): JSX.Element | null {
         <p>
           {current.value.summary.word}: {unbroken(withoutFlags(current.value.summary.sentences[0] ?? ""))}
         </p>
-        <button
-          type="button"
-          class="primary"
-          onClick={() => {
-            choose(current.value?.id ?? "");
-            show("compare");
-          }}
-        >
-          Compare
-        </button>{" "}
-        <TestOnAll candidate={current.value} />
+        <div class="actions">
+          {" "}
+          <button
+            type="button"
+            class="primary"
+            onClick={() => {
+              choose(current.value?.id ?? "");
+              show("compare");
+            }}
+          >
+            Compare
+          </button>
+          <TestOnAll candidate={current.value} />
+        </div>
       </div>
     );
   const name = nameOf(settings.value);

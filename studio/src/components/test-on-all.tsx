@@ -20,7 +20,7 @@ export function TestOnAll({
       disabled={job.value !== undefined || missingFiles.value !== undefined}
       onClick={() => testOnAll(candidate)}
     >
-      Make it again, tested on all {integerText(available)} samples
+      Make it again, tested on all {integerText(available)} samples (replaces this one)
     </button>
   );
 }

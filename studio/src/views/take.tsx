@@ -71,9 +71,9 @@ export function Take(): JSX.Element {
           "The command writes the same bytes."
         ) : (
           <>
-            The command needs a project in which Pith is <a href="../#install">installed</a>. Int8 weights and float16
-            have the same bytes. Other files have the same size and can differ in some values, because WebAssembly
-            rounds differently.
+            The command needs a project in which Pith is <a href="../start.html#install">installed</a>. Int8 weights and
+            float16 have the same bytes. Other files have the same size and can differ in some values, because
+            WebAssembly rounds differently.
           </>
         )}
       </p>

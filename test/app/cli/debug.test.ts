@@ -64,7 +64,7 @@ test("lists the layer with the largest error first, with its error alone and aft
   expect(text).toContain(
     `${decibelsLegend}\nalone: signal to noise of the layer's output if only this layer is changed `,
   );
-  expect(text).toContain("with all before: all layers before it are changed, too)");
+  expect(text).toContain("with all before: the same if all layers before it are changed, too");
   expect(text).toMatch(
     /\nThe largest error comes from layer "fc1" \(100 % of the error, if only it is changed\)\.\nnext: if that is too much, make \S+ again with --except fc1/,
   );
