@@ -39,7 +39,7 @@ describe.skipIf(browser === undefined)("candidates in the studio", () => {
     inStudio(async ({ page, reopen, errors }) => {
       await makeCandidate(page, await writeQuadrants());
       await run(page, "fewer bits");
-      const takenOf = (tab: Page): Promise<string> => tab.getByRole("combobox", { name: "Take" }).inputValue();
+      const chosenOf = (tab: Page): Promise<string> => tab.getByRole("combobox", { name: "Take" }).inputValue();
       for (const name of ["4 bits", "int8 weights"]) {
         await page.getByRole("link", { name: /^3 Smaller/ }).click();
         await page.getByRole("button", { name, exact: true }).click();
@@ -48,14 +48,14 @@ describe.skipIf(browser === undefined)("candidates in the studio", () => {
           .first()
           .waitFor();
         await page.getByRole("link", { name: /^5 Take/ }).click();
-        expect(await takenOf(page)).toContain(name);
+        expect(await chosenOf(page)).toContain(name);
       }
       await waitUntilStored(page, 2);
       await expect.poll(async () => (await page.evaluate(readStored)).chosen).toContain("int8 weights");
       const next = await reopen();
       await next.getByRole("button", { name: "Continue" }).click();
       await next.getByRole("link", { name: /^5 Take/ }).click();
-      expect(await takenOf(next)).toContain("int8 weights");
+      expect(await chosenOf(next)).toContain("int8 weights");
       expect(errors).toEqual([]);
     }));
 
