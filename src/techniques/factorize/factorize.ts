@@ -186,8 +186,14 @@ async function factorsOf(
   const error = `relative error of ${measure} ${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
   const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
-  const what = `${sizes} → ${layersText}, ${error}`;
-  return { parts: storeParts(model, layer, problem.dims, parts), view: layer.view, what, relativeError, fourBits };
+  const text = `${sizes} → ${layersText}, ${error}`;
+  return {
+    parts: storeParts(model, layer, problem.dims, parts),
+    view: layer.view,
+    what: text,
+    relativeError,
+    fourBits,
+  };
 }
 
 const blockSize = 32;

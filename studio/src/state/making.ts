@@ -51,12 +51,12 @@ export async function make(): Promise<void> {
 }
 
 /** Makes a candidate again, and tests it on all samples. */
-export async function testOnAll({ settings: made }: Candidate): Promise<void> {
+export async function testOnAll({ settings: chosen }: Candidate): Promise<void> {
   const { name = "", available } = samples.value ?? {};
-  if (made === undefined) return;
+  if (chosen === undefined) return;
   show("smaller");
   if (!(await openSamples([], name, samplesRequest.value?.preprocess, "smaller", available))) return;
-  settings.value = made;
+  settings.value = chosen;
   await make();
 }
 
@@ -90,8 +90,8 @@ async function makeNow(chosen: Settings): Promise<void> {
     options.onProgress?.({ stage: "measure the download" });
     const sizes = await downloadSizesOf(candidate.file);
     batch(() => {
-      const others = candidates.value.filter((each) => each.id !== id && !isSuperseded(each, candidate));
-      candidates.value = [...others, candidate];
+      const remaining = candidates.value.filter((each) => each.id !== id && !isSuperseded(each, candidate));
+      candidates.value = [...remaining, candidate];
       layerErrors.value = omit(layerErrors.value, id);
       downloads.value = { ...downloads.value, [id]: sizes };
       gpuSpeeds.value = omit(gpuSpeeds.value, id);

@@ -65,7 +65,7 @@ export const modelSource = signal<{ readonly key: string; readonly place: string
 
 /** Place of the samples that were opened last, or could not be opened. */
 export const triedData = signal<string | undefined>(undefined);
-/** What the link of a shared result says. */
+/** The claim of a link to a result. */
 export interface Claim {
   readonly sentence: string;
   readonly preprocess: string | undefined;
