@@ -17,9 +17,11 @@ export const comparisonOf = (candidate: Candidate): Variant["comparison"] => var
 export const speedOf = ({ timing }: Candidate): Latency["speedup"] | undefined =>
   timing?.isUnsteady === true ? undefined : timing?.candidate.speedup;
 
-/** Returns "1.24 ×", or "≈ 1 ×" if no difference was found. */
-export const speedFigure = ({ low, median, high }: Latency["speedup"]): string =>
-  low <= 1 && high >= 1 ? "≈ 1\u00a0×" : timesText(median);
+/** Returns "1.24 ×", "≈ 1 ×" if the interval is narrow around 1, or "undecided". */
+export function speedFigure({ low, median, high }: Latency["speedup"]): string {
+  if (low > 1 || high < 1) return timesText(median);
+  return low >= 0.8 && high <= 1.25 ? "≈ 1\u00a0×" : "undecided";
+}
 
 /** Returns why there is no speed. */
 export const missingSpeedText = ({ timing }: Candidate): string =>

@@ -55,7 +55,7 @@ it("prepares an image as its samples were prepared: colors apart, or together, o
   expect(blueFirst?.data[0]).toBeCloseTo(-0.3);
   expect(blueFirst?.data[8]).toBeCloseTo(2);
   const plain = { ...image, channels: 1, scale: 1, mean: [0], std: [1] };
-  expect([...((await inputOf(pageCode({ ...model, image: plain }), pixels))?.data ?? [])]).toEqual([255, 0, 0, 102]);
+  expect([...((await inputOf(pageCode({ ...model, image: plain }), pixels))?.data ?? [])]).toEqual([82, 0, 150, 60]);
 });
 
 it("names the inputs of a model without images, and quotes names that contain quotes", () => {

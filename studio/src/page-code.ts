@@ -1,4 +1,4 @@
-/** Code for the user's page: loads the model with onnxruntime-web, and prepares its input as the samples were prepared. */
+/** Code for the user's page: loads the model with onnxruntime-web, and prepares its input as the samples were prepared, but for the resize filter. */
 import type { ImageInput, ModelView } from "./backend/backend.ts";
 
 /** Version of the runtime with which the page measures. */
@@ -58,7 +58,11 @@ function inputCode(image: ImageInput, preprocessing = "unit"): string {
   const [w, h] = [imageWidth * factor, imageHeight * factor];`;
   const shape = isChannelsFirst ? [1, channels, height, width] : [1, height, width, channels];
   const area = height * width;
-  const scaled = `data[4 * pixel + color]${scale === 1 ? "" : scale === 1 / 255 ? " / 255" : ` * ${scale}`}`;
+  const byte =
+    channels === 1
+      ? "Math.round(0.299 * data[4 * pixel] + 0.587 * data[4 * pixel + 1] + 0.114 * data[4 * pixel + 2])"
+      : "data[4 * pixel + color]";
+  const scaled = `${byte}${scale === 1 ? "" : scale === 1 / 255 ? " / 255" : ` * ${scale}`}`;
   const isPlain = mean.every((value) => value === 0) && std.every((value) => value === 1);
   return `
 /** Prepares an image or a canvas (${preprocessing}). */

@@ -46,8 +46,8 @@ export function linkOf(candidate: Candidate): string | undefined {
     fast: settings.isFast === true ? true : undefined,
     goal: run === undefined ? undefined : maxDrop.value,
     preprocess: samplesRequest.value?.preprocess ?? samples.value?.preset,
-    data: run === undefined ? undefined : samples.value?.name,
-    samples: run === undefined ? undefined : candidate.hasOtherTest ? samples.value?.tested : run.data.test.count,
+    data: candidate.hasOtherTest ? undefined : run?.data.test.name,
+    samples: candidate.hasOtherTest ? undefined : run?.data.test.count,
     kind: numbers.kind,
     before: numbers.before,
     after: numbers.after,
@@ -62,7 +62,7 @@ export function linkOf(candidate: Candidate): string | undefined {
 
 /** Returns a number of samples that data can have. */
 const samplesOf = (count: number | undefined): number | undefined =>
-  count !== undefined && Number.isInteger(count) && count > 0 ? count : undefined;
+  count !== undefined && Number.isSafeInteger(count) && count > 0 ? count : undefined;
 
 /** Reads the result of a fragment that anybody can have written. Returns undefined for fragments without a result. */
 export function readResult(text: string): SharedResult | undefined {

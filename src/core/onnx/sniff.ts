@@ -74,6 +74,7 @@ export function sniff(head: Uint8Array, name: string): Guess | undefined {
     namePatterns.find(([ending]) => ending.test(name)) ??
     [];
   if (format !== undefined && hint !== undefined) return { what: format, hint };
-  const isText = head.every((byte) => (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13);
+  const isText =
+    head.length > 0 && head.every((byte) => (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13);
   return isText ? { what: "a text file", hint: nameFile } : undefined;
 }

@@ -403,7 +403,7 @@ test("apartText prints a distance in decibels, in percent or as a share of equal
   expect(outputDifferenceText(likeness)).toBe("signal to noise 3.200 dB (bad: an error of 69.2 %)");
   expect(outputDifferenceText({ ...likeness, signalToNoise: 30 })).toContain("(good: an error of 3.2 %)");
   expect(outputDifferenceText({ ...likeness, signalToNoise: 29 })).toContain("(fair: an error of 3.5 %)");
-  expect(outputDifferenceText({ ...likeness, signalToNoise: 14 })).toContain("(bad: an error of 20.0 %)");
+  expect(outputDifferenceText({ ...likeness, signalToNoise: 14.9 })).toContain("(bad: an error of 18.0 %)");
   expect(outputDifferenceText({ ...likeness, signalToNoise: Number.NaN })).toBe("signal to noise NaN dB");
   expect(outputDifferenceText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
   expect(outputDifferenceText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");

@@ -43,7 +43,7 @@ export function outcomeOf(run: Run): RunOutcome {
   if (chosenVariant.verdict === undefined) return { word: "measured", mood: "good" };
   if (isIdentical(run)) return { word: "identical", mood: "good" };
   const { verdict, met } = chosenVariant.verdict;
-  const undecided = met ? "needs more samples" : "probably missed";
+  const undecided = met ? "needs more samples" : "goal missed";
   const word = { kept: "goal met", undecided, lost: "goal missed" }[verdict];
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
@@ -228,17 +228,19 @@ export const comparedCount = ({ samples, countsPositions }: Likeness): string =>
  * most √(d / 2) of the probability on average (Pinsker's inequality).
  */
 export function gradeText(unit: string, value: number): string | undefined {
-  const share = unit === "dB" ? 10 ** (-value / 20) : unit === "nats" ? Math.min(1, Math.sqrt(value / 2)) : undefined;
-  if (share === undefined || Number.isNaN(share)) return undefined;
-  const grade = share <= 0.032 ? "good" : share <= 0.18 ? "fair" : "bad";
-  return `${grade}: ${unit === "dB" ? `an error of ${percent(share)}` : `class probabilities shift by at most ${percent(share)}`}`;
+  const isDecibels = unit === "dB";
+  if ((!isDecibels && unit !== "nats") || Number.isNaN(value)) return undefined;
+  const share = isDecibels ? 10 ** (-value / 20) : Math.min(1, Math.sqrt(value / 2));
+  const [isGood, isFair] = isDecibels ? [value >= 30, value >= 15] : [value <= 0.002, value <= 0.06];
+  const grade = isGood ? "good" : isFair ? "fair" : "bad";
+  return `${grade}: ${isDecibels ? `an error of ${percent(share)}` : `class probabilities shift by at most ${percent(share)} on average`}`;
 }
 
 export const decibelsLegend =
   "signal to noise: from 30 dB is good (an error of 3 %), from 15 dB fair (18 %), below it is bad";
 
 export const divergenceLegend =
-  "KL divergence: how much the class probabilities shift; up to 0.002 nats is good (they shift by at most 3 %), up to 0.06 nats fair (18 %), above it is bad";
+  "KL divergence: how much the class probabilities shift; up to 0.002 nats is good (at most 3 % on average), up to 0.06 nats fair (17 %), above it is bad";
 
 export const agreementLegend =
   "agreement: share of predictions that equal the original's (of a language model: the most likely next token)";

@@ -130,7 +130,7 @@ async function factorizeLayers(
   context.progress(plannedCount + candidates.length, plannedCount + candidates.length);
   if (fourBitErrors.length > 0) {
     const countText = `${fourBitErrors.length} of ${counted(changes.length, "changed layer")}`;
-    const text = `quantize --scheme weights --bits 4 makes ${countText} smaller with less error (relative error of at most ${Math.max(...fourBitErrors).toFixed(3)})`;
+    const text = `for ${countText}, quantize --scheme weights --bits 4 has fewer bytes and less error (at most ${Math.max(...fourBitErrors).toFixed(3)})`;
     context.log({ id: "four-bits", text });
   }
   return { changes: changes.toSorted((a, b) => (errors.get(b.at) ?? 0) - (errors.get(a.at) ?? 0)), misses };

@@ -6,14 +6,15 @@ import { job, missingFiles, samples } from "../state/signals.ts";
 
 /** Offers to test a candidate on all samples, if the samples of its test do not decide. */
 export function TestOnAll({
-  candidate: { summary, settings, run },
+  candidate: { settings, run, hasOtherTest },
   candidate,
 }: {
   candidate: Candidate;
 }): JSX.Element | null {
   const { available = 0 } = samples.value ?? {};
   const { count = 0 } = run?.data.test ?? {};
-  if (summary.mood !== "doubt" || settings === undefined || count === 0 || available <= count) return null;
+  const { verdict } = run?.variants[run.chosen ?? 0]?.verdict ?? {};
+  if (verdict !== "undecided" || settings === undefined || hasOtherTest || available <= count) return null;
   return (
     <button
       type="button"

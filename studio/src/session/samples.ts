@@ -1,5 +1,5 @@
 /** Opens the user's samples for the model, and predicts some of them. */
-import { type Batch, type Model, toNumbers } from "pith";
+import { type Batch, type Model, PithError, toNumbers } from "pith";
 import { collect, type IndexedDataset, memory, parsePreprocessing } from "pith/data";
 import { estimate, type Metric, measure } from "pith/evaluate";
 import { type OpenedTask, openTask } from "pith/task";
@@ -156,16 +156,34 @@ async function imageInputOf({ preset, test }: OpenedTask): Promise<ImageInput | 
   const first = "gather" in test ? await (test as IndexedDataset).gather(Uint32Array.of(0)) : undefined;
   const form = first && imageFormOf(first);
   if (form === undefined) return undefined;
-  const { scale, mean, std, channels, resize } = parsePreprocessing(preset);
+  const parsed = parsePreset(preset);
   const { data: _, ...shape } = form;
-  const shortSide = typeof resize === "object" ? undefined : (resize ?? Math.min(shape.width, shape.height));
+  // The code of a page resizes, and then crops or stretches.
+  if (parsed === undefined || (typeof parsed.resize !== "number" && parsed.crop !== undefined)) return undefined;
+  const { scale, mean, std, channels, resize } = parsed;
+  const usual = shape.width === shape.height ? usualShortSide(shape.height) : undefined;
+  const shortSide = typeof resize === "object" ? undefined : (resize ?? usual);
   return { ...shape, shortSide, scale, mean, std, isBgr: channels === "BGR" };
 }
+
+/** Returns undefined for a preprocessing that a file names, such as "preprocessor_config.json". */
+function parsePreset(text: string) {
+  try {
+    return parsePreprocessing(text);
+  } catch (error) {
+    if (error instanceof PithError) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the short side before a crop, as Pith takes it if a preprocessing does not state it. */
+const usualShortSide = (size: number): number =>
+  size < 160 ? size : size >= 224 && size <= 256 ? 256 : Math.round(size / 0.875);
 
 /** Returns the float input of a sample that has the shape of an image; undefined for other inputs. */
 function imageFormOf({ label: _, ...inputs }: Batch) {
   const [input] = Object.values(inputs);
-  if (input === undefined || input.dims.length !== 4 || !input.type.startsWith("float")) return undefined;
+  if (input === undefined || input.dims.length !== 4 || input.type !== "float32") return undefined;
   const [, a = 0, b = 0, c = 0] = input.dims;
   const isChannelsFirst = a === 1 || a === 3;
   const [channels, height, width] = isChannelsFirst ? [a, b, c] : [c, a, b];

@@ -18,6 +18,7 @@ import {
   modelSource,
   problem,
   queue,
+  replacedIds,
   samples,
   samplesRequest,
   selectedId,
@@ -27,7 +28,6 @@ import {
   takenId,
 } from "./signals.ts";
 import { downloadSizesOf } from "./sizes.ts";
-import { isSuperseded } from "./superseded.ts";
 
 /** Returns the settings of a technique: the chosen ones, or those of its last candidate, or the initial ones. */
 export function settingsOf(id: PresetId): Settings {
@@ -50,14 +50,22 @@ export async function make(): Promise<void> {
   isWorkingOff = false;
 }
 
-/** Makes a candidate again, and tests it on all samples. */
-export async function testOnAll({ settings: chosen }: Candidate): Promise<void> {
+/** Makes a candidate again, tests it on all samples, and removes the earlier one. */
+export async function testOnAll({ id, settings: chosen }: Candidate): Promise<void> {
   const { name = "", available } = samples.value ?? {};
   if (chosen === undefined) return;
   show("smaller");
   if (!(await openSamples([], name, samplesRequest.value?.preprocess, "smaller", available))) return;
   settings.value = chosen;
   await make();
+  const replacement = idOf(chosen);
+  if (replacement === id || !candidates.value.some((each) => each.id === replacement)) return;
+  batch(() => {
+    replacedIds.value = [...replacedIds.value, id];
+    candidates.value = candidates.value.filter((each) => each.id !== id);
+    downloads.value = omit(downloads.value, id);
+    layerErrors.value = omit(layerErrors.value, id);
+  });
 }
 
 let isWorkingOff = false;
@@ -90,7 +98,7 @@ async function makeNow(chosen: Settings): Promise<void> {
     options.onProgress?.({ stage: "measure the download" });
     const sizes = await downloadSizesOf(candidate.file);
     batch(() => {
-      const remaining = candidates.value.filter((each) => each.id !== id && !isSuperseded(each, candidate));
+      const remaining = candidates.value.filter((each) => each.id !== id);
       candidates.value = [...remaining, candidate];
       layerErrors.value = omit(layerErrors.value, id);
       downloads.value = { ...downloads.value, [id]: sizes };
@@ -107,7 +115,9 @@ async function makeNow(chosen: Settings): Promise<void> {
 export const measureSpeed = ({ id, name, file }: Candidate): Promise<boolean> =>
   runJob(name, "compare", async (options) => {
     const timing = await backendOf().call("time", [subject.value, file], options);
-    candidates.value = candidates.value.map((each) => (each.id === id ? { ...each, timing } : each));
+    candidates.value = candidates.value.map((each) =>
+      each.id === id ? { ...each, timing: timing ?? each.timing } : each,
+    );
   });
 
 export const measureOnGpu = ({ id, name, file }: Candidate): Promise<boolean> =>

@@ -21,6 +21,7 @@ import {
   modelSource,
   openFiles,
   queue,
+  replacedIds,
   samples,
   samplesRequest,
   selectedId,
@@ -84,7 +85,6 @@ async function openModelFrom(place: string, files: ChosenFiles, options: CallOpt
   if (options.signal?.aborted === true) throw new Failure("Canceled.", "E_STOPPED", undefined);
   batch(() => {
     showSession(stored ?? { ...emptySession, key, place, model: opened });
-    claim.value = undefined;
     modelSource.value = { key, place };
     chosenFiles.value = files;
     openFiles.value = { model: true, samples: false };
@@ -132,6 +132,8 @@ export function showSession(session: Session): void {
     chosenFiles.value = [];
     besideId.value = undefined;
     takenId.value = session.takenId;
+    replacedIds.value = session.replacedIds ?? [];
+    claim.value = undefined;
     queue.value = [];
     downloadRates.value = session.downloadRates;
     const { samplesRequest: request, smallestDownload: bytes } = session;
@@ -146,6 +148,7 @@ export function closeModel(): void {
     openFiles.value = { model: false, samples: false };
     samplesRequest.value = undefined;
     model.value = undefined;
+    claim.value = undefined;
     samples.value = undefined;
     modelSource.value = undefined;
     candidates.value = [];

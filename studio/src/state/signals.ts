@@ -49,6 +49,9 @@ export const samples = signal<SamplesView | undefined>(undefined);
 
 export const candidates = signal<readonly Candidate[]>([]);
 
+/** Candidates that others replaced, which the storage forgets, too. */
+export const replacedIds = signal<readonly string[]>([]);
+
 /** Sizes after compression by candidate id; the original's are under "". */
 export const downloads = signal<Readonly<Record<string, DownloadSizes>>>({});
 

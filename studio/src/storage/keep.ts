@@ -31,6 +31,7 @@ const shownSession = computed<Session | undefined>(() => {
     maxDrop: state.maxDrop.value,
     selectedId: state.selectedId.value,
     takenId: state.takenId.value,
+    replacedIds: state.replacedIds.value,
     downloads: state.downloads.value,
     layerErrors: Object.fromEntries(measured),
     downloadRates: downloadRates.value,

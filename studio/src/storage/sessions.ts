@@ -13,7 +13,6 @@ import type {
   Settings,
 } from "../backend/backend.ts";
 import { decode, encode } from "../plain.ts";
-import { isSuperseded } from "../state/superseded.ts";
 
 interface SessionData {
   /** The model's fingerprint, which is the name of the folder. */
@@ -28,6 +27,7 @@ interface SessionData {
   readonly selectedId: string | undefined;
   /** The candidate that the user chose. */
   readonly takenId?: string | undefined;
+  readonly replacedIds?: readonly string[];
   readonly downloads: Readonly<Record<string, DownloadSizes>>;
   readonly layerErrors: Readonly<Record<string, LayerErrors>>;
   /** Estimates of candidates that are not made yet. */
@@ -74,7 +74,7 @@ export const saveSession = ({ candidates, ...data }: Session): Promise<void> =>
     const ids = new Set(records.map(({ id }) => id));
     // Another tab can have made other candidates of the same model.
     const isKept = (stored: CandidateRecord): boolean =>
-      !ids.has(stored.id) && !records.some((record) => isSuperseded(stored, record));
+      !ids.has(stored.id) && !(data.replacedIds ?? []).includes(stored.id);
     const storedRecords = (await readRecord(folder))?.candidates.filter(isKept) ?? [];
     const record: SessionRecord = {
       ...data,

@@ -76,9 +76,9 @@ function Chooser({ title }: { title: string }): JSX.Element {
       title={title}
       onFiles={(files) => openSamples(files, placeOf(files), claim.value?.preprocess, "samples", claim.value?.samples)}
     >
-      {claim.value?.data === undefined ? null : (
+      {claim.value?.data === undefined || claim.value.samples === undefined ? null : (
         <p>
-          The result of the link was tested on {integerText(claim.value.samples ?? 0)} samples of{" "}
+          The result of the link was tested on {integerText(claim.value.samples)} samples of{" "}
           <span class="name">{claim.value.data}</span>.
         </p>
       )}

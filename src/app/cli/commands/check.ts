@@ -103,9 +103,8 @@ function nextCommand(
 ): string {
   const index = models.findIndex(({ outcome }) => outcome !== "passed");
   const { model = "", original = "" } = entries[index] ?? {};
-  const baseFlag = base === undefined ? "--base FOLDER  # in a pull request: bytes before and after" : undefined;
-  if (index < 0)
-    return `pith check ${quoteWord(path)} ${baseFlag ?? "--markdown REPORT.md  # the table for a pull request"}`;
+  const flags = base === undefined ? "--base FOLDER" : `--base ${quoteWord(base)} --markdown REPORT.md`;
+  if (index < 0) return `pith check ${quoteWord(path)} ${flags}  # in a pull request: bytes before and after`;
   const failedBudget = models[index]?.findings.find(({ outcome }) => outcome !== "passed")?.budget ?? "";
   return ["drop", "agreement"].includes(failedBudget)
     ? `pith debug ${quoteWord(original)} ${quoteWord(model)}`

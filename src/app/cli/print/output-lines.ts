@@ -27,7 +27,8 @@ export function outputLines(
     ...(shouldPrint(others) ? [othersSentence(others)] : []),
     ...(targets.length > 0 ? targetLines(targets) : []),
   ];
-  const words = above.join("\n");
+  // The lines grade their decibels.
+  const words = [...above, ...lines.map((line) => line.replaceAll(" dB", ""))].join("\n");
   return [...lines, ...Object.entries(legends).flatMap(([word, text]) => (words.includes(word) ? [dim(text)] : []))];
 }
 

@@ -130,7 +130,7 @@ export default async function debug(
       // Layers are blamed together if they lost channels.
       if ((blamed?.layers.length ?? 0) > 1)
         terminal.line(`next: pith recover ${after} --original ${before} ${dataPart}  # labels are not needed`);
-      else if (blamedLayer === undefined)
+      else if (blamedLayer === undefined || blamed?.kind !== "layer")
         terminal.line(`next: pith sensitivity ${before} ${dataPart}  # what each layer can bear`);
       else terminal.line(`next: if that is too much, make ${after} again with --except ${quoteWord(blamedLayer)}`);
     },

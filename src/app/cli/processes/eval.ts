@@ -258,7 +258,7 @@ function figureRows({ figures, truth, invariance }: ModelMeasurement, comparison
     name,
     format(unit, estimate.value),
     figureInterval(unit, estimate, format),
-    gradeText(unit, estimate.value),
+    /^(signal to noise|KL divergence)/.test(name) ? gradeText(unit, estimate.value) : undefined,
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (invariance !== undefined) {
