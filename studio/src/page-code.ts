@@ -1,4 +1,4 @@
-/** Code for the user's page: loads the model with onnxruntime-web, and prepares its input as the samples were prepared, but for the resize filter. */
+/** Code for the user's page: loads the model with onnxruntime-web, and prepares its input as the samples were prepared. The browser resizes with its own filter. */
 import type { ImageInput, ModelView } from "./backend/backend.ts";
 
 /** Version of the runtime with which the page measures. */

@@ -112,7 +112,7 @@ export interface SamplesView {
   readonly isLabeled: boolean;
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
-  /** Undefined for samples that are no images. */
+  /** Undefined for other samples than images. */
   readonly image?: ImageInput | undefined;
   /** The preprocessings that were tried if the preprocessing is a guess, the chosen one first. */
   readonly tried: OpenedTask["tried"];

@@ -86,7 +86,7 @@ export function Take(): JSX.Element {
         text={pageCode({
           file: modelFile(candidate, name),
           inputs: model.value.inspection.inputs,
-          output: model.value.inspection.outputs[0]?.name ?? "",
+          output: mainOutput(model.value.inspection.outputs),
           classes: samples.value?.classes,
           image: samples.value?.image,
           preprocessing: samples.value?.preset,
@@ -226,6 +226,10 @@ function commandOf({ options, run }: Candidate, name: string): string {
 
 /** Returns a word of a command that no shell changes. */
 const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** Returns the output that the page evaluates: "logits", otherwise the first. */
+const mainOutput = (outputs: readonly { readonly name: string }[]): string =>
+  (outputs.find(({ name }) => name === "logits") ?? outputs[0])?.name ?? "";
 
 /** Returns "digits.prune-channels-int8.onnx". An amount is in the name if the user chose it. */
 function modelFile({ name, settings }: Candidate, model: string): string {

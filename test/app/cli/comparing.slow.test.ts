@@ -24,7 +24,9 @@ test("names the worst output, and compares only the one that --output names", as
   const row = (sample: number) => Array.from({ length: 12 }, (_, at) => Math.sin((12 * sample + at) ** 2));
   writeFileSync(data, Array.from({ length: 200 }, (_, sample) => `${JSON.stringify({ x: row(sample) })}\n`).join(""));
   const measured = await pith("quantize", model, "--scheme", "float16", "--data", data, "-o", out);
-  expect(measured.out).toMatch(/\noutputs: signal to noise [\d.]+ dB \("y", the worst of 2\), on 32 samples\n/);
+  expect(measured.out).toMatch(
+    /\noutputs: signal to noise [\d.]+ dB \((?:good|fair|bad): an error of [\d.]+ %\) \("y", the worst of 2\), on 32 samples\n/,
+  );
   const beside = await pith("prune", "--amount", "1", model, "--data", data, "-o", out);
   expect(beside).toMatchObject({
     code: 1,

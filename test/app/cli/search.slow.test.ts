@@ -99,7 +99,7 @@ test("writes the best candidate with a recipe that gives the same file", async (
   expect(code, err).toBe(0);
   expect(err).toMatch(/^best so far: /m);
   expect(text).toMatch(
-    /^kept: .*, the smallest of 8 candidates that is within the goal\. .*\nchange: accuracy went from .*\. (.*; goal: lose at most 2\.0 points\)\. .*|The result is identical to the original: .*)\nnext: pith bench .*\n$/m,
+    /^kept: .*, the smallest of 8 candidates that is within the goal\. .*\nchange: (?:accuracy went from .*\. )?(.*; goal: lose at most 2\.0 points\)\. .*|[Tt]he result is identical to the original: .*)\nnext: pith bench .*\n$/m,
   );
   expect(text).toMatch(/tested on: .*points\.csv \(test, (\d+); \1 others compared the candidates\)$/m);
   for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
