@@ -58,6 +58,17 @@ it("prepares an image as its samples were prepared: colors apart, or together, o
   expect([...((await inputOf(pageCode({ ...model, image: plain }), pixels))?.data ?? [])]).toEqual([82, 0, 150, 60]);
 });
 
+it("names of a model and of a preprocessing cannot end a comment of the code", async () => {
+  const attacks = ["\n", "\r", "\u2028", "\u2029"].map((end) => `${end}globalThis.isAttacked = true;//`);
+  for (const attack of attacks) {
+    const inputs = [{ name: `a${attack}`, type: "int64", dims: `[N${attack}]` }];
+    const code = pageCode({ ...model, inputs, image: undefined, preprocessing: attack });
+    await inputOf(code.replaceAll("yourTensor", "1"), pixels);
+  }
+  await inputOf(pageCode({ ...model, image, preprocessing: "*/globalThis.isAttacked = true;/*" }), pixels);
+  expect("isAttacked" in globalThis).toBe(false);
+});
+
 it("names the inputs of a model without images, and quotes names that contain quotes", () => {
   const inputs = [{ name: 'a"b', type: "int64", dims: "[N, tokens]" }];
   const code = pageCode({ ...model, inputs, image: undefined });

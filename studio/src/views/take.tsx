@@ -137,11 +137,11 @@ file_server /models/* {
 sirv("public", { brotli: true, gzip: true });
 
 # Amazon S3, which sends the headers that a file is stored with
-aws s3 cp ${file}.br s3://example-bucket/models/${file} \\
+aws s3 cp ${quoted(`${file}.br`)} ${quoted(`s3://example-bucket/models/${file}`)} \\
   --content-encoding br --content-type application/octet-stream
 
 # Is the copy sent?
-curl -sI -H "Accept-Encoding: br" https://example.com/models/${file} | grep -i content-encoding`}
+curl -sI -H "Accept-Encoding: br" ${quoted(`https://example.com/models/${file}`)} | grep -i content-encoding`}
       />
       <p class="note">
         A host on which you cannot set this header, such as GitHub Pages: put the <span class="name">.gz</span> copy on
@@ -225,7 +225,7 @@ function commandOf({ options, run }: Candidate, name: string): string {
 }
 
 /** Returns a word of a command that no shell changes. */
-const quoted = (word: string): string => (/^[\w./,=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+const quoted = (word: string): string => (/^[\w.:/,=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 /** Returns the output that the page evaluates: "logits", otherwise the first. */
 const mainOutput = (outputs: readonly { readonly name: string }[]): string =>
