@@ -5,7 +5,7 @@ import type { ImageInput, ModelView } from "./backend/backend.ts";
 const runtimeVersion = "1.30.0";
 
 /** Returns a text without the characters that end a comment: names of a model can be anything. */
-const inComment = (text: string): string => text.replace(/[\r\n\u2028\u2029]/g, " ").replaceAll("*/", "* /");
+const escapeComment = (text: string): string => text.replace(/[\r\n\u2028\u2029]/g, " ").replaceAll("*/", "* /");
 
 interface PageModel {
   /** Name of the model's file. */
@@ -23,9 +23,9 @@ interface PageModel {
 export function pageCode({ file, inputs, output, classes, image, preprocessing }: PageModel): string {
   const isImage = image !== undefined && inputs.length === 1;
   const names = inputs.map(({ name, type, dims }) =>
-    inComment(`  // ${JSON.stringify(name)}: new ort.Tensor("${type}", values, ${dims})`),
+    escapeComment(`  // ${JSON.stringify(name)}: new ort.Tensor("${type}", values, ${dims})`),
   );
-  const note = preprocessing === undefined || isImage ? [] : [inComment(`  // preprocessing: ${preprocessing}`)];
+  const note = preprocessing === undefined || isImage ? [] : [escapeComment(`  // preprocessing: ${preprocessing}`)];
   const value = isImage ? 'await inputOf(document.querySelector("img"))' : "yourTensor";
   const feeds = inputs.map(({ name }) => `  ${JSON.stringify(name)}: ${value},`);
   const result = `outputs[${JSON.stringify(output)}].data`;
@@ -68,7 +68,7 @@ function inputCode(image: ImageInput, preprocessing = "unit"): string {
   const scaled = `${byte}${scale === 1 ? "" : scale === 1 / 255 ? " / 255" : ` * ${scale}`}`;
   const isPlain = mean.every((value) => value === 0) && std.every((value) => value === 1);
   return `
-/** Prepares an image or a canvas (${inComment(preprocessing)}). */
+/** Prepares an image or a canvas (${escapeComment(preprocessing)}). */
 async function inputOf(image) {
   await image.decode?.(); // an <img> may not be loaded yet
   const context = new OffscreenCanvas(${width}, ${height}).getContext("2d");
